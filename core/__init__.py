@@ -1,0 +1,1 @@
+"""The engine of Qscope: usable from a notebook, knows nothing of Qt."""

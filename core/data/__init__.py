@@ -1,0 +1,1 @@
+"""Preference data: the generated pairs of the demo."""

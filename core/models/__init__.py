@@ -1,0 +1,1 @@
+"""What runs: a policy and its reference that advance the nodes of a token tree."""

@@ -1,0 +1,1 @@
+"""The SFT and DPO recipe, and what it reached."""
