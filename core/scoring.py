@@ -1,0 +1,76 @@
+"""What the two models say of one response, and of one state: the records the views draw.
+
+Rewards are not stored: they are beta times a difference of two columns, so that another beta
+needs no model. Knows the types of text and arrays; knows nothing of models or windows.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.text import Tokens
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scoring:
+    """One response under policy and reference: n rows, the closing (end-of-turn) token last.
+
+    Log-probs, divergences and entropies are in nats, [n]. Ranks count from 1, the most likely.
+    ``kl`` is KL(pi || pi_ref) and ``kl_reverse`` is KL(pi_ref || pi), over the whole vocabulary
+    at the state *before* the row's token. ``logit`` and ``logsumexp`` are the policy's raw logit
+    of the token and log-partition of that state (the raw-logit gauge).
+    """
+
+    tokens: Tokens
+    """The n-1 tokens of the response itself."""
+    ids: Ints
+    labels: tuple[str, ...]
+    logp_policy: Floats
+    logp_reference: Floats
+    rank_policy: Ints
+    rank_reference: Ints
+    kl: Floats
+    kl_reverse: Floats
+    entropy_policy: Floats
+    entropy_reference: Floats
+    logit: Floats
+    logsumexp: Floats
+    nodes: Ints
+    """The tree node that each row's token leads to."""
+    computed: int
+    """Tokens that went through the models for this result, prompt included."""
+    reused: int
+    """Tokens of prompt and response that were known already."""
+    seconds: float
+    note: str = ""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One action at a state: a token that could stand there. Log-probs in nats, ranks from 1."""
+
+    id: int
+    label: str
+    text: str
+    logp_policy: float
+    logp_reference: float
+    rank_policy: int
+    rank_reference: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The actions at one state: the likeliest under each model, and what a query found."""
+
+    state: int
+    """The tree node of the state, before the token."""
+    by_policy: tuple[Alternative, ...]
+    by_reference: tuple[Alternative, ...]
+    found: tuple[Alternative, ...] = ()
