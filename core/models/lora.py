@@ -1,0 +1,89 @@
+"""Policy and reference adapters on one base, in one forward: a batch of two rows.
+
+Row 0 is the policy, row 1 the reference. A linear layer applies its base weights to both rows at
+once and adds each row's own low-rank update with two batched products, so the base weights are
+in memory once and, at one token, read once for both models. PEFT's own mixed-adapter forward
+gives the same numbers but gathers and scatters rows at every layer.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+ROWS = ("policy", "reference")
+
+
+class PairLinear(nn.Module):
+    """A linear layer with one low-rank update for each of two rows.
+
+    ``down`` [2, in, r] and ``up`` [2, r, out] hold the transposed LoRA factors, the scaling
+    alpha/r inside ``up``; a row without an adapter, or of smaller rank, is padded with zeros.
+    """
+
+    def __init__(self, base: nn.Module, down: torch.Tensor, up: torch.Tensor) -> None:
+        super().__init__()
+        self.base = base
+        self.register_buffer("down", down)
+        self.register_buffer("up", up)
+        self.down: torch.Tensor
+        self.up: torch.Tensor
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """[2, T, in] -> [2, T, out]."""
+        out: torch.Tensor = self.base(states)
+        return torch.baddbmm(out, torch.bmm(states, self.down), self.up)
+
+
+def is_plain_lora(config: Any) -> bool:
+    """Whether an adapter of this PEFT config is a low-rank update and nothing else."""
+    return (
+        getattr(config, "peft_type", "") == "LORA"
+        and not getattr(config, "use_dora", False)
+        and getattr(config, "bias", "none") == "none"
+        and not any(
+            getattr(config, name, None)
+            for name in ("modules_to_save", "layer_replication", "trainable_token_indices",
+                         "alora_invocation_tokens", "target_parameters", "lora_bias")
+        )
+    )
+
+
+def pair_linears(wrapped: nn.Module) -> int:
+    """Replace PEFT's LoRA layers inside ``wrapped`` by PairLinear; returns how many.
+
+    ``wrapped`` is a PeftModel's base model that carries adapters named as in ROWS (or only
+    "policy"). Raises ValueError if an adapted layer is not a linear one.
+    """
+    found = list(_lora_layers(wrapped))
+    for parent, name, layer in found:
+        base = layer.get_base_layer()
+        if type(base).__name__ not in ("Linear", "Conv1D"):
+            raise ValueError(f"{name} is a {type(base).__name__}, not a linear layer")
+        setattr(parent, name, PairLinear(base, *_factors(layer, base.weight)))
+    return len(found)
+
+
+def _lora_layers(model: nn.Module) -> Iterator[tuple[nn.Module, str, Any]]:
+    from peft.tuners.lora import LoraLayer
+
+    for parent in model.modules():
+        for name, child in parent.named_children():
+            if isinstance(child, LoraLayer):
+                yield parent, name, child
+
+
+def _factors(layer: Any, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The stacked, transposed, padded and scaled factors of one layer."""
+    rank = max(layer.r[row] for row in ROWS if row in layer.lora_A)
+    some = next(iter(layer.lora_A))
+    wide, narrow = layer.lora_A[some].in_features, layer.lora_B[some].out_features
+    down = weight.new_zeros(len(ROWS), wide, rank)
+    up = weight.new_zeros(len(ROWS), rank, narrow)
+    for i, row in enumerate(ROWS):
+        if row in layer.lora_A:
+            r = layer.r[row]
+            down[i, :, :r] = layer.lora_A[row].weight.detach().T
+            up[i, :r] = layer.lora_B[row].weight.detach().T * layer.scaling[row]
+    return down, up

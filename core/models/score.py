@@ -1,0 +1,116 @@
+"""Responses scored and states inspected: the pair's numbers as the records that views draw.
+
+Joins a prompt, a response's tokens and the closing token into one path of the tree, has the pair
+make its numbers known, and reads them back. Knows nothing of beta, editors or windows.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from core.errors import UserFacingError
+from core.models.pair import Pair, never
+from core.scoring import Alternative, Inspection, Scoring
+from core.text import Prompt, Tokens
+
+TOP = 10
+"""Alternatives listed under each model."""
+FOUND = 50
+"""Alternatives listed for a vocabulary search."""
+
+
+def score(
+    pair: Pair,
+    prompt: Prompt,
+    tokens: Tokens,
+    cancelled: Callable[[], bool] = never,
+    hold: str = "",
+) -> Scoring:
+    """Score a response under both models.
+
+    Args:
+        tokens: the response; these ids are scored, the closing token after them.
+        hold: a name ("A", "B") under which to keep the response's KV for the next edit.
+
+    Raises:
+        UserFacingError: the prompt is empty, the text is longer than the context, or a model
+            returned NaN.
+        Cancelled: soon after ``cancelled()`` turns true.
+    """
+    began = time.perf_counter()
+    prompt_ids = pair.codec.prompt_ids(prompt)
+    if not prompt_ids:
+        raise UserFacingError("The prompt is empty: write something for the models to answer.")
+    ids = np.array([*tokens.ids, pair.codec.end_of_turn], dtype=np.int64)
+    path = pair.tree.extend(0, [*prompt_ids, *map(int, ids)])
+    first = len(prompt_ids)
+    if hold:
+        pair.hold(hold, int(path[-2]))
+    computed = pair.observe(path, range(first, len(path)), cancelled)
+    nodes, states = path[first:], path[first - 1 : -1]
+    edge = {name: pair.tree.column(name)[nodes] for name in ("logit", "logp_policy",
+                                                             "logp_reference")}
+    ranks = {name: pair.tree.column(name)[nodes].astype(np.int64)
+             for name in ("rank_policy", "rank_reference")}
+    state = {name: pair.tree.column(name)[states]
+             for name in ("kl", "kl_reverse", "entropy_policy", "entropy_reference", "logsumexp")}
+    return Scoring(
+        tokens=tokens,
+        ids=ids,
+        labels=tuple(map(pair.codec.label, map(int, ids))),
+        **edge,
+        **ranks,
+        **state,
+        nodes=nodes,
+        computed=computed,
+        reused=len(path) - 1 - computed,
+        seconds=time.perf_counter() - began,
+        note=_note(tokens),
+    )
+
+
+def _note(tokens: Tokens) -> str:
+    forced = sum(tokens.forced)
+    if not forced:
+        return ""
+    many = "1 token is" if forced == 1 else f"{forced} tokens are"
+    return f"{many} not how the tokenizer would split this text; they are scored as shown."
+
+
+def inspect(
+    pair: Pair, state: int, query: str = "", cancelled: Callable[[], bool] = never
+) -> Inspection:
+    """The likeliest tokens at a state under each model, and those that match ``query``.
+
+    Raises:
+        Cancelled: soon after ``cancelled()`` turns true.
+    """
+    logp = pair.logprobs(state, cancelled)
+    policy, reference = (
+        _alternatives(pair, logp, torch.topk(row, min(TOP, len(row))).indices.tolist())
+        for row in logp
+    )
+    found = pair.codec.find(query, FOUND) if query else []
+    return Inspection(state, policy, reference, _alternatives(pair, logp, found))
+
+
+def _alternatives(pair: Pair, logp: torch.Tensor, ids: list[int]) -> tuple[Alternative, ...]:
+    if not ids:
+        return ()
+    chosen = logp[:, ids]
+    ranks = ((logp[:, None, :] > chosen[:, :, None]).sum(-1) + 1).tolist()
+    values = chosen.tolist()
+    return tuple(
+        Alternative(
+            id=id,
+            label=pair.codec.label(id),
+            text=pair.codec.piece(id).decode("utf-8", errors="replace"),
+            logp_policy=values[0][i],
+            logp_reference=values[1][i],
+            rank_policy=ranks[0][i],
+            rank_reference=ranks[1][i],
+        )
+        for i, id in enumerate(ids)
+    )
