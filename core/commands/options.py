@@ -1,0 +1,93 @@
+"""The options that say which pair to load, shared by the window and the commands.
+
+Imports nothing heavy: the command line must answer at once.
+"""
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.protocol import PairSpec
+
+
+def positive(text: str) -> float:
+    """A finite number above zero, for argparse."""
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def size(text: str) -> tuple[int, int]:
+    """A size in pixels, as 1400x900, for argparse."""
+    width, separator, height = text.lower().partition("x")
+    if not (separator and width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 1400x900")
+    pixels = int(width), int(height)
+    if not all(200 <= side <= 10_000 for side in pixels):
+        raise argparse.ArgumentTypeError(f"{text!r}: each side has 200 to 10000 pixels")
+    return pixels
+
+
+def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that name a pair of checkpoints and say how to load them."""
+    pair = parser.add_argument_group("the pair (the demo pair if no --policy is given)")
+    pair.add_argument("--demo", action="store_true", help="the demo pair, fetched on first use")
+    pair.add_argument(
+        "--policy", type=Path, metavar="DIR", help="the DPO policy: a model folder or an adapter"
+    )
+    pair.add_argument(
+        "--reference",
+        type=Path,
+        metavar="DIR",
+        help="the model that the policy was trained against: a model folder or an adapter",
+    )
+    pair.add_argument(
+        "--base", type=Path, metavar="DIR", help="the base model of the adapters, if they moved"
+    )
+    pair.add_argument(
+        "--beta", type=positive, default=None, help="the beta of the DPO training (default: 0.1)"
+    )
+    pair.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    pair.add_argument(
+        "--dtype",
+        default="auto",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        help="of the weights in memory; logits are always float32",
+    )
+    pair.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="load .bin weights too: pickle files can run any code, so only from people you trust",
+    )
+    pair.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run model code that lies in the checkpoint's folder, only from people you trust",
+    )
+
+
+def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> "PairSpec":
+    """The pair that the options name; wrong combinations end the program with status 2."""
+    own = [name for name in ("policy", "reference", "base") if getattr(arguments, name)]
+    if arguments.demo and own:
+        parser.error(f"--demo and --{own[0]} exclude each other")
+    if own and not arguments.policy:
+        parser.error(f"--{own[0]} needs --policy")
+    if arguments.policy and not arguments.reference:
+        parser.error("--policy needs --reference: a reward is always against a named reference")
+    from core.protocol import PairSpec
+
+    return PairSpec(
+        demo=not own,
+        policy=str(arguments.policy or ""),
+        reference=str(arguments.reference or ""),
+        base=str(arguments.base or ""),
+        beta=arguments.beta or 0.1,
+        device=arguments.device,
+        dtype=arguments.dtype,
+        allow_pickle=arguments.allow_pickle,
+        allow_remote_code=arguments.trust_remote_code,
+    )

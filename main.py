@@ -1,0 +1,135 @@
+"""The command line of Qscope: opens the window, or runs a headless command; nothing else.
+
+Imports nothing heavy, so that ``--help`` and the window are there at once. A command's module is
+imported only when that command is asked for.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from core.commands import options
+from core.errors import Cancelled, UserFacingError
+
+COMMANDS = {
+    "score": ("core.commands.score", "score responses under a policy and its reference"),
+    "train": ("core.commands.train", "train a pair from a recipe: SFT, then DPO"),
+    "demo": ("core.commands.demo", "measure the demo pair on held-out pairs (demo evaluate)"),
+}
+EXTRAS = {"trl": "train", "datasets": "train", "accelerate": "train", "faker": "train"}
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+
+
+def window_parser() -> argparse.ArgumentParser:
+    """The options of ``python main.py`` without a command."""
+    commands = "\n".join(f"  {name:<8}{what}" for name, (_, what) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="main.py",
+        usage="%(prog)s [OPTIONS]\n       %(prog)s COMMAND [OPTIONS]",
+        description="Qscope shows which tokens a DPO policy was taught to like or to avoid.\n"
+        "Without options it opens the demo pair.",
+        epilog=f"commands (each has its own --help; none needs a display):\n{commands}\n\n"
+        "examples:\n"
+        "  python main.py\n"
+        "  python main.py --policy runs/dpo --reference runs/sft --beta 0.1\n"
+        "  python main.py --screenshot credit.png --theme dark --size 1400x900\n"
+        "  python main.py score --demo --prompt-file post.txt --response-file summary.txt --json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_pair_arguments(parser)
+    parser.add_argument(
+        "--theme", choices=("light", "dark"), help="light or dark, whatever the desktop says"
+    )
+    parser.add_argument(
+        "--size", type=options.size, metavar="WxH", help="size of the window, as 1400x900"
+    )
+    parser.add_argument(
+        "--screenshot", metavar="FILE.png", help="draw the window into a file, then exit"
+    )
+    return parser
+
+
+def open_window(argv: Sequence[str]) -> int:
+    parser = window_parser()
+    arguments = parser.parse_args(argv)
+    spec = options.pair_spec(parser, arguments)
+    if arguments.screenshot:
+        os.environ["QT_QPA_PLATFORM"] = "offscreen"
+
+    from app.system import require_qt
+
+    require_qt()
+    from app import start
+
+    if arguments.screenshot:
+        return start.screenshot(
+            spec, arguments.screenshot, theme=arguments.theme, size=arguments.size
+        )
+    return start.open_window(spec, theme=arguments.theme, size=arguments.size)
+
+
+def run_command(name: str, argv: Sequence[str]) -> int:
+    module, what = COMMANDS[name]
+    command = importlib.import_module(module)
+    parser = argparse.ArgumentParser(
+        prog=f"main.py {name}",
+        description=command.__doc__ or what,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    status: int = command.run(arguments)
+    return status
+
+
+def missing_package(error: ModuleNotFoundError) -> str:
+    package = (error.name or str(error)).partition(".")[0]
+    extra = EXTRAS.get(package)
+    target = f"'.[{extra}]'" if extra else "."
+    return (
+        f"The Python package {package} is missing: "
+        f"run 'pip install -e {target}' in the folder of main.py."
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status is 0, 1 (a sentence on stderr) or 2 (wrong usage)."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        if argv and argv[0] in COMMANDS:
+            status = run_command(argv[0], argv[1:])
+        else:
+            status = open_window(argv)
+        sys.stdout.flush()
+        return status
+    except UserFacingError as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    except (KeyboardInterrupt, Cancelled):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (as in "... | head"): nothing more may be written, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except ModuleNotFoundError as error:
+        if os.environ.get("QSCOPE_DEBUG"):
+            raise
+        print(missing_package(error), file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        if os.environ.get("QSCOPE_DEBUG"):
+            raise
+        print(
+            f"Qscope has a fault ({type(error).__name__}: {error}); "
+            "run again with QSCOPE_DEBUG=1 in the environment to see where.",
+            file=sys.stderr,
+        )
+        return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

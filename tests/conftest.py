@@ -1,0 +1,75 @@
+"""What every test is held to: no hub, no display, no log errors, no leaked threads or timers."""
+
+import gc
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+class _Errors(logging.Handler):
+    """Gathers what is logged at ERROR or above."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{record.name}: {record.getMessage()}")
+
+
+@pytest.fixture(autouse=True)
+def _no_log_errors(request: pytest.FixtureRequest) -> Iterator[None]:
+    handler = _Errors()
+    logging.getLogger().addHandler(handler)
+    yield
+    logging.getLogger().removeHandler(handler)
+    if handler.lines and not request.node.get_closest_marker("log_errors_expected"):
+        pytest.fail("errors in the log: " + "; ".join(handler.lines))
+
+
+@pytest.fixture(autouse=True)
+def _no_leaked_threads() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 2.0
+    while leaked := [t for t in threading.enumerate() if t not in before and not t.daemon]:
+        if time.monotonic() > deadline:
+            pytest.fail(f"threads still run: {', '.join(t.name for t in leaked)}")
+        time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def _no_leaked_timers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Only for tests that use Qt: timers that tick on would run in the tests that follow."""
+    if "qtbot" not in request.fixturenames:
+        yield
+        return
+    before = {id(timer) for timer in _active_timers()}
+    yield
+    leaked = [timer for timer in _active_timers() if id(timer) not in before]
+    if leaked:
+        pytest.fail(f"timers still tick: {leaked}, of {[timer.parent() for timer in leaked]}")
+
+
+def _active_timers() -> list[object]:
+    core = sys.modules.get("PySide6.QtCore")
+    if core is None:
+        return []
+    import shiboken6
+
+    core.QCoreApplication.sendPostedEvents(None, core.QEvent.Type.DeferredDelete)
+    return [
+        thing
+        for thing in gc.get_objects()
+        if type(thing) is core.QTimer and shiboken6.isValid(thing) and thing.isActive()
+    ]

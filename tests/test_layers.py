@@ -1,0 +1,128 @@
+"""The rules of the house, read from the source and from what an import brings along."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# Lower may not import higher. A module that is not named has the rank of its package.
+RANKS = {
+    "core.errors": 0,
+    "core.text": 0,
+    "core.codec": 0,
+    "core.tree": 0,
+    "core.quantities": 0,
+    "core.trace": 0,
+    "core.scoring": 1,
+    "core.protocol": 2,
+    "core.checkpoints": 3,
+    "core.models": 4,
+    "core.data": 5,
+    "core.training": 5,
+    "core.engine": 6,
+    "core.commands": 7,
+    "app": 7,
+    "main": 8,
+}
+QT = {"PySide6", "shiboken6", "pyqtgraph"}
+MODELS = {"torch", "transformers", "peft", "trl", "safetensors", "gguf", "tokenizers"}
+SOURCES = [
+    ROOT / "main.py",
+    *sorted((ROOT / "core").rglob("*.py")),
+    *sorted((ROOT / "app").rglob("*.py")),
+]
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that the file imports, inside functions too; "from a import b" gives a.b."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def rank(module: str) -> int | None:
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        if (prefix := ".".join(parts[:length])) in RANKS:
+            return RANKS[prefix]
+    return None
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_nothing_imports_up(path: Path) -> None:
+    own = rank(module_name(path))
+    if own is None:
+        assert module_name(path) == "core", f"{path} has no place among the layers"
+        return
+    for name in imported(path):
+        other = rank(name)
+        assert other is None or other <= own, f"{module_name(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_qt_stays_in_the_app_and_models_in_the_core(path: Path) -> None:
+    tops = {name.partition(".")[0] for name in imported(path)}
+    where = module_name(path)
+    if where.startswith("core"):
+        assert not tops & (QT | {"app", "main"})
+    else:
+        assert not tops & MODELS
+        assert "core.commands" not in where
+
+
+def test_quantities_take_and_return_arrays() -> None:
+    tops = {name.partition(".")[0] for name in imported(ROOT / "core" / "quantities.py")}
+    assert tops <= {"numpy", "math", "typing", "collections", "__future__"}
+
+
+def test_every_module_says_what_it_does() -> None:
+    silent = [
+        str(path)
+        for path in SOURCES
+        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert not silent
+
+
+def brought_along(statement: str, unwanted: set[str]) -> str:
+    """Run ``statement`` in a fresh Python; the top-level packages of ``unwanted`` it imported."""
+    script = f"{statement}\nimport sys\nprint(*sorted({unwanted!r} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_the_command_line_is_light() -> None:
+    assert brought_along("import main", MODELS | QT | {"numpy"}) == ""
+
+
+@pytest.mark.parametrize(
+    "module", ["core.protocol", "core.scoring", "core.text", "core.quantities", "core.errors"]
+)
+def test_what_the_window_needs_first_is_light(module: str) -> None:
+    assert brought_along(f"import {module}", MODELS | QT) == ""
+
+
+def test_the_core_imports_without_qt() -> None:
+    modules = [module_name(path) for path in SOURCES if module_name(path).startswith("core")]
+    script = (
+        "import importlib, sys\n"
+        f"for name in {sorted(QT)!r}: sys.modules[name] = None\n"
+        f"for name in {modules!r}: importlib.import_module(name)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,127 @@
+"""The command line: what it answers, with which exit status, and that no traceback is shown."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import main
+from core.errors import Cancelled, UserFacingError
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "main.py", *argv],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_help_names_the_commands_and_the_options() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for word in ("score", "train", "demo", "--policy", "--reference", "--beta", "--screenshot"):
+        assert word in done.stdout
+    assert not done.stderr
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--beta", "0"],
+        ["--beta", "nan"],
+        ["--size", "big"],
+        ["--size", "1x1"],
+        ["--theme", "pink"],
+        ["unknown"],
+        ["--unknown"],
+        ["--policy", "a"],
+        ["--reference", "a"],
+        ["--demo", "--policy", "a", "--reference", "b"],
+    ],
+)
+def test_wrong_usage_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main.main(argv)
+    assert caught.value.code == 2
+    assert "usage: main.py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (UserFacingError("Do this instead."), 1, "Do this instead.\n"),
+        (Cancelled(), 130, ""),
+        (KeyboardInterrupt(), 130, ""),
+        (
+            ModuleNotFoundError("No module named 'trl'", name="trl.trainer"),
+            1,
+            "The Python package trl is missing: run 'pip install -e '.[train]'' in the folder of "
+            "main.py.\n",
+        ),
+        (
+            ValueError("odd"),
+            1,
+            "Qscope has a fault (ValueError: odd); run again with QSCOPE_DEBUG=1 in the "
+            "environment to see where.\n",
+        ),
+    ],
+)
+def test_failures_are_one_sentence(
+    error: BaseException,
+    status: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(argv: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(main, "open_window", fail)
+    monkeypatch.delenv("QSCOPE_DEBUG", raising=False)
+    assert main.main([]) == status
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes that break are POSIX's")
+def test_a_reader_that_has_gone_is_no_failure_to_report() -> None:
+    script = "import main; main.open_window = lambda argv: print('x' * 200_000) or 0; main.main([])"
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE
+        )
+    finally:
+        os.close(writer)
+    assert done.stderr == b""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system's libraries are Linux's")
+def test_without_a_display_one_sentence_says_so() -> None:
+    done = run(QT_QPA_PLATFORM="", DISPLAY="", WAYLAND_DISPLAY="")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("There is no display")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system's libraries are Linux's")
+def test_a_missing_library_is_named_with_the_packages(tmp_path: Path) -> None:
+    package = tmp_path / "PySide6"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "QtWidgets.py").write_text(
+        "raise ImportError('libEGL.so.1: cannot open shared object file: No such file')\n"
+    )
+    done = run(PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    for words in ("libEGL.so.1", "apt-get install libegl1", "dnf install libglvnd-egl"):
+        assert words in done.stderr
+    assert done.stderr.count("\n") == 1
