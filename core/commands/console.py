@@ -1,0 +1,69 @@
+"""Progress and remarks of a headless command, on stderr.
+
+On a terminal one line is written over and over; into a file or pipe each stage is one line.
+"""
+
+import time
+from types import TracebackType
+from typing import Self, TextIO
+
+EVERY = 0.1
+"""Seconds between two updates of the line on a terminal."""
+EVERY_LINE = 5.0
+"""Seconds between two lines of a count in a file."""
+
+
+class Reporter:
+    """Tells how far a command is. Use as a context: leaving it clears the line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._terminal = stream.isatty()
+        self._what = ""
+        self._shown = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.clear()
+
+    def progress(self, what: str, fraction: float | None) -> None:
+        """Show a stage and the share of it that is done (None: not known)."""
+        now = time.monotonic()
+        if self._terminal:
+            if what != self._what or fraction == 1.0 or now - self._shown > EVERY:
+                share = "" if fraction is None else f" {fraction:.0%}"
+                self._write(f"\r\x1b[K{what}{share}")
+                self._shown = now
+        elif what != self._what:
+            self._write(f"{what}\n")
+        self._what = what
+
+    def count(self, what: str) -> None:
+        """Show how many are done; called for each one, shown now and then."""
+        now = time.monotonic()
+        if now - self._shown > (EVERY if self._terminal else EVERY_LINE):
+            self._write(f"\r\x1b[K{what}" if self._terminal else f"{what}\n")
+            self._shown = now
+
+    def say(self, remark: str) -> None:
+        """Write a line that stays."""
+        self.clear()
+        self._write(f"{remark}\n")
+
+    def clear(self) -> None:
+        """Take the line off the terminal, so that something else can be written."""
+        if self._terminal:
+            self._write("\r\x1b[K")
+        self._what = ""
+
+    def _write(self, text: str) -> None:
+        encoding = self._stream.encoding or "utf-8"
+        self._stream.write(text.encode(encoding, errors="replace").decode(encoding))
+        self._stream.flush()
