@@ -32,27 +32,21 @@ def grouped_attention(
 ) -> tuple[torch.Tensor, None]:
     """Scaled dot-product attention with query groups on the query axis.
 
-    query [rows, heads, T, d], key and value [rows, kv heads, S, d], additive mask [1, 1, T, S]
-    or none (causal). Returns [rows, T, heads, d]. Raises ValueError for what it does not do
-    (soft-capping, sinks, biases); the caller then takes another path.
+    query [rows, heads, T, d], key and value [rows, kv heads, S, d], additive mask [1, 1, T, S].
+    Returns [rows, T, heads, d]. Raises ValueError for what it does not do (soft-capping, sinks,
+    biases, a mask left to it); the caller then takes another path.
     """
     if any(kwargs.get(name) is not None for name in ("softcap", "s_aux", "position_bias")):
         raise ValueError("grouped attention has no soft-capping, sinks or position bias")
+    if attention_mask is None:
+        raise ValueError("grouped attention needs a mask: it knows of no window or causality")
     rows, heads, length, width = query.shape
     groups = heads // key.shape[1]
-    if attention_mask is None:
-        key, value = (states.repeat_interleave(groups, dim=1) for states in (key, value))
-        groups = 1
     folded = query.reshape(rows, key.shape[1], groups * length, width)
-    if attention_mask is not None and groups > 1 and length > 1:
+    if groups > 1 and length > 1:
         attention_mask = attention_mask.repeat(1, 1, groups, 1)
     out = torch.nn.functional.scaled_dot_product_attention(
-        folded,
-        key,
-        value,
-        attn_mask=attention_mask,
-        scale=scaling,
-        is_causal=attention_mask is None and length > 1,
+        folded, key, value, attn_mask=attention_mask, scale=scaling
     )
     return out.reshape(rows, heads, length, value.shape[-1]).transpose(1, 2), None
 

@@ -19,8 +19,12 @@ from core.errors import Cancelled
 from core.models.attention import GROUPED, ancestor_mask
 from core.models.kv import Slab
 
-TREE_PATHS: tuple[tuple[str, bool], ...] = ((GROUPED, False), (GROUPED, True), ("", False),
-                                            ("", True))
+TREE_PATHS: tuple[tuple[str, bool], ...] = (
+    (GROUPED, False),
+    (GROUPED, True),
+    ("", False),
+    ("", True),
+)
 """Ways to run tree attention, the fastest first: attention function ("": the model's own), and
 whether the mask is a dict by layer type. The self-check takes the first that is right."""
 
@@ -74,6 +78,7 @@ class Lane:
             self.model.set_attn_implementation(name)
         self.keep(torch.empty(0, dtype=torch.int64))
 
+    @torch.inference_mode()
     def advance(self, ids: torch.Tensor, visible: torch.Tensor, depths: torch.Tensor) -> None:
         """Run T new tokens and keep them as the cells behind those in use.
 
@@ -90,16 +95,23 @@ class Lane:
             hidden = self._run_whole(visible, depths, ids)
         else:
             mask = ancestor_mask(
-                visible.to(self.device), depths.to(self.device), self.config, self.dtype,
+                visible.to(self.device),
+                depths.to(self.device),
+                self.config,
+                self.dtype,
                 by_layer_type=self.tree_path[1],
             )
             hidden = self._run(
-                ids, depths[-len(ids) :] - 1, attention_mask=mask,
-                past_key_values=self._slab.cache, use_cache=True,
+                ids,
+                depths[-len(ids) :] - 1,
+                attention_mask=mask,
+                past_key_values=self._slab.cache,
+                use_cache=True,
             )
         self._store(hidden, ids)
         self._slab.commit()
 
+    @torch.inference_mode()
     def keep(self, cells: torch.Tensor) -> None:
         """Drop all cells but these, which become 0..k-1 in that order."""
         cells = cells.to(self.device)
@@ -108,6 +120,7 @@ class Lane:
             self._ids[: len(cells)] = self._ids[cells]
         self._slab.keep(cells)
 
+    @torch.inference_mode()
     def logits(self, cells: torch.Tensor) -> torch.Tensor:
         """Next-token logits of the states in ``cells`` [m], float32 [rows, m, V]."""
         assert self._hidden is not None
@@ -158,9 +171,7 @@ class Lane:
     def _run(self, ids: torch.Tensor, positions: torch.Tensor, **how: Any) -> torch.Tensor:
         positions = positions.to(self.device)[None].expand(self.rows, -1)
         with self._entered():
-            out = self.model.base_model(
-                input_ids=self._batch(ids), position_ids=positions, **how
-            )
+            out = self.model.base_model(input_ids=self._batch(ids), position_ids=positions, **how)
         return cast(torch.Tensor, out.last_hidden_state)
 
     def _batch(self, ids: torch.Tensor) -> torch.Tensor:

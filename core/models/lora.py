@@ -44,8 +44,14 @@ def is_plain_lora(config: Any) -> bool:
         and getattr(config, "bias", "none") == "none"
         and not any(
             getattr(config, name, None)
-            for name in ("modules_to_save", "layer_replication", "trainable_token_indices",
-                         "alora_invocation_tokens", "target_parameters", "lora_bias")
+            for name in (
+                "modules_to_save",
+                "layer_replication",
+                "trainable_token_indices",
+                "alora_invocation_tokens",
+                "target_parameters",
+                "lora_bias",
+            )
         )
     )
 

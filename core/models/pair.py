@@ -10,15 +10,18 @@ Knows no text beyond its codec, no beta beyond the one it was loaded with, no fi
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.codec import Codec
 from core.errors import UserFacingError
 from core.models.lane import Lane
 from core.tree import EDGE_COLUMNS, STATE_COLUMNS, TokenTree
+
+if TYPE_CHECKING:
+    from core.codec import Codec
 
 CHUNK_TOKENS = 512
 """Tokens of one forward: bounds the mask, and the wait for a cancel on a model without layers."""
@@ -44,7 +47,7 @@ class Pair:
     """
 
     lanes: list[Lane]
-    codec: Codec
+    codec: "Codec"
     context_length: int
     tree: TokenTree = field(default_factory=TokenTree)
 

@@ -50,12 +50,17 @@ def score(
         pair.hold(hold, int(path[-2]))
     computed = pair.observe(path, range(first, len(path)), cancelled)
     nodes, states = path[first:], path[first - 1 : -1]
-    edge = {name: pair.tree.column(name)[nodes] for name in ("logit", "logp_policy",
-                                                             "logp_reference")}
-    ranks = {name: pair.tree.column(name)[nodes].astype(np.int64)
-             for name in ("rank_policy", "rank_reference")}
-    state = {name: pair.tree.column(name)[states]
-             for name in ("kl", "kl_reverse", "entropy_policy", "entropy_reference", "logsumexp")}
+    edge = {
+        name: pair.tree.column(name)[nodes] for name in ("logit", "logp_policy", "logp_reference")
+    }
+    ranks = {
+        name: pair.tree.column(name)[nodes].astype(np.int64)
+        for name in ("rank_policy", "rank_reference")
+    }
+    state = {
+        name: pair.tree.column(name)[states]
+        for name in ("kl", "kl_reverse", "entropy_policy", "entropy_reference", "logsumexp")
+    }
     return Scoring(
         tokens=tokens,
         ids=ids,

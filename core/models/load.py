@@ -1,0 +1,255 @@
+"""From checkpoints on disk to a running pair: base weights in memory once where they can be.
+
+Takes the plan of core.checkpoints, puts weights on the device, joins two adapters into one
+batched forward (core.models.lora), and checks on a few tokens which way of running tree
+attention is right for this architecture. Knows nothing of windows; says how far it is through a
+callable.
+"""
+
+import contextlib
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from core.checkpoints.demo import demo_plan
+from core.checkpoints.describe import PairPlan, resolve_pair
+from core.checkpoints.memory import check_fits, estimate
+from core.codec import Codec
+from core.errors import Cancelled, UserFacingError
+from core.models.check import choose_tree_path, describe_path
+from core.models.device import (
+    choose_device,
+    choose_dtype,
+    free_bytes,
+    leave_the_window_a_core,
+)
+from core.models.lane import Lane
+from core.models.lora import ROWS, is_plain_lora, pair_linears
+from core.models.pair import Pair, never
+from core.protocol import PairInfo, PairSpec
+
+Report = Callable[[str, float | None], None]
+
+
+def load_pair(
+    spec: PairSpec, progress: Report, cancelled: Callable[[], bool] = never
+) -> tuple[Pair, PairInfo]:
+    """Load what ``spec`` names.
+
+    Args:
+        progress: told what is being done and how far it is, 0..1 or None; may raise Cancelled.
+
+    Raises:
+        UserFacingError: it cannot be loaded; the sentence says what to do.
+        Cancelled: soon after ``cancelled()`` turns true.
+    """
+    began = time.perf_counter()
+    plan = _plan(spec, progress, cancelled)
+    device = choose_device(spec.device)
+    dtype = choose_dtype(spec.dtype, device)
+    check_fits(estimate(plan, str(dtype).removeprefix("torch.")), free_bytes(device), str(device))
+    leave_the_window_a_core()
+    with _weights_reported(progress, cancelled), torch.inference_mode():
+        tokenizer = _tokenizer(plan)
+        lanes, shared = _lanes(plan, device, dtype)
+    progress("Checking the attention", None)
+    codec = Codec(tokenizer)
+    for lane in lanes:
+        lane.use(choose_tree_path(lane))
+    pair = Pair(lanes, codec, min(_context_length(lane) for lane in lanes))
+    info = PairInfo(
+        policy=plan.policy_name,
+        reference=plan.reference_name,
+        device=str(device),
+        dtype=str(dtype).removeprefix("torch."),
+        memory_bytes=sum(
+            _bytes(model) for model in {id(ln.model): ln.model for ln in lanes}.values()
+        ),
+        base_shared=shared,
+        vocab_size=pair.vocab_size,
+        context_length=pair.context_length,
+        has_chat_template=codec.has_chat_template,
+        cache=" + ".join(dict.fromkeys(describe_path(lane.tree_path) for lane in lanes)),
+        seconds=time.perf_counter() - began,
+        beta=spec.beta,
+    )
+    return pair, info
+
+
+def _plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
+    if spec.demo:
+        return demo_plan(progress, cancelled)
+    if not spec.policy:
+        raise UserFacingError("No policy was named: pass --policy DIR, or --demo for the demo.")
+    paths = (Path(text).expanduser() if text else None for text in (spec.reference, spec.base))
+    return resolve_pair(
+        Path(spec.policy).expanduser(),
+        *paths,
+        allow_pickle=spec.allow_pickle,
+        allow_remote_code=spec.allow_remote_code,
+    )
+
+
+def _tokenizer(plan: PairPlan) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(plan.tokenizer, trust_remote_code=plan.allow_remote_code)
+
+
+def _model(path: Path | None, plan: PairPlan, device: torch.device, dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        path,
+        dtype=dtype,
+        use_safetensors=None if plan.allow_pickle else True,
+        trust_remote_code=plan.allow_remote_code,
+        low_cpu_mem_usage=True,
+    )
+    return model.to(device).eval()
+
+
+def _lanes(plan: PairPlan, device: torch.device, dtype: torch.dtype) -> tuple[list[Lane], bool]:
+    """The lanes of a plan, and whether both share one set of base weights."""
+    if not plan.shared:
+        policy = _one(plan.policy_model, plan.policy_adapter, plan, device, dtype)
+        if (plan.policy_model, plan.policy_adapter) == (
+            plan.reference_model,
+            plan.reference_adapter,
+        ):
+            return [Lane(policy)], True
+        reference = _one(plan.reference_model, plan.reference_adapter, plan, device, dtype)
+        return [Lane(policy), Lane(reference)], False
+    wrapped = _adapted(plan, device, dtype)
+    inner = wrapped.base_model.model
+    if plan.policy_adapter == plan.reference_adapter:
+        return [Lane(inner)], True
+    if all(map(is_plain_lora, wrapped.peft_config.values())):
+        with contextlib.suppress(ValueError):
+            pair_linears(inner)
+            return [Lane(inner, rows=2)], True
+    return [Lane(inner, entered=_switch(wrapped, row)) for row in ROWS], True
+
+
+def _one(
+    model: Path | None,
+    adapter: Path | None,
+    plan: PairPlan,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> nn.Module:
+    """A whole model; an adapter, if there is one, is merged into it."""
+    loaded = _model(model, plan, device, dtype)
+    if adapter is None:
+        return loaded  # type: ignore[no-any-return]
+    from peft import PeftModel
+
+    merged: nn.Module = PeftModel.from_pretrained(loaded, str(adapter)).merge_and_unload()
+    return merged.eval()
+
+
+def _adapted(plan: PairPlan, device: torch.device, dtype: torch.dtype) -> Any:
+    """The shared base with the policy adapter and, if there is one, the reference adapter."""
+    from peft import PeftModel
+
+    base = _model(plan.base, plan, device, dtype)
+    wrapped: Any = PeftModel.from_pretrained(
+        base, str(plan.policy_adapter), adapter_name=ROWS[0], autocast_adapter_dtype=False
+    )
+    if plan.reference_adapter is not None and plan.reference_adapter != plan.policy_adapter:
+        wrapped.load_adapter(
+            str(plan.reference_adapter), adapter_name=ROWS[1], autocast_adapter_dtype=False
+        )
+    return wrapped.to(device).eval()
+
+
+def _switch(wrapped: Any, row: str) -> Callable[[], Any]:
+    """How a lane of its own enters one adapter of a shared base, or none."""
+    if row not in wrapped.peft_config:
+        return wrapped.disable_adapter  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def entered() -> Iterator[None]:
+        wrapped.set_adapter(row)
+        yield
+
+    return entered
+
+
+@contextlib.contextmanager
+def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterator[None]:
+    """While weights are loaded: their progress is reported, they can be cancelled, and what the
+    libraries throw at files that they cannot read becomes a sentence."""
+    progress("Loading the model library", None)
+    from transformers.utils import logging as hf_logging
+
+    def hook(factory: Any, args: Any, kwargs: Any) -> Any:
+        items = list(args[0]) if args else list(kwargs.get("iterable") or ())
+        return _Reported(items, progress, cancelled)
+
+    previous = hf_logging.set_tqdm_hook(hook)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            progress("Loading the weights", None)
+            yield
+    except (UserFacingError, Cancelled):
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            raise
+        raise UserFacingError(
+            f"The checkpoint could not be loaded: {_first_line(error)} "
+            f"Check that its files are complete and were saved by transformers or PEFT."
+        ) from error
+    finally:
+        hf_logging.set_tqdm_hook(previous)
+
+
+class _Reported:
+    """Stands in for a progress bar over ``items``."""
+
+    def __init__(self, items: list[Any], progress: Report, cancelled: Callable[[], bool]) -> None:
+        self.items, self.progress, self.cancelled = items, progress, cancelled
+
+    def __iter__(self) -> Iterator[Any]:
+        step = max(1, len(self.items) // 50)
+        for i, item in enumerate(self.items):
+            if i % step == 0:
+                if self.cancelled():
+                    raise Cancelled
+                self.progress("Loading the weights", i / len(self.items))
+            yield item
+
+    def __enter__(self) -> "_Reported":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def __getattr__(self, _: str) -> Callable[..., None]:
+        return lambda *args, **kwargs: None
+
+
+def _first_line(error: Exception) -> str:
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text if text.endswith(".") else text + "."
+
+
+def _context_length(lane: Lane) -> int:
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        value = getattr(lane.config, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return 2**20
+
+
+def _bytes(lanes: list[Lane]) -> int:
+    """Memory of all weights, those that lanes share counted once."""
+    tensors = [t for lane in lanes for t in (*lane.model.parameters(), *lane.model.buffers())]
+    return sum({t.data_ptr(): t.nbytes for t in tensors}.values())
