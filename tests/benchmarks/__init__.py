@@ -1,0 +1,1 @@
+"""Benchmarks: each prints ratios measured within one run, and none is a timed test."""

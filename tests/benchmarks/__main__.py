@@ -1,0 +1,52 @@
+"""``python -m tests.benchmarks NAME [--json]``: run one benchmark, or say which there are."""
+
+import argparse
+import importlib
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def benchmarks() -> dict[str, str]:
+    """Name and first line of each benchmark in this folder."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
+        text = path.read_text(encoding="utf-8")
+        if "def measure(" in text:
+            found[path.stem] = text.partition('"""')[2].partition("\n")[0]
+    return found
+
+
+def print_table(values: dict[str, Any], indent: str = "") -> None:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            print(f"{indent}{name}")
+            print_table(value, indent + "  ")
+        else:
+            shown = f"{value:.4g}" if isinstance(value, float) else value
+            print(f"{indent}{name:<36} {shown}")
+
+
+def main() -> int:
+    there = benchmarks()
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        epilog="\n".join(f"{name:<10}{what}" for name, what in there.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", choices=there)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    measured = importlib.import_module(f"tests.benchmarks.{arguments.name}").measure()
+    measured = {"benchmark": arguments.name, "machine": platform.platform(), **measured}
+    if arguments.json:
+        print(json.dumps(measured))
+    else:
+        print_table(measured)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
