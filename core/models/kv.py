@@ -2,7 +2,8 @@
 
 A Hugging Face model reads and writes the slab through the ``Cache`` it is handed: new tokens are
 written in place behind the cells in use, and the keys and values handed back are views, so a
-forward copies no prefix (``DynamicCache`` copies all of it at every step). Which cells a token
+forward copies no prefix (``DynamicCache`` copies all of it at every step) unless so many of the
+cells are of other branches that gathering the wanted ones is cheaper. Which cells a token
 may see is the mask's business (core.models.attention).
 
 Knows nothing of trees or tokens: its caller keeps the cell of each node.
@@ -15,11 +16,15 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 
 class _Cursor:
-    """The cells that the forward under way writes; shared by all layers of a slab."""
+    """What the forward under way writes and reads; shared by all layers of a slab.
+
+    It writes cells ``start`` to ``stop``. It reads the cells ``seen``, or all before ``start``.
+    """
 
     def __init__(self) -> None:
         self.start = self.stop = 0
         self.capacity = 0
+        self.seen: torch.Tensor | None = None
 
 
 class _SlabLayer(CacheLayerMixin):
@@ -47,10 +52,14 @@ class _SlabLayer(CacheLayerMixin):
         start, stop = self.cursor.start, self.cursor.stop
         self.keys[:, :, start:stop] = key_states
         self.values[:, :, start:stop] = value_states
-        return self.keys[:, :, :stop], self.values[:, :, :stop]
+        if (seen := self.cursor.seen) is None:
+            return self.keys[:, :, :stop], self.values[:, :, :stop]
+        keys, values = self.keys[:, :, seen], self.values[:, :, seen]
+        return torch.cat([keys, key_states], dim=2), torch.cat([values, value_states], dim=2)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.cursor.start + query_length, 0
+        seen = self.cursor.seen
+        return (self.cursor.start if seen is None else len(seen)) + query_length, 0
 
     def get_seq_length(self) -> int:
         return self.cursor.start
@@ -90,14 +99,23 @@ class Slab:
         """Cells that hold KV; a forward's tokens are written behind them."""
         return self._cursor.start
 
-    def reserve(self, tokens: int) -> None:
-        """Make room for a forward over ``tokens`` new cells; they do not count until kept."""
+    @property
+    def capacity(self) -> int:
+        """Cells there is room for."""
+        return self._cursor.capacity
+
+    def reserve(self, tokens: int, seen: torch.Tensor | None = None) -> None:
+        """Make room for a forward over ``tokens`` new cells; they do not count until committed.
+
+        The forward reads the cells ``seen`` (int64, copied once for each layer), or, with None,
+        all cells in use (no copy, but dead cells cost attention).
+        """
         needed = self.used + tokens
         if needed > self._cursor.capacity:
             self._cursor.capacity = max(needed, 2 * self._cursor.capacity)
             for layer in self._layers:
                 layer.grow()
-        self._cursor.stop = needed
+        self._cursor.stop, self._cursor.seen = needed, seen
 
     def commit(self) -> None:
         """Keep the cells of the forward that has just ended."""

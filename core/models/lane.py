@@ -18,6 +18,7 @@ from torch import nn
 from core.errors import Cancelled
 from core.models.attention import GROUPED, ancestor_mask
 from core.models.kv import Slab
+from core.models.lora import project
 
 TREE_PATHS: tuple[tuple[str, bool], ...] = (
     (GROUPED, False),
@@ -79,20 +80,30 @@ class Lane:
         self.keep(torch.empty(0, dtype=torch.int64))
 
     @torch.inference_mode()
-    def advance(self, ids: torch.Tensor, visible: torch.Tensor, depths: torch.Tensor) -> None:
+    def advance(
+        self,
+        ids: torch.Tensor,
+        visible: torch.Tensor,
+        depths: torch.Tensor,
+        seen: torch.Tensor | None = None,
+    ) -> None:
         """Run T new tokens and keep them as the cells behind those in use.
 
         Args:
             ids: int64 [T].
-            visible: bool [T, used + T], which cells each token may see, itself included.
-            depths: int64 [used + T], depth (from 1) of the token in each cell.
+            visible: bool [T, S + T], which cells each token may see, itself included: S earlier
+                ones, then the new ones.
+            depths: int64 [S + T], depth (from 1) of the token in each of those cells.
+            seen: int64 [S], the earlier cells; None for all in use.
 
         Raises:
             Cancelled: between two layers, when ``cancelled()``; no cell is changed.
         """
-        self._slab.reserve(len(ids))
+        if seen is not None:
+            seen = seen.to(self.device)
+        self._slab.reserve(len(ids), seen)
         if self.tree_path is None:
-            hidden = self._run_whole(visible, depths, ids)
+            hidden = self._run_whole(ids, visible, depths, seen)
         else:
             mask = ancestor_mask(
                 visible.to(self.device),
@@ -128,7 +139,7 @@ class Lane:
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of last hidden states, [rows, m, d] -> float32 [rows, m, V]."""
-        logits: torch.Tensor = self._head(hidden).float()
+        logits = project(hidden, self._head.weight, getattr(self._head, "bias", None)).float()
         scale = getattr(self.config, "logit_scale", None)
         divisor = getattr(self.config, "logits_scaling", None)
         cap = getattr(self.config, "final_logit_softcapping", None)
@@ -153,18 +164,27 @@ class Lane:
         self.use(chosen)
         return cast(torch.Tensor, out.logits.float())
 
+    def cell_bytes(self) -> int:
+        """Memory of one cell, in bytes; 0 before the first forward."""
+        return self.kv_bytes() // max(1, self._slab.capacity)
+
     def kv_bytes(self) -> int:
         """Memory of KV and hidden states, in bytes."""
         return self._slab.bytes() + (0 if self._hidden is None else self._hidden.nbytes)
 
     def _run_whole(
-        self, visible: torch.Tensor, depths: torch.Tensor, ids: torch.Tensor
+        self,
+        ids: torch.Tensor,
+        visible: torch.Tensor,
+        depths: torch.Tensor,
+        seen: torch.Tensor | None,
     ) -> torch.Tensor:
         """Without a usable cache: run the whole path that ends in the last new token."""
         new = len(ids)
         row = visible[-1, :-new].nonzero()[:, 0]
-        order = row[depths[row].argsort()]
-        before = self._ids[order.to(self.device)] if len(order) else ids[:0].to(self.device)
+        row = row[depths[row].argsort()]
+        cells = row if seen is None else seen.cpu()[row]
+        before = self._ids[cells.to(self.device)] if len(cells) else ids[:0].to(self.device)
         path = torch.cat([before, ids.to(self.device)])
         return self._run(path, torch.arange(len(path)), use_cache=False)[:, -new:]
 

@@ -32,8 +32,26 @@ class PairLinear(nn.Module):
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """[2, T, in] -> [2, T, out]."""
-        out: torch.Tensor = self.base(states)
+        if isinstance(self.base, nn.Linear):
+            out = project(states, self.base.weight, self.base.bias)
+        else:
+            out = self.base(states)
         return torch.baddbmm(out, torch.bmm(states, self.down), self.up)
+
+
+def project(
+    states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """A linear layer, [rows, T, in] x [out, in] -> [rows, T, out] (not contiguous on a CPU).
+
+    On a CPU the product is taken as W x^T: with a few rows MKL then reads the weights at the
+    speed of memory, where x W^T takes 1.6 times as long (measured, 2 to 16 rows, float32).
+    """
+    if states.device.type != "cpu":
+        return nn.functional.linear(states, weight, bias)
+    flat = (weight @ states.reshape(-1, states.shape[-1]).t()).t()
+    out = flat.view(*states.shape[:-1], weight.shape[0])
+    return out if bias is None else out + bias
 
 
 def is_plain_lora(config: Any) -> bool:

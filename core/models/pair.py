@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.errors import UserFacingError
+from core.models.cells import Cells, Nodes
 from core.models.lane import Lane
 from core.tree import EDGE_COLUMNS, STATE_COLUMNS, TokenTree
 
@@ -27,10 +28,9 @@ CHUNK_TOKENS = 512
 """Tokens of one forward: bounds the mask, and the wait for a cancel on a model without layers."""
 CHUNK_LOGITS = 2**24
 """Numbers in one piece of logits (64 MB as float32)."""
-SLACK_CELLS = 1024
-"""Dead cells that are cheaper to attend over than to move away."""
-
-Nodes = NDArray[np.int64]
+GATHER = 4
+"""Cells are gathered when (dead cells x new tokens) passes this many times the live cells: a
+dead cell costs every new token attention, a live one a copy."""
 
 
 def never() -> bool:
@@ -49,10 +49,12 @@ class Pair:
     lanes: list[Lane]
     codec: "Codec"
     context_length: int
+    kv_budget: int = 2**31
+    """Bytes of KV and hidden states after which paths that nobody holds are dropped."""
     tree: TokenTree = field(default_factory=TokenTree)
 
     def __post_init__(self) -> None:
-        self._cells: Nodes = np.full(1024, -1, dtype=np.int64)
+        self._cells = Cells()
         self._held: dict[str, int] = {}
 
     @property
@@ -77,10 +79,9 @@ class Pair:
                 f"Prompt and response are {len(path)} tokens together, but the models' context "
                 f"is {self.context_length}: shorten one of them."
             )
-        new = [int(node) for node in path if self._cell(node) < 0]
-        if new:
-            self._make_room(len(new), path)
-        new = [int(node) for node in path if self._cell(node) < 0]
+        if (self._cells.of(path) < 0).any():
+            self._make_room(path)
+        new = path[self._cells.of(path) < 0]
         for first in range(0, len(new), CHUNK_TOKENS):
             self._run(new[first : first + CHUNK_TOKENS], cancelled)
         return len(new)
@@ -116,57 +117,61 @@ class Pair:
         """Memory of KV and hidden states, in bytes."""
         return sum(lane.kv_bytes() for lane in self.lanes)
 
-    def _cell(self, node: int) -> int:
-        return int(self._cells[node]) if node < len(self._cells) else -1
-
-    def _run(self, nodes: list[int], cancelled: Callable[[], bool]) -> None:
+    def _run(self, nodes: Nodes, cancelled: Callable[[], bool]) -> None:
         """One forward of every lane over new nodes whose ancestors have cells or come before."""
-        start = min(lane.used for lane in self.lanes)
-        visible = np.zeros((len(nodes), start + len(nodes)), dtype=bool)
-        row_of = {node: row for row, node in enumerate(nodes)}
-        for row, node in enumerate(nodes):
-            parent = int(self.tree.parent[node])
-            if parent in row_of:
-                visible[row] = visible[row_of[parent]]
-            else:
-                visible[row, self._cells[self.tree.path(parent)]] = True
-            visible[row, start + row] = True
-        depths = np.zeros(visible.shape[1], dtype=np.int64)
-        placed = self._placed()
-        depths[self._cells[placed]] = self.tree.depth[placed]
-        depths[start:] = self.tree.depth[nodes]
-        ids = torch.from_numpy(self.tree.token[nodes])
         for lane in self.lanes:
             lane.cancelled = cancelled
-            if lane.used > start:
-                lane.keep(torch.arange(start))  # an earlier run was cancelled between two lanes
-            lane.advance(ids, torch.from_numpy(visible), torch.from_numpy(depths))
-        if len(self.tree) > len(self._cells):
-            more = max(len(self.tree), 2 * len(self._cells)) - len(self._cells)
-            self._cells = np.concatenate([self._cells, np.full(more, -1, dtype=np.int64)])
-        self._cells[nodes] = np.arange(start, start + len(nodes))
-
-    def _placed(self) -> Nodes:
-        """Nodes that have a cell."""
-        return np.flatnonzero(self._cells >= 0)
-
-    def _make_room(self, tokens: int, path: Nodes) -> None:
-        """Drop the cells of paths that nobody holds once they are more than the live ones."""
-        leaves = [leaf for leaf in self._held.values() if leaf < len(self.tree)]
-        live = set(map(int, path)).union(*(map(int, self.tree.path(leaf)) for leaf in leaves))
-        kept = np.array(sorted(node for node in live if self._cell(node) >= 0), dtype=np.int64)
-        dead = self.lanes[0].used - len(kept)
-        if dead <= max(SLACK_CELLS, len(kept) + tokens):
-            return
-        cells = torch.from_numpy(self._cells[kept])
+            if lane.used > len(self._cells):  # an earlier run was cancelled between two lanes
+                lane.keep(torch.arange(len(self._cells)))
+        starts = np.setdiff1d(self.tree.parent[nodes], nodes)
+        ancestors = np.unique(np.concatenate([self.tree.path(int(node)) for node in starts]))
+        dead = len(self._cells) - len(ancestors)
+        gathered = dead * len(nodes) > GATHER * len(ancestors)
+        seen = np.sort(self._cells.of(ancestors)) if gathered else np.arange(len(self._cells))
+        earlier = self._cells.nodes[seen]
+        visible = self._visible(earlier, nodes)
+        depths = self.tree.depth[np.concatenate([earlier, nodes])]
         for lane in self.lanes:
-            lane.keep(cells)
-        self._cells[:] = -1
-        self._cells[kept] = np.arange(len(kept))
+            lane.advance(
+                torch.from_numpy(self.tree.token[nodes]),
+                torch.from_numpy(visible),
+                torch.from_numpy(depths),
+                torch.from_numpy(seen) if gathered else None,
+            )
+        self._cells.append(nodes)
+
+    def _visible(self, earlier: Nodes, nodes: Nodes) -> NDArray[np.bool_]:
+        """Which of the ``earlier`` and new ``nodes`` are each new node's path, [T, S + T]."""
+        column = np.full(len(self.tree), -1, dtype=np.int64)
+        column[earlier] = np.arange(len(earlier))
+        column[nodes] = len(earlier) + np.arange(len(nodes))
+        visible = np.zeros((len(nodes), len(earlier) + len(nodes)), dtype=bool)
+        for row, node in enumerate(nodes):
+            parent = int(self.tree.parent[node])
+            if column[parent] >= len(earlier):
+                visible[row] = visible[column[parent] - len(earlier)]
+            else:
+                visible[row, column[self.tree.path(parent)]] = True
+            visible[row, column[node]] = True
+        return visible
+
+    def _make_room(self, path: Nodes) -> None:
+        """Over the budget, drop the cells of all paths but this one and those that are held."""
+        if self._cells and len(self._cells) * self._cell_bytes() < self.kv_budget:
+            return
+        held = [self.tree.path(leaf) for leaf in self._held.values()]
+        cells = self._cells.of(np.unique(np.concatenate([path, *held])))
+        cells = np.sort(cells[cells >= 0])
+        self._cells.keep(cells)
+        for lane in self.lanes:
+            lane.keep(torch.from_numpy(cells))
+
+    def _cell_bytes(self) -> int:
+        return sum(lane.cell_bytes() for lane in self.lanes)
 
     def _logits(self, states: Nodes) -> torch.Tensor:
         """Logits at states that have cells, [m] -> float32 [2, m, V] on the first device."""
-        cells = torch.from_numpy(self._cells[states])
+        cells = torch.from_numpy(self._cells.of(states))
         parts = [lane.logits(cells) for lane in self.lanes]
         logits = torch.cat([part.to(parts[0].device) for part in parts])
         return logits if len(logits) == 2 else logits.expand(2, -1, -1)
