@@ -1,0 +1,355 @@
+"""What lies in a checkpoint's folder: a model or an adapter, whole or not, and how large.
+
+Reads only JSON files and the headers of the weights, so the answer is there at once. Imports no
+model library. Knows nothing of pairs (core.checkpoints.resolve) or of loading.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from core.checkpoints.headers import Tensor, read_header
+from core.errors import UserFacingError
+
+DTYPES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+DTYPE_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tekken.json",
+    "vocab.txt",
+)
+NOT_CAUSAL = re.compile(r"For(SequenceClassification|TokenClassification|QuestionAnswering|"
+                        r"MaskedLM|RewardModel|MultipleChoice)$|RewardModel$")  # fmt: skip
+VIRTUAL_TOKENS = {
+    "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "ADAPTION_PROMPT",
+    "CPT",
+}  # fmt: skip
+LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model or an adapter on disk. Zero or "" stands for what its files do not say."""
+
+    path: Path
+    name: str
+    """For people: the folder, or the repository for a folder of the Hugging Face cache."""
+    kind: Literal["model", "adapter"]
+    files: tuple[Path, ...]
+    """The files that hold the weights."""
+    parameters: int
+    bytes: int
+    dtype: str
+    """The number format of most of the weights, as torch names it."""
+    has_tokenizer: bool
+    needs_remote_code: bool
+    pickle_only: bool
+    model_type: str = ""
+    architecture: str = ""
+    vocab_size: int = 0
+    context_length: int = 0
+    layers: int = 0
+    kv_heads: int = 0
+    head_dim: int = 0
+    hidden_size: int = 0
+    quantized: bool = False
+    base: str = ""
+    """Of an adapter: the base it was trained on, a path or a repository, as it was written."""
+    base_revision: str = ""
+    peft_type: str = ""
+    rank: int = 0
+    use_dora: bool = False
+    tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    """By name, from the headers; empty for pickle weights."""
+
+    def kv_numbers_per_token(self) -> int:
+        """Numbers that the KV cache keeps for one token."""
+        return 2 * self.layers * self.kv_heads * self.head_dim
+
+
+def describe(
+    path: Path, *, allow_pickle: bool = False, allow_remote_code: bool = False
+) -> Checkpoint:
+    """Recognise the checkpoint in a folder.
+
+    Raises:
+        UserFacingError: there is none, it is damaged or incomplete, or it needs an opt-in that
+            was not given; the sentence says what to do.
+    """
+    path = Path(path).expanduser()
+    _check_folder(path)
+    adapter = (path / "adapter_config.json").is_file()
+    stem = "adapter_model" if adapter else "model"
+    if not adapter and not (path / "config.json").is_file():
+        raise UserFacingError(_why_no_config(path))
+    files, pickles = _weight_files(path, stem)
+    if not files and not pickles:
+        raise UserFacingError(
+            f"{path} has a {'adapter_config' if adapter else 'config'}.json but no weights "
+            f"({stem}.safetensors): copy or save the weights there too."
+        )
+    if not files and not allow_pickle:
+        raise UserFacingError(
+            f"The weights in {path} are pickle files ({pickles[0].name}), which can run any code "
+            f"when they are loaded: save them as safetensors, or pass --allow-pickle if you "
+            f"trust whoever made them."
+        )
+    found = _weights(path, files or pickles, pickle_only=not files)
+    if adapter:
+        return _adapter(path, found)
+    return _model(path, found, allow_remote_code)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file that must hold an object.
+
+    Raises:
+        UserFacingError: it cannot be read or is something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserFacingError(
+            f"{path} cannot be read ({error.strerror or error}): check its permissions."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise UserFacingError(
+            f"{path} is not valid JSON: copy or download the checkpoint again."
+        ) from error
+    if not isinstance(content, dict):
+        raise UserFacingError(
+            f"{path} holds no JSON object: copy or download the checkpoint again."
+        )
+    return content
+
+
+def checkpoint_name(path: Path) -> str:
+    """What people call the checkpoint in a folder."""
+    path = path.resolve()
+    for part in path.parts:
+        if part.startswith("models--"):
+            return part.removeprefix("models--").replace("--", "/")
+    if re.fullmatch(r"checkpoint-\d+|final|best|adapter|model|policy_adapter", path.name):
+        return f"{path.parent.name}/{path.name}".removeprefix("/")
+    return path.name or str(path)
+
+
+def _check_folder(path: Path) -> None:
+    try:
+        if path.is_file():
+            raise UserFacingError(_why_not_a_file(path))
+        if not path.exists():
+            raise UserFacingError(f"There is no folder {path}: check the path of the checkpoint.")
+        if not any(path.iterdir()):
+            raise UserFacingError(
+                f"{path} is empty: choose the folder that holds config.json and the weights."
+            )
+    except OSError as error:
+        raise UserFacingError(
+            f"{path} cannot be opened ({error.strerror or error}): check the path and its "
+            f"permissions."
+        ) from error
+
+
+def _why_not_a_file(path: Path) -> str:
+    if path.suffix.lower() == ".gguf":
+        return _gguf(path)
+    return f"{path} is a file: choose the folder that holds config.json and the weights."
+
+
+def _gguf(path: Path) -> str:
+    return (
+        f"{path} is a GGUF file, which Qscope does not score: convert it first with "
+        f"transformers (AutoModelForCausalLM.from_pretrained(folder, gguf_file=...)), or choose "
+        f"the folder of the original safetensors."
+    )
+
+
+def _why_no_config(path: Path) -> str:
+    """What is wrong with a folder without config.json and adapter_config.json."""
+    names = sorted(entry.name for entry in path.iterdir())
+    runs = [name for name in names if re.fullmatch(r"checkpoint-\d+", name)]
+    if runs:
+        newest = max(runs, key=lambda name: int(name.split("-")[1]))
+        return (
+            f"{path} is a training run with {len(runs)} checkpoint{'s' * (len(runs) > 1)} "
+            f"inside: choose one of them, the newest is {path / newest}."
+        )
+    if any(name.startswith("adapter_model.") for name in names):
+        return (
+            f"{path} has an adapter's weights but no adapter_config.json: copy that file from "
+            f"where the adapter was saved."
+        )
+    for name in names:
+        if name.lower().endswith(".gguf"):
+            return _gguf(path / name)
+    for name in names:
+        child = path / name
+        if (child / "config.json").is_file() or (child / "adapter_config.json").is_file():
+            return f"{path} is no checkpoint itself: choose a folder inside it, such as {child}."
+    return (
+        f"{path} has no config.json and no adapter_config.json: choose the folder that a model "
+        f"or adapter was saved to."
+    )
+
+
+def _weight_files(path: Path, stem: str) -> tuple[list[Path], list[Path]]:
+    """The safetensors files and the pickle files of a checkpoint, those of an index included."""
+    pickle_stem = stem if stem.startswith("adapter") else "pytorch_model"
+    found = []
+    for name in (f"{stem}.safetensors", f"{pickle_stem}.bin"):
+        if (path / name).is_file():
+            found.append([path / name])
+        elif (path / f"{name}.index.json").is_file():
+            found.append(_shards(path, path / f"{name}.index.json"))
+        else:
+            found.append([])
+    return found[0], found[1]
+
+
+def _shards(path: Path, index: Path) -> list[Path]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise UserFacingError(
+            f"{index} names no shards (no weight_map): copy or download the checkpoint again."
+        )
+    names = sorted({str(name) for name in weight_map.values()})
+    for name in names:
+        if Path(name).name != name:
+            raise UserFacingError(
+                f"{index} names a shard outside its folder ({name}): download the checkpoint again."
+            )
+    missing = [name for name in names if not (path / name).is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserFacingError(
+            f"{path} lacks {missing[0]}{more} of its {len(names)} shards: copy or download what "
+            f"is missing."
+        )
+    return [path / name for name in names]
+
+
+def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]:
+    """The fields of a Checkpoint that its weights tell."""
+    tensors: dict[str, Tensor] = {}
+    if not pickle_only:
+        for file in files:
+            tensors.update(read_header(file))
+        if not tensors:
+            raise UserFacingError(f"{files[0]} holds no tensors: save the checkpoint again.")
+    sizes: Counter[str] = Counter()
+    for tensor in tensors.values():
+        sizes[tensor.dtype] += tensor.bytes
+    dtype = sizes.most_common(1)[0][0] if sizes else ""
+    return {
+        "files": tuple(files),
+        "parameters": sum(tensor.count for tensor in tensors.values()),
+        "bytes": sizes.total() or sum(file.stat().st_size for file in files),
+        "dtype": DTYPES.get(dtype, dtype.lower()),
+        "has_tokenizer": any((path / name).is_file() for name in TOKENIZER_FILES),
+        "pickle_only": pickle_only,
+        "tensors": tensors,
+    }
+
+
+def _adapter(path: Path, found: dict[str, Any]) -> Checkpoint:
+    config = read_json(path / "adapter_config.json")
+    peft_type = str(config.get("peft_type") or "").upper()
+    if not peft_type:
+        raise UserFacingError(
+            f"{path / 'adapter_config.json'} does not say what kind of adapter it is (no "
+            f"peft_type): copy or save the adapter again."
+        )
+    if peft_type in VIRTUAL_TOKENS:
+        raise UserFacingError(
+            f"{path} is a {peft_type} adapter, which puts tokens of its own into the prompt: "
+            f"Qscope scores adapters that change weights, such as LoRA, so choose one of those."
+        )
+    return Checkpoint(
+        path=path,
+        name=checkpoint_name(path),
+        kind="adapter",
+        needs_remote_code=False,
+        base=str(config.get("base_model_name_or_path") or ""),
+        base_revision=str(config.get("revision") or ""),
+        peft_type=peft_type,
+        rank=_integer(config, "r"),
+        use_dora=bool(config.get("use_dora")),
+        **found,
+    )
+
+
+def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Checkpoint:
+    config = read_json(path / "config.json")
+    text = config.get("text_config")
+    text = {**config, **text} if isinstance(text, dict) else config
+    model_type = str(config.get("model_type") or "")
+    architecture = str(next(iter(config.get("architectures") or []), ""))
+    needs_remote_code = bool(config.get("auto_map")) and not _is_native(model_type)
+    if needs_remote_code and not allow_remote_code:
+        raise UserFacingError(
+            f"{path} brings model code of its own (auto_map in config.json), which is not run "
+            f"unasked: read that code and pass --trust-remote-code if you trust it."
+        )
+    if NOT_CAUSAL.search(architecture) or config.get("is_encoder_decoder"):
+        raise UserFacingError(
+            f"{path} holds a {architecture or 'encoder-decoder'}, which is not a causal language "
+            f"model: choose the checkpoint of a policy or a reference."
+        )
+    heads = _integer(text, "num_attention_heads", "n_head", "num_heads")
+    hidden = _integer(text, "hidden_size", "n_embd", "d_model")
+    checkpoint = Checkpoint(
+        path=path,
+        name=checkpoint_name(path),
+        kind="model",
+        needs_remote_code=needs_remote_code,
+        model_type=model_type,
+        architecture=architecture,
+        vocab_size=_integer(text, "vocab_size"),
+        context_length=_integer(
+            text, "max_position_embeddings", "n_positions", "max_seq_len", "seq_length"
+        ),
+        layers=_integer(text, "num_hidden_layers", "n_layer", "num_layers", "n_layers"),
+        kv_heads=_integer(text, "num_key_value_heads", "num_kv_heads") or heads,
+        head_dim=_integer(text, "head_dim") or (hidden // heads if heads else 0),
+        hidden_size=hidden,
+        quantized=bool(config.get("quantization_config")),
+        **found,
+    )
+    _check_layers(checkpoint)
+    return checkpoint
+
+
+def _check_layers(model: Checkpoint) -> None:
+    """Layers that no file holds would be filled with random numbers on loading."""
+    held = {int(match[1]) for name in model.tensors if (match := LAYER.search(name))}
+    missing = [layer for layer in range(model.layers) if layer not in held]
+    if held and missing:
+        raise UserFacingError(
+            f"The weights in {model.path} lack layer {missing[0]} of the {model.layers} that "
+            f"config.json names: copy or download the checkpoint again."
+        )
+
+
+def _integer(config: Mapping[str, Any], *names: str) -> int:
+    """The first of ``names`` that is a whole number above 0; 0 if none is."""
+    for name in names:
+        value = config.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return 0
+
+
+def _is_native(model_type: str) -> bool:
+    """Whether transformers has this architecture itself, so that a folder's code is not needed."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return model_type in CONFIG_MAPPING_NAMES

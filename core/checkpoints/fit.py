@@ -1,0 +1,155 @@
+"""Whether two things on disk belong together: an adapter and a base, two tokenizers.
+
+Compares headers and tokenizer files only. Knows nothing of loading.
+"""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from core.checkpoints.describe import TOKENIZER_FILES, Checkpoint, read_json
+from core.errors import UserFacingError
+
+Shape = tuple[int, ...]
+LORA = re.compile(r"^(.*)\.lora_(?:embedding_)?([AB])(?:\.[^.]+)?(?:\.weight)?$")
+EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
+
+
+def check_adapter_fits(adapter: Checkpoint, base: Checkpoint) -> None:
+    """Compare the shapes of an adapter's low-rank factors with the base's weights.
+
+    Says nothing where the headers cannot tell: pickle or quantised weights, other kinds of
+    adapter, experts that loading fuses into one tensor.
+
+    Raises:
+        UserFacingError: a layer is missing in the base or has another size there.
+    """
+    if not adapter.tensors or not base.tensors or base.quantized:
+        return
+    shapes: dict[str, set[Shape]] = defaultdict(set)
+    for name, tensor in base.tensors.items():
+        if name.endswith(".weight"):
+            shapes[_canonical(name.removesuffix(".weight"))].add(tensor.shape)
+    for module, (wide, narrow) in _adapted_modules(adapter).items():
+        there = shapes.get(_canonical(module), set())
+        if not there and module.endswith("lm_head"):
+            there = set().union(*(shapes.get(name, set()) for name in EMBEDDINGS))
+        if not there and "expert" in module:
+            continue
+        if not there:
+            raise _misfit(adapter, base, f"it adapts {module}, which the base does not have")
+        if not any(sorted(shape) == sorted((wide, narrow)) for shape in there):
+            size = " x ".join(map(str, sorted(next(iter(there)))))
+            raise _misfit(
+                adapter,
+                base,
+                f"{module} is {' x '.join(map(str, sorted((wide, narrow))))} there and {size} "
+                f"in the base",
+            )
+
+
+def check_same_vocabulary(
+    policy: tuple[str, Checkpoint, Path | None], reference: tuple[str, Checkpoint, Path | None]
+) -> None:
+    """Rewards compare two models token by token, so a token must be the same in both.
+
+    A token that only one of them *added* (for padding, say) is accepted.
+
+    Args:
+        policy, reference: name, weights, and the folder of the tokenizer if there is one.
+
+    Raises:
+        UserFacingError: the vocabularies differ in size or content.
+    """
+    (policy_name, policy_model, policy_folder) = policy
+    (reference_name, reference_model, reference_folder) = reference
+    difference = ""
+    sizes = policy_model.vocab_size, reference_model.vocab_size
+    if all(sizes) and sizes[0] != sizes[1]:
+        difference = f"vocabularies of {sizes[0]} and {sizes[1]} tokens"
+    elif policy_folder and reference_folder and policy_folder != reference_folder:
+        difference = _tokenizers_differ(policy_folder, reference_folder)
+    if difference:
+        raise UserFacingError(
+            f"The policy {policy_name} and the reference {reference_name} have {difference}: "
+            f"choose the reference that the policy was trained from."
+        )
+
+
+def _misfit(adapter: Checkpoint, base: Checkpoint, why: str) -> UserFacingError:
+    trained_on = f" ({adapter.base})" if adapter.base else ""
+    return UserFacingError(
+        f"The adapter {adapter.path} does not fit the base {base.path} ({why}): pass the base "
+        f"that it was trained on{trained_on} with --base DIR."
+    )
+
+
+def _canonical(module: str) -> str:
+    """A module's name without the prefixes that differ between ways of saving it."""
+    match = re.search(r"[^.]+\.\d+\..+$", module)
+    return match[0] if match else module.rsplit(".", 1)[-1]
+
+
+def _adapted_modules(adapter: Checkpoint) -> dict[str, tuple[int, int]]:
+    """Width and height of the weight that each low-rank update of an adapter wants."""
+    wide: dict[str, int] = {}
+    narrow: dict[str, int] = {}
+    for name, tensor in adapter.tensors.items():
+        match = LORA.match(name.removeprefix("base_model.model."))
+        if not match or len(tensor.shape) != 2:
+            continue
+        if match[2] == "A":
+            wide[match[1]] = tensor.shape[1]
+        else:
+            narrow[match[1]] = tensor.shape[0]
+    return {module: (wide[module], narrow[module]) for module in wide if module in narrow}
+
+
+def _tokenizers_differ(policy: Path, reference: Path) -> str:
+    """In what two tokenizers differ, "" if in nothing that matters."""
+    for name in TOKENIZER_FILES:
+        ours, theirs = policy / name, reference / name
+        if not (ours.is_file() and theirs.is_file()):
+            continue
+        if ours.read_bytes() == theirs.read_bytes():
+            return ""
+        if name != "tokenizer.json":
+            return f"different tokenizers ({name} differs)"
+        return _contents_differ(read_json(ours), read_json(theirs))
+    return ""
+
+
+def _contents_differ(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+    (mine, my_extra), (yours, your_extra) = _vocabulary(ours), _vocabulary(theirs)
+    differing = [
+        id
+        for id in sorted(mine.keys() | yours.keys())
+        if mine.get(id) != yours.get(id)
+        and not (id not in yours and id in my_extra)
+        and not (id not in mine and id in your_extra)
+    ]
+    if differing:
+        first = differing[0]
+        pair = " against ".join(repr(v[first]) if first in v else "none" for v in (mine, yours))
+        count = f"{len(differing)} tokens differ" if len(differing) > 1 else "one token differs"
+        return f"different tokenizers ({count}, first {first}: {pair})"
+    if _merges(ours) != _merges(theirs):
+        return "different tokenizers (their merges differ)"
+    return ""
+
+
+def _vocabulary(tokenizer: dict[str, Any]) -> tuple[dict[int, str], set[int]]:
+    """Tokens by id, and the ids of those that were added to the model's own."""
+    vocab = (tokenizer.get("model") or {}).get("vocab") or {}
+    if isinstance(vocab, dict):
+        tokens = {id: token for token, id in vocab.items()}
+    else:
+        tokens = {id: entry[0] for id, entry in enumerate(vocab)}
+    added = {entry["id"]: entry["content"] for entry in tokenizer.get("added_tokens") or []}
+    return {**tokens, **added}, set(added)
+
+
+def _merges(tokenizer: dict[str, Any]) -> list[str]:
+    merges = (tokenizer.get("model") or {}).get("merges") or []
+    return [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]

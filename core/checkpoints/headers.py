@@ -1,0 +1,116 @@
+"""The header of a safetensors file: which tensors it holds, and whether the file is whole.
+
+Reads a few kilobytes however large the weights are. Knows nothing of models.
+"""
+
+import json
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from core.errors import UserFacingError
+
+MAX_HEADER_BYTES = 100_000_000
+"""The format's own limit."""
+BITS = {
+    "F64": 64, "I64": 64, "U64": 64, "C64": 64,
+    "F32": 32, "I32": 32, "U32": 32,
+    "BF16": 16, "F16": 16, "I16": 16, "U16": 16,
+    "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+    "I8": 8, "U8": 8, "BOOL": 8,
+    "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
+}  # fmt: skip
+GIT_LFS = b"version https://git-lfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor as the header states it."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    """The format's name: "BF16"."""
+    bytes: int
+
+    @property
+    def count(self) -> int:
+        """How many numbers it holds."""
+        return prod(self.shape)
+
+
+def read_header(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name.
+
+    Raises:
+        UserFacingError: the file cannot be read, is cut short, or is not safetensors.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = int.from_bytes(start, "little")
+            if (start + file.read(len(GIT_LFS) - 8)).startswith(GIT_LFS):
+                raise UserFacingError(
+                    f"{path} is only a Git LFS pointer, not the weights: run 'git lfs pull' there."
+                )
+            if size < 8:
+                raise _truncated(path, f"it has {size} bytes")
+            if length > MAX_HEADER_BYTES:
+                raise _corrupt(path, "its header has no possible length")
+            if 8 + length > size:
+                raise _truncated(path, "its header is longer than the file")
+            file.seek(8)
+            header = file.read(length)
+    except OSError as error:
+        raise UserFacingError(
+            f"{path} cannot be read ({error.strerror or error}): check its permissions."
+        ) from error
+    return _tensors(path, _parse(path, header), size - 8 - length)
+
+
+def _parse(path: Path, header: bytes) -> dict[str, object]:
+    try:
+        parsed = json.loads(header)
+    except (ValueError, RecursionError) as error:
+        raise _corrupt(path, "its header is not JSON") from error
+    if not isinstance(parsed, dict):
+        raise _corrupt(path, "its header is not a table of tensors")
+    parsed.pop("__metadata__", None)
+    return parsed
+
+
+def _tensors(path: Path, parsed: dict[str, object], data: int) -> dict[str, Tensor]:
+    """Check each entry against its own shape and all of them against ``data`` bytes."""
+    tensors: dict[str, Tensor] = {}
+    spans: list[tuple[int, int]] = []
+    for name, entry in parsed.items():
+        try:
+            shape = tuple(int(side) for side in entry["shape"])  # type: ignore[index]
+            begin, end = (int(offset) for offset in entry["data_offsets"])  # type: ignore[index]
+            dtype = str(entry["dtype"])  # type: ignore[index]
+        except (TypeError, KeyError, ValueError) as error:
+            raise _corrupt(path, f"its entry for {name} is malformed") from error
+        tensor = Tensor(shape, dtype, end - begin)
+        right = (tensor.count * BITS[dtype] + 7) // 8 if dtype in BITS else tensor.bytes
+        if begin < 0 or end < begin or any(side < 0 for side in shape) or tensor.bytes != right:
+            raise _corrupt(path, f"the size of {name} contradicts its shape")
+        tensors[name] = tensor
+        spans.append((begin, end))
+    reached = 0
+    for begin, end in sorted(spans):
+        if begin != reached:
+            raise _corrupt(path, "its tensors overlap or leave gaps")
+        reached = end
+    if reached > data:
+        raise _truncated(path, f"{reached - data:,} bytes are missing at its end")
+    if reached < data:
+        raise _corrupt(path, f"{data - reached:,} bytes too many follow its tensors")
+    return tensors
+
+
+def _truncated(path: Path, why: str) -> UserFacingError:
+    return UserFacingError(f"{path} is cut short ({why}): copy or download it again.")
+
+
+def _corrupt(path: Path, why: str) -> UserFacingError:
+    return UserFacingError(f"{path} is damaged ({why}): copy or download it again.")

@@ -1,0 +1,218 @@
+"""How a policy and its reference are loaded: two models, or one base and its adapters.
+
+Decides from what lies on disk and checks that the two belong together, before any weight is
+read. The reference is never guessed: it is the checkpoint that was named, or, if none was, the
+base of the policy's adapter with the adapter off.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.checkpoints.describe import Checkpoint, describe
+from core.checkpoints.fetch import DEMO_BASE, cached_base
+from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary
+from core.errors import UserFacingError
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: the weights of a whole model, with or without an adapter over them."""
+
+    name: str
+    """For people: "dpo (adapter on SmolLM2-135M-Instruct)"."""
+    model: Checkpoint
+    adapter: Checkpoint | None
+
+    @property
+    def tokenizer(self) -> Path | None:
+        """The folder to load the tokenizer from; an adapter's own comes first."""
+        for checkpoint in (self.adapter, self.model):
+            if checkpoint is not None and checkpoint.has_tokenizer:
+                return checkpoint.path
+        return None
+
+
+@dataclass(frozen=True)
+class PairPlan:
+    """What to load for a pair; paths are absolute, and equal where they are the same folder."""
+
+    policy: Side
+    reference: Side
+    tokenizer: Path
+    allow_pickle: bool
+    allow_remote_code: bool
+
+    @property
+    def shared(self) -> bool:
+        """Whether one set of base weights serves both, the adapters being switched over it."""
+        return self.policy.adapter is not None and self.policy_model == self.reference_model
+
+    @property
+    def base(self) -> Path | None:
+        """The folder of the shared base weights."""
+        return self.policy_model if self.shared else None
+
+    @property
+    def policy_model(self) -> Path:
+        """The whole model under the policy: its base if the policy is an adapter."""
+        return self.policy.model.path
+
+    @property
+    def reference_model(self) -> Path:
+        """The whole model under the reference."""
+        return self.reference.model.path
+
+    @property
+    def policy_adapter(self) -> Path | None:
+        """The policy's adapter, if it is one."""
+        return self.policy.adapter.path if self.policy.adapter else None
+
+    @property
+    def reference_adapter(self) -> Path | None:
+        """The reference's adapter; None over a shared base means: adapters off."""
+        return self.reference.adapter.path if self.reference.adapter else None
+
+    @property
+    def policy_name(self) -> str:
+        return self.policy.name
+
+    @property
+    def reference_name(self) -> str:
+        return self.reference.name
+
+
+def resolve_pair(
+    policy: Path,
+    reference: Path | None = None,
+    base: Path | None = None,
+    allow_pickle: bool = False,
+    allow_remote_code: bool = False,
+) -> PairPlan:
+    """Decide how a pair is loaded.
+
+    Args:
+        policy: a folder with a model or an adapter.
+        reference: likewise; None with a policy that is an adapter: its base, adapters off.
+        base: the base of the adapters, where it is not found by what they say of it.
+
+    Raises:
+        UserFacingError: something is missing or damaged, or the two do not belong together.
+    """
+
+    def at(path: Path) -> Checkpoint:
+        absolute = path.expanduser().resolve()
+        return describe(absolute, allow_pickle=allow_pickle, allow_remote_code=allow_remote_code)
+
+    top = at(policy)
+    under = at(reference) if reference is not None else None
+    if under is None and top.kind == "model":
+        raise UserFacingError(
+            f"{top.name} is a whole model, so its reference must be named: pass --reference DIR "
+            f"with the model that it was trained from."
+        )
+    given = at(base) if base is not None else None
+    if given is not None and given.kind == "adapter":
+        raise UserFacingError(
+            f"The base {given.path} is itself an adapter: pass the whole model with --base DIR."
+        )
+    policy_model = top
+    if top.kind == "adapter":
+        at_hand = under if under is not None and _is_base_of(top, under) else None
+        policy_model = given or at(_find_base(top, at_hand))
+        _check_base(top, policy_model)
+    reference_model = under or policy_model
+    if under is not None and under.kind == "adapter":
+        alike = top.base == under.base if top.kind == "adapter" else _is_base_of(under, top)
+        reference_model = given or at(_find_base(under, policy_model if alike else None))
+        _check_base(under, reference_model)
+    sides = _named(top, policy_model, under, reference_model)
+    tokenizer = sides[0].tokenizer or sides[1].tokenizer
+    if tokenizer is None:
+        raise UserFacingError(
+            f"{policy_model.path} has no tokenizer (tokenizer.json): copy the tokenizer's files "
+            f"there from the model that it was trained from."
+        )
+    first, second = ((side.name, side.model, side.tokenizer) for side in sides)
+    check_same_vocabulary(first, second)
+    return PairPlan(sides[0], sides[1], tokenizer, allow_pickle, allow_remote_code)
+
+
+def _named(
+    policy: Checkpoint,
+    policy_model: Checkpoint,
+    reference: Checkpoint | None,
+    reference_model: Checkpoint,
+) -> tuple[Side, Side]:
+    """The two sides with names that tell them apart."""
+    first, second = policy.name, (reference or reference_model).name
+    if reference is not None and first == second and policy.path != reference.path:
+        first, second = (f"{it.path.parent.name}/{it.path.name}" for it in (policy, reference))
+    adapters = [it if it and it.kind == "adapter" else None for it in (policy, reference)]
+    if adapters[0]:
+        first = f"{first} (adapter on {policy_model.name})"
+    if adapters[1]:
+        second = f"{second} (adapter on {reference_model.name})"
+    elif adapters[0] and reference_model.path == policy_model.path:
+        second = f"{reference_model.name}, adapters off"
+    return Side(first, policy_model, adapters[0]), Side(second, reference_model, adapters[1])
+
+
+def _check_base(adapter: Checkpoint, base: Checkpoint) -> None:
+    if base.kind == "adapter":
+        raise UserFacingError(
+            f"The base of {adapter.path} is {base.path}, itself an adapter: merge that one into "
+            f"its model and pass the merged model with --base DIR."
+        )
+    check_adapter_fits(adapter, base)
+
+
+def _is_base_of(adapter: Checkpoint, model: Checkpoint) -> bool:
+    """Whether a model bears the name of the base that an adapter was trained on."""
+    return model.kind == "model" and _last_part(adapter.base) == model.path.name
+
+
+def _find_base(adapter: Checkpoint, at_hand: Checkpoint | None) -> Path:
+    """The folder of an adapter's base: by path, in the Hugging Face cache, or the demo's.
+
+    Args:
+        at_hand: the other side's model where it seems to be the same; the second choice.
+    """
+    if not adapter.base:
+        raise UserFacingError(
+            f"The adapter {adapter.path} does not say which base it was trained on: pass it with "
+            f"--base DIR."
+        )
+    written = Path(adapter.base).expanduser()
+    for candidate in (adapter.path / written, adapter.path.parent / written, written):
+        if candidate.is_dir():
+            return candidate
+    if at_hand is not None:
+        return at_hand.path
+    cached = _in_hugging_face_cache(adapter)
+    if cached is not None:
+        return cached
+    demo = cached_base() if _last_part(adapter.base) == DEMO_BASE else None
+    if demo is not None:
+        return demo
+    raise UserFacingError(
+        f"The base of the adapter {adapter.path}, {adapter.base}, is not on this machine: pass "
+        f"the folder that holds it with --base DIR."
+    )
+
+
+def _last_part(base: str) -> str:
+    return base.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+
+
+def _in_hugging_face_cache(adapter: Checkpoint) -> Path | None:
+    """The snapshot of an adapter's base in the local cache; the network is never asked."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(
+            adapter.base, "config.json", revision=adapter.base_revision or None
+        )
+    except (HFValidationError, OSError):
+        return None
+    return Path(found).parent if isinstance(found, str) else None
