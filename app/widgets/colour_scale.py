@@ -58,13 +58,15 @@ _TO_LAB = np.array(
 def to_linear(rgb: ArrayLike) -> Floats:
     """sRGB components 0..255, [..., 3], as linear light 0..1."""
     c = np.asarray(rgb, dtype=np.float64) / 255.0
-    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    light: Floats = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    return light
 
 
 def oklab(rgb: ArrayLike) -> Floats:
     """OKLab lightness, a and b of sRGB components 0..255; [..., 3] -> [..., 3]."""
     lms: Floats = np.cbrt(to_linear(rgb) @ _TO_LMS.T)
-    return lms @ _TO_LAB.T
+    lab: Floats = lms @ _TO_LAB.T
+    return lab
 
 
 def from_oklab(lab: ArrayLike) -> Floats:

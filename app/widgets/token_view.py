@@ -1,0 +1,365 @@
+"""What a token editor draws: backgrounds behind the text, outlines, and the closing token's chip.
+
+The shared half of TokenEditor: it knows where every token lies on the screen, paints it and finds
+it under a point; it knows nothing of key presses, undo or signals. Only exposed lines are looked
+at, and each line's picture is kept (line_painting.py).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, Qt
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontMetricsF,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QPen,
+    QResizeEvent,
+    QTextBlock,
+    QTextLayout,
+    QTextLine,
+    QTextOption,
+)
+from PySide6.QtWidgets import QPlainTextEdit, QWidget
+
+from app.widgets.colour_scale import NO_COLOUR, ColourScale
+from app.widgets.line_painting import Ink, LineText, StripCache, between, line_end, measure
+from app.widgets.spans import LiveSpans, State, utf16
+
+_CHIP_GAP = 6
+
+
+class TokenView(QPlainTextEdit):
+    """The painting of tokens over a plain-text editor; use TokenEditor."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._text = ""
+        self._units16 = utf16("")
+        self._rtl = np.zeros(0, dtype=bool)
+        self._spans: LiveSpans | None = None
+        self._packed = np.zeros((0, 3), dtype=np.int32)
+        self._scale = ColourScale()
+        self._ink: Ink | None = None
+        self._strips = StripCache()
+        self._boundaries, self._marks = True, False
+        self._closing: tuple[str, int] | None = None
+        self._closing_stale = False
+        self._hover: int | None = None
+        self._pin: int | None = None
+        self.setLineWrapMode(QPlainTextEdit.LineWrapMode.WidgetWidth)
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        option = self.document().defaultTextOption()
+        # Keeps room at the right for a newline's mark and for the closing token's.
+        option.setFlags(QTextOption.Flag.AddSpaceForLineAndParagraphSeparators)
+        self.document().setDefaultTextOption(option)
+        self.document().setDocumentMargin(10)
+        self._apply_palette()
+
+    # --- what is shown ----------------------------------------------------------------------
+
+    def set_closing(self, label: str, colour: int | None) -> None:
+        """Show the closing (end-of-turn) token as a chip after the text; class None: no chip.
+
+        Follows ``set_tokens``: it belongs to the spans set last.
+        """
+        self._closing = None if colour is None else (label, colour)
+        self.viewport().update()
+
+    def set_scale(self, scale: ColourScale) -> None:
+        """Colours for the classes, and the theme's surface and text colour."""
+        if scale != self._scale:
+            self._scale = scale
+            self._apply_palette()
+            self._pack()
+            self._forget_pictures()
+
+    def set_show_boundaries(self, on: bool) -> None:
+        """Divide neighbouring tokens by a thin gap and a tick."""
+        self._boundaries = on
+        self._forget_pictures()
+
+    def set_show_marks(self, on: bool) -> None:
+        """Show spaces, tabs and all newlines as faint signs (a token's newline always shows)."""
+        self._marks = on
+        self._forget_pictures()
+
+    def highlight(self, index: int | None) -> None:
+        """Outline a token lightly (hover here or elsewhere); None for none."""
+        if index != self._hover:
+            self._update_token(self._hover)
+            self._hover = index
+            self._update_token(index)
+
+    def pin(self, index: int | None) -> None:
+        """Outline a token strongly until another is pinned; None for none."""
+        if index != self._pin:
+            self._update_token(self._pin)
+            self._pin = index
+            self._update_token(index)
+
+    def pinned(self) -> int | None:
+        """The pinned token, if any."""
+        return self._pin
+
+    # --- where things are -------------------------------------------------------------------
+
+    def token_at(self, point: QPoint) -> int:
+        """The token at a point of the viewport, or -1."""
+        chip = self._chip()
+        if self._spans is None:
+            return -1
+        if chip is not None and chip[0].contains(point):
+            return self._spans.tokens
+        for block, line, origin in self._lines(QRect(0, point.y(), 1, 1)):
+            text, first_row = self._line_text(block, line)
+            for tile in measure(line, text, self._current_ink()):
+                if tile.left <= point.x() - origin.x() < tile.right:
+                    row = first_row + tile.unit
+                    touched = self._spans.states[row] == State.TOUCHED
+                    return -1 if touched else self._spans.token(row)
+        return -1
+
+    def token_rects(self, index: int) -> list[QRect]:
+        """Where a token is, in viewport coordinates: one rectangle a line or visual run."""
+        if self._spans is None or index < 0:
+            return []
+        if index == self._spans.tokens:
+            chip = self._chip()
+            return [chip[0].toAlignedRect()] if chip else []
+        row = self._spans.row(index)
+        if row < 0:
+            return []
+        start, end = int(self._spans.starts[row]), int(self._spans.ends[row])
+        rects: list[QRect] = []
+        block = self.document().findBlock(start)
+        while block.isValid() and block.position() <= max(end - 1, start):
+            origin = self.blockBoundingGeometry(block).translated(self.contentOffset()).topLeft()
+            layout = block.layout()
+            slack = len(layout.preeditAreaText()) * 2
+            first = layout.lineForTextPosition(max(start - block.position(), 0)).lineNumber()
+            for number in range(max(first, 0), layout.lineCount()):
+                line = layout.lineAt(number)
+                if block.position() + line.textStart() > end + slack:
+                    break
+                text, first_row = self._line_text(block, line)
+                top = round(origin.y() + line.y())
+                for tile in measure(line, text, self._current_ink()):
+                    if first_row + tile.unit == row:
+                        left = tile.left + round(origin.x())
+                        wide = tile.right - tile.left
+                        rects.append(QRect(left, top, wide, round(line.height())))
+            block = block.next()
+        return rects
+
+    def _lines(self, exposed: QRect) -> Iterator[tuple[QTextBlock, QTextLine, QPointF]]:
+        """The lines in a part of the viewport: block, line, the block's origin there."""
+        block = self.firstVisibleBlock()
+        if not block.isValid():
+            return
+        origin = self.blockBoundingGeometry(block).translated(self.contentOffset()).topLeft()
+        top, bottom = exposed.top(), exposed.bottom()
+        while block.isValid() and origin.y() <= bottom:
+            height = self.blockBoundingRect(block).height()
+            if block.isVisible() and origin.y() + height >= top:
+                layout = block.layout()
+                for number in range(_line_at(layout, top - origin.y()), layout.lineCount()):
+                    line = layout.lineAt(number)
+                    if origin.y() + line.y() > bottom:
+                        break
+                    yield block, line, origin
+            origin = QPointF(origin.x(), origin.y() + height)
+            block = block.next()
+
+    def _line_text(self, block: QTextBlock, line: QTextLine) -> tuple[LineText, int]:
+        """A line as it is to be painted, and the row of its first unit."""
+        base, begin, length = block.position(), line.textStart(), line.textLength()
+        size = block.length() - 1
+        letters = self._units16[base : base + size]
+        composed = block.layout().preeditAreaText()
+        room = len(utf16(composed)) if composed else 0
+        ends_block = begin + length >= size + room
+        # Text being composed by an input method is in the layout, but not in the document.
+        first = base + max(begin - room, 0) if room else base + begin
+        units, row = self._units_between(first, base + begin + length + ends_block)
+        units = units - np.array([base, base, 0], dtype=np.int32)
+        if room:
+            at = block.layout().preeditAreaPosition()
+            letters = np.insert(letters, at, utf16(composed))
+            units[:, 0] += room * (units[:, 0] >= at)
+            units[:, 1] += room * (units[:, 1] > at)
+        units -= np.array([begin, begin, 0], dtype=np.int32)
+        bidi = bool(self._rtl[base : base + size].any())
+        line_letters = letters[begin : begin + length]
+        return LineText(
+            letters=line_letters.tobytes(),
+            units=units,
+            newline=ends_block and base + size < len(self._units16),
+            scored=self._spans is not None,
+            hang=0 if ends_block else _trailing_spaces(line_letters),
+            # Shapes and order of such a line may depend on the whole paragraph.
+            context=letters.tobytes() + begin.to_bytes(4, "little") if bidi else b"",
+            bidi=bidi,
+            rtl=bidi and block.textDirection() == Qt.LayoutDirection.RightToLeft,
+        ), row
+
+    def _units_between(self, first: int, stop: int) -> tuple[NDArray[np.int32], int]:
+        """Start, end, brush of the units that touch UTF-16 first..stop, and the first row.
+
+        An empty unit belongs to the position that it stands before.
+        """
+        spans = self._spans
+        if spans is None:
+            return self._packed, 0
+        row = int(np.searchsorted(spans.ends, first, side="left"))
+        end = int(np.searchsorted(spans.starts, stop, side="left"))
+        while row < end and spans.starts[row] < first and spans.ends[row] == first:
+            row += 1
+        return self._packed[row:end], row
+
+    def _pack(self) -> None:
+        """The units' starts, ends and brushes in one array, which a line's key is cut from."""
+        spans = self._spans
+        if spans is None:
+            self._packed = np.zeros((0, 3), dtype=np.int32)
+            return
+        classes = len(self._scale.palette)
+        brush = spans.colours + classes * (spans.states == State.STALE)
+        brush = np.where((spans.colours == NO_COLOUR), -1, np.minimum(brush, 2 * classes - 1))
+        self._packed = np.stack([spans.starts, spans.ends, brush], axis=1).astype(np.int32)
+
+    def _chip(self) -> tuple[QRectF, str, QFont] | None:
+        """The closing token's place in the viewport, label and font; None where not shown."""
+        block = self.document().lastBlock()
+        layout = block.layout()
+        if self._closing is None or not self._text or not layout.lineCount():
+            return None
+        origin = self.blockBoundingGeometry(block).translated(self.contentOffset()).topLeft()
+        line = layout.lineAt(layout.lineCount() - 1)
+        rtl = block.textDirection() == Qt.LayoutDirection.RightToLeft
+        font = QFont(self.font())
+        font.setPointSizeF(max(self.font().pointSizeF() * 0.78, 6.5))
+        label = self._closing[0]
+        width = QFontMetricsF(font).horizontalAdvance(label) + 12
+        edge = line_end(line, rtl) + origin.x()
+        room = edge if rtl else self.viewport().width() - edge
+        if width + _CHIP_GAP + 4 > room:  # always fits: the layout leaves a newline's width
+            label, width = "", min(14.0, max(room - _CHIP_GAP - 2, 8.0))
+        left = edge - _CHIP_GAP - width if rtl else edge + _CHIP_GAP
+        top = origin.y() + line.y()
+        return (
+            QRectF(round(left), round(top) + 1, round(width), round(line.height()) - 2),
+            label,
+            font,
+        )
+
+    # --- painting ---------------------------------------------------------------------------
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        ink = self._current_ink()
+        width = self.viewport().width()
+        painter = QPainter(self.viewport())
+        for block, line, origin in self._lines(event.rect()):
+            strip = self._strips.get(line, self._line_text(block, line)[0], width, ink)
+            painter.drawPixmap(
+                QPointF(round(origin.x()), round(origin.y() + line.y())), strip.picture
+            )
+        painter.end()
+        super().paintEvent(event)
+        if self._closing is not None or self._hover is not None or self._pin is not None:
+            self._paint_over(event.rect())
+
+    def _paint_over(self, exposed: QRect) -> None:
+        """What lies over the text: the closing chip and the outlines."""
+        painter = QPainter(self.viewport())
+        painter.setClipRect(exposed)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        ink = self._current_ink()
+        chip = self._chip()
+        if chip is not None and self._closing is not None:
+            box, label, font = chip
+            classes = len(ink.brushes) // 2
+            colour = max(self._closing[1], 0) + classes * self._closing_stale
+            painter.setBrush(ink.brushes[min(colour, len(ink.brushes) - 1)])
+            painter.setPen(QPen(ink.faint.color(), 1))
+            painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+            painter.setPen(ink.text)
+            painter.setFont(font)
+            painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), label)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        for index, pen_width, strength in ((self._hover, 1.5, 170), (self._pin, 2.5, 255)):
+            if index is None or (index == self._hover == self._pin and pen_width < 2):
+                continue
+            colour_of_pen = QColor(ink.text)
+            colour_of_pen.setAlpha(strength)
+            painter.setPen(QPen(colour_of_pen, pen_width))
+            for rect in self.token_rects(index):
+                painter.drawRoundedRect(QRectF(rect).adjusted(-0.5, 0.5, -0.5, -0.5), 2.5, 2.5)
+        painter.end()
+
+    def _update_token(self, index: int | None) -> None:
+        for rect in self.token_rects(index) if index is not None else ():
+            self.viewport().update(rect.adjusted(-4, -4, 4, 4))
+
+    def _current_ink(self) -> Ink:
+        ratio = self.devicePixelRatioF()
+        if self._ink is None or self._ink.ratio != ratio:
+            self._strips.clear()
+            self._ink = Ink.of(
+                self._scale,
+                self.font(),
+                boundaries=self._boundaries,
+                marks=self._marks,
+                ratio=ratio,
+            )
+        return self._ink
+
+    def _forget_pictures(self) -> None:
+        self._ink = None
+        self._strips.clear()
+        self.viewport().update()
+
+    def _apply_palette(self) -> None:
+        """The scale's surface and text as the editor's; a selection that no class looks like."""
+        surface, text = QColor(*self._scale.surface), QColor(*self._scale.text)
+        palette = self.palette()
+        palette.setColor(QPalette.ColorRole.Base, surface)
+        palette.setColor(QPalette.ColorRole.Text, text)
+        palette.setColor(QPalette.ColorRole.PlaceholderText, between(surface, text, 0.6))
+        palette.setColor(QPalette.ColorRole.Highlight, between(surface, text, 0.8))
+        palette.setColor(QPalette.ColorRole.HighlightedText, surface)
+        self.setPalette(palette)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._forget_pictures()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._strips.clear()
+
+
+def _line_at(layout: QTextLayout, y: float) -> int:
+    """The number of the first line that reaches below y (layout coordinates)."""
+    low, high = 0, layout.lineCount()
+    while low < high:
+        middle = (low + high) // 2
+        line = layout.lineAt(middle)
+        if line.y() + line.height() <= y:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _trailing_spaces(letters: NDArray[np.uint16]) -> int:
+    """How many spaces end a line."""
+    count, at = 0, len(letters) - 1
+    while at >= 0 and letters[at] in (0x20, 0x09):
+        count, at = count + 1, at - 1
+    return count
