@@ -139,7 +139,8 @@ class Lane:
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of last hidden states, [rows, m, d] -> float32 [rows, m, V]."""
-        logits = project(hidden, self._head.weight, getattr(self._head, "bias", None)).float()
+        logits = project(hidden, self._head.weight, getattr(self._head, "bias", None))
+        logits = logits.float().contiguous()
         scale = getattr(self.config, "logit_scale", None)
         divisor = getattr(self.config, "logits_scaling", None)
         cap = getattr(self.config, "final_logit_softcapping", None)
