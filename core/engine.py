@@ -153,13 +153,15 @@ class Engine:
         except Exception as error:
             if _out_of_memory(error):
                 return Failed(
-                    request.id, kind,
+                    request.id,
+                    kind,
                     "The device ran out of memory: shorten the text, choose a smaller number "
                     "format, or load the pair on the CPU.",
                 )
             log.exception("%s failed", kind)
             return Failed(
-                request.id, kind,
+                request.id,
+                kind,
                 f"Something unexpected went wrong ({type(error).__name__}: {error}); the log has "
                 f"the details, and your text is untouched.",
             )
@@ -221,6 +223,8 @@ class Engine:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or (
-        "not enough memory" in str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or ("not enough memory" in str(error))
     )

@@ -91,8 +91,6 @@ def reward_raw(q: ArrayLike, logp_reference: ArrayLike, v_next: ArrayLike, beta:
     return _float64(q) - beta * _float64(logp_reference) - _float64(v_next)
 
 
-def bellman_residual(
-    raw: ArrayLike, rewards: ArrayLike, v: ArrayLike, v_next: ArrayLike
-) -> Array:
+def bellman_residual(raw: ArrayLike, rewards: ArrayLike, v: ArrayLike, v_next: ArrayLike) -> Array:
     """What is left of r_raw = r + V(s) - V(s'); 0 but for rounding (Definition 1, Eq. 7)."""
     return _float64(raw) - (_float64(rewards) + _float64(v) - _float64(v_next))

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from core.checkpoints.demo import demo_plan
-from core.checkpoints.describe import PairPlan, resolve_pair
 from core.checkpoints.memory import check_fits, estimate
+from core.checkpoints.resolve import PairPlan, resolve_pair
 from core.codec import Codec
 from core.errors import Cancelled, UserFacingError
 from core.models.check import choose_tree_path, describe_path
