@@ -35,7 +35,7 @@ class Lane:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,
         rows: int = 1,
         entered: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
@@ -50,6 +50,7 @@ class Lane:
         self._head = self.model.get_output_embeddings()
         self._slab = Slab(self.config.num_hidden_layers)
         self._hidden: torch.Tensor | None = None
+        self._ids = torch.empty(0, dtype=torch.int64)
         for layer in self._layers():
             layer.register_forward_pre_hook(self._stop_if_cancelled)
 

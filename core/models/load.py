@@ -86,10 +86,13 @@ def _plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> Pa
         return demo_plan(progress, cancelled)
     if not spec.policy:
         raise UserFacingError("No policy was named: pass --policy DIR, or --demo for the demo.")
-    paths = (Path(text).expanduser() if text else None for text in (spec.reference, spec.base))
+    reference, base = (
+        Path(text).expanduser() if text else None for text in (spec.reference, spec.base)
+    )
     return resolve_pair(
         Path(spec.policy).expanduser(),
-        *paths,
+        reference,
+        base,
         allow_pickle=spec.allow_pickle,
         allow_remote_code=spec.allow_remote_code,
     )

@@ -12,7 +12,7 @@ import torch
 
 from core.errors import UserFacingError
 from core.models.pair import Pair, never
-from core.scoring import Alternative, Inspection, Scoring
+from core.scoring import Alternative, Floats, Inspection, Scoring
 from core.text import Prompt, Tokens
 
 TOP = 10
@@ -50,24 +50,27 @@ def score(
         pair.hold(hold, int(path[-2]))
     computed = pair.observe(path, range(first, len(path)), cancelled)
     nodes, states = path[first:], path[first - 1 : -1]
-    edge = {
-        name: pair.tree.column(name)[nodes] for name in ("logit", "logp_policy", "logp_reference")
-    }
-    ranks = {
-        name: pair.tree.column(name)[nodes].astype(np.int64)
-        for name in ("rank_policy", "rank_reference")
-    }
-    state = {
-        name: pair.tree.column(name)[states]
-        for name in ("kl", "kl_reverse", "entropy_policy", "entropy_reference", "logsumexp")
-    }
+
+    def edge(name: str) -> Floats:
+        return pair.tree.column(name)[nodes]
+
+    def state(name: str) -> Floats:
+        return pair.tree.column(name)[states]
+
     return Scoring(
         tokens=tokens,
         ids=ids,
         labels=tuple(map(pair.codec.label, map(int, ids))),
-        **edge,
-        **ranks,
-        **state,
+        logp_policy=edge("logp_policy"),
+        logp_reference=edge("logp_reference"),
+        rank_policy=edge("rank_policy").astype(np.int64),
+        rank_reference=edge("rank_reference").astype(np.int64),
+        kl=state("kl"),
+        kl_reverse=state("kl_reverse"),
+        entropy_policy=state("entropy_policy"),
+        entropy_reference=state("entropy_reference"),
+        logit=edge("logit"),
+        logsumexp=state("logsumexp"),
         nodes=nodes,
         computed=computed,
         reused=len(path) - 1 - computed,
