@@ -1,23 +1,28 @@
 """Token backgrounds of one laid-out line of text: where they lie, and a picture of them.
 
-A line's picture depends on its letters, on the tokens over it and on little else, so pictures
-are kept by exactly that, whatever line they were painted for. A key press then repaints the few
-lines that it changed and copies the others. Right-to-left lines are measured by glyph runs (a
-token may be several pieces there), left-to-right ones by cursor positions, which is faster.
+A line's tiles depend on its letters and on where tokens begin, and its picture on their colours
+as well; both are kept by exactly that, whatever line they were made for. A key press then makes
+the few lines that it changed and copies the others; new colours leave all tiles as they were.
+Pictures are composed in NumPy, because a line of 40 tokens is 80 calls of QPainter otherwise.
+Right-to-left lines are measured by glyph runs (a token may be several pieces there), others by
+cursor positions, which is faster.
 
 Knows Qt's layouts and arrays of spans; knows nothing of widgets, edits or rewards.
 """
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QLineF, QPointF, QRect, Qt
-from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPen, QPixmap, QTextLine
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen, QTextLine
 
 from app.widgets.colour_scale import ColourScale
 
+_BARE, _GAP = -1, -2
 SLIVER = 3
 """Width in pixels of a token that has none of its own: an empty or a zero-width one."""
 NEWLINE = "\u21b5"
@@ -27,13 +32,13 @@ NEWLINE = "\u21b5"
 class Ink:
     """The brushes, pens and choices with which lines are painted; replace it to change them."""
 
-    brushes: tuple[QBrush, ...]
-    """Fresh classes, then the same classes faded."""
+    pixels: NDArray[np.uint32]
+    """0xffRRGGBB of fresh classes, of the same classes faded, and twice of the surface."""
     surface: QColor
     text: QColor
     faint: QPen
-    tick: QBrush
-    unscored: QPen
+    tick: int
+    unscored: int
     font: QFont
     space: float
     newline: int
@@ -46,17 +51,16 @@ class Ink:
         cls, scale: ColourScale, font: QFont, *, boundaries: bool, marks: bool, ratio: float
     ) -> "Ink":
         """Ink for a scale and a font at a device pixel ratio."""
-        rows = np.vstack([scale.palette, scale.faded])
+        rows = np.vstack([scale.palette, scale.faded, [scale.surface] * 2]).astype(np.uint32)
         surface, text = QColor(*scale.surface), QColor(*scale.text)
         metrics = QFontMetricsF(font)
-        unscored = QPen(between(surface, text, 0.55), 1, Qt.PenStyle.DotLine)
         return cls(
-            brushes=tuple(QBrush(QColor(*map(int, row))) for row in rows),
+            pixels=0xFF000000 + (rows[:, 0] << 16) + (rows[:, 1] << 8) + rows[:, 2],
             surface=surface,
             text=text,
             faint=QPen(between(surface, text, 0.55), 1.2),
-            tick=QBrush(between(surface, text, 0.38)),
-            unscored=unscored,
+            tick=between(surface, text, 0.38).rgb(),
+            unscored=between(surface, text, 0.6).rgb(),
             font=font,
             space=metrics.horizontalAdvance(" "),
             newline=round(metrics.horizontalAdvance(NEWLINE)),
@@ -65,14 +69,13 @@ class Ink:
             ratio=ratio,
         )
 
+    def colour(self, brush: int) -> QColor:
+        """The colour of a class, of a faded class, or (-1) of the surface."""
+        return QColor.fromRgb(int(self.pixels[brush]))
 
-@dataclass(frozen=True, eq=False)
-class Tile:
-    """One unit's piece on a line: which unit of those given, and its left and right in pixels."""
 
-    unit: int
-    left: int
-    right: int
+Tile = tuple[int, int, int]
+"""One unit's piece on a line: which unit of those given, its left and its right in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,42 +98,33 @@ class LineText:
     rtl: bool = False
 
     @property
-    def key(self) -> tuple[object, ...]:
-        """Equal keys make equal pictures (under one ink and one width)."""
-        return (self.letters, self.units.tobytes(), self.newline, self.scored, self.context)
+    def shape(self) -> Hashable:
+        """Equal shapes have equal tiles (under one font and width)."""
+        return (self.letters, self.units[:, :2].tobytes(), self.newline, self.context)
 
 
-@dataclass(frozen=True, eq=False)
-class Strip:
-    """A painted line: its picture and the tiles on it."""
-
-    picture: QPixmap
-    tiles: tuple[Tile, ...]
+Kept = TypeVar("Kept")
 
 
-class StripCache:
-    """The pictures of recent lines, oldest dropped first."""
+class Recent(Generic[Kept]):
+    """What was made for recent keys; the oldest is dropped first."""
 
-    def __init__(self, room: int = 160) -> None:
+    def __init__(self, room: int) -> None:
         self._room = room
-        self._strips: OrderedDict[tuple[object, ...], Strip] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
+        self.clear = self._kept.clear
 
-    def clear(self) -> None:
-        self._strips.clear()
+    def get(self, key: Hashable) -> Kept | None:
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._kept.move_to_end(key)
+        return kept
 
-    def get(self, line: QTextLine, text: LineText, width: int, ink: Ink) -> Strip:
-        """The picture of a line, from an equal one seen before where there is one."""
-        key = (width, *text.key)
-        strip = self._strips.get(key)
-        if strip is None:
-            tiles = measure(line, text, ink)
-            strip = Strip(paint_strip(line, text, tiles, width, ink), tiles)
-            self._strips[key] = strip
-            if len(self._strips) > self._room:
-                self._strips.popitem(last=False)
-        else:
-            self._strips.move_to_end(key)
-        return strip
+    def keep(self, key: Hashable, made: Kept) -> Kept:
+        self._kept[key] = made
+        if len(self._kept) > self._room:
+            self._kept.popitem(last=False)
+        return made
 
 
 def between(one: QColor, other: QColor, share: float) -> QColor:
@@ -158,7 +152,7 @@ def measure(line: QTextLine, text: LineText, ink: Ink) -> tuple[Tile, ...]:
         if start <= length < end:
             edge = round(line_end(line, text.rtl))
             left = max(edge - ink.newline, 0) if text.rtl else edge
-            tiles.append(Tile(row, left, left + ink.newline))
+            tiles.append((row, left, left + ink.newline))
     return tuple(tiles)
 
 
@@ -183,7 +177,7 @@ def _measure_positions(line: QTextLine, text: LineText) -> list[Tile]:
         right = x(min(end, length))
         if right - left < 2:
             left, right = left - SLIVER // 2, left - SLIVER // 2 + SLIVER
-        tiles.append(Tile(row, left, right))
+        tiles.append((row, left, right))
     return tiles
 
 
@@ -200,71 +194,65 @@ def _measure_runs(line: QTextLine, text: LineText) -> list[Tile]:
             left, right = round(min(box.left(), box.right())), round(max(box.left(), box.right()))
             if right - left < 2:
                 left, right = left - SLIVER // 2, left - SLIVER // 2 + SLIVER
-            tiles.append(Tile(row, left, right))
+            tiles.append((row, left, right))
     return tiles
 
 
 def paint_strip(
     line: QTextLine, text: LineText, tiles: tuple[Tile, ...], width: int, ink: Ink
-) -> QPixmap:
+) -> QImage:
     """The line's backgrounds and marks on the surface, ``width`` by the line's height."""
-    height = round(line.height())
-    picture = QPixmap(round(width * ink.ratio), round(height * ink.ratio))
-    picture.setDevicePixelRatio(ink.ratio)
-    picture.fill(ink.surface)
-    painter = QPainter(picture)
-    gap = 1 if ink.boundaries else 0
-    by_brush: dict[int, list[QRect]] = {}
-    ticks: list[QRect] = []
+    ratio = ink.ratio
+    wide, high = round(width * ratio), round(round(line.height()) * ratio)
+    one = max(round(ratio), 1)
+    gap = one if ink.boundaries else 0
+    brush_at = np.full(wide, _BARE, dtype=np.int16)
     brushes = text.units[:, 2].tolist()
-    for tile in tiles:
-        brush = brushes[tile.unit]
-        wide = max(tile.right - tile.left - gap, 1)
+    ends = []
+    for unit, left, right in tiles:
+        if ratio != 1.0:
+            left, right = round(left * ratio), round(right * ratio)
+        left = max(left, 0)
+        brush = brushes[unit]
         if brush >= 0:
-            by_brush.setdefault(brush, []).append(QRect(tile.left, 1, wide, height - 2))
-        if gap:
-            ticks.append(QRect(tile.right - 1, height - 5, 1, 4))
-    painter.setPen(Qt.PenStyle.NoPen)
-    for brush, boxes in by_brush.items():
-        painter.setBrush(ink.brushes[brush])
-        painter.drawRects(boxes)
-    painter.setBrush(ink.tick)
-    painter.drawRects(ticks)
+            brush_at[left:right] = brush
+            if gap and right - gap > left:
+                brush_at[right - gap : right] = _GAP
+        if one <= right <= wide:
+            ends.append(right - one)
+    rows = np.empty((high, wide), dtype=np.uint32)
+    rows[:] = ink.pixels[brush_at]
+    rows[:one] = rows[-one:] = ink.pixels[_GAP]
+    if gap:
+        rows[high - 5 * one : high - one, ends] = ink.tick
     if text.scored:
-        _paint_unscored(painter, tiles, brushes, line, ink)
-    _paint_marks(painter, line, text, height, ink)
-    painter.end()
+        # Dots under what has no colour, so that it is not taken for a value of 0.
+        natural = line.naturalTextRect()
+        left, right = max(round(natural.left() * ratio), 0), round(natural.right() * ratio)
+        bare = np.flatnonzero(brush_at[left:right] == _BARE) + left
+        rows[-2 * one : -one, bare[bare // one % 3 != 2]] = ink.unscored
+    # The copy owns its pixels; without it the image would outlive the array.
+    picture = QImage(rows.data, wide, high, wide * 4, QImage.Format.Format_RGB32).copy()
+    picture.setDevicePixelRatio(ratio)
+    shows_newline = text.newline and (
+        ink.marks or text.units[:, 1].max(initial=0) > len(text.letters) // 2
+    )
+    if shows_newline or ink.marks:
+        painter = QPainter(picture)
+        if shows_newline:
+            edge = line_end(line, text.rtl)
+            painter.setPen(ink.faint)
+            painter.setFont(ink.font)
+            x = max(edge - ink.newline, 0.0) if text.rtl else edge
+            painter.drawText(QPointF(x, line.ascent()), NEWLINE)
+        if ink.marks:
+            _paint_marks(painter, line, text, round(line.height()), ink)
+        painter.end()
     return picture
 
 
-def _paint_unscored(
-    painter: QPainter, tiles: tuple[Tile, ...], brushes: list[int], line: QTextLine, ink: Ink
-) -> None:
-    """Dots under what has no colour, so that it is not taken for a value of 0."""
-    natural = line.naturalTextRect()
-    left, right = round(natural.left()), round(natural.right())
-    edges = sorted((t.left, t.right) for t in tiles if brushes[t.unit] >= 0)
-    y = round(line.height()) - 1
-    gaps: list[QLineF] = []
-    for a, b in [*edges, (right, right)]:
-        if a - left > 1:
-            gaps.append(QLineF(left, y, a - 2, y))
-        left = max(left, b)
-    if gaps:
-        painter.setPen(ink.unscored)
-        painter.drawLines(gaps)
-
-
 def _paint_marks(painter: QPainter, line: QTextLine, text: LineText, height: int, ink: Ink) -> None:
-    """Faint signs for what has no shape: newline of a token; with marks on, space and tab too."""
-    if text.newline and (ink.marks or text.units[:, 1].max(initial=0) > len(text.letters) // 2):
-        edge = line_end(line, text.rtl)
-        x = max(edge - ink.newline, 0) if text.rtl else edge
-        painter.setPen(ink.faint)
-        painter.setFont(ink.font)
-        painter.drawText(QPointF(x, line.ascent()), NEWLINE)
-    if not ink.marks:
-        return
+    """Faint signs for spaces and tabs."""
     letters = np.frombuffer(text.letters, dtype=np.uint16)
     first, middle = line.textStart(), height // 2
     dots, tabs = [], []

@@ -67,6 +67,19 @@ def utf16_offsets(text: str) -> Ints:
     return np.concatenate([[0], np.cumsum(1 + (points > 0xFFFF))])
 
 
+def right_to_left(units: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """Which UTF-16 units belong to scripts written from right to left, or turn the direction."""
+    if not len(units) or units.max() < 0x0590:
+        return np.zeros(len(units), dtype=bool)
+    # Hebrew to Arabic; presentation forms; direction marks; the high surrogates of such scripts.
+    found = ((units >= 0x0590) & (units <= 0x08FF)) | ((units >= 0xFB1D) & (units <= 0xFEFC))
+    found |= ((units >= 0x200E) & (units <= 0x200F)) | ((units >= 0x202A) & (units <= 0x202E))
+    found |= (units >= 0x2066) & (units <= 0x2069)
+    found |= (units == 0xD802) | (units == 0xD803) | (units == 0xD83A) | (units == 0xD83B)
+    marked: NDArray[np.bool_] = found
+    return marked
+
+
 def changed_range(
     old: NDArray[np.uint16], new: NDArray[np.uint16], window: tuple[int, int, int] | None = None
 ) -> tuple[int, int, int]:

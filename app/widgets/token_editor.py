@@ -19,7 +19,15 @@ from PySide6.QtCore import QEvent, QPoint, Qt, QTextBoundaryFinder, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QTextCursor
 from PySide6.QtWidgets import QApplication, QWidget
 
-from app.widgets.spans import LiveSpans, State, TokenSpans, changed_range, utf16, utf16_offsets
+from app.widgets.spans import (
+    LiveSpans,
+    State,
+    TokenSpans,
+    changed_range,
+    right_to_left,
+    utf16,
+    utf16_offsets,
+)
 from app.widgets.token_view import TokenView
 
 __all__ = ["TokenEditor", "TokenSpans"]
@@ -110,10 +118,9 @@ class TokenEditor(TokenView):
         if not (change[1] or change[2]):
             return
         self._changed = True
-        # Each of these ranges holds letters written from right to left, or marks that turn text.
-        self._rtl = ((new >= 0x0590) & (new <= 0x08FF)) | ((new >= 0xFB1D) & (new <= 0xFEFC))
-        self._rtl |= ((new >= 0x200E) & (new <= 0x206F)) | ((new & 0xFFFC) == 0xD838)
-        self._rtl |= (new == 0xD802) | (new == 0xD803)
+        self._rtl = right_to_left(new)
+        self._any_rtl = bool(self._rtl.any())
+        self._bytes16 = new.tobytes()
         if self._spans is not None:
             self._spans.edit(*change)
             self._closing_stale = True

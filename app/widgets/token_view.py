@@ -5,7 +5,8 @@ it under a point; it knows nothing of key presses, undo or signals. Only exposed
 at, and each line's picture is kept (line_painting.py).
 """
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Hashable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from PySide6.QtGui import (
     QColor,
     QFont,
     QFontMetricsF,
+    QImage,
     QPainter,
     QPaintEvent,
     QPalette,
@@ -27,7 +29,16 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
 from app.widgets.colour_scale import NO_COLOUR, ColourScale
-from app.widgets.line_painting import Ink, LineText, StripCache, between, line_end, measure
+from app.widgets.line_painting import (
+    Ink,
+    LineText,
+    Recent,
+    Tile,
+    between,
+    line_end,
+    measure,
+    paint_strip,
+)
 from app.widgets.spans import LiveSpans, State, utf16
 
 _CHIP_GAP = 6
@@ -40,12 +51,19 @@ class TokenView(QPlainTextEdit):
         super().__init__(parent)
         self._text = ""
         self._units16 = utf16("")
+        self._bytes16 = b""
         self._rtl = np.zeros(0, dtype=bool)
+        self._any_rtl = False
         self._spans: LiveSpans | None = None
         self._packed = np.zeros((0, 3), dtype=np.int32)
         self._scale = ColourScale()
         self._ink: Ink | None = None
-        self._strips = StripCache()
+        self._tiles: Recent[tuple[Tile, ...]] = Recent(400)
+        self._pictures: Recent[QImage] = Recent(200)
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._shapes = self._packed
+        self._brushes = np.zeros(0, dtype=np.int16)
         self._boundaries, self._marks = True, False
         self._closing: tuple[str, int] | None = None
         self._closing_stale = False
@@ -117,9 +135,9 @@ class TokenView(QPlainTextEdit):
             return self._spans.tokens
         for block, line, origin in self._lines(QRect(0, point.y(), 1, 1)):
             text, first_row = self._line_text(block, line)
-            for tile in measure(line, text, self._current_ink()):
-                if tile.left <= point.x() - origin.x() < tile.right:
-                    row = first_row + tile.unit
+            for unit, left, right in measure(line, text, self._current_ink()):
+                if left <= point.x() - origin.x() < right:
+                    row = first_row + unit
                     touched = self._spans.states[row] == State.TOUCHED
                     return -1 if touched else self._spans.token(row)
         return -1
@@ -148,11 +166,10 @@ class TokenView(QPlainTextEdit):
                     break
                 text, first_row = self._line_text(block, line)
                 top = round(origin.y() + line.y())
-                for tile in measure(line, text, self._current_ink()):
-                    if first_row + tile.unit == row:
-                        left = tile.left + round(origin.x())
-                        wide = tile.right - tile.left
-                        rects.append(QRect(left, top, wide, round(line.height())))
+                for unit, left, right in measure(line, text, self._current_ink()):
+                    if first_row + unit == row:
+                        left += round(origin.x())
+                        rects.append(QRect(left, top, right - left, round(line.height())))
             block = block.next()
         return rects
 
@@ -193,7 +210,7 @@ class TokenView(QPlainTextEdit):
             units[:, 0] += room * (units[:, 0] >= at)
             units[:, 1] += room * (units[:, 1] > at)
         units -= np.array([begin, begin, 0], dtype=np.int32)
-        bidi = bool(self._rtl[base : base + size].any())
+        bidi = self._any_rtl and bool(self._rtl[base : base + size].any())
         line_letters = letters[begin : begin + length]
         return LineText(
             letters=line_letters.tobytes(),
@@ -207,30 +224,45 @@ class TokenView(QPlainTextEdit):
             rtl=bidi and block.textDirection() == Qt.LayoutDirection.RightToLeft,
         ), row
 
+    def _simple(self, block: QTextBlock) -> bool:
+        """Whether the block's lines depend on their own letters alone."""
+        if self._any_rtl:
+            base = block.position()
+            if self._rtl[base : base + block.length()].any():
+                return False
+        return not block.layout().preeditAreaText()
+
     def _units_between(self, first: int, stop: int) -> tuple[NDArray[np.int32], int]:
         """Start, end, brush of the units that touch UTF-16 first..stop, and the first row.
 
         An empty unit belongs to the position that it stands before.
         """
-        spans = self._spans
-        if spans is None:
-            return self._packed, 0
-        row = int(np.searchsorted(spans.ends, first, side="left"))
-        end = int(np.searchsorted(spans.starts, stop, side="left"))
-        while row < end and spans.starts[row] < first and spans.ends[row] == first:
-            row += 1
+        row, end = self._rows_between(first, stop)
         return self._packed[row:end], row
+
+    def _rows_between(self, first: int, stop: int) -> tuple[int, int]:
+        starts, ends = self._starts, self._ends
+        row, end = bisect_left(ends, first), bisect_left(starts, stop)
+        while row < end and starts[row] < first and ends[row] == first:
+            row += 1
+        return row, end
 
     def _pack(self) -> None:
         """The units' starts, ends and brushes in one array, which a line's key is cut from."""
         spans = self._spans
         if spans is None:
             self._packed = np.zeros((0, 3), dtype=np.int32)
+            self._shapes, self._starts, self._ends = self._packed, [], []
             return
         classes = len(self._scale.palette)
         brush = spans.colours + classes * (spans.states == State.STALE)
         brush = np.where((spans.colours == NO_COLOUR), -1, np.minimum(brush, 2 * classes - 1))
         self._packed = np.stack([spans.starts, spans.ends, brush], axis=1).astype(np.int32)
+        self._brushes = self._packed[:, 2].astype(np.int16)
+        # Lengths and gaps: the same for a line wherever in the text it stands.
+        gaps = np.diff(spans.starts, prepend=0)
+        self._shapes = np.stack([gaps, spans.ends - spans.starts], axis=1).astype(np.int32)
+        self._starts, self._ends = spans.starts.tolist(), spans.ends.tolist()
 
     def _chip(self) -> tuple[QRectF, str, QFont] | None:
         """The closing token's place in the viewport, label and font; None where not shown."""
@@ -264,14 +296,46 @@ class TokenView(QPlainTextEdit):
         width = self.viewport().width()
         painter = QPainter(self.viewport())
         for block, line, origin in self._lines(event.rect()):
-            strip = self._strips.get(line, self._line_text(block, line)[0], width, ink)
-            painter.drawPixmap(
-                QPointF(round(origin.x()), round(origin.y() + line.y())), strip.picture
-            )
+            at = QPointF(round(origin.x()), round(origin.y() + line.y()))
+            painter.drawImage(at, self._picture(block, line, width, ink))
         painter.end()
         super().paintEvent(event)
         if self._closing is not None or self._hover is not None or self._pin is not None:
             self._paint_over(event.rect())
+
+    def _picture(self, block: QTextBlock, line: QTextLine, width: int, ink: Ink) -> QImage:
+        """A line's picture, from an equal line seen before where there is one."""
+        base, begin, length = block.position(), line.textStart(), line.textLength()
+        first = base + begin
+        stop = first + length
+        scored = self._spans is not None
+        shape: Hashable
+        text: LineText | None = None
+        if self._simple(block):
+            ends_block = begin + length >= block.length() - 1
+            row, end = self._rows_between(first, stop + ends_block)
+            shape = (
+                self._bytes16[2 * first : 2 * stop],
+                self._shapes[row + 1 : end].tobytes(),
+                self._starts[row] - first if row < end else 0,
+                self._ends[row] - first if row < end else 0,
+                ends_block and stop < len(self._units16),
+                ends_block,
+            )
+            brushes = self._brushes[row:end].tobytes()
+        else:
+            text, _ = self._line_text(block, line)
+            shape = text.shape
+            brushes = text.units[:, 2].tobytes()
+        picture = self._pictures.get((shape, brushes, scored))
+        if picture is None:
+            text = text or self._line_text(block, line)[0]
+            tiles = self._tiles.get(shape)
+            if tiles is None:
+                tiles = self._tiles.keep(shape, measure(line, text, ink))
+            picture = paint_strip(line, text, tiles, width, ink)
+            self._pictures.keep((shape, brushes, scored), picture)
+        return picture
 
     def _paint_over(self, exposed: QRect) -> None:
         """What lies over the text: the closing chip and the outlines."""
@@ -282,9 +346,10 @@ class TokenView(QPlainTextEdit):
         chip = self._chip()
         if chip is not None and self._closing is not None:
             box, label, font = chip
-            classes = len(ink.brushes) // 2
-            colour = max(self._closing[1], 0) + classes * self._closing_stale
-            painter.setBrush(ink.brushes[min(colour, len(ink.brushes) - 1)])
+            colour = self._closing[1]
+            if colour != NO_COLOUR:
+                colour += len(self._scale.palette) * self._closing_stale
+            painter.setBrush(ink.colour(colour))
             painter.setPen(QPen(ink.faint.color(), 1))
             painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
             painter.setPen(ink.text)
@@ -308,7 +373,7 @@ class TokenView(QPlainTextEdit):
     def _current_ink(self) -> Ink:
         ratio = self.devicePixelRatioF()
         if self._ink is None or self._ink.ratio != ratio:
-            self._strips.clear()
+            self._forget_lines()
             self._ink = Ink.of(
                 self._scale,
                 self.font(),
@@ -320,8 +385,12 @@ class TokenView(QPlainTextEdit):
 
     def _forget_pictures(self) -> None:
         self._ink = None
-        self._strips.clear()
+        self._forget_lines()
         self.viewport().update()
+
+    def _forget_lines(self) -> None:
+        self._tiles.clear()
+        self._pictures.clear()
 
     def _apply_palette(self) -> None:
         """The scale's surface and text as the editor's; a selection that no class looks like."""
@@ -341,7 +410,7 @@ class TokenView(QPlainTextEdit):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._strips.clear()
+        self._forget_lines()
 
 
 def _line_at(layout: QTextLayout, y: float) -> int:
