@@ -304,7 +304,7 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Checkp
             f"{path} holds a {architecture or 'encoder-decoder'}, which is not a causal language "
             f"model: choose the checkpoint of a policy or a reference."
         )
-    heads = _integer(text, "num_attention_heads", "n_head", "num_heads")
+    heads = _integer(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
     hidden = _integer(text, "hidden_size", "n_embd", "d_model")
     checkpoint = Checkpoint(
         path=path,
