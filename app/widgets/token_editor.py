@@ -160,7 +160,7 @@ class TokenEditor(TokenView):
         if self._spans is None or index >= self._spans.tokens:
             return self._closing_stale
         row = self._spans.row(index)
-        return row < 0 or self._spans.states[row] != State.FRESH
+        return row < 0 or bool(self._spans.states[row] != State.FRESH)
 
     def walk(self, step: int) -> None:
         """Go to the next (+1) or previous (-1) token: caret and pin move there."""

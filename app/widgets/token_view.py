@@ -268,9 +268,11 @@ class TokenView(QPlainTextEdit):
         """The closing token's place in the viewport, label and font; None where not shown."""
         block = self.document().lastBlock()
         layout = block.layout()
-        if self._closing is None or not self._text or not layout.lineCount():
+        if self._closing is None or not self._text:
             return None
         origin = self.blockBoundingGeometry(block).translated(self.contentOffset()).topLeft()
+        if not layout.lineCount():
+            return None
         line = layout.lineAt(layout.lineCount() - 1)
         rtl = block.textDirection() == Qt.LayoutDirection.RightToLeft
         font = QFont(self.font())

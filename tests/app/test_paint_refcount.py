@@ -1,0 +1,45 @@
+"""PySide6 6.12.0 on Python 3.11 loses a reference to None with each painting call."""
+
+import sys
+
+import numpy as np
+import pytest
+from PySide6.QtGui import QColor, QImage, QPainter
+from PySide6.QtWidgets import QApplication
+
+from app.widgets.token_editor import TokenEditor, TokenSpans
+
+# From 3.12 on None is immortal, and its count is a constant.
+pytestmark = pytest.mark.skipif(sys.version_info >= (3, 12), reason="None cannot die")
+
+
+def test_painting_calls_lose_no_reference_to_none():
+    image = QImage(16, 16, QImage.Format.Format_RGB32)
+    painter = QPainter(image)
+    before = sys.getrefcount(None)
+    for _ in range(3_000):
+        painter.fillRect(0, 0, 4, 4, QColor("red"))
+        painter.drawRect(1, 1, 2, 2)
+    after = sys.getrefcount(None)
+    painter.end()
+    assert after > before - 1_000
+
+
+def test_the_editor_paints_without_losing_references(qtbot):
+    editor = TokenEditor()
+    qtbot.addWidget(editor)
+    editor.resize(200, 60)
+    editor.set_text("one two three")
+    editor.set_closing("end", 3)
+    editor.show()
+    spans = [
+        TokenSpans("one two three", [0, 3, 7], [3, 7, 13], np.array([n, 32, 64 - n]))
+        for n in range(60)
+    ]
+    before = sys.getrefcount(None)
+    for number in range(2_000):
+        editor.set_tokens(spans[number % 60])
+        editor.pin(number % 3)
+        editor.viewport().repaint()
+    QApplication.processEvents()
+    assert sys.getrefcount(None) > before - 1_000
