@@ -41,7 +41,7 @@ def test_help_names_the_commands_and_the_options() -> None:
         ["--theme", "pink"],
         ["unknown"],
         ["--unknown"],
-        ["--policy", "a"],
+        ["--base", "a"],
         ["--reference", "a"],
         ["--demo", "--policy", "a", "--reference", "b"],
     ],

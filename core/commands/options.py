@@ -42,7 +42,8 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
         "--reference",
         type=Path,
         metavar="DIR",
-        help="the model that the policy was trained against: a model folder or an adapter",
+        help="the model that the policy was trained against: a model folder or an adapter "
+        "(default, for a policy that is an adapter: its base, the adapter off)",
     )
     pair.add_argument(
         "--base", type=Path, metavar="DIR", help="the base model of the adapters, if they moved"
@@ -76,8 +77,6 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         parser.error(f"--demo and --{own[0]} exclude each other")
     if own and not arguments.policy:
         parser.error(f"--{own[0]} needs --policy")
-    if arguments.policy and not arguments.reference:
-        parser.error("--policy needs --reference: a reward is always against a named reference")
     from core.protocol import PairSpec
 
     return PairSpec(

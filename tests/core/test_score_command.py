@@ -31,7 +31,7 @@ def failure(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ["--demo", "--jsonl", "f", "--prompt-file", "p"],
         ["--demo", *PAIR, "--jsonl", "f"],
         ["--jsonl", "f"],
-        ["--policy", "p", "--jsonl", "f"],
+        ["--base", "b", "--demo", "--jsonl", "f"],
         ["--demo", "--jsonl", "f", "--beta", "-1"],
     ],
 )
