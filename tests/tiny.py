@@ -1,0 +1,166 @@
+"""Tiny random models and tokenizers, built in process: the engine is tested without weights."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+CORPUS = [
+    "The poster was offered a job at Harbour Labs for $53K a year and will start in May.",
+    "Summarise this post in one sentence. They turned it down flat: the salary was too low!",
+    "A management position, 250 people, 12 March, 7:30 pm, 1,200 euros; naïve café, Zoë, 你好世界",
+    "line one\nline two\n\n\tindented, with  two spaces and an emoji 🙂 and עברית too.",
+]
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+VOCAB = 480
+
+
+def _fast(tokenizer, template):
+    from transformers import PreTrainedTokenizerFast
+
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=SPECIAL[0],
+        pad_token=SPECIAL[0],
+        additional_special_tokens=SPECIAL[1:],
+        clean_up_tokenization_spaces=False,
+    )
+    fast.chat_template = template
+    return fast
+
+
+@cache
+def byte_level_tokenizer(template=TEMPLATE):
+    """A byte-level BPE tokenizer (as of GPT-2, Llama 3, SmolLM2) with a ChatML template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
+        CORPUS * 3,
+        trainers.BpeTrainer(
+            vocab_size=VOCAB,
+            special_tokens=SPECIAL,
+            show_progress=False,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        ),
+    )
+    return _fast(tokenizer, template)
+
+
+@cache
+def metaspace_tokenizer(template=TEMPLATE):
+    """A sentencepiece-like BPE with byte fallback (as of Llama 2, Mistral, Gemma)."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(content=" ", left=1),
+        ]
+    )
+    tokenizer.train_from_iterator(
+        [line.split("naïve")[0] for line in CORPUS] * 3,
+        trainers.BpeTrainer(
+            vocab_size=VOCAB,
+            show_progress=False,
+            special_tokens=[*SPECIAL, "<unk>", *(f"<0x{byte:02X}>" for byte in range(256))],
+        ),
+    )
+    return _fast(_plain_bytes(tokenizer), template)
+
+
+def _plain_bytes(tokenizer):
+    """The same tokenizer with its byte tokens no longer special: the trainer knows no other way."""
+    from tokenizers import Tokenizer
+
+    saved = json.loads(tokenizer.to_str())
+    saved["added_tokens"] = [t for t in saved["added_tokens"] if not t["content"].startswith("<0x")]
+    return Tokenizer.from_str(json.dumps(saved))
+
+
+def tiny_model(kind="llama", vocab_size=VOCAB, seed=0):
+    """A random float32 causal LM of a few layers; the same seed gives the same weights."""
+    import torch
+    import transformers as hf
+
+    common = {
+        "vocab_size": vocab_size,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": None,
+    }
+    sizes = {
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 1024,
+    }
+    grouped = {**common, **sizes, "num_key_value_heads": 2}
+    configs = {
+        "llama": lambda: hf.LlamaConfig(**grouped, tie_word_embeddings=True),
+        "qwen2": lambda: hf.Qwen2Config(**grouped),
+        "gpt_neox": lambda: hf.GPTNeoXConfig(**common, **sizes),
+        "gpt2": lambda: hf.GPT2Config(**common, n_embd=64, n_layer=3, n_head=4),
+        "gemma2": lambda: hf.Gemma2Config(
+            **{**grouped, "num_hidden_layers": 4}, head_dim=16, sliding_window=5
+        ),
+        "mistral": lambda: hf.MistralConfig(**grouped, sliding_window=5),
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = hf.AutoModelForCausalLM.from_config(configs[kind]())
+    return model.eval()
+
+
+def save_pair(folder: Path, kind="llama"):
+    """Write two full checkpoints with one tokenizer: ``folder/policy``, ``folder/reference``."""
+    for seed, name in enumerate(("policy", "reference")):
+        save_model(Path(folder) / name, kind, seed)
+    return Path(folder) / "policy", Path(folder) / "reference"
+
+
+def save_model(folder: Path, kind="llama", seed=0, template=TEMPLATE):
+    """Write one full checkpoint folder with its tokenizer."""
+    tokenizer = byte_level_tokenizer(template)
+    tiny_model(kind, len(tokenizer), seed).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Path(folder)
+
+
+def save_adapters(folder: Path, kind="llama"):
+    """Write ``base`` and two LoRA adapters on it: ``policy_adapter``, ``reference_adapter``."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    base = save_model(Path(folder) / "base", kind, seed=5)
+    targets = {"gpt2": ["c_attn"]}.get(kind, ["q_proj", "down_proj"])
+    found = []
+    for seed, name in enumerate(("policy_adapter", "reference_adapter")):
+        model = tiny_model(kind, len(byte_level_tokenizer()), 5)
+        config = LoraConfig(
+            r=4,
+            lora_alpha=8,
+            target_modules=targets,
+            task_type="CAUSAL_LM",
+            base_model_name_or_path=str(base),
+        )
+        wrapped = get_peft_model(model, config)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter_name, parameter in wrapped.named_parameters():
+                if "lora_" in parameter_name:
+                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+        wrapped.peft_config["default"].base_model_name_or_path = str(base)
+        wrapped.save_pretrained(Path(folder) / name)
+        found.append(Path(folder) / name)
+    return base, *found
