@@ -1,0 +1,262 @@
+"""The pair against plain, uncached Hugging Face forwards, after any sequence of edits."""
+
+import copy
+from contextlib import suppress
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from core import quantities as q
+from core.errors import Cancelled, UserFacingError
+from core.models.check import choose_tree_path, describe_path
+from core.models.lane import TREE_PATHS, Lane
+from core.models.lora import pair_linears
+from core.models.pair import Pair
+from tests.tiny import tiny_model
+
+VOCAB = 120
+KINDS = ("llama", "qwen2", "gpt2", "gpt_neox", "gemma2")
+NEVER = bool
+
+
+def pair_of(*models, way=None, **options):
+    lanes = [Lane(copy.deepcopy(model)) for model in models]
+    for lane in lanes:
+        lane.use(way or choose_tree_path(lane))
+    return Pair(lanes, None, context_length=64, **options)
+
+
+def plain(model, ids):
+    """Log-probs after each token, float64, by the textbook formula."""
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0].double()
+    return (logits - logits.logsumexp(-1, keepdim=True)).numpy(), logits.numpy()
+
+
+def observe(pair, ids, first, cancelled=NEVER):
+    path = pair.tree.extend(0, ids)
+    computed = pair.observe(path, range(first, len(path)), cancelled)
+    return path, computed
+
+
+def check(pair, models, ids, first):
+    """Every column that was filled against plain forwards of both models."""
+    path = pair.tree.extend(0, ids)
+    (policy, logits), (reference, _) = (plain(model, ids) for model in models)
+    nodes, states = path[first:], path[first - 1 : -1]
+    taken = np.arange(first - 1, len(ids) - 1), np.array(ids[first:])
+    column = pair.tree.column
+    close = {"abs": 1e-4}
+    assert column("logp_policy")[nodes] == pytest.approx(policy[taken], **close)
+    assert column("logp_reference")[nodes] == pytest.approx(reference[taken], **close)
+    assert column("logit")[nodes] == pytest.approx(logits[taken], **close)
+    before, other = policy[first - 1 : -1], reference[first - 1 : -1]
+    assert column("kl")[states] == pytest.approx(q.kl_divergence(before, other), **close)
+    assert column("kl_reverse")[states] == pytest.approx(q.kl_divergence(other, before), **close)
+    entropy = -(np.exp(before) * before).sum(-1)
+    assert column("entropy_policy")[states] == pytest.approx(entropy, **close)
+    ranks = (before > policy[taken][:, None] + 1e-6).sum(-1) + 1
+    assert (column("rank_policy")[nodes] >= ranks).all()
+    assert (column("rank_policy")[nodes] <= ranks + 1).all()
+
+
+LLAMAS = [tiny_model("llama", VOCAB, seed) for seed in (1, 2)]
+
+
+class EditMachine(RuleBasedStateMachine):
+    """Two responses are edited, undone and swapped; the KV budget is too small for all of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.models = LLAMAS
+        self.pair = pair_of(*LLAMAS, way=TREE_PATHS[0], kv_budget=60_000)
+        self.prompt = [5, 6, 7, 8]
+        self.sides = {"A": [[9, 10, 11]], "B": [[9, 12]]}
+
+    def now(self, side):
+        return [*self.prompt, *self.sides[side][-1]]
+
+    def score(self, side):
+        path = self.pair.tree.extend(0, self.now(side))
+        self.pair.hold(side, int(path[-1]))
+        return observe(self.pair, self.now(side), len(self.prompt))[1]
+
+    @initialize()
+    def start(self):
+        for side in self.sides:
+            self.score(side)
+
+    @rule(side=st.sampled_from("AB"), data=st.data())
+    def edit(self, side, data):
+        text = self.sides[side][-1]
+        start = data.draw(st.integers(0, len(text)))
+        stop = data.draw(st.integers(start, len(text)))
+        new = data.draw(st.lists(st.integers(3, VOCAB - 1), min_size=start == 0, max_size=4))
+        edited = [*text[:start], *new, *text[stop:]][:40]
+        self.sides[side].append(edited)
+        self.score(side)
+
+    @rule(side=st.sampled_from("AB"))
+    def undo(self, side):
+        if len(self.sides[side]) > 1:
+            self.sides[side].pop()
+            assert self.score(side) == 0  # it was scored before: nothing is computed
+
+    @rule(prompt=st.lists(st.integers(3, VOCAB - 1), min_size=1, max_size=6))
+    def change_prompt(self, prompt):
+        self.prompt = prompt
+        self.sides = {side: texts[-1:] for side, texts in self.sides.items()}
+        for side in self.sides:
+            self.score(side)
+
+    @rule(after=st.integers(0, 6))
+    def cancel(self, after):
+        """Stopped anywhere, nothing half-done is ever seen."""
+        calls = iter(range(1000))
+        longer = [*self.now("A"), 20, 21, 22, 23]
+        with suppress(Cancelled):
+            observe(self.pair, longer, len(self.prompt), lambda: next(calls) >= after)
+
+    @invariant()
+    def equals_a_plain_forward(self):
+        for side in self.sides:
+            check(self.pair, self.models, self.now(side), len(self.prompt))
+
+
+EditMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=8, deadline=None)
+TestEdits = EditMachine.TestCase
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_architecture_equals_its_plain_forward(kind):
+    """Branches of one tree, edited in the middle, on every way that the self-check accepts."""
+    models = [tiny_model(kind, VOCAB, seed) for seed in (1, 2)]
+    pair = pair_of(*models)
+    assert all(lane.tree_path is not None for lane in pair.lanes)
+    ids = np.random.default_rng(0).integers(3, VOCAB, 30).tolist()
+    for edit in ([], [(25, 4)], [(8, 9), (9, 10)], [(28, 3)]):
+        for at, id in edit:
+            ids[at] = id
+        observe(pair, ids, 6)
+        check(pair, models, ids, 6)
+
+
+def test_only_the_changed_suffix_is_computed():
+    pair = pair_of(tiny_model("llama", VOCAB, 1), tiny_model("llama", VOCAB, 2))
+    ids = list(range(10, 40))
+    assert observe(pair, ids, 5)[1] == 29  # the last token's own state is not needed
+    edited = [*ids[:20], 50, *ids[21:]]
+    assert observe(pair, edited, 5)[1] == 9
+    assert observe(pair, ids, 5)[1] == 0
+    assert observe(pair, [*ids, 60], 5)[1] == 1
+
+
+@pytest.mark.parametrize("way", [*TREE_PATHS[:1], None])
+def test_two_adapters_in_one_forward_equal_peft(way):
+    """Row 0 is the policy, row 1 the reference, base weights shared; ranks and targets differ."""
+    from peft import LoraConfig, get_peft_model
+
+    base = tiny_model("llama", VOCAB, 1)
+    wrapped = get_peft_model(
+        base, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"]), "policy"
+    )
+    wrapped.add_adapter("reference", LoraConfig(r=6, use_rslora=True, target_modules="all-linear"))
+    torch.manual_seed(3)
+    for name, parameter in wrapped.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    wrapped.eval()
+    ids = list(range(10, 40))
+
+    def model(row):
+        def run(**inputs):
+            wrapped.set_adapter(row)
+            return wrapped(**inputs)
+
+        return run
+
+    expected = [plain(model(row), ids)[0] for row in ("policy", "reference")]
+    inner = copy.deepcopy(wrapped).base_model.model
+    weights = inner.model.layers[0].mlp.down_proj.get_base_layer().weight
+    pair_linears(inner)
+    assert inner.model.layers[0].mlp.down_proj.base.weight is weights
+    lane = Lane(inner, rows=2)
+    lane.use(way)
+    pair = Pair([lane], None, 64)
+    observe(pair, ids[:20], 3)
+    path, _ = observe(pair, ids, 3)
+    for column, logp in zip(("logp_policy", "logp_reference"), expected, strict=True):
+        taken = logp[np.arange(2, 29), ids[3:]]
+        assert pair.tree.column(column)[path[3:]] == pytest.approx(taken, abs=1e-4)
+
+
+def test_the_same_checkpoint_twice_has_no_reward():
+    model = tiny_model("gpt2", VOCAB, 1)
+    for pair in (pair_of(model), pair_of(model, model)):
+        path, _ = observe(pair, list(range(10, 30)), 4)
+        logp = (pair.tree.column(name)[path[4:]] for name in ("logp_policy", "logp_reference"))
+        assert (q.reward(*logp, beta=0.1) == 0.0).all()
+        assert pair.tree.column("kl")[path[3:-1]] == pytest.approx(np.zeros(16), abs=1e-12)
+
+
+def test_bellman_residual_in_the_raw_logit_gauge():
+    """r_raw = r + V(s) - V(s') from the tree's own columns, V(terminal) = 0."""
+    pair = pair_of(tiny_model("llama", VOCAB, 1), tiny_model("llama", VOCAB, 2))
+    path, _ = observe(pair, list(range(10, 40)), 4)
+    nodes, states = path[4:], path[3:-1]
+    column = pair.tree.column
+    v = q.v_raw(column("logsumexp")[states], 0.1)
+    v_next = np.append(v[1:], 0.0)
+    reference = column("logp_reference")[nodes]
+    raw = q.reward_raw(q.q_raw(column("logit")[nodes], 0.1), reference, v_next, 0.1)
+    rewards = q.reward(column("logp_policy")[nodes], reference, 0.1)
+    assert np.abs(q.bellman_residual(raw, rewards, v, v_next)).max() <= 1e-4
+
+
+def test_the_self_check_rejects_a_model_that_ignores_masks():
+    """A model whose attention sees every cell is run whole, and still right."""
+    model = tiny_model("llama", VOCAB, 1)
+    lane = Lane(copy.deepcopy(model))
+    run = lane.model.base_model.forward
+
+    def blind(**inputs):
+        inputs.pop("attention_mask", None)
+        return run(**inputs)
+
+    lane.model.base_model.forward = blind
+    chosen = choose_tree_path(lane)
+    assert chosen is None
+    assert "no cache" in describe_path(chosen)
+    lane.use(chosen)
+    pair = Pair([lane, lane_of(tiny_model("llama", VOCAB, 2))], None, 64)
+    observe(pair, list(range(10, 30)), 4)
+    other = [*range(10, 25), 40, 41]
+    observe(pair, other, 4)
+    check(pair, [model, tiny_model("llama", VOCAB, 2)], other, 4)
+
+
+def lane_of(model):
+    lane = Lane(model)
+    lane.use(choose_tree_path(lane))
+    return lane
+
+
+def test_too_long_for_the_context_is_a_sentence():
+    pair = pair_of(tiny_model("llama", VOCAB, 1))
+    with pytest.raises(UserFacingError, match=r"70 tokens together.*context is 64"):
+        observe(pair, [7] * 71, 4)
+
+
+def test_nan_is_a_sentence_and_nothing_is_written():
+    model = tiny_model("llama", VOCAB, 1)
+    pair = pair_of(model, model)
+    with torch.no_grad():
+        pair.lanes[0].model.get_output_embeddings().weight[7] = float("nan")
+    with pytest.raises(UserFacingError, match=r"NaN.*float32"):
+        observe(pair, list(range(10, 20)), 4)
+    path = pair.tree.extend(0, list(range(10, 20)))
+    assert np.isnan(pair.tree.column("logp_policy")[path]).all()
