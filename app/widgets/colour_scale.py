@@ -131,7 +131,7 @@ class ColourScale:
         """The palette class of every value, any shape; NO_COLOUR where a value is NaN."""
         v = np.asarray(values, dtype=np.float64)
         known = ~np.isnan(v)
-        t = np.clip(np.where(known, v, 0.0) / self.limit, -1.0, 1.0)
+        t = np.clip(np.where(known, v, 0.0), -self.limit, self.limit) / self.limit
         steps = t if self.kind == "diverging" else np.abs(t)
         index = np.rint(steps * STEPS) + self.zero
         return np.where(known, index, NO_COLOUR).astype(np.int16)

@@ -1,0 +1,286 @@
+"""The colour scale's legend: what the colours mean, in numbers, and the choices about them.
+
+A bar with the scale's ends and 0, the quantity and its unit, the limit as a number that can be
+set, a lock for the range and a swap of the two colours. Knows the colour scale; knows nothing of
+what the values are or of who is coloured by them.
+"""
+
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QIcon,
+    QImage,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+    QPalette,
+    QPen,
+    QPixmap,
+    QPolygonF,
+)
+from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSizePolicy, QToolButton, QWidget
+
+from app.widgets.colour_scale import ColourScale
+
+_STEPS = (1.0, 2.0, 5.0)
+_MINUS = "\u2212"
+
+
+def shown_number(value: float) -> str:
+    """A number as the legend writes it: at most four digits, with a real minus."""
+    return f"{value:.4g}".replace("-", _MINUS)
+
+
+class LimitBox(QDoubleSpinBox):
+    """The scale's limit; its arrows go 0.1, 0.2, 0.5, 1, 2, 5 and on."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setDecimals(4)
+        self.setRange(0.0001, 100_000.0)
+        self.setPrefix("± ")
+        self.setKeyboardTracking(False)
+        self.setAccessibleName("Colour scale limit")
+
+    def textFromValue(self, value: float) -> str:
+        return self.locale().toString(value, "g", 4)
+
+    def stepBy(self, steps: int) -> None:
+        for _ in range(abs(steps)):
+            self.setValue(_next_nice(self.value(), up=steps > 0))
+
+
+def _next_nice(value: float, *, up: bool) -> float:
+    """The next number of the kind 1, 2, 5 x 10^k above or below a value."""
+    nice = [step * 10.0**power for power in range(-4, 6) for step in _STEPS]
+    if up:
+        return next((n for n in nice if n > value * 1.0001), value)
+    return next((n for n in reversed(nice) if n < value * 0.9999), value)
+
+
+class ScaleBar(QWidget):
+    """The painted half of the legend: gradient, ends, 0 and the quantity's name."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._scale = ColourScale()
+        self._quantity, self._unit = "", ""
+        self._negative = False
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMinimumWidth(180)
+
+    def show_scale(self, scale: ColourScale, quantity: str, unit: str, negative: bool) -> None:
+        """``negative``: a sequential scale of values that are never above 0."""
+        self._scale, self._negative = scale, negative
+        self._quantity, self._unit = quantity, unit
+        self.setAccessibleName(f"Colours: {quantity}, {', '.join(self.ends())} {unit}")
+        beyond = shown_number(scale.limit)
+        sides = ""
+        if scale.kind == "diverging":
+            sides = "Blue" if not scale.swap else "Red"
+            sides = f"{sides} is positive, {'blue' if scale.swap else 'red'} is negative. "
+        self.setToolTip(
+            f"{quantity} in {unit}. {sides}Neutral at 0: a value of 0 has the editor's own "
+            f"background. Values beyond {beyond} have the full colour; pale colours are stale, "
+            "dots under the text mean not scored."
+        )
+        self.updateGeometry()
+        self.update()
+
+    def ends(self) -> tuple[str, str, str]:
+        """The labels at the left end, in the middle (or nothing) and at the right end."""
+        limit = shown_number(self._scale.limit)
+        if self._scale.kind == "diverging":
+            return f"{_MINUS}{limit}", "0", f"+{limit}"
+        return "0", "", f"{_MINUS if self._negative else ''}{limit}"
+
+    def sizeHint(self) -> QSize:
+        metrics = self.fontMetrics()
+        return QSize(max(280, metrics.horizontalAdvance(self._heading()) + 40), self._height())
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(180, self._height())
+
+    def _height(self) -> int:
+        return 2 * self.fontMetrics().height() + 14
+
+    def _heading(self) -> str:
+        return f"{self._quantity}  ({self._unit})" if self._unit else self._quantity
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        metrics, text = self.fontMetrics(), self.palette().color(QPalette.ColorRole.WindowText)
+        line, wide = metrics.height(), self.width()
+        painter.setPen(text)
+        heading = metrics.elidedText(self._heading(), Qt.TextElideMode.ElideRight, wide)
+        painter.drawText(QPointF(1, metrics.ascent()), heading)
+        bar = QRectF(1, line + 2, wide - 2, 9)
+        path = QPainterPath()
+        path.addRoundedRect(bar, 3, 3)
+        painter.setClipPath(path)
+        painter.drawImage(bar, _gradient(self._scale))
+        painter.setClipping(False)
+        outline = QColor(text)
+        outline.setAlpha(110)
+        painter.setPen(QPen(outline, 1))
+        painter.drawPath(path)
+        base = bar.bottom() + 2 + metrics.ascent()
+        left, middle, right = self.ends()
+        painter.setPen(text)
+        painter.drawText(QPointF(1, base), left)
+        painter.drawText(QPointF(wide - 1 - metrics.horizontalAdvance(right), base), right)
+        if middle:
+            x = wide / 2
+            painter.drawText(QPointF(x - metrics.horizontalAdvance(middle) / 2, base), middle)
+            painter.setPen(QPen(outline, 1))
+            painter.drawLine(QPointF(x, bar.top()), QPointF(x, bar.bottom()))
+        painter.end()
+
+
+def _gradient(scale: ColourScale) -> QImage:
+    """The palette as an image one pixel high."""
+    rows = scale.palette
+    image = QImage(len(rows), 1, QImage.Format.Format_RGB32)
+    for x, (r, g, b) in enumerate(rows.tolist()):
+        image.setPixelColor(x, 0, QColor(r, g, b))
+    return image
+
+
+class Legend(QWidget):
+    """The bar, the limit, the lock and the swap; compact, and usable from the keyboard.
+
+    The signals say what the user chose; the owner answers with ``set_scale`` or ``set_locked``,
+    which emit nothing. Typing a limit also locks the range, since it is then chosen.
+    """
+
+    locked_changed = Signal(bool)
+    swap_changed = Signal(bool)
+    limit_changed = Signal(float)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._scale = ColourScale()
+        self._quantity, self._unit, self._negative = "implicit reward", "nats × β", False
+        self.bar = ScaleBar(self)
+        self.limit = LimitBox(self)
+        self.lock = QToolButton(self)
+        self.swap = QToolButton(self)
+        for button, name in ((self.lock, "Lock the colour range"), (self.swap, "Swap colours")):
+            button.setCheckable(True)
+            button.setAutoRaise(True)
+            button.setAccessibleName(name)
+            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.swap.setToolTip("Swap colours: red for positive, blue for negative values")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        row.addWidget(self.bar, 1)
+        for widget in (self.limit, self.lock, self.swap):
+            row.addWidget(widget, 0, Qt.AlignmentFlag.AlignVCenter)
+        self.limit.valueChanged.connect(self._limit_chosen)
+        self.lock.toggled.connect(self._lock_toggled)
+        self.swap.toggled.connect(self.swap_changed)
+        self._draw_icons()
+        self._show()
+
+    def scale(self) -> ColourScale:
+        """The scale that is shown."""
+        return self._scale
+
+    def locked(self) -> bool:
+        """Whether the range is to stay as it is when values change."""
+        return self.lock.isChecked()
+
+    def set_scale(self, scale: ColourScale, *, negative: bool = False) -> None:
+        """Show a scale; ``negative`` labels a sequential one of values at or below 0."""
+        self._scale, self._negative = scale, negative
+        self._show()
+
+    def set_quantity(self, quantity: str, unit: str) -> None:
+        """What the colours stand for, and in what unit."""
+        self._quantity, self._unit = quantity, unit
+        self._show()
+
+    def set_locked(self, locked: bool) -> None:
+        """Show the lock open or closed, without a signal."""
+        blocked = self.lock.blockSignals(True)
+        self.lock.setChecked(locked)
+        self.lock.blockSignals(blocked)
+        self._draw_icons()
+
+    def _show(self) -> None:
+        self.bar.show_scale(self._scale, self._quantity, self._unit, self._negative)
+        for widget in (self.limit, self.swap):
+            widget.blockSignals(True)
+        self.limit.setValue(self._scale.limit)
+        self.limit.setPrefix("± " if self._scale.kind == "diverging" else "")
+        self.swap.setChecked(self._scale.swap)
+        self.swap.setEnabled(self._scale.kind == "diverging")
+        for widget in (self.limit, self.swap):
+            widget.blockSignals(False)
+        unit = f" {self._unit}" if self._unit else ""
+        self.limit.setToolTip(
+            f"Values beyond {shown_number(self._scale.limit)}{unit} have the full colour. "
+            "Setting the limit locks it."
+        )
+
+    def _limit_chosen(self, value: float) -> None:
+        if not self.lock.isChecked():
+            self.lock.setChecked(True)
+        self.limit_changed.emit(value)
+
+    def _lock_toggled(self, on: bool) -> None:
+        self._draw_icons()
+        self.locked_changed.emit(on)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "swap"):
+            self._draw_icons()
+
+    def _draw_icons(self) -> None:
+        colour = self.palette().color(QPalette.ColorRole.WindowText)
+        ratio = self.devicePixelRatioF()
+        self.lock.setIcon(QIcon(_padlock(self.lock.isChecked(), colour, ratio)))
+        self.swap.setIcon(QIcon(_arrows(colour, ratio)))
+        self.lock.setToolTip(
+            "The range is locked: it stays for new values, so that views compare. Click to unlock."
+            if self.lock.isChecked()
+            else "Lock the range, so that it stays for new values and views compare"
+        )
+
+
+def _canvas(colour: QColor, ratio: float) -> tuple[QPixmap, QPainter]:
+    picture = QPixmap(round(16 * ratio), round(16 * ratio))
+    picture.setDevicePixelRatio(ratio)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(colour, 1.6))
+    return picture, painter
+
+
+def _padlock(closed: bool, colour: QColor, ratio: float) -> QPixmap:
+    picture, painter = _canvas(colour, ratio)
+    shackle = QPainterPath(QPointF(5, 8))
+    shackle.lineTo(5, 5.5)
+    shackle.arcTo(QRectF(5, 2, 6, 7), 180, -180 if closed else -150)
+    if closed:
+        shackle.lineTo(11, 8)
+    painter.drawPath(shackle)
+    painter.setBrush(colour if closed else Qt.BrushStyle.NoBrush)
+    painter.drawRoundedRect(QRectF(3.5, 7.5, 9, 6.5), 1.2, 1.2)
+    painter.end()
+    return picture
+
+
+def _arrows(colour: QColor, ratio: float) -> QPixmap:
+    picture, painter = _canvas(colour, ratio)
+    for y, tip, tail in ((5.0, 13.5, 3.0), (11.0, 2.5, 13.0)):
+        back = -3.0 if tip > tail else 3.0
+        painter.drawLine(QPointF(tail, y), QPointF(tip, y))
+        head = [QPointF(tip + back, y - 2.6), QPointF(tip, y), QPointF(tip + back, y + 2.6)]
+        painter.drawPolyline(QPolygonF(head))
+    painter.end()
+    return picture

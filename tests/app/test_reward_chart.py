@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+
+from app.widgets.reward_chart import RewardChart
+
+A = np.array([0.1, -0.2, 0.3, 0.0])
+B = np.array([0.1, -2.0, 0.3, 0.0, -1.0])
+
+
+@pytest.fixture
+def chart(qtbot):
+    chart = RewardChart()
+    qtbot.addWidget(chart)
+    chart.resize(700, 300)
+    chart.show()
+    qtbot.waitExposed(chart)
+    return chart
+
+
+def place(chart, x, y):
+    """Where a point of the plot is in the viewport."""
+    QApplication.processEvents()
+    scene = chart._view.mapViewToScene(QPointF(x, y))
+    return chart.plot.mapFromScene(scene)
+
+
+def test_bars_and_sums_are_those_given(chart):
+    chart.set_series("A", A)
+    chart.set_series("B", B)
+    for side, rewards in (("A", A), ("B", B)):
+        assert np.allclose(chart._bars[side].opts["height"], rewards)
+        _, y = chart._lines[side].getData()
+        assert np.allclose(y * chart._item.getAxis("right").scale, np.cumsum(rewards))
+
+
+def test_one_item_draws_all_bars_of_a_side(chart):
+    before = len(chart._item.items)
+    chart.set_series("A", np.random.default_rng(0).normal(size=2_000))
+    assert len(chart._item.items) == before
+
+
+def test_a_sum_that_outgrows_the_rewards_gets_its_own_axis(chart):
+    chart.set_series("A", np.full(400, 0.1))
+    assert chart._item.getAxis("right").scale >= 400
+    _, y = chart._lines["A"].getData()
+    assert y.max() <= 0.1 + 1e-9
+    chart.set_series("A", [0.5, -0.5])
+    assert chart._item.getAxis("right").scale == 1.0
+
+
+def test_it_says_when_there_is_nothing(chart):
+    assert chart._empty.isVisible()
+    chart.set_series("A", A)
+    assert not chart._empty.isVisible()
+    chart.clear()
+    assert chart._empty.isVisible()
+
+
+def test_the_mouse_names_side_and_token(chart):
+    chart.set_series("A", A)
+    chart.set_series("B", B)
+    hovers, clicks = [], []
+    chart.hovered.connect(lambda side, index: hovers.append((side, index)))
+    chart.clicked.connect(lambda side, index: clicks.append((side, index)))
+    view = chart.plot.viewport()
+    points = [place(chart, 0.8, 0.0), place(chart, 1.2, -0.5), place(chart, 3.8, -0.5)]
+    for point in [*points, QPoint(2, 2)]:  # A has no fifth token, and then nothing is there
+        QTest.mouseMove(view, point)
+        QTest.qWait(20)  # pyqtgraph drops moves that come faster than 100 a second
+    assert hovers == [("A", 1), ("B", 1), ("B", 4), ("", -1)]
+    QTest.mouseClick(view, Qt.MouseButton.LeftButton, pos=place(chart, 1.2, -0.5))
+    assert clicks == [("B", 1)]
+
+
+def test_a_highlight_is_marked_and_taken_away(chart):
+    chart.set_series("B", B, tuple("abcde"))
+    chart.highlight("B", 1)
+    assert chart._mark.value() == 1 and chart._mark.isVisible()
+    assert "b" in chart._note.toPlainText() and "2.000" in chart._note.toPlainText()
+    chart.highlight("", -1)
+    assert not chart._mark.isVisible()
+    chart.highlight("A", 3)  # A has no tokens
+    assert not chart._mark.isVisible()
+
+
+def test_the_view_follows_until_the_user_zooms(chart):
+    def right_end():
+        return chart._view.viewRange()[0][1]
+
+    chart.set_series("A", np.ones(20))
+    assert right_end() == pytest.approx(19.7)
+    chart.set_series("A", np.ones(40))
+    assert right_end() == pytest.approx(39.7)
+    chart._view.setXRange(5, 9, padding=0)
+    chart._note_zoom()
+    chart.set_series("A", np.ones(60))
+    assert right_end() == pytest.approx(9)
+    QTest.mouseClick(chart.reset, Qt.MouseButton.LeftButton)
+    assert right_end() == pytest.approx(59.7)
+
+
+def test_unknown_rewards_leave_a_gap_and_no_harm(chart):
+    chart.set_series("A", [0.5, float("nan"), 0.25])
+    chart.highlight("A", 1)
+    chart.grab()
+    assert np.isfinite(chart._view.viewRange()).all()
+
+
+def test_labels_must_be_as_many_as_rewards(chart):
+    with pytest.raises(ValueError, match="label"):
+        chart.set_series("A", A, ("a",))
+
+
+def test_the_theme_changes_the_picture(chart):
+    chart.set_series("A", A)
+    light = chart.grab().toImage()
+    chart.set_theme(True)
+    assert chart.grab().toImage() != light
