@@ -2,12 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 import main
 from core.commands import score
 from core.errors import UserFacingError
+from core.models import load
+from core.models.load import load_pair
+from tests.tiny import save_adapters, save_pair
 
 PAIR = ["--policy", "nowhere/policy", "--reference", "nowhere/reference"]
 
@@ -141,3 +147,180 @@ def test_lines_are_read_as_they_are(tmp_path: Path) -> None:
 def test_a_file_that_goes_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserFacingError, match="cannot be read"):
         list(score.read_jsonl(tmp_path / "gone", None))
+
+
+PROMPT = "Summarise this post in one sentence.\n\nThey offered $53K in May."
+RESPONSE = "The poster was offered $53K 🙂 by café Zoë."
+
+
+@pytest.fixture(scope="module")
+def adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    base, policy, reference = save_adapters(tmp_path_factory.mktemp("adapters"))
+    return {"base": base, "policy": policy, "reference": reference}
+
+
+def arguments(pair: dict[str, Path], *more: str) -> list[str]:
+    return [*(text for name in pair for text in (f"--{name}", str(pair[name]))), *more]
+
+
+def scored(
+    pair: dict[str, Path],
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    *more: str,
+    response: str = RESPONSE,
+) -> Any:
+    """The object that ``score --json`` prints for PROMPT and a response."""
+    (folder / "prompt").write_text(PROMPT + "\n", encoding="utf-8")
+    (folder / "response").write_text(response + "\n", encoding="utf-8")
+    files = ["--prompt-file", str(folder / "prompt"), "--response-file", str(folder / "response")]
+    assert main.main(["score", *arguments(pair, *files, "--json", *more)]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def by_hand(pair: dict[str, Path], system: str | None) -> tuple[Any, Any, list[int], int]:
+    """Log-softmax rows of policy and reference by plain forwards, the ids, and where they begin."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(pair["base"])
+    chat = [{"role": "user", "content": PROMPT}]
+    if system:
+        chat.insert(0, {"role": "system", "content": system})
+    before = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    begin = tokenizer(before, add_special_tokens=False)["input_ids"]
+    whole = tokenizer(before + RESPONSE + "<|im_end|>", add_special_tokens=False)["input_ids"]
+    rows = []
+    for name in ("policy", "reference"):
+        base = AutoModelForCausalLM.from_pretrained(pair["base"], dtype=torch.float32)
+        model = PeftModel.from_pretrained(base, pair[name]).eval()
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([whole])).logits[0]
+        rows.append(logits.double().log_softmax(-1)[len(begin) - 1 : -1])
+    return rows[0], rows[1], whole[len(begin) :], len(begin)
+
+
+@pytest.mark.parametrize("system", [None, "Be brief."])
+def test_json_agrees_with_plain_forwards(
+    system: str | None,
+    adapters: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    more = ["--system", system] if system else []
+    found = scored(adapters, tmp_path, capsys, "--beta", "0.25", *more)
+    policy, reference, ids, _ = by_hand(adapters, system)
+    tokens = found["tokens"]
+    assert [token["id"] for token in tokens] == ids
+    for row, (id, token) in enumerate(zip(ids, tokens, strict=True)):
+        logp, logq = float(policy[row, id]), float(reference[row, id])
+        assert token["logp_policy"] == pytest.approx(logp, abs=1e-4)
+        assert token["logp_reference"] == pytest.approx(logq, abs=1e-4)
+        assert token["reward"] == pytest.approx(0.25 * (logp - logq), abs=1e-4)
+        assert token["rank_policy"] == int((policy[row] > policy[row, id]).sum()) + 1
+        kl = float((policy[row].exp() * (policy[row] - reference[row])).sum())
+        assert token["kl"] == pytest.approx(kl, abs=1e-4)
+    assert found["beta"] == 0.25
+    assert found["total_reward"] == pytest.approx(sum(token["reward"] for token in tokens))
+
+
+def test_json_has_the_keys_and_spans_that_are_promised(
+    adapters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = scored(adapters, tmp_path, capsys)
+    assert list(found) == ["beta", "policy", "reference", "total_reward", "tokens"]
+    keys = "id text start end logp_policy logp_reference reward rank_policy kl".split()
+    *tokens, closing = found["tokens"]
+    assert all(list(token) == keys for token in tokens)
+    assert all(token["text"] == RESPONSE[token["start"] : token["end"]] for token in tokens)
+    assert {i for t in tokens for i in range(t["start"], t["end"])} == set(range(len(RESPONSE)))
+    assert closing["end_of_turn"] is True
+    assert closing["text"] == "<|im_end|>"
+    assert closing["start"] == closing["end"] == len(RESPONSE)
+    assert found["policy"] != found["reference"]
+
+
+def test_one_checkpoint_against_itself_earns_nothing(
+    adapters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = adapters | {"reference": adapters["policy"]}
+    found = scored(pair, tmp_path, capsys)
+    assert all(token["reward"] == 0 and token["kl"] == 0 for token in found["tokens"])
+
+
+def test_jsonl_gives_one_object_a_line_from_one_load(
+    adapters: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    single = scored(adapters, tmp_path, capsys)
+    loads = []
+    monkeypatch.setattr(load, "load_pair", lambda *a: loads.append(a) or load_pair(*a))
+    file = tmp_path / "pairs.jsonl"
+    items = [
+        {"prompt": PROMPT, "response": "Something else."},
+        {"prompt": PROMPT, "response": RESPONSE, "system": "Be brief."},
+        {"prompt": PROMPT, "response": RESPONSE},
+    ]
+    file.write_text("\n".join(map(json.dumps, items)), encoding="utf-8")
+    assert main.main(["score", *arguments(adapters, "--jsonl", str(file))]) == 0
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert len(lines) == 3
+    assert len(loads) == 1
+    assert err
+    assert lines[1]["total_reward"] != pytest.approx(single["total_reward"], abs=1e-4)
+    assert lines[2]["total_reward"] == pytest.approx(single["total_reward"], abs=1e-4)
+
+
+def test_without_json_a_table_is_printed(
+    adapters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = scored(adapters, tmp_path, capsys)
+    files = ["--prompt-file", str(tmp_path / "prompt")]
+    files += ["--response-file", str(tmp_path / "response")]
+    assert main.main(["score", *arguments(adapters, *files)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 + len(found["tokens"]) + 1
+    assert f"{found['total_reward']:+.4f}" in lines[-1]
+
+
+def test_a_response_longer_than_the_context_is_said(
+    adapters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pairs.jsonl"
+    items = [{"prompt": "p", "response": "fits"}, {"prompt": "p", "response": "x y " * 4000}]
+    file.write_text("\n".join(map(json.dumps, items)), encoding="utf-8")
+    assert main.main(["score", *arguments(adapters, "--jsonl", str(file))]) == 1
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1
+    assert "line 2: " in err
+    assert "context is 1024" in err
+
+
+def test_nan_in_the_weights_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy, reference = save_pair(tmp_path)
+    weights = load_file(policy / "model.safetensors")
+    name = next(name for name in weights if "layers.1" in name)
+    weights[name][0] = float("nan")
+    save_file(weights, policy / "model.safetensors", {"format": "pt"})
+    file = tmp_path / "pairs.jsonl"
+    file.write_bytes(GOOD)
+    pair = {"policy": policy, "reference": reference}
+    assert main.main(["score", *arguments(pair, "--jsonl", str(file))]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "NaN" in err
+    assert "Traceback" not in err
+
+
+def test_a_folder_without_a_checkpoint_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_bytes(GOOD)
+    assert main.main(["score", *PAIR, "--jsonl", str(file)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "policy" in err.splitlines()[-1]
