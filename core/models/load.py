@@ -67,9 +67,7 @@ def load_pair(
         reference=plan.reference_name,
         device=str(device),
         dtype=str(dtype).removeprefix("torch."),
-        memory_bytes=sum(
-            _bytes(model) for model in {id(ln.model): ln.model for ln in lanes}.values()
-        ),
+        memory_bytes=_bytes(lanes),
         base_shared=shared,
         vocab_size=pair.vocab_size,
         context_length=pair.context_length,
@@ -107,13 +105,18 @@ def _tokenizer(plan: PairPlan) -> Any:
 def _model(path: Path | None, plan: PairPlan, device: torch.device, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(
+    model, found = AutoModelForCausalLM.from_pretrained(
         path,
         dtype=dtype,
         use_safetensors=None if plan.allow_pickle else True,
         trust_remote_code=plan.allow_remote_code,
-        low_cpu_mem_usage=True,
+        output_loading_info=True,
     )
+    if missing := sorted(found["missing_keys"]):
+        raise UserFacingError(
+            f"{path} lacks {len(missing)} weights (first: {missing[0]}): what would be shown is "
+            f"noise; save the whole model again."
+        )
     return model.to(device).eval()
 
 

@@ -1,0 +1,200 @@
+"""Loading from disk: what is shared, what is named, and that the numbers are the checkpoint's."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from core.errors import Cancelled, UserFacingError
+from core.models.device import choose_device, choose_dtype
+from core.models.load import load_pair
+from core.models.score import inspect, score
+from core.protocol import PairSpec
+from core.text import Prompt
+from tests.tiny import save_adapters, save_model, save_pair
+
+PROMPT = Prompt.of("Summarise this post in one sentence.\n\nThey offered me $53K.")
+RESPONSE = "The poster was offered $250K a year."
+
+
+def quiet(what, fraction):
+    assert what
+    assert fraction is None or 0 <= fraction <= 1
+
+
+def expected(pair, model):
+    """Plain log-probs of the response and its closing token by an independent route."""
+    prompt_ids = pair.codec.prompt_ids(PROMPT)
+    ids = [*prompt_ids, *pair.codec.encode(PROMPT, RESPONSE).ids, pair.codec.end_of_turn]
+    with torch.no_grad():
+        out = model(input_ids=torch.tensor([ids]), labels=torch.tensor([ids]))
+    logp = torch.log_softmax(out.logits[0].double(), -1)
+    taken = [logp[i - 1, ids[i]].item() for i in range(len(prompt_ids), len(ids))]
+    return np.array(taken)
+
+
+@pytest.fixture(scope="module")
+def adapters(tmp_path_factory):
+    return save_adapters(tmp_path_factory.mktemp("adapters"))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return save_pair(tmp_path_factory.mktemp("models"))
+
+
+def test_two_models(models):
+    from transformers import AutoModelForCausalLM
+
+    pair, info = load_pair(PairSpec(policy=str(models[0]), reference=str(models[1])), quiet)
+    scoring = score(pair, PROMPT, pair.codec.encode(PROMPT, RESPONSE))
+    policy, reference = (AutoModelForCausalLM.from_pretrained(path) for path in models)
+    assert scoring.logp_policy == pytest.approx(expected(pair, policy), abs=1e-4)
+    assert scoring.logp_reference == pytest.approx(expected(pair, reference), abs=1e-4)
+    assert scoring.ids[-1] == pair.codec.end_of_turn
+    assert not info.base_shared
+    assert (info.policy, info.reference) == ("policy", "reference")
+    assert info.dtype == "float32"
+    assert (
+        info.memory_bytes
+        == sum(p.nbytes for p in policy.parameters()) * 2
+        + sum(b.nbytes for b in policy.buffers()) * 2
+    )
+
+
+def test_two_adapters_share_their_base(adapters):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base, policy, reference = adapters
+    pair, info = load_pair(PairSpec(policy=str(policy), reference=str(reference)), quiet)
+    assert info.base_shared
+    assert len(pair.lanes) == 1
+    weights = sum(p.nbytes for p in AutoModelForCausalLM.from_pretrained(base).parameters())
+    assert info.memory_bytes < 1.5 * weights
+    scoring = score(pair, PROMPT, pair.codec.encode(PROMPT, RESPONSE))
+    for path, logp in ((policy, scoring.logp_policy), (reference, scoring.logp_reference)):
+        model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), path)
+        assert logp == pytest.approx(expected(pair, model.eval()), abs=1e-4)
+
+
+def test_an_adapter_against_its_bare_base(adapters):
+    from transformers import AutoModelForCausalLM
+
+    base, policy, _ = adapters
+    pair, info = load_pair(PairSpec(policy=str(policy)), quiet)
+    assert "adapters off" in info.reference
+    scoring = score(pair, PROMPT, pair.codec.encode(PROMPT, RESPONSE))
+    bare = AutoModelForCausalLM.from_pretrained(base)
+    assert scoring.logp_reference == pytest.approx(expected(pair, bare), abs=1e-4)
+
+
+def test_dora_adapters_are_switched_not_joined(tmp_path):
+    """What is more than a plain low-rank update takes one forward a model, base still shared."""
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = save_model(tmp_path / "base", seed=4)
+    config = LoraConfig(r=2, target_modules=["q_proj"], use_dora=True, task_type="CAUSAL_LM")
+    wrapped = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+    with torch.no_grad():
+        for name, parameter in wrapped.named_parameters():
+            if "lora_B" in name:
+                parameter.fill_(0.1)
+    wrapped.save_pretrained(tmp_path / "dora")
+    pair, info = load_pair(PairSpec(policy=str(tmp_path / "dora"), base=str(base)), quiet)
+    assert info.base_shared
+    assert len(pair.lanes) == 2
+    scoring = score(pair, PROMPT, pair.codec.encode(PROMPT, RESPONSE))
+    bare = AutoModelForCausalLM.from_pretrained(base)
+    assert scoring.logp_reference == pytest.approx(expected(pair, bare), abs=1e-4)
+    adapted = PeftModel.from_pretrained(bare, tmp_path / "dora").eval()
+    assert scoring.logp_policy == pytest.approx(expected(pair, adapted), abs=1e-4)
+
+
+def test_the_same_checkpoint_twice(adapters):
+    _, policy, _ = adapters
+    pair, _ = load_pair(PairSpec(policy=str(policy), reference=str(policy)), quiet)
+    scoring = score(pair, PROMPT, pair.codec.encode(PROMPT, RESPONSE))
+    assert (scoring.logp_policy == scoring.logp_reference).all()
+
+
+def test_alternatives_are_the_whole_distribution_in_order(models):
+    pair, _ = load_pair(PairSpec(policy=str(models[0]), reference=str(models[1])), quiet)
+    scoring = score(pair, PROMPT, pair.codec.encode(PROMPT, RESPONSE))
+    state = int(pair.tree.parent[scoring.nodes[3]])
+    seen = inspect(pair, state, query="the")
+    assert [a.rank_policy for a in seen.by_policy] == list(range(1, 11))
+    assert [a.rank_reference for a in seen.by_reference] == list(range(1, 11))
+    taken = [
+        a
+        for a in inspect(pair, state, scoring.labels[3].strip("·")).found
+        if a.id == scoring.ids[3]
+    ]
+    assert taken[0].logp_policy == pytest.approx(scoring.logp_policy[3], abs=1e-4)
+    assert taken[0].rank_reference == scoring.rank_reference[3]
+    assert all("the" in a.text.lower() for a in seen.found)
+
+
+def test_no_chat_template_is_plain_text(tmp_path):
+    paths = [save_model(tmp_path / name, seed=i, template=None) for i, name in enumerate("pr")]
+    pair, info = load_pair(PairSpec(policy=str(paths[0]), reference=str(paths[1])), quiet)
+    assert not info.has_chat_template
+    assert pair.codec.prompt_text(PROMPT) == PROMPT.messages[0].content
+    assert len(score(pair, PROMPT, pair.codec.encode(PROMPT, RESPONSE))) > 3
+
+
+def test_an_empty_prompt_is_a_sentence(tmp_path):
+    paths = [save_model(tmp_path / name, seed=i, template=None) for i, name in enumerate("pr")]
+    pair, _ = load_pair(PairSpec(policy=str(paths[0]), reference=str(paths[1])), quiet)
+    with pytest.raises(UserFacingError, match="prompt is empty"):
+        score(pair, Prompt.of(""), pair.codec.encode(Prompt.of(""), RESPONSE))
+
+
+def test_an_empty_response_scores_its_closing_token(models):
+    pair, _ = load_pair(PairSpec(policy=str(models[0]), reference=str(models[1])), quiet)
+    scoring = score(pair, PROMPT, pair.codec.encode(PROMPT, ""))
+    assert list(scoring.ids) == [pair.codec.end_of_turn]
+
+
+def test_loading_can_be_cancelled(models):
+    calls = iter(range(10_000))
+    with pytest.raises(Cancelled):
+        load_pair(
+            PairSpec(policy=str(models[0]), reference=str(models[1])),
+            quiet,
+            lambda: next(calls) > 1,
+        )
+
+
+def test_weights_of_another_shape_are_a_sentence(tmp_path):
+    path = save_model(tmp_path / "m")
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | {"intermediate_size": 128}))
+    with pytest.raises(UserFacingError, match="could not be loaded"):
+        load_pair(PairSpec(policy=str(path), reference=str(path)), quiet)
+
+
+def test_unknown_devices_and_formats_are_sentences():
+    with pytest.raises(UserFacingError, match="no device 'tpu'"):
+        choose_device("tpu")
+    with pytest.raises(UserFacingError, match="no number format 'int3'"):
+        choose_dtype("int3", torch.device("cpu"))
+    assert choose_dtype("auto", torch.device("cpu")) is torch.float32
+
+
+def test_no_policy_named_is_a_sentence():
+    with pytest.raises(UserFacingError, match="--policy"):
+        load_pair(PairSpec(), quiet)
+
+
+def test_missing_weights_are_a_sentence_not_noise(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    path = save_model(tmp_path / "m")
+    weights = load_file(path / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserFacingError, match=r"lacks 1 weights.*layers\.1\.mlp\.up_proj"):
+        load_pair(PairSpec(policy=str(path), reference=str(path)), quiet)
