@@ -45,9 +45,6 @@ class Codec:
         self.vocab_size: int = len(tokenizer)
         self.end_of_turn: int = self._closing_token()
         self.end_of_turn_text: str = self.label(self.end_of_turn)
-        self._opens_with_space = False
-        probe = self.encode(Prompt.of("Q"), "a").pieces
-        self._opens_with_space = bool(probe) and probe[0].startswith(b" ")
 
     def prompt_text(self, prompt: Prompt) -> str:
         """The prompt as the models read it: chat template applied, the response to come next.
@@ -80,6 +77,8 @@ class Codec:
             ids = found["input_ids"]
             spans = np.array(found["offset_mapping"], dtype=np.int64).reshape(-1, 2)
         laid = self._lay_out(ids)
+        if laid.text == " " + clean:  # the space that sentencepiece puts before a first word
+            laid = self._lay_out(ids, opened=True)
         if laid.text == clean:
             return Tokens(text, laid.ids, laid.starts, laid.ends, laid.pieces, laid.forced)
         # A tokenizer that rewrites text (lower case, Unicode forms): its offsets, the user's text.
@@ -93,6 +92,10 @@ class Codec:
         """
         laid = self._lay_out(ids)
         own = self.encode(prompt, laid.text)
+        if laid.text.startswith(" ") and own.ids[:1] != laid.ids[:1]:
+            opened = self.encode(prompt, laid.text[1:])
+            if opened.ids[:1] == laid.ids[:1]:
+                own, laid = opened, self._lay_out(ids, opened=True)
         chosen = set(zip(own.ids, own.starts, own.ends, strict=True))
         forced = tuple(
             token not in chosen for token in zip(laid.ids, laid.starts, laid.ends, strict=True)
@@ -114,7 +117,8 @@ class Codec:
             elif end > head:
                 continue
             if start in new.starts and end in new.ends:
-                first, last = new.starts.index(start), new.ends.index(end)
+                first = new.starts.index(start)
+                last = len(new) - 1 - new.ends[::-1].index(end)
                 ids[first : last + 1] = (old.ids[i] for i in run)
         return new if tuple(ids) == new.ids else self.decode(prompt, tuple(ids))
 
@@ -186,11 +190,14 @@ class Codec:
             return bytes.fromhex(token[3:5])
         return token.replace(SPACE_MARK, " ").encode()
 
-    def _lay_out(self, ids: Any) -> Tokens:
-        """Tokens of these ids with the text and the spans that their bytes give."""
+    def _lay_out(self, ids: Any, opened: bool = False) -> Tokens:
+        """Tokens of these ids with the text and the spans that their bytes give.
+
+        ``opened``: the first token's space belongs to the tokenizer, not to the text.
+        """
         pieces = [self.piece(int(id)) for id in ids]
-        if pieces and self._opens_with_space and pieces[0].startswith(b" "):
-            pieces[0] = pieces[0][1:]
+        if opened:
+            pieces[0] = pieces[0].removeprefix(b" ")
         text, owner = _characters(b"".join(pieces))
         starts, ends, at = [], [], 0
         for piece in pieces:

@@ -1,0 +1,176 @@
+"""Tokens and spans of real tokenizers trained in process, for any text and any ids."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.codec import Codec
+from core.errors import UserFacingError
+from core.text import Message, Prompt
+from tests.tiny import byte_level_tokenizer, metaspace_tokenizer
+
+PROMPT = Prompt.of("Summarise this post in one sentence.\n\nThey offered me $53K.")
+CODECS = {"bytes": Codec(byte_level_tokenizer()), "metaspace": Codec(metaspace_tokenizer())}
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
+    [
+        "naïve café",
+        "👩‍👩‍👧 family",
+        "e\u0301 combined",
+        "你好，世界。",
+        "שלום עולם",
+        "a\n\n\tb",
+        " lead",
+        "The poster was offered a job",
+        "x<|im_end|>y",
+    ]
+)
+BOTH = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+LONG = settings(max_examples=80, deadline=None)
+
+
+def check(tokens):
+    """The spans are those of the bytes: in order, whole characters, the text without gaps."""
+    assert len(tokens.ids) == len(tokens.starts) == len(tokens.ends) == len(tokens.forced)
+    covered = 0
+    for start, end in zip(tokens.starts, tokens.ends, strict=True):
+        assert start <= covered <= max(end, covered)
+        covered = max(covered, end)
+    assert covered == len(tokens.text)
+    assert b"".join(tokens.pieces).decode("utf-8", "replace") == tokens.text
+
+
+@BOTH
+@LONG
+@given(text=TEXTS)
+def test_encode_keeps_the_text(codec, text):
+    tokens = codec.encode(PROMPT, text)
+    assert tokens.text == text
+    assert not any(tokens.forced)
+    check(tokens)
+
+
+@BOTH
+@LONG
+@given(data=st.data())
+def test_any_ids_have_spans(codec, data):
+    ids = tuple(data.draw(st.lists(st.integers(0, codec.vocab_size - 1), max_size=12)))
+    tokens = codec.decode(PROMPT, ids)
+    assert tokens.ids == ids
+    check(tokens)
+
+
+@LONG
+@given(ids=st.lists(st.integers(0, 440), max_size=12))
+def test_decoded_text_is_what_the_tokenizer_decodes(ids):
+    tokenizer = byte_level_tokenizer()
+    expected = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    assert CODECS["bytes"].decode(PROMPT, tuple(ids)).text == expected
+
+
+@BOTH
+@LONG
+@given(text=TEXTS, data=st.data())
+def test_a_replaced_token_survives_edits_elsewhere(codec, text, data):
+    old = codec.encode(PROMPT, "They got " + text + " and left in May.")
+    index = data.draw(st.integers(1, len(old) - 2))
+    id = data.draw(st.integers(3, codec.vocab_size - 1))
+    put = codec.replace(PROMPT, old, index, id)
+    assert put.ids == (*old.ids[:index], id, *old.ids[index + 1 :])
+    check(put)
+    longer = codec.edit(PROMPT, put, put.text + " Then they slept.")
+    assert longer.text == put.text + " Then they slept."
+    check(longer)
+    again = codec.edit(PROMPT, put, put.text)
+    assert again.text == put.text
+
+
+def test_forced_tokens_are_marked_and_kept():
+    codec = CODECS["bytes"]
+    old = codec.encode(PROMPT, "The poster was offered $53K a year.")
+    where = [codec.label(id) for id in old.ids].index("·was")
+    parts = codec.decode(
+        PROMPT,
+        (
+            *old.ids[:where],
+            *codec.encode(PROMPT, " w").ids,
+            *codec.encode(PROMPT, "as").ids,
+            *old.ids[where + 1 :],
+        ),
+    )
+    assert parts.text == old.text
+    assert [i for i, forced in enumerate(parts.forced) if forced] == list(
+        range(where, where + len(parts) - len(old) + 1)
+    )
+    later = codec.edit(PROMPT, parts, parts.text.replace("$53K", "$250K"))
+    assert later.ids[: where + 2] == parts.ids[: where + 2]
+    assert any(later.forced)
+    earlier = codec.edit(PROMPT, parts, "Oh: " + parts.text)
+    assert sum(earlier.forced) == sum(parts.forced)
+    undone = codec.edit(PROMPT, parts, parts.text.replace("was", "is"))
+    assert not any(undone.forced)
+
+
+def test_parts_of_one_character_share_its_span():
+    tokens = CODECS["metaspace"].encode(PROMPT, "a你b")
+    spans = list(zip(tokens.starts, tokens.ends, strict=True))
+    assert spans.count((1, 2)) == 3
+    labels = [CODECS["metaspace"].label(id) for id in tokens.ids]
+    assert "⟨E4⟩" in labels
+
+
+def test_the_response_is_tokenised_in_its_place():
+    for codec in CODECS.values():
+        ids = [*codec.prompt_ids(PROMPT), *codec.encode(PROMPT, "They got $53K").ids]
+        whole = codec._tokenizer(
+            codec.prompt_text(PROMPT) + "They got $53K", add_special_tokens=False
+        )["input_ids"]
+        assert ids == whole
+
+
+def test_the_closing_token_is_the_template_s():
+    codec = CODECS["bytes"]
+    assert codec.end_of_turn_text == "<|im_end|>"
+    assert codec.prompt_text(PROMPT).endswith("<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_without_a_template_the_end_of_text_closes():
+    codec = Codec(byte_level_tokenizer(None))
+    assert not codec.has_chat_template
+    assert codec.end_of_turn_text == "<|endoftext|>"
+    two = Prompt((Message("system", "Be brief."), Message("user", "Hi")))
+    assert codec.prompt_text(two) == "Be brief.\n\nHi"
+
+
+def test_a_template_that_refuses_is_a_sentence():
+    template = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}"
+        "{% endif %}{{ m.content }}<|im_end|>{% endfor %}"
+    )
+    codec = Codec(byte_level_tokenizer(template))
+    with pytest.raises(UserFacingError, match=r"no system.*leave the system turn empty"):
+        codec.prompt_text(Prompt.of("Hi", "Be brief."))
+
+
+def test_labels():
+    codec = CODECS["bytes"]
+    shown = [codec.label(id) for id in codec.encode(PROMPT, " a\n\tb").ids]
+    assert "".join(shown) == "·a↵⇥b"
+    assert codec.label(codec.end_of_turn) == "<|im_end|>"
+
+
+def test_find_puts_the_same_word_first():
+    codec = CODECS["bytes"]
+    found = [codec.label(id) for id in codec.find("The", 5)]
+    assert found[0] in ("The", "·The")
+    assert {found[0], found[1]} <= {"The", "·The", "·the"}
+    assert codec.find("no such thing in here", 5) == []
+    assert len(codec.find("e", 3)) == 3
+
+
+def test_a_long_text_is_no_trouble():
+    codec = CODECS["bytes"]
+    text = "They were offered $53K. " * 4200
+    old = codec.encode(PROMPT, text)
+    new = codec.edit(PROMPT, old, text[:50_000] + "!" + text[50_000:])
+    assert new.text[50_000] == "!"
+    assert len(text) > 100_000

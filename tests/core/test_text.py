@@ -1,0 +1,98 @@
+"""Alignment and grouping of tokens, on tokens made by hand."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.text import UNITS, Prompt, Tokens, align, shared_prefix, units
+
+
+def tokens_of(pieces):
+    """Tokens whose ids are the pieces' own hashes: equal text, equal id."""
+    ends, at = [], 0
+    for piece in pieces:
+        at += len(piece)
+        ends.append(at)
+    starts = [0, *ends[:-1]] if ends else []
+    ids = tuple(int.from_bytes(piece.encode()[:6], "big") for piece in pieces)
+    n = len(pieces)
+    return Tokens(
+        "".join(pieces),
+        ids,
+        tuple(starts),
+        tuple(ends),
+        tuple(p.encode() for p in pieces),
+        (False,) * n,
+    )
+
+
+A = ["They", " got", " $", "53", "K", " in", " May", "."]
+B = ["They", " got", " $", "250", "K", " in", " sunny", " May", "."]
+
+
+def test_align_names_the_edits():
+    found = align(tokens_of(A), tokens_of(B))
+    assert found.pairs == ((0, 0), (1, 1), (2, 2), (4, 4), (5, 5), (6, 7), (7, 8))
+    assert found.edited_a == (range(3, 4), range(6, 6))
+    assert found.edited_b == (range(3, 4), range(6, 7))
+
+
+@given(
+    st.lists(st.sampled_from("abcd"), max_size=12), st.lists(st.sampled_from("abcd"), max_size=12)
+)
+def test_align_covers_both_sides_exactly_once(a, b):
+    found = align(tokens_of(a), tokens_of(b))
+    for side, (text, ranges) in enumerate(((a, found.edited_a), (b, found.edited_b))):
+        indices = [pair[side] for pair in found.pairs] + [i for r in ranges for i in r]
+        assert sorted(indices) == list(range(len(text)))
+    assert all(a[i] == b[j] for i, j in found.pairs)
+    assert all(i < k and j < m for (i, j), (k, m) in pairwise(found.pairs))
+
+
+def test_align_of_equal_and_of_unlike_responses():
+    assert align(tokens_of(A), tokens_of(A)).edited_a == ()
+    unlike = align(tokens_of(["x"]), tokens_of(["y", "z"]))
+    assert (unlike.pairs, unlike.edited_b) == ((), (range(2),))
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_shared_prefix(a, b):
+    n = shared_prefix(a, b)
+    assert a[:n] == b[:n]
+    assert n == min(len(a), len(b)) or a[n] != b[n]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("token", tuple(range(13))),
+        ("word", (0, 0, 1, 1, 1, 2, 3, 3, 4, 4, 5, 6, 6)),
+        ("sentence", (0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2)),
+        ("line", (0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1)),
+    ],
+)
+def test_units(kind, expected):
+    pieces = ["Th", "ey", " got", " it", "!", " So", " $", "53", "\n", "New", " line", " 5", "."]
+    pieces[3] = "it"  # " got" + "it": one word
+    assert units(tokens_of(pieces), kind) == expected
+
+
+def test_white_space_goes_with_what_follows():
+    assert units(tokens_of(["a", " ", "b", "\n\n", "c"]), "word") == (0, 1, 1, 2, 2)
+
+
+@given(st.lists(st.sampled_from(["a", " b", ".", " ", "\n", "! C", "x y", "。"]), max_size=15))
+def test_units_ascend_without_holes_and_nest(pieces):
+    tokens = tokens_of(pieces)
+    for kind in UNITS:
+        found = units(tokens, kind)
+        assert len(found) == len(tokens)
+        steps = [b - a for a, b in pairwise((-1, *found))]
+        assert all(step in (0, 1) for step in steps)
+
+
+def test_prompt_of():
+    assert [m.role for m in Prompt.of("Hi", "Be brief.").messages] == ["system", "user"]
+    assert [m.role for m in Prompt.of("Hi").messages] == ["user"]
