@@ -110,7 +110,7 @@ class Recent(Generic[Kept]):
     """What was made for recent keys; the oldest is dropped first."""
 
     def __init__(self, room: int) -> None:
-        self._room = room
+        self.room = room
         self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
         self.clear = self._kept.clear
 
@@ -122,7 +122,7 @@ class Recent(Generic[Kept]):
 
     def keep(self, key: Hashable, made: Kept) -> Kept:
         self._kept[key] = made
-        if len(self._kept) > self._room:
+        while len(self._kept) > self.room:
             self._kept.popitem(last=False)
         return made
 
@@ -198,33 +198,51 @@ def _measure_runs(line: QTextLine, text: LineText) -> list[Tile]:
     return tiles
 
 
-def paint_strip(
-    line: QTextLine, text: LineText, tiles: tuple[Tile, ...], width: int, ink: Ink
-) -> QImage:
-    """The line's backgrounds and marks on the surface, ``width`` by the line's height."""
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """What stands in each column of a line's pixels, whatever its colour.
+
+    ``unit`` is [width in device pixels]: a unit's number, or _GAP or _BARE. ``ticks`` are the
+    columns of the ticks between tokens.
+    """
+
+    unit: NDArray[np.int16]
+    ticks: NDArray[np.int64]
+
+
+def lay_out(line: QTextLine, text: LineText, width: int, ink: Ink) -> Columns:
+    """A line's tiles as columns of pixels; all that measuring finds out is in here."""
     ratio = ink.ratio
-    wide, high = round(width * ratio), round(round(line.height()) * ratio)
-    one = max(round(ratio), 1)
-    gap = one if ink.boundaries else 0
-    brush_at = np.full(wide, _BARE, dtype=np.int16)
-    brushes = text.units[:, 2].tolist()
-    ends = []
-    for unit, left, right in tiles:
+    wide, one = round(width * ratio), max(round(ratio), 1)
+    unit_at = np.full(wide, _BARE, dtype=np.int16)
+    ticks = []
+    for unit, left, right in measure(line, text, ink):
         if ratio != 1.0:
             left, right = round(left * ratio), round(right * ratio)
         left = max(left, 0)
-        brush = brushes[unit]
-        if brush >= 0:
-            brush_at[left:right] = brush
-            if gap and right - gap > left:
-                brush_at[right - gap : right] = _GAP
-        if one <= right <= wide:
-            ends.append(right - one)
+        if right <= left:
+            continue
+        unit_at[left:right] = unit
+        if ink.boundaries and right <= wide:
+            ticks.append(right - one)
+            if right - one > left:
+                unit_at[right - one : right] = _GAP
+    return Columns(unit_at, np.array(ticks, dtype=np.int64))
+
+
+def paint_strip(line: QTextLine, text: LineText, columns: Columns, ink: Ink) -> QImage:
+    """The line's backgrounds and marks on the surface, as wide as its columns."""
+    ratio = ink.ratio
+    wide, high = len(columns.unit), round(round(line.height()) * ratio)
+    one = max(round(ratio), 1)
+    if wide < 1 or high < 6 * one:
+        return QImage()
+    brushes = np.append(text.units[:, 2], (_GAP, _BARE))  # which -2 and -1 then find
+    brush_at = brushes[columns.unit]
     rows = np.empty((high, wide), dtype=np.uint32)
     rows[:] = ink.pixels[brush_at]
     rows[:one] = rows[-one:] = ink.pixels[_GAP]
-    if gap:
-        rows[high - 5 * one : high - one, ends] = ink.tick
+    rows[high - 5 * one : high - one, columns.ticks] = ink.tick
     if text.scored:
         # Dots under what has no colour, so that it is not taken for a value of 0.
         natural = line.naturalTextRect()

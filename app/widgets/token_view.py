@@ -30,11 +30,12 @@ from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
 from app.widgets.colour_scale import NO_COLOUR, ColourScale
 from app.widgets.line_painting import (
+    Columns,
     Ink,
     LineText,
     Recent,
-    Tile,
     between,
+    lay_out,
     line_end,
     measure,
     paint_strip,
@@ -58,7 +59,7 @@ class TokenView(QPlainTextEdit):
         self._packed = np.zeros((0, 3), dtype=np.int32)
         self._scale = ColourScale()
         self._ink: Ink | None = None
-        self._tiles: Recent[tuple[Tile, ...]] = Recent(400)
+        self._columns: Recent[Columns] = Recent(400)
         self._pictures: Recent[QImage] = Recent(200)
         self._starts: list[int] = []
         self._ends: list[int] = []
@@ -332,10 +333,10 @@ class TokenView(QPlainTextEdit):
         picture = self._pictures.get((shape, brushes, scored))
         if picture is None:
             text = text or self._line_text(block, line)[0]
-            tiles = self._tiles.get(shape)
-            if tiles is None:
-                tiles = self._tiles.keep(shape, measure(line, text, ink))
-            picture = paint_strip(line, text, tiles, width, ink)
+            columns = self._columns.get(shape)
+            if columns is None:
+                columns = self._columns.keep(shape, lay_out(line, text, width, ink))
+            picture = paint_strip(line, text, columns, ink)
             self._pictures.keep((shape, brushes, scored), picture)
         return picture
 
@@ -391,7 +392,7 @@ class TokenView(QPlainTextEdit):
         self.viewport().update()
 
     def _forget_lines(self) -> None:
-        self._tiles.clear()
+        self._columns.clear()
         self._pictures.clear()
 
     def _apply_palette(self) -> None:
@@ -413,6 +414,9 @@ class TokenView(QPlainTextEdit):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._forget_lines()
+        # Two views of lines: enough to scroll and to edit, little enough on a large screen.
+        lines = self.viewport().height() // max(self.fontMetrics().height(), 1)
+        self._pictures.room = 2 * lines + 32
 
 
 def _line_at(layout: QTextLayout, y: float) -> int:

@@ -377,3 +377,39 @@ def test_qt_keeps_its_accessible_text(editor):
     interface = QAccessible.queryAccessibleInterface(editor)
     assert interface.role() == QAccessible.Role.EditableText
     assert interface.text(QAccessible.Text.Value) == "one two"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (30, 20), (2000, 900)])
+def test_any_size_can_be_painted(editor, size):
+    show(editor, "one two\nthree 🎉 שלום")
+    editor.set_closing("end", 40)
+    editor.set_show_marks(True)
+    editor.setMinimumSize(1, 1)
+    editor.resize(*size)
+    editor.grab()
+    assert len(editor.token_rects(0)) >= 1
+
+
+def test_old_pictures_are_dropped(editor):
+    show(editor, "one two three")
+    for number in range(500):
+        editor.set_tokens(spans_for(editor.text(), np.sin([number, number * 2, number * 3])))
+        editor.viewport().repaint()
+    assert len(editor._pictures._kept) <= editor._pictures.room < 200
+
+
+@pytest.mark.parametrize("gap", [" ", "\n"])
+def test_colours_scroll_with_the_text(editor, gap):
+    text = gap.join(f"word{n}" for n in range(600))
+    spans = show(editor, text, np.sin(np.arange(len(WORDS.findall(text)))))
+    seen = set()
+    for step in (0, 1, 7, 40, 10_000):
+        editor.verticalScrollBar().setValue(step)
+        QApplication.processEvents()
+        for index in range(0, len(spans), 11):
+            rects = editor.token_rects(index)
+            if rects and editor.viewport().rect().contains(rects[0]) and rects[0].width() > 20:
+                assert shown(editor, index) == expected(spans, index)
+                assert editor.token_at(rects[0].center()) == index
+                seen.add(index)
+    assert len(seen) >= 4
