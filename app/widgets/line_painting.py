@@ -18,7 +18,16 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QLineF, QPointF, QRect, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen, QTextLine
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontMetricsF,
+    QImage,
+    QPainter,
+    QPen,
+    QTextLayout,
+    QTextLine,
+)
 
 from app.widgets.colour_scale import ColourScale
 
@@ -133,6 +142,27 @@ def between(one: QColor, other: QColor, share: float) -> QColor:
         for a, b in zip(one.getRgb()[:3], other.getRgb()[:3], strict=True)  # type: ignore[index]
     )
     return QColor(*mixed)
+
+
+def line_at(layout: QTextLayout, y: float) -> int:
+    """The number of the first line that reaches below y (layout coordinates)."""
+    low, high = 0, layout.lineCount()
+    while low < high:
+        middle = (low + high) // 2
+        line = layout.lineAt(middle)
+        if line.y() + line.height() <= y:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def trailing_spaces(letters: NDArray[np.uint16]) -> int:
+    """How many spaces end a line."""
+    count, at = 0, len(letters) - 1
+    while at >= 0 and letters[at] in (0x20, 0x09):
+        count, at = count + 1, at - 1
+    return count
 
 
 def line_end(line: QTextLine, rtl: bool) -> float:

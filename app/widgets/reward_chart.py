@@ -178,6 +178,7 @@ class RewardChart(QWidget):
             f'<b style="color:{b}">- -</b> its running sum &nbsp;&nbsp; in nats × β'
         )
         self._empty.setStyleSheet(f"color: {text.name()}; background: transparent;")
+        self._show_axes()
         self._show_mark()
 
     def _refresh(self) -> None:
@@ -199,11 +200,15 @@ class RewardChart(QWidget):
                 x0=left, y0=np.zeros(len(v)), width=width, height=np.nan_to_num(v)
             )
             self._lines[side].setData(x, total / self._shrink)
-        empty = all(len(v) == 0 for v in values)
+        self._show_axes()
+        self._show_mark()
+
+    def _show_axes(self) -> None:
+        """Axes where there is something to measure, and a sentence where there is not."""
+        empty = all(len(self._rewards[side]) == 0 for side in SIDES)
         self._empty.setVisible(empty)
         for name in ("left", "right", "bottom"):
-            self._item.getAxis(name).setVisible(not empty)
-        self._show_mark()
+            self._item.getAxis(name).setVisible(not empty)  # a new label shows its axis
 
     def _show_mark(self) -> None:
         """The line, dot and note of the marked token."""

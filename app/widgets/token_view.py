@@ -22,7 +22,6 @@ from PySide6.QtGui import (
     QPen,
     QResizeEvent,
     QTextBlock,
-    QTextLayout,
     QTextLine,
     QTextOption,
 )
@@ -36,9 +35,11 @@ from app.widgets.line_painting import (
     Recent,
     between,
     lay_out,
+    line_at,
     line_end,
     measure,
     paint_strip,
+    trailing_spaces,
 )
 from app.widgets.spans import LiveSpans, State, utf16
 
@@ -185,7 +186,7 @@ class TokenView(QPlainTextEdit):
             height = self.blockBoundingRect(block).height()
             if block.isVisible() and origin.y() + height >= top:
                 layout = block.layout()
-                for number in range(_line_at(layout, top - origin.y()), layout.lineCount()):
+                for number in range(line_at(layout, top - origin.y()), layout.lineCount()):
                     line = layout.lineAt(number)
                     if origin.y() + line.y() > bottom:
                         break
@@ -218,7 +219,7 @@ class TokenView(QPlainTextEdit):
             units=units,
             newline=ends_block and base + size < len(self._units16),
             scored=self._spans is not None,
-            hang=0 if ends_block else _trailing_spaces(line_letters),
+            hang=0 if ends_block else trailing_spaces(line_letters),
             # Shapes and order of such a line may depend on the whole paragraph.
             context=letters.tobytes() + begin.to_bytes(4, "little") if bidi else b"",
             bidi=bidi,
@@ -417,24 +418,3 @@ class TokenView(QPlainTextEdit):
         # Two views of lines: enough to scroll and to edit, little enough on a large screen.
         lines = self.viewport().height() // max(self.fontMetrics().height(), 1)
         self._pictures.room = 2 * lines + 32
-
-
-def _line_at(layout: QTextLayout, y: float) -> int:
-    """The number of the first line that reaches below y (layout coordinates)."""
-    low, high = 0, layout.lineCount()
-    while low < high:
-        middle = (low + high) // 2
-        line = layout.lineAt(middle)
-        if line.y() + line.height() <= y:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-def _trailing_spaces(letters: NDArray[np.uint16]) -> int:
-    """How many spaces end a line."""
-    count, at = 0, len(letters) - 1
-    while at >= 0 and letters[at] in (0x20, 0x09):
-        count, at = count + 1, at - 1
-    return count

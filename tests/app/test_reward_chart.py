@@ -52,7 +52,10 @@ def test_a_sum_that_outgrows_the_rewards_gets_its_own_axis(chart):
 
 
 def test_it_says_when_there_is_nothing(chart):
-    assert chart._empty.isVisible()
+    for dark in (True, False):
+        chart.set_theme(dark)
+        assert chart._empty.isVisible()
+        assert not chart._item.getAxis("left").isVisible()
     chart.set_series("A", A)
     assert not chart._empty.isVisible()
     chart.clear()
