@@ -207,6 +207,7 @@ class RewardChart(QWidget):
         """Axes where there is something to measure, and a sentence where there is not."""
         empty = all(len(self._rewards[side]) == 0 for side in SIDES)
         self._empty.setVisible(empty)
+        self._zero.setVisible(not empty)
         for name in ("left", "right", "bottom"):
             self._item.getAxis(name).setVisible(not empty)  # a new label shows its axis
 
