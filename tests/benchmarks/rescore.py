@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 TOKENS = 512
-REPETITIONS = 9
+REPETITIONS = 7
 SYSTEM = "You are a helpful assistant."
 PROMPT = "Continue this list of words."
 PLACES = {"last token": 1, "last 16": 16, "middle": TOKENS // 2}
