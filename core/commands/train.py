@@ -1,0 +1,46 @@
+"""Train a pair from a recipe: SFT, then DPO, with LoRA through TRL's trainers.
+
+Writes the adapters to DIR/sft (the reference) and DIR/dpo (the policy). Run it again with the
+same DIR to go on where it stopped. Uses a GPU where there is one. The base of the demo pair is
+fetched on first use.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from core.commands.console import Reporter
+from core.errors import UserFacingError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--recipe", type=Path, required=True, metavar="FILE", help="a recipe, TOML")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="where adapters and checkpoints go"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train what the recipe says; returns the exit status.
+
+    Raises:
+        UserFacingError: the recipe cannot be used, DIR cannot be written, or there is no base.
+    """
+    from core.training.recipe import load_recipe
+
+    recipe = load_recipe(arguments.recipe)
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserFacingError(
+            f"The folder {arguments.out} cannot be made ({error.strerror}): choose another --out."
+        ) from error
+
+    from core.checkpoints.demo import demo_base
+    from core.training.stages import train
+
+    with Reporter(sys.stderr) as reporter:
+        base = demo_base(reporter.progress)
+        train(recipe, base, arguments.out, reporter.progress)
+        reporter.say(f"The adapters are {arguments.out / 'sft'} and {arguments.out / 'dpo'}.")
+    return 0

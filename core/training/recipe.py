@@ -1,0 +1,65 @@
+"""The recipe of the demo pair: what is trained, on how much data, how fast.
+
+Reads a TOML file into a frozen dataclass. Knows nothing of torch.
+"""
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from core.errors import UserFacingError
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Every choice of the training. A *row* is one post with its summaries, see ``rows``.
+
+    Learning rates are peaks; each stage warms up over ``warmup`` of its steps, then decays.
+    """
+
+    seed: int
+    rank: int
+    alpha: int
+    sft_steps: int
+    sft_rows: int
+    sft_summaries: int
+    sft_rate: float
+    sampled_posts: int
+    samples: int
+    temperature: float
+    dpo_steps: int
+    dpo_rows: int
+    dpo_summaries: int
+    dpo_each: int
+    dpo_across: int
+    dpo_rate: float
+    dpo_beta: float
+    warmup: float
+    save_steps: int
+    max_tokens: int
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        UserFacingError: it cannot be read, or a key is missing, unknown or not a number.
+    """
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserFacingError(f"The recipe {path} cannot be read: {error}.") from error
+    flat = {
+        (key if section in {"pair", "lora"} else f"{section}_{key}"): value
+        for section, values in table.items()
+        for key, value in (values.items() if isinstance(values, dict) else ())
+    }
+    known = {field.name: field.type for field in fields(Recipe)}
+    for key in sorted(set(known) ^ set(flat)):
+        state = "missing from" if key in known else "unknown in"
+        raise UserFacingError(f"The key {key} is {state} the recipe {path}.")
+    for key, value in flat.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+            raise UserFacingError(f"{key} in the recipe {path} must be a number, not {value!r}.")
+        flat[key] = float(value) if known[key] in (float, "float") else int(value)
+    return Recipe(**flat)

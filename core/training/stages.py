@@ -1,0 +1,216 @@
+"""The stages of the recipe: SFT, samples from the reference, DPO. Each resumes where it stopped.
+
+Knows nothing of the command line.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from core.data.posts import Pair, write_pairs
+from core.training.recipe import Recipe
+from core.training.rows import Row, make_row, row_of_pairs
+
+Report = Callable[[str, float | None], None]
+BASE_NAME = "SmolLM2-135M-Instruct"
+LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+LOOK_AHEAD = 8
+"""Batches whose rows are sorted by length together, so that little is padded."""
+
+
+def train(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
+    """Run the stages that are not done in ``out``; the adapters are ``out/sft`` and ``out/dpo``."""
+    out.mkdir(parents=True, exist_ok=True)
+    if not _done(out / "sft"):
+        train_sft(recipe, base, out, report)
+    sampled = out / "sampled.jsonl"
+    if recipe.sampled_posts and not sampled.exists():
+        from core.training.sample import sample_pairs
+
+        model, tokenizer = load(base, out / "sft")
+        pairs = sample_pairs(recipe, model, tokenizer, report)
+        part = sampled.with_suffix(".part")
+        part.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), "utf-8")
+        part.replace(sampled)
+    if not _done(out / "dpo"):
+        train_dpo(recipe, base, out, report)
+
+
+def train_sft(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
+    """Teach the base to write one-sentence summaries; save the adapter."""
+    from peft import LoraConfig
+
+    from core.training.trainers import RowSFTTrainer, Told, collator
+
+    model, tokenizer = load(base)
+    trainer = RowSFTTrainer(
+        model=model,
+        args=arguments("sft", recipe, out, device(model)),
+        train_dataset=dataset(sft_rows(recipe, tokenizer), recipe.sft_rows, recipe.sft_steps),
+        processing_class=tokenizer,
+        data_collator=collator(tokenizer.pad_token_id),
+        peft_config=LoraConfig(
+            r=recipe.rank, lora_alpha=recipe.alpha, target_modules=LAYERS, task_type="CAUSAL_LM"
+        ),
+        callbacks=[Told("Supervised fine-tuning", report)],
+    )
+    trainer.train(resume_from_checkpoint=_started(out / "sft-checkpoints"))
+    save(trainer.model, out / "sft")
+
+
+def train_dpo(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
+    """Train a copy of the SFT adapter on preference pairs, the SFT adapter being the reference."""
+    from core.training.trainers import RowDPOTrainer, Told, collator
+
+    model, tokenizer = load(base, out / "sft", trainable=True)
+    sampled = read_pairs(out / "sampled.jsonl") if (out / "sampled.jsonl").exists() else []
+    trainer = RowDPOTrainer(
+        model=model,
+        args=arguments("dpo", recipe, out, device(model)),
+        train_dataset=dataset(
+            dpo_rows(recipe, tokenizer, sampled), recipe.dpo_rows, recipe.dpo_steps
+        ),
+        processing_class=tokenizer,
+        data_collator=collator(tokenizer.pad_token_id),
+        callbacks=[Told("Direct preference optimisation", report)],
+    )
+    trainer.train(resume_from_checkpoint=_started(out / "dpo-checkpoints"))
+    save(trainer.model, out / "dpo")
+
+
+def sft_rows(recipe: Recipe, tokenizer: Any) -> Iterator[Row]:
+    """Rows of posts, each with ``sft_summaries`` faithful summaries."""
+    for pairs in write_pairs(recipe.seed, summaries=recipe.sft_summaries, each=1):
+        texts = list(dict.fromkeys(pair.chosen for pair in pairs))
+        row = make_row(tokenizer, pairs[0].prompt, texts)
+        if len(row.ids) <= recipe.max_tokens:
+            yield row
+
+
+def dpo_rows(recipe: Recipe, tokenizer: Any, sampled: list[list[Pair]]) -> Iterator[Row]:
+    """Rows of pairs: generated ones, the sampled ones strewn among them in the first part."""
+    rng = random.Random(recipe.seed)
+    total = recipe.dpo_steps * recipe.dpo_rows
+    places = sorted(rng.sample(range(total), min(total, len(sampled))))
+    waiting = dict(zip(places, sampled, strict=False))
+    generated = write_pairs(recipe.seed + 1, summaries=recipe.dpo_summaries, each=recipe.dpo_each)
+    number = 0
+    while True:
+        pairs = waiting.pop(number, None) or next(generated)
+        row = row_of_pairs(tokenizer, pairs, recipe.dpo_across)
+        if len(row.ids) <= recipe.max_tokens:
+            yield row
+            number += 1
+
+
+def dataset(rows: Iterator[Row], size: int, steps: int) -> Any:
+    """``steps`` batches of ``size`` rows, rows of like length together."""
+    from datasets import Dataset
+
+    rng = random.Random(0)
+    batches: list[list[Row]] = []
+    while len(batches) < steps:
+        ahead = sorted((next(rows) for _ in range(size * LOOK_AHEAD)), key=lambda r: len(r.ids))
+        chunk = [ahead[start : start + size] for start in range(0, len(ahead), size)]
+        rng.shuffle(chunk)
+        batches += chunk
+    return Dataset.from_list([row.as_example() for batch in batches[:steps] for row in batch])
+
+
+def arguments(stage: str, recipe: Recipe, out: Path, on: str) -> Any:
+    """The trainer's configuration for a stage."""
+    from trl import DPOConfig, SFTConfig
+
+    steps = recipe.sft_steps if stage == "sft" else recipe.dpo_steps
+    common: dict[str, Any] = {
+        "output_dir": str(out / f"{stage}-checkpoints"),
+        "per_device_train_batch_size": recipe.sft_rows if stage == "sft" else recipe.dpo_rows,
+        "learning_rate": recipe.sft_rate if stage == "sft" else recipe.dpo_rate,
+        "max_steps": steps,
+        "warmup_steps": max(1, round(recipe.warmup * steps)),
+        "lr_scheduler_type": "cosine",
+        "save_steps": recipe.save_steps,
+        "logging_steps": 5,
+        "seed": recipe.seed,
+        "report_to": [],
+        "use_cpu": on == "cpu",
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "dataloader_pin_memory": False,
+        "disable_tqdm": True,
+    }
+    if stage == "sft":
+        return SFTConfig(**common)
+    return DPOConfig(**common, beta=recipe.dpo_beta)
+
+
+def load(base: Path, adapter: Path | None = None, trainable: bool = False) -> tuple[Any, Any]:
+    """The base (bf16 on a GPU, float32 on a CPU), with an adapter if given; the tokenizer."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    gpu = torch.cuda.is_available()
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    model = AutoModelForCausalLM.from_pretrained(
+        base, dtype=torch.bfloat16 if gpu else torch.float32
+    ).to("cuda" if gpu else "cpu")
+    if adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+    return model, tokenizer
+
+
+def load_both(base: Path, *, policy: Path, reference: Path) -> tuple[Any, Any]:
+    """The base with the adapters "policy" and "reference"; the tokenizer."""
+    from peft import PeftModel
+
+    model, tokenizer = load(base)
+    model = PeftModel.from_pretrained(model, str(policy), adapter_name="policy")
+    model.load_adapter(str(reference), adapter_name="reference")
+    return model.eval(), tokenizer
+
+
+def device(model: Any) -> str:
+    """ "cpu" or "cuda"."""
+    return str(model.device.type)
+
+
+def save(model: Any, folder: Path) -> None:
+    """Save the trained adapter in bf16, naming the base without a path of this machine."""
+    import torch
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    config = model.peft_config["default"]
+    config.base_model_name_or_path = BASE_NAME
+    config.inference_mode = True
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save_pretrained(str(folder))
+    state = get_peft_model_state_dict(model, adapter_name="default")
+    rounded = {name: value.to(torch.bfloat16).cpu().contiguous() for name, value in state.items()}
+    part = folder / "adapter_model.part"
+    save_file(rounded, part, metadata={"format": "pt"})
+    part.replace(folder / "adapter_model.safetensors")
+
+
+def read_pairs(path: Path) -> list[list[Pair]]:
+    """Pairs sampled from the reference, those of one post together."""
+    groups: dict[str, list[Pair]] = {}
+    for line in path.read_text("utf-8").splitlines():
+        table = json.loads(line)
+        table["spans"] = tuple((a, b) for a, b in table["spans"])
+        table["errors"] = tuple(table["errors"])
+        pair = Pair(**table)
+        groups.setdefault(pair.prompt, []).append(pair)
+    return list(groups.values())
+
+
+def _done(folder: Path) -> bool:
+    return (folder / "adapter_model.safetensors").is_file()
+
+
+def _started(folder: Path) -> bool:
+    return any(folder.glob("checkpoint-*/trainer_state.json"))

@@ -1,0 +1,98 @@
+"""TRL's SFT and DPO trainers on rows of token trees.
+
+The trainers' loops, optimisers, checkpoints and logs are TRL's; data preparation and loss are
+replaced, because a row holds many responses to one prompt (see ``rows``). Importing this module
+imports torch and TRL.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.utils.data import SequentialSampler
+from transformers import TrainerCallback
+from trl import DPOTrainer, SFTTrainer
+from trl.trainer.utils import use_adapter
+
+from core.training.rows import collate, response_logps, token_logps
+
+COLUMNS = ["input_ids", "parent", "prompt", "paths", "pairs"]
+
+
+class Told(TrainerCallback):  # type: ignore[misc]
+    """Passes the trainer's progress on, and stops it when asked."""
+
+    def __init__(self, what: str, report: Callable[[str, float | None], None]) -> None:
+        self._what = what
+        self._report = report
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._report(self._what, state.global_step / max(1, state.max_steps))
+
+
+class RowSFTTrainer(SFTTrainer):  # type: ignore[misc]
+    """Supervised fine-tuning on the responses of each row; each response token counts once."""
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Write none: the demo's card is written by hand, from measured figures."""
+
+    def _get_train_sampler(self, *_: Any) -> Any:
+        return SequentialSampler(self.train_dataset)
+
+    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+        return dataset
+
+    def _set_signature_columns_if_needed(self) -> None:
+        self._signature_columns = COLUMNS
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
+    ) -> Any:
+        logps = token_logps(self.accelerator.unwrap_model(model), inputs)
+        loss = -logps.mean()
+        return (loss, {"logps": logps}) if return_outputs else loss
+
+
+class RowDPOTrainer(DPOTrainer):  # type: ignore[misc]
+    """DPO (Eqs. 8, 9) on the pairs of each row, against the frozen adapter that TRL calls "ref"."""
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Write none: the demo's card is written by hand, from measured figures."""
+
+    def _get_train_sampler(self, *_: Any) -> Any:
+        return SequentialSampler(self.train_dataset)
+
+    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+        return dataset
+
+    def _set_signature_columns_if_needed(self) -> None:
+        self._signature_columns = COLUMNS
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+        unwrapped = self.accelerator.unwrap_model(model)
+        with torch.no_grad(), use_adapter(unwrapped, adapter_name="ref"):
+            reference = response_logps(token_logps(unwrapped, inputs), inputs)
+        policy = response_logps(token_logps(unwrapped, inputs), inputs)
+        rewards = self.beta * (policy - reference)
+        chosen, rejected = rewards[inputs["pairs"]].unbind(1)
+        loss = -F.logsigmoid(chosen - rejected).mean()
+        with torch.no_grad():
+            figures = {
+                "rewards/chosen": chosen.mean(),
+                "rewards/rejected": rejected.mean(),
+                "rewards/margins": (chosen - rejected).mean(),
+                "rewards/accuracies": (chosen > rejected).float().mean(),
+                "logps/chosen": policy[inputs["pairs"][:, 0]].mean(),
+                "logps/rejected": policy[inputs["pairs"][:, 1]].mean(),
+            }
+        mode = "train" if self.model.training else "eval"
+        for name, value in figures.items():
+            self._metrics[mode][name].append(value.item())
+        return (loss, {"rewards": rewards}) if return_outputs else loss
+
+
+def collator(pad: int) -> Callable[[Any], dict[str, torch.Tensor]]:
+    """The collator of rows for a tokenizer's padding id."""
+    return partial(collate, pad=pad)
