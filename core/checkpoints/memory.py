@@ -11,7 +11,7 @@ from core.errors import UserFacingError
 
 KV_TOKENS = 4096
 """Tokens of context that the estimate makes room for (fewer if the models read fewer)."""
-LOGITS_CHUNK = 2**24
+LOGITS_CHUNK = 2**22
 """Numbers in one piece of logits, as scoring cuts them."""
 LOGITS_COPIES = 5
 """Arrays of that size, float32, that scoring holds at once."""

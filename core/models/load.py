@@ -52,7 +52,9 @@ def load_pair(
     plan = _plan(spec, progress, cancelled)
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
-    check_fits(estimate(plan, str(dtype).removeprefix("torch.")), free_bytes(device), str(device))
+    need = estimate(plan, str(dtype).removeprefix("torch."))
+    progress(f"Needs about {need.total / 1e9:.1f} GB on {device}", None)
+    check_fits(need, free_bytes(device), str(device))
     leave_the_window_a_core()
     with _weights_reported(progress, cancelled), torch.inference_mode():
         tokenizer = _tokenizer(plan)
