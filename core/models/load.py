@@ -63,7 +63,13 @@ def load_pair(
     codec = Codec(tokenizer)
     for lane in lanes:
         lane.use(choose_tree_path(lane))
-    pair = Pair(lanes, codec, min(_context_length(lane) for lane in lanes))
+    free = free_bytes(device)
+    pair = Pair(
+        lanes,
+        codec,
+        min(_context_length(lane) for lane in lanes),
+        kv_budget=free // 4 if free else 2**31,
+    )
     info = PairInfo(
         policy=plan.policy_name,
         reference=plan.reference_name,
