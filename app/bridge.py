@@ -1,0 +1,184 @@
+"""The one place where engine events become Qt signals, and where the window asks for things.
+
+The engine thread appends events to a deque and posts one wake-up; the GUI thread then takes all
+that has gathered. Answers that a newer request has overtaken are dropped here. Knows the protocol;
+knows nothing of widgets or models.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from PySide6.QtCore import QObject, Qt, Signal, Slot
+
+from core.protocol import (
+    Event,
+    Failed,
+    Inspect,
+    Inspected,
+    Load,
+    Loaded,
+    PairSpec,
+    Progress,
+    Request,
+    Score,
+    Scored,
+    Side,
+    Stopped,
+    Unload,
+)
+from core.text import Prompt
+
+
+class EngineLike(Protocol):
+    """What the bridge needs of an engine (core.engine.Engine, or a scripted one in tests)."""
+
+    def start(self) -> None: ...
+    def submit(self, request: Request) -> None: ...
+    def cancel(self, kind: type[Request] | None = None) -> None: ...
+    def close(self, timeout: float = 5.0) -> bool: ...
+
+
+MakeEngine = Callable[[Callable[[Event], None]], EngineLike]
+
+
+def real_engine(emit: Callable[[Event], None]) -> EngineLike:
+    """The engine of core; it imports torch in its own thread, once started."""
+    from core.engine import Engine
+
+    return Engine(emit)
+
+
+class Bridge(QObject):
+    """Lives on the GUI thread for as long as the window does."""
+
+    progress = Signal(object)
+    loaded = Signal(object)
+    scored = Signal(object)
+    inspected = Signal(object)
+    failed = Signal(object)
+    stopped = Signal(object)
+    _gathered = Signal()
+
+    def __init__(self, make_engine: MakeEngine = real_engine, parent: QObject | None = None):
+        super().__init__(parent)
+        self._make_engine = make_engine
+        self._engine: EngineLike | None = None
+        self._events: deque[Event] = deque()
+        self._dirty = threading.Event()
+        self._last_id = 0
+        self._newest: dict[str, int] = {}
+        self._waiting: set[int] = set()
+        self._slots: dict[int, str] = {}
+        self._closed = False
+        self._gathered.connect(self._drain, Qt.ConnectionType.QueuedConnection)
+
+    # --- requests ---------------------------------------------------------------------------
+
+    def load(self, spec: PairSpec) -> int:
+        """Ask for a pair; answers to what was asked of the pair before are dropped."""
+        self._newest.clear()
+        self._waiting.clear()
+        self._slots.clear()
+        return self._submit("pair", Load(self._next(), spec))
+
+    def unload(self) -> int:
+        """Let go of the pair; also stops one that is being loaded."""
+        self._newest.clear()
+        self._waiting.clear()
+        self._slots.clear()
+        return self._submit("pair", Unload(self._next()))
+
+    def score(
+        self,
+        side: Side,
+        prompt: Prompt,
+        text: str | None = None,
+        ids: tuple[int, ...] | None = None,
+        replace: tuple[int, int] | None = None,
+    ) -> int:
+        """Ask for a side's scores; see core.protocol.Score for the three ways to say which."""
+        request = Score(self._next(), side, prompt, text, ids, replace)
+        return self._submit(f"score {side}", request)
+
+    def inspect(self, side: Side, index: int, query: str = "") -> int:
+        """Ask for the alternatives to a token; searches have a place of their own."""
+        return self._submit("inspect", Inspect(self._next(), side, index, query))
+
+    def cancel_load(self) -> None:
+        """Stop loading; ``stopped`` follows."""
+        if self._engine is not None:
+            self._engine.cancel(Load)
+
+    def busy(self, slot: str = "") -> bool:
+        """Whether an answer is awaited; of one slot ("pair", "score A", "inspect") or any."""
+        return any(not slot or self._slots.get(id) == slot for id in self._waiting)
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """End the engine; no signal follows. True if it ended in time. May be called again."""
+        self._closed = True
+        self._events.clear()
+        engine, self._engine = self._engine, None
+        return engine.close(timeout) if engine is not None else True
+
+    def start(self) -> None:
+        """Make and start the engine; called once the window shows, at the latest by a request."""
+        if self._engine is None and not self._closed:
+            self._engine = self._make_engine(self._take)
+            self._engine.start()
+
+    def _next(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def _submit(self, slot: str, request: Request) -> int:
+        self.start()
+        old = self._newest.get(slot)
+        if old is not None:
+            self._forget(old)
+        self._newest[slot] = request.id
+        self._waiting.add(request.id)
+        self._slots[request.id] = slot
+        if self._engine is not None:
+            self._engine.submit(request)
+        return request.id
+
+    def _forget(self, id: int) -> None:
+        self._waiting.discard(id)
+        self._slots.pop(id, None)
+
+    # --- events -----------------------------------------------------------------------------
+
+    def _take(self, event: Event) -> None:
+        """Called on the engine's thread."""
+        self._events.append(event)
+        if not self._dirty.is_set() and not self._closed:
+            self._dirty.set()
+            self._gathered.emit()
+
+    @Slot()
+    def _drain(self) -> None:
+        self._dirty.clear()
+        while self._events and not self._closed:
+            event = self._events.popleft()
+            slot = self._slots.get(event.id)
+            if slot is None or self._newest.get(slot) != event.id:
+                continue
+            if isinstance(event, Progress):
+                self.progress.emit(event)
+                continue
+            self._forget(event.id)
+            match event:
+                case Loaded():
+                    self.loaded.emit(event)
+                case Scored():
+                    self.scored.emit(event)
+                case Inspected():
+                    self.inspected.emit(event)
+                case Failed():
+                    self.failed.emit(event)
+                case Stopped():
+                    self.stopped.emit(event)
+                case _:
+                    pass

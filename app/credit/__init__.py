@@ -1,0 +1,1 @@
+"""The credit view: a prompt, two responses, and where their rewards lie."""

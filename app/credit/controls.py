@@ -1,0 +1,127 @@
+"""The row of choices above the editors: colour by, units, beta, and the legend.
+
+Knows the modes and the legend; says what was chosen and knows nothing of scorings.
+"""
+
+from typing import cast
+
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QWidget,
+)
+
+from app.credit.numbers import BY_KEY, MODES, Key, Mode
+from app.widgets.legend import Legend
+from core.text import UNITS, Unit
+
+UNIT_NAMES = {
+    "token": "Tokens",
+    "word": "Words",
+    "sentence": "Sentences",
+    "line": "Lines",
+}
+
+
+class BetaBox(QDoubleSpinBox):
+    """Beta of the DPO training; its arrows change it by a tenth of itself."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setDecimals(4)
+        self.setRange(0.0001, 1000.0)
+        self.setValue(0.1)
+        self.setKeyboardTracking(False)
+        self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+        self.setAccessibleName("Beta")
+        self.setToolTip(
+            "β: the strength of the KL penalty that the policy was trained with. "
+            "Rewards rescale at once; nothing is computed anew."
+        )
+
+    def textFromValue(self, value: float) -> str:
+        return self.locale().toString(value, "g", 6)
+
+
+class Controls(QWidget):
+    """What to colour by, over which units, with which beta and which scale."""
+
+    mode_changed = Signal()
+    units_changed = Signal()
+    beta_changed = Signal(float)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.colour_by = QComboBox()
+        for mode in MODES:
+            self.colour_by.addItem(mode.title, mode.key)
+            self.colour_by.setItemData(self.colour_by.count() - 1, mode.meaning, 3)
+        self.colour_by.setAccessibleName("Colour by")
+        self.units = QComboBox()
+        for unit in UNITS:
+            self.units.addItem(UNIT_NAMES[unit], unit)
+        self.units.setAccessibleName("Units")
+        self.units.setToolTip("Sum the values over each token, word, sentence or line")
+        self.beta = BetaBox()
+        self.legend = Legend()
+        self.legend.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(2, 0, 2, 0)
+        row.setSpacing(6)
+        for text, widget in (
+            ("&Colour by", self.colour_by),
+            ("&over", self.units),
+            ("&β", self.beta),
+        ):
+            label = QLabel(text)
+            label.setBuddy(widget)
+            row.addWidget(label)
+            row.addWidget(widget)
+        row.addSpacing(10)
+        row.addWidget(self.legend, 1)
+        self.colour_by.currentIndexChanged.connect(self._mode_chosen)
+        self.units.currentIndexChanged.connect(self._units_chosen)
+        self.beta.valueChanged.connect(self.beta_changed)
+        self._describe()
+
+    def mode(self) -> Mode:
+        return BY_KEY[cast(Key, self.colour_by.currentData())]
+
+    def unit(self) -> Unit:
+        return cast(Unit, self.units.currentData())
+
+    def choose(self, mode: str, unit: str) -> None:
+        """Choose by key, as remembered; unknown keys change nothing."""
+        for box, key in ((self.colour_by, mode), (self.units, unit)):
+            index = box.findData(key)
+            if index >= 0:
+                box.setCurrentIndex(index)
+
+    def set_beta(self, beta: float) -> None:
+        """Show a beta without saying that it was chosen."""
+        blocked = self.beta.blockSignals(True)
+        self.beta.setValue(beta)
+        self.beta.blockSignals(blocked)
+
+    def _describe(self) -> None:
+        mode = self.mode()
+        self.colour_by.setToolTip(mode.meaning)
+        quantity = mode.quantity
+        if self.unit() != "token":
+            ends = "to the end of" if mode.key == "gain" else "summed over"
+            quantity = f"{quantity}, {ends} each {self.unit()}"
+        self.legend.set_quantity(quantity, mode.unit)
+
+    @Slot()
+    def _mode_chosen(self) -> None:
+        self._describe()
+        self.mode_changed.emit()
+
+    @Slot()
+    def _units_chosen(self) -> None:
+        self._describe()
+        self.units_changed.emit()

@@ -1,0 +1,228 @@
+"""The prompt: an optional system turn, user and assistant turns, and the text as models read it.
+
+Knows Prompt and Message; knows nothing of templates (the rendered text is given to it).
+"""
+
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QFont
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QScrollArea,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from core.text import Message, Prompt
+
+DEBOUNCE_MS = 150
+
+
+class TurnEdit(QPlainTextEdit):
+    """One turn; as high as its text, within reason."""
+
+    def __init__(self, role: str, placeholder: str) -> None:
+        super().__init__()
+        self.role = role
+        self.setPlaceholderText(placeholder)
+        self.setTabChangesFocus(True)
+        self.setAccessibleName(f"{role} turn")
+        self.document().setDocumentMargin(6)
+        self.document().documentLayout().documentSizeChanged.connect(self._fit)
+        self._fit()
+
+    @Slot()
+    def _fit(self) -> None:
+        lines = max(1, min(int(self.document().size().height()), 60))
+        self.setFixedHeight(lines * self.fontMetrics().lineSpacing() + 18)
+
+
+class PromptPanel(QFrame):
+    """The turns before the response."""
+
+    changed = Signal()
+    """The prompt was edited and has rested for a moment."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("card")
+        self._turns: list[TurnEdit] = []
+        self._rows: list[QWidget] = []
+        self._quiet = False
+        self.title = QLabel("Prompt")
+        self.title.setObjectName("heading")
+        self.use_system = QCheckBox("System turn")
+        self.use_system.setToolTip("Put a system turn before the user's")
+        self.add_turn = QToolButton()
+        self.add_turn.setText("+ Turn")
+        self.add_turn.setToolTip("Add an assistant turn and another user turn")
+        self.drop_turn = QToolButton()
+        self.drop_turn.setText("− Turn")
+        self.drop_turn.setToolTip("Take the last assistant and user turn away")
+        self.raw = QCheckBox("As the models read it")
+        self.raw.setToolTip("Show the prompt with the chat template applied (read-only)")
+        self.system = TurnEdit("system", "What the assistant is told before the conversation")
+        self.raw_text = QPlainTextEdit()
+        self.raw_text.setReadOnly(True)
+        self.raw_text.setAccessibleName("Prompt as the models read it")
+        self.raw_text.setPlaceholderText("Appears once a pair is loaded and a response is scored.")
+        self._lay_out()
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(DEBOUNCE_MS)
+        self._rest.timeout.connect(self.changed)
+        self.use_system.toggled.connect(self._system_toggled)
+        self.raw.toggled.connect(self._raw_toggled)
+        self.add_turn.clicked.connect(self._add_pair)
+        self.drop_turn.clicked.connect(self._drop_pair)
+        self.system.textChanged.connect(self._edited)
+        self.set_prompt(Prompt.of(""))
+
+    def _lay_out(self) -> None:
+        top = QHBoxLayout()
+        top.setContentsMargins(10, 6, 10, 0)
+        top.addWidget(self.title)
+        top.addStretch(1)
+        for widget in (self.use_system, self.add_turn, self.drop_turn, self.raw):
+            top.addWidget(widget)
+        inside = QWidget()
+        self._column = QVBoxLayout(inside)
+        self._column.setContentsMargins(10, 2, 10, 6)
+        self._column.setSpacing(4)
+        self._system_row = self._row(self.system)
+        self._column.addWidget(self._system_row)
+        self._column.addStretch(1)
+        area = QScrollArea()
+        area.setWidget(inside)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.viewport().setAutoFillBackground(False)
+        inside.setAutoFillBackground(False)
+        self.pages = QStackedWidget()
+        self.pages.addWidget(area)
+        self.pages.addWidget(self.raw_text)
+        self.raw_text.setFrameShape(QFrame.Shape.NoFrame)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(2, 0, 2, 2)
+        column.setSpacing(2)
+        column.addLayout(top)
+        column.addWidget(self.pages, 1)
+
+    @staticmethod
+    def _row(turn: TurnEdit) -> QWidget:
+        row = QWidget()
+        line = QHBoxLayout(row)
+        line.setContentsMargins(0, 0, 0, 0)
+        label = QLabel(turn.role)
+        label.setObjectName("muted")
+        label.setFixedWidth(label.fontMetrics().horizontalAdvance("assistant") + 6)
+        label.setBuddy(turn)
+        line.addWidget(label, 0, Qt.AlignmentFlag.AlignTop)
+        line.addWidget(turn, 1)
+        return row
+
+    # --- the prompt -------------------------------------------------------------------------
+
+    def prompt(self) -> Prompt:
+        """The turns as they stand; an empty system turn counts as none."""
+        messages = [Message(turn.role, turn.toPlainText()) for turn in self._turns]
+        if self.use_system.isChecked() and self.system.toPlainText():
+            messages.insert(0, Message("system", self.system.toPlainText()))
+        return Prompt(tuple(messages))
+
+    def is_blank(self) -> bool:
+        """Whether there is nothing to answer."""
+        return not any(message.content.strip() for message in self.prompt().messages)
+
+    def set_prompt(self, prompt: Prompt) -> None:
+        """Show another prompt; ``changed`` is not emitted."""
+        self._quiet = True
+        try:
+            while self._turns:
+                self._remove_last()
+            system = [m.content for m in prompt.messages if m.role == "system"]
+            self.system.setPlainText(system[0] if system else "")
+            self.use_system.setChecked(bool(system))
+            self._system_row.setVisible(bool(system))
+            for message in prompt.messages:
+                if message.role != "system":
+                    self._append(message.role, message.content)
+            if not self._turns:
+                self._append("user", "")
+        finally:
+            self._quiet = False
+
+    def set_rendered(self, text: str) -> None:
+        """The prompt as the models read it."""
+        if self.raw_text.toPlainText() != text:
+            self.raw_text.setPlainText(text)
+
+    def set_fonts(self, reading: QFont, fixed: QFont) -> None:
+        self.raw_text.setFont(fixed)
+        for turn in (self.system, *self._turns):
+            turn.setFont(reading)
+            turn._fit()
+        self._reading = reading
+
+    def first_turn(self) -> TurnEdit:
+        return self._turns[0]
+
+    def _append(self, role: str, text: str) -> None:
+        turn = TurnEdit(
+            role,
+            "What the user asks" if role == "user" else "What the assistant answered before",
+        )
+        if hasattr(self, "_reading"):
+            turn.setFont(self._reading)
+        turn.setPlainText(text)
+        turn._fit()
+        turn.textChanged.connect(self._edited)
+        row = self._row(turn)
+        self._column.insertWidget(self._column.count() - 1, row)
+        self._turns.append(turn)
+        self._rows.append(row)
+        self.drop_turn.setEnabled(len(self._turns) > 2)
+
+    def _remove_last(self) -> None:
+        row = self._rows.pop()
+        self._turns.pop()
+        self._column.removeWidget(row)
+        row.hide()
+        row.deleteLater()
+        self.drop_turn.setEnabled(len(self._turns) > 2)
+
+    @Slot()
+    def _add_pair(self) -> None:
+        self._append("assistant", "")
+        self._append("user", "")
+        self._turns[-2].setFocus()
+        self._edited()
+
+    @Slot()
+    def _drop_pair(self) -> None:
+        if len(self._turns) > 2:
+            self._remove_last()
+            self._remove_last()
+            self._edited()
+
+    @Slot(bool)
+    def _system_toggled(self, on: bool) -> None:
+        self._system_row.setVisible(on)
+        if not self._quiet:
+            if on:
+                self.system.setFocus()
+            self._edited()
+
+    @Slot(bool)
+    def _raw_toggled(self, on: bool) -> None:
+        self.pages.setCurrentIndex(int(on))
+
+    @Slot()
+    def _edited(self) -> None:
+        if not self._quiet:
+            self._rest.start()

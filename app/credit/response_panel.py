@@ -1,0 +1,231 @@
+"""One response: its editor, its title with the sums, and which tokens its text stands for.
+
+Keeps the token ids by which a text was reached, so that undo brings back the very tokens and not
+only the letters. Knows scorings and colours; asks for nothing itself: it says ``changed`` and the
+view asks.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from app.credit.numbers import Floats, signed
+from app.theme import SIDE_COLOURS
+from app.widgets.colour_scale import ColourScale
+from app.widgets.spans import TokenSpans
+from app.widgets.token_editor import TokenEditor
+from core.protocol import Side
+from core.scoring import Scoring
+
+DEBOUNCE_MS = 60
+REMEMBERED = 300
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to ask the engine for: a text, or the ids by which that text was reached before."""
+
+    text: str | None = None
+    ids: tuple[int, ...] | None = None
+
+
+class ResponsePanel(QFrame):
+    """Editor A or B with its heading."""
+
+    changed = Signal(str)
+    """The text was edited and has rested for a moment; carries the side."""
+    typed = Signal(str)
+    """The text was edited just now."""
+
+    def __init__(self, side: Side, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("card")
+        self.side: Side = side
+        self.scoring: Scoring | None = None
+        self._reached: dict[str, tuple[int, ...]] = {}
+        self._replacing: tuple[int, str] | None = None
+        self._stale = False
+        self._problem = ""
+        self.editor = TokenEditor()
+        self.editor.setPlaceholderText(
+            f"Response {side}: write or paste one here. Its tokens are coloured as you type."
+        )
+        self.editor.setAccessibleName(f"Response {side}")
+        self.editor.setFrameShape(QFrame.Shape.NoFrame)
+        self.name = QLabel(side)
+        self.sum = QLabel()
+        self.sum.setObjectName("figure")
+        self.sum.setToolTip("Response score: the sum of all implicit rewards, closing token too")
+        self.about = QLabel()
+        self.about.setObjectName("muted")
+        row = QHBoxLayout()
+        row.setContentsMargins(10, 6, 10, 0)
+        row.addWidget(self.name)
+        row.addWidget(self.sum)
+        row.addStretch(1)
+        row.addWidget(self.about)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(2, 0, 2, 2)
+        column.setSpacing(2)
+        column.addLayout(row)
+        column.addWidget(self.editor, 1)
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(DEBOUNCE_MS)
+        self._rest.timeout.connect(self._say_changed)
+        self.editor.edited.connect(self._edited)
+        self.set_dark(False)
+        self.show_sum(None)
+
+    # --- text and tokens --------------------------------------------------------------------
+
+    def text(self) -> str:
+        return self.editor.text()
+
+    def set_text(self, text: str) -> None:
+        """Another response: nothing is known of it yet, and undo starts anew."""
+        self._rest.stop()
+        self._replacing = None
+        self._reached.clear()
+        self.scoring = None
+        self.editor.pin(None)
+        self.editor.set_text(text)
+        self.show_sum(None)
+
+    def swap_in(self, text: str, ids: tuple[int, ...] | None) -> None:
+        """The other side's text and, if known, its tokens; one undo step."""
+        self._rest.stop()
+        self._remember()
+        self.editor.set_text_keeping_undo(text)
+        if ids is not None:
+            self._keep(text, ids)
+
+    def wanted(self) -> Wanted:
+        """What to score: the text, or its remembered tokens."""
+        self._rest.stop()
+        ids = self._reached.get(self.text())
+        return Wanted(ids=ids) if ids is not None else Wanted(text=self.text())
+
+    def is_current(self) -> bool:
+        """Whether the scoring is of exactly the text on the screen."""
+        return (
+            self.scoring is not None
+            and not self._stale
+            and not self._rest.isActive()
+            and self.scoring.tokens.text == self.text()
+        )
+
+    def expect_replacement(self, id: int) -> None:
+        """A replacement was asked for, by the request ``id``; its text will be put in place."""
+        self._remember()
+        self._replacing = id, self.text()
+
+    def take(self, id: int, scoring: Scoring) -> None:
+        """A scoring came. The text of a replacement, or of decoded ids, goes into the editor."""
+        tokens = scoring.tokens
+        replaced = self._replacing is not None and self._replacing[0] == id
+        asked = self._replacing[1] if self._replacing is not None and replaced else self.text()
+        self._replacing = None
+        if replaced and self.text() != asked:
+            return  # typed on meanwhile; the newer text is asked for anyway
+        if any(tokens.forced) or replaced:
+            self._keep(tokens.text, tokens.ids)
+        if tokens.text != self.text() and (replaced or self._reached.get(self.text())):
+            self.editor.set_text_keeping_undo(tokens.text)
+        self.scoring = scoring
+        self._stale = False
+        self._problem = ""
+
+    def forget_tokens(self) -> None:
+        """Another pair was loaded: what is known of tokens holds no more; the text stays."""
+        self._reached.clear()
+        self._replacing = None
+        self.scoring = None
+        self.editor.pin(None)
+        self.editor.set_tokens(None)
+        self.show_sum(None)
+
+    def _remember(self) -> None:
+        """Keep the tokens of what is shown, so that undo can return to exactly them."""
+        if self.scoring is not None and self.scoring.tokens.text == self.text():
+            self._keep(self.text(), self.scoring.tokens.ids)
+
+    def _keep(self, text: str, ids: tuple[int, ...]) -> None:
+        self._reached.pop(text, None)
+        self._reached[text] = ids
+        while len(self._reached) > REMEMBERED:
+            del self._reached[next(iter(self._reached))]
+
+    # --- what is shown ----------------------------------------------------------------------
+
+    def paint(self, values: Floats, scale: ColourScale) -> None:
+        """Colour the scored tokens by these values, [n], the closing token's last."""
+        if self.scoring is None:
+            return
+        tokens = self.scoring.tokens
+        classes = scale.classes(values)
+        self.editor.set_scale(scale)
+        self.editor.set_tokens(
+            TokenSpans(
+                tokens.text,
+                np.asarray(tokens.starts, dtype=np.int64),
+                np.asarray(tokens.ends, dtype=np.int64),
+                classes[:-1],
+                self._stale,
+            )
+        )
+        self.editor.set_closing(self.scoring.labels[-1], int(classes[-1]))
+
+    def show_sum(self, rewards: Floats | None, mean_shown: bool = True) -> None:
+        """The heading: the sum, how many tokens, and what there is to say of them."""
+        fresh = rewards is not None and self.is_current()
+        if self.scoring is None or rewards is None:
+            self.sum.setText("")
+            self.about.setText(self._problem or "not scored")
+            self.about.setToolTip("")
+            return
+        count = len(self.scoring)
+        total = signed(float(rewards.sum()))
+        self.sum.setText(f"Σr = {total}" if fresh else f"Σr ≈ {total} …")
+        self.sum.setEnabled(fresh)
+        forced = sum(self.scoring.tokens.forced)
+        parts = [f"{count} tokens"]
+        if mean_shown:
+            parts.append(f"mean {signed(float(rewards.mean()))}/token")
+        if forced:
+            parts.insert(0, f"⚑ {forced} not the tokenizer's own")
+        if len(self.scoring.tokens) == 0:
+            parts = ["empty: only the closing token is scored"]
+        self.about.setText(self._problem or " · ".join(parts))
+        self.about.setToolTip(
+            self.scoring.note
+            or "The closing (end-of-turn) token is counted. Responses compare by the sum; the "
+            "mean is only beside it, since averaging hides length."
+        )
+
+    def show_problem(self, sentence: str) -> None:
+        """Say in the heading why this text has no scores; "" when that is over."""
+        self._problem = sentence
+        if sentence:
+            self.about.setText(sentence)
+
+    def fade(self) -> None:
+        """What was scored may not hold any more: the prompt has changed."""
+        self._stale = True
+
+    def set_dark(self, dark: bool) -> None:
+        colour = SIDE_COLOURS[dark][self.side]
+        self.name.setText(f'<b style="color:{colour}; font-size:120%">{self.side}</b>')
+        self.name.setTextFormat(Qt.TextFormat.RichText)
+
+    @Slot()
+    def _edited(self) -> None:
+        self._rest.start()
+        self.sum.setEnabled(False)
+        self.typed.emit(self.side)
+
+    @Slot()
+    def _say_changed(self) -> None:
+        self.changed.emit(self.side)

@@ -1,0 +1,84 @@
+"""The strip of numbers under the editors: both sums, margin, preference, loss, and the Δ sentence.
+
+Knows the pair's numbers; knows nothing of tokens or engines.
+"""
+
+from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QWidget
+
+from app.credit.numbers import Pair, Split, signed, split_shown
+
+FIGURES = (
+    ("sum_a", "Σr A", "Response score of A: the sum of its implicit rewards"),
+    ("sum_b", "Σr B", "Response score of B"),
+    ("margin", "margin A − B", "Σr A − Σr B; V*(s₀) cancels between two responses to one prompt"),
+    ("preference", "σ(margin)", "Probability that A is preferred to B, by the policy's own reward"),
+    ("loss", "DPO loss", "−log σ(margin), with A as the chosen and B as the rejected response"),
+)
+
+
+class Summary(QFrame):
+    """The pair in numbers."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("strip")
+        self._figures: dict[str, QLabel] = {}
+        grid = QGridLayout(self)
+        grid.setContentsMargins(12, 5, 12, 5)
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(3)
+        for column, (key, name, meaning) in enumerate(FIGURES):
+            title, figure = QLabel(name), QLabel("–")
+            title.setObjectName("muted")
+            figure.setObjectName("figure")
+            for label in (title, figure):
+                label.setToolTip(meaning)
+            figure.setAccessibleName(name)
+            grid.addWidget(title, 0, 2 * column)
+            grid.addWidget(figure, 0, 2 * column + 1)
+            grid.setColumnStretch(2 * column + 1, 1)
+            self._figures[key] = figure
+        self.delta = QLabel()
+        self.delta.setWordWrap(True)
+        self.delta.setToolTip(
+            "How the two response scores differ: the rewards of the tokens that were edited, and "
+            "what the edit did to the rewards of the equal tokens after it"
+        )
+        grid.addWidget(self.delta, 1, 0, 1, 2 * len(FIGURES))
+        self.show_numbers(None, None)
+
+    def show_numbers(self, pair: Pair | None, split: Split | None) -> None:
+        """None where a side is not scored, or its scores are not of the text on the screen."""
+        shown = (
+            {}
+            if pair is None
+            else {
+                "sum_a": signed(pair.sum_a),
+                "sum_b": signed(pair.sum_b),
+                "margin": signed(pair.margin),
+                "preference": f"{pair.preference:.3f}",
+                "loss": f"{pair.loss:.3f}",
+            }
+        )
+        for key, label in self._figures.items():
+            label.setText(shown.get(key, "–"))
+        self.delta.setText(delta_sentence(split))
+
+    def as_text(self) -> str:
+        """The strip as plain text, for the clipboard."""
+        names = {key: name for key, name, _ in FIGURES}
+        lines = [f"{names[key]}\t{label.text()}" for key, label in self._figures.items()]
+        return "\n".join([*lines, self.delta.text()])
+
+
+def delta_sentence(split: Split | None) -> str:
+    """The Δ statement; its shown parts add up to its shown total."""
+    if split is None:
+        return "Δ Σr (B − A): once both responses are scored"
+    if not (split.tokens_a or split.tokens_b):
+        return "Δ Σr (B − A) = 0: A and B are the same tokens"
+    total, edited, downstream = split_shown(split)
+    return (
+        f"Δ Σr (B − A) = {total}  =  edited span {edited} "
+        f"({split.tokens_a} → {split.tokens_b} tokens)  +  downstream tokens {downstream}"
+    )

@@ -1,0 +1,470 @@
+"""The credit view: prompt, two responses, chart and inspector, and the talk with the engine.
+
+Asks for scores when texts rest, shows what comes back, and rescales by itself when beta, colours
+or units change. Knows the bridge; knows nothing of files, menus or models.
+"""
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFrame, QLabel, QSplitter, QVBoxLayout, QWidget
+
+from app import theme
+from app.bridge import Bridge
+from app.credit import numbers
+from app.credit.controls import Controls
+from app.credit.examples import Example
+from app.credit.focus import Focus
+from app.credit.inspector import Inspector
+from app.credit.prompt_panel import PromptPanel
+from app.credit.response_panel import ResponsePanel
+from app.credit.scale import ScaleChoice
+from app.credit.summary import Summary
+from app.widgets.colour_scale import ColourScale
+from core.protocol import Failed, PairInfo, Scored, Side, Stopped
+from core.scoring import Scoring
+from core.text import Alignment, align
+from core.trace import mark
+
+if TYPE_CHECKING:
+    from app.widgets.reward_chart import RewardChart
+
+NARROW = 640
+BLANK_PROMPT = "Write a prompt for the models to answer."
+SIDES: tuple[Side, Side] = ("A", "B")
+
+
+class CreditView(QWidget):
+    """Where the credit goes, for one prompt and two responses."""
+
+    problem = Signal(str)
+    """A response could not be scored: one sentence; "" once that is over."""
+    updated = Signal(str)
+    """What the last update took, for the status bar."""
+    edited = Signal()
+    """A text of the user's has changed."""
+    beta_chosen = Signal(float)
+    first_colours = Signal()
+
+    def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bridge = bridge
+        self._pair: PairInfo | None = None
+        self._asked: dict[int, Side] = {}
+        self._failed: set[Side] = set()
+        self._alignment: Alignment | None = None
+        self._values: dict[Side, numbers.Floats] = {}
+        self._side_by_side = True
+        self._coloured = False
+        self.chart: RewardChart | None = None
+        self.prompt = PromptPanel()
+        self.controls = Controls()
+        self.panels: dict[Side, ResponsePanel] = {side: ResponsePanel(side) for side in SIDES}
+        self.summary = Summary()
+        self.inspector = Inspector()
+        self.scale = ScaleChoice()
+        self._lay_out()
+        self.focus_on = Focus(self, bridge, self.inspector)
+        self._align = QTimer(self)
+        self._align.setSingleShot(True)
+        self._align.timeout.connect(self._align_now)
+        self._connect()
+        self._show_legend()
+
+    def _lay_out(self) -> None:
+        self.editors = QSplitter(Qt.Orientation.Horizontal)
+        self.editors.setChildrenCollapsible(False)
+        for panel in self.panels.values():
+            panel.setMinimumHeight(84)
+            self.editors.addWidget(panel)
+        middle = QWidget()
+        stack = QVBoxLayout(middle)
+        stack.setContentsMargins(0, 0, 0, 0)
+        stack.setSpacing(6)
+        stack.addWidget(self.controls)
+        stack.addWidget(self.editors, 1)
+        stack.addWidget(self.summary)
+        self.chart_card = QFrame()
+        self.chart_card.setObjectName("card")
+        self._chart_column = QVBoxLayout(self.chart_card)
+        self._chart_column.setContentsMargins(4, 2, 4, 2)
+        self._chart_waits = QLabel("The rewards of A and B appear here once they are scored.")
+        self._chart_waits.setObjectName("muted")
+        self._chart_waits.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._chart_column.addWidget(self._chart_waits)
+        self.chart_card.setMinimumHeight(110)
+        self.prompt.setMinimumHeight(72)
+        self.rows = QSplitter(Qt.Orientation.Vertical)
+        for widget in (self.prompt, middle, self.chart_card):
+            self.rows.addWidget(widget)
+        self.rows.setSizes([150, 330, 210])
+        self.rows.setStretchFactor(1, 1)
+        self.rows.setCollapsible(1, False)
+        self.columns = QSplitter(Qt.Orientation.Horizontal)
+        self.columns.addWidget(self.rows)
+        self.columns.addWidget(self.inspector)
+        self.inspector.setMinimumWidth(270)
+        self.columns.setSizes([1050, 350])
+        self.columns.setStretchFactor(0, 1)
+        self.columns.setCollapsible(0, False)
+        for splitter in (self.rows, self.columns, self.editors):
+            splitter.setHandleWidth(7)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.columns)
+
+    def _connect(self) -> None:
+        for panel in self.panels.values():
+            panel.changed.connect(self._text_rested)
+            panel.typed.connect(self._typed)
+        self.prompt.changed.connect(self._prompt_rested)
+        self.controls.mode_changed.connect(self._recolour)
+        self.controls.units_changed.connect(self._recolour)
+        self.controls.beta_changed.connect(self._beta_changed)
+        legend = self.controls.legend
+        legend.locked_changed.connect(self._lock_changed)
+        legend.limit_changed.connect(self._limit_changed)
+        legend.swap_changed.connect(self._swap_changed)
+        self._bridge.scored.connect(self._scored)
+        self._bridge.failed.connect(self._score_failed)
+        self._bridge.stopped.connect(self._score_stopped)
+
+    # --- what is loaded ---------------------------------------------------------------------
+
+    def set_pair(self, info: PairInfo | None, beta: float | None = None) -> None:
+        """Another pair, or none: the texts stay, what was known of them goes."""
+        self._pair = info
+        self._asked.clear()
+        self._failed.clear()
+        self._alignment = None
+        self.focus_on.forget()
+        self.prompt.set_rendered("")
+        for panel in self.panels.values():
+            panel.forget_tokens()
+            panel.show_problem("")
+        if self.chart is not None:
+            self.chart.clear()
+        self.summary.show_numbers(None, None)
+        if info is not None:
+            self.controls.set_beta(beta if beta is not None else info.beta)
+            self.ask_all()
+
+    def show_example(self, example: Example) -> None:
+        """Put an example's texts in place; undo starts anew."""
+        self.focus_on.clear()
+        self.prompt.set_prompt(example.prompt)
+        self.panels["A"].set_text(example.a)
+        self.panels["B"].set_text(example.b)
+        self._alignment = None
+        self._failed.clear()
+        self.problem.emit("")
+        if self.chart is not None:
+            self.chart.clear()
+        self.summary.show_numbers(None, None)
+        self.ask_all()
+
+    def beta(self) -> float:
+        return float(self.controls.beta.value())
+
+    # --- asking -----------------------------------------------------------------------------
+
+    def ask_all(self) -> None:
+        """Ask for both sides' scores."""
+        for side in SIDES:
+            self.ask(side)
+
+    def ask(self, side: Side) -> None:
+        """Ask for a side's scores, if a pair is loaded."""
+        panel = self.panels[side]
+        if self._pair is None:
+            return
+        if self.prompt.is_blank():
+            panel.show_problem(BLANK_PROMPT)
+            return
+        wanted = panel.wanted()
+        id = self._bridge.score(side, self.prompt.prompt(), text=wanted.text, ids=wanted.ids)
+        self._asked[id] = side
+
+    def replace(self, side: Side, index: int, id: int) -> bool:
+        """Put one token in place and keep the others; False where that cannot be now."""
+        panel = self.panels[side]
+        scoring = panel.scoring
+        if not panel.is_current() or scoring is None or index >= len(scoring.tokens):
+            self.updated.emit("Not now: the text is still being scored. Choose again.")
+            return False
+        if int(scoring.ids[index]) == id:
+            return False
+        request = self._bridge.score(side, self.prompt.prompt(), replace=(index, id))
+        self._asked[request] = side
+        panel.expect_replacement(request)
+        return True
+
+    def exchange(self) -> None:
+        """Swap the two responses, tokens and all."""
+        a, b = (self._snapshot(side) for side in SIDES)
+        self.focus_on.clear()
+        self.panels["A"].swap_in(*b)
+        self.panels["B"].swap_in(*a)
+        self.edited.emit()
+        self.ask_all()
+
+    def copy_a_to_b(self) -> None:
+        """Make B the same as A, tokens and all."""
+        self.panels["B"].swap_in(*self._snapshot("A"))
+        self.edited.emit()
+        self.ask("B")
+
+    def _snapshot(self, side: Side) -> tuple[str, tuple[int, ...] | None]:
+        panel = self.panels[side]
+        scoring = panel.scoring
+        known = panel.is_current() and scoring is not None
+        return panel.text(), scoring.tokens.ids if known and scoring is not None else None
+
+    @Slot(str)
+    def _typed(self, side: str) -> None:
+        self.summary.setEnabled(False)
+        self.edited.emit()
+
+    @Slot(str)
+    def _text_rested(self, side: str) -> None:
+        self.ask("B" if side == "B" else "A")
+
+    @Slot()
+    def _prompt_rested(self) -> None:
+        for panel in self.panels.values():
+            panel.fade()
+        self._recolour()
+        self.edited.emit()
+        self.ask_all()
+
+    # --- answers ----------------------------------------------------------------------------
+
+    @Slot(object)
+    def _scored(self, event: Scored) -> None:
+        self._asked.pop(event.id, None)
+        panel = self.panels[event.side]
+        panel.take(event.id, event.scoring)
+        self.prompt.set_rendered(event.prompt_text)
+        self._failed.discard(event.side)
+        if not self._failed:
+            self.problem.emit("")
+        self._alignment = None
+        self._recolour()
+        self._align_soon()
+        scoring = event.scoring
+        total = scoring.computed + scoring.reused
+        self.updated.emit(
+            f"{event.side}: {1000 * scoring.seconds:.0f} ms, {scoring.computed} of {total} "
+            f"tokens computed, at {time.strftime('%H:%M:%S')}"
+        )
+        if not self._coloured:
+            self._coloured = True
+            QTimer.singleShot(0, self._say_coloured)
+
+    @Slot()
+    def _say_coloured(self) -> None:
+        for panel in self.panels.values():
+            panel.editor.viewport().repaint()
+        mark("first colours")
+        self.first_colours.emit()
+        QTimer.singleShot(0, self.make_chart)
+
+    @Slot(object)
+    def _score_failed(self, event: Failed) -> None:
+        side = self._asked.pop(event.id, None)
+        if side is None:
+            return
+        panel = self.panels[side]
+        panel.fade()
+        panel.show_problem("not scored: see the notice above")
+        self._failed.add(side)
+        self._recolour()
+        self.problem.emit(event.message)
+
+    @Slot(object)
+    def _score_stopped(self, event: Stopped) -> None:
+        self._asked.pop(event.id, None)
+
+    # --- colours and numbers ----------------------------------------------------------------
+
+    def scorings(self) -> dict[Side, Scoring]:
+        """The scorings that are of the texts on the screen."""
+        found: dict[Side, Scoring] = {}
+        for side, panel in self.panels.items():
+            if panel.scoring is not None and panel.is_current():
+                found[side] = panel.scoring
+        return found
+
+    @Slot()
+    def _recolour(self) -> None:
+        """Show all numbers anew, from what is known already."""
+        mode, unit, beta = self.controls.mode(), self.controls.unit(), self.beta()
+        known = {s: p.scoring for s, p in self.panels.items() if p.scoring is not None}
+        raw: dict[Side, numbers.Floats] = {}
+        if mode.key == "delta":
+            if len(known) == 2 and self._alignment is not None:
+                raw["A"], raw["B"] = numbers.deltas(known["A"], known["B"], self._alignment, beta)
+            else:
+                raw = {side: np.full(len(scoring), np.nan) for side, scoring in known.items()}
+        else:
+            raw = {s: numbers.values(mode.key, scoring, beta) for s, scoring in known.items()}
+        self._values = {
+            side: numbers.roll_up(
+                raw[side], numbers.groups(scoring.tokens, unit), mode.key == "gain"
+            )
+            for side, scoring in known.items()
+        }
+        self.scale.fit(mode, [*self._values.values()])
+        self._show_legend()
+        scale = self.scale.scale(mode)
+        for side, panel in self.panels.items():
+            panel.editor.set_scale(scale)
+            scoring = known.get(side)
+            if scoring is None:
+                panel.show_sum(None)
+                continue
+            panel.paint(self._values[side], scale)
+            panel.show_sum(numbers.rewards(scoring, beta))
+        self._show_chart()
+        self._show_summary()
+        self.focus_on.refresh()
+
+    def _show_chart(self) -> None:
+        if self.chart is None:
+            return
+        for side, panel in self.panels.items():
+            if panel.scoring is not None:
+                r = numbers.rewards(panel.scoring, self.beta())
+                self.chart.set_series(side, r, panel.scoring.labels)
+            else:
+                self.chart.set_series(side, [])
+
+    def _show_summary(self) -> None:
+        fresh = self.scorings()
+        known = [panel.scoring for panel in self.panels.values()]
+        self.summary.setEnabled(len(fresh) == 2)
+        a, b = known
+        if a is None or b is None:
+            self.summary.show_numbers(None, None)
+            return
+        parts = None
+        if self._alignment is not None:
+            parts = numbers.split(a, b, self._alignment, self.beta())
+        self.summary.show_numbers(numbers.pair_numbers(a, b, self.beta()), parts)
+
+    def _align_soon(self) -> None:
+        """Aligning two long, unlike texts takes a while: then only once typing rests."""
+        lengths = [len(panel.scoring or ()) for panel in self.panels.values()]
+        self._align.start(0 if lengths[0] * lengths[1] < 250_000 else 500)
+
+    @Slot()
+    def _align_now(self) -> None:
+        a, b = (panel.scoring for panel in self.panels.values())
+        if a is None or b is None:
+            return
+        self._alignment = align(a.tokens, b.tokens)
+        if self.controls.mode().key == "delta":
+            self._recolour()
+        else:
+            self._show_summary()
+
+    def partner(self, side: Side, index: int) -> int:
+        """The equal token of the other response, or -1."""
+        if self._alignment is None:
+            return -1
+        a, b = (panel.scoring for panel in self.panels.values())
+        own, other = (a, b) if side == "A" else (b, a)
+        if own is not None and other is not None and index == len(own) - 1:
+            return len(other) - 1
+        here = 0 if side == "A" else 1
+        return next((p[1 - here] for p in self._alignment.pairs if p[here] == index), -1)
+
+    def group_sum(self, side: Side, index: int) -> tuple[str, float]:
+        """The unit that a token is coloured by, and its sum of rewards; "" for single tokens."""
+        unit, scoring = self.controls.unit(), self.panels[side].scoring
+        if unit == "token" or scoring is None:
+            return "", 0.0
+        group = numbers.groups(scoring.tokens, unit)
+        sums = numbers.roll_up(numbers.rewards(scoring, self.beta()), group)
+        return unit, float(sums[index])
+
+    def reward_scale(self) -> ColourScale:
+        """The scale for rewards, whatever the editors are coloured by."""
+        return self.scale.scale(numbers.BY_KEY["reward"])
+
+    def _show_legend(self) -> None:
+        mode = self.controls.mode()
+        self.controls.legend.set_scale(self.scale.scale(mode), negative=mode.negative)
+        self.controls.legend.set_locked(self.scale.locked)
+
+    @Slot(float)
+    def _beta_changed(self, beta: float) -> None:
+        self._recolour()
+        self.beta_chosen.emit(beta)
+
+    @Slot(bool)
+    def _lock_changed(self, on: bool) -> None:
+        self.scale.locked = on
+        self._recolour()
+
+    @Slot(float)
+    def _limit_changed(self, limit: float) -> None:
+        self.scale.lock(self.controls.mode(), limit)
+        self._recolour()
+
+    @Slot(bool)
+    def _swap_changed(self, on: bool) -> None:
+        self.scale.swap = on
+        self._recolour()
+
+    # --- looks ------------------------------------------------------------------------------
+
+    @Slot()
+    def make_chart(self) -> None:
+        """Import and show the chart; put off until the first colours, because it takes a while."""
+        if self.chart is not None:
+            return
+        from app.widgets.reward_chart import RewardChart
+
+        self.chart = RewardChart()
+        self._chart_waits.hide()
+        self._chart_column.addWidget(self.chart)
+        self.chart.hovered.connect(self.focus_on.chart_hovered)
+        self.chart.clicked.connect(self.focus_on.chart_clicked)
+        self.chart.set_theme(self.scale.dark)
+        self._show_chart()
+
+    def set_dark(self, dark: bool) -> None:
+        """Light or dark; asks for nothing."""
+        self.scale.dark = dark
+        for panel in self.panels.values():
+            panel.set_dark(dark)
+        if self.chart is not None:
+            self.chart.set_theme(dark)
+        self._recolour()
+
+    def set_text_size(self, points: float) -> None:
+        """The size of the texts to read, in points."""
+        reading, fixed = theme.reading_font(points), theme.fixed_font(points - 1)
+        self.prompt.set_fonts(theme.reading_font(max(points - 1, 6)), fixed)
+        for panel in self.panels.values():
+            panel.editor.setFont(reading)
+
+    def set_side_by_side(self, on: bool) -> None:
+        """A beside B where there is room, or always one below the other."""
+        self._side_by_side = on
+        self._arrange()
+
+    def _arrange(self) -> None:
+        wide = self._side_by_side and self.columns.sizes()[0] >= NARROW
+        wanted = Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical
+        if self.editors.orientation() != wanted:
+            self.editors.setOrientation(wanted)
+            self.editors.setSizes([1000, 1000])
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange()

@@ -1,0 +1,44 @@
+"""Text files into the editors and out of them, with sentences for what can go wrong."""
+
+from pathlib import Path
+
+from core.errors import UserFacingError
+
+LARGEST = 5_000_000
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 text file.
+
+    Raises:
+        UserFacingError: it cannot be read, is no UTF-8, or is far larger than any prompt.
+    """
+    try:
+        data = path.read_bytes() if path.stat().st_size <= LARGEST else None
+    except OSError as error:
+        raise UserFacingError(
+            f"{path} cannot be read ({error.strerror}): choose a text file that you may read."
+        ) from error
+    if data is None:
+        raise UserFacingError(f"{path} is larger than 5 MB: choose a shorter text.")
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise UserFacingError(
+            f"{path} is not UTF-8 text (byte 0x{data[error.start]:02X} at position "
+            f"{error.start}): save it as UTF-8 and open it again."
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Save a table.
+
+    Raises:
+        UserFacingError: it cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise UserFacingError(
+            f"{path} cannot be written ({error.strerror}): choose another folder."
+        ) from error

@@ -1,0 +1,64 @@
+"""The two pages of help: what one is looking at, and the keys."""
+
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout, QWidget
+
+GLOSSARY = """
+<h3>What am I looking at?</h3>
+<p>Two language models read the same response: the <b>policy</b> π, which DPO trained, and its
+<b>reference</b> π<sub>ref</sub>, which it started from. Wherever they disagree about a token, the
+training has left a mark, and the mark is coloured.</p>
+<p><b>Implicit reward</b> r = β (log π − log π<sub>ref</sub>) of each token. Blue (+): DPO made the
+token more likely; red (−): less likely; no colour: it did not care. If both models are the same,
+every reward is exactly 0.</p>
+<p><b>β</b> is the strength of the KL penalty in the training. It rescales all rewards and changes
+no order.</p>
+<p><b>Σr</b>, the sum over a response with its closing token, is its score. Two responses to one
+prompt compare by the sum, never by the mean: the margin Σr A − Σr B, through σ, is the probability
+that A is preferred.</p>
+<p><b>Prefix value gain</b> is the running sum of rewards: how much better the policy thinks it
+stands than at the start. <b>KL</b> says how far the two models differ at a state, whatever the
+token. <b>Reward less its expectation</b> subtracts β·KL, what the policy expects there.</p>
+<p><b>Δ (B − A)</b> colours the tokens that both responses share by how their reward changed: so
+one sees what an edit did <i>elsewhere</i>. Δ Σr is the edited span plus the downstream tokens.</p>
+<p><b>A note on gauge.</b> Two checkpoints fix β log π = Q* − V*, never Q* and V* on their own: a
+whole class of potential-shaped rewards shares one policy (Theorem 1). What is coloured is one
+member of that class, hence "implicit reward", not "the reward". Σr and margins do not depend on
+the choice.</p>
+<p><b>A token</b> is shown as it is scored: ↵ newline, · space, ⟨F0 9F⟩ part of a character. A flag
+⚑ says that a token was put in place by hand and is not how the tokenizer would split the text.
+Pale colours are of the text before your last key press.</p>
+<p>Rafailov, Hejna, Park, Finn: <i>From r to Q*</i>, arXiv 2404.12358, Eqs. 5–11.</p>
+"""
+
+
+class HelpDialog(QDialog):
+    """A page to read; not modal, so that one can look at the window beside it."""
+
+    def __init__(self, title: str, html: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self.resize(620, 560)
+        self.page = QTextBrowser()
+        self.page.setOpenExternalLinks(True)
+        self.page.setHtml(html)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.close)
+        column = QVBoxLayout(self)
+        column.addWidget(self.page)
+        column.addWidget(buttons)
+
+
+def shortcuts_html(rows: list[tuple[str, str]]) -> str:
+    """The keys as a table, from the actions themselves."""
+    editor = [
+        ("Alt+Left, Alt+Right", "Walk from token to token, and pin"),
+        ("Alt+Return", "Pin the token at the caret and go to the inspector"),
+        ("Esc", "Unpin"),
+        ("Enter (in a list of the inspector)", "Put that token in place"),
+        ("Ctrl+Z, Ctrl+Shift+Z", "Undo, redo; the tokens come back too"),
+    ]
+    body = "".join(
+        f"<tr><td><b>{keys}</b>&nbsp;&nbsp;</td><td>{what}</td></tr>"
+        for keys, what in editor + rows
+    )
+    return f"<h3>Keys</h3><table cellpadding='3'>{body}</table>"

@@ -1,0 +1,192 @@
+"""What the user is told when something goes wrong, and the log that keeps the details.
+
+``Notices`` owns sys.excepthook, threading.excepthook and the log file; ``NoticeBar`` shows one
+sentence at a time above the view, never a dialog in the way. Knows nothing of models.
+"""
+
+import faulthandler
+import logging
+import logging.handlers
+import sys
+import threading
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Literal
+
+from PySide6.QtCore import QObject, Qt, Signal, Slot
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+
+from core.errors import Cancelled, UserFacingError
+
+log = logging.getLogger(__name__)
+Kind = Literal["error", "warning", "info"]
+SIGNS = {"error": "⛔", "warning": "⚠", "info": "ⓘ"}
+
+
+def log_folder() -> Path:
+    """Where this user's logs go."""
+    import platformdirs
+
+    return Path(platformdirs.user_log_dir("qscope", appauthor=False))
+
+
+class Notices(QObject):
+    """Catches what nobody caught, on any thread, writes it to the log and tells the window."""
+
+    raised = Signal(str, str, str)
+    """kind, sentence, details"""
+
+    def __init__(self, folder: Path | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._folder = folder
+        self._handler: logging.Handler | None = None
+        self._faults: IO[str] | None = None
+        self._hooks = sys.excepthook, threading.excepthook
+        self._installed = False
+
+    def install(self) -> None:
+        """Take the hooks and open the log; where no file can be written, do without one."""
+        self._hooks = sys.excepthook, threading.excepthook
+        sys.excepthook = self._unexpected
+        threading.excepthook = self._unexpected_in_thread
+        self._installed = True
+        if self._folder is None:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handler = logging.handlers.RotatingFileHandler(
+                self._folder / "qscope.log", maxBytes=1_000_000, backupCount=2, encoding="utf-8"
+            )
+            # Stays open: faulthandler writes to it when nothing else can be done any more.
+            self._faults = (self._folder / "crash.log").open("a", encoding="utf-8")
+        except OSError:
+            return
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.getLogger().addHandler(handler)
+        self._handler = handler
+        faulthandler.enable(self._faults)
+
+    def uninstall(self) -> None:
+        """Give everything back. May be called again."""
+        if not self._installed:
+            return
+        self._installed = False
+        sys.excepthook, threading.excepthook = self._hooks
+        if self._handler is not None:
+            logging.getLogger().removeHandler(self._handler)
+            self._handler.close()
+            self._handler = None
+        if self._faults is not None:
+            faulthandler.disable()
+            self._faults.close()
+            self._faults = None
+
+    def log_file(self) -> Path | None:
+        return self._folder / "qscope.log" if self._folder is not None else None
+
+    def _unexpected(
+        self,
+        kind: type[BaseException],
+        error: BaseException,
+        trace: TracebackType | None,
+    ) -> None:
+        if issubclass(kind, Cancelled):
+            return
+        if issubclass(kind, KeyboardInterrupt):
+            self._hooks[0](kind, error, trace)
+            return
+        details = "".join(traceback.format_exception(kind, error, trace))
+        if isinstance(error, UserFacingError):
+            self.raised.emit("error", str(error), "")
+            return
+        log.error("unexpected: %s", details)
+        sentence = (
+            f"Qscope made a mistake ({kind.__name__}); your text is untouched. "
+            f"The details are in the log."
+        )
+        self.raised.emit("error", sentence, details)
+
+    def _unexpected_in_thread(self, args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None:
+            self._unexpected(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+class NoticeBar(QFrame):
+    """One sentence with its details; stays until it is closed or no longer true."""
+
+    acted = Signal(str)
+    """The notice's own button was pressed; the topic says which notice."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("notice")
+        self._topic = self._details = ""
+        self.sign = QLabel()
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+            | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.action = QPushButton()
+        self.copy = QPushButton("Copy")
+        self.copy.setToolTip("Copy the message and its details")
+        self.close_button = QToolButton()
+        self.close_button.setText("✕")
+        self.close_button.setAutoRaise(True)
+        self.close_button.setToolTip("Close this notice")
+        self.close_button.setAccessibleName("Close this notice")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(10, 6, 6, 6)
+        row.addWidget(self.sign)
+        row.addWidget(self.message, 1)
+        for button in (self.action, self.copy, self.close_button):
+            row.addWidget(button)
+        self.copy.clicked.connect(self._copy)
+        self.close_button.clicked.connect(self.dismiss_any)
+        self.action.clicked.connect(self._act)
+        self.hide()
+
+    def show_notice(
+        self, kind: Kind, sentence: str, details: str = "", topic: str = "", action: str = ""
+    ) -> None:
+        """Show a sentence; ``topic`` names what it is about, so that it can be taken back."""
+        self._topic, self._details = topic, details
+        self.setProperty("kind", kind)
+        self.style().unpolish(self)
+        self.style().polish(self)
+        self.sign.setText(SIGNS[kind])
+        self.message.setText(sentence)
+        self.message.setToolTip(details[-3000:])
+        self.message.setAccessibleName(f"{kind}: {sentence}")
+        self.action.setText(action)
+        self.action.setVisible(bool(action))
+        self.copy.setVisible(kind == "error")
+        self.show()
+
+    def topic(self) -> str:
+        """What the shown notice is about; "" where none shows."""
+        return "" if self.isHidden() else self._topic
+
+    def dismiss(self, topic: str) -> None:
+        """Take a notice back, if it is about this."""
+        if self._topic == topic:
+            self.dismiss_any()
+
+    @Slot()
+    def dismiss_any(self) -> None:
+        self._topic = ""
+        self.hide()
+
+    @Slot()
+    def _copy(self) -> None:
+        text = self.message.text() + ("\n\n" + self._details if self._details else "")
+        QGuiApplication.clipboard().setText(text)
+
+    @Slot()
+    def _act(self) -> None:
+        topic = self._topic
+        self.dismiss_any()
+        self.acted.emit(topic)

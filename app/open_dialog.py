@@ -1,0 +1,201 @@
+"""The dialog that names a policy and its reference, and says what the risky options mean.
+
+Gives a PairSpec; checks nothing on disk, because the engine does and says why in one sentence.
+"""
+
+from dataclasses import replace
+
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QRadioButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.credit.controls import BetaBox
+from core.protocol import PairSpec
+
+
+class FolderField(QWidget):
+    """A path with a button to choose it."""
+
+    def __init__(self, name: str, placeholder: str) -> None:
+        super().__init__()
+        self.edit = QLineEdit()
+        self.edit.setPlaceholderText(placeholder)
+        self.edit.setAccessibleName(name)
+        self.edit.setClearButtonEnabled(True)
+        self._name = name
+        button = QPushButton("Choose…")
+        button.setToolTip(f"Choose the folder of the {name.lower()}")
+        button.clicked.connect(self._choose)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.edit, 1)
+        row.addWidget(button)
+        self.setFocusProxy(self.edit)
+
+    def path(self) -> str:
+        return self.edit.text().strip()
+
+    @Slot()
+    def _choose(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, f"{self._name} folder", self.path())
+        if folder:
+            self.edit.setText(folder)
+
+
+class OpenDialog(QDialog):
+    """Choose a pair."""
+
+    def __init__(
+        self, spec: PairSpec, recent: tuple[PairSpec, ...], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Open a pair")
+        self.setMinimumWidth(620)
+        self._recent = recent
+        self.recent = QComboBox()
+        self.recent.addItem("–")
+        for pair in recent:
+            self.recent.addItem(f"{pair.policy}  against  {pair.reference or 'its base'}")
+        self.recent.setToolTip("Pairs that were loaded before")
+        self.policy = FolderField("Policy", "Model folder or adapter that DPO trained")
+        self.separate = QRadioButton("A checkpoint or adapter")
+        self.adapters_off = QRadioButton("The policy's base, its adapter off")
+        self.adapters_off.setToolTip("Only for a policy adapter that was trained on the bare base")
+        self.reference = FolderField("Reference", "Model or adapter that DPO started from")
+        self.base = FolderField("Base", "Only if the adapters' base has moved")
+        self.beta = BetaBox()
+        self.device = QComboBox()
+        self.device.setEditable(True)
+        self.device.addItems(["auto", "cpu", "cuda", "mps"])
+        self.dtype = QComboBox()
+        self.dtype.addItems(["auto", "float32", "bfloat16", "float16"])
+        self.pickle = QCheckBox("Load pickled weights (.bin, .pt)")
+        self.remote = QCheckBox("Run the code that comes with the checkpoint")
+        self.buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel
+        )
+        self._lay_out()
+        self.show_spec(spec)
+        self.recent.currentIndexChanged.connect(self._recent_chosen)
+        self.separate.toggled.connect(self._update)
+        self.policy.edit.textChanged.connect(self._update)
+        self.reference.edit.textChanged.connect(self._update)
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+        self._update()
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        if self._recent:
+            form.addRow("&Recent", self.recent)
+        form.addRow("&Policy π", self.policy)
+        choice = QHBoxLayout()
+        choice.addWidget(self.separate)
+        choice.addWidget(self.adapters_off)
+        choice.addStretch(1)
+        form.addRow("Reference π_ref", choice)
+        form.addRow("", self.reference)
+        form.addRow("&Base", self.base)
+        form.addRow("β of the training", self.beta)
+        numbers = QHBoxLayout()
+        numbers.addWidget(self.device)
+        numbers.addWidget(QLabel("number format"))
+        numbers.addWidget(self.dtype)
+        numbers.addStretch(1)
+        form.addRow("&Device", numbers)
+        risky = QGroupBox("Only for checkpoints from people you trust")
+        inside = QVBoxLayout(risky)
+        for box, why in (
+            (self.pickle, "A pickle file can run any program on this computer when it is read."),
+            (self.remote, "The code in the folder runs with your rights, as any program does."),
+        ):
+            note = QLabel(why)
+            note.setObjectName("muted")
+            note.setIndent(24)
+            inside.addWidget(box)
+            inside.addWidget(note)
+        column = QVBoxLayout(self)
+        column.addLayout(form)
+        column.addWidget(risky)
+        column.addWidget(self.buttons)
+
+    def show_spec(self, spec: PairSpec) -> None:
+        """Fill the fields."""
+        self.policy.edit.setText(spec.policy)
+        self.reference.edit.setText(spec.reference)
+        self.base.edit.setText(spec.base)
+        off = bool(spec.policy) and not spec.reference
+        self.adapters_off.setChecked(off)
+        self.separate.setChecked(not off)
+        self.beta.setValue(spec.beta)
+        self.device.setCurrentText(spec.device)
+        self.dtype.setCurrentText(spec.dtype)
+        self.pickle.setChecked(spec.allow_pickle)
+        self.remote.setChecked(spec.allow_remote_code)
+
+    def spec(self) -> PairSpec:
+        """The pair that the fields name."""
+        return PairSpec(
+            policy=self.policy.path(),
+            reference=self.reference.path() if self.separate.isChecked() else "",
+            base=self.base.path(),
+            beta=self.beta.value(),
+            device=self.device.currentText().strip() or "auto",
+            dtype=self.dtype.currentText(),
+            allow_pickle=self.pickle.isChecked(),
+            allow_remote_code=self.remote.isChecked(),
+        )
+
+    def set_folders(self, folders: list[str]) -> None:
+        """Folders that were dropped: the policy first, then the reference."""
+        empty = replace(PairSpec(), policy=folders[0])
+        self.show_spec(empty)
+        self.separate.setChecked(True)
+        if len(folders) > 1:
+            self.reference.edit.setText(folders[1])
+
+    @Slot(int)
+    def _recent_chosen(self, index: int) -> None:
+        if index > 0:
+            self.show_spec(self._recent[index - 1])
+
+    @Slot()
+    def _update(self) -> None:
+        self.reference.setEnabled(self.separate.isChecked())
+        ready = bool(self.policy.path()) and (
+            self.adapters_off.isChecked() or bool(self.reference.path())
+        )
+        button = self.buttons.button(QDialogButtonBox.StandardButton.Open)
+        button.setEnabled(ready)
+        button.setDefault(True)
+
+
+def ask_for_pair(
+    spec: PairSpec,
+    recent: tuple[PairSpec, ...],
+    parent: QWidget | None,
+    folders: list[str] | None = None,
+) -> PairSpec | None:
+    """Show the dialog; None if the user thought better of it."""
+    dialog = OpenDialog(spec, recent, parent)
+    if folders:
+        dialog.set_folders(folders)
+    accepted = dialog.exec() == QDialog.DialogCode.Accepted
+    chosen = dialog.spec() if accepted else None
+    dialog.deleteLater()
+    return chosen

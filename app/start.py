@@ -1,0 +1,152 @@
+"""What main.py calls: open the window, or draw it into a picture.
+
+Knows the application object, settings and paths; knows nothing of what the window shows.
+"""
+
+import sys
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QTimer, Slot
+from PySide6.QtGui import QPixmap
+from PySide6.QtWidgets import QApplication
+
+from app.credit.view import CreditView
+from app.notices import Notices, log_folder
+from app.settings import Settings
+from app.theme import Theme
+from app.window import MainWindow
+from core.errors import UserFacingError
+from core.protocol import Failed, PairSpec
+
+PATIENCE_MS = 15 * 60 * 1000
+POLL_MS = 60
+SETTLE = 3
+"""Polls in a row that must find everything drawn."""
+
+
+def make_application() -> QApplication:
+    """The one QApplication, named."""
+    found = QApplication.instance()
+    if isinstance(found, QApplication):
+        return found
+    application = QApplication(sys.argv[:1])
+    application.setApplicationName("Qscope")
+    application.setOrganizationName("Qscope")
+    application.setApplicationDisplayName("Qscope")
+    return application
+
+
+def open_window(
+    spec: PairSpec, *, theme: Theme | None = None, size: tuple[int, int] | None = None
+) -> int:
+    """Show the window until it is closed; the exit status."""
+    import platformdirs
+
+    application = make_application()
+    notices = Notices(log_folder())
+    notices.install()
+    try:
+        folder = Path(platformdirs.user_data_dir("qscope", appauthor=False))
+        window = MainWindow(
+            spec,
+            Settings.of_user(),
+            draft_path=folder / "draft.json",
+            notices=notices,
+            theme_name=theme,
+        )
+        if size is not None:
+            window.resize(*size)
+        window.show()
+        application.aboutToQuit.connect(window.bridge.close)
+        return application.exec()
+    finally:
+        notices.uninstall()
+
+
+def screenshot(
+    spec: PairSpec,
+    path: str | Path,
+    *,
+    theme: Theme | None = None,
+    size: tuple[int, int] | None = None,
+) -> int:
+    """Draw the loaded, scored view with a pinned token into a PNG; remembers nothing.
+
+    Raises:
+        UserFacingError: the pair cannot be loaded, or the file cannot be written.
+    """
+    application = make_application()
+    window = MainWindow(spec, Settings(), theme_name=theme or "light")
+    window.resize(*(size or (1440, 900)))
+    photographer = Photographer(window)
+    window.show()
+    application.exec()
+    window.close()
+    if photographer.problem:
+        raise UserFacingError(photographer.problem)
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserFacingError(f"{target.parent} cannot be made: {error.strerror}.") from error
+    if not photographer.picture.save(str(target), "PNG"):
+        raise UserFacingError(f"{target} cannot be written: choose another file.")
+    return 0
+
+
+class Photographer(QObject):
+    """Waits until everything is on the screen, pins the most blamed token, takes the picture."""
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self.window = window
+        self.problem = ""
+        self.picture = QPixmap()
+        self._settled = 0
+        self._poll = QTimer(self)
+        self._poll.setInterval(POLL_MS)
+        self._poll.timeout.connect(self._look)
+        self._poll.start()
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.timeout.connect(self._give_up)
+        self._patience.start(PATIENCE_MS)
+        window.bridge.failed.connect(self._failed)
+
+    @Slot()
+    def _look(self) -> None:
+        view = self.window.view
+        if view.chart is None or len(view.scorings()) < 2 or self.window.bridge.busy():
+            self._settled = 0
+            return
+        if view.focus_on.pinned is None:
+            pin_most_blamed(view)
+        elif view.inspector.inspection() is None:
+            self._settled = 0
+        else:
+            self._settled += 1
+            if self._settled >= SETTLE:
+                self.picture = self.window.grab()
+                self._end()
+
+    @Slot(object)
+    def _failed(self, event: Failed) -> None:
+        self.problem = event.message
+        self._end()
+
+    @Slot()
+    def _give_up(self) -> None:
+        self.problem = "The picture was not ready within 15 minutes: try again, or a smaller pair."
+        self._end()
+
+    def _end(self) -> None:
+        self._poll.stop()
+        self._patience.stop()
+        QApplication.quit()
+
+
+def pin_most_blamed(view: CreditView) -> None:
+    """Pin the token of B that the policy was taught most to avoid."""
+    scoring = view.scorings()["B"]
+    differences = scoring.logp_policy - scoring.logp_reference
+    view.focus_on.pin("B", int(differences[: max(len(scoring) - 1, 1)].argmin()))

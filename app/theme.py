@@ -1,0 +1,165 @@
+"""Light and dark: palettes, fonts and the few style rules that the palette cannot say.
+
+Fusion on every platform, so that a screenshot looks the same everywhere. Text on its background
+has a contrast of at least 4.5:1 (tests/app/test_window_theme.py). Knows Qt; knows no widgets of
+Qscope.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
+from PySide6.QtWidgets import QApplication
+
+Theme = Literal["auto", "light", "dark"]
+
+
+@dataclass(frozen=True)
+class Colours:
+    """One theme's colours, as #rrggbb."""
+
+    window: str
+    surface: str
+    raised: str
+    text: str
+    muted: str
+    line: str
+    accent: str
+    on_accent: str
+    error: str
+    warning: str
+    info: str
+    good: str
+
+
+LIGHT = Colours(
+    window="#f3f4f7",
+    surface="#ffffff",
+    raised="#e9ebf0",
+    text="#111318",
+    muted="#555b68",
+    line="#cfd3dc",
+    accent="#2456c7",
+    on_accent="#ffffff",
+    error="#fbe3e0",
+    warning="#fdf0d3",
+    info="#e2ecfd",
+    good="#1e6b3a",
+)
+DARK = Colours(
+    window="#1f222a",
+    surface="#16181e",
+    raised="#2b2f3a",
+    text="#f4f5f8",
+    muted="#a9b0be",
+    line="#3c4250",
+    accent="#8ab4ff",
+    on_accent="#10131a",
+    error="#4a2220",
+    warning="#44361a",
+    info="#1f3050",
+    good="#7fd69b",
+)
+
+# As in the chart, whose module is imported only once there is something to draw.
+SIDE_COLOURS = {
+    False: {"A": "#a86500", "B": "#00805d"},
+    True: {"A": "#f0a830", "B": "#2fc79b"},
+}
+
+
+def is_dark(theme: Theme) -> bool:
+    """What a choice comes to; "auto" asks the desktop, and light where it says nothing."""
+    if theme != "auto":
+        return theme == "dark"
+    application = QApplication.instance()
+    if not isinstance(application, QApplication):
+        return False
+    return application.styleHints().colorScheme() == Qt.ColorScheme.Dark
+
+
+def colours(dark: bool) -> Colours:
+    return DARK if dark else LIGHT
+
+
+def palette(dark: bool) -> QPalette:
+    """Every role that Fusion draws with."""
+    c = colours(dark)
+    made = QPalette()
+    role = QPalette.ColorRole
+    for where, colour in (
+        (role.Window, c.window),
+        (role.WindowText, c.text),
+        (role.Base, c.surface),
+        (role.AlternateBase, c.raised),
+        (role.Text, c.text),
+        (role.PlaceholderText, c.muted),
+        (role.Button, c.raised),
+        (role.ButtonText, c.text),
+        (role.BrightText, c.text),
+        (role.ToolTipBase, c.raised),
+        (role.ToolTipText, c.text),
+        (role.Highlight, c.accent),
+        (role.HighlightedText, c.on_accent),
+        (role.Accent, c.accent),
+        (role.Link, c.accent),
+        (role.LinkVisited, c.accent),
+        (role.Mid, c.line),
+        (role.Midlight, c.raised),
+        (role.Light, c.raised),
+        (role.Dark, c.line),
+        (role.Shadow, c.line),
+    ):
+        made.setColor(where, QColor(colour))
+    for where in (role.WindowText, role.Text, role.ButtonText):
+        faint = QColor(c.muted)
+        faint.setAlpha(170)
+        made.setColor(QPalette.ColorGroup.Disabled, where, faint)
+    return made
+
+
+def style_sheet(dark: bool) -> str:
+    """Cards, notices and headings, by object name; the rest is the palette's."""
+    c = colours(dark)
+    return f"""
+    QFrame#card {{ background: {c.surface}; border: 1px solid {c.line}; border-radius: 7px; }}
+    QFrame#card[active="true"] {{ border: 1px solid {c.accent}; }}
+    QFrame#strip {{ background: {c.raised}; border-radius: 7px; }}
+    QFrame#banner {{ background: {c.info}; border-radius: 7px; }}
+    QFrame#notice[kind="error"] {{ background: {c.error}; border-radius: 7px; }}
+    QFrame#notice[kind="warning"] {{ background: {c.warning}; border-radius: 7px; }}
+    QFrame#notice[kind="info"] {{ background: {c.info}; border-radius: 7px; }}
+    QFrame#popup {{ background: {c.raised}; border: 1px solid {c.accent}; border-radius: 5px; }}
+    QLabel#muted {{ color: {c.muted}; }}
+    QLabel#heading {{ font-weight: 600; }}
+    QLabel#figure {{ font-weight: 600; }}
+    QToolTip {{ color: {c.text}; background: {c.raised}; border: 1px solid {c.line}; }}
+    QSplitter::handle {{ background: transparent; }}
+    QSplitter::handle:hover {{ background: {c.line}; }}
+    QStatusBar::item {{ border: none; }}
+    QHeaderView::section {{ background: {c.surface}; color: {c.muted}; border: none;
+        border-bottom: 1px solid {c.line}; padding: 1px 4px; }}
+    """
+
+
+def apply(application: QApplication, dark: bool) -> None:
+    """Dress the whole application; call again to change."""
+    if application.style().objectName().lower() != "fusion":
+        application.setStyle("Fusion")
+    application.setPalette(palette(dark))
+    application.setStyleSheet(style_sheet(dark))
+
+
+def reading_font(points: float) -> QFont:
+    """The font for prompts and responses: the desktop's own, at a size to read by."""
+    font = QFontDatabase.systemFont(QFontDatabase.SystemFont.GeneralFont)
+    font.setPointSizeF(points)
+    return font
+
+
+def fixed_font(points: float) -> QFont:
+    """The font for bytes, ids and raw prompts."""
+    font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
+    font.setPointSizeF(points)
+    return font

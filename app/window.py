@@ -1,0 +1,339 @@
+"""The main window: the credit view, what state the pair is in, menus, and what is remembered.
+
+It shows before any model library is imported: the engine starts after the first paint. Knows the
+bridge's signals; knows nothing of scores (app.credit) or models.
+"""
+
+from pathlib import Path
+from typing import cast
+
+from PySide6.QtCore import QTimer, Slot
+from PySide6.QtGui import QAction, QCloseEvent, QPaintEvent
+from PySide6.QtWidgets import QApplication, QComboBox, QLabel, QVBoxLayout, QWidget
+
+from app import actions, theme
+from app.banner import PairBanner
+from app.bridge import Bridge, MakeEngine, real_engine
+from app.commands import USUAL_POINTS, WindowCommands
+from app.credit.examples import Example, read_examples
+from app.credit.view import CreditView
+from app.drops import FolderDrops
+from app.notices import NoticeBar, Notices
+from app.open_dialog import ask_for_pair
+from app.settings import Draft, Settings, pair_key, read_draft, write_draft
+from app.status import Status
+from core.protocol import Failed, Loaded, PairSpec, Progress, Stopped
+from core.trace import mark
+
+AUTOSAVE_MS = 1500
+CLOSE_SECONDS = 4.0
+
+
+class MainWindow(WindowCommands):
+    """Qscope's window."""
+
+    def __init__(
+        self,
+        spec: PairSpec | None,
+        settings: Settings,
+        make_engine: MakeEngine = real_engine,
+        draft_path: Path | None = None,
+        notices: Notices | None = None,
+        theme_name: theme.Theme | None = None,
+        examples: tuple[Example, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        self.setWindowTitle("Qscope")
+        self.setMinimumSize(720, 500)
+        self.settings = settings
+        self.spec = spec
+        self.info = None
+        self.examples = examples if examples is not None else read_examples()
+        self.ask_for_pair = ask_for_pair
+        self.notices = notices
+        self._draft_path = draft_path
+        self._last_draft = read_draft(draft_path) if draft_path is not None else None
+        self._begun = self._touched = False
+        self.points = settings.number("text points", USUAL_POINTS)
+        self.bridge = Bridge(make_engine, self)
+        self.view = CreditView(self.bridge)
+        self.banner = PairBanner()
+        self.notice = NoticeBar()
+        self.example_box = QComboBox()
+        self._lay_out()
+        self.status = Status(self.statusBar())
+        self.actions_by_name = actions.build(self)
+        self._autosave = QTimer(self)
+        self._autosave.setSingleShot(True)
+        self._autosave.setInterval(AUTOSAVE_MS)
+        self._drops = FolderDrops(self)
+        self._connect()
+        self._theme: theme.Theme = theme_name or cast(theme.Theme, settings.get("theme", "auto"))
+        self._recall()
+
+    # --- building ---------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        bar = self.addToolBar("Examples")
+        bar.setMovable(False)
+        bar.setFloatable(False)
+        bar.setObjectName("examples")
+        label = QLabel(" Example ")
+        bar.addWidget(label)
+        self.example_box.setMinimumWidth(260)
+        self.example_box.setAccessibleName("Example")
+        self.example_box.setToolTip("Put an example's prompt and responses in place")
+        for example in self.examples:
+            self.example_box.addItem(example.title)
+        label.setBuddy(self.example_box)
+        bar.addWidget(self.example_box)
+        self.tool_bar = bar
+        middle = QWidget()
+        column = QVBoxLayout(middle)
+        column.setContentsMargins(8, 6, 8, 2)
+        column.setSpacing(6)
+        column.addWidget(self.notice)
+        column.addWidget(self.banner)
+        column.addWidget(self.view, 1)
+        self.setCentralWidget(middle)
+
+    def _connect(self) -> None:
+        for name in ("open_pair", "swap_sides", "copy_a_to_b"):
+            self.tool_bar.addAction(self.actions_by_name[name])
+        self.bridge.progress.connect(self._progress)
+        self.bridge.loaded.connect(self._loaded)
+        self.bridge.failed.connect(self._failed)
+        self.bridge.stopped.connect(self._stopped)
+        self.banner.open_demo.connect(self.open_demo)
+        self.banner.open_pair.connect(self.open_pair)
+        self.banner.cancel.connect(self.cancel_load)
+        self.view.problem.connect(self._score_problem)
+        self.view.updated.connect(self.status.show_update)
+        self.view.edited.connect(self._edited)
+        self.view.beta_chosen.connect(self._beta_chosen)
+        self.notice.acted.connect(self._notice_acted)
+        self.example_box.activated.connect(self.show_example)
+        self._autosave.timeout.connect(self.save_draft)
+        if self.notices is not None:
+            self.notices.raised.connect(self._raised)
+        QApplication.styleHints().colorSchemeChanged.connect(self._desktop_changed)
+
+    def _recall(self) -> None:
+        """Looks as they were left, and the first example's texts."""
+        get = self.settings.get
+        self.resize(1440, 900)
+        self.restoreGeometry(self.settings.bytes("geometry"))
+        for name, splitter in (("rows", self.view.rows), ("columns", self.view.columns)):
+            state = self.settings.bytes(name)
+            if not state.isEmpty():
+                splitter.restoreState(state)
+        self.view.controls.choose(get("colour by", "reward"), get("units", "token"))
+        self.view.scale.swap = get("swap", "0") == "1"
+        for name, default in (
+            ("set_side_by_side", "1"),
+            ("set_boundaries", "1"),
+            ("set_marks", "0"),
+        ):
+            self.actions_by_name[name].setChecked(get(name, default) == "1")
+        self.actions_by_name["restore_session"].setEnabled(self._last_draft is not None)
+        self.actions_by_name[f"theme {self._theme}"].setChecked(True)
+        self._dress()
+        self._zoom_to(self.points)
+        self.view.show_example(self.examples[0])
+        if self.spec is not None:
+            self.view.controls.set_beta(self.settings.beta(self.spec) or self.spec.beta)
+            if not self.spec.demo:
+                self._restore_if_same(self.spec)
+
+    def _dress(self) -> None:
+        application = QApplication.instance()
+        dark = theme.is_dark(self._theme)
+        if isinstance(application, QApplication):
+            theme.apply(application, dark)
+        self.view.set_dark(dark)
+
+    # --- life -------------------------------------------------------------------------------
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._begun:
+            self._begun = True
+            QTimer.singleShot(0, self._begin)
+
+    @Slot()
+    def _begin(self) -> None:
+        """After the first paint: now the engine may import what it needs."""
+        mark("window shown")
+        if self.spec is not None:
+            self.load(self.spec)
+
+    def load(self, spec: PairSpec) -> None:
+        """Load a pair in place of the one that is there; the texts stay."""
+        self.spec = spec
+        self.info = None
+        self.view.set_pair(None)
+        self.status.show_pair(None)
+        self.notice.dismiss("load")
+        self.banner.show_loading("Loading the demo pair" if spec.demo else "Loading", None)
+        self.setWindowTitle("Qscope")
+        self.bridge.load(spec)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Save the texts and end the engine, in bounded time whatever it is doing."""
+        if self._touched:
+            self.save_draft()
+        self._autosave.stop()
+        put = self.settings.put
+        if not self.isFullScreen():
+            self.settings.put_bytes("geometry", self.saveGeometry())
+        self.settings.put_bytes("rows", self.view.rows.saveState())
+        self.settings.put_bytes("columns", self.view.columns.saveState())
+        put("colour by", self.view.controls.mode().key)
+        put("units", self.view.controls.unit())
+        put("swap", str(int(self.view.scale.swap)))
+        put("text points", str(self.points))
+        for name in ("set_side_by_side", "set_boundaries", "set_marks"):
+            put(name, str(int(self.actions_by_name[name].isChecked())))
+        self.hide()
+        self.bridge.close(CLOSE_SECONDS)
+        event.accept()
+
+    # --- the pair ---------------------------------------------------------------------------
+
+    @Slot(object)
+    def _progress(self, event: Progress) -> None:
+        self.banner.show_loading(event.what, event.fraction)
+
+    @Slot(object)
+    def _loaded(self, event: Loaded) -> None:
+        self.info = event.info
+        self.banner.hide()
+        self.notice.dismiss("load")
+        self.status.show_pair(event.info)
+        self.setWindowTitle(f"{event.info.policy} — Qscope")
+        spec = self.spec or PairSpec(demo=True)
+        self.settings.remember_pair(spec)
+        if not event.info.has_chat_template:
+            self.notice.show_notice(
+                "info",
+                "This tokenizer has no chat template: the prompt is read as plain text, its turns "
+                "divided by blank lines.",
+                topic="template",
+            )
+        elif spec.demo and self._differs(self._last_draft):
+            self.notice.show_notice(
+                "info",
+                "The texts of your last session are kept.",
+                topic="draft",
+                action="Restore them",
+            )
+        self.view.set_pair(event.info, self.settings.beta(spec) or event.info.beta)
+
+    @Slot(object)
+    def _failed(self, event: Failed) -> None:
+        if event.kind == "Load":
+            self.banner.show_nothing(failed=True)
+            self.notice.show_notice("error", event.message, topic="load")
+        elif event.kind == "Inspect":
+            self.notice.show_notice("error", event.message, topic="inspect")
+
+    @Slot(object)
+    def _stopped(self, event: Stopped) -> None:
+        if event.kind == "Load":
+            self.banner.show_nothing()
+
+    @Slot(str)
+    def _score_problem(self, sentence: str) -> None:
+        if sentence:
+            self.notice.show_notice("error", sentence, topic="score")
+        else:
+            self.notice.dismiss("score")
+
+    @Slot(str, str, str)
+    def _raised(self, kind: str, sentence: str, details: str) -> None:
+        self.notice.show_notice("error", sentence, details, topic="unexpected")
+
+    @Slot(str)
+    def _notice_acted(self, topic: str) -> None:
+        if topic == "draft":
+            self.restore_session()
+
+    # --- texts ------------------------------------------------------------------------------
+
+    @Slot(int)
+    def show_example(self, index: int) -> None:
+        """Put an example in place; the texts that were there can be restored."""
+        if self._touched:
+            self._last_draft = self.draft()
+            self.actions_by_name["restore_session"].setEnabled(True)
+        self.view.show_example(self.examples[index])
+        self._touched = False
+
+    def draft(self) -> Draft:
+        """The texts as they stand."""
+        return Draft(
+            pair_key(self.spec) if self.spec is not None else "",
+            self.example_box.currentText(),
+            self.view.prompt.prompt(),
+            self.view.panels["A"].text(),
+            self.view.panels["B"].text(),
+        )
+
+    @Slot()
+    def save_draft(self) -> None:
+        """Write the texts to disk; a full disk must not stop anyone."""
+        if self._draft_path is None:
+            return
+        try:
+            write_draft(self._draft_path, self.draft())
+        except OSError as error:
+            self.notice.show_notice(
+                "warning", f"Your texts could not be saved: {error}.", topic="draft file"
+            )
+
+    @Slot()
+    def restore_session(self) -> None:
+        """The texts of the last session, or those that an example replaced."""
+        draft = self._last_draft
+        if draft is None:
+            return
+        self._last_draft = self.draft() if self._touched else draft
+        self.view.show_example(Example(draft.example, draft.prompt, draft.a, draft.b))
+        self.notice.dismiss("draft")
+        self._touched = True
+
+    def _restore_if_same(self, spec: PairSpec) -> None:
+        if self._last_draft is not None and self._last_draft.pair == pair_key(spec):
+            self.restore_session()
+
+    def _differs(self, draft: Draft | None) -> bool:
+        """Whether a draft holds anything that no example does."""
+        if draft is None or self._touched:
+            return False
+        return not any(
+            (e.prompt, e.a, e.b) == (draft.prompt, draft.a, draft.b) for e in self.examples
+        )
+
+    @Slot()
+    def _edited(self) -> None:
+        self._touched = True
+        self._autosave.start()
+
+    @Slot(float)
+    def _beta_chosen(self, beta: float) -> None:
+        if self.spec is not None:
+            self.settings.remember_beta(self.spec, beta)
+
+    # --- looks ------------------------------------------------------------------------------
+
+    @Slot()
+    def _desktop_changed(self) -> None:
+        if self._theme == "auto":
+            self._dress()
+
+    @Slot(QAction)
+    def theme_chosen(self, action: QAction) -> None:
+        """Light, dark, or as the desktop."""
+        self._theme = cast(theme.Theme, action.data())
+        self.settings.put("theme", self._theme)
+        self._dress()
