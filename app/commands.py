@@ -30,7 +30,7 @@ AskForPair = Callable[
     [PairSpec, tuple[PairSpec, ...], QWidget | None, list[str] | None], PairSpec | None
 ]
 PRESENTED = 1.5
-USUAL_POINTS = 12.0
+USUAL_POINTS = 13.0
 
 
 class WindowCommands(QMainWindow):

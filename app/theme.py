@@ -21,6 +21,7 @@ class Colours:
 
     window: str
     surface: str
+    card: str
     raised: str
     text: str
     muted: str
@@ -36,6 +37,7 @@ class Colours:
 LIGHT = Colours(
     window="#f3f4f7",
     surface="#ffffff",
+    card="#ffffff",
     raised="#e9ebf0",
     text="#111318",
     muted="#555b68",
@@ -50,6 +52,7 @@ LIGHT = Colours(
 DARK = Colours(
     window="#1f222a",
     surface="#16181e",
+    card="#262a34",
     raised="#2b2f3a",
     text="#f4f5f8",
     muted="#a9b0be",
@@ -123,7 +126,7 @@ def style_sheet(dark: bool) -> str:
     """Cards, notices and headings, by object name; the rest is the palette's."""
     c = colours(dark)
     return f"""
-    QFrame#card {{ background: {c.surface}; border: 1px solid {c.line}; border-radius: 7px; }}
+    QFrame#card {{ background: {c.card}; border: 1px solid {c.line}; border-radius: 7px; }}
     QFrame#card[active="true"] {{ border: 1px solid {c.accent}; }}
     QFrame#strip {{ background: {c.raised}; border-radius: 7px; }}
     QFrame#banner {{ background: {c.info}; border-radius: 7px; }}
@@ -138,7 +141,7 @@ def style_sheet(dark: bool) -> str:
     QSplitter::handle {{ background: transparent; }}
     QSplitter::handle:hover {{ background: {c.line}; }}
     QStatusBar::item {{ border: none; }}
-    QHeaderView::section {{ background: {c.surface}; color: {c.muted}; border: none;
+    QHeaderView::section {{ background: {c.card}; color: {c.muted}; border: none;
         border-bottom: 1px solid {c.line}; padding: 1px 4px; }}
     """
 

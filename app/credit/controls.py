@@ -5,8 +5,10 @@ Knows the modes and the legend; says what was chosen and knows nothing of scorin
 
 from typing import cast
 
-from PySide6.QtCore import Signal, Slot
+from PySide6.QtCore import QSize, Signal, Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
@@ -19,6 +21,7 @@ from app.credit.numbers import BY_KEY, MODES, Key, Mode
 from app.widgets.legend import Legend
 from core.text import UNITS, Unit
 
+ROOMY = 800
 UNIT_NAMES = {
     "token": "Tokens",
     "word": "Words",
@@ -69,8 +72,9 @@ class Controls(QWidget):
         self.beta = BetaBox()
         self.legend = Legend()
         self.legend.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(2, 0, 2, 0)
+        self._line = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        self._line.setContentsMargins(2, 0, 2, 0)
+        row = QHBoxLayout()
         row.setSpacing(6)
         for text, widget in (
             ("&Colour by", self.colour_by),
@@ -81,8 +85,9 @@ class Controls(QWidget):
             label.setBuddy(widget)
             row.addWidget(label)
             row.addWidget(widget)
-        row.addSpacing(10)
-        row.addWidget(self.legend, 1)
+        row.addStretch(1)
+        self._line.addLayout(row)
+        self._line.addWidget(self.legend, 1)
         self.colour_by.currentIndexChanged.connect(self._mode_chosen)
         self.units.currentIndexChanged.connect(self._units_chosen)
         self.beta.valueChanged.connect(self.beta_changed)
@@ -115,6 +120,18 @@ class Controls(QWidget):
             ends = "to the end of" if mode.key == "gain" else "summed over"
             quantity = f"{quantity}, {ends} each {self.unit()}"
         self.legend.set_quantity(quantity, mode.unit)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The legend goes below the choices where both do not fit in one row."""
+        super().resizeEvent(event)
+        wide = event.size().width() >= ROOMY
+        way = QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom
+        if self._line.direction() != way:
+            self._line.setDirection(way)
+
+    def minimumSizeHint(self) -> QSize:
+        """As narrow as two rows are, so that there is a way to get narrower than one."""
+        return QSize(420, super().minimumSizeHint().height())
 
     @Slot()
     def _mode_chosen(self) -> None:

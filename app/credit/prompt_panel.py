@@ -24,7 +24,7 @@ DEBOUNCE_MS = 150
 
 
 class TurnEdit(QPlainTextEdit):
-    """One turn; as high as its text, within reason."""
+    """One turn; turns share the panel's height."""
 
     def __init__(self, role: str, placeholder: str) -> None:
         super().__init__()
@@ -33,13 +33,7 @@ class TurnEdit(QPlainTextEdit):
         self.setTabChangesFocus(True)
         self.setAccessibleName(f"{role} turn")
         self.document().setDocumentMargin(6)
-        self.document().documentLayout().documentSizeChanged.connect(self._fit)
-        self._fit()
-
-    @Slot()
-    def _fit(self) -> None:
-        lines = max(1, min(int(self.document().size().height()), 60))
-        self.setFixedHeight(lines * self.fontMetrics().lineSpacing() + 18)
+        self.setMinimumHeight(2 * self.fontMetrics().lineSpacing())
 
 
 class PromptPanel(QFrame):
@@ -95,8 +89,7 @@ class PromptPanel(QFrame):
         self._column.setContentsMargins(10, 2, 10, 6)
         self._column.setSpacing(4)
         self._system_row = self._row(self.system)
-        self._column.addWidget(self._system_row)
-        self._column.addStretch(1)
+        self._column.addWidget(self._system_row, 1)
         area = QScrollArea()
         area.setWidget(inside)
         area.setWidgetResizable(True)
@@ -166,7 +159,6 @@ class PromptPanel(QFrame):
         self.raw_text.setFont(fixed)
         for turn in (self.system, *self._turns):
             turn.setFont(reading)
-            turn._fit()
         self._reading = reading
 
     def first_turn(self) -> TurnEdit:
@@ -180,10 +172,9 @@ class PromptPanel(QFrame):
         if hasattr(self, "_reading"):
             turn.setFont(self._reading)
         turn.setPlainText(text)
-        turn._fit()
         turn.textChanged.connect(self._edited)
         row = self._row(turn)
-        self._column.insertWidget(self._column.count() - 1, row)
+        self._column.addWidget(row, 2)
         self._turns.append(turn)
         self._rows.append(row)
         self.drop_turn.setEnabled(len(self._turns) > 2)

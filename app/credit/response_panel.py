@@ -166,7 +166,7 @@ class ResponsePanel(QFrame):
             return
         tokens = self.scoring.tokens
         classes = scale.classes(values)
-        self.editor.set_scale(scale)
+        self.set_scale(scale)
         self.editor.set_tokens(
             TokenSpans(
                 tokens.text,
@@ -177,6 +177,12 @@ class ResponsePanel(QFrame):
             )
         )
         self.editor.set_closing(self.scoring.labels[-1], int(classes[-1]))
+
+    def set_scale(self, scale: ColourScale) -> None:
+        """The scale's surface and colours, before anything is scored too."""
+        self.editor.set_scale(scale)
+        # Under a style sheet Qt does not hand a new palette on to the viewport.
+        self.editor.viewport().setPalette(self.editor.palette())
 
     def show_sum(self, rewards: Floats | None, mean_shown: bool = True) -> None:
         """The heading: the sum, how many tokens, and what there is to say of them."""

@@ -321,7 +321,7 @@ class CreditView(QWidget):
         self._show_legend()
         scale = self.scale.scale(mode)
         for side, panel in self.panels.items():
-            panel.editor.set_scale(scale)
+            panel.set_scale(scale)
             scoring = known.get(side)
             if scoring is None:
                 panel.show_sum(None)

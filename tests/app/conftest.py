@@ -1,0 +1,58 @@
+"""A window per test, with settings and texts in a folder of its own."""
+
+import pytest
+from PySide6.QtCore import QSettings
+
+from app import theme
+from app.settings import Settings
+from app.window import MainWindow
+from core.protocol import PairSpec
+from tests.app.fake_engine import FakeEngine, example
+
+
+PAIR = PairSpec(policy="p", reference="r")
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path, monkeypatch):
+    QSettings.setPath(
+        QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
+    )
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def open_window(qtbot, qapp, tmp_path):
+    """Makes windows that are shown; all are closed at the end."""
+    made = []
+
+    def make(spec=PAIR, engine=FakeEngine, **more):
+        settings = more.pop("settings", None) or Settings.of_user()
+        more.setdefault("examples", (example(),))
+        window = MainWindow(
+            spec, settings, engine, draft_path=tmp_path / "draft.json", theme_name="light", **more
+        )
+        made.append(window)
+        qtbot.addWidget(window)
+        window.show()
+        qtbot.waitExposed(window)
+        return window
+
+    yield make
+    for window in made:
+        window.close()
+    theme.apply(qapp, False)
+
+
+@pytest.fixture
+def window(open_window, qtbot):
+    """A window with the scripted pair loaded and both responses scored."""
+    window = open_window()
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    return window
+
+
+def settled(window):
+    """Both sides scored and shown, and nothing asked for any more."""
+    return len(window.view.scorings()) == 2 and not window.bridge.busy()

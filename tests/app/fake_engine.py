@@ -1,0 +1,221 @@
+"""A scripted engine: the interface of core.engine.Engine, numbers that follow from the letters.
+
+A "token" is a word with the space before it; its log-probs depend on itself and on the word
+before, so that an edit has an effect downstream.
+"""
+
+import re
+import threading
+import time
+import zlib
+
+import numpy as np
+
+from app.credit.examples import Example
+from core.protocol import (
+    Failed,
+    Inspect,
+    Inspected,
+    Load,
+    Loaded,
+    PairInfo,
+    Progress,
+    Score,
+    Scored,
+    Stopped,
+    Unload,
+    Unloaded,
+)
+from core.scoring import Alternative, Inspection, Scoring
+from core.text import Prompt, Tokens
+
+CLOSING = 0
+WORDS: dict[int, str] = {}
+INFO = PairInfo(
+    "fake policy", "fake reference", "cpu", "float32", 1 << 20, True, 500, 1024, True, "tree",
+    0.1, 0.1,
+)  # fmt: skip
+
+
+def example():
+    return Example(
+        "A job offer",
+        Prompt.of("Summarise this post in one sentence.\n\nThey offered me $53K."),
+        "They were offered a job for $53K a year.",
+        "They were offered a job for $250K a year.",
+    )
+
+
+def word_id(word):
+    id = zlib.crc32(word.encode()) % 1_000_000 + 1
+    WORDS[id] = word
+    return id
+
+
+def tokens_of(words, forced=()):
+    starts, ends, at = [], [], 0
+    for word in words:
+        starts.append(at)
+        at += len(word)
+        ends.append(at)
+    return Tokens(
+        "".join(words),
+        tuple(map(word_id, words)),
+        tuple(starts),
+        tuple(ends),
+        tuple(word.encode() for word in words),
+        tuple(i in forced for i in range(len(words))),
+    )
+
+
+def split(text):
+    return re.findall(r"\s*\S+|\s+$", text)
+
+
+def _logp(before, id, salt):
+    return -0.5 - (zlib.crc32(f"{before} {id} {salt}".encode()) % 6000) / 1000
+
+
+def scoring_of(tokens):
+    ids = [*tokens.ids, CLOSING]
+    befores = [-1, *ids[:-1]]
+    policy = [_logp(b, i, "pi") for b, i in zip(befores, ids, strict=True)]
+    reference = [_logp(b, i, "ref") for b, i in zip(befores, ids, strict=True)]
+    n = len(ids)
+    node, nodes = 7, []
+    for id in ids:
+        node = zlib.crc32(f"{node} {id}".encode())
+        nodes.append(node)
+    return Scoring(
+        tokens=tokens,
+        ids=np.array(ids),
+        labels=(*(piece.decode().replace(" ", "·") for piece in tokens.pieces), "<end>"),
+        logp_policy=np.array(policy),
+        logp_reference=np.array(reference),
+        rank_policy=np.arange(1, n + 1),
+        rank_reference=np.arange(2, n + 2),
+        kl=np.full(n, 0.25),
+        kl_reverse=np.full(n, 0.5),
+        entropy_policy=np.full(n, 1.0),
+        entropy_reference=np.full(n, 1.5),
+        logit=np.zeros(n),
+        logsumexp=np.zeros(n),
+        nodes=np.array(nodes),
+        computed=2,
+        reused=n,
+        seconds=0.012,
+        note="1 token is not how the tokenizer would split this text."
+        if any(tokens.forced)
+        else "",
+    )
+
+
+class FakeEngine:
+    """Answers on a thread of its own, in order, after ``delay`` seconds."""
+
+    delay = 0.0
+    load_seconds = 0.0
+    fail_load = ""
+    fail_score = ""
+    info = INFO
+    last: "FakeEngine"
+
+    def __init__(self, emit):
+        self.emit = emit
+        self.requests = []
+        self._waiting = []
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._closed = False
+        self._last = {}
+        self.closed_in = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        FakeEngine.last = self
+
+    def start(self):
+        self._thread.start()
+
+    def submit(self, request):
+        with self._changed:
+            self.requests.append(request)
+            self._waiting.append(request)
+            self._changed.notify()
+
+    def cancel(self, kind=None):
+        self._stop.set()
+
+    def close(self, timeout=5.0):
+        began = time.monotonic()
+        with self._changed:
+            self._closed = True
+            self._stop.set()
+            self._changed.notify()
+        self._thread.join(timeout)
+        self.closed_in = time.monotonic() - began
+        return not self._thread.is_alive()
+
+    def asked(self, kind):
+        return [r for r in self.requests if isinstance(r, kind)]
+
+    def _work(self):
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return
+                request = self._waiting.pop(0)
+                self._stop.clear()
+            event = self._answer(request)
+            if not self._closed:
+                self.emit(event)
+
+    def _answer(self, request):
+        match request:
+            case Load():
+                self._last.clear()
+                self.emit(Progress(request.id, "Loading the weights", 0.4))
+                if self.load_seconds and self._stop.wait(self.load_seconds):
+                    return Stopped(request.id, "Load")
+                if self.fail_load:
+                    return Failed(request.id, "Load", self.fail_load)
+                return Loaded(request.id, self.info)
+            case Unload():
+                return Unloaded(request.id)
+            case Score():
+                time.sleep(self.delay)
+                if self.fail_score:
+                    return Failed(request.id, "Score", self.fail_score)
+                tokens = self._tokens(request)
+                self._last[request.side] = tokens
+                return Scored(request.id, request.side, scoring_of(tokens), "<user>…")
+            case Inspect():
+                return self._inspect(request)
+
+    def _tokens(self, request):
+        if request.ids is not None:
+            return tokens_of([WORDS[id] for id in request.ids])
+        if request.replace is not None:
+            index, id = request.replace
+            words = [piece.decode() for piece in self._last[request.side].pieces]
+            words[index] = WORDS[id]
+            return tokens_of(words, forced=(index,))
+        return tokens_of(split(request.text))
+
+    def _inspect(self, request):
+        scoring = scoring_of(self._last[request.side])
+        before = int(scoring.ids[request.index - 1]) if request.index else -1
+        state = int(scoring.nodes[request.index - 1]) if request.index else 7
+        words = [" forty", " seventy", " a", " management"]
+
+        def alternative(rank, word):
+            id = word_id(word)
+            return Alternative(
+                id, word.replace(" ", "·"), word, _logp(before, id, "pi"),
+                _logp(before, id, "ref"), rank, rank + 1,
+            )  # fmt: skip
+
+        found = tuple(alternative(i + 1, word) for i, word in enumerate(words))
+        matching = tuple(a for a in found if request.query and request.query in a.text)
+        return Inspected(
+            request.id, request.side, request.index, Inspection(state, found, found[::-1], matching)
+        )

@@ -1,0 +1,245 @@
+"""The credit view in the real window, driven by keys and mouse, on a scripted engine."""
+
+import re
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+
+from app.credit import numbers
+from app.widgets.spans import State
+from core.protocol import Inspect, Score
+from tests.app.conftest import settled
+from tests.app.fake_engine import FakeEngine, word_id
+
+CTRL = Qt.KeyboardModifier.ControlModifier
+
+
+def editor(window, side="A"):
+    return window.view.panels[side].editor
+
+
+def put_caret(edit, position):
+    cursor = edit.textCursor()
+    cursor.setPosition(position)
+    edit.setTextCursor(cursor)
+
+
+def wait(qtbot, window):
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    qtbot.wait(5)  # the alignment follows at once
+
+
+def hover(qtbot, edit, index):
+    qtbot.mouseMove(edit.viewport(), QPoint(1, edit.viewport().height() - 2))
+    qtbot.mouseMove(edit.viewport(), edit.token_rects(index)[0].center())
+
+
+def pin(qtbot, edit, index):
+    where = edit.token_rects(index)[0].center()
+    qtbot.mouseClick(edit.viewport(), Qt.MouseButton.LeftButton, pos=where)
+
+
+def test_typing_fades_at_once_and_recolours_soon(window, qtbot):
+    edit = editor(window)
+    before = window.view.panels["A"].scoring
+    put_caret(edit, edit.text().index("$53K") + 2)
+    qtbot.keyClicks(edit, "9")
+    rows = edit._spans.states
+    assert State.TOUCHED in rows and State.STALE in rows and State.FRESH in rows
+    assert not window.view.panels["A"].is_current()
+    wait(qtbot, window)
+    after = window.view.panels["A"].scoring
+    assert after is not before and after.tokens.text == edit.text()
+    assert "$593K" in after.tokens.text
+    assert set(edit._spans.states) == {State.FRESH}
+
+
+def test_fast_typing_asks_once(window, qtbot):
+    asked = len(FakeEngine.last.asked(Score))
+    put_caret(editor(window), 0)
+    qtbot.keyClicks(editor(window), "Well, ")
+    wait(qtbot, window)
+    assert len(FakeEngine.last.asked(Score)) <= asked + 2
+    assert FakeEngine.last.asked(Score)[-1].text.startswith("Well, They")
+
+
+def test_the_sums_and_the_split_add_up(window):
+    a, b = (window.view.panels[s].scoring for s in "AB")
+    beta = window.view.beta()
+    sums = [beta * float(np.sum(s.logp_policy - s.logp_reference)) for s in (a, b)]
+    figures = window.view.summary._figures
+    shown = {k: float(v.text().replace("−", "-")) for k, v in figures.items()}
+    assert shown["sum_a"] == pytest.approx(sums[0], abs=6e-4)
+    assert shown["margin"] == pytest.approx(sums[0] - sums[1], abs=6e-4)
+    assert shown["loss"] == pytest.approx(np.log1p(np.exp(sums[1] - sums[0])), abs=6e-4)
+    text = window.view.summary.delta.text().replace("−", "-")
+    total, edited, downstream = (
+        float(m) for m in re.findall(r"(?:= |span |tokens )([+-]?\d+\.\d+)", text)
+    )
+    assert total == pytest.approx(sums[1] - sums[0], abs=6e-4)
+    assert round(edited + downstream, 3) == total
+    assert edited != 0 and downstream != 0
+
+
+def test_hover_shows_numbers_then_alternatives(window, qtbot):
+    edit = editor(window)
+    hover(qtbot, edit, 6)
+    view = window.view
+    assert view.focus_on.popup.isVisible() and "$53K" in view.focus_on.popup.label.text()
+    assert view.inspector.body.isVisible()
+    assert view.inspector.inspection() is None
+    qtbot.waitUntil(lambda: view.inspector.inspection() is not None, timeout=3000)
+    assert view.inspector.by_policy.rowCount() == 4
+    assert view.inspector.by_reference.item(0, 0).text().endswith("·management")
+    asked = len(FakeEngine.last.asked(Inspect))
+    hover(qtbot, edit, 1)
+    qtbot.waitUntil(lambda: len(FakeEngine.last.asked(Inspect)) == asked + 1, timeout=3000)
+    qtbot.waitUntil(lambda: view.inspector.inspection() is not None, timeout=3000)
+    hover(qtbot, edit, 6)  # kept: shown at once, asked for no more
+    assert view.inspector.inspection() is not None
+    qtbot.wait(120)
+    assert len(FakeEngine.last.asked(Inspect)) == asked + 1
+
+
+def test_a_pin_holds_the_inspector(window, qtbot):
+    edit = editor(window)
+    pin(qtbot, edit, 6)
+    assert window.view.focus_on.pinned == ("A", 6) and edit.pinned() == 6
+    hover(qtbot, edit, 2)
+    assert window.view.focus_on.shown == ("A", 6)
+    pin(qtbot, editor(window, "B"), 1)
+    assert edit.pinned() is None and editor(window, "B").pinned() == 1
+    qtbot.keyClick(window, Qt.Key.Key_Escape)
+    window.unpin()
+    assert window.view.focus_on.pinned is None and editor(window, "B").pinned() is None
+
+
+def test_the_arrows_walk_and_pin(window, qtbot):
+    edit = editor(window)
+    put_caret(edit, 0)
+    for _ in range(3):
+        qtbot.keyClick(edit, Qt.Key.Key_Right, Qt.KeyboardModifier.AltModifier)
+    assert window.view.focus_on.pinned == ("A", 3)
+
+
+def test_an_alternative_replaces_and_undo_brings_the_tokens_back(window, qtbot):
+    edit, panel = editor(window), window.view.panels["A"]
+    before = panel.scoring.tokens
+    pin(qtbot, edit, 6)
+    inspector = window.view.inspector
+    qtbot.waitUntil(lambda: inspector.inspection() is not None, timeout=3000)
+    inspector.by_policy.setCurrentCell(1, 0)
+    qtbot.keyClick(inspector.by_policy, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: " seventy" in edit.text(), timeout=3000)
+    wait(qtbot, window)
+    assert edit.text() == before.text.replace(" $53K", " seventy")
+    assert panel.scoring.tokens.ids[6] == word_id(" seventy")
+    assert panel.scoring.tokens.ids[:6] == before.ids[:6]
+    assert panel.scoring.tokens.ids[7:] == before.ids[7:]
+    assert "1 not the tokenizer's own" in panel.about.text()
+    edit.setFocus()
+    qtbot.keyClick(edit, Qt.Key.Key_Z, CTRL)
+    assert edit.text() == before.text
+    wait(qtbot, window)
+    assert FakeEngine.last.asked(Score)[-1].ids == before.ids
+    assert panel.scoring.tokens.ids == before.ids
+    qtbot.keyClick(edit, Qt.Key.Key_Z, CTRL | Qt.KeyboardModifier.ShiftModifier)
+    wait(qtbot, window)
+    assert FakeEngine.last.asked(Score)[-1].ids[6] == word_id(" seventy")
+
+
+def test_the_vocabulary_is_searched(window, qtbot):
+    pin(qtbot, editor(window), 6)
+    inspector = window.view.inspector
+    qtbot.keyClicks(inspector.search, "fort")
+    qtbot.waitUntil(lambda: inspector.found.rowCount() == 1, timeout=3000)
+    assert FakeEngine.last.asked(Inspect)[-1].query == "fort"
+    assert inspector.found.isVisible() and not inspector.by_policy.isVisible()
+    qtbot.keyClick(inspector.search, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: " forty" in editor(window).text(), timeout=3000)
+    wait(qtbot, window)
+
+
+def test_beta_rescales_and_asks_nothing(window, qtbot):
+    asked = len(FakeEngine.last.requests)
+    sums = float(window.view.summary._figures["sum_a"].text().replace("−", "-"))
+    box = window.view.controls.beta
+    box.selectAll()
+    qtbot.keyClicks(box, "0.2")
+    qtbot.keyClick(box, Qt.Key.Key_Return)
+    assert window.view.beta() == 0.2
+    doubled = float(window.view.summary._figures["sum_a"].text().replace("−", "-"))
+    assert doubled == pytest.approx(2 * sums, abs=2e-3)
+    qtbot.wait(150)
+    assert len(FakeEngine.last.requests) == asked
+
+
+def test_a_locked_scale_stays(window, qtbot):
+    view, legend = window.view, window.view.controls.legend
+    limit = legend.scale().limit
+    qtbot.mouseClick(legend.lock, Qt.MouseButton.LeftButton)
+    view.controls.beta.setValue(1.0)
+    assert legend.scale().limit == limit and legend.locked()
+    colours = editor(window)._spans.colours.copy()
+    qtbot.mouseClick(legend.lock, Qt.MouseButton.LeftButton)
+    assert legend.scale().limit > limit
+    assert not np.array_equal(colours, editor(window)._spans.colours)
+
+
+def test_delta_colours_equal_tokens_only(window):
+    window.view.controls.choose("delta", "token")
+    values = window.view._values["A"]
+    a, b = (window.view.panels[s].scoring for s in "AB")
+    ra, rb = (numbers.rewards(s, window.view.beta()) for s in (a, b))
+    assert np.isnan(values[6])
+    assert np.allclose(values[:6], 0, atol=0)
+    assert values[7] == pytest.approx(rb[7] - ra[7]) and values[7] != 0
+
+
+def test_words_lines_and_sentences_are_sums(window):
+    r = numbers.rewards(window.view.panels["A"].scoring, window.view.beta())
+    window.view.controls.choose("reward", "line")
+    values = window.view._values["A"]
+    assert values[0] == pytest.approx(r[:-1].sum()) and values[-1] == pytest.approx(r[-1])
+
+
+def test_chart_and_editors_are_linked(window, qtbot):
+    window.view.make_chart()
+    chart = window.view.chart
+    hover(qtbot, editor(window), 4)
+    assert chart._marked == ("A", 4)
+    chart.hovered.emit("B", 2)
+    assert editor(window, "B")._hover == 2
+    chart.clicked.emit("B", 5)
+    assert window.view.focus_on.pinned == ("B", 5)
+
+
+def test_the_prompt_rescores_both(window, qtbot):
+    asked = len(FakeEngine.last.asked(Score))
+    turn = window.view.prompt.first_turn()
+    qtbot.keyClicks(turn, "Briefly. ")
+    qtbot.waitUntil(lambda: len(FakeEngine.last.asked(Score)) == asked + 2, timeout=3000)
+    wait(qtbot, window)
+    assert FakeEngine.last.asked(Score)[-1].prompt.messages[-1].content.startswith("Briefly")
+
+
+def test_swap_and_copy(window, qtbot):
+    a, b = (editor(window, side).text() for side in "AB")
+    window.swap_sides()
+    wait(qtbot, window)
+    assert (editor(window, "A").text(), editor(window, "B").text()) == (b, a)
+    window.copy_a_to_b()
+    wait(qtbot, window)
+    assert editor(window, "B").text() == b
+    assert "the same tokens" in window.view.summary.delta.text()
+    qtbot.waitUntil(lambda: window.view.summary._figures["margin"].text() == "0.000", timeout=2000)
+
+
+def test_a_table_can_be_copied(window, qapp):
+    window.copy_table()
+    rows = [line.split("\t") for line in qapp.clipboard().text().splitlines()]
+    assert len(rows) == 1 + sum(len(p.scoring) for p in window.view.panels.values())
+    reward = rows[0].index("reward")
+    a = numbers.rewards(window.view.panels["A"].scoring, window.view.beta())
+    assert [float(r[reward]) for r in rows[1:] if r[0] == "A"] == pytest.approx(a.tolist())

@@ -1,0 +1,247 @@
+"""What the window says when nothing is loaded, while loading, and when things fail.
+
+In each the texts stay.
+"""
+
+import threading
+import time
+
+import pytest
+from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent
+
+from app.notices import Notices
+from app.settings import Settings, read_draft
+from core.protocol import Load, PairSpec, Score, Unload
+from tests.app.conftest import settled
+from tests.app.fake_engine import INFO, FakeEngine, example
+
+
+class Slow(FakeEngine):
+    load_seconds = 30.0
+
+
+class NoPair(FakeEngine):
+    fail_load = "The policy folder p is not there: check the path."
+
+
+class NoScores(FakeEngine):
+    fail_score = "The response is longer than the context of 1024 tokens: shorten it."
+
+
+class Plain(FakeEngine):
+    info = type(INFO)(
+        **{n: getattr(INFO, n) for n in INFO.__slots__} | {"has_chat_template": False}
+    )
+
+
+def texts(window):
+    return [window.view.panels[side].text() for side in "AB"]
+
+
+def ready(qtbot, window):
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+
+
+def test_nothing_loaded(open_window):
+    window = open_window(spec=None)
+    assert window.banner.isVisible() and "Nothing loaded" in window.banner.text.text()
+    assert window.banner.demo_button.isVisible() and window.banner.pair_button.isVisible()
+    assert texts(window) == [example().a, example().b]
+
+
+def test_loading_can_be_cancelled(open_window, qtbot):
+    window = open_window(engine=Slow)
+    qtbot.waitUntil(lambda: window.banner.bar.value() == 40, timeout=5000)
+    assert "Loading the weights" in window.banner.text.text()
+    qtbot.mouseClick(window.banner.cancel_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(window.banner.demo_button.isVisible, timeout=5000)
+    assert texts(window) == [example().a, example().b]
+
+
+def test_typing_works_while_loading(open_window, qtbot):
+    window = open_window(engine=Slow)
+    qtbot.waitUntil(lambda: window.banner.bar.value() == 40, timeout=5000)
+    qtbot.keyClicks(window.view.panels["A"].editor, "Oh. ")
+    qtbot.wait(120)
+    assert texts(window)[0].startswith("Oh. ")
+    assert not FakeEngine.last.asked(Score)
+
+
+def test_closing_while_loading_is_quick(open_window, qtbot):
+    window = open_window(engine=Slow)
+    qtbot.waitUntil(lambda: bool(FakeEngine.last.asked(Load)), timeout=5000)
+    began = time.monotonic()
+    window.close()
+    assert time.monotonic() - began < 5
+    assert FakeEngine.last.closed_in is not None
+
+
+def test_a_failed_load_leaves_the_texts(open_window, qtbot):
+    window = open_window(engine=NoPair)
+    qtbot.waitUntil(window.notice.isVisible, timeout=5000)
+    assert window.notice.message.text() == NoPair.fail_load
+    assert window.notice.property("kind") == "error"
+    assert "could not be loaded" in window.banner.text.text()
+    assert texts(window) == [example().a, example().b]
+
+
+def test_a_failed_score_is_said_and_taken_back(open_window, qtbot):
+    window = open_window(engine=NoScores)
+    qtbot.waitUntil(window.notice.isVisible, timeout=5000)
+    assert window.notice.message.text() == NoScores.fail_score
+    assert "not scored" in window.view.panels["A"].about.text()
+    assert texts(window) == [example().a, example().b]
+    FakeEngine.last.fail_score = ""
+    qtbot.keyClicks(window.view.panels["A"].editor, "x")
+    qtbot.keyClicks(window.view.panels["B"].editor, "x")
+    ready(qtbot, window)
+    qtbot.waitUntil(lambda: not window.notice.isVisible(), timeout=3000)
+
+
+def test_an_empty_prompt_asks_for_nothing(window, qtbot):
+    asked = len(FakeEngine.last.requests)
+    window.view.prompt.first_turn().selectAll()
+    qtbot.keyClick(window.view.prompt.first_turn(), Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: "Write a prompt" in window.view.panels["A"].about.text(), timeout=3000)
+    assert len(FakeEngine.last.requests) == asked
+    assert window.view.panels["A"].editor._spans is not None
+
+
+def test_an_empty_response_has_its_closing_token(window, qtbot):
+    edit = window.view.panels["A"].editor
+    edit.selectAll()
+    qtbot.keyClick(edit, Qt.Key.Key_Delete)
+    ready(qtbot, window)
+    assert len(window.view.panels["A"].scoring) == 1
+    assert "only the closing token" in window.view.panels["A"].about.text()
+
+
+def test_no_chat_template_is_said(open_window, qtbot):
+    window = open_window(engine=Plain)
+    ready(qtbot, window)
+    assert "no chat template" in window.notice.message.text()
+    assert window.notice.property("kind") == "info"
+
+
+def test_a_file_that_is_no_utf8(window, tmp_path):
+    path = tmp_path / "latin1.txt"
+    path.write_bytes("caf\xe9".encode("latin-1"))
+    window.choose_file = lambda title, filters: str(path)
+    window.read_a()
+    assert "is not UTF-8 text (byte 0xE9 at position 3)" in window.notice.message.text()
+    assert texts(window)[0] == example().a
+
+
+def test_a_file_is_read_and_can_be_undone(window, qtbot, tmp_path):
+    path = tmp_path / "good.txt"
+    path.write_text("They said no.\r\n", encoding="utf-8")
+    window.choose_file = lambda title, filters: str(path)
+    window.read_a()
+    assert texts(window)[0] == "They said no.\n"
+    ready(qtbot, window)
+    window.view.panels["A"].editor.undo()
+    assert texts(window)[0] == example().a
+    ready(qtbot, window)
+
+
+def test_a_pair_is_opened_and_remembered(window, qtbot):
+    chosen = PairSpec(policy="other", reference="ref", beta=0.3, allow_pickle=True)
+    window.ask_for_pair = lambda spec, recent, parent, folders: chosen
+    window.open_pair()
+    ready(qtbot, window)
+    assert FakeEngine.last.asked(Load)[-1].spec == chosen
+    assert window.view.beta() == pytest.approx(0.3)
+    first = Settings.of_user().recent()[0]
+    assert first.policy == "other" and not first.allow_pickle
+
+
+def test_folders_can_be_dropped_on_an_editor(window, qtbot):
+    asked = []
+    window.ask_for_pair = lambda spec, recent, parent, folders: asked.append(folders)
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile("/x/policy"), QUrl.fromLocalFile("/x/reference")])
+    event = QDropEvent(
+        QPointF(5, 5),
+        Qt.DropAction.CopyAction,
+        data,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    window._drops.eventFilter(window.view.panels["A"].editor.viewport(), event)
+    assert asked == [["/x/policy", "/x/reference"]]
+    assert texts(window)[0] == example().a
+
+
+def test_closing_the_pair_keeps_the_texts(window):
+    window.close_pair()
+    assert window.banner.isVisible() and texts(window) == [example().a, example().b]
+    assert isinstance(FakeEngine.last.requests[-1], Unload)
+    assert window.view.panels["A"].scoring is None
+
+
+def test_texts_come_back_for_the_same_pair(open_window, qtbot, tmp_path):
+    first = open_window()
+    ready(qtbot, first)
+    qtbot.keyClicks(first.view.panels["A"].editor, "Kept. ")
+    ready(qtbot, first)
+    first.close()
+    assert read_draft(tmp_path / "draft.json").a.startswith("Kept. ")
+    again = open_window()
+    assert texts(again)[0].startswith("Kept. ")
+    other = open_window(spec=PairSpec(policy="another", reference="r"))
+    assert texts(other)[0] == example().a
+    other.restore_session()
+    assert texts(other)[0].startswith("Kept. ")
+    for window in (again, other):
+        ready(qtbot, window)
+
+
+def test_looks_are_remembered(open_window, qtbot):
+    first = open_window()
+    first.view.controls.choose("kl", "word")
+    first.actions_by_name["set_marks"].setChecked(True)
+    first.zoom_in()
+    points = first.points
+    ready(qtbot, first)
+    first.close()
+    again = open_window()
+    assert again.view.controls.mode().key == "kl" and again.view.controls.unit() == "word"
+    assert again.actions_by_name["set_marks"].isChecked() and again.points == points
+    ready(qtbot, again)
+
+
+def test_themes_switch(window):
+    window.actions_by_name["theme dark"].trigger()
+    assert window.view.scale.dark and window.palette().window().color().lightness() < 60
+    window.actions_by_name["theme light"].trigger()
+    assert not window.view.scale.dark
+
+
+def test_every_action_has_a_tip(window):
+    for name, action in window.actions_by_name.items():
+        if not name.startswith("theme"):
+            assert action.statusTip() and hasattr(window, name), name
+
+
+def test_help_opens(window, qtbot):
+    window.show_glossary()
+    window.show_keys()
+
+
+@pytest.mark.log_errors_expected
+def test_the_unexpected_is_noticed_and_logged(open_window, qtbot, tmp_path):
+    notices = Notices(tmp_path / "log")
+    notices.install()
+    try:
+        window = open_window(notices=notices)
+        ready(qtbot, window)
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+        qtbot.waitUntil(window.notice.isVisible, timeout=3000)
+        assert "ZeroDivisionError" in window.notice.message.text()
+        assert "1 / 0" in (tmp_path / "log" / "qscope.log").read_text(encoding="utf-8")
+        assert texts(window) == [example().a, example().b]
+    finally:
+        notices.uninstall()
