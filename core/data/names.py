@@ -140,4 +140,4 @@ def pools(seed: int = 20240418) -> dict[str, tuple[str, ...]]:
 
 
 def _usable(word: str) -> bool:
-    return 2 < len(word) < 32 and "," not in word
+    return 2 < len(word) < 32 and "," not in word and word == word.strip()

@@ -1,0 +1,80 @@
+"""The recipe is read whole or refused in a sentence; a tiny run trains, resumes and is saved."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserFacingError
+from core.training.recipe import load_recipe
+from tests.tiny import byte_level_tokenizer, tiny_model
+
+SHIPPED = Path(__file__).parents[2] / "resources/demo/recipe.toml"
+
+
+def test_the_shipped_recipe_is_whole():
+    recipe = load_recipe(SHIPPED)
+    assert recipe.dpo_beta > 0 and recipe.sft_steps > 0 and recipe.sampled_posts > 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("seed = ", "sead = ", "sead is unknown|seed is missing"),
+        ("beta = 0.", 'beta = "a" # ', "dpo_beta .* must be a number"),
+        ("[dpo]", "[dpo", "cannot be read"),
+    ],
+)
+def test_a_faulty_recipe_is_said_in_a_sentence(tmp_path, old, new, sentence):
+    path = tmp_path / "recipe.toml"
+    path.write_text(SHIPPED.read_text("utf-8").replace(old, new), "utf-8")
+    with pytest.raises(UserFacingError, match=sentence):
+        load_recipe(path)
+    with pytest.raises(UserFacingError, match="cannot be read"):
+        load_recipe(tmp_path / "none.toml")
+
+
+@pytest.fixture
+def tiny_base(tmp_path):
+    folder = tmp_path / "base"
+    tokenizer = byte_level_tokenizer()
+    model = tiny_model("llama", vocab_size=len(tokenizer))
+    model.config.tie_word_embeddings = True
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+)
+def test_a_tiny_run_trains_both_adapters_and_a_second_run_does_nothing(tiny_base, tmp_path):
+    for extra in ("trl", "datasets", "faker", "peft"):
+        pytest.importorskip(extra)
+    from safetensors.torch import load_file
+
+    from core.training.stages import train
+
+    recipe = replace(
+        load_recipe(SHIPPED), rank=2, alpha=4, sft_steps=2, sft_rows=2, dpo_steps=2, dpo_rows=2,
+        dpo_summaries=1, dpo_each=1, dpo_across=0, sampled_posts=1, samples=1, save_steps=1,
+        max_tokens=4000, sft_rate=0.01, dpo_rate=0.01,
+    )  # fmt: skip
+    told: list[str] = []
+    out = tmp_path / "out"
+    train(recipe, tiny_base, out, lambda what, _: told.append(what))
+    sft, dpo = (load_file(out / name / "adapter_model.safetensors") for name in ("sft", "dpo"))
+    assert sft.keys() == dpo.keys()
+    assert any((sft[name] != dpo[name]).any() for name in sft)
+    assert any((value != 0).any() for name, value in sft.items() if "lora_B" in name)
+    assert {str(value.dtype) for value in sft.values()} == {"torch.bfloat16"}
+    assert str(tmp_path) not in (out / "dpo" / "adapter_config.json").read_text("utf-8")
+    assert {"Supervised fine-tuning", "Direct preference optimisation"} <= set(told)
+    told.clear()
+    train(recipe, tiny_base, out, lambda what, _: told.append(what))
+    assert told == []
+    (out / "dpo" / "adapter_model.safetensors").unlink()
+    train(recipe, tiny_base, out, lambda what, _: told.append(what))
+    assert told == []  # resumed from the last checkpoint: no step was left to take
+    again = load_file(out / "dpo" / "adapter_model.safetensors")
+    assert all((again[name] == dpo[name]).all() for name in dpo)

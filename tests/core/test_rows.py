@@ -1,0 +1,127 @@
+"""Rows of token trees give the log-probs of separate sequences; the figures are right by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from core.data.posts import Pair
+from core.training.evaluate import LIKELY, Scored, auroc, figures, report_figures, units
+from core.training.rows import (
+    collate,
+    make_row,
+    prompt_ids,
+    response_ids,
+    response_logps,
+    row_of_pairs,
+    token_logps,
+)
+from tests.tiny import byte_level_tokenizer, tiny_model
+
+
+def pair(chosen, rejected, prompt="Summarise this post in one sentence.\n\nA job for $53K."):
+    return Pair(prompt, chosen, rejected, ((0, 3),), ("money",), "random", "job")
+
+
+PAIRS = [
+    pair("They were offered $53K.", "They were offered $250K."),
+    pair("They were offered $53K.", "They were offered $63K."),
+    pair("The salary is $53K.", "The pay is $50K, and more."),
+]
+
+
+def test_a_row_scores_each_response_as_a_plain_forward_does():
+    tokenizer, model = byte_level_tokenizer(), tiny_model("llama").eval()
+    short = row_of_pairs(tokenizer, [pair("Yes.", "No.", "short")])
+    row = row_of_pairs(tokenizer, PAIRS, across=1)
+    batch = collate([short.as_example(), row.as_example()], tokenizer.pad_token_id)
+    with torch.no_grad():
+        sums = response_logps(token_logps(model, batch), batch)
+    chosen, rejected = [p.chosen for p in PAIRS], [p.rejected for p in PAIRS]
+    texts = ["Yes.", "No.", *dict.fromkeys(chosen + rejected)]
+    assert len(sums) == len(texts)
+    for number, text in enumerate(texts):
+        prompt = prompt_ids(tokenizer, "short" if number < 2 else PAIRS[0].prompt)
+        answer = response_ids(tokenizer, text)
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + answer])).logits[0].double()
+        plain = logits.log_softmax(-1)[range(len(prompt) - 1, len(prompt + answer) - 1), answer]
+        assert float(sums[number]) == pytest.approx(float(plain.sum()), abs=1e-4)
+
+
+def test_shared_tokens_are_held_once_and_pairs_name_their_responses():
+    tokenizer = byte_level_tokenizer()
+    row = row_of_pairs(tokenizer, PAIRS, across=1)
+    assert len(row.paths) == 5  # two chosen, three rejected
+    assert set(row.pairs) == {(0, 2), (0, 3), (1, 4), (1, 2), (1, 3), (0, 4)}
+    apart = sum(len(path) for path in row.paths)
+    assert len(row.ids) - row.prompt < apart
+    for path, text in zip(row.paths, [PAIRS[0].chosen, PAIRS[2].chosen], strict=False):
+        assert [row.ids[node] for node in path] == response_ids(tokenizer, text)
+        assert row.parent[path[0]] == row.prompt - 1
+
+
+def test_what_is_trained_is_the_chat_template_the_response_and_its_closing_token():
+    tokenizer = byte_level_tokenizer()
+    row = make_row(tokenizer, "A post", ["A summary."])
+    text = tokenizer.decode([*row.ids[: row.prompt], *(row.ids[node] for node in row.paths[0])])
+    closing = tokenizer.eos_token
+    assert text == f"<|im_start|>user\nA post<|im_end|>\n<|im_start|>assistant\nA summary.{closing}"
+
+
+def test_the_area_under_the_curve_by_hand():
+    value, wrong = np.array([3.0, 1.0, 2.0, 0.0]), np.array([True, False, True, False])
+    assert auroc(value, wrong) == 1.0
+    assert auroc(-value, wrong) == 0.0
+    assert auroc(np.zeros(4), wrong) == 0.5
+    assert auroc(np.array([1.0, 1.0, 2.0, 0.0]), wrong) == pytest.approx(3.5 / 4)
+    with pytest.raises(ValueError, match="both"):
+        auroc(value, np.ones(4, dtype=bool))
+
+
+def test_tokens_belong_to_words_and_touch_spans():
+    text = "for $250K now"
+    words, spans = units(text, [(0, 3), (3, 5), (5, 9), (9, 13)], [(4, 9)])
+    assert words.tolist() == [0, 1, 1, 2, 3]
+    assert spans == (frozenset({1, 2}),)
+
+
+def scored(policy, reference, spans, words, chosen=1.0):
+    policy, reference = np.array(policy), np.array(reference)
+    return Scored(
+        PAIRS[0], policy, reference, np.array(words), tuple(map(frozenset, spans)),
+        chosen, float((policy - reference).sum()),
+    )  # fmt: skip
+
+
+def test_figures_by_hand():
+    # Words: right, wrong (two tokens), right, wrong, closing. The reference is most surprised by
+    # a right word; the reward blames the two errors.
+    item = scored(
+        policy=[-5.0, -2.0, -2.5, -1.0, -3.0, 0.0],
+        reference=[-5.0, -1.0, -0.5, -1.0, -1.6, 0.0],
+        spans=[{1, 2}, {4}],
+        words=[0, 1, 1, 2, 3, 4],
+    )
+    table = figures([item])
+    assert table["pair_accuracy"] == 1.0
+    assert table["sum_log_ratio_rejected"] == pytest.approx(-4.4)
+    words = table["words"]
+    assert words["-reward"] == {
+        "auroc": 1.0, "auroc_within_pair": 1.0, "top1_hit": 1.0, "second_error_recall": 1.0,
+    }  # fmt: skip
+    assert words["-log_ref"]["top1_hit"] == 0.0
+    assert words["-log_ref"]["auroc"] == pytest.approx(4 / 6)
+    assert words["-log_ref"]["second_error_recall"] == 1.0
+    assert table["tokens"]["-reward"]["auroc"] == 1.0
+
+
+def test_likely_errors_are_those_the_reference_would_write():
+    likely = scored([-9.0, 0.0], [-1.0, -1.0], [{0}], [0, 1])
+    unlikely = scored([-9.0, 0.0], [-1.0 - LIKELY, -1.0], [{0}], [0, 1], chosen=-50.0)
+    table = report_figures([likely, unlikely])
+    assert table["pairs"] == 2 and table["pair_accuracy"] == 0.5
+    assert table["likely_errors"]["pairs"] == 1
+    assert table["likely_errors"]["pair_accuracy"] == 1.0
+    assert math.isclose(likely.surprise, 1.0) and math.isclose(unlikely.surprise, 1.0 + LIKELY)
