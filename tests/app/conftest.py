@@ -9,7 +9,6 @@ from app.window import MainWindow
 from core.protocol import PairSpec
 from tests.app.fake_engine import FakeEngine, example
 
-
 PAIR = PairSpec(policy="p", reference="r")
 
 
