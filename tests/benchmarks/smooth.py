@@ -1,135 +1,147 @@
 """Gaps of the GUI thread while the engine thread imports, loads, scores and decodes.
 
-A precise 8 ms timer on the GUI thread notes when it is called; a gap is the time between two
-calls. The engine is the real one, on the demo pair, and its events reach the GUI thread as the
-window's do. "Scoring" is one edit after the other, "decoding" a response that grows by one token
-at a time.
+The real window on the demo pair, with a precise 8 ms timer on its thread; a gap is the time
+between two ticks, so it holds whatever the window itself did in between: keys, layout, painting.
+"Settling" is from the models' arrival to the first colours and the chart. "Scoring" types into
+the middle of a long response, "decoding" a word at a time at its end; each key follows as soon
+as the colours of the one before are there.
 """
 
 import os
 import statistics
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Slot
+from PySide6.QtGui import QKeyEvent, QTextCursor
+from PySide6.QtWidgets import QApplication
 
-from core.engine import Engine
-from core.protocol import Event, Failed, Load, Loaded, PairSpec, Progress, Score, Scored
+from app.credit.examples import Example
+from app.settings import Settings
+from app.window import MainWindow
+from core.protocol import PairSpec
 from core.text import Prompt
 
-SECONDS = 12.0
+SECONDS = 10.0
 """Length of the scoring and of the decoding phase, each."""
 LIBRARIES = "Starting the engine", "Loading the model library"
-PROMPT = Prompt.of(
-    "Summarise this post in one sentence.\n\nThey offered me the analyst job at $53K."
+PHASES = "opening", "importing", "loading", "settling", "scoring", "decoding"
+SENTENCE = "The firm offered her a job as an analyst in Leeds with a salary of $53K from May. "
+EXAMPLE = Example(
+    "A long response",
+    Prompt.of("Summarise this post in one sentence.\n\n" + SENTENCE * 4),
+    SENTENCE * 8,
+    SENTENCE,
 )
-WORDS = "the firm offered her a job as an analyst in Leeds and a salary of".split()
-
-
-@dataclass
-class Gaps:
-    """Gaps of one phase, in milliseconds."""
-
-    values: list[float] = field(default_factory=list)
-
-    def summary(self) -> dict[str, float]:
-        ordered = sorted(self.values)
-        return {
-            "median": statistics.median(ordered),
-            "p99": ordered[int(0.99 * (len(ordered) - 1))],
-            "longest": ordered[-1],
-            "count": len(ordered),
-        }
+WORDS = "she has not yet said whether the commute or the money would decide it for her".split()
 
 
 class Watch(QObject):
-    """Lives on the GUI thread: ticks, receives the engine's events and asks for the next thing."""
+    """Lives on the GUI thread: ticks, and types once the window has drawn the last colours."""
 
-    arrived = Signal(object)
-
-    def __init__(self) -> None:
+    def __init__(self, window: MainWindow) -> None:
         super().__init__()
-        self.engine = Engine(self.arrived.emit)
-        self.arrived.connect(self.receive, Qt.ConnectionType.QueuedConnection)
-        self.phases = {name: Gaps() for name in ("importing", "loading", "scoring", "decoding")}
-        self.phase = "importing"
-        self.until = float("inf")
-        self.asked = 0
-        self.ids: tuple[int, ...] = ()
-        self.answers = dict.fromkeys(self.phases, 0)
+        self.window = window
+        self.gaps: dict[str, list[float]] = {name: [] for name in PHASES}
+        self.answers = dict.fromkeys(PHASES, 0)
+        self.phase = "opening"
+        self.until = 0.0
         self.failure = ""
         self.last = time.perf_counter()
         self.timer = QTimer(self)
         self.timer.setTimerType(Qt.TimerType.PreciseTimer)
         self.timer.setInterval(8)
         self.timer.timeout.connect(self.tick)
-
-    def begin(self) -> None:
-        self.last = time.perf_counter()
+        window.bridge.progress.connect(self.progress)
+        window.bridge.loaded.connect(self.loaded)
+        window.bridge.failed.connect(self.failed)
+        window.bridge.scored.connect(self.scored)
         self.timer.start()
-        self.engine.start()
-        self.engine.submit(Load(1, PairSpec(demo=True)))
 
     @Slot()
     def tick(self) -> None:
         now = time.perf_counter()
-        self.phases[self.phase].values.append(1000 * (now - self.last))
+        self.gaps[self.phase].append(1000 * (now - self.last))
         self.last = now
 
     @Slot(object)
-    def receive(self, event: Event) -> None:
-        self.answers[self.phase] += 1
-        match event:
-            case Progress() if event.what not in LIBRARIES:
-                self.phase = "loading"
-            case Loaded():
-                self.enter("scoring")
-            case Scored():
-                self.ids = event.scoring.tokens.ids
-                if time.perf_counter() > self.until:
-                    if self.phase == "decoding":
-                        QCoreApplication.quit()
-                        return
-                    self.ids = ()
-                    self.enter("decoding")
-                else:
-                    self.ask()
-            case Failed():
-                self.failure = event.message
-                QCoreApplication.quit()
+    def progress(self, event: Any) -> None:
+        self.phase = "importing" if event.what in LIBRARIES else "loading"
 
-    def enter(self, phase: str) -> None:
-        self.phase = phase
-        self.until = time.perf_counter() + SECONDS
-        self.ask()
+    @Slot(object)
+    def loaded(self, event: Any) -> None:
+        self.phase = "settling"
 
-    def ask(self) -> None:
-        """Ask for the next score: another edit, or one more token."""
-        self.asked += 1
+    @Slot(object)
+    def failed(self, event: Any) -> None:
+        self.failure = event.message
+        QApplication.quit()
+
+    @Slot(object)
+    def scored(self, event: Any) -> None:
+        """The view, connected before, has drawn the colours: the next key."""
+        if event.side == "A":
+            self.answers[self.phase] += 1
+            QTimer.singleShot(0, self.next_key)
+
+    @Slot()
+    def next_key(self) -> None:
+        if self.window.view.chart is None:  # its library is imported after the first colours
+            QTimer.singleShot(100, self.next_key)
+            return
+        if time.perf_counter() > self.until:
+            following = {"settling": "scoring", "scoring": "decoding"}.get(self.phase)
+            if following is None:
+                self.timer.stop()
+                QApplication.quit()
+                return
+            self.phase = following
+            self.until = time.perf_counter() + SECONDS
+        editor = self.window.view.panels["A"].editor
+        cursor = editor.textCursor()
+        number = self.answers[self.phase]
         if self.phase == "scoring":
-            words = WORDS * 8
-            words[-(self.asked * 7 % len(words)) - 1] = str(self.asked)
-            self.engine.submit(Score(self.asked + 1, "A", PROMPT, text=" ".join(words)))
+            cursor.setPosition(len(editor.toPlainText()) // 2)
         else:
-            ids = (*self.ids, 260 + self.asked % 1000) if len(self.ids) < 512 else (260,)
-            self.engine.submit(Score(self.asked + 1, "A", PROMPT, ids=ids))
+            cursor.movePosition(QTextCursor.MoveOperation.End)
+        editor.setTextCursor(cursor)
+        if self.phase == "scoring":
+            self.type(chr(ord("a") + number % 26))
+        else:
+            self.type(WORDS[number % len(WORDS)] + " ")
+
+    def type(self, text: str) -> None:
+        editor = self.window.view.panels["A"].editor
+        for character in text:
+            for kind in (QEvent.Type.KeyPress, QEvent.Type.KeyRelease):
+                event = QKeyEvent(kind, 0, Qt.KeyboardModifier.NoModifier, character)
+                QApplication.sendEvent(editor, event)
+
+
+def summary(gaps: list[float]) -> dict[str, float]:
+    ordered = sorted(gaps)
+    return {
+        "median": statistics.median(ordered),
+        "p99": ordered[int(0.99 * (len(ordered) - 1))],
+        "longest": ordered[-1],
+        "count": len(ordered),
+    }
 
 
 def measure() -> dict[str, Any]:
     """Milliseconds between two ticks of an 8 ms timer, by phase."""
-    application = QCoreApplication.instance() or QCoreApplication([])
-    watch = Watch()
-    watch.begin()
+    application = QApplication.instance() or QApplication([])
+    window = MainWindow(PairSpec(demo=True), Settings(), theme_name="light", examples=(EXAMPLE,))
+    window.show()
+    watch = Watch(window)
     application.exec()
-    watch.timer.stop()
-    watch.engine.close()
+    window.close()
     if watch.failure:
         raise RuntimeError(watch.failure)
     return {
-        "milliseconds": {name: gaps.summary() for name, gaps in watch.phases.items()},
+        "milliseconds": {name: summary(gaps) for name, gaps in watch.gaps.items() if gaps},
         "answers": watch.answers,
         "asked": {"longest while scoring and decoding": 30, "longest while importing": 200},
     }
