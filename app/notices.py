@@ -44,7 +44,7 @@ class Notices(QObject):
         self._handler: logging.Handler | None = None
         self._faults: IO[str] | None = None
         self._hooks = sys.excepthook, threading.excepthook
-        self._installed = False
+        self._installed = self._crashed = False
 
     def install(self) -> None:
         """Take the hooks and open the log; where no file can be written, do without one."""
@@ -59,6 +59,10 @@ class Notices(QObject):
             handler = logging.handlers.RotatingFileHandler(
                 self._folder / "qscope.log", maxBytes=1_000_000, backupCount=2, encoding="utf-8"
             )
+            old = self._folder / "crash.log"
+            self._crashed = old.exists() and old.stat().st_size > 0
+            if self._crashed:
+                old.replace(self._folder / "crash.old.log")
             # Stays open: faulthandler writes to it when nothing else can be done any more.
             self._faults = (self._folder / "crash.log").open("a", encoding="utf-8")
         except OSError:
@@ -82,6 +86,10 @@ class Notices(QObject):
             faulthandler.disable()
             self._faults.close()
             self._faults = None
+
+    def crashed(self) -> bool:
+        """Whether the session before ended in a crash; its traceback is in crash.old.log."""
+        return self._crashed
 
     def log_file(self) -> Path | None:
         return self._folder / "qscope.log" if self._folder is not None else None

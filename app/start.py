@@ -3,6 +3,8 @@
 Knows the application object, settings and paths; knows nothing of what the window shows.
 """
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -57,10 +59,18 @@ def open_window(
         if size is not None:
             window.resize(*size)
         window.show()
-        application.aboutToQuit.connect(window.bridge.close)
-        return application.exec()
+        # Qt's loop would not hear Ctrl+C in the terminal; the texts are saved as one types.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        status = application.exec()
+        ended = window.end_engine()
     finally:
         notices.uninstall()
+    if not ended:
+        # The engine is deep in a library's import or file reading: Python would wait for it, or
+        # crash in it, on the way out. Everything is saved.
+        sys.stdout.flush()
+        os._exit(status)
+    return status
 
 
 def screenshot(
@@ -82,6 +92,8 @@ def screenshot(
     window.show()
     application.exec()
     window.close()
+    if not window.end_engine():
+        photographer.problem = photographer.problem or "The engine did not stop: try again."
     if photographer.problem:
         raise UserFacingError(photographer.problem)
     target = Path(path)

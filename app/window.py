@@ -54,6 +54,7 @@ class MainWindow(WindowCommands):
         self._draft_path = draft_path
         self._last_draft = read_draft(draft_path) if draft_path is not None else None
         self._begun = self._touched = False
+        self._ended = True
         self.points = settings.number("text points", USUAL_POINTS)
         self.bridge = Bridge(make_engine, self)
         self.view = CreditView(self.bridge)
@@ -139,6 +140,13 @@ class MainWindow(WindowCommands):
         self.actions_by_name[f"theme {self._theme}"].setChecked(True)
         self._dress()
         self._zoom_to(self.points)
+        if self.notices is not None and self.notices.crashed():
+            self.notice.show_notice(
+                "warning",
+                "Qscope ended unexpectedly last time; what Python knew of it is in crash.old.log, "
+                "beside the log file (Help, Log file).",
+                topic="crash",
+            )
         self.view.show_example(self.examples[0])
         if self.spec is not None:
             self.view.controls.set_beta(self.settings.beta(self.spec) or self.spec.beta)
@@ -195,8 +203,13 @@ class MainWindow(WindowCommands):
         for name in ("set_side_by_side", "set_boundaries", "set_marks"):
             put(name, str(int(self.actions_by_name[name].isChecked())))
         self.hide()
-        self.bridge.close(CLOSE_SECONDS)
+        self.end_engine()
         event.accept()
+
+    def end_engine(self) -> bool:
+        """Stop the engine; False if it did not end in time. May be called again."""
+        self._ended = self.bridge.close(CLOSE_SECONDS) and self._ended
+        return self._ended
 
     # --- the pair ---------------------------------------------------------------------------
 

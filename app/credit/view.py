@@ -8,21 +8,15 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtCore import Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QLabel, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtCore import QTimer, Signal, Slot
+from PySide6.QtWidgets import QWidget
 
-from app import theme
 from app.bridge import Bridge
 from app.credit import numbers
-from app.credit.controls import Controls
 from app.credit.examples import Example
 from app.credit.focus import Focus
-from app.credit.inspector import Inspector
-from app.credit.prompt_panel import PromptPanel
-from app.credit.response_panel import ResponsePanel
+from app.credit.layout import SIDES, CreditLayout
 from app.credit.scale import ScaleChoice
-from app.credit.summary import Summary
 from app.widgets.colour_scale import ColourScale
 from core.protocol import Failed, PairInfo, Scored, Side, Stopped
 from core.scoring import Scoring
@@ -32,12 +26,10 @@ from core.trace import mark
 if TYPE_CHECKING:
     from app.widgets.reward_chart import RewardChart
 
-NARROW = 640
 BLANK_PROMPT = "Write a prompt for the models to answer."
-SIDES: tuple[Side, Side] = ("A", "B")
 
 
-class CreditView(QWidget):
+class CreditView(CreditLayout):
     """Where the credit goes, for one prompt and two responses."""
 
     problem = Signal(str)
@@ -57,64 +49,15 @@ class CreditView(QWidget):
         self._failed: set[Side] = set()
         self._alignment: Alignment | None = None
         self._values: dict[Side, numbers.Floats] = {}
-        self._side_by_side = True
         self._coloured = False
         self.chart: RewardChart | None = None
-        self.prompt = PromptPanel()
-        self.controls = Controls()
-        self.panels: dict[Side, ResponsePanel] = {side: ResponsePanel(side) for side in SIDES}
-        self.summary = Summary()
-        self.inspector = Inspector()
         self.scale = ScaleChoice()
-        self._lay_out()
         self.focus_on = Focus(self, bridge, self.inspector)
         self._align = QTimer(self)
         self._align.setSingleShot(True)
         self._align.timeout.connect(self._align_now)
         self._connect()
         self._show_legend()
-
-    def _lay_out(self) -> None:
-        self.editors = QSplitter(Qt.Orientation.Horizontal)
-        self.editors.setChildrenCollapsible(False)
-        for panel in self.panels.values():
-            panel.setMinimumHeight(84)
-            self.editors.addWidget(panel)
-        middle = QWidget()
-        stack = QVBoxLayout(middle)
-        stack.setContentsMargins(0, 0, 0, 0)
-        stack.setSpacing(6)
-        stack.addWidget(self.controls)
-        stack.addWidget(self.editors, 1)
-        stack.addWidget(self.summary)
-        self.chart_card = QFrame()
-        self.chart_card.setObjectName("card")
-        self._chart_column = QVBoxLayout(self.chart_card)
-        self._chart_column.setContentsMargins(4, 2, 4, 2)
-        self._chart_waits = QLabel("The rewards of A and B appear here once they are scored.")
-        self._chart_waits.setObjectName("muted")
-        self._chart_waits.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._chart_column.addWidget(self._chart_waits)
-        self.chart_card.setMinimumHeight(110)
-        self.prompt.setMinimumHeight(72)
-        self.rows = QSplitter(Qt.Orientation.Vertical)
-        for widget in (self.prompt, middle, self.chart_card):
-            self.rows.addWidget(widget)
-        self.rows.setSizes([150, 330, 210])
-        self.rows.setStretchFactor(1, 1)
-        self.rows.setCollapsible(1, False)
-        self.columns = QSplitter(Qt.Orientation.Horizontal)
-        self.columns.addWidget(self.rows)
-        self.columns.addWidget(self.inspector)
-        self.inspector.setMinimumWidth(270)
-        self.columns.setSizes([1050, 350])
-        self.columns.setStretchFactor(0, 1)
-        self.columns.setCollapsible(0, False)
-        for splitter in (self.rows, self.columns, self.editors):
-            splitter.setHandleWidth(7)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.columns)
 
     def _connect(self) -> None:
         for panel in self.panels.values():
@@ -430,8 +373,7 @@ class CreditView(QWidget):
         from app.widgets.reward_chart import RewardChart
 
         self.chart = RewardChart()
-        self._chart_waits.hide()
-        self._chart_column.addWidget(self.chart)
+        self.put_chart(self.chart)
         self.chart.hovered.connect(self.focus_on.chart_hovered)
         self.chart.clicked.connect(self.focus_on.chart_clicked)
         self.chart.set_theme(self.scale.dark)
@@ -445,26 +387,3 @@ class CreditView(QWidget):
         if self.chart is not None:
             self.chart.set_theme(dark)
         self._recolour()
-
-    def set_text_size(self, points: float) -> None:
-        """The size of the texts to read, in points."""
-        reading, fixed = theme.reading_font(points), theme.fixed_font(points - 1)
-        self.prompt.set_fonts(theme.reading_font(max(points - 1, 6)), fixed)
-        for panel in self.panels.values():
-            panel.editor.setFont(reading)
-
-    def set_side_by_side(self, on: bool) -> None:
-        """A beside B where there is room, or always one below the other."""
-        self._side_by_side = on
-        self._arrange()
-
-    def _arrange(self) -> None:
-        wide = self._side_by_side and self.columns.sizes()[0] >= NARROW
-        wanted = Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical
-        if self.editors.orientation() != wanted:
-            self.editors.setOrientation(wanted)
-            self.editors.setSizes([1000, 1000])
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._arrange()

@@ -1,0 +1,104 @@
+"""The credit view's panels and how they share the window: side by side or stacked, large or small.
+
+Knows the panels as widgets; knows nothing of scores or of the engine.
+"""
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFrame, QLabel, QSplitter, QVBoxLayout, QWidget
+
+from app import theme
+from app.credit.controls import Controls
+from app.credit.inspector import Inspector
+from app.credit.prompt_panel import PromptPanel
+from app.credit.response_panel import ResponsePanel
+from app.credit.summary import Summary
+from core.protocol import Side
+
+NARROW = 640
+"""Editors in a column narrower than this, in pixels, are always stacked."""
+SIDES: tuple[Side, Side] = ("A", "B")
+
+
+class CreditLayout(QWidget):
+    """The base of CreditView."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._side_by_side = True
+        self.prompt = PromptPanel()
+        self.controls = Controls()
+        self.panels: dict[Side, ResponsePanel] = {side: ResponsePanel(side) for side in SIDES}
+        self.summary = Summary()
+        self.inspector = Inspector()
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self.editors = QSplitter(Qt.Orientation.Horizontal)
+        self.editors.setChildrenCollapsible(False)
+        for panel in self.panels.values():
+            panel.setMinimumHeight(84)
+            self.editors.addWidget(panel)
+        middle = QWidget()
+        stack = QVBoxLayout(middle)
+        stack.setContentsMargins(0, 0, 0, 0)
+        stack.setSpacing(6)
+        stack.addWidget(self.controls)
+        stack.addWidget(self.editors, 1)
+        stack.addWidget(self.summary)
+        self.chart_card = QFrame()
+        self.chart_card.setObjectName("card")
+        self._chart_column = QVBoxLayout(self.chart_card)
+        self._chart_column.setContentsMargins(4, 2, 4, 2)
+        self._chart_waits = QLabel("The rewards of A and B appear here once they are scored.")
+        self._chart_waits.setObjectName("muted")
+        self._chart_waits.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._chart_column.addWidget(self._chart_waits)
+        self.chart_card.setMinimumHeight(110)
+        self.prompt.setMinimumHeight(72)
+        self.rows = QSplitter(Qt.Orientation.Vertical)
+        for widget in (self.prompt, middle, self.chart_card):
+            self.rows.addWidget(widget)
+        self.rows.setSizes([150, 330, 210])
+        self.rows.setStretchFactor(1, 1)
+        self.rows.setCollapsible(1, False)
+        self.columns = QSplitter(Qt.Orientation.Horizontal)
+        self.columns.addWidget(self.rows)
+        self.columns.addWidget(self.inspector)
+        self.inspector.setMinimumWidth(270)
+        self.columns.setSizes([1050, 350])
+        self.columns.setStretchFactor(0, 1)
+        self.columns.setCollapsible(0, False)
+        for splitter in (self.rows, self.columns, self.editors):
+            splitter.setHandleWidth(7)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.columns)
+
+    def put_chart(self, chart: QWidget) -> None:
+        """Show the chart in the place that waits for it."""
+        self._chart_waits.hide()
+        self._chart_column.addWidget(chart)
+
+    def set_text_size(self, points: float) -> None:
+        """The size of the texts to read, in points."""
+        reading, fixed = theme.reading_font(points), theme.fixed_font(points - 1)
+        self.prompt.set_fonts(theme.reading_font(max(points - 1, 6)), fixed)
+        for panel in self.panels.values():
+            panel.editor.setFont(reading)
+
+    def set_side_by_side(self, on: bool) -> None:
+        """A beside B where there is room, or always one below the other."""
+        self._side_by_side = on
+        self._arrange()
+
+    def _arrange(self) -> None:
+        wide = self._side_by_side and self.columns.sizes()[0] >= NARROW
+        wanted = Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical
+        if self.editors.orientation() != wanted:
+            self.editors.setOrientation(wanted)
+            self.editors.setSizes([1000, 1000])
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange()

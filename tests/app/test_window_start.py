@@ -1,0 +1,66 @@
+"""main.py opens the window and makes pictures, in processes of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import save_pair
+
+ROOT = Path(__file__).parents[2]
+PNG = b"\x89PNG\r\n\x1a\n"
+CLOSE_SOON = """
+import sys
+from PySide6.QtCore import QTimer
+from app import start
+from core.protocol import PairSpec
+application = start.make_application()
+QTimer.singleShot({delay}, application.closeAllWindows)
+sys.exit(start.open_window(PairSpec(policy=sys.argv[1], reference=sys.argv[2])))
+"""
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    return [str(path) for path in save_pair(tmp_path_factory.mktemp("pair"))]
+
+
+def run(tmp_path, *command):
+    environment = os.environ | {
+        "QT_QPA_PLATFORM": "offscreen",
+        "HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, timeout=120
+    )
+
+
+def test_a_picture_is_made(tmp_path, pair):
+    target = tmp_path / "new" / "picture.png"
+    options = ("--policy", pair[0], "--reference", pair[1], "--theme", "dark", "--size", "900x600")
+    done = run(tmp_path, "main.py", *options, "--screenshot", str(target))
+    assert done.returncode == 0, done.stderr.decode()
+    data = target.read_bytes()
+    assert data.startswith(PNG)
+    assert (int.from_bytes(data[16:20]), int.from_bytes(data[20:24])) == (900, 600)
+
+
+def test_no_picture_of_a_pair_that_is_not_there(tmp_path):
+    options = ("--policy", "/nowhere/p", "--reference", "/nowhere/r")
+    done = run(tmp_path, "main.py", *options, "--screenshot", str(tmp_path / "p.png"))
+    assert done.returncode == 1
+    error = done.stderr.decode()
+    assert "/nowhere/p" in error and "Traceback" not in error
+    assert not (tmp_path / "p.png").exists()
+
+
+@pytest.mark.parametrize("delay", [0, 400, 2000])
+def test_closing_at_any_moment_exits_cleanly(tmp_path, pair, delay):
+    done = run(tmp_path, "-c", CLOSE_SOON.format(delay=delay), *pair)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"Traceback" not in done.stderr

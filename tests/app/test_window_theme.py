@@ -1,0 +1,33 @@
+"""Both themes can be read: every text colour on every ground that it stands on."""
+
+import pytest
+from PySide6.QtGui import QColor, QPalette
+
+from app import theme
+from app.widgets.colour_scale import contrast
+
+
+def rgb(name):
+    return QColor(name).getRgb()[:3]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_contrast(dark, qapp):
+    c = theme.colours(dark)
+    for ground in (c.window, c.surface, c.card, c.raised, c.error, c.warning, c.info):
+        assert contrast(rgb(c.text), rgb(ground)) >= 7
+    for ground in (c.window, c.surface, c.card, c.raised):
+        assert contrast(rgb(c.muted), rgb(ground)) >= 4.5
+    assert contrast(rgb(c.on_accent), rgb(c.accent)) >= 4.5
+    for ground in (c.card, c.surface):
+        for colour in theme.SIDE_COLOURS[dark].values():
+            # Letters A and B are large and bold.
+            assert contrast(rgb(colour), rgb(ground)) >= 3
+    role = QPalette.ColorRole
+    made = theme.palette(dark)
+    assert made.color(role.Text).name() == c.text
+
+
+def test_auto_asks_the_desktop(qapp):
+    assert theme.is_dark("dark") and not theme.is_dark("light")
+    assert theme.is_dark("auto") in (True, False)
