@@ -28,7 +28,7 @@ def percent(logp: float) -> str:
         return f"{p:.1f}%" if p < 100 else "100%"
     if p >= 1:
         return f"{p:.1f}%"
-    if p >= 0.01:
+    if p >= 0.0001:
         return f"{p:.2g}%"
     return f"{p:.0e}%".replace("e-0", "e\u2212") if p > 0 else "≈0%"
 

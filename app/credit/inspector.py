@@ -130,6 +130,7 @@ class Inspector(QFrame):
         self._facts: list[tuple[QLabel, QLabel]] = []
         self._current = -1
         self._inspection: Inspection | None = None
+        self._shown: tuple[object, ...] = ()
         self.title = QLabel("Token")
         self.title.setObjectName("heading")
         self.unpin_button = QToolButton()
@@ -196,7 +197,7 @@ class Inspector(QFrame):
 
     def clear(self) -> None:
         """No token."""
-        self._inspection = None
+        self._inspection, self._shown = None, ()
         self._current = -1
         self.title.setText("Token")
         self.body.hide()
@@ -245,8 +246,11 @@ class Inspector(QFrame):
         self, inspection: Inspection | None, beta: float, scale: ColourScale
     ) -> None:
         """The alternatives, or None while they are being asked for (rows are emptied)."""
-        self._inspection = inspection
         searching = bool(self.search.text()) and self.search.isEnabled()
+        shown = inspection, beta, scale, self._current, searching
+        if inspection is not None and shown == self._shown:
+            return  # filling tables is slow, and this is called with each key press
+        self._inspection, self._shown = inspection, shown
         for title, table in (
             (self.policy_title, self.by_policy),
             (self.reference_title, self.by_reference),

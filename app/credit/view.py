@@ -26,6 +26,8 @@ from core.trace import mark
 if TYPE_CHECKING:
     from app.widgets.reward_chart import RewardChart
 
+QUICK_TO_ALIGN = 250_000
+ALIGN_MS = 500
 BLANK_PROMPT = "Write a prompt for the models to answer."
 
 
@@ -50,6 +52,7 @@ class CreditView(CreditLayout):
         self._alignment: Alignment | None = None
         self._values: dict[Side, numbers.Floats] = {}
         self._coloured = False
+        self._drawn: dict[Side, tuple[Scoring | None, float]] = {}
         self.chart: RewardChart | None = None
         self.scale = ScaleChoice()
         self.focus_on = Focus(self, bridge, self.inspector)
@@ -88,8 +91,7 @@ class CreditView(CreditLayout):
         for panel in self.panels.values():
             panel.forget_tokens()
             panel.show_problem("")
-        if self.chart is not None:
-            self.chart.clear()
+        self._clear_chart()
         self.summary.show_numbers(None, None)
         if info is not None:
             self.controls.set_beta(beta if beta is not None else info.beta)
@@ -104,8 +106,7 @@ class CreditView(CreditLayout):
         self._alignment = None
         self._failed.clear()
         self.problem.emit("")
-        if self.chart is not None:
-            self.chart.clear()
+        self._clear_chart()
         self.summary.show_numbers(None, None)
         self.ask_all()
 
@@ -194,9 +195,8 @@ class CreditView(CreditLayout):
         self._failed.discard(event.side)
         if not self._failed:
             self.problem.emit("")
-        self._alignment = None
+        self._realign()
         self._recolour()
-        self._align_soon()
         scoring = event.scoring
         total = scoring.computed + scoring.reused
         self.updated.emit(
@@ -279,11 +279,20 @@ class CreditView(CreditLayout):
         if self.chart is None:
             return
         for side, panel in self.panels.items():
+            drawn = panel.scoring, self.beta()
+            if self._drawn.get(side) == drawn:
+                continue
+            self._drawn[side] = drawn
             if panel.scoring is not None:
                 r = numbers.rewards(panel.scoring, self.beta())
                 self.chart.set_series(side, r, panel.scoring.labels)
             else:
                 self.chart.set_series(side, [])
+
+    def _clear_chart(self) -> None:
+        self._drawn.clear()
+        if self.chart is not None:
+            self.chart.clear()
 
     def _show_summary(self) -> None:
         fresh = self.scorings()
@@ -298,21 +307,23 @@ class CreditView(CreditLayout):
             parts = numbers.split(a, b, self._alignment, self.beta())
         self.summary.show_numbers(numbers.pair_numbers(a, b, self.beta()), parts)
 
-    def _align_soon(self) -> None:
-        """Aligning two long, unlike texts takes a while: then only once typing rests."""
-        lengths = [len(panel.scoring or ()) for panel in self.panels.values()]
-        self._align.start(0 if lengths[0] * lengths[1] < 250_000 else 500)
+    def _realign(self) -> None:
+        """Align A and B anew; long, unlike texts take a while: then only once typing rests."""
+        self._alignment = None
+        a, b = (panel.scoring for panel in self.panels.values())
+        if a is None or b is None:
+            return
+        if len(a) * len(b) < QUICK_TO_ALIGN:
+            self._alignment = align(a.tokens, b.tokens)
+        else:
+            self._align.start(ALIGN_MS)
 
     @Slot()
     def _align_now(self) -> None:
         a, b = (panel.scoring for panel in self.panels.values())
-        if a is None or b is None:
-            return
-        self._alignment = align(a.tokens, b.tokens)
-        if self.controls.mode().key == "delta":
+        if a is not None and b is not None:
+            self._alignment = align(a.tokens, b.tokens)
             self._recolour()
-        else:
-            self._show_summary()
 
     def partner(self, side: Side, index: int) -> int:
         """The equal token of the other response, or -1."""
