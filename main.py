@@ -62,13 +62,12 @@ def open_window(argv: Sequence[str]) -> int:
     from app.system import require_qt
 
     require_qt()
-    from app import start
+    from app.start import open_window as show
+    from app.start import screenshot
 
     if arguments.screenshot:
-        return start.screenshot(
-            spec, arguments.screenshot, theme=arguments.theme, size=arguments.size
-        )
-    return start.open_window(spec, theme=arguments.theme, size=arguments.size)
+        return screenshot(spec, arguments.screenshot, theme=arguments.theme, size=arguments.size)
+    return show(spec, theme=arguments.theme, size=arguments.size)
 
 
 def run_command(name: str, argv: Sequence[str]) -> int:
