@@ -302,9 +302,8 @@ class CreditView(CreditLayout):
         if a is None or b is None:
             self.summary.show_numbers(None, None)
             return
-        parts = None
-        if self._alignment is not None:
-            parts = numbers.split(a, b, self._alignment, self.beta())
+        pairs = self._alignment
+        parts = numbers.split(a, b, pairs, self.beta()) if pairs is not None else None
         self.summary.show_numbers(numbers.pair_numbers(a, b, self.beta()), parts)
 
     def _realign(self) -> None:
@@ -391,7 +390,7 @@ class CreditView(CreditLayout):
         self._show_chart()
 
     def set_dark(self, dark: bool) -> None:
-        """Light or dark; asks for nothing."""
+        """Light or dark."""
         self.scale.dark = dark
         for panel in self.panels.values():
             panel.set_dark(dark)
