@@ -70,7 +70,8 @@ def reference_expected_reward(kl_reverse: ArrayLike, beta: float) -> Array:
 def kl_divergence(logp: ArrayLike, logq: ArrayLike) -> Array:
     """KL(p || q) over the last axis, the whole vocabulary; [..., V] -> [...]."""
     logp, logq = _float64(logp), _float64(logq)
-    return np.sum(np.exp(logp) * (logp - logq), axis=-1)
+    total: Array = np.sum(np.exp(logp) * (logp - logq), axis=-1)
+    return total
 
 
 def q_raw(logits: ArrayLike, beta: float) -> Array:
