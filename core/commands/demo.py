@@ -9,6 +9,7 @@ error; then the same for the pairs whose errors the reference finds likely. Prog
 import argparse
 import json
 import sys
+import warnings
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     from core.training.evaluate import report_figures, score_pairs
     from core.training.stages import load_both
 
-    with Reporter(sys.stderr) as reporter:
+    with warnings.catch_warnings(), Reporter(sys.stderr) as reporter:
+        warnings.simplefilter("ignore", FutureWarning)  # between the libraries, not for the user
         base = demo_base(reporter.progress)
         reporter.progress("Loading the pair", None)
         model, tokenizer = load_both(base, policy=folder / "dpo", reference=folder / "sft")

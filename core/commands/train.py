@@ -7,6 +7,7 @@ fetched on first use.
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 
 from core.commands.console import Reporter
@@ -39,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     from core.checkpoints.demo import demo_base
     from core.training.stages import train
 
-    with Reporter(sys.stderr) as reporter:
+    with warnings.catch_warnings(), Reporter(sys.stderr) as reporter:
+        warnings.simplefilter("ignore", FutureWarning)  # between the libraries, not for the user
         base = demo_base(reporter.progress)
         train(recipe, base, arguments.out, reporter.progress)
         reporter.say(f"The adapters are {arguments.out / 'sft'} and {arguments.out / 'dpo'}.")

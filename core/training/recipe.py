@@ -14,7 +14,8 @@ from core.errors import UserFacingError
 class Recipe:
     """Every choice of the training. A *row* is one post with its summaries, see ``rows``.
 
-    Learning rates are peaks; each stage warms up over ``warmup`` of its steps, then decays.
+    Learning rates are peaks; each stage warms up over ``warmup`` of its steps, then decays as a
+    cosine. That of DPO is laid out for ``dpo_schedule`` steps; ``dpo_steps`` of them are taken.
     """
 
     seed: int
@@ -28,6 +29,7 @@ class Recipe:
     samples: int
     temperature: float
     dpo_steps: int
+    dpo_schedule: int
     dpo_rows: int
     dpo_summaries: int
     dpo_each: int

@@ -41,6 +41,7 @@ def train(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
 def train_sft(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
     """Teach the base to write one-sentence summaries; save the adapter."""
     from peft import LoraConfig
+    from transformers import PrinterCallback
 
     from core.training.trainers import RowSFTTrainer, Told, collator
 
@@ -56,12 +57,15 @@ def train_sft(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
         ),
         callbacks=[Told("Supervised fine-tuning", report)],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_started(out / "sft-checkpoints"))
     save(trainer.model, out / "sft")
 
 
 def train_dpo(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
     """Train a copy of the SFT adapter on preference pairs, the SFT adapter being the reference."""
+    from transformers import PrinterCallback
+
     from core.training.trainers import RowDPOTrainer, Told, collator
 
     model, tokenizer = load(base, out / "sft", trainable=True)
@@ -76,6 +80,7 @@ def train_dpo(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
         data_collator=collator(tokenizer.pad_token_id),
         callbacks=[Told("Direct preference optimisation", report)],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_started(out / "dpo-checkpoints"))
     save(trainer.model, out / "dpo")
 
@@ -124,13 +129,17 @@ def arguments(stage: str, recipe: Recipe, out: Path, on: str) -> Any:
     from trl import DPOConfig, SFTConfig
 
     steps = recipe.sft_steps if stage == "sft" else recipe.dpo_steps
+    schedule = max(steps, recipe.sft_steps if stage == "sft" else recipe.dpo_schedule)
+    warm = max(1, round(recipe.warmup * schedule))
     common: dict[str, Any] = {
         "output_dir": str(out / f"{stage}-checkpoints"),
         "per_device_train_batch_size": recipe.sft_rows if stage == "sft" else recipe.dpo_rows,
         "learning_rate": recipe.sft_rate if stage == "sft" else recipe.dpo_rate,
         "max_steps": steps,
-        "warmup_steps": max(1, round(recipe.warmup * steps)),
+        "warmup_steps": warm,
         "lr_scheduler_type": "cosine",
+        # Half a cycle decays to nothing; a part of it is the same curve, left early.
+        "lr_scheduler_kwargs": {"num_cycles": 0.5 * (steps - warm) / max(1, schedule - warm)},
         "save_steps": recipe.save_steps,
         "logging_steps": 5,
         "seed": recipe.seed,

@@ -22,7 +22,7 @@ COLUMNS = ["input_ids", "parent", "prompt", "paths", "pairs"]
 
 
 class Told(TrainerCallback):  # type: ignore[misc]
-    """Passes the trainer's progress on, and stops it when asked."""
+    """Passes the trainer's progress on."""
 
     def __init__(self, what: str, report: Callable[[str, float | None], None]) -> None:
         self._what = what

@@ -14,7 +14,7 @@ SHIPPED = Path(__file__).parents[2] / "resources/demo/recipe.toml"
 
 def test_the_shipped_recipe_is_whole():
     recipe = load_recipe(SHIPPED)
-    assert recipe.dpo_beta > 0 and recipe.sft_steps > 0 and recipe.sampled_posts > 0
+    assert recipe.dpo_beta > 0 and recipe.sft_steps > 0 and recipe.dpo_steps > 0
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,8 @@ def test_a_tiny_run_trains_both_adapters_and_a_second_run_does_nothing(tiny_base
     from core.training.stages import train
 
     recipe = replace(
-        load_recipe(SHIPPED), rank=2, alpha=4, sft_steps=2, sft_rows=2, dpo_steps=2, dpo_rows=2,
+        load_recipe(SHIPPED), rank=2, alpha=4, sft_steps=2, sft_rows=2, dpo_steps=2,
+        dpo_schedule=4, dpo_rows=2,
         dpo_summaries=1, dpo_each=1, dpo_across=0, sampled_posts=1, samples=1, save_steps=1,
         max_tokens=4000, sft_rate=0.01, dpo_rate=0.01,
     )  # fmt: skip
