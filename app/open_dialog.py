@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.credit.controls import BetaBox
-from core.protocol import PairSpec
+from core.protocol import DEFAULT_BETA, PairSpec
 
 
 class FolderField(QWidget):
@@ -142,7 +142,7 @@ class OpenDialog(QDialog):
         off = bool(spec.policy) and not spec.reference
         self.adapters_off.setChecked(off)
         self.separate.setChecked(not off)
-        self.beta.setValue(spec.beta)
+        self.beta.setValue(spec.beta or DEFAULT_BETA)
         self.device.setCurrentText(spec.device)
         self.dtype.setCurrentText(spec.dtype)
         self.pickle.setChecked(spec.allow_pickle)

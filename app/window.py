@@ -22,7 +22,7 @@ from app.notices import NoticeBar, Notices
 from app.open_dialog import ask_for_pair
 from app.settings import Draft, Settings, pair_key, read_draft, write_draft
 from app.status import Status
-from core.protocol import Failed, Loaded, PairSpec, Progress, Stopped
+from core.protocol import DEFAULT_BETA, Failed, Loaded, PairSpec, Progress, Stopped
 from core.trace import mark
 
 AUTOSAVE_MS = 1500
@@ -149,7 +149,9 @@ class MainWindow(WindowCommands):
             )
         self.view.show_example(self.examples[0])
         if self.spec is not None:
-            self.view.controls.set_beta(self.settings.beta(self.spec) or self.spec.beta)
+            self.view.controls.set_beta(
+                self.settings.beta(self.spec) or self.spec.beta or DEFAULT_BETA
+            )
             if not self.spec.demo:
                 self._restore_if_same(self.spec)
 

@@ -9,6 +9,9 @@ from typing import Literal
 from core.scoring import Inspection, Scoring
 from core.text import Prompt
 
+DEFAULT_BETA = 0.1
+"""The beta of most DPO runs, TRL's default among them."""
+
 Side = Literal["A", "B"]
 
 
@@ -20,7 +23,8 @@ class PairSpec:
     policy: str = ""
     reference: str = ""
     base: str = ""
-    beta: float = 0.1
+    beta: float | None = None
+    """Of the training; None: the demo's own, or DEFAULT_BETA."""
     device: str = "auto"
     dtype: str = "auto"
     allow_pickle: bool = False

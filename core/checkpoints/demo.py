@@ -3,6 +3,7 @@
 Knows nothing of loading.
 """
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,22 @@ def demo_base(progress: Report, cancelled: Callable[[], bool] = _never) -> Path:
         Cancelled: soon after ``cancelled()`` turns true.
     """
     return fetch_base(progress, cancelled)
+
+
+def demo_beta() -> float:
+    """The beta that the demo's policy was trained with, as its recipe says.
+
+    Raises:
+        UserFacingError: the recipe is not there or not whole.
+    """
+    try:
+        recipe = tomllib.loads((DEMO_FOLDER / "recipe.toml").read_text(encoding="utf-8"))
+        return float(recipe["dpo"]["beta"])
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise UserFacingError(
+            f"The demo's recipe in {DEMO_FOLDER} is damaged: get Qscope again whole (git checkout "
+            f"resources)."
+        ) from error
 
 
 def demo_plan(progress: Report, cancelled: Callable[[], bool] = _never) -> PairPlan:

@@ -49,7 +49,10 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
         "--base", type=Path, metavar="DIR", help="the base model of the adapters, if they moved"
     )
     pair.add_argument(
-        "--beta", type=positive, default=None, help="the beta of the DPO training (default: 0.1)"
+        "--beta",
+        type=positive,
+        default=None,
+        help="the beta of the DPO training (default: 0.1, or the demo's own)",
     )
     pair.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     pair.add_argument(
@@ -84,7 +87,7 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         policy=str(arguments.policy or ""),
         reference=str(arguments.reference or ""),
         base=str(arguments.base or ""),
-        beta=arguments.beta or 0.1,
+        beta=arguments.beta,
         device=arguments.device,
         dtype=arguments.dtype,
         allow_pickle=arguments.allow_pickle,

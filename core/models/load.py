@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.checkpoints.demo import demo_plan
+from core.checkpoints.demo import demo_beta, demo_plan
 from core.checkpoints.memory import check_fits, estimate
 from core.checkpoints.resolve import PairPlan, resolve_pair
 from core.codec import Codec
@@ -31,7 +31,7 @@ from core.models.device import (
 from core.models.lane import Lane
 from core.models.lora import ROWS, is_plain_lora, pair_linears
 from core.models.pair import Pair, never
-from core.protocol import PairInfo, PairSpec
+from core.protocol import DEFAULT_BETA, PairInfo, PairSpec
 
 Report = Callable[[str, float | None], None]
 
@@ -82,7 +82,7 @@ def load_pair(
         has_chat_template=codec.has_chat_template,
         cache=" + ".join(dict.fromkeys(describe_path(lane.tree_path) for lane in lanes)),
         seconds=time.perf_counter() - began,
-        beta=spec.beta,
+        beta=spec.beta or (demo_beta() if spec.demo else DEFAULT_BETA),
     )
     return pair, info
 

@@ -161,7 +161,8 @@ def token_logps(model: Any, batch: dict[str, Any]) -> "torch.Tensor":
     logits = causal.lm_head(hidden[source[:, 0], source[:, 1]]).float()
     total = torch.logsumexp(logits, dim=-1)
     token = batch["input_ids"][batch["target"][:, 0], batch["target"][:, 1]]
-    return logits[inverse, token] - total[inverse]
+    logps: torch.Tensor = logits[inverse, token] - total[inverse]
+    return logps
 
 
 def response_logps(logps: "torch.Tensor", batch: dict[str, Any]) -> "torch.Tensor":

@@ -21,7 +21,7 @@ from core.training.rows import collate, response_logps, token_logps
 COLUMNS = ["input_ids", "parent", "prompt", "paths", "pairs"]
 
 
-class Told(TrainerCallback):  # type: ignore[misc]
+class Told(TrainerCallback):
     """Passes the trainer's progress on."""
 
     def __init__(self, what: str, report: Callable[[str, float | None], None]) -> None:
@@ -32,7 +32,7 @@ class Told(TrainerCallback):  # type: ignore[misc]
         self._report(self._what, state.global_step / max(1, state.max_steps))
 
 
-class RowSFTTrainer(SFTTrainer):  # type: ignore[misc]
+class RowSFTTrainer(SFTTrainer):
     """Supervised fine-tuning on the responses of each row; each response token counts once."""
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
@@ -55,7 +55,7 @@ class RowSFTTrainer(SFTTrainer):  # type: ignore[misc]
         return (loss, {"logps": logps}) if return_outputs else loss
 
 
-class RowDPOTrainer(DPOTrainer):  # type: ignore[misc]
+class RowDPOTrainer(DPOTrainer):
     """DPO (Eqs. 8, 9) on the pairs of each row, against the frozen adapter that TRL calls "ref"."""
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
