@@ -71,12 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     with Reporter(sys.stderr) as reporter:
         pair, info = load_pair(spec, reporter.progress, lambda: False)
-        beta = arguments.beta or info.beta
         for count, item in enumerate(items, 1):
             scoring = score_item(pair, item)
             if scoring.note:
                 reporter.say(f"{item.where}: {scoring.note}")
-            result = as_json(info, beta, scoring, pair.codec.end_of_turn_text)
+            result = as_json(info, scoring, pair.codec.end_of_turn_text)
             reporter.clear()
             if arguments.json or arguments.jsonl:
                 print(json.dumps(result, allow_nan=False), flush=True)
@@ -99,12 +98,12 @@ def score_item(pair: "Pair", item: Item) -> "Scoring":
         raise UserFacingError(f"{item.where}: {error}") from error
 
 
-def as_json(info: "PairInfo", beta: float, scoring: "Scoring", closing: str) -> dict[str, Any]:
+def as_json(info: "PairInfo", scoring: "Scoring", closing: str) -> dict[str, Any]:
     """One scored response as the object that ``--json`` prints. ``closing``: that token's text."""
     from core.quantities import response_score, reward
 
     tokens = scoring.tokens
-    rewards = reward(scoring.logp_policy, scoring.logp_reference, beta)
+    rewards = reward(scoring.logp_policy, scoring.logp_reference, info.beta)
     rows: list[dict[str, Any]] = []
     spans = [*zip(tokens.starts, tokens.ends, strict=True), (len(tokens.text), len(tokens.text))]
     for row, (start, end) in enumerate(spans):
@@ -123,7 +122,7 @@ def as_json(info: "PairInfo", beta: float, scoring: "Scoring", closing: str) -> 
         )
     rows[-1] |= {"text": closing, "end_of_turn": True}
     return {
-        "beta": beta,
+        "beta": info.beta,
         "policy": info.policy,
         "reference": info.reference,
         "total_reward": response_score(rewards),
