@@ -5,17 +5,24 @@ so they hold for any sequence of ids, also one that the tokenizer itself would n
 token that was put in place by hand, half of an emoji. Knows nothing of models or editors.
 """
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
-from itertools import groupby
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.errors import UserFacingError
 from core.text import Message, Prompt, Tokens, shared_prefix
 
 SPACE_MARK = "▁"
 """How sentencepiece vocabularies write a space."""
+
+MARKS = {" ": "·", "\n": "↵", "\t": "⇥", "\r": "␍"}
+REACH = 6
+"""How many tokens back a decoder of unknown kind may look to spell a token."""
 
 
 def _byte_of_letter() -> dict[str, int]:
@@ -30,7 +37,11 @@ class Codec:
     """Prompts and responses as one loaded tokenizer reads them.
 
     A special token's text typed into a prompt or response ("<|im_end|>") is read as that token,
-    as chat templates do.
+    as chat templates do. A character broken into bytes that are no UTF-8 shows as U+FFFD and,
+    as in sentencepiece itself, takes none of its neighbours with it.
+
+    Raises:
+        UserFacingError: the tokenizer cannot tell where its tokens lie, or names no closing token.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -38,8 +49,17 @@ class Codec:
         self._special: dict[int, str] = {
             int(id): token.content for id, token in tokenizer.added_tokens_decoder.items()
         }
-        decoder = tokenizer.backend_tokenizer.decoder
-        self._letters = _byte_of_letter() if decoder and "ByteLevel" in repr(decoder) else None
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise UserFacingError(
+                "This tokenizer cannot tell where its tokens lie in the text: "
+                "put a tokenizer.json (a fast tokenizer) into the checkpoint's folder."
+            )
+        spelling = repr(backend.decoder)
+        self._letters = _byte_of_letter() if "ByteLevel" in spelling else None
+        self._spelled = self._letters is not None or any(
+            sign in spelling for sign in ("Metaspace", "ByteFallback", SPACE_MARK)
+        )
         self._known: dict[int, bytes] = {}
         self.has_chat_template: bool = bool(getattr(tokenizer, "chat_template", None))
         self.vocab_size: int = len(tokenizer)
@@ -66,24 +86,20 @@ class Codec:
         """The tokenizer's own tokens of a response, in its place after the prompt."""
         clean = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates
         before = self.prompt_text(prompt)
-        found = self._tokenizer(
-            before + clean, add_special_tokens=False, return_offsets_mapping=True
-        )
-        offsets = np.array(found["offset_mapping"], dtype=np.int64).reshape(-1, 2)
-        first = int(np.searchsorted(offsets[:, 0], len(before)))
-        ids, spans = found["input_ids"][first:], offsets[first:] - len(before)
-        if first and offsets[first - 1, 1] > len(before):  # a token across the border: not ours
-            found = self._tokenizer(clean, add_special_tokens=False, return_offsets_mapping=True)
-            ids = found["input_ids"]
-            spans = np.array(found["offset_mapping"], dtype=np.int64).reshape(-1, 2)
-        laid = self._lay_out(ids)
-        if laid.text == " " + clean:  # the space that sentencepiece puts before a first word
-            laid = self._lay_out(ids, opened=True)
-        if laid.text == clean:
-            return Tokens(text, laid.ids, laid.starts, laid.ends, laid.pieces, laid.forced)
+        ids, spans = self._read(before + clean)
+        first = int(np.searchsorted(spans[:, 0], len(before)))
+        whole = first == 0 or spans[first - 1, 1] <= len(before)
+        ours = (ids[first:], spans[first:] - len(before))
+        if whole and (placed := self._placed(text, clean, ours[0])):
+            return placed
+        alone = self._read(clean)  # a token lies across the border: it is not ours
+        if placed := self._placed(text, clean, alone[0]):
+            return placed
         # A tokenizer that rewrites text (lower case, Unicode forms): its offsets, the user's text.
+        ids, spans = ours if whole else alone
+        laid = self._lay_out(ids)
         starts, ends = (tuple(column.tolist()) for column in spans.T)
-        return Tokens(text, laid.ids, starts, ends, laid.pieces, laid.forced)
+        return replace(laid, text=text, starts=starts, ends=ends)
 
     def decode(self, prompt: Prompt, ids: tuple[int, ...]) -> Tokens:
         """Any ids as a response; those that the tokenizer would not choose are ``forced``.
@@ -100,27 +116,38 @@ class Codec:
         forced = tuple(
             token not in chosen for token in zip(laid.ids, laid.starts, laid.ends, strict=True)
         )
-        return Tokens(laid.text, laid.ids, laid.starts, laid.ends, laid.pieces, forced)
+        return replace(laid, forced=forced)
 
     def edit(self, prompt: Prompt, old: Tokens, text: str) -> Tokens:
-        """The tokens of an edited text: the tokenizer's own, but forced runs that the edit did
-        not touch keep their ids, where the new tokens have borders at both of their ends."""
+        """The tokens of an edited text: the tokenizer's own, but stretches with forced tokens
+        that the edit did not touch keep their ids.
+
+        A stretch lies between two places where both the old and the new tokens have a border. If
+        what is kept would no longer read as ``text``, because halves of a character have met,
+        nothing is.
+        """
         new = self.encode(prompt, text)
+        if not any(old.forced):
+            return new
         head = shared_prefix(old.text, text)
         tail = shared_prefix(old.text[head:][::-1], text[head:][::-1])
-        shift = len(text) - len(old.text)
-        ids = list(new.ids)
-        for run in reversed(_runs(old.forced)):
-            start, end = old.starts[run[0]], old.ends[run[-1]]
-            if start >= len(old.text) - tail:
-                start, end = start + shift, end + shift
-            elif end > head:
-                continue
-            if start in new.starts and end in new.ends:
-                first = new.starts.index(start)
-                last = len(new) - 1 - new.ends[::-1].index(end)
-                ids[first : last + 1] = (old.ids[i] for i in run)
-        return new if tuple(ids) == new.ids else self.decode(prompt, tuple(ids))
+        after = len(old.text) - tail
+        ids: list[int] = []
+        done = 0
+        for ours, theirs in (
+            *_forced_stretches(old, new, range(head + 1), 0),
+            *_forced_stretches(
+                old, new, range(after, len(old.text) + 1), len(text) - len(old.text)
+            ),
+        ):
+            ids += new.ids[done : theirs.start]
+            ids += old.ids[ours]
+            done = theirs.stop
+        ids += new.ids[done:]
+        if tuple(ids) == new.ids:
+            return new
+        kept = self.decode(prompt, tuple(ids))
+        return kept if kept.text == text else new
 
     def replace(self, prompt: Prompt, old: Tokens, index: int, id: int) -> Tokens:
         """Put one token in place of another and keep all others as they are."""
@@ -141,9 +168,10 @@ class Codec:
             text = piece.decode("utf-8")
         except UnicodeDecodeError:
             return "⟨" + piece.hex(" ").upper() + "⟩"
-        for plain, mark in ((" ", "·"), ("\n", "↵"), ("\t", "⇥"), ("\r", "␍")):
-            text = text.replace(plain, mark)
-        return text
+        return "".join(
+            MARKS.get(sign) or (sign if sign.isprintable() else f"⟨U+{ord(sign):04X}⟩")
+            for sign in text
+        )
 
     def find(self, query: str, limit: int) -> list[int]:
         """Tokens whose text matches: the same first, then beginning so, then containing it.
@@ -177,25 +205,53 @@ class Codec:
         return tuple(self._tokenizer(text, add_special_tokens=special)["input_ids"])
 
     def _bytes(self, id: int, token: str | None) -> bytes:
-        if id in self._special:
-            return self._special[id].encode()
         if token is None:  # padding of the embedding: no token has this number
             return b""
         if self._letters is not None:
-            return b"".join(
-                bytes([self._letters[letter]]) if letter in self._letters else letter.encode()
-                for letter in token
-            )
+            if id in self._special or not all(letter in self._letters for letter in token):
+                return self._special.get(id, token).encode()
+            return bytes(self._letters[letter] for letter in token)
+        if id not in self._special and not self._spelled:
+            return self._decoded([id]).encode()
         if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
             return bytes.fromhex(token[3:5])
         return token.replace(SPACE_MARK, " ").encode()
 
-    def _lay_out(self, ids: Any, opened: bool = False) -> Tokens:
+    def _read(self, text: str) -> tuple[list[int], NDArray[np.int64]]:
+        """Ids of a text, and [n, 2] where each starts and ends."""
+        found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return found["input_ids"], np.array(found["offset_mapping"], np.int64).reshape(-1, 2)
+
+    def _decoded(self, ids: Sequence[int]) -> str:
+        return str(
+            self._tokenizer.decode(
+                ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
+        )
+
+    def _placed(self, text: str, clean: str, ids: Sequence[int]) -> Tokens | None:
+        """Tokens of ``text`` if the bytes of ``ids`` spell it, with the spans that they give."""
+        laid = self._lay_out(ids)
+        if laid.text == " " + clean:  # the space that sentencepiece puts before a first word
+            alone = laid.pieces[0] == b" "  # shown as nothing, so it is left out
+            laid = self._lay_out(ids[1:]) if alone else self._lay_out(ids, opened=True)
+        return replace(laid, text=text) if laid.text == clean else None
+
+    def _grown(self, ids: Sequence[int]) -> list[bytes]:
+        """What each token adds to those before it, for a vocabulary whose spelling is unknown."""
+        pieces = []
+        for i in range(len(ids)):
+            window = list(ids[max(0, i - REACH) : i + 1])
+            before, after = self._decoded(window[:-1]), self._decoded(window)
+            pieces.append(after[shared_prefix(before, after) :].encode())
+        return pieces
+
+    def _lay_out(self, ids: Sequence[int], opened: bool = False) -> Tokens:
         """Tokens of these ids with the text and the spans that their bytes give.
 
         ``opened``: the first token's space belongs to the tokenizer, not to the text.
         """
-        pieces = [self.piece(int(id)) for id in ids]
+        pieces = [self.piece(id) for id in ids] if self._spelled else self._grown(ids)
         if opened:
             pieces[0] = pieces[0].removeprefix(b" ")
         text, owner = _characters(b"".join(pieces))
@@ -206,7 +262,7 @@ class Codec:
             ends.append(owner[at - 1] + 1 if piece else owner[at])
         return Tokens(
             text,
-            tuple(map(int, ids)),
+            tuple(ids),
             tuple(starts),
             tuple(ends),
             tuple(pieces),
@@ -243,13 +299,34 @@ class Codec:
         return int(self._tokenizer.eos_token_id)
 
 
-def _runs(flags: tuple[bool, ...]) -> list[list[int]]:
-    """The stretches of indices whose flag is set."""
-    return [
-        [i for i, _ in group]
-        for flag, group in groupby(enumerate(flags), key=lambda item: item[1])
-        if flag
+def _borders(tokens: Tokens) -> dict[int, int]:
+    """Places in the text that no token reaches across, each with the first token from there on."""
+    found: dict[int, int] = {}
+    reached = 0
+    for i, (start, end) in enumerate(zip(tokens.starts, tokens.ends, strict=True)):
+        if start >= reached:
+            found.setdefault(start, i)
+        reached = max(reached, end)
+    return found | {len(tokens.text): len(tokens)}
+
+
+def _forced_stretches(
+    old: Tokens, new: Tokens, places: range, shift: int
+) -> Iterator[tuple[slice, slice]]:
+    """Stretches of old tokens with forced ones among them, and the new tokens in their place.
+
+    Both have borders at the stretch's two ends, which lie in ``places`` of the old text and
+    ``shift`` further on in the new.
+    """
+    found = _borders(new)
+    shared = [
+        (i, found[place + shift])
+        for place, i in _borders(old).items()
+        if place in places and place + shift in found
     ]
+    for (i, j), (i_stop, j_stop) in pairwise(shared):
+        if any(old.forced[i:i_stop]):
+            yield slice(i, i_stop), slice(j, j_stop)
 
 
 def _characters(data: bytes) -> tuple[str, list[int]]:
@@ -257,23 +334,21 @@ def _characters(data: bytes) -> tuple[str, list[int]]:
 
     What is no UTF-8 becomes U+FFFD, one for each stretch that a decoder gives up on.
     """
-    text: list[str] = []
+    text = data.decode("utf-8", "replace")
     owner: list[int] = []
-    count, at = 0, 0
-    while at < len(data):
-        bad = b""
-        try:
-            good = data[at:].decode("utf-8")
-        except UnicodeDecodeError as error:
-            good = data[at : at + error.start].decode("utf-8")
-            bad = data[at + error.start : at + error.end]
-        raw = np.frombuffer(good.encode(), dtype=np.uint8)
-        owner += (np.cumsum((raw & 0xC0) != 0x80) - 1 + count).tolist()
-        count += len(good)
-        text.append(good)
-        if bad:
-            owner += [count] * len(bad)
-            count += 1
-            text.append("\N{REPLACEMENT CHARACTER}")
-        at += len(raw) + len(bad)
-    return "".join(text), [*owner, count]
+    for i, sign in enumerate(text):
+        if sign == "\N{REPLACEMENT CHARACTER}":
+            owner += [i] * _length(data[len(owner) : len(owner) + 4])
+        else:
+            owner += [i] * len(sign.encode())
+    return text, [*owner, len(text)]
+
+
+def _length(data: bytes) -> int:
+    """How many bytes of ``data`` the U+FFFD at its beginning stands for."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start == 0:
+            return error.end
+    return len("\N{REPLACEMENT CHARACTER}".encode())

@@ -5,12 +5,18 @@ Offsets count code points of a Python string.
 """
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
 Unit = Literal["token", "word", "sentence", "line"]
 UNITS: tuple[Unit, ...] = ("token", "word", "sentence", "line")
+
+Run = tuple[int, int, int]
+# Where equal tokens lie: (start in A, start in B, how many).
+
+FEW_EDITS = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +75,49 @@ class Alignment:
 def align(a: Tokens, b: Tokens) -> Alignment:
     """Align two responses by their token ids.
 
-    The shared beginning and end are matched first; what is left between them, usually an edit of
-    a few tokens, is matched by its longest common runs.
+    With few edits between them, by the fewest; otherwise by their longest common runs.
     """
-    prefix = shared_prefix(a.ids, b.ids)
-    suffix = shared_prefix(a.ids[prefix:][::-1], b.ids[prefix:][::-1])
-    stop_a, stop_b = len(a) - suffix, len(b) - suffix
-    matcher = SequenceMatcher(None, a.ids[prefix:stop_a], b.ids[prefix:stop_b], autojunk=False)
-    pairs = [(i, i) for i in range(prefix)]
+    pairs: list[tuple[int, int]] = []
     edited_a, edited_b = [], []
-    for kind, i, i_stop, j, j_stop in matcher.get_opcodes():
-        if kind == "equal":
-            pairs += zip(
-                range(prefix + i, prefix + i_stop), range(prefix + j, prefix + j_stop), strict=True
-            )
-        else:
-            edited_a.append(range(prefix + i, prefix + i_stop))
-            edited_b.append(range(prefix + j, prefix + j_stop))
-    pairs += zip(range(stop_a, len(a)), range(stop_b, len(b)), strict=True)
+    i = j = 0
+    for start_a, start_b, size in (*_equal_runs(a.ids, b.ids), (len(a), len(b), 0)):
+        if i < start_a or j < start_b:
+            edited_a.append(range(i, start_a))
+            edited_b.append(range(j, start_b))
+        i, j = start_a + size, start_b + size
+        pairs += zip(range(start_a, i), range(start_b, j), strict=True)
     return Alignment(tuple(pairs), tuple(edited_a), tuple(edited_b))
+
+
+def _equal_runs(a: tuple[int, ...], b: tuple[int, ...]) -> list[Run]:
+    """Runs of ids that both have, ascending in both."""
+    found = _fewest_edits(a, b)
+    if found is None:
+        # Long and unlike: finding the fewest edits would take the square of their number.
+        blocks = SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
+        found = [(block.a, block.b, block.size) for block in blocks]
+    return found
+
+
+def _fewest_edits(a: tuple[int, ...], b: tuple[int, ...]) -> list[Run] | None:
+    """What the fewest edits from a to b leave alone; None if it takes more than ``FEW_EDITS``.
+
+    Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): each round goes, along each
+    diagonal k = i - j, as far as one more edit allows.
+    """
+    furthest: dict[int, tuple[int, list[Run]]] = {1: (0, [])}
+    for edits in range(FEW_EDITS + 1):
+        for k in range(-edits, edits + 1, 2):
+            inserts = k == -edits or (k < edits and furthest[k - 1][0] < furthest[k + 1][0])
+            start, runs = furthest[k + 1] if inserts else furthest[k - 1]
+            start += not inserts
+            i = start
+            while i < len(a) and i - k < len(b) and a[i] == b[i - k]:
+                i += 1
+            furthest[k] = i, [*runs, (start, start - k, i - start)] if i > start else runs
+            if i >= len(a) and i - k >= len(b):
+                return furthest[k][1]
+    return None
 
 
 def shared_prefix(a: str | tuple[int, ...], b: str | tuple[int, ...]) -> int:
@@ -102,10 +132,12 @@ def shared_prefix(a: str | tuple[int, ...], b: str | tuple[int, ...]) -> int:
     return low
 
 
+# Where a unit ends. White space goes with what follows it, as in the tokens of most vocabularies.
+_LINE = r"(?<!\s)(?=\s*\n)"
 _BREAKS: dict[Unit, re.Pattern[str]] = {
-    "word": re.compile(r"\s+"),
-    "line": re.compile(r"\n+"),
-    "sentence": re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+|(?<=[。！？])|\n+"),
+    "word": re.compile(r"(?<!\s)(?=\s)"),
+    "sentence": re.compile(r"[.!?…][\"'”’»)\]]*(?=\s)|[。！？][\"'”’」』）)\]]*|" + _LINE),
+    "line": re.compile(_LINE),
 }
 
 
@@ -113,23 +145,14 @@ def units(tokens: Tokens, kind: Unit) -> tuple[int, ...]:
     """The number of the unit that each token belongs to, ascending from 0.
 
     A token belongs where its first character that is not white space lies; one of nothing but
-    white space goes with what follows it. Words are split at white space and keep their
-    punctuation.
+    white space goes with what follows it, at the end with what came before. Words are split at
+    white space and keep their punctuation.
     """
     if kind == "token":
         return tuple(range(len(tokens)))
-    text = tokens.text
-    ends = [m.end() for m in _BREAKS[kind].finditer(text) if 0 < m.end() < len(text)]
-    blank = re.compile(r"\s*")
-    found: list[int] = []
-    unit = 0
-    for start, end in zip(tokens.starts, tokens.ends, strict=True):
-        gap = blank.match(text, start, end)
-        first = gap.end() if gap else start
-        while unit < len(ends) and ends[unit] <= first:
-            unit += 1
-        found.append(unit)
-    return _dense(found)
+    written = len(tokens.text.rstrip())
+    breaks = [m.end() for m in _BREAKS[kind].finditer(tokens.text) if m.end() < written]
+    return _dense([bisect_right(breaks, start) for start in tokens.starts])
 
 
 def _dense(numbers: list[int]) -> tuple[int, ...]:

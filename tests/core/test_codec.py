@@ -1,17 +1,23 @@
 """Tokens and spans of real tokenizers trained in process, for any text and any ids."""
 
+import copy
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.codec import Codec
+from core.codec import SPACE_MARK, Codec
 from core.errors import UserFacingError
 from core.text import Message, Prompt
-from tests.tiny import byte_level_tokenizer, metaspace_tokenizer
+from tests.tiny import VOCAB, byte_level_tokenizer, metaspace_tokenizer
 
 PROMPT = Prompt.of("Summarise this post in one sentence.\n\nThey offered me $53K.")
 CODECS = {"bytes": Codec(byte_level_tokenizer()), "metaspace": Codec(metaspace_tokenizer())}
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
+# Without sentencepiece's mark for a space, which has a test of its own.
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters=SPACE_MARK), max_size=30
+) | st.sampled_from(
     [
         "naïve café",
         "👩‍👩‍👧 family",
@@ -82,6 +88,87 @@ def test_a_replaced_token_survives_edits_elsewhere(codec, text, data):
     check(longer)
     again = codec.edit(PROMPT, put, put.text)
     assert again.text == put.text
+
+
+@BOTH
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_edited_tokens_always_spell_the_text(codec, data):
+    """Also where characters of many bytes were broken by tokens put in place."""
+    broken = codec.encode(PROMPT, data.draw(st.sampled_from(["a🙂b🙂", "你好世界", "naïve é"])))
+    for _ in range(data.draw(st.integers(1, 3))):
+        index = data.draw(st.integers(0, len(broken) - 1))
+        broken = codec.replace(PROMPT, broken, index, data.draw(st.integers(3, 300)))
+    start = data.draw(st.integers(0, len(broken.text)))
+    stop = data.draw(st.integers(start, len(broken.text)))
+    written = data.draw(st.sampled_from(["", "x", " 🙂", "\ufffd", "\n"]))
+    text = broken.text[:start] + written + broken.text[stop:]
+    edited = codec.edit(PROMPT, broken, text)
+    assert edited.text == text
+    assert codec.decode(PROMPT, edited.ids).text == text
+
+
+def test_half_a_character_survives_an_edit_elsewhere():
+    codec = CODECS["bytes"]
+    whole = codec.encode(PROMPT, "a 日 b and more")
+    last = next(i for i, piece in enumerate(whole.pieces) if piece == "日".encode()[-1:])
+    broken = codec.replace(PROMPT, whole, last, codec.encode(PROMPT, "x").ids[0])
+    assert broken.text == "a \ufffdx b and more"
+    edited = codec.edit(PROMPT, broken, broken.text + "!")
+    assert edited.text == broken.text + "!"
+    assert edited.ids[: last + 1] == broken.ids[: last + 1]
+    assert any(edited.forced)
+
+
+def test_a_tokenizer_that_rewrites_text_keeps_the_user_s():
+    from tokenizers import normalizers
+
+    tokenizer = copy.deepcopy(byte_level_tokenizer())
+    tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
+    text = "Zoe\u0308 left"
+    tokens = Codec(tokenizer).encode(PROMPT, text)
+    assert tokens.text == text
+    assert b"".join(tokens.pieces).decode() == "Zoë left"
+    assert tokens.ends[-1] == len(text)
+    assert tokens.ids == CODECS["bytes"].encode(PROMPT, "Zoë left").ids
+
+
+def test_a_typed_space_mark_stays_the_user_s():
+    """Such vocabularies read it as a space: the text is kept, the bytes are what is scored."""
+    tokens = CODECS["metaspace"].encode(PROMPT, "a▁b")
+    assert tokens.text == "a▁b"
+    assert b"".join(tokens.pieces) == b"a b"
+    assert (tokens.starts[0], tokens.ends[-1]) == (0, 3)
+
+
+def test_a_vocabulary_of_unknown_spelling_is_decoded_step_by_step():
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["[UNK]", "</s>", "they", "play", "##ed", "well", "."]
+    backend = Tokenizer(models.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    codec = Codec(PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>"))
+    tokens = codec.decode(Prompt.of("they"), (2, 3, 4, 5, 6))
+    assert tokens.text == "they played well."
+    assert tokens.starts == (0, 4, 9, 11, 16)
+    check(tokens)
+
+
+def test_a_tokenizer_without_offsets_is_a_sentence():
+    with pytest.raises(UserFacingError, match=r"tokenizer\.json"):
+        Codec(SimpleNamespace(added_tokens_decoder={}))
+
+
+@LONG
+@given(ids=st.lists(st.integers(260, VOCAB - 1), min_size=1, max_size=12))  # no bytes
+def test_decoded_metaspace_text_is_what_the_tokenizer_decodes(ids):
+    """But for the first space, which the tokenizer takes away as if no prompt came before."""
+    tokenizer = metaspace_tokenizer()
+    codec = CODECS["metaspace"]
+    expected = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    assert codec.decode(PROMPT, tuple(ids)).text.removeprefix(" ") == expected
 
 
 def test_forced_tokens_are_marked_and_kept():
@@ -156,6 +243,8 @@ def test_labels():
     shown = [codec.label(id) for id in codec.encode(PROMPT, " a\n\tb").ids]
     assert "".join(shown) == "·a↵⇥b"
     assert codec.label(codec.end_of_turn) == "<|im_end|>"
+    assert codec.label(codec.encode(PROMPT, "\x07").ids[-1]) == "⟨U+0007⟩"
+    assert codec.label(codec.vocab_size + 5) == "∅"
 
 
 def test_find_puts_the_same_word_first():

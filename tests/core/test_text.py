@@ -1,6 +1,6 @@
 """Alignment and grouping of tokens, on tokens made by hand."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given
@@ -57,6 +57,24 @@ def test_align_of_equal_and_of_unlike_responses():
     assert (unlike.pairs, unlike.edited_b) == ((), (range(2),))
 
 
+@given(st.lists(st.sampled_from("abc"), max_size=9), st.lists(st.sampled_from("abc"), max_size=9))
+def test_align_of_short_responses_keeps_as_much_as_can_be_kept(a, b):
+    kept = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]  # longest common subsequence, by table
+    for i, j in product(range(len(a)), range(len(b))):
+        same = a[i] == b[j]
+        kept[i + 1][j + 1] = kept[i][j] + 1 if same else max(kept[i][j + 1], kept[i + 1][j])
+    assert len(align(tokens_of(a), tokens_of(b)).pairs) == kept[-1][-1]
+
+
+def test_align_of_long_and_unlike_responses():
+    a = [f"{i % 40} " for i in range(400)]
+    b = [f"{i * i % 40} " for i in range(300)]
+    found = align(tokens_of(a), tokens_of(b))
+    assert all(a[i] == b[j] for i, j in found.pairs)
+    assert all(i < k and j < m for (i, j), (k, m) in pairwise(found.pairs))
+    assert sum(map(len, found.edited_a)) + len(found.pairs) == len(a)
+
+
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_shared_prefix(a, b):
     n = shared_prefix(a, b)
@@ -81,6 +99,19 @@ def test_units(kind, expected):
 
 def test_white_space_goes_with_what_follows():
     assert units(tokens_of(["a", " ", "b", "\n\n", "c"]), "word") == (0, 1, 1, 2, 2)
+    assert units(tokens_of(["a", " ", " ", "b", " "]), "word") == (0, 1, 1, 1, 1)
+    assert units(tokens_of(["a", " ", "\n", "b"]), "line") == (0, 1, 1, 1)
+
+
+@pytest.mark.parametrize("kind", ["word", "sentence", "line"])
+def test_much_white_space_is_no_trouble(kind):
+    tokens = tokens_of(["a", *([" "] * 50_000), "b"])
+    assert set(units(tokens, kind)) == ({0, 1} if kind == "word" else {0})
+
+
+def test_sentences_keep_their_closing_marks():
+    pieces = ["“Yes", ".", "”", " $", "5", ".", "3", " 他", "来了", "。", "好"]
+    assert units(tokens_of(pieces), "sentence") == (0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2)
 
 
 @given(st.lists(st.sampled_from(["a", " b", ".", " ", "\n", "! C", "x y", "。"]), max_size=15))
