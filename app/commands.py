@@ -74,8 +74,6 @@ class WindowCommands(QMainWindow):
         known = self.spec if self.spec is not None and not self.spec.demo else PairSpec()
         chosen = self.ask_for_pair(known, self.settings.recent(), self, folders)
         if chosen is not None:
-            if chosen.beta:
-                self.settings.remember_beta(chosen, chosen.beta)
             self.load(chosen)
 
     @Slot()

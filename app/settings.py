@@ -89,7 +89,7 @@ class Settings:
     def remember_pair(self, spec: PairSpec) -> None:
         if spec.demo:
             return
-        safe = replace(spec, allow_pickle=False, allow_remote_code=False)
+        safe = replace(spec, beta=None, allow_pickle=False, allow_remote_code=False)
         others = [old for old in self.recent() if pair_key(old) != pair_key(spec)]
         self.put("recent", json.dumps([asdict(s) for s in [safe, *others][:RECENT]]))
 

@@ -150,7 +150,7 @@ class MainWindow(WindowCommands):
         self.view.show_example(self.examples[0])
         if self.spec is not None:
             self.view.controls.set_beta(
-                self.settings.beta(self.spec) or self.spec.beta or DEFAULT_BETA
+                self.spec.beta or self.settings.beta(self.spec) or DEFAULT_BETA
             )
             if not self.spec.demo:
                 self._restore_if_same(self.spec)
@@ -242,6 +242,8 @@ class MainWindow(WindowCommands):
                 topic="draft",
                 action="Restore them",
             )
+        if spec.beta:  # asked for in so many words: it outweighs what is remembered
+            self.settings.remember_beta(spec, spec.beta)
         self.view.set_pair(event.info, self.settings.beta(spec) or event.info.beta)
 
     @Slot(object)
