@@ -156,6 +156,18 @@ def test_a_pair_is_opened_and_remembered(window, qtbot):
     assert first.policy == "other" and not first.allow_pickle
 
 
+def test_a_beta_that_is_asked_for_outweighs_the_remembered_one(open_window, qtbot):
+    first = open_window(spec=PairSpec(policy="p", reference="r", beta=0.4))
+    ready(qtbot, first)
+    assert first.view.beta() == pytest.approx(0.4)
+    first.close()
+    for asked, shown in ((0.7, 0.7), (None, 0.7)):
+        again = open_window(spec=PairSpec(policy="p", reference="r", beta=asked))
+        ready(qtbot, again)
+        assert again.view.beta() == pytest.approx(shown)
+        again.close()
+
+
 def test_folders_can_be_dropped_on_an_editor(window, qtbot):
     asked = []
     window.ask_for_pair = lambda spec, recent, parent, folders: asked.append(folders)

@@ -210,3 +210,14 @@ def test_a_cache_that_cannot_be_a_folder(
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("QSCOPE_CACHE", str(tmp_path / "file"))
     assert "cannot be kept in" in failure()
+
+
+def test_the_demo_s_beta_is_its_recipe_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from core.checkpoints import demo
+
+    monkeypatch.setattr(demo, "DEMO_FOLDER", tmp_path)
+    (tmp_path / "recipe.toml").write_text("[dpo]\nbeta = 0.25\n")
+    assert demo.demo_beta() == 0.25
+    (tmp_path / "recipe.toml").write_text("[dpo]\n")
+    with pytest.raises(UserFacingError, match=r"recipe .* is damaged"):
+        demo.demo_beta()
