@@ -59,7 +59,7 @@ class CreditLayout(QWidget):
         self.rows = QSplitter(Qt.Orientation.Vertical)
         for widget in (self.prompt, middle, self.chart_card):
             self.rows.addWidget(widget)
-        self.rows.setSizes([180, 310, 220])
+        self.rows.setSizes([130, 380, 200])
         self.rows.setStretchFactor(1, 1)
         self.rows.setCollapsible(1, False)
         self.columns = QSplitter(Qt.Orientation.Horizontal)
