@@ -32,8 +32,10 @@ class Told(TrainerCallback):
         self._report(self._what, state.global_step / max(1, state.max_steps))
 
 
-class RowSFTTrainer(SFTTrainer):
-    """Supervised fine-tuning on the responses of each row; each response token counts once."""
+class RowData:
+    """What both trainers override: rows are prepared already and keep their order."""
+
+    train_dataset: Any
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Write none: the demo's card is written by hand, from measured figures."""
@@ -46,6 +48,10 @@ class RowSFTTrainer(SFTTrainer):
 
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns = COLUMNS
+
+
+class RowSFTTrainer(RowData, SFTTrainer):
+    """Supervised fine-tuning on the responses of each row; each response token counts once."""
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
@@ -55,20 +61,8 @@ class RowSFTTrainer(SFTTrainer):
         return (loss, {"logps": logps}) if return_outputs else loss
 
 
-class RowDPOTrainer(DPOTrainer):
+class RowDPOTrainer(RowData, DPOTrainer):
     """DPO (Eqs. 8, 9) on the pairs of each row, against the frozen adapter that TRL calls "ref"."""
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """Write none: the demo's card is written by hand, from measured figures."""
-
-    def _get_train_sampler(self, *_: Any) -> Any:
-        return SequentialSampler(self.train_dataset)
-
-    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-        return dataset
-
-    def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = COLUMNS
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         unwrapped = self.accelerator.unwrap_model(model)
