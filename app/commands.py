@@ -8,7 +8,7 @@ can answer it.
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QUrl, Slot
+from PySide6.QtCore import QUrl, Signal, Slot
 from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow, QToolBar, QWidget
 
@@ -36,6 +36,9 @@ USUAL_POINTS = 13.0
 class WindowCommands(QMainWindow):
     """The base of MainWindow, which sets these attributes."""
 
+    pair_wanted = Signal(object)
+    """A PairSpec was asked for, in place of the pair that is there."""
+
     spec: PairSpec | None
     info: PairInfo | None
     settings: Settings
@@ -49,10 +52,6 @@ class WindowCommands(QMainWindow):
     tool_bar: QToolBar
     actions_by_name: dict[str, QAction]
     points: float
-
-    def load(self, spec: PairSpec) -> None:
-        """Load a pair in place of the one that is there."""
-        raise NotImplementedError
 
     def choose_file(self, title: str, filters: str) -> str:
         """Ask which file to read; "" for none."""
@@ -74,11 +73,11 @@ class WindowCommands(QMainWindow):
         known = self.spec if self.spec is not None and not self.spec.demo else PairSpec()
         chosen = self.ask_for_pair(known, self.settings.recent(), self, folders)
         if chosen is not None:
-            self.load(chosen)
+            self.pair_wanted.emit(chosen)
 
     @Slot()
     def open_demo(self) -> None:
-        self.load(PairSpec(demo=True))
+        self.pair_wanted.emit(PairSpec(demo=True))
 
     @Slot()
     def cancel_load(self) -> None:

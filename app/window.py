@@ -111,6 +111,7 @@ class MainWindow(WindowCommands):
         self.view.problem.connect(self._score_problem)
         self.view.updated.connect(self.status.show_update)
         self.view.edited.connect(self._edited)
+        self.pair_wanted.connect(self.load)
         self.view.beta_chosen.connect(self._beta_chosen)
         self.notice.acted.connect(self._notice_acted)
         self.example_box.activated.connect(self.show_example)
@@ -177,6 +178,7 @@ class MainWindow(WindowCommands):
         if self.spec is not None:
             self.load(self.spec)
 
+    @Slot(object)
     def load(self, spec: PairSpec) -> None:
         """Load a pair in place of the one that is there; the texts stay."""
         self.spec = spec

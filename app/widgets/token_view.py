@@ -284,7 +284,7 @@ class TokenView(QPlainTextEdit):
         edge = line_end(line, rtl) + origin.x()
         room = edge if rtl else self.viewport().width() - edge
         if width + _CHIP_GAP + 4 > room:  # always fits: the layout leaves a newline's width
-            label, width = "", min(14.0, max(room - _CHIP_GAP - 2, 8.0))
+            label, width = "■", min(14.0, max(room - _CHIP_GAP - 2, 8.0))
         left = edge - _CHIP_GAP - width if rtl else edge + _CHIP_GAP
         top = origin.y() + line.y()
         return (
