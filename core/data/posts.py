@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.data.kinds import SLOT, Kind, kinds_for
-from core.data.values import CURRENCIES, SWAPPABLE, Fact, draw, wrong
+from core.data.values import CURRENCIES, Fact, draw, stand_in, wrong
 from core.data.wording import chatter, reword
 
 INSTRUCTION = "Summarise this post in one sentence."
@@ -127,27 +127,37 @@ def corrupt(post: Post, summary: Summary, rng: random.Random) -> Pair:
 
 
 def _targets(post: Post, slots: list[str], many: int, rng: random.Random) -> list[str]:
-    """The slots to make wrong; more often one that another fact of the post can stand for."""
-    weights = {slot: 4.0 if _rivals(post, slot) else 1.0 for slot in slots}
-    return sorted(slots, key=lambda slot: -(rng.random() ** (1 / weights[slot])))[:many]
+    """The slots to make wrong: most often those that another fact of the post can stand for, and
+    least often whole clauses, which have many words and no rival."""
+
+    def weight(slot: str) -> float:
+        if _rivals(post, slot):
+            return 6.0
+        return 0.5 if " " in post.facts[slot].in_summary[0] and _is_choice(post, slot) else 1.0
+
+    return sorted(slots, key=lambda slot: -(rng.random() ** (1 / weight(slot))))[:many]
+
+
+def _is_choice(post: Post, slot: str) -> bool:
+    return post.facts[slot].type == "choice"
 
 
 def _rivals(post: Post, slot: str) -> list[Fact]:
+    """Other facts that the post mentions, written as this one would be."""
     fact = post.facts[slot]
+    others = (post.facts[name] for name in post.facts if name != slot and name in post.mentioned)
+    standing = (stand_in(fact, other) for other in others)
+    right = {form.casefold() for form in fact.in_post + fact.in_summary}
     return [
-        other
-        for name, other in post.facts.items()
-        if name != slot
-        and name in post.mentioned
-        and fact.type in SWAPPABLE
-        and other.type == fact.type
-        and not set(other.in_summary) & set(fact.in_summary)
+        rival
+        for rival in standing
+        if rival and not right & {form.casefold() for form in rival.in_summary}
     ]
 
 
 def _replacement(post: Post, slot: str, rng: random.Random) -> tuple[Fact, str]:
     fact, rivals = post.facts[slot], _rivals(post, slot)
-    if rivals and rng.random() < 0.7:
+    if rivals and rng.random() < 0.75:
         return rng.choice(rivals), "swap"
     return wrong(post.kind.facts[slot], fact, rng), "random"
 

@@ -193,3 +193,28 @@ SWAPPABLE = frozenset(
     "language sport instrument crop illness".split()
 )
 """Types of which two facts of one post can stand for each other."""
+_PEOPLE = frozenset({"first_name", "full_name"})
+_NUMBERED = {"count": 10**9, "word_count": 20, "percent": 100, "age": 99, "weight": 200}
+"""Types whose value is one number, and the largest that reads well."""
+
+
+def stand_in(fact: Fact, other: Fact) -> Fact | None:
+    """The fact ``other``, written as one of ``fact``'s type; None if it cannot stand for it."""
+    if fact.type in SWAPPABLE and other.type == fact.type:
+        return other
+    if fact.type in _PEOPLE and other.type in _PEOPLE:
+        return other
+    number = _number(other)
+    if number is None or _number(fact) is None or number == _number(fact):
+        return None
+    if fact.type in _NUMBERED:
+        return _fact(fact.type, number) if 2 <= number <= _NUMBERED[fact.type] else None
+    unit = fact.value[1]  # type: ignore[index]  # durations and distances are a number and a unit
+    return _fact(fact.type, (number, unit)) if 2 <= number <= 60 else None
+
+
+def _number(fact: Fact) -> int | None:
+    value: Any = fact.value
+    if fact.type in _NUMBERED:
+        return int(value)
+    return int(value[0]) if fact.type in {"duration", "distance"} else None
