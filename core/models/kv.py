@@ -9,10 +9,17 @@ may see is the mask's business (core.models.attention).
 Knows nothing of trees or tokens: its caller keeps the cell of each node.
 """
 
+import inspect
 from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
+
+
+def cache_argument(model: Any) -> str:
+    """What a model's forward, and its output, call the cache: transformers 5.24 renamed it."""
+    named = "cache" in inspect.signature(model.forward).parameters
+    return "cache" if named else "past_key_values"
 
 
 class _Cursor:

@@ -17,7 +17,7 @@ from torch import nn
 
 from core.errors import Cancelled
 from core.models.attention import GROUPED, ancestor_mask
-from core.models.kv import Slab
+from core.models.kv import Slab, cache_argument
 from core.models.lora import project
 
 TREE_PATHS: tuple[tuple[str, bool], ...] = (
@@ -47,6 +47,7 @@ class Lane:
         self.cancelled: Callable[[], bool] = lambda: False
         self._entered = entered
         self._own_attention: str = self.config._attn_implementation
+        self._cache_argument = cache_argument(self.model.base_model)
         self._head = self.model.get_output_embeddings()
         self._slab = Slab(self.config.num_hidden_layers)
         self._hidden: torch.Tensor | None = None
@@ -117,8 +118,8 @@ class Lane:
                 ids,
                 depths[-len(ids) :] - 1,
                 attention_mask=mask,
-                past_key_values=self._slab.cache,
                 use_cache=True,
+                **{self._cache_argument: self._slab.cache},
             )
         self._store(hidden, ids)
         self._slab.commit()

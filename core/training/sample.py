@@ -50,6 +50,9 @@ def _sample(recipe: Recipe, model: Any, tokenizer: Any, posts: list[Post]) -> li
     """Summaries of each post; each prompt is computed once, then its cache is copied."""
     import torch
 
+    from core.models.kv import cache_argument
+
+    cached = cache_argument(model.get_base_model())
     rows = [prompt_ids(tokenizer, post.prompt) for post in posts]
     length = max(len(row) for row in rows)
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
@@ -62,7 +65,7 @@ def _sample(recipe: Recipe, model: Any, tokenizer: Any, posts: list[Post]) -> li
         out = model(
             input_ids=ids, attention_mask=mask, position_ids=place, use_cache=True, logits_to_keep=1
         )
-        cache = out.past_key_values
+        cache = getattr(out, cached)
         cache.batch_repeat_interleave(recipe.samples)
         logits = out.logits[:, -1].repeat_interleave(recipe.samples, 0)
         mask = mask.repeat_interleave(recipe.samples, 0)
@@ -79,8 +82,8 @@ def _sample(recipe: Recipe, model: Any, tokenizer: Any, posts: list[Post]) -> li
                 input_ids=token,
                 attention_mask=mask,
                 position_ids=place,
-                past_key_values=cache,
                 use_cache=True,
+                **{cached: cache},
             ).logits[:, -1]
     texts = [_text(tokenizer, row, end) for row in torch.cat(drawn, 1).tolist()]
     return [texts[n * recipe.samples : (n + 1) * recipe.samples] for n in range(len(posts))]
