@@ -17,6 +17,9 @@ from transformers import AttentionInterface, PretrainedConfig
 
 GROUPED = "qscope_grouped"
 """Name of the attention function below, for ``attn_implementation``."""
+BLOCK = 64
+"""On a CPU, queries of this many tokens read the cells up to their last ancestor, not all: along a
+path that spares almost half of the products that the mask would throw away."""
 
 Mask = torch.Tensor | dict[str, torch.Tensor]
 
@@ -40,15 +43,45 @@ def grouped_attention(
         raise ValueError("grouped attention has no soft-capping, sinks or position bias")
     if attention_mask is None:
         raise ValueError("grouped attention needs a mask: it knows of no window or causality")
+    length = query.shape[2]
+    if query.device.type != "cpu" or length < 2 * BLOCK:
+        return _folded(query, key, value, attention_mask, scaling), None
+    parts = []
+    for first in range(0, length, BLOCK):
+        rows = slice(first, first + BLOCK)
+        mask = attention_mask[:, :, rows]
+        cells = _seen(mask)
+        parts.append(
+            _folded(
+                query[:, :, rows], key[:, :, cells], value[:, :, cells], mask[..., cells], scaling
+            )
+        )
+    return torch.cat(parts, dim=1), None
+
+
+def _folded(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    scaling: float | None,
+) -> torch.Tensor:
+    """Attention of all heads, [rows, T, heads, d], not always contiguous."""
     rows, heads, length, width = query.shape
     groups = heads // key.shape[1]
     folded = query.reshape(rows, key.shape[1], groups * length, width)
     if groups > 1 and length > 1:
-        attention_mask = attention_mask.repeat(1, 1, groups, 1)
+        mask = mask.repeat(1, 1, groups, 1)
     out = torch.nn.functional.scaled_dot_product_attention(
-        folded, key, value, attn_mask=attention_mask, scale=scaling
+        folded, key, value, attn_mask=mask, scale=scaling
     )
-    return out.reshape(rows, heads, length, value.shape[-1]).transpose(1, 2), None
+    return out.reshape(rows, heads, length, value.shape[-1]).transpose(1, 2)
+
+
+def _seen(mask: torch.Tensor) -> slice:
+    """The cells between the first and the last that any row of an additive mask lets through."""
+    cells = (mask[0, 0].amax(0) > torch.finfo(mask.dtype).min).nonzero()
+    return slice(int(cells[0]), int(cells[-1]) + 1)
 
 
 AttentionInterface.register(GROUPED, grouped_attention)

@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 
 CHUNK_TOKENS = 512
 """Tokens of one forward: bounds the mask, and the wait for a cancel on a model without layers."""
-CHUNK_LOGITS = 2**22
-"""Numbers in one piece of logits (16 MB as float32): what memory allocators hand out again without
-returning it to the system. At four times this the passes over it take five times as long."""
+CHUNK_LOGITS = 7_900_000
+"""Numbers in one piece of logits (just under 32 MiB as float32): the most that glibc's allocator
+hands out again without returning it to the system. At twice this, the passes over it take several
+times as long (measured)."""
+CACHED_LOGITS = 2**20
+"""Numbers over which a CPU takes statistics at once: what stays in its caches between passes."""
 GATHER = 4
 """Cells are gathered when (dead cells x new tokens) passes this many times the live cells: a
 dead cell costs every new token attention, a live one a copy."""
@@ -174,12 +177,21 @@ class Pair:
         """Logits at states that have cells, [m] -> float32 [2, m, V] on the first device."""
         cells = torch.from_numpy(self._cells.of(states))
         parts = [lane.logits(cells) for lane in self.lanes]
-        logits = torch.cat([part.to(parts[0].device) for part in parts])
-        return logits if len(logits) == 2 else logits.expand(2, -1, -1)
+        if len(parts) == 1:
+            return parts[0].expand(2, -1, -1)
+        return torch.cat([part.to(parts[0].device) for part in parts])
 
     def _fill(self, nodes: Nodes, states: Nodes) -> None:
         """Write the columns of edges into ``nodes`` and of the ``states`` they leave."""
-        edge, state = observations(self._logits(states), torch.from_numpy(self.tree.token[nodes]))
+        logits, tokens = self._logits(states), torch.from_numpy(self.tree.token[nodes])
+        step = len(nodes)
+        if logits.device.type == "cpu":
+            step = max(1, CACHED_LOGITS // (2 * self.vocab_size))
+        pieces = [
+            observations(logits[:, first : first + step], tokens[first : first + step])
+            for first in range(0, len(nodes), step)
+        ]
+        edge, state = (np.concatenate(part, axis=1) for part in zip(*pieces, strict=True))
         if not (np.isfinite(edge).all() and np.isfinite(state).all()):
             raise UserFacingError(
                 f"The models returned NaN or infinite log-probs near token "
@@ -206,16 +218,19 @@ def observations(
         STATE_COLUMNS. Divergences over the whole vocabulary.
     """
     tokens = tokens.to(logits.device)[None, :, None].expand(2, -1, 1)
-    taken = logits.gather(-1, tokens)
-    ranks = (logits > taken).sum(-1, dtype=torch.int32) + 1
-    logp = torch.log_softmax(logits, dim=-1)
-    chosen = logp.gather(-1, tokens)
-    logsumexp = (taken - chosen)[0, :, 0]
-    ratio = logp[0] - logp[1]
-    probs = logp.exp()
-    entropy = -torch.linalg.vecdot(probs, logp)
-    kl = torch.linalg.vecdot(probs[0], ratio).clamp_min(0)
-    kl_reverse = -torch.linalg.vecdot(probs[1], ratio).clamp_max(0)
-    edge = torch.stack([*chosen[..., 0], *ranks, taken[0, :, 0]])
-    state = torch.stack([kl, kl_reverse, *entropy, logsumexp])
+    taken = logits.gather(-1, tokens)[..., 0]
+    # Counted in floats (exact up to 2^24): summing booleans takes several times as long on a CPU.
+    ranks = torch.gt(logits, taken[..., None], out=torch.empty_like(logits)).sum(-1) + 1
+    # One exponential a logit: the partition follows from the likeliest token, whose probability
+    # is the one that rounding hurts least.
+    probs = torch.softmax(logits, dim=-1)
+    logsumexp = logits.amax(-1) - probs.amax(-1).log()
+    chosen = taken - logsumexp
+    ratio = logits[0] - logits[1]
+    shift = logsumexp[0] - logsumexp[1]
+    entropy = logsumexp - torch.linalg.vecdot(probs, logits)
+    kl = (torch.linalg.vecdot(probs[0], ratio) - shift).clamp_min(0)
+    kl_reverse = (shift - torch.linalg.vecdot(probs[1], ratio)).clamp_min(0)
+    edge = torch.stack([*chosen, *ranks, taken[0]])
+    state = torch.stack([kl, kl_reverse, *entropy, logsumexp[0]])
     return edge.double().cpu().numpy(), state.double().cpu().numpy()
