@@ -12,9 +12,11 @@ from typing import Protocol
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 
+from core.growth import SearchSpec
 from core.protocol import (
     Event,
     Failed,
+    Grown,
     Inspect,
     Inspected,
     Load,
@@ -22,9 +24,15 @@ from core.protocol import (
     PairSpec,
     Progress,
     Request,
+    Resume,
     Score,
     Scored,
+    Search,
+    Searched,
     Side,
+    Steer,
+    SteerAction,
+    Steered,
     Stopped,
     Unload,
 )
@@ -57,6 +65,9 @@ class Bridge(QObject):
     loaded = Signal(object)
     scored = Signal(object)
     inspected = Signal(object)
+    grown = Signal(object)
+    searched = Signal(object)
+    steered = Signal(object)
     failed = Signal(object)
     stopped = Signal(object)
     _gathered = Signal()
@@ -105,6 +116,26 @@ class Bridge(QObject):
     def inspect(self, side: Side, index: int, query: str = "") -> int:
         """Ask for the alternatives to a token; searches have a place of their own."""
         return self._submit("inspect", Inspect(self._next(), side, index, query))
+
+    def search(self, pane: str, prompt: Prompt, prefix: tuple[int, ...], spec: SearchSpec) -> int:
+        """Grow a pane's tree: ``grown`` for each step, at last one of ``searched``, ``stopped`` and
+        ``failed``."""
+        request = Search(self._next(), pane, prompt, prefix, spec)
+        return self._submit(f"search {pane}", request)
+
+    def resume(self, pane: str) -> int:
+        """Go on with the stopped search of a pane; answered as ``search`` is."""
+        return self._submit(f"search {pane}", Resume(self._next(), pane))
+
+    def steer(self, pane: str, node: int, action: SteerAction) -> int:
+        """Take over at a node of a pane's search; ``steered`` follows."""
+        return self._submit(f"steer {pane} {node}", Steer(self._next(), pane, node, action))
+
+    def stop_search(self) -> None:
+        """Stop the searches that run or wait; ``stopped`` follows, and each can be resumed."""
+        if self._engine is not None:
+            self._engine.cancel(Search)
+            self._engine.cancel(Resume)
 
     def cancel_load(self) -> None:
         """Stop loading; ``stopped`` follows."""
@@ -168,6 +199,9 @@ class Bridge(QObject):
             if isinstance(event, Progress):
                 self.progress.emit(event)
                 continue
+            if isinstance(event, Grown):
+                self.grown.emit(event)
+                continue
             self._forget(event.id)
             match event:
                 case Loaded():
@@ -176,6 +210,10 @@ class Bridge(QObject):
                     self.scored.emit(event)
                 case Inspected():
                     self.inspected.emit(event)
+                case Searched():
+                    self.searched.emit(event)
+                case Steered():
+                    self.steered.emit(event)
                 case Failed():
                     self.failed.emit(event)
                 case Stopped():

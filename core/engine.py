@@ -23,9 +23,12 @@ from core.protocol import (
     Loaded,
     Progress,
     Request,
+    Resume,
     Score,
     Scored,
+    Search,
     Side,
+    Steer,
     Stopped,
     Unload,
     Unloaded,
@@ -50,6 +53,10 @@ def _slot(request: Request) -> Slot:
             return 1, request.side
         case Inspect():
             return 2, "state"
+        case Steer():
+            return 1, f"{request.pane} {request.node}"
+        case Search() | Resume():
+            return 3, request.pane
 
 
 class Engine:
@@ -146,6 +153,8 @@ class Engine:
                     return self._score(request)
                 case Inspect():
                     return self._inspect(request)
+                case Search() | Resume() | Steer():
+                    raise UserFacingError("This engine does not search.")
         except Cancelled:
             return Stopped(request.id, kind)
         except UserFacingError as error:

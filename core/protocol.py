@@ -6,6 +6,7 @@ Imports no model library, so that the window can name them before torch is loade
 from dataclasses import dataclass
 from typing import Literal
 
+from core.growth import Growth, SearchSpec
 from core.scoring import Inspection, Scoring
 from core.text import Prompt
 
@@ -13,6 +14,7 @@ DEFAULT_BETA = 0.1
 """The beta of most DPO runs, TRL's default among them."""
 
 Side = Literal["A", "B"]
+SteerAction = Literal["prune", "pin", "release"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,40 @@ class Inspect:
     query: str = ""
 
 
-Request = Load | Unload | Score | Inspect
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Grow a tree from a prompt and the first tokens of a response to it.
+
+    ``pane`` names the tree in the window; a new search in a pane replaces the one that runs there.
+    """
+
+    id: int
+    pane: str
+    prompt: Prompt
+    prefix: tuple[int, ...]
+    spec: SearchSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on with the search of a pane that was stopped."""
+
+    id: int
+    pane: str
+
+
+@dataclass(frozen=True, slots=True)
+class Steer:
+    """Take over at a node of the pane's search: ``prune`` it with all below it, ``pin`` it so that
+    it is never pruned, or ``release`` it to the search again."""
+
+    id: int
+    pane: str
+    node: int
+    action: SteerAction
+
+
+Request = Load | Unload | Score | Inspect | Search | Resume | Steer
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +169,36 @@ class Inspected:
     inspection: Inspection
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Grown:
+    """A search has taken a step; more follow, then ``Searched``, ``Stopped`` or ``Failed``."""
+
+    id: int
+    pane: str
+    growth: Growth
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """A search has ended by itself."""
+
+    id: int
+    pane: str
+    steps: int
+    computed: int
+    """Tokens that went through the models."""
+    seconds: float
+    cache: str
+    """The way of running attention, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    id: int
+    pane: str
+    node: int
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """The request could not be met; ``message`` is one sentence for the user."""
@@ -152,4 +217,15 @@ class Stopped:
     kind: str
 
 
-Event = Progress | Loaded | Unloaded | Scored | Inspected | Failed | Stopped
+Event = (
+    Progress
+    | Loaded
+    | Unloaded
+    | Scored
+    | Inspected
+    | Grown
+    | Searched
+    | Steered
+    | Failed
+    | Stopped
+)
