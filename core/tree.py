@@ -23,6 +23,12 @@ EDGE_COLUMNS = ("logp_policy", "logp_reference", "rank_policy", "rank_reference"
 STATE_COLUMNS = ("kl", "kl_reverse", "entropy_policy", "entropy_reference", "logsumexp")
 """Said of the state that a node is, over the whole vocabulary: nats; logsumexp is the policy's."""
 
+BASE_COLUMN = "logp_base"
+"""Said of the token that leads to a node by a third model, if there is one: nats."""
+_COLUMNS = (*EDGE_COLUMNS, *STATE_COLUMNS, BASE_COLUMN)
+REMEMBERED = 256
+"""Paths that are remembered, so that the path of a child of one of them is found at once."""
+
 
 class TokenTree:
     """All states visited so far. Only the thread that runs the models may grow or fill it."""
@@ -31,8 +37,9 @@ class TokenTree:
         self._size = 1
         self._structure = np.full((3, capacity), -1, dtype=np.int64)
         self._structure[2, ROOT] = 0
-        self._numbers = np.full((len(EDGE_COLUMNS + STATE_COLUMNS), capacity), np.nan)
+        self._numbers = np.full((len(_COLUMNS), capacity), np.nan)
         self._children: dict[tuple[int, int], int] = {}
+        self._paths: dict[int, NDArray[np.int64]] = {}
 
     def __len__(self) -> int:
         return self._size
@@ -53,9 +60,14 @@ class TokenTree:
         return self._structure[2, : self._size]
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """One of EDGE_COLUMNS or STATE_COLUMNS for all nodes, [n]; NaN where not known."""
-        row = (EDGE_COLUMNS + STATE_COLUMNS).index(name)
-        return self._numbers[row, : self._size]
+        """A column of numbers for all nodes, [n]: one of EDGE_COLUMNS or STATE_COLUMNS, or
+        BASE_COLUMN. NaN where not known."""
+        return self._numbers[_COLUMNS.index(name), : self._size]
+
+    def is_observed(self, nodes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether all EDGE_COLUMNS of each node are known."""
+        known: NDArray[np.bool_] = ~np.isnan(self._numbers[: len(EDGE_COLUMNS), nodes]).any(0)
+        return known
 
     def child(self, node: int, token: int) -> int | None:
         """The state reached from ``node`` by ``token``, None if it was never visited."""
@@ -70,12 +82,21 @@ class TokenTree:
         return np.array(path, dtype=np.int64)
 
     def path(self, node: int) -> NDArray[np.int64]:
-        """The nodes from the root (left out) to ``node``, [depth]."""
-        steps = np.empty(int(self.depth[node]), dtype=np.int64)
-        for i in range(len(steps) - 1, -1, -1):
-            steps[i] = node
-            node = int(self.parent[node])
-        return steps
+        """The nodes from the root (left out) to ``node``, [depth]; not to be written to."""
+        steps: list[int] = []
+        at = node
+        while at != ROOT and at not in self._paths:
+            steps.append(at)
+            at = int(self.parent[at])
+        known = self._paths.get(at)
+        path = np.array(steps[::-1], dtype=np.int64)
+        if known is not None:
+            path = np.concatenate([known, path]) if steps else known
+        if len(self._paths) >= REMEMBERED:
+            self._paths.clear()
+        path.flags.writeable = False
+        self._paths[node] = path
+        return path
 
     def _add(self, parent: int, token: int) -> int:
         if self._size == self._structure.shape[1]:

@@ -1,6 +1,7 @@
-"""Which node of the tree lies in which cell of the KV slabs.
+"""Which node of the tree lies in which cell of the KV slabs, and for which models it is ready.
 
-An order of nodes (cell to node) and its inverse. Knows nothing of what a cell holds.
+An order of nodes (cell to node) with its inverse, and what is known of each cell. Knows nothing of
+what a cell holds.
 """
 
 import numpy as np
@@ -10,12 +11,21 @@ Nodes = NDArray[np.int64]
 
 
 class Cells:
-    """Nodes in cells 0..n-1. Ancestors of a node that has a cell always have one too."""
+    """Nodes in cells 0..n-1. Ancestors of a node that has a cell always have one too.
 
-    def __init__(self) -> None:
+    A cell is *ready* in a row (a model) once that model's KV lies in it; the ancestors of a ready
+    node are ready in the same rows.
+    """
+
+    def __init__(self, rows: int) -> None:
         self.nodes: Nodes = np.empty(0, dtype=np.int64)
-        """The node in each cell."""
+        """The node in each cell, [n]."""
+        self.ready: NDArray[np.bool_] = np.empty((rows, 0), dtype=bool)
+        """[rows, n]."""
+        self.used: Nodes = np.empty(0, dtype=np.int64)
+        """When each cell was last used, [n]: a count that only grows."""
         self._cell: Nodes = np.full(1024, -1, dtype=np.int64)
+        self._clock = 0
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -25,15 +35,34 @@ class Cells:
         self._fit(nodes)
         return self._cell[nodes]
 
-    def append(self, nodes: Nodes) -> None:
-        """Put nodes into the next cells, in this order."""
+    def is_ready(self, node: int, rows: tuple[int, ...]) -> bool:
+        """Whether a node's cell is there and ready in all these rows."""
+        cell = int(self._cell[node]) if node < len(self._cell) else -1
+        return cell >= 0 and all(self.ready[row, cell] for row in rows)
+
+    def append(self, nodes: Nodes) -> Nodes:
+        """Put nodes into the next cells, in this order, ready in no row; returns the cells."""
         self._fit(nodes)
-        self._cell[nodes] = np.arange(len(self), len(self) + len(nodes))
+        cells = np.arange(len(self), len(self) + len(nodes))
+        self._cell[nodes] = cells
         self.nodes = np.concatenate([self.nodes, nodes])
+        unready = np.zeros((len(self.ready), len(nodes)), dtype=bool)
+        self.ready = np.concatenate([self.ready, unready], axis=1)
+        self.used = np.concatenate([self.used, np.zeros(len(nodes), dtype=np.int64)])
+        return cells
+
+    def touch(self, cells: Nodes) -> None:
+        """These cells are used now."""
+        self._clock += 1
+        self.used[cells] = self._clock
 
     def keep(self, cells: Nodes) -> None:
         """Drop all cells but these, which become cells 0..k-1 in that order."""
-        self.nodes = self.nodes[cells]
+        self.nodes, self.ready, self.used = (
+            self.nodes[cells],
+            self.ready[:, cells],
+            self.used[cells],
+        )
         self._cell[:] = -1
         self._cell[self.nodes] = np.arange(len(cells))
 

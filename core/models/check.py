@@ -41,7 +41,7 @@ def choose_tree_path(lane: Lane) -> tuple[str, bool] | None:
         if float((found - expected).std()) <= margin * scale:
             return tree_path
     lane.use(None)
-    lane.advance(prefix, torch.ones(7, 7).tril().bool(), torch.arange(1, 8))
+    lane.advance(prefix, torch.arange(7), torch.ones(7, 7).tril().bool(), torch.arange(1, 8))
     alone = lane.logits(torch.arange(7))
     if float((alone - lane.plain_logits(prefix)).std()) > margin * scale:
         raise UserFacingError(
@@ -63,11 +63,11 @@ def _branches(
 ) -> torch.Tensor:
     lane.use(way)
     n, m, k = len(prefix), len(left), len(right)
-    lane.advance(prefix, torch.ones(n, n).tril().bool(), torch.arange(1, n + 1))
+    lane.advance(prefix, torch.arange(n), torch.ones(n, n).tril().bool(), torch.arange(1, n + 1))
     visible = torch.zeros(m + k, n + m + k, dtype=torch.bool)
     visible[:, :n] = True
     visible[:m, n : n + m] = torch.ones(m, m).tril().bool()
     visible[m:, n + m :] = torch.ones(k, k).tril().bool()
     depths = torch.cat([torch.arange(n + m), n + torch.arange(k)]) + 1
-    lane.advance(torch.cat([left, right]), visible, depths)
+    lane.advance(torch.cat([left, right]), torch.arange(n, n + m + k), visible, depths)
     return lane.logits(torch.arange(n, n + m + k))

@@ -6,6 +6,9 @@ forward copies no prefix (``DynamicCache`` copies all of it at every step) unles
 cells are of other branches that gathering the wanted ones is cheaper. Which cells a token
 may see is the mask's business (core.models.attention).
 
+A slab has a row for each model that runs in one batch; a forward may run some of the rows, and
+the cells of the others can be filled in later.
+
 Knows nothing of trees or tokens: its caller keeps the cell of each node.
 """
 
@@ -25,13 +28,24 @@ def cache_argument(model: Any) -> str:
 class _Cursor:
     """What the forward under way writes and reads; shared by all layers of a slab.
 
-    It writes cells ``start`` to ``stop``. It reads the cells ``seen``, or all before ``start``.
+    It runs ``rows`` of the slab and writes ``cells``. It reads the cells ``seen``, or, with None,
+    all before the first of ``cells``, which then follow each other.
     """
 
-    def __init__(self) -> None:
-        self.start = self.stop = 0
-        self.capacity = 0
+    def __init__(self, rows: int, capacity: int) -> None:
+        self.all_rows = rows
+        self.rows = slice(0, rows)
+        self.capacity = capacity
+        self.cells: slice | torch.Tensor = slice(0, 0)
         self.seen: torch.Tensor | None = None
+
+    @property
+    def before(self) -> int:
+        """How many earlier cells the forward reads."""
+        if self.seen is not None:
+            return len(self.seen)
+        assert isinstance(self.cells, slice)
+        return int(self.cells.start)
 
 
 class _SlabLayer(CacheLayerMixin):
@@ -47,8 +61,9 @@ class _SlabLayer(CacheLayerMixin):
         self.is_initialized = True
 
     def _allocate(self, like: torch.Tensor) -> torch.Tensor:
-        rows, heads, _, width = like.shape
-        return like.new_empty(rows, heads, self.cursor.capacity, width)
+        """Zeros: cells that a row has not filled are masked, and a masked NaN is still NaN."""
+        _, heads, _, width = like.shape
+        return like.new_zeros(self.cursor.all_rows, heads, self.cursor.capacity, width)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
@@ -56,20 +71,23 @@ class _SlabLayer(CacheLayerMixin):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         assert self.keys is not None and self.values is not None
-        start, stop = self.cursor.start, self.cursor.stop
-        self.keys[:, :, start:stop] = key_states
-        self.values[:, :, start:stop] = value_states
-        if (seen := self.cursor.seen) is None:
-            return self.keys[:, :, :stop], self.values[:, :, :stop]
-        keys, values = self.keys[:, :, seen], self.values[:, :, seen]
-        return torch.cat([keys, key_states], dim=2), torch.cat([values, value_states], dim=2)
+        keys, values = self.keys[self.cursor.rows], self.values[self.cursor.rows]
+        cells, seen = self.cursor.cells, self.cursor.seen
+        keys[:, :, cells] = key_states
+        values[:, :, cells] = value_states
+        if seen is None:
+            assert isinstance(cells, slice)
+            return keys[:, :, : cells.stop], values[:, :, : cells.stop]
+        return (
+            torch.cat([keys[:, :, seen], key_states], dim=2),
+            torch.cat([values[:, :, seen], value_states], dim=2),
+        )
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        seen = self.cursor.seen
-        return (self.cursor.start if seen is None else len(seen)) + query_length, 0
+        return self.cursor.before + query_length, 0
 
     def get_seq_length(self) -> int:
-        return self.cursor.start
+        return self.cursor.before
 
     def get_max_length(self) -> int:
         return -1
@@ -78,10 +96,10 @@ class _SlabLayer(CacheLayerMixin):
         """Move to a slab of the cursor's new capacity; cells keep their numbers."""
         if self.keys is None or self.values is None:
             return
-        used = self.cursor.start
         keys, values = self._allocate(self.keys), self._allocate(self.values)
-        keys[:, :, :used] = self.keys[:, :, :used]
-        values[:, :, :used] = self.values[:, :, :used]
+        used = self.keys.shape[2]
+        keys[:, :, :used] = self.keys
+        values[:, :, :used] = self.values
         self.keys, self.values = keys, values
 
     def keep(self, cells: torch.Tensor) -> None:
@@ -95,44 +113,36 @@ class _SlabLayer(CacheLayerMixin):
 class Slab:
     """KV of up to ``capacity`` cells for all layers of one model; grows by doubling."""
 
-    def __init__(self, layers: int, capacity: int = 1024) -> None:
-        self._cursor = _Cursor()
-        self._cursor.capacity = capacity
+    def __init__(self, layers: int, rows: int = 1, capacity: int = 1024) -> None:
+        self._cursor = _Cursor(rows, capacity)
         self._layers = [_SlabLayer(self._cursor) for _ in range(layers)]
         self.cache = Cache(layers=list(self._layers))
-
-    @property
-    def used(self) -> int:
-        """Cells that hold KV; a forward's tokens are written behind them."""
-        return self._cursor.start
 
     @property
     def capacity(self) -> int:
         """Cells there is room for."""
         return self._cursor.capacity
 
-    def reserve(self, tokens: int, seen: torch.Tensor | None = None) -> None:
-        """Make room for a forward over ``tokens`` new cells; they do not count until committed.
+    def aim(
+        self, rows: slice, cells: slice | torch.Tensor, seen: torch.Tensor | None = None
+    ) -> None:
+        """Say what the next forward writes and reads, and make room for it.
 
-        The forward reads the cells ``seen`` (int64, copied once for each layer), or, with None,
-        all cells in use (no copy, but dead cells cost attention).
+        It writes ``rows`` of ``cells`` (a run of cells, or int64 [T]). It reads the cells ``seen``
+        (int64, copied once for each layer) or, with None, all before ``cells``, a run (no copy,
+        but dead cells cost attention).
         """
-        needed = self.used + tokens
+        needed = cells.stop if isinstance(cells, slice) else int(cells.max()) + 1
         if needed > self._cursor.capacity:
             self._cursor.capacity = max(needed, 2 * self._cursor.capacity)
             for layer in self._layers:
                 layer.grow()
-        self._cursor.stop, self._cursor.seen = needed, seen
-
-    def commit(self) -> None:
-        """Keep the cells of the forward that has just ended."""
-        self._cursor.start = self._cursor.stop
+        self._cursor.rows, self._cursor.cells, self._cursor.seen = rows, cells, seen
 
     def keep(self, cells: torch.Tensor) -> None:
         """Drop all cells but ``cells`` (int64, [k]), which become cells 0..k-1 in that order."""
         for layer in self._layers:
             layer.keep(cells)
-        self._cursor.start = self._cursor.stop = len(cells)
 
     def bytes(self) -> int:
         """Memory held, in bytes."""

@@ -18,7 +18,7 @@ from torch import nn
 from core.errors import Cancelled
 from core.models.attention import GROUPED, ancestor_mask
 from core.models.kv import Slab, cache_argument
-from core.models.lora import project
+from core.models.lora import ActiveRows, project
 
 TREE_PATHS: tuple[tuple[str, bool], ...] = (
     (GROUPED, False),
@@ -31,16 +31,22 @@ whether the mask is a dict by layer type. The self-check takes the first that is
 
 
 class Lane:
-    """A model that advances cells. ``rows`` is the batch it always runs."""
+    """A model that advances cells.
+
+    ``rows``: the batch it can run, one row, or two if ``active`` tells its layers which of them a
+    forward is of.
+    """
 
     def __init__(
         self,
         model: Any,
-        rows: int = 1,
+        active: ActiveRows | None = None,
         entered: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.model: Any = model
-        self.rows = rows
+        self.rows = 1 if active is None else active.rows.stop
+        self._active = active or ActiveRows()
+        self._active.rows = slice(0, self.rows)
         self.config: Any = self.model.config.get_text_config()
         self.tree_path: tuple[str, bool] | None = None
         """The way chosen from TREE_PATHS; None: every path is run whole, without a cache."""
@@ -49,7 +55,7 @@ class Lane:
         self._own_attention: str = self.config._attn_implementation
         self._cache_argument = cache_argument(self.model.base_model)
         self._head = self.model.get_output_embeddings()
-        self._slab = Slab(self.config.num_hidden_layers)
+        self._slab = Slab(self.config.num_hidden_layers, self.rows)
         self._hidden: torch.Tensor | None = None
         self._ids = torch.empty(0, dtype=torch.int64)
         for layer in self._layers():
@@ -68,11 +74,6 @@ class Lane:
         """Width of a distribution, padding of the embedding included."""
         return int(self._head.weight.shape[0])
 
-    @property
-    def used(self) -> int:
-        """Number of cells in use."""
-        return self._slab.used
-
     def use(self, tree_path: tuple[str, bool] | None) -> None:
         """Choose how attention is run (see TREE_PATHS) and forget all cells."""
         self.tree_path = tree_path
@@ -85,25 +86,34 @@ class Lane:
     def advance(
         self,
         ids: torch.Tensor,
+        cells: torch.Tensor,
         visible: torch.Tensor,
         depths: torch.Tensor,
         seen: torch.Tensor | None = None,
+        rows: slice | None = None,
     ) -> None:
-        """Run T new tokens and keep them as the cells behind those in use.
+        """Run T tokens and keep their KV and hidden states in the cells given for them.
 
         Args:
             ids: int64 [T].
+            cells: int64 [T], where to keep them; with ``seen`` None they follow each other.
             visible: bool [T, S + T], which cells each token may see, itself included: S earlier
-                ones, then the new ones.
+                ones, then those of the tokens.
             depths: int64 [S + T], depth (from 1) of the token in each of those cells.
-            seen: int64 [S], the earlier cells; None for all in use.
+            seen: int64 [S], the earlier cells; None for all before the first of ``cells``.
+            rows: which rows of the batch to run; None for all.
 
         Raises:
-            Cancelled: between two layers, when ``cancelled()``; no cell is changed.
+            Cancelled: between two layers, when ``cancelled()``; what the cells hold is then
+                undefined.
         """
-        if seen is not None:
+        self._active.rows = rows or slice(0, self.rows)
+        where: slice | torch.Tensor = cells.to(self.device)
+        if seen is None:
+            where = slice(int(cells[0]), int(cells[-1]) + 1)
+        else:
             seen = seen.to(self.device)
-        self._slab.reserve(len(ids), seen)
+        self._slab.aim(self._active.rows, where, seen)
         if self.tree_path is None:
             hidden = self._run_whole(ids, visible, depths, seen)
         else:
@@ -121,8 +131,7 @@ class Lane:
                 use_cache=True,
                 **{self._cache_argument: self._slab.cache},
             )
-        self._store(hidden, ids)
-        self._slab.commit()
+        self._store(hidden, ids, where)
 
     @torch.inference_mode()
     def keep(self, cells: torch.Tensor) -> None:
@@ -134,10 +143,10 @@ class Lane:
         self._slab.keep(cells)
 
     @torch.inference_mode()
-    def logits(self, cells: torch.Tensor) -> torch.Tensor:
+    def logits(self, cells: torch.Tensor, rows: slice | None = None) -> torch.Tensor:
         """Next-token logits of the states in ``cells`` [m], float32 [rows, m, V]."""
         assert self._hidden is not None
-        return self.head(self._hidden[:, cells.to(self.device)])
+        return self.head(self._hidden[rows or slice(None), cells.to(self.device)])
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of last hidden states, [rows, m, d] -> float32 [rows, m, V]."""
@@ -161,6 +170,7 @@ class Lane:
         One uncached forward with the model's own attention: what the self-check compares with.
         """
         chosen = self.tree_path
+        self._active.rows = slice(0, self.rows)
         self.use(None)
         with self._entered():
             out = self.model(input_ids=self._batch(ids), use_cache=False)
@@ -182,35 +192,56 @@ class Lane:
         depths: torch.Tensor,
         seen: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Without a usable cache: run the whole path that ends in the last new token."""
-        new = len(ids)
-        row = visible[-1, :-new].nonzero()[:, 0]
-        row = row[depths[row].argsort()]
-        cells = row if seen is None else seen.cpu()[row]
-        before = self._ids[cells.to(self.device)] if len(cells) else ids[:0].to(self.device)
-        path = torch.cat([before, ids.to(self.device)])
-        return self._run(path, torch.arange(len(path)), use_cache=False)[:, -new:]
+        """Without a usable cache: run the whole path to each leaf among the new tokens.
+
+        A model of one row runs all paths as one batch. They are padded behind their ends, where no
+        causal model looks.
+        """
+        earlier = visible.shape[1] - len(ids)
+        before = self._ids[:earlier] if seen is None else self._ids[seen]
+        tokens = torch.cat([before.cpu(), ids])
+        leaves = (visible[:, earlier:].sum(0) == 1).nonzero()[:, 0].tolist()
+        paths = [visible[leaf].nonzero()[:, 0] for leaf in leaves]
+        paths = [path[depths[path].argsort()] for path in paths]
+        runs: list[torch.Tensor]
+        if self.rows == 1:
+            batch = torch.nn.utils.rnn.pad_sequence([tokens[path] for path in paths], True)
+            run = self._run(batch, torch.arange(batch.shape[1]), use_cache=False)
+            runs = list(run[:, None])
+        else:
+            runs = [
+                self._run(tokens[path], torch.arange(len(path)), use_cache=False) for path in paths
+            ]
+        hidden = runs[0].new_empty(len(runs[0]), len(ids), runs[0].shape[-1])
+        for run, path in zip(runs, paths, strict=True):
+            new = path >= earlier
+            hidden[:, path[new] - earlier] = run[:, : len(path)][:, new]
+        return hidden
 
     def _run(self, ids: torch.Tensor, positions: torch.Tensor, **how: Any) -> torch.Tensor:
-        positions = positions.to(self.device)[None].expand(self.rows, -1)
+        batch = self._batch(ids)
+        positions = positions.to(self.device)[None].expand(len(batch), -1)
         with self._entered():
-            out = self.model.base_model(input_ids=self._batch(ids), position_ids=positions, **how)
+            out = self.model.base_model(input_ids=batch, position_ids=positions, **how)
         return cast(torch.Tensor, out.last_hidden_state)
 
     def _batch(self, ids: torch.Tensor) -> torch.Tensor:
-        return ids.to(self.device)[None].expand(self.rows, -1)
+        """One sequence [T] for every active row, or sequences [B, T] as they are."""
+        if ids.dim() == 2:
+            return ids.to(self.device)
+        count = self._active.rows.stop - self._active.rows.start
+        return ids.to(self.device)[None].expand(count, -1)
 
-    def _store(self, hidden: torch.Tensor, ids: torch.Tensor) -> None:
-        start, stop = self.used, self.used + len(ids)
-        if self._hidden is None or stop > self._hidden.shape[1]:
-            grown = hidden.new_empty(self.rows, max(2 * start, stop, 1024), hidden.shape[-1])
+    def _store(self, hidden: torch.Tensor, ids: torch.Tensor, cells: slice | torch.Tensor) -> None:
+        if self._hidden is None or self._slab.capacity > self._hidden.shape[1]:
+            grown = hidden.new_zeros(self.rows, self._slab.capacity, hidden.shape[-1])
             known = torch.zeros(grown.shape[1], dtype=torch.int64, device=self.device)
             if self._hidden is not None:
-                grown[:, :start] = self._hidden[:, :start]
-                known[:start] = self._ids[:start]
+                grown[:, : self._hidden.shape[1]] = self._hidden
+                known[: len(self._ids)] = self._ids
             self._hidden, self._ids = grown, known
-        self._hidden[:, start:stop] = hidden
-        self._ids[start:stop] = ids.to(self.device)
+        self._hidden[self._active.rows, cells] = hidden
+        self._ids[cells] = ids.to(self.device)
 
     def _layers(self) -> nn.ModuleList:
         """The decoder layers: between two of them a forward may be stopped."""

@@ -145,8 +145,7 @@ def _lanes(plan: PairPlan, device: torch.device, dtype: torch.dtype) -> tuple[li
         return [Lane(inner)], True
     if all(map(is_plain_lora, wrapped.peft_config.values())):
         with contextlib.suppress(ValueError):
-            pair_linears(inner)
-            return [Lane(inner, rows=2)], True
+            return [Lane(inner, pair_linears(inner))], True
     return [Lane(inner, entered=_switch(wrapped, row)) for row in ROWS], True
 
 

@@ -18,6 +18,13 @@ FEW_TOKENS = 64
 """Up to here a CPU product is bound by reading the weights."""
 
 
+class ActiveRows:
+    """Which rows of the batch of two a forward runs; all layers of a model share one."""
+
+    def __init__(self) -> None:
+        self.rows = slice(0, len(ROWS))
+
+
 class PairLinear(nn.Module):
     """A linear layer with one low-rank update for each of two rows.
 
@@ -25,23 +32,27 @@ class PairLinear(nn.Module):
     with the scaling alpha/r; a row without an adapter, or of smaller rank, is padded with zeros.
     """
 
-    def __init__(self, base: nn.Module, down: torch.Tensor, up: torch.Tensor) -> None:
+    def __init__(
+        self, base: nn.Module, down: torch.Tensor, up: torch.Tensor, active: ActiveRows
+    ) -> None:
         super().__init__()
         self.base = base
+        self.active = active
         self.register_buffer("down", down)
         self.register_buffer("up", up)
         self.down: torch.Tensor
         self.up: torch.Tensor
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """[2, T, in] -> [2, T, out]."""
+        """[active rows, T, in] -> [active rows, T, out]."""
         if isinstance(self.base, nn.Linear):
             out = project(states, self.base.weight, self.base.bias)
         else:
             out = self.base(states)
         # A product this narrow is four times as fast with the few rows first (measured, CPU).
-        low = torch.bmm(self.down, states.transpose(1, 2))
-        return out.baddbmm_(low.transpose(1, 2), self.up)
+        rows = self.active.rows
+        low = torch.bmm(self.down[rows], states.transpose(1, 2))
+        return out.baddbmm_(low.transpose(1, 2), self.up[rows])
 
 
 def project(
@@ -79,19 +90,19 @@ def is_plain_lora(config: Any) -> bool:
     )
 
 
-def pair_linears(wrapped: nn.Module) -> int:
-    """Replace PEFT's LoRA layers inside ``wrapped`` by PairLinear; returns how many.
+def pair_linears(wrapped: nn.Module) -> ActiveRows:
+    """Replace PEFT's LoRA layers inside ``wrapped`` by PairLinear; returns what they all obey.
 
     ``wrapped`` is a PeftModel's base model that carries adapters named as in ROWS (or only
     "policy"). Raises ValueError if an adapted layer is not a linear one.
     """
-    found = list(_lora_layers(wrapped))
-    for parent, name, layer in found:
+    active = ActiveRows()
+    for parent, name, layer in list(_lora_layers(wrapped)):
         base = layer.get_base_layer()
         if type(base).__name__ not in ("Linear", "Conv1D"):
             raise ValueError(f"{name} is a {type(base).__name__}, not a linear layer")
-        setattr(parent, name, PairLinear(base, *_factors(layer, base.weight)))
-    return len(found)
+        setattr(parent, name, PairLinear(base, *_factors(layer, base.weight), active))
+    return active
 
 
 def _lora_layers(model: nn.Module) -> Iterator[tuple[nn.Module, str, Any]]:

@@ -19,10 +19,14 @@ from numpy.typing import NDArray
 from core.errors import UserFacingError
 from core.models.cells import Cells, Nodes
 from core.models.lane import Lane
-from core.tree import EDGE_COLUMNS, STATE_COLUMNS, TokenTree
+from core.tree import EDGE_COLUMNS, ROOT, STATE_COLUMNS, TokenTree
 
 if TYPE_CHECKING:
     from core.codec import Codec
+
+Rows = tuple[int, ...]
+POLICY, REFERENCE, BASE = 0, 1, 2
+BOTH: Rows = (POLICY, REFERENCE)
 
 CHUNK_TOKENS = 512
 """Tokens of one forward: bounds the mask, and the wait for a cancel on a model without layers."""
@@ -32,6 +36,8 @@ hands out again without returning it to the system. At twice this, the passes ov
 times as long (measured)."""
 CACHED_LOGITS = 2**20
 """Numbers over which a CPU takes statistics at once: what stays in its caches between passes."""
+SHED_TO = 0.75
+"""Of the KV budget: how much is left in use when room is made, so that it is not made each step."""
 GATHER = 4
 """Cells are gathered when (dead cells x new tokens) passes this many times the live cells: a
 dead cell costs every new token attention, a live one a copy."""
@@ -47,7 +53,8 @@ class Pair:
     """Two models over one tree. Only the engine thread may touch it.
 
     ``lanes`` holds one lane of two rows (adapters on one base), two lanes of one row (two
-    models), or one lane of one row (policy and reference are the same checkpoint).
+    models), or one lane of one row (policy and reference are the same checkpoint). ``base``: a
+    third model that only searches use (emulated fine-tuning).
     """
 
     lanes: list[Lane]
@@ -56,9 +63,14 @@ class Pair:
     kv_budget: int = 2**31
     """Bytes of KV and hidden states after which paths that nobody holds are dropped."""
     tree: TokenTree = field(default_factory=TokenTree)
+    base: Lane | None = None
 
     def __post_init__(self) -> None:
-        self._cells = Cells()
+        covers = [BOTH] if len(self.lanes) == 1 else [(POLICY,), (REFERENCE,)]
+        self._covering = list(zip(self.lanes, covers, strict=True))
+        if self.base is not None:
+            self._covering.append((self.base, (BASE,)))
+        self._cells = Cells(rows=3)
         self._held: dict[str, int] = {}
 
     @property
@@ -70,25 +82,32 @@ class Pair:
         """Keep the KV of the path to ``leaf`` when room is made, until another is held so."""
         self._held[name] = leaf
 
+    def release(self, name: str) -> None:
+        """Hold nothing under this name any more."""
+        self._held.pop(name, None)
+
     @torch.inference_mode()
-    def advance(self, path: Nodes, cancelled: Callable[[], bool] = never) -> int:
-        """Run the nodes of a path (in order, from depth 1) that have no KV; returns how many.
+    def reach(self, states: Nodes, rows: Rows = BOTH, cancelled: Callable[[], bool] = never) -> int:
+        """Run what lies on the paths to ``states`` and has no KV yet; returns how many tokens.
+
+        All that is new advances together, a branch beside a branch.
 
         Raises:
-            UserFacingError: the path is longer than the models' context.
+            UserFacingError: a path is longer than the models' context.
             Cancelled: in mid-run; the cells of finished chunks stay.
         """
-        if len(path) > self.context_length:
+        longest = int(self.tree.depth[states].max(initial=0))
+        if longest > self.context_length:
             raise UserFacingError(
-                f"Prompt and response are {len(path)} tokens together, but the models' context "
+                f"Prompt and response are {longest} tokens together, but the models' context "
                 f"is {self.context_length}: shorten one of them."
             )
-        if (self._cells.of(path) < 0).any():
-            self._make_room(path)
-        new = path[self._cells.of(path) < 0]
-        for first in range(0, len(new), CHUNK_TOKENS):
-            self._run(new[first : first + CHUNK_TOKENS], cancelled)
-        return len(new)
+        missing = self._missing(states, rows)
+        if len(missing):
+            self._make_room(missing, states)
+            for first in range(0, len(missing), CHUNK_TOKENS):
+                self._run(missing[first : first + CHUNK_TOKENS], rows, cancelled)
+        return len(missing)
 
     @torch.inference_mode()
     def observe(self, path: Nodes, rows: Iterable[int], cancelled: Callable[[], bool]) -> int:
@@ -98,51 +117,115 @@ class Pair:
 
         Raises:
             UserFacingError: a model returned NaN or infinite log-probs.
-            Cancelled: as for ``advance``.
+            Cancelled: as for ``reach``.
         """
-        known = self.tree.column("logp_policy")
-        unknown = [row for row in rows if np.isnan(known[path[row]])]
-        if not unknown:
+        wanted = np.fromiter(rows, dtype=np.int64)
+        unknown = wanted[~self.tree.is_observed(path[wanted])]
+        if not len(unknown):
             return 0
-        computed = self.advance(path[: max(unknown)], cancelled)
+        computed = self.reach(path[unknown.max() - 1 : unknown.max()], BOTH, cancelled)
         step = max(1, CHUNK_LOGITS // (2 * self.vocab_size))
         for first in range(0, len(unknown), step):
-            chunk = np.array(unknown[first : first + step])
+            chunk = unknown[first : first + step]
             self._fill(path[chunk], path[chunk - 1])
         return computed
 
     @torch.inference_mode()
     def logprobs(self, node: int, cancelled: Callable[[], bool] = never) -> torch.Tensor:
         """Log-probs of every token at the state ``node``, float32 [2, V]: policy, reference."""
-        self.advance(self.tree.path(node), cancelled)
-        return torch.log_softmax(self._logits(np.array([node])), dim=-1)[:, 0]
+        state = np.array([node])
+        self.reach(state, BOTH, cancelled)
+        return torch.log_softmax(self.logits(state), dim=-1)[:, 0]
+
+    @torch.inference_mode()
+    def logits(self, states: Nodes, rows: Rows = BOTH) -> torch.Tensor:
+        """Logits at states that were reached, [m] -> float32 [len(rows), m, V].
+
+        On the first lane's device; finite, or UserFacingError.
+        """
+        cells = self._cells.of(states)
+        parts = []
+        for lane, covers in self._covering:
+            wanted = [row for row in rows if row in covers]
+            if wanted:
+                part = lane.logits(torch.from_numpy(cells), _physical(lane, covers, wanted))
+                parts.append(part.expand(len(wanted), -1, -1))
+        if len(parts) == 1:
+            return parts[0]
+        return torch.cat([part.to(parts[0].device) for part in parts])
+
+    def has_kv(self, node: int) -> bool:
+        """Whether both models' KV of a node is kept."""
+        return self._cells.is_ready(node, BOTH)
 
     def kv_bytes(self) -> int:
         """Memory of KV and hidden states, in bytes."""
-        return sum(lane.kv_bytes() for lane in self.lanes)
+        return sum(lane.kv_bytes() for lane, _ in self._covering)
 
-    def _run(self, nodes: Nodes, cancelled: Callable[[], bool]) -> None:
-        """One forward of every lane over new nodes whose ancestors have cells or come before."""
-        for lane in self.lanes:
-            lane.cancelled = cancelled
-            if lane.used > len(self._cells):  # an earlier run was cancelled between two lanes
-                lane.keep(torch.arange(len(self._cells)))
+    def write(self, columns: Iterable[str], nodes: Nodes, values: NDArray[np.float64]) -> None:
+        """Write numbers [columns, n] into the tree.
+
+        Raises:
+            UserFacingError: one of them is NaN or infinite; nothing is written then.
+        """
+        if not np.isfinite(values).all():
+            raise UserFacingError(
+                f"The models returned NaN or infinite log-probs near token "
+                f"{int(self.tree.depth[nodes[0]])}: the checkpoint is damaged, or overflows in "
+                f"this number format; load it again with --dtype float32."
+            )
+        for name, row in zip(columns, values, strict=True):
+            self.tree.column(name)[nodes] = row
+
+    def _missing(self, states: Nodes, rows: Rows) -> Nodes:
+        """The nodes on the paths to ``states`` that are not ready, ancestors first."""
+        found: set[int] = set()
+        for node in states.tolist():
+            while node != ROOT and node not in found and not self._cells.is_ready(node, rows):
+                found.add(node)
+                node = int(self.tree.parent[node])
+        return np.array(sorted(found), dtype=np.int64)
+
+    def _run(self, nodes: Nodes, rows: Rows, cancelled: Callable[[], bool]) -> None:
+        """Make nodes ready whose ancestors are, or come before them."""
+        has_cell = self._cells.of(nodes) >= 0
+        old, new = nodes[has_cell], nodes[~has_cell]
+        for row in rows:  # filled in where another model, or a cancelled run, has left a cell
+            unready = old[~self._cells.ready[row, self._cells.of(old)]]
+            if len(unready):
+                self._forward(unready, (row,), cancelled, fill=True)
+        if len(new):
+            self._forward(new, rows, cancelled, fill=False)
+
+    def _forward(self, nodes: Nodes, rows: Rows, cancelled: Callable[[], bool], fill: bool) -> None:
+        """One forward of every lane that has some of ``rows``."""
         starts = np.setdiff1d(self.tree.parent[nodes], nodes)
         ancestors = np.unique(np.concatenate([self.tree.path(int(node)) for node in starts]))
-        dead = len(self._cells) - len(ancestors)
-        gathered = dead * len(nodes) > GATHER * len(ancestors)
-        seen = np.sort(self._cells.of(ancestors)) if gathered else np.arange(len(self._cells))
+        there = len(self._cells)
+        dead = there - len(ancestors)
+        gathered = fill or dead * len(nodes) > GATHER * len(ancestors)
+        seen = np.sort(self._cells.of(ancestors)) if gathered else np.arange(there)
+        cells = self._cells.of(nodes) if fill else self._cells.append(nodes)
         earlier = self._cells.nodes[seen]
         visible = self._visible(earlier, nodes)
         depths = self.tree.depth[np.concatenate([earlier, nodes])]
-        for lane in self.lanes:
+        for lane, covers in self._covering:
+            wanted = [row for row in rows if row in covers]
+            if not wanted:
+                continue
+            lane.cancelled = cancelled
             lane.advance(
                 torch.from_numpy(self.tree.token[nodes]),
+                torch.from_numpy(cells),
                 torch.from_numpy(visible),
                 torch.from_numpy(depths),
                 torch.from_numpy(seen) if gathered else None,
+                _physical(lane, covers, wanted),
             )
-        self._cells.append(nodes)
+            # One row that stands for both models is ready for both.
+            for row in wanted if lane.rows > 1 else covers:
+                self._cells.ready[row, cells] = True
+        self._cells.touch(np.concatenate([self._cells.of(ancestors), cells]))
 
     def _visible(self, earlier: Nodes, nodes: Nodes) -> NDArray[np.bool_]:
         """Which of the ``earlier`` and new ``nodes`` are each new node's path, [T, S + T]."""
@@ -150,7 +233,7 @@ class Pair:
         column[earlier] = np.arange(len(earlier))
         column[nodes] = len(earlier) + np.arange(len(nodes))
         visible = np.zeros((len(nodes), len(earlier) + len(nodes)), dtype=bool)
-        for row, node in enumerate(nodes):
+        for row, node in enumerate(nodes.tolist()):
             parent = int(self.tree.parent[node])
             if column[parent] >= len(earlier):
                 visible[row] = visible[column[parent] - len(earlier)]
@@ -159,31 +242,32 @@ class Pair:
             visible[row, column[node]] = True
         return visible
 
-    def _make_room(self, path: Nodes) -> None:
-        """Over the budget, drop the cells of all paths but this one and those that are held."""
-        if self._cells and len(self._cells) * self._cell_bytes() < self.kv_budget:
+    def _make_room(self, missing: Nodes, states: Nodes) -> None:
+        """Keep within the budget: shed the cells least recently used, leaves before their parents.
+
+        The paths to ``states`` and those that are held stay, whatever they take. An ancestor is
+        used whenever a node below it is, so the order of last use never sheds it first.
+        """
+        size = sum(lane.cell_bytes() for lane, _ in self._covering)
+        if not size or (len(self._cells) + len(missing)) * size <= self.kv_budget:
             return
-        held = [self.tree.path(leaf) for leaf in self._held.values()]
-        cells = self._cells.of(np.unique(np.concatenate([path, *held])))
-        cells = np.sort(cells[cells >= 0])
+        room = max(0, int(SHED_TO * self.kv_budget) // size - len(missing))
+        leaves = [*states.tolist(), *self._held.values()]
+        own = self._cells.of(np.unique(np.concatenate([self.tree.path(leaf) for leaf in leaves])))
+        free = np.ones(len(self._cells), dtype=bool)
+        free[own[own >= 0]] = False
+        loose = np.flatnonzero(free)
+        depth = self.tree.depth[self._cells.nodes[loose]]
+        coldest = loose[np.lexsort((-depth, self._cells.used[loose]))]
+        shed = coldest[: max(0, len(self._cells) - room)]
+        cells = np.setdiff1d(np.arange(len(self._cells)), shed)
         self._cells.keep(cells)
-        for lane in self.lanes:
+        for lane, _ in self._covering:
             lane.keep(torch.from_numpy(cells))
-
-    def _cell_bytes(self) -> int:
-        return sum(lane.cell_bytes() for lane in self.lanes)
-
-    def _logits(self, states: Nodes) -> torch.Tensor:
-        """Logits at states that have cells, [m] -> float32 [2, m, V] on the first device."""
-        cells = torch.from_numpy(self._cells.of(states))
-        parts = [lane.logits(cells) for lane in self.lanes]
-        if len(parts) == 1:
-            return parts[0].expand(2, -1, -1)
-        return torch.cat([part.to(parts[0].device) for part in parts])
 
     def _fill(self, nodes: Nodes, states: Nodes) -> None:
         """Write the columns of edges into ``nodes`` and of the ``states`` they leave."""
-        logits, tokens = self._logits(states), torch.from_numpy(self.tree.token[nodes])
+        logits, tokens = self.logits(states), torch.from_numpy(self.tree.token[nodes])
         step = len(nodes)
         if logits.device.type == "cpu":
             step = max(1, CACHED_LOGITS // (2 * self.vocab_size))
@@ -192,16 +276,16 @@ class Pair:
             for first in range(0, len(nodes), step)
         ]
         edge, state = (np.concatenate(part, axis=1) for part in zip(*pieces, strict=True))
-        if not (np.isfinite(edge).all() and np.isfinite(state).all()):
-            raise UserFacingError(
-                f"The models returned NaN or infinite log-probs near token "
-                f"{int(self.tree.depth[nodes[0]])}: the checkpoint is damaged, or overflows in "
-                f"this number format; load it again with --dtype float32."
-            )
-        for name, values in zip(EDGE_COLUMNS, edge, strict=True):
-            self.tree.column(name)[nodes] = values
-        for name, values in zip(STATE_COLUMNS, state, strict=True):
-            self.tree.column(name)[states] = values
+        if np.isfinite(state).all():
+            self.write(EDGE_COLUMNS, nodes, edge)
+        self.write(STATE_COLUMNS, states, state)
+
+
+def _physical(lane: Lane, covers: Rows, wanted: list[int]) -> slice:
+    """The rows of a lane that stand for the wanted models."""
+    if lane.rows == 1:
+        return slice(0, 1)
+    return slice(covers.index(wanted[0]), covers.index(wanted[-1]) + 1)
 
 
 def observations(

@@ -127,8 +127,80 @@ class EditMachine(RuleBasedStateMachine):
             check(self.pair, self.models, self.now(side), len(self.prompt))
 
 
+class FrontierMachine(RuleBasedStateMachine):
+    """Branches grown from anywhere, many at once, under one model or both, in too little room."""
+
+    def __init__(self):
+        super().__init__()
+        self.pair = pair_of(*LLAMAS, way=TREE_PATHS[0], kv_budget=40_000)
+        for lane in self.pair.lanes:
+            lane.use(self.way)
+        self.tree = self.pair.tree
+        self.states = [int(self.tree.extend(0, [5, 6, 7, 8])[-1])]
+
+    way = TREE_PATHS[0]
+
+    @rule(data=st.data(), rows=st.sampled_from([(0,), (1,), (0, 1)]))
+    def grow(self, data, rows):
+        """A few children of a few states: all advance in one forward."""
+        for state in data.draw(st.lists(st.sampled_from(self.states), min_size=1, max_size=4)):
+            new = data.draw(st.lists(st.integers(3, VOCAB - 1), min_size=1, max_size=3))
+            self.states += self.tree.extend(state, new).tolist()
+        wanted = data.draw(st.lists(st.sampled_from(self.states), min_size=1, max_size=5))
+        self.check(np.array(wanted), rows)
+
+    @rule(data=st.data(), rows=st.sampled_from([(0,), (1,), (0, 1)]))
+    def come_back(self, data, rows):
+        wanted = data.draw(st.lists(st.sampled_from(self.states), min_size=1, max_size=6))
+        self.check(np.array(wanted), rows)
+
+    @rule(data=st.data(), after=st.integers(0, 6))
+    def cancel(self, data, after):
+        calls = iter(range(1000))
+        state = data.draw(st.sampled_from(self.states))
+        self.states += self.tree.extend(state, [30, 31]).tolist()
+        with suppress(Cancelled):
+            self.pair.reach(np.array(self.states[-1:]), (0, 1), lambda: next(calls) >= after)
+
+    def check(self, states, rows):
+        self.pair.reach(states, rows)
+        found = self.pair.logits(states, rows).double().numpy()
+        for i, row in enumerate(rows):
+            for j, state in enumerate(states):
+                ids = self.tree.token[self.tree.path(int(state))]
+                expected = plain(LLAMAS[row], ids)[1][-1]
+                assert found[i, j] == pytest.approx(expected, abs=1e-4)
+
+
+class PlainFrontierMachine(FrontierMachine):
+    """The same without a usable cache: every path is run whole."""
+
+    way = None
+
+
 EditMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=8, deadline=None)
 TestEdits = EditMachine.TestCase
+FEW = settings(max_examples=12, stateful_step_count=8, deadline=None)
+FrontierMachine.TestCase.settings = PlainFrontierMachine.TestCase.settings = FEW
+TestFrontier = FrontierMachine.TestCase
+TestPlainFrontier = PlainFrontierMachine.TestCase
+
+
+def test_room_is_made_from_the_coldest_leaf_inwards():
+    pair = pair_of(*LLAMAS, way=TREE_PATHS[0])
+    tree = pair.tree
+    stem = tree.extend(0, [5, 6, 7, 8])
+    cold, warm = (tree.extend(int(stem[-1]), [first, 20, 21]) for first in (9, 10))
+    pair.reach(cold[-1:])
+    pair.reach(warm[-1:])
+    size = sum(lane.cell_bytes() for lane in pair.lanes)
+    pair.kv_budget = 10 * size
+    new = tree.extend(int(warm[0]), [40])
+    pair.reach(new)
+    # 11 cells would pass the 10 that fit: all but three quarters, of the coldest branch its end.
+    assert [pair.has_kv(int(node)) for node in cold] == [False, False, False]
+    assert all(pair.has_kv(int(node)) for node in (*stem, *warm[:1], *new))
+    assert pair.reach(cold[-1:]) == 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -182,9 +254,9 @@ def test_two_adapters_in_one_forward_equal_peft(way):
     expected = [plain(model(row), ids)[0] for row in ("policy", "reference")]
     inner = copy.deepcopy(wrapped).base_model.model
     weights = inner.model.layers[0].mlp.down_proj.get_base_layer().weight
-    pair_linears(inner)
+    active = pair_linears(inner)
     assert inner.model.layers[0].mlp.down_proj.base.weight is weights
-    lane = Lane(inner, rows=2)
+    lane = Lane(inner, active)
     lane.use(way)
     pair = Pair([lane], None, 64)
     observe(pair, ids[:20], 3)
