@@ -162,6 +162,9 @@ class SearchSpec:
     objective: Objective = field(default_factory=Objective)
     max_tokens: int = 64
     length_penalty: float = 0.0
+    policy_only: bool = False
+    """Leave the reference out, where the objective is the policy's likelihood: faster, but no
+    rewards are known."""
 
 
 # --- what each step did -----------------------------------------------------------------------

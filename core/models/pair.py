@@ -305,16 +305,22 @@ def observations(
     taken = logits.gather(-1, tokens)[..., 0]
     # Counted in floats (exact up to 2^24): summing booleans takes several times as long on a CPU.
     ranks = torch.gt(logits, taken[..., None], out=torch.empty_like(logits)).sum(-1) + 1
-    # One exponential a logit: the partition follows from the likeliest token, whose probability
-    # is the one that rounding hurts least.
+    logsumexp, state = state_numbers(logits)
+    edge = torch.stack([*(taken - logsumexp), *ranks, taken[0]])
+    return edge.double().cpu().numpy(), state.double().cpu().numpy()
+
+
+def state_numbers(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits [2, m, V] -> log-partitions [2, m], and numbers [5, m] in the order of STATE_COLUMNS.
+
+    One exponential a logit: the partition follows from the likeliest token, whose probability is
+    the one that rounding hurts least.
+    """
     probs = torch.softmax(logits, dim=-1)
     logsumexp = logits.amax(-1) - probs.amax(-1).log()
-    chosen = taken - logsumexp
     ratio = logits[0] - logits[1]
     shift = logsumexp[0] - logsumexp[1]
     entropy = logsumexp - torch.linalg.vecdot(probs, logits)
     kl = (torch.linalg.vecdot(probs[0], ratio) - shift).clamp_min(0)
     kl_reverse = (shift - torch.linalg.vecdot(probs[1], ratio)).clamp_min(0)
-    edge = torch.stack([*chosen, *ranks, taken[0]])
-    state = torch.stack([kl, kl_reverse, *entropy, logsumexp[0]])
-    return edge.double().cpu().numpy(), state.double().cpu().numpy()
+    return logsumexp, torch.stack([kl, kl_reverse, *entropy, logsumexp[0]])

@@ -1,0 +1,1 @@
+"""Searches that grow the token tree, and the objective that they share."""

@@ -1,0 +1,131 @@
+"""Beam search, and diverse beam search, which is several of them that avoid each other.
+
+The conventions are those of Hugging Face's ``generate`` with ``early_stopping="never"``: of the
+2k best continuations of a step, a closing token among the first k becomes a finished hypothesis,
+and the k best others go on; the search ends when no beam can overtake the k-th finished one, or at
+``max_tokens``, where the k best are finished as they are.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from core.growth import Beam, DiverseBeam, Reason, Status, Step
+from core.search.field import Actions, Field
+
+
+@dataclass
+class Beams:
+    """The beams of one group: nodes that go on, and the finished hypotheses."""
+
+    width: int
+    running: list[int]
+    finished: list[int] = field(default_factory=list)
+    ended: bool = False
+
+
+class BeamSearch:
+    """``groups`` beam searches of one start, step by step in one forward."""
+
+    def __init__(self, field: Field, settings: Beam | DiverseBeam) -> None:
+        self._field = field
+        groups = settings.groups if isinstance(settings, DiverseBeam) else 1
+        self._diversity = settings.diversity if isinstance(settings, DiverseBeam) else 0.0
+        width = settings.width // groups
+        self._groups = [Beams(width, [field.start]) for _ in range(groups)]
+        self._length = 0
+
+    def step(self) -> Step | None:
+        """Lengthen all beams by one token."""
+        for group in self._groups:
+            group.running = [node for node in group.running if not self._field.is_cut(node)]
+            group.ended = group.ended or not group.running
+        going = [group for group in self._groups if not group.ended]
+        if not going or self._length >= self._field.max_tokens:
+            return None
+        states = list(dict.fromkeys(node for group in going for node in group.running))
+        actions = self._field.expand(states)
+        self._length += 1
+        chosen: Counter[int] = Counter()
+        for group in going:
+            self._advance(group, actions, states, chosen)
+        best = [node for group in self._groups for node in group.finished]
+        open_ends = [n for group in self._groups if not group.ended for n in group.running]
+        ranked = self._field.ranked(best) + self._field.ranked(open_ends)
+        return self._field.ledger.step(ranked, self._fraction())
+
+    def _fraction(self) -> float:
+        if all(group.ended for group in self._groups):
+            return 1.0
+        return self._length / self._field.max_tokens
+
+    def _advance(
+        self, group: Beams, actions: Actions, states: list[int], chosen: Counter[int]
+    ) -> None:
+        field, ledger = self._field, self._field.ledger
+        candidates = self._candidates(group, actions, states, chosen)
+        nodes = actions.take([c[1] for c in candidates], [c[2] for c in candidates]).tolist()
+        tokens = dict(zip(nodes, (c[2] for c in candidates), strict=True))
+        last = self._length >= field.max_tokens
+        parents, group.running = group.running, []
+        for rank, node in enumerate(nodes):
+            closed = tokens[node] == field.closing
+            if (closed or last) and rank < group.width:
+                ledger.mark(node, Status.FINISHED, Reason.CLOSED if closed else Reason.LENGTH)
+                group.finished.append(node)
+            elif closed:
+                ledger.mark(node, Status.PRUNED, Reason.ENDED_OUTSCORED)
+            elif not last and len(group.running) < group.width:
+                ledger.mark(node, Status.KEPT)
+                group.running.append(node)
+            else:
+                ledger.mark(node, Status.PRUNED, Reason.OUTSCORED)
+        if not last:
+            self._keep_pinned(group, parents, actions, states)
+        chosen.update(tokens[node] for node in group.running if node in tokens)
+        group.finished = field.ranked(group.finished)[: group.width]
+        if last or not self._can_improve(group):
+            group.ended = True
+            for node in group.running:
+                ledger.mark(node, Status.PRUNED, Reason.HOPELESS)
+
+    def _candidates(
+        self, group: Beams, actions: Actions, states: list[int], chosen: Counter[int]
+    ) -> list[tuple[float, int, int]]:
+        """The 2k best continuations of a group: (score, row of ``states``, token), best first."""
+        wanted = 2 * group.width
+        more = len(chosen) if self._diversity else 0  # those that the penalty may push out
+        gains, tokens = actions.best(wanted + more)
+        found = []
+        for node in group.running:
+            row = states.index(node)
+            for gain, token in zip(gains[row].tolist(), tokens[row].tolist(), strict=True):
+                penalty = self._diversity * chosen[token]
+                found.append((self._field.score[node] + gain - penalty, row, token))
+        found.sort(key=lambda candidate: -candidate[0])
+        return found[:wanted]
+
+    def _keep_pinned(
+        self, group: Beams, parents: list[int], actions: Actions, states: list[int]
+    ) -> None:
+        """A beam that runs through a pinned node goes on, beside the others if need be."""
+        field = self._field
+        for pin in field.pinned:
+            through = [node for node in parents if node == pin or pin in field.way(node)]
+            if not through or any(pin in field.way(node) for node in group.running):
+                continue
+            _, tokens = actions.best(2)
+            best = max(through, key=field.score.__getitem__)
+            row = states.index(best)
+            token = next(int(t) for t in tokens[row] if t != field.closing)
+            node = int(actions.take([row], [token])[0])
+            field.ledger.mark(node, Status.KEPT)
+            group.running.append(node)
+
+    def _can_improve(self, group: Beams) -> bool:
+        """Whether a beam may still overtake the worst of ``width`` finished hypotheses."""
+        if len(group.finished) < group.width or not group.running:
+            return bool(group.running)
+        penalty = self._field.spec.length_penalty
+        length = self._field.max_tokens if penalty > 0 else self._length
+        ahead = max(self._field.score[node] for node in group.running) / length**penalty
+        return bool(ahead > self._field.normalised(group.finished[-1]))

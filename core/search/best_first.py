@@ -1,0 +1,72 @@
+"""Best-first search: of all open states, those of the highest score are expanded next.
+
+With a constant bound on what each token to come may add it is A*; with none, and an objective
+that only falls, the first hypothesis to be finished is the best there is among the children
+opened.
+"""
+
+import heapq
+
+from core.growth import BestFirst, Reason, Status, Step
+from core.search.field import Field
+
+
+class BestFirstSearch:
+    """A heap of open states; a hypothesis is finished when it comes to the top."""
+
+    def __init__(self, field: Field, settings: BestFirst) -> None:
+        self._field = field
+        self._settings = settings
+        self._heap: list[tuple[float, int]] = [(0.0, field.start)]
+        self._closed: set[int] = set()
+        """Nodes whose edge is the closing token."""
+        self._finished: list[int] = []
+        self._expanded = 0
+
+    def step(self) -> Step | None:
+        """Expand the best open states, as many as fit one forward."""
+        field, ledger, how = self._field, self._field.ledger, self._settings
+        wanted = min(how.batch, how.expansions - self._expanded)
+        if not self._heap or wanted < 1:
+            return None
+        heap = list(self._heap)
+        states: list[int] = []
+        ended: list[int] = []
+        while heap and len(states) < wanted:
+            _, node = heapq.heappop(heap)
+            if field.is_cut(node):
+                continue
+            if node in self._closed or field.length(node) >= field.max_tokens:
+                ended.append(node)
+            else:
+                states.append(node)
+        if states:
+            actions = field.expand(states)
+            self._expanded += len(states)
+            _, tokens = actions.best(how.children)
+            rows = [row for row in range(len(states)) for _ in range(tokens.shape[1])]
+            nodes = actions.take(rows, tokens.reshape(-1).tolist()).tolist()
+            for node, token in zip(nodes, tokens.reshape(-1).tolist(), strict=True):
+                if token == field.closing:
+                    self._closed.add(node)
+                ledger.mark(node, Status.OPEN)
+                heapq.heappush(heap, (-self._promise(node), node))
+        for state in states:
+            ledger.mark(state, Status.KEPT)
+        for node in ended:
+            closed = node in self._closed
+            ledger.mark(node, Status.FINISHED, Reason.CLOSED if closed else Reason.LENGTH)
+        self._finished += ended
+        self._heap = heap
+        ahead = [node for _, node in heapq.nsmallest(how.children, heap)]
+        best = field.ranked(self._finished) + field.ranked(ahead)
+        done = 1.0 if not heap else self._expanded / how.expansions
+        return ledger.step(best, done)
+
+    def _promise(self, node: int) -> float:
+        """The score that a state may still reach, as the bound has it; pinned states come first."""
+        field = self._field
+        left = 0 if node in self._closed else field.max_tokens - field.length(node)
+        promise = field.score[node] + self._settings.optimism * left
+        pinned = bool(field.pinned) and not field.pinned.isdisjoint(field.way(node))
+        return promise + (1e6 if pinned else 0.0)

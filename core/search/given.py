@@ -1,0 +1,36 @@
+"""A path of tokens put into the tree by hand, scored in one forward."""
+
+from core.growth import Given, Reason, Status, Step
+from core.search.field import Field
+
+TOGETHER = 32
+"""States whose distributions are in memory at once."""
+
+
+class GivenPath:
+    """Walks the tokens that it is given, once."""
+
+    def __init__(self, field: Field, settings: Given) -> None:
+        self._field = field
+        self._tokens = [*settings.tokens, *([field.closing] if settings.closed else [])]
+        self._closed = settings.closed
+        self._done = False
+
+    def step(self) -> Step | None:
+        """Score the whole path."""
+        if self._done:
+            return None
+        field = self._field
+        nodes = field.pair.tree.extend(field.start, self._tokens).tolist()
+        states = [field.start, *nodes[:-1]]
+        field.reach(states[-1])
+        for first in range(0, len(self._tokens), TOGETHER):
+            some = slice(first, first + TOGETHER)
+            actions = field.expand(states[some])
+            actions.take(range(len(states[some])), self._tokens[some])
+        for node in nodes:
+            field.ledger.mark(node, Status.KEPT, Reason.GIVEN)
+        if self._closed:
+            field.ledger.mark(nodes[-1], Status.FINISHED, Reason.CLOSED)
+        self._done = True
+        return field.ledger.step(nodes[-1:], 1.0)
