@@ -36,7 +36,7 @@ def check(post: Post, text: str) -> Pair | None:
             continue
         slots = SLOT.findall(template)
         values = [found[f"slot{number}"] for number in range(len(slots))]
-        states = [_judge(post, slot, value) for slot, value in zip(slots, values, strict=True)]
+        states = [judge(post, slot, value) for slot, value in zip(slots, values, strict=True)]
         if None in states or not 1 <= states.count(False) <= 3:
             continue
         return _pair(post, text, found, slots, [state is False for state in states])
@@ -59,8 +59,8 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(f"(?:(?:{_OPENING}) )?{parts}")
 
 
-def _judge(post: Post, slot: str, value: str) -> bool | None:
-    """True: right, False: certainly wrong, None: cannot be told."""
+def judge(post: Post, slot: str, value: str) -> bool | None:
+    """Whether ``value`` is a slot's fact. True: right, False: certainly wrong, None: can't tell."""
     fact = post.facts[slot]
     said, forms = value.casefold(), {form.casefold() for form in fact.in_post + fact.in_summary}
     if said in forms:

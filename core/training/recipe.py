@@ -26,6 +26,7 @@ class Recipe:
     sft_summaries: int
     sft_rate: float
     sampled_posts: int
+    sampled_summaries: int
     samples: int
     temperature: float
     dpo_steps: int

@@ -95,10 +95,11 @@ def sft_rows(recipe: Recipe, tokenizer: Any) -> Iterator[Row]:
 
 
 def dpo_rows(recipe: Recipe, tokenizer: Any, sampled: list[list[Pair]]) -> Iterator[Row]:
-    """Rows of pairs: generated ones, the sampled ones strewn among them in the first part."""
+    """Rows of pairs: generated ones, among them the sampled ones from a third of the way on."""
     rng = random.Random(recipe.seed)
     total = recipe.dpo_steps * recipe.dpo_rows
-    places = sorted(rng.sample(range(total), min(total, len(sampled))))
+    later = range(total // 3, total)
+    places = sorted(rng.sample(later, min(len(later), len(sampled))))
     waiting = dict(zip(places, sampled, strict=False))
     generated = write_pairs(recipe.seed + 1, summaries=recipe.dpo_summaries, each=recipe.dpo_each)
     number = 0
