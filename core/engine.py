@@ -5,6 +5,9 @@ window can show first. A newer request of one kind (and side) replaces an unstar
 stops the running one at the next layer; what was overtaken is answered by ``Stopped``. Every
 request is answered by exactly one final event, and none follows ``close``.
 
+A search is a long job: it takes a step whenever nothing more urgent waits, tells of each, and can
+be gone on with after it was stopped.
+
 Knows nothing of Qt: events go to a callable, called on the engine thread.
 """
 
@@ -17,6 +20,7 @@ from core.errors import Cancelled, UserFacingError
 from core.protocol import (
     Event,
     Failed,
+    Grown,
     Inspect,
     Inspected,
     Load,
@@ -27,8 +31,10 @@ from core.protocol import (
     Score,
     Scored,
     Search,
+    Searched,
     Side,
     Steer,
+    Steered,
     Stopped,
     Unload,
     Unloaded,
@@ -37,12 +43,15 @@ from core.protocol import (
 if TYPE_CHECKING:
     from core.models.pair import Pair
     from core.scoring import Scoring
+    from core.search.run import Run
     from core.text import Tokens
 
 log = logging.getLogger(__name__)
 
 Slot = tuple[int, str]
 """Where a request waits: its urgency (0 first) and what it is about."""
+LONG = 3
+"""The urgency of searches: what is more urgent is answered between their steps."""
 
 
 def _slot(request: Request) -> Slot:
@@ -56,7 +65,7 @@ def _slot(request: Request) -> Slot:
         case Steer():
             return 1, f"{request.pane} {request.node}"
         case Search() | Resume():
-            return 3, request.pane
+            return LONG, request.pane
 
 
 class Engine:
@@ -70,11 +79,14 @@ class Engine:
         self._changed = threading.Condition()
         self._waiting: dict[Slot, Request] = {}
         self._running: Request | None = None
+        self._job: Search | Resume | None = None
+        """The search that goes on when nothing more urgent waits."""
         self._unwanted = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="qscope-engine", daemon=True)
         self._pair: Pair | None = None
         self._last: dict[Side, tuple[Tokens, Scoring]] = {}
+        self._searches: dict[str, Run] = {}
 
     def start(self) -> None:
         """Start the thread; requests that were submitted before are answered now."""
@@ -91,9 +103,7 @@ class Engine:
                 overtaken += self._waiting.values()
                 self._waiting.clear()
             self._waiting[slot] = request
-            running = self._running
-            if running is not None and (slot[0] == 0 or _slot(running) == slot):
-                self._unwanted.set()
+            overtaken.append(self._stop(lambda old: slot[0] == 0 or _slot(old) == slot))
             self._changed.notify()
         for old in overtaken:
             if old is not None:
@@ -104,10 +114,20 @@ class Engine:
         with self._changed:
             dropped = [r for r in self._waiting.values() if kind is None or isinstance(r, kind)]
             self._waiting = {_slot(r): r for r in self._waiting.values() if r not in dropped}
-            if self._running is not None and (kind is None or isinstance(self._running, kind)):
-                self._unwanted.set()
+            job = self._stop(lambda old: kind is None or isinstance(old, kind))
+            dropped += [job] if job is not None else []
         for request in dropped:
             self._emit(Stopped(request.id, type(request).__name__))
+
+    def _stop(self, unwanted: Callable[[Request], bool]) -> Request | None:
+        """Stop what runs, if it is unwanted; a search that is between two steps is returned."""
+        running, job = self._running, self._job
+        if running is not None and unwanted(running):
+            self._unwanted.set()
+        if job is None or job is running or not unwanted(job):
+            return None
+        self._job = None
+        return job
 
     def close(self, timeout: float = 5.0) -> bool:
         """Refuse new work, stop what runs, end the thread. True if it ended in ``timeout`` s."""
@@ -126,16 +146,26 @@ class Engine:
             with self._changed:
                 self._running = None
                 silent = self._closed
+                goes_on = isinstance(event, Grown) and not self._unwanted.is_set()
+                if request is self._job and not goes_on:
+                    self._job = None
             if not silent:
                 self._emit(event)
+            if not silent and isinstance(event, Grown) and not goes_on:
+                self._emit(Stopped(request.id, type(request).__name__))
         self._pair = None
+        self._searches.clear()
 
     def _next(self) -> Request | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(lambda: self._waiting or self._job or self._closed)
             if self._closed:
                 return None
-            self._running = self._waiting.pop(min(self._waiting))
+            first = min(self._waiting, default=(LONG, ""))
+            if self._job is not None and first[0] >= LONG:
+                self._running = self._job
+            else:
+                self._running = self._waiting.pop(first)
             self._unwanted.clear()
             return self._running
 
@@ -148,25 +178,23 @@ class Engine:
                     return self._load(request)
                 case Unload():
                     self._pair = None
+                    self._searches.clear()
                     return Unloaded(request.id)
                 case Score():
                     return self._score(request)
                 case Inspect():
                     return self._inspect(request)
-                case Search() | Resume() | Steer():
-                    raise UserFacingError("This engine does not search.")
+                case Search() | Resume():
+                    return self._grow(request)
+                case Steer():
+                    return self._steer(request)
         except Cancelled:
             return Stopped(request.id, kind)
         except UserFacingError as error:
             return Failed(request.id, kind, str(error))
         except Exception as error:
             if _out_of_memory(error):
-                return Failed(
-                    request.id,
-                    kind,
-                    "The device ran out of memory: shorten the text, choose a smaller number "
-                    "format, or load the pair on the CPU.",
-                )
+                return Failed(request.id, kind, _MEMORY[isinstance(request, Search | Resume)])
             log.exception("%s failed", kind)
             return Failed(
                 request.id,
@@ -178,6 +206,7 @@ class Engine:
     def _load(self, request: Load) -> Event:
         self._pair = None
         self._last.clear()
+        self._searches.clear()
 
         def progress(what: str, fraction: float | None) -> None:
             if self._unwanted.is_set():
@@ -225,10 +254,44 @@ class Engine:
         found = inspect(pair, state, request.query, self._unwanted.is_set)
         return Inspected(request.id, request.side, request.index, found)
 
+    def _grow(self, request: Search | Resume) -> Event:
+        """One step of a search; it goes on while steps are taken."""
+        from core.search.run import Run
+
+        pair = self._loaded()
+        if self._job is not request and isinstance(request, Search):
+            self._searches[request.pane] = Run(pair, request.prompt, request.prefix, request.spec)
+        run = self._searches.get(request.pane)
+        if run is None:
+            raise UserFacingError("There is no search to go on with: start one.")
+        self._job = request
+        growth = run.step(self._unwanted.is_set)
+        if growth is not None:
+            return Grown(request.id, request.pane, growth)
+        return Searched(
+            request.id, request.pane, run.steps, run.computed, run.seconds, pair.attention
+        )
+
+    def _steer(self, request: Steer) -> Event:
+        run = self._searches.get(request.pane)
+        if run is None:
+            raise UserFacingError("There is no search to steer: start one.")
+        return Steered(
+            request.id, request.pane, request.node, run.steer(request.node, request.action)
+        )
+
     def _loaded(self) -> "Pair":
         if self._pair is None:
             raise UserFacingError("No models are loaded: open a policy and its reference first.")
         return self._pair
+
+
+_MEMORY = {
+    False: "The device ran out of memory: shorten the text, choose a smaller number format, or "
+    "load the pair on the CPU.",
+    True: "The device ran out of memory; the tree so far is kept: reduce the width or the number "
+    "of samples, then resume or start again.",
+}
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -192,11 +192,14 @@ class Searched:
     """The way of running attention, in words."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Steered:
+    """A node was taken over; ``growth`` says what it is now."""
+
     id: int
     pane: str
     node: int
+    growth: Growth
 
 
 @dataclass(frozen=True, slots=True)

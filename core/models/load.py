@@ -69,6 +69,7 @@ def load_pair(
         codec,
         min(_context_length(lane) for lane in lanes),
         kv_budget=free // 4 if free else 2**31,
+        attention=" + ".join(dict.fromkeys(describe_path(lane.tree_path) for lane in lanes)),
     )
     info = PairInfo(
         policy=plan.policy_name,
@@ -80,7 +81,7 @@ def load_pair(
         vocab_size=pair.vocab_size,
         context_length=pair.context_length,
         has_chat_template=codec.has_chat_template,
-        cache=" + ".join(dict.fromkeys(describe_path(lane.tree_path) for lane in lanes)),
+        cache=pair.attention,
         seconds=time.perf_counter() - began,
         beta=spec.beta or (demo_beta() if spec.demo else DEFAULT_BETA),
     )

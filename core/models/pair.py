@@ -64,6 +64,8 @@ class Pair:
     """Bytes of KV and hidden states after which paths that nobody holds are dropped."""
     tree: TokenTree = field(default_factory=TokenTree)
     base: Lane | None = None
+    attention: str = ""
+    """The way attention is run, in words."""
 
     def __post_init__(self) -> None:
         covers = [BOTH] if len(self.lanes) == 1 else [(POLICY,), (REFERENCE,)]

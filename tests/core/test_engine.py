@@ -6,16 +6,23 @@ import threading
 import pytest
 
 from core.engine import Engine
+from core.growth import Beam, GrownTree, Sampling, SearchSpec, Status
 from core.protocol import (
     Failed,
+    Grown,
     Inspect,
     Inspected,
     Load,
     Loaded,
     PairSpec,
     Progress,
+    Resume,
     Score,
     Scored,
+    Search,
+    Searched,
+    Steer,
+    Steered,
     Stopped,
     Unload,
     Unloaded,
@@ -203,3 +210,135 @@ def test_closing_before_the_start():
 
 def test_events_come_from_the_engine_thread(loaded):
     assert loaded.threads == {"qscope-engine"}
+
+
+BEAM = SearchSpec(Beam(3), max_tokens=5)
+LONG = SearchSpec(Sampling(8, temperature=3.0), max_tokens=200)
+
+
+def growing(desk, id, tree):
+    """Take in what a search does until it has its final answer, which is returned."""
+    while isinstance(event := desk.answer(id), Grown):
+        tree.add(event.growth)
+    return event
+
+
+def search(desk, id, pane="left", spec=BEAM):
+    """Run a search to its end; the tree and the final answer."""
+    tree = GrownTree()
+    desk.engine.submit(Search(id, pane, PROMPT, (), spec))
+    return tree, growing(desk, id, tree)
+
+
+@pytest.fixture
+def under_way(loaded):
+    """A long search whose first step is done."""
+    tree = GrownTree()
+    loaded.engine.submit(Search(2, "left", PROMPT, (), LONG))
+    tree.add(loaded.answer(2).growth)
+    return loaded, tree
+
+
+def test_a_search_tells_of_each_step_and_ends(loaded):
+    tree, end = search(loaded, 2)
+    assert isinstance(end, Searched) and end.pane == "left"
+    assert end.steps == 5 and end.computed > 0 and "tree cache" in end.cache
+    assert len(tree.hypotheses(BEAM)) == 3
+
+
+def test_what_is_more_urgent_is_answered_between_steps(under_way):
+    desk, tree = under_way
+    desk.engine.submit(Score(3, "A", PROMPT, text="A job."))
+    steps = 0
+    while not isinstance(event := desk.events.get(timeout=WAIT), Scored):
+        assert isinstance(event, Grown)
+        tree.add(event.growth)
+        steps += 1
+    assert steps < 100
+    desk.engine.cancel(Search)
+    assert growing(desk, 2, tree) == Stopped(2, "Search")
+
+
+def test_a_stopped_search_is_gone_on_with(loaded):
+    expected, _ = search(loaded, 2, "right")
+    tree = GrownTree()
+    loaded.engine.submit(Search(3, "left", PROMPT, (), BEAM))
+    tree.add(loaded.answer(3).growth)
+    loaded.engine.cancel(Search)
+    assert isinstance(growing(loaded, 3, tree), Stopped | Searched)
+    loaded.engine.submit(Resume(4, "left"))
+    assert isinstance(growing(loaded, 4, tree), Searched)
+    assert [h.text for h in tree.hypotheses(BEAM)] == [h.text for h in expected.hypotheses(BEAM)]
+    assert tree.status.tolist() == expected.status.tolist()
+
+
+def test_a_newer_search_of_a_pane_replaces_the_one_that_runs(under_way):
+    desk, tree = under_way
+    desk.engine.submit(Search(3, "left", PROMPT, (), BEAM))
+    assert growing(desk, 2, tree) == Stopped(2, "Search")
+    assert isinstance(growing(desk, 3, GrownTree()), Searched)
+
+
+def test_another_pane_waits_for_its_turn(under_way):
+    desk, tree = under_way
+    desk.engine.submit(Search(3, "right", PROMPT, (), BEAM))
+    desk.engine.cancel(Resume)  # nothing of that kind
+    desk.engine.submit(Search(4, "left", PROMPT, (), BEAM))
+    assert growing(desk, 2, tree) == Stopped(2, "Search")
+    finished = []
+    while len(finished) < 2:
+        event = desk.events.get(timeout=WAIT)
+        finished += [event.pane] if isinstance(event, Searched) else []
+    assert sorted(finished) == ["left", "right"]
+
+
+def test_a_node_is_steered(loaded):
+    tree, _ = search(loaded, 2)
+    node = int(tree.node[tree.best[0]])
+    steered = loaded.ask(Steer(3, "left", node, "prune"))
+    assert isinstance(steered, Steered)
+    tree.add(steered.growth)
+    assert tree.status[tree.entry(node)] == Status.PRUNED
+    assert node not in tree.node[tree.best]
+    refused = loaded.ask(Steer(4, "left", 10**6, "pin"))
+    assert isinstance(refused, Failed) and refused.kind == "Steer"
+
+
+def test_searches_are_refused_in_a_sentence_and_the_engine_goes_on(loaded):
+    absurd = loaded.ask(Search(2, "left", PROMPT, (), SearchSpec(Beam(0))))
+    assert isinstance(absurd, Failed) and "Width must be" in absurd.message
+    nothing = loaded.ask(Resume(3, "right"))
+    assert isinstance(nothing, Failed) and "no search" in nothing.message
+    assert isinstance(search(loaded, 4)[1], Searched)
+
+
+def test_unloading_ends_a_search(under_way):
+    desk, tree = under_way
+    desk.engine.submit(Unload(3))
+    assert growing(desk, 2, tree) == Stopped(2, "Search")
+    assert isinstance(desk.answer(3), Unloaded)
+    assert isinstance(desk.ask(Resume(4, "left")), Failed)
+
+
+def test_closing_in_mid_search_is_quick(under_way):
+    desk, _ = under_way
+    assert desk.engine.close(WAIT)
+
+
+def test_out_of_memory_in_a_search_keeps_the_tree(loaded, monkeypatch):
+    from core.search.run import Run
+
+    step, calls = Run.step, iter(range(100))
+
+    def short(self, cancelled):
+        if next(calls) == 2:
+            raise MemoryError
+        return step(self, cancelled)
+
+    monkeypatch.setattr(Run, "step", short)
+    tree, end = search(loaded, 2)
+    assert isinstance(end, Failed) and "the tree so far is kept: reduce" in end.message
+    assert len(tree) > 1
+    loaded.engine.submit(Resume(3, "left"))
+    assert isinstance(growing(loaded, 3, tree), Searched)
+    assert len(tree.hypotheses(BEAM)) == 3
