@@ -16,6 +16,7 @@ from core.errors import Cancelled, UserFacingError
 COMMANDS = {
     "score": ("core.commands.score", "score responses under a policy and its reference"),
     "train": ("core.commands.train", "train a pair from a recipe: SFT, then DPO"),
+    "search": ("core.commands.search", "search for responses by likelihood or reward"),
     "demo": ("core.commands.demo", "measure the demo pair on held-out pairs (demo evaluate)"),
 }
 EXTRAS = {"trl": "train", "datasets": "train", "accelerate": "train", "faker": "train"}

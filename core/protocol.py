@@ -25,6 +25,8 @@ class PairSpec:
     policy: str = ""
     reference: str = ""
     base: str = ""
+    search_base: str = ""
+    """A third model for emulated fine-tuning; only searches use it."""
     beta: float | None = None
     """Of the training; None: the demo's own, or DEFAULT_BETA."""
     device: str = "auto"
@@ -49,6 +51,8 @@ class PairInfo:
     cache: str
     seconds: float
     beta: float
+    search_base: str = ""
+    """The third model's name, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from core.checkpoints.describe import TOKENIZER_FILES, Checkpoint, read_json
 from core.errors import UserFacingError
 
 Shape = tuple[int, ...]
+Named = tuple[str, Checkpoint, Path | None]
+"""A name for people, the weights, and the folder of the tokenizer if there is one."""
 LORA = re.compile(r"^(.*)\.lora_(?:embedding_)?([AB])(?:\.[^.]+)?(?:\.weight)?$")
 EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
 
@@ -49,32 +51,49 @@ def check_adapter_fits(adapter: Checkpoint, base: Checkpoint) -> None:
             )
 
 
-def check_same_vocabulary(
-    policy: tuple[str, Checkpoint, Path | None], reference: tuple[str, Checkpoint, Path | None]
-) -> None:
+def check_same_vocabulary(policy: Named, reference: Named) -> None:
     """Rewards compare two models token by token, so a token must be the same in both.
 
     A token that only one of them *added* (for padding, say) is accepted.
 
     Args:
-        policy, reference: name, weights, and the folder of the tokenizer if there is one.
+        policy, reference: see Named.
 
     Raises:
         UserFacingError: the vocabularies differ in size or content.
     """
-    (policy_name, policy_model, policy_folder) = policy
-    (reference_name, reference_model, reference_folder) = reference
-    difference = ""
-    sizes = policy_model.vocab_size, reference_model.vocab_size
-    if all(sizes) and sizes[0] != sizes[1]:
-        difference = f"vocabularies of {sizes[0]} and {sizes[1]} tokens"
-    elif policy_folder and reference_folder and policy_folder != reference_folder:
-        difference = _tokenizers_differ(policy_folder, reference_folder)
-    if difference:
+    if difference := _vocabularies_differ(policy, reference):
         raise UserFacingError(
-            f"The policy {policy_name} and the reference {reference_name} have {difference}: "
+            f"The policy {policy[0]} and the reference {reference[0]} have {difference}: "
             f"choose the reference that the policy was trained from."
         )
+
+
+def check_search_base(policy: Named, base: Named) -> None:
+    """The same of a third model whose log-probs a search adds to the pair's.
+
+    Raises:
+        UserFacingError: it is an adapter, or the vocabularies differ in size or content.
+    """
+    if base[1].kind == "adapter":
+        raise UserFacingError(
+            f"{base[1].path} is an adapter: pass a whole model with --search-base DIR."
+        )
+    if difference := _vocabularies_differ(policy, base):
+        raise UserFacingError(
+            f"The policy {policy[0]} and the search base {base[0]} have {difference}: choose a "
+            f"base of the same family, with the same tokenizer."
+        )
+
+
+def _vocabularies_differ(ours: Named, theirs: Named) -> str:
+    """In what two vocabularies differ, "" if in nothing that matters."""
+    sizes = ours[1].vocab_size, theirs[1].vocab_size
+    if all(sizes) and sizes[0] != sizes[1]:
+        return f"vocabularies of {sizes[0]} and {sizes[1]} tokens"
+    if ours[2] and theirs[2] and ours[2] != theirs[2]:
+        return _tokenizers_differ(ours[2], theirs[2])
+    return ""
 
 
 def _misfit(adapter: Checkpoint, base: Checkpoint, why: str) -> UserFacingError:

@@ -41,6 +41,8 @@ def estimate(plan: PairPlan, dtype: str) -> Need:
     if plan.shared:  # elsewhere an adapter is merged and takes no room of its own
         adapters = {side.adapter.path: side.adapter for side in sides if side.adapter}
         weights += sum(_weights(adapter, dtype) for adapter in adapters.values())
+    if plan.search_base is not None:
+        weights += _weights(plan.search_base, dtype)
     rows = sides if plan.shared or not one_model else sides[:1]
     vocab = max(side.model.vocab_size for side in sides)
     chunk = min(LOGITS_CHUNK, 2 * vocab * _tokens(plan.policy))

@@ -5,12 +5,12 @@ read. The reference is never guessed: it is the checkpoint that was named, or, i
 base of the policy's adapter with the adapter off.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.checkpoints.describe import Checkpoint, describe
 from core.checkpoints.fetch import DEMO_BASE, cached_base
-from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary
+from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
 from core.errors import UserFacingError
 
 
@@ -41,6 +41,8 @@ class PairPlan:
     tokenizer: Path
     allow_pickle: bool
     allow_remote_code: bool
+    search_base: Checkpoint | None = None
+    """A third model, which only searches use."""
 
     @property
     def shared(self) -> bool:
@@ -135,6 +137,25 @@ def resolve_pair(
     first, second = ((side.name, side.model, side.tokenizer) for side in sides)
     check_same_vocabulary(first, second)
     return PairPlan(sides[0], sides[1], tokenizer, allow_pickle, allow_remote_code)
+
+
+def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
+    """The plan with a third model beside the pair.
+
+    Raises:
+        UserFacingError: it is not a whole model, or does not share the pair's vocabulary.
+    """
+    base = describe(
+        folder.expanduser().resolve(),
+        allow_pickle=plan.allow_pickle,
+        allow_remote_code=plan.allow_remote_code,
+    )
+    policy = plan.policy
+    check_search_base(
+        (policy.name, policy.model, plan.tokenizer),
+        (base.name, base, base.path if base.has_tokenizer else None),
+    )
+    return replace(plan, search_base=base)
 
 
 def _named(

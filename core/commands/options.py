@@ -49,6 +49,12 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
         "--base", type=Path, metavar="DIR", help="the base model of the adapters, if they moved"
     )
     pair.add_argument(
+        "--search-base",
+        type=Path,
+        metavar="DIR",
+        help="a third, larger model that searches can steer (emulated fine-tuning)",
+    )
+    pair.add_argument(
         "--beta",
         type=positive,
         default=None,
@@ -87,6 +93,7 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         policy=str(arguments.policy or ""),
         reference=str(arguments.reference or ""),
         base=str(arguments.base or ""),
+        search_base=str(arguments.search_base or ""),
         beta=arguments.beta,
         device=arguments.device,
         dtype=arguments.dtype,

@@ -18,7 +18,7 @@ from torch import nn
 
 from core.checkpoints.demo import demo_beta, demo_plan
 from core.checkpoints.memory import check_fits, estimate
-from core.checkpoints.resolve import PairPlan, resolve_pair
+from core.checkpoints.resolve import PairPlan, resolve_pair, with_search_base
 from core.codec import Codec
 from core.errors import Cancelled, UserFacingError
 from core.models.check import choose_tree_path, describe_path
@@ -59,24 +59,29 @@ def load_pair(
     with _weights_reported(progress, cancelled), torch.inference_mode():
         tokenizer = _tokenizer(plan)
         lanes, shared = _lanes(plan, device, dtype)
+        base = None
+        if plan.search_base is not None:
+            base = Lane(_one(plan.search_base.path, None, plan, device, dtype))
     progress("Checking the attention", None)
     codec = Codec(tokenizer)
-    for lane in lanes:
+    everything = [*lanes, base] if base is not None else lanes
+    for lane in everything:
         lane.use(choose_tree_path(lane))
     free = free_bytes(device)
     pair = Pair(
         lanes,
         codec,
-        min(_context_length(lane) for lane in lanes),
+        min(_context_length(lane) for lane in everything),
         kv_budget=free // 4 if free else 2**31,
-        attention=" + ".join(dict.fromkeys(describe_path(lane.tree_path) for lane in lanes)),
+        base=base,
+        attention=" + ".join(dict.fromkeys(describe_path(lane.tree_path) for lane in everything)),
     )
     info = PairInfo(
         policy=plan.policy_name,
         reference=plan.reference_name,
         device=str(device),
         dtype=str(dtype).removeprefix("torch."),
-        memory_bytes=_bytes(lanes),
+        memory_bytes=_bytes(everything),
         base_shared=shared,
         vocab_size=pair.vocab_size,
         context_length=pair.context_length,
@@ -84,11 +89,17 @@ def load_pair(
         cache=pair.attention,
         seconds=time.perf_counter() - began,
         beta=spec.beta or (demo_beta() if spec.demo else DEFAULT_BETA),
+        search_base=plan.search_base.name if plan.search_base else "",
     )
     return pair, info
 
 
 def _plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
+    plan = _pair_plan(spec, progress, cancelled)
+    return with_search_base(plan, Path(spec.search_base)) if spec.search_base else plan
+
+
+def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
     if spec.demo:
         return demo_plan(progress, cancelled)
     if not spec.policy:

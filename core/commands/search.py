@@ -1,0 +1,256 @@
+"""Search for responses, and print the hypotheses found, without a window.
+
+The objective λ weighs the models: 0 is the reference's likelihood, 1 the policy's (which is reward
+less KL cost), above 1 extrapolates; "reward" is the reward alone. With --json the hypotheses are
+one JSON object; --tree adds every node that was grown, kept or pruned, and why. Numbers are in
+nats.
+"""
+
+import argparse
+import json
+import math
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.commands import options
+from core.commands.console import Reporter
+from core.commands.score import check_text, read_text
+from core.growth import (
+    Beam,
+    BestFirst,
+    ChunkBeam,
+    DiverseBeam,
+    GrownTree,
+    Objective,
+    Reason,
+    Sampling,
+    SearchSpec,
+    Status,
+    StochasticBeam,
+    Strategy,
+    TreeSearch,
+)
+
+if TYPE_CHECKING:
+    from core.protocol import PairInfo
+
+STRATEGIES: dict[str, type] = {
+    "beam": Beam,
+    "diverse": DiverseBeam,
+    "stochastic": StochasticBeam,
+    "best-first": BestFirst,
+    "sample": Sampling,
+    "mcts": TreeSearch,
+    "chunk": ChunkBeam,
+}
+COLUMNS = ("logp_policy", "logp_reference", "logp_base", "logit", "logsumexp", "kl")
+SUMS = ("sum_policy", "sum_reference")
+
+
+def objective(text: str) -> Objective:
+    """λ as a number, or "reward", for argparse."""
+    if text == "reward":
+        return Objective.reward()
+    weight = float(text)
+    if not math.isfinite(weight):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a finite number nor 'reward'")
+    return Objective.dial(weight)
+
+
+def setting(text: str) -> tuple[str, float | str]:
+    """NAME=VALUE of a strategy's own setting, for argparse."""
+    name, _, value = text.partition("=")
+    try:
+        return name.replace("-", "_"), float(value)
+    except ValueError:
+        if not value:
+            raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE") from None
+        return name.replace("-", "_"), value
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(parser=parser)
+    parser.add_argument(
+        "--prompt-file", type=Path, metavar="F", required=True, help="the user's turn"
+    )
+    parser.add_argument("--system", metavar="S", help="a system turn before the user's")
+    parser.add_argument(
+        "--response-file", type=Path, metavar="G", help="the beginning of the response"
+    )
+    parser.add_argument("--strategy", choices=STRATEGIES, default="beam", help="default: beam")
+    parser.add_argument("--beams", type=int, metavar="K", help="width of a beam (default: 5)")
+    parser.add_argument(
+        "--set",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the strategy: seed, temperature, top_p, min_p, count, groups, "
+        "diversity, expansions, children, optimism, simulations, exploration, value, chunk, …",
+    )
+    parser.add_argument("--max-new-tokens", type=int, default=64, metavar="N", help="default: 64")
+    parser.add_argument(
+        "--objective",
+        type=objective,
+        default=Objective.dial(1.0),
+        metavar="λ",
+        help="the weight of the reward: a number, or 'reward' (default: 1, policy likelihood)",
+    )
+    parser.add_argument(
+        "--emulate",
+        type=options.positive,
+        metavar="W",
+        help="emulated fine-tuning: add W times the reward to --search-base's likelihood",
+    )
+    parser.add_argument(
+        "--length-penalty",
+        type=float,
+        default=0.0,
+        metavar="A",
+        help="rank hypotheses by score / length**A (default: 0, the sum)",
+    )
+    parser.add_argument(
+        "--policy-only", action="store_true", help="leave the reference out, which is faster"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--tree", action="store_true", help="with --json: every node as well")
+    options.add_pair_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Search and print; returns the exit status.
+
+    Raises:
+        UserFacingError: a file cannot be read, the pair cannot be loaded, or the search is refused.
+    """
+    parser: argparse.ArgumentParser = arguments.parser
+    if not (arguments.demo or arguments.policy):
+        parser.error("give --policy and --reference, or --demo")
+    if arguments.tree and not arguments.json:
+        parser.error("--tree needs --json")
+    if arguments.emulate and not arguments.search_base:
+        parser.error("--emulate needs --search-base")
+    pair_spec = options.pair_spec(parser, arguments)
+    aim = Objective.emulated(arguments.emulate) if arguments.emulate else arguments.objective
+    spec = SearchSpec(
+        strategy(parser, arguments),
+        objective=aim,
+        max_tokens=arguments.max_new_tokens,
+        length_penalty=arguments.length_penalty,
+        policy_only=arguments.policy_only,
+    )
+    text = read_text(arguments.prompt_file)
+    check_text(text, "prompt", str(arguments.prompt_file))
+    begun = read_text(arguments.response_file) if arguments.response_file else ""
+
+    from core.models.load import load_pair
+    from core.search.run import Run, check
+    from core.text import Prompt
+
+    check(spec)
+    with Reporter(sys.stderr) as reporter:
+        pair, info = load_pair(pair_spec, reporter.progress)
+        prompt = Prompt.of(text, system=arguments.system)
+        prefix = pair.codec.encode(prompt, begun).ids if begun else ()
+        search, tree = Run(pair, prompt, prefix, spec), GrownTree()
+        while (growth := search.step()) is not None:
+            tree.add(growth)
+            reporter.progress("Searching", growth.step.fraction)
+    if arguments.json:
+        table = as_json(info, tree, spec)
+        table |= {"seconds": search.seconds, "tokens_computed": search.computed}
+        if arguments.tree:
+            table["nodes"] = nodes_as_json(tree)
+        print(json.dumps(table, allow_nan=False))
+    else:
+        print_table(tree, spec, info)
+    return 0
+
+
+def strategy(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Strategy:
+    """The strategy with its settings; unknown ones end the program with status 2."""
+    kind = STRATEGIES[arguments.strategy]
+    settings: dict[str, Any] = dict(arguments.set)
+    if arguments.beams is not None:
+        settings["width"] = arguments.beams
+    known: dict[str, Any] = {field.name: type(field.default) for field in fields(kind)}
+    for name, value in settings.items():
+        if name not in known:
+            own = ", ".join(known)
+            parser.error(f"{arguments.strategy} has no setting {name!r} (it has: {own})")
+        if isinstance(value, str) != (known[name] is str):
+            parser.error(f"{name}={value!r} does not fit: it takes a {known[name].__name__}")
+        if known[name] is int and isinstance(value, float) and not value.is_integer():
+            parser.error(f"{name} takes a whole number, not {value}")
+        settings[name] = known[name](value)
+    made: Strategy = kind(**settings)
+    return made
+
+
+def as_json(info: "PairInfo", tree: GrownTree, spec: SearchSpec) -> dict[str, Any]:
+    """The hypotheses found, the best first."""
+    return {
+        "policy": info.policy,
+        "reference": info.reference,
+        "search_base": info.search_base or None,
+        "beta": info.beta,
+        "strategy": type(spec.strategy).__name__,
+        "objective": {
+            name: getattr(spec.objective, name) for name in ("policy", "reference", "base")
+        },
+        "attention": info.cache,
+        "hypotheses": [
+            {
+                "text": h.text,
+                "ids": list(h.ids),
+                "score": h.score,
+                "sum_logp_policy": h.sum_policy,
+                "sum_logp_reference": _number(h.sum_reference),
+                "total_reward": _number(info.beta * (h.sum_policy - h.sum_reference)),
+                "length": h.length,
+                "finished": tree.is_closed(h.index),
+                "eq12_reward_less_kl": _number(info.beta * h.reward_side),
+                "eq13_policy_likelihood": info.beta * h.likelihood_side,
+            }
+            for h in tree.hypotheses(spec)
+        ],
+    }
+
+
+def nodes_as_json(tree: GrownTree) -> list[dict[str, Any]]:
+    """Every node, parents before children; ``parent`` is an index into this list."""
+    rows = []
+    for i in range(len(tree)):
+        row: dict[str, Any] = {
+            "parent": int(tree.parent[i]),
+            "token": int(tree.token[i]),
+            "text": tree.pieces[i].decode("utf-8", "replace"),
+            "status": Status(int(tree.status[i])).name.lower(),
+            "reason": Reason(int(tree.reason[i])).words,
+            "step": int(tree.step[i]),
+            "visits": int(tree.visits[i]),
+        }
+        row |= {name: _number(float(tree.column(name)[i])) for name in (*COLUMNS, *SUMS)}
+        rows.append(row)
+    return rows
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def print_table(tree: GrownTree, spec: SearchSpec, info: "PairInfo") -> None:
+    """Print the hypotheses for a person to read."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    print(f"policy     {info.policy}\nreference  {info.reference}\nattention  {info.cache}")
+    print(f"{'score':>9} {'Σ log π':>9} {'Σ log π_ref':>12} {'Σ reward':>9} {'tokens':>7}  text")
+    for h in tree.hypotheses(spec):
+        reward = info.beta * (h.sum_policy - h.sum_reference)
+        end = "" if tree.is_closed(h.index) else " …"
+        print(
+            f"{h.score:>9.3f} {h.sum_policy:>9.3f} {h.sum_reference:>12.3f} {reward:>+9.3f} "
+            f"{h.length:>7}  {h.text.strip()}{end}"
+        )
