@@ -11,9 +11,16 @@ be gone on with after it was stopped.
 Knows nothing of Qt: events go to a callable, called on the engine thread.
 """
 
+import ctypes
+import gc
+import importlib.util
 import logging
+import os
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import Cancelled, UserFacingError
@@ -155,6 +162,7 @@ class Engine:
                 self._emit(Stopped(request.id, type(request).__name__))
         self._pair = None
         self._searches.clear()
+        gc.unfreeze()
 
     def _next(self) -> Request | None:
         with self._changed:
@@ -177,8 +185,7 @@ class Engine:
                 case Load():
                     return self._load(request)
                 case Unload():
-                    self._pair = None
-                    self._searches.clear()
+                    self._let_go()
                     return Unloaded(request.id)
                 case Score():
                     return self._score(request)
@@ -204,9 +211,7 @@ class Engine:
             )
 
     def _load(self, request: Load) -> Event:
-        self._pair = None
-        self._last.clear()
-        self._searches.clear()
+        self._let_go()
 
         def progress(what: str, fraction: float | None) -> None:
             if self._unwanted.is_set():
@@ -214,10 +219,22 @@ class Engine:
             self._emit(Progress(request.id, what, fraction))
 
         progress("Starting the engine", None)
-        from core.models.load import load_pair
+        with _garbage_left_alone():
+            _open_torch_library()
+            from core.models.load import load_pair
 
-        self._pair, info = load_pair(request.spec, progress, self._unwanted.is_set)
+            self._pair, info = load_pair(request.spec, progress, self._unwanted.is_set)
         return Loaded(request.id, info)
+
+    def _let_go(self) -> None:
+        """Free the pair; its weights hang in cycles, which nobody would look for in frozen ones."""
+        self._pair = None
+        self._last.clear()
+        self._searches.clear()
+        if gc.get_freeze_count():
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
 
     def _score(self, request: Score) -> Event:
         from core.models.score import score
@@ -292,6 +309,41 @@ _MEMORY = {
     True: "The device ran out of memory; the tree so far is kept: reduce the width or the number "
     "of samples, then resume or start again.",
 }
+
+
+def _open_torch_library() -> None:
+    """Open torch's largest library before its import does so, which would hold Python's lock.
+
+    The window stood still for 0.2 s of it. A foreign call lets the lock go; ``ctypes.CDLL`` does
+    not. Where this fails, or on Windows, the import does all by itself.
+    """
+    package = importlib.util.find_spec("torch")
+    if "torch" in sys.modules or package is None or package.origin is None:
+        return
+    suffix = {"linux": "so", "darwin": "dylib"}.get(sys.platform)
+    if suffix is None:
+        return
+    path = Path(package.origin).parent / "lib" / f"libtorch_cpu.{suffix}"
+    dlopen = ctypes.CDLL(None).dlopen
+    dlopen.argtypes, dlopen.restype = (ctypes.c_char_p, ctypes.c_int), ctypes.c_void_p
+    dlopen(os.fsencode(path), os.RTLD_NOW)
+
+
+@contextmanager
+def _garbage_left_alone() -> Iterator[None]:
+    """While libraries and models are loaded, and for what they leave: no full collections.
+
+    They leave some 400,000 objects that stay. Python would look at all of them over and over, its
+    lock held, and the window with it (measured: seven times, up to 0.2 s each). Young garbage is
+    collected as ever.
+    """
+    usual = gc.get_threshold()
+    gc.set_threshold(10_000, 1_000, 1_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.freeze()
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -1,7 +1,11 @@
 """The engine thread: every request gets one final answer, the newest wins, closing is quick."""
 
+import gc
 import queue
+import subprocess
+import sys
 import threading
+import weakref
 
 import pytest
 
@@ -171,6 +175,40 @@ def test_too_long_a_response_leaves_the_engine_usable(loaded):
 def test_unload(loaded):
     assert isinstance(loaded.ask(Unload(2)), Unloaded)
     assert isinstance(loaded.ask(Score(3, "A", PROMPT, text="x")), Failed)
+
+
+@pytest.mark.parametrize("follow", [Unload(2), Load(2, PairSpec(policy="/nowhere"))])
+def test_what_is_let_go_is_freed_at_once(loaded, follow):
+    """The weights hang in cycles, and what the engine has loaded is kept from the collector."""
+    weights = [
+        weakref.ref(weight)
+        for lane in loaded.engine._pair.lanes
+        for weight in lane.model.parameters()
+    ]
+    assert gc.get_freeze_count() > 0
+    usual = gc.get_threshold()
+    gc.disable()
+    try:
+        loaded.ask(follow)
+        assert not any(weight() is not None for weight in weights)
+    finally:
+        gc.enable()
+    assert gc.get_threshold() == usual
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_torch_finds_its_library_open():
+    script = (
+        "import sys\n"
+        "from core.engine import _open_torch_library\n"
+        "_open_torch_library()\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert 'libtorch_cpu.so' in open('/proc/self/maps').read()\n"
+        "import torch\n"
+        "print(int(torch.ones(3).sum()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == ["3"], done.stderr
 
 
 @pytest.mark.log_errors_expected
