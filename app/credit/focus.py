@@ -127,6 +127,10 @@ class Focus(QObject):
                 partner = self._view.partner(*spot)
                 panel.editor.highlight(partner if partner >= 0 else None)
 
+    def mark_chart(self) -> None:
+        """Mark what is looked at in a chart that was drawn anew."""
+        self._mark_chart(self._hover or self.pinned)
+
     def _mark_chart(self, spot: Spot | None) -> None:
         chart = self._view.chart
         if chart is not None:
@@ -242,6 +246,7 @@ class Focus(QObject):
         if key is None or not self._view.panels[side].is_current():
             return  # the scoring that is under way brings a refresh
         self._asked.clear()
+        self._inspector.search_asked()
         self._asked[self._bridge.inspect(side, index, key[1])] = key
 
     @Slot(object)

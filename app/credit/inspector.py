@@ -280,6 +280,10 @@ class Inspector(QFrame):
         """What is searched for; "" where a search makes no sense."""
         return self.search.text() if self.search.isEnabled() else ""
 
+    def search_asked(self) -> None:
+        """What stands in the search box has been asked for: it need not rest first."""
+        self._typing.stop()
+
     def end_search(self) -> None:
         """Empty the search box without a word."""
         blocked = self.search.blockSignals(True)

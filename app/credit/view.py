@@ -17,6 +17,7 @@ from app.credit.examples import Example
 from app.credit.focus import Focus
 from app.credit.layout import SIDES, CreditLayout
 from app.credit.scale import ScaleChoice
+from app.gentle_import import import_gently
 from app.widgets.colour_scale import ColourScale
 from core.protocol import Failed, PairInfo, Scored, Side, Stopped
 from core.scoring import Scoring
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 QUICK_TO_ALIGN = 250_000
 ALIGN_MS = 500
+CHART_MS = 40
+"""How long the chart waits for more to draw, so that colours and keys come first."""
 BLANK_PROMPT = "Write a prompt for the models to answer."
 
 
@@ -59,6 +62,10 @@ class CreditView(CreditLayout):
         self._align = QTimer(self)
         self._align.setSingleShot(True)
         self._align.timeout.connect(self._align_now)
+        self._draw = QTimer(self)
+        self._draw.setSingleShot(True)
+        self._draw.setInterval(CHART_MS)
+        self._draw.timeout.connect(self._show_chart)
         self._connect()
         self._show_legend()
 
@@ -213,7 +220,7 @@ class CreditView(CreditLayout):
             panel.editor.viewport().repaint()
         mark("first colours")
         self.first_colours.emit()
-        QTimer.singleShot(0, self.make_chart)
+        QTimer.singleShot(0, self._import_chart)
 
     @Slot(object)
     def _score_failed(self, event: Failed) -> None:
@@ -271,10 +278,12 @@ class CreditView(CreditLayout):
                 continue
             panel.paint(self._values[side], scale)
             panel.show_sum(numbers.rewards(scoring, beta))
-        self._show_chart()
         self._show_summary()
         self.focus_on.refresh()
+        if self.chart is not None and not self._draw.isActive():
+            self._draw.start()
 
+    @Slot()
     def _show_chart(self) -> None:
         if self.chart is None:
             return
@@ -288,6 +297,7 @@ class CreditView(CreditLayout):
                 self.chart.set_series(side, r, panel.scoring.labels)
             else:
                 self.chart.set_series(side, [])
+        self.focus_on.mark_chart()
 
     def _clear_chart(self) -> None:
         self._drawn.clear()
@@ -376,8 +386,14 @@ class CreditView(CreditLayout):
     # --- looks ------------------------------------------------------------------------------
 
     @Slot()
+    def _import_chart(self) -> None:
+        """Import the chart's library; put off until the first colours, as it takes a while."""
+        import_gently("pyqtgraph")
+        QTimer.singleShot(0, self.make_chart)
+
+    @Slot()
     def make_chart(self) -> None:
-        """Import and show the chart; put off until the first colours, because it takes a while."""
+        """Show the chart."""
         if self.chart is not None:
             return
         from app.widgets.reward_chart import RewardChart

@@ -1,0 +1,57 @@
+"""Importing a large library of widgets in slices, between which the window lives on.
+
+It has to happen on the GUI thread. PySide makes each of its classes when it is first asked for,
+and two threads that ask for one at the same time crash (seen with 6.11.3, in a thread of its own
+in one of six stressed runs). Knows Python's import and Qt's event loop; knows nothing of what is
+imported.
+"""
+
+import importlib
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+from PySide6 import QtCore, QtGui, QtWidgets
+
+SLICE = 0.006
+"""Seconds after which the window may take its turn."""
+
+
+class Pauses(MetaPathFinder):
+    """Finds no module; lets waiting events through before one of ``package`` is looked for."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+        self._thread = threading.get_ident()
+        self._turn = time.perf_counter()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        ours = fullname.partition(".")[0] == self._package
+        if ours and threading.get_ident() == self._thread:
+            self.pause()
+        return None
+
+    def pause(self) -> None:
+        if time.perf_counter() - self._turn > SLICE:
+            QtCore.QCoreApplication.processEvents()
+            self._turn = time.perf_counter()
+
+
+def import_gently(package: str) -> None:
+    """Import a library that needs all of Qt's classes. Slots run meanwhile, as in a dialog."""
+    pauses = Pauses(package)
+    for module in (QtCore, QtGui, QtWidgets):
+        for name in dir(module):
+            getattr(module, name)  # makes the class; all of them take a tenth of a second
+            pauses.pause()
+    sys.meta_path.insert(0, pauses)
+    try:
+        importlib.import_module(package)
+    finally:
+        sys.meta_path.remove(pauses)
