@@ -16,6 +16,7 @@ from app.credit.popup import TokenPopup
 from app.credit.response_panel import ResponsePanel
 from core.protocol import Inspected, Side
 from core.scoring import Inspection
+from core.text import Tokens, align
 
 if TYPE_CHECKING:
     from app.credit.view import CreditView
@@ -211,6 +212,21 @@ class Focus(QObject):
         if self._hover is None or side in (None, self._hover[0]):
             self.popup.hide()
 
+    def follow(self, side: Side, old: Tokens, new: Tokens) -> None:
+        """A side's tokens have changed: pin and inspector stay with the token that they had."""
+        if self.shown is None or self.shown[0] != side:
+            return
+        index = successor(self.shown[1], old, new)
+        if index < 0:
+            self.shown = None
+            self.unpin()
+            self.clear()
+            return
+        self.shown = side, index
+        if self.pinned is not None:
+            self.pinned = self.shown
+            self._view.panels[side].editor.pin(index)
+
     def clear(self) -> None:
         """Nothing is looked at."""
         self.shown = self.pinned = self._hover = None
@@ -276,3 +292,17 @@ class Focus(QObject):
             self.pin(*self.shown)
         if self.pinned is not None:
             self._view.replace(*self.pinned, id)
+
+
+def successor(index: int, old: Tokens, new: Tokens) -> int:
+    """Where a token is after an edit, or what stands in its place; -1 if it is gone."""
+    if index >= len(old):
+        return len(new)  # the closing token
+    found = align(old, new)
+    for here, there in found.pairs:
+        if here == index:
+            return there
+    for before, after in zip(found.edited_a, found.edited_b, strict=True):
+        if index in before and len(before) == len(after):
+            return after[index - before.start]
+    return -1

@@ -197,7 +197,10 @@ class CreditView(CreditLayout):
     def _scored(self, event: Scored) -> None:
         self._asked.pop(event.id, None)
         panel = self.panels[event.side]
+        old = panel.scoring
         panel.take(event.id, event.scoring)
+        if old is not None and panel.scoring is not None:
+            self.focus_on.follow(event.side, old.tokens, panel.scoring.tokens)
         self.prompt.set_rendered(event.prompt_text)
         self._failed.discard(event.side)
         if not self._failed:

@@ -115,6 +115,43 @@ def test_a_pin_holds_the_inspector(window, qtbot):
     assert window.view.focus_on.pinned is None and editor(window, "B").pinned() is None
 
 
+def test_a_pin_stays_with_its_token(window, qtbot):
+    window.view.make_chart()
+    edit, focus = editor(window), window.view.focus_on
+    pin(qtbot, edit, 6)
+    put_caret(edit, 0)
+    qtbot.keyClicks(edit, "Well yes, ")
+    wait(qtbot, window)
+    assert focus.pinned == focus.shown == ("A", 8) and edit.pinned() == 8
+    assert "$53K" in window.view.inspector.title.text()
+    qtbot.waitUntil(lambda: window.view.chart._marked == ("A", 8), timeout=3000)
+    put_caret(edit, edit.text().index("53K"))
+    qtbot.keyClicks(edit, "1")  # within the token: the new one takes its place
+    wait(qtbot, window)
+    assert focus.pinned == ("A", 8) and "$153K" in window.view.inspector.title.text()
+    put_caret(edit, len(edit.text()))
+    qtbot.keyClick(edit, Qt.Key.Key_Backspace, CTRL)
+    qtbot.keyClick(edit, Qt.Key.Key_Backspace, CTRL)
+    wait(qtbot, window)
+    assert focus.pinned == ("A", 8)
+    put_caret(edit, edit.text().index(" $153K") + len(" $153K"))
+    for _ in " $153K":
+        qtbot.keyClick(edit, Qt.Key.Key_Backspace)
+    wait(qtbot, window)
+    assert focus.pinned is focus.shown is None and edit.pinned() is None
+    assert window.view.inspector.empty.isVisible()
+
+
+def test_a_pin_on_the_closing_token_stays_there(window, qtbot):
+    edit, focus = editor(window), window.view.focus_on
+    last = len(window.view.panels["A"].scoring) - 1
+    pin(qtbot, edit, last)
+    put_caret(edit, 0)
+    qtbot.keyClicks(edit, "Well yes, ")
+    wait(qtbot, window)
+    assert focus.pinned == ("A", last + 2) and edit.pinned() == last + 2
+
+
 def test_the_arrows_walk_and_pin(window, qtbot):
     edit = editor(window)
     put_caret(edit, 0)
