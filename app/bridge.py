@@ -108,9 +108,10 @@ class Bridge(QObject):
         text: str | None = None,
         ids: tuple[int, ...] | None = None,
         replace: tuple[int, int] | None = None,
+        fresh: bool = False,
     ) -> int:
         """Ask for a side's scores; see core.protocol.Score for the three ways to say which."""
-        request = Score(self._next(), side, prompt, text, ids, replace)
+        request = Score(self._next(), side, prompt, text, ids, replace, fresh)
         return self._submit(f"score {side}", request)
 
     def inspect(self, side: Side, index: int, query: str = "") -> int:

@@ -256,7 +256,7 @@ class Engine:
                 raise UserFacingError("That token is no longer there: choose it again.")
             return codec.replace(request.prompt, last[0], *request.replace)
         text = request.text or ""
-        if last is None:
+        if last is None or request.fresh:
             return codec.encode(request.prompt, text)
         return codec.edit(request.prompt, last[0], text)
 

@@ -77,6 +77,9 @@ class Score:
     ``text``: what the editor holds; untouched tokens of that side keep their ids.
     ``ids``: these tokens and no others (an earlier state, on undo).
     ``replace``: (index, id): put one token in place and keep all others.
+
+    ``fresh`` says that a text is another one, not an edit: no token of the old one is kept, though
+    they may begin alike.
     """
 
     id: int
@@ -85,6 +88,7 @@ class Score:
     text: str | None = None
     ids: tuple[int, ...] | None = None
     replace: tuple[int, int] | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class Wanted:
 
     text: str | None = None
     ids: tuple[int, ...] | None = None
+    fresh: bool = False
+    """Another text, not an edit of the one that was scored last."""
 
 
 class ResponsePanel(QFrame):
@@ -46,7 +48,7 @@ class ResponsePanel(QFrame):
         self.scoring: Scoring | None = None
         self._reached: dict[str, tuple[int, ...]] = {}
         self._replacing: tuple[int, str] | None = None
-        self._stale = False
+        self._stale = self._fresh = False
         self._problem = ""
         self.editor = TokenEditor()
         self.editor.setPlaceholderText(
@@ -90,6 +92,7 @@ class ResponsePanel(QFrame):
         self._replacing = None
         self._reached.clear()
         self.scoring = None
+        self._fresh = True
         self.editor.pin(None)
         self.editor.set_text(text)
         self.show_sum(None)
@@ -98,6 +101,7 @@ class ResponsePanel(QFrame):
         """The other side's text and, if known, its tokens; one undo step."""
         self._rest.stop()
         self._remember()
+        self._fresh = True
         self.editor.set_text_keeping_undo(text)
         if ids is not None:
             self._keep(text, ids)
@@ -106,7 +110,9 @@ class ResponsePanel(QFrame):
         """What to score: the text, or its remembered tokens."""
         self._rest.stop()
         ids = self._reached.get(self.text())
-        return Wanted(ids=ids) if ids is not None else Wanted(text=self.text())
+        if ids is not None:
+            return Wanted(ids=ids)
+        return Wanted(text=self.text(), fresh=self._fresh)
 
     def is_current(self) -> bool:
         """Whether the scoring is of exactly the text on the screen."""
@@ -135,7 +141,7 @@ class ResponsePanel(QFrame):
         if tokens.text != self.text() and (replaced or self._reached.get(self.text())):
             self.editor.set_text_keeping_undo(tokens.text)
         self.scoring = scoring
-        self._stale = False
+        self._stale = self._fresh = False
         self._problem = ""
 
     def forget_tokens(self) -> None:

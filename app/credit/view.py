@@ -136,7 +136,8 @@ class CreditView(CreditLayout):
             panel.show_problem(BLANK_PROMPT)
             return
         wanted = panel.wanted()
-        id = self._bridge.score(side, self.prompt.prompt(), text=wanted.text, ids=wanted.ids)
+        prompt = self.prompt.prompt()
+        id = self._bridge.score(side, prompt, wanted.text, wanted.ids, fresh=wanted.fresh)
         self._asked[id] = side
 
     def replace(self, side: Side, index: int, id: int) -> bool:

@@ -273,6 +273,25 @@ def test_swap_and_copy(window, qtbot):
     qtbot.waitUntil(lambda: window.view.summary._figures["margin"].text() == "0.000", timeout=2000)
 
 
+def test_another_text_is_asked_for_as_another_and_an_edit_as_an_edit(window, qtbot):
+    window.show_example(0)
+    wait(qtbot, window)
+    assert [request.fresh for request in FakeEngine.last.asked(Score)[-2:]] == [True, True]
+    qtbot.keyClicks(editor(window), "Well, ")
+    wait(qtbot, window)
+    assert not FakeEngine.last.asked(Score)[-1].fresh
+
+
+def test_a_text_read_from_a_file_is_another(window, qtbot, tmp_path):
+    path = tmp_path / "b.txt"
+    path.write_text(editor(window, "B").text() + " At once.")
+    window.choose_file = lambda title, filters: str(path)
+    window.read_b()
+    wait(qtbot, window)
+    assert FakeEngine.last.asked(Score)[-1].fresh
+    assert window.view.panels["B"].scoring.tokens.text.endswith("At once.")
+
+
 def test_a_table_can_be_copied(window, qapp):
     window.copy_table()
     rows = [line.split("\t") for line in qapp.clipboard().text().splitlines()]

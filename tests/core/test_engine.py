@@ -32,7 +32,7 @@ from core.protocol import (
     Unloaded,
 )
 from core.text import Prompt
-from tests.tiny import save_pair
+from tests.tiny import byte_level_tokenizer, save_pair
 
 PROMPT = Prompt.of("Summarise this post in one sentence.")
 WAIT = 60
@@ -108,6 +108,19 @@ def test_replaced_tokens_stay_through_later_edits_and_undo(loaded):
     undone = loaded.ask(Score(5, "A", PROMPT, ids=first.tokens.ids)).scoring
     assert (undone.logp_policy == first.logp_policy).all()
     assert undone.computed == 0
+
+
+def test_another_text_keeps_none_of_the_tokens_put_in_by_hand(loaded):
+    text = "They offered $53K a year."
+    usual = byte_level_tokenizer()(text).input_ids
+    letters = ["Ġ" if letter == " " else letter for letter in text]
+    spelt = tuple(byte_level_tokenizer().convert_tokens_to_ids(letters))
+    put = loaded.ask(Score(2, "A", PROMPT, ids=spelt)).scoring
+    assert put.tokens.text == text and any(put.tokens.forced)
+    edited = loaded.ask(Score(3, "A", PROMPT, text=text + " Yes.")).scoring
+    assert list(edited.ids[: len(spelt) - 1]) == list(spelt[:-1])
+    another = loaded.ask(Score(4, "A", PROMPT, text=text, fresh=True)).scoring
+    assert list(another.tokens.ids) == usual and not any(another.tokens.forced)
 
 
 def test_switching_sides_computes_nothing(loaded):
