@@ -16,7 +16,7 @@ UNITS: tuple[Unit, ...] = ("token", "word", "sentence", "line")
 Run = tuple[int, int, int]
 # Where equal tokens lie: (start in A, start in B, how many).
 
-FEW_EDITS = 150
+FEW_EDITS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,8 @@ def _fewest_edits(a: tuple[int, ...], b: tuple[int, ...]) -> list[Run] | None:
     Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): each round goes, along each
     diagonal k = i - j, as far as one more edit allows.
     """
+    if abs(len(a) - len(b)) > FEW_EDITS:
+        return None
     furthest: dict[int, tuple[int, list[Run]]] = {1: (0, [])}
     for edits in range(FEW_EDITS + 1):
         for k in range(-edits, edits + 1, 2):

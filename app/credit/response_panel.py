@@ -48,6 +48,7 @@ class ResponsePanel(QFrame):
         self.scoring: Scoring | None = None
         self._reached: dict[str, tuple[int, ...]] = {}
         self._replacing: tuple[int, str] | None = None
+        self._drawn: tuple[Scoring, bool, bytes] | None = None
         self._stale = self._fresh = False
         self._problem = ""
         self.editor = TokenEditor()
@@ -91,7 +92,7 @@ class ResponsePanel(QFrame):
         self._rest.stop()
         self._replacing = None
         self._reached.clear()
-        self.scoring = None
+        self.scoring = self._drawn = None
         self._fresh = True
         self.editor.pin(None)
         self.editor.set_text(text)
@@ -148,7 +149,7 @@ class ResponsePanel(QFrame):
         """Another pair was loaded: what is known of tokens holds no more; the text stays."""
         self._reached.clear()
         self._replacing = None
-        self.scoring = None
+        self.scoring = self._drawn = None
         self.editor.pin(None)
         self.editor.set_tokens(None)
         self.show_sum(None)
@@ -172,7 +173,10 @@ class ResponsePanel(QFrame):
             return
         tokens = self.scoring.tokens
         classes = scale.classes(values)
-        self.set_scale(scale)
+        drawn = self.scoring, self._stale, classes.tobytes()
+        if drawn == self._drawn:
+            return  # the other side was scored
+        self._drawn = drawn
         self.editor.set_tokens(
             TokenSpans(
                 tokens.text,

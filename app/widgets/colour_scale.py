@@ -176,7 +176,8 @@ def fit_limit(values: ArrayLike, share: float = 98.0) -> float:
     v = v[np.isfinite(v) & (v > 0)]
     if not v.size:
         return 1.0
-    target = float(np.percentile(v, share))
+    # As np.percentile, which takes 25 ms the first time: it imports the masked arrays.
+    target = float(np.interp(share / 100 * (v.size - 1), np.arange(v.size), np.sort(v)))
     power = float(10.0 ** np.floor(np.log10(target)))
     for nice in (1.0, 2.0, 5.0, 10.0):
         if nice * power >= target * (1 - 1e-9):

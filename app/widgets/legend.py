@@ -194,8 +194,9 @@ class Legend(QWidget):
 
     def set_scale(self, scale: ColourScale, *, negative: bool = False) -> None:
         """Show a scale; ``negative`` labels a sequential one of values at or below 0."""
-        self._scale, self._negative = scale, negative
-        self._show()
+        if (scale, negative) != (self._scale, self._negative):
+            self._scale, self._negative = scale, negative
+            self._show()
 
     def set_quantity(self, quantity: str, unit: str) -> None:
         """What the colours stand for, and in what unit."""
@@ -204,6 +205,8 @@ class Legend(QWidget):
 
     def set_locked(self, locked: bool) -> None:
         """Show the lock open or closed, without a signal."""
+        if locked == self.lock.isChecked():
+            return
         blocked = self.lock.blockSignals(True)
         self.lock.setChecked(locked)
         self.lock.blockSignals(blocked)

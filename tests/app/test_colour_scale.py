@@ -137,3 +137,12 @@ def test_a_limit_must_be_positive(limit):
 )
 def test_the_fitted_limit_is_a_nice_number_above_most_values(values, limit):
     assert fit_limit(values) == limit
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 50, 101])
+def test_a_limit_is_the_first_round_number_from_the_percentile_on(count):
+    values = np.random.default_rng(count).normal(size=count)
+    target = np.percentile(np.abs(values), 98)
+    limit = fit_limit(values)
+    smaller = {1: 0.5, 2: 0.5, 5: 0.4}[int(f"{limit:e}"[0])] * limit
+    assert smaller < target <= limit
