@@ -25,6 +25,8 @@ COLOURS = {
     False: {"A": "#c87f00", "B": "#00805d"},
     True: {"A": "#f0a830", "B": "#2fc79b"},
 }
+ROOMY = 170
+"""A chart less high, in pixels, has no titles at its axes: the line above it says the same."""
 EMPTY = "The rewards of A and B appear here once they are scored."
 
 
@@ -44,7 +46,7 @@ class RewardChart(QWidget):
         self._dark = False
         self._shrink = 1.0
         self._zoomed = False
-        self.plot = pg.PlotWidget()
+        self.plot = pg.PlotWidget(enableMenu=False)
         self._item: Any = self.plot.getPlotItem()
         self._view: Any = self._item.getViewBox()
         self._bars: dict[Side, Any] = {}
@@ -57,10 +59,12 @@ class RewardChart(QWidget):
 
     def _lay_out(self) -> None:
         self._item.hideButtons()
-        self._item.setMenuEnabled(False)
         self._item.showAxis("right")
         for name in ("left", "right", "bottom"):
-            self._item.getAxis(name).enableAutoSIPrefix(False)
+            axis = self._item.getAxis(name)
+            axis.enableAutoSIPrefix(False)
+            # Of the finer ticks' faint lines each takes as long to draw as all bars together.
+            axis.setStyle(maxTickLevel=0)
         self._view.setMouseEnabled(x=True, y=False)
         self._view.disableAutoRange()
         for side in SIDES:
@@ -209,7 +213,9 @@ class RewardChart(QWidget):
         self._empty.setVisible(empty)
         self._zero.setVisible(not empty)
         for name in ("left", "right", "bottom"):
-            self._item.getAxis(name).setVisible(not empty)  # a new label shows its axis
+            axis = self._item.getAxis(name)
+            axis.showLabel(self.height() >= ROOMY)
+            axis.setVisible(not empty)  # a new label shows its axis
 
     def _show_mark(self) -> None:
         """The line, dot and note of the marked token."""
@@ -278,3 +284,5 @@ class RewardChart(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._empty.setGeometry(self.plot.rect())
+        if (event.size().height() >= ROOMY) != (event.oldSize().height() >= ROOMY):
+            self._show_axes()

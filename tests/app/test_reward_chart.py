@@ -62,6 +62,21 @@ def test_it_says_when_there_is_nothing(chart):
     assert chart._empty.isVisible()
 
 
+def test_a_small_chart_has_no_titles_at_its_axes(chart):
+    chart.set_series("A", A)
+    labels = [chart._item.getAxis(name).label for name in ("left", "right", "bottom")]
+    assert all(label.isVisible() for label in labels)
+    chart.resize(500, 120)
+    QApplication.processEvents()
+    assert not any(label.isVisible() for label in labels)
+    chart.set_theme(True)  # which gives the axes new titles
+    assert not any(label.isVisible() for label in labels)
+    assert chart._item.getAxis("left").isVisible()
+    chart.resize(700, 300)
+    QApplication.processEvents()
+    assert all(label.isVisible() for label in labels)
+
+
 def test_the_mouse_names_side_and_token(chart):
     chart.set_series("A", A)
     chart.set_series("B", B)
