@@ -8,7 +8,14 @@ import signal
 import sys
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QTimer, Slot
+from PySide6.QtCore import (
+    QMessageLogContext,
+    QObject,
+    QTimer,
+    QtMsgType,
+    Slot,
+    qInstallMessageHandler,
+)
 from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QApplication
 
@@ -85,6 +92,7 @@ def screenshot(
     Raises:
         UserFacingError: the pair cannot be loaded, or the file cannot be written.
     """
+    qInstallMessageHandler(_pass_on)
     application = make_application()
     window = MainWindow(spec, Settings(), theme_name=theme or "light")
     window.resize(*(size or (1440, 900)))
@@ -104,6 +112,12 @@ def screenshot(
     if not photographer.picture.save(str(target), "PNG"):
         raise UserFacingError(f"{target} cannot be written: choose another file.")
     return 0
+
+
+def _pass_on(kind: QtMsgType, context: QMessageLogContext, message: str) -> None:
+    """Qt's words, but for those about what a window that nobody sees cannot do."""
+    if not message.startswith("This plugin does not support"):
+        print(message, file=sys.stderr)
 
 
 class Photographer(QObject):

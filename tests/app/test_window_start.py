@@ -44,7 +44,7 @@ def test_a_picture_is_made(tmp_path, pair):
     target = tmp_path / "new" / "picture.png"
     options = ("--policy", pair[0], "--reference", pair[1], "--theme", "dark", "--size", "900x600")
     done = run(tmp_path, "main.py", *options, "--screenshot", str(target))
-    assert done.returncode == 0, done.stderr.decode()
+    assert (done.returncode, done.stderr.decode()) == (0, "")
     data = target.read_bytes()
     assert data.startswith(PNG)
     assert (int.from_bytes(data[16:20]), int.from_bytes(data[20:24])) == (900, 600)
