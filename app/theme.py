@@ -1,8 +1,7 @@
 """Light and dark: palettes, fonts and the few style rules that the palette cannot say.
 
-Fusion on every platform, so that a screenshot looks the same everywhere. Text on its background
-has a contrast of at least 4.5:1 (tests/app/test_window_theme.py). Knows Qt; knows no widgets of
-Qscope.
+Made for the Fusion style, which app.start asks for. Text on its background has a contrast of at
+least 4.5:1 (tests/app/test_window_theme.py). Knows Qt; knows no widgets of Qscope.
 """
 
 from dataclasses import dataclass
@@ -148,8 +147,6 @@ def style_sheet(dark: bool) -> str:
 
 def apply(application: QApplication, dark: bool) -> None:
     """Dress the whole application; call again to change."""
-    if application.style().objectName().lower() != "fusion":
-        application.setStyle("Fusion")
     application.setPalette(palette(dark))
     application.setStyleSheet(style_sheet(dark))
 

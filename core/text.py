@@ -7,7 +7,6 @@ Offsets count code points of a Python string.
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Literal
 
 Unit = Literal["token", "word", "sentence", "line"]
@@ -93,6 +92,8 @@ def _equal_runs(a: tuple[int, ...], b: tuple[int, ...]) -> list[Run]:
     """Runs of ids that both have, ascending in both."""
     found = _fewest_edits(a, b)
     if found is None:
+        from difflib import SequenceMatcher
+
         # Long and unlike: finding the fewest edits would take the square of their number.
         blocks = SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
         found = [(block.a, block.b, block.size) for block in blocks]

@@ -17,7 +17,6 @@ from app.credit.examples import Example
 from app.credit.focus import Focus
 from app.credit.layout import SIDES, CreditLayout
 from app.credit.scale import ScaleChoice
-from app.gentle_import import import_gently
 from app.widgets.colour_scale import ColourScale
 from core.protocol import Failed, PairInfo, Scored, Side, Stopped
 from core.scoring import Scoring
@@ -392,6 +391,8 @@ class CreditView(CreditLayout):
     @Slot()
     def _import_chart(self) -> None:
         """Import the chart's library; put off until the first colours, as it takes a while."""
+        from app.gentle_import import import_gently
+
         import_gently("pyqtgraph")
         QTimer.singleShot(0, self.make_chart)
 

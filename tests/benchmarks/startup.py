@@ -66,6 +66,7 @@ def window() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder, "trace")
         environment = os.environ | {"QSCOPE_TRACE": str(trace)}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody's Python compiles at each start
         for kind in ("CONFIG", "DATA", "STATE"):  # leave what the user's window remembers alone
             environment[f"XDG_{kind}_HOME"] = folder
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
