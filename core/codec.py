@@ -61,6 +61,7 @@ class Codec:
             sign in spelling for sign in ("Metaspace", "ByteFallback", SPACE_MARK)
         )
         self._known: dict[int, bytes] = {}
+        self._labels: tuple[str, ...] = ()
         self.has_chat_template: bool = bool(getattr(tokenizer, "chat_template", None))
         self.vocab_size: int = len(tokenizer)
         self.end_of_turn: int = self._closing_token()
@@ -172,6 +173,12 @@ class Codec:
             MARKS.get(sign) or (sign if sign.isprintable() else f"⟨U+{ord(sign):04X}⟩")
             for sign in text
         )
+
+    def labels(self, count: int) -> tuple[str, ...]:
+        """The labels of the first ``count`` ids, made once: the same tuple for the same count."""
+        if len(self._labels) != count:
+            self._labels = tuple(map(self.label, range(count)))
+        return self._labels
 
     def find(self, query: str, limit: int) -> list[int]:
         """Tokens whose text matches: the same first, then beginning so, then containing it.

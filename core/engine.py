@@ -43,6 +43,8 @@ from core.protocol import (
     Steer,
     Steered,
     Stopped,
+    Survey,
+    Surveyed,
     Unload,
     Unloaded,
 )
@@ -73,6 +75,8 @@ def _slot(request: Request) -> Slot:
             return 1, f"{request.pane} {request.node}"
         case Search() | Resume():
             return LONG, request.pane
+        case Survey():
+            return 3, "vocabulary"
 
 
 class Engine:
@@ -195,6 +199,8 @@ class Engine:
                     return self._grow(request)
                 case Steer():
                     return self._steer(request)
+                case Survey():
+                    return self._survey(request)
         except Cancelled:
             return Stopped(request.id, kind)
         except UserFacingError as error:
@@ -264,12 +270,23 @@ class Engine:
         from core.models.score import inspect
 
         pair = self._loaded()
+        state = self._state(pair, request)
+        found = inspect(pair, state, request.query, self._unwanted.is_set)
+        return Inspected(request.id, request.side, request.index, found)
+
+    def _survey(self, request: Survey) -> Event:
+        from core.models.score import survey
+
+        pair = self._loaded()
+        actions = survey(pair, self._state(pair, request), self._unwanted.is_set)
+        return Surveyed(request.id, request.side, request.index, actions)
+
+    def _state(self, pair: "Pair", request: Inspect | Survey) -> int:
+        """The node of the state before the token that a request names."""
         last = self._last.get(request.side)
         if last is None or not 0 <= request.index < len(last[1]):
             raise Cancelled
-        state = int(pair.tree.parent[last[1].nodes[request.index]])
-        found = inspect(pair, state, request.query, self._unwanted.is_set)
-        return Inspected(request.id, request.side, request.index, found)
+        return int(pair.tree.parent[last[1].nodes[request.index]])
 
     def _grow(self, request: Search | Resume) -> Event:
         """One step of a search; it goes on while steps are taken."""

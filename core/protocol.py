@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.growth import Growth, SearchSpec
-from core.scoring import Inspection, Scoring
+from core.scoring import Inspection, Scoring, StateActions
 from core.text import Prompt
 
 DEFAULT_BETA = 0.1
@@ -137,7 +137,16 @@ class Steer:
     action: SteerAction
 
 
-Request = Load | Unload | Score | Inspect | Search | Resume | Steer
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All actions at the state before token ``index`` of a side's last scored response."""
+
+    id: int
+    side: Side
+    index: int
+
+
+Request = Load | Unload | Score | Inspect | Survey | Search | Resume | Steer
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +219,14 @@ class Steered:
     growth: Growth
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Surveyed:
+    id: int
+    side: Side
+    index: int
+    actions: StateActions
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """The request could not be met; ``message`` is one sentence for the user."""
@@ -234,6 +251,7 @@ Event = (
     | Unloaded
     | Scored
     | Inspected
+    | Surveyed
     | Grown
     | Searched
     | Steered

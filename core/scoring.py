@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core.text import Tokens
 
 Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
@@ -74,3 +75,24 @@ class Inspection:
     by_policy: tuple[Alternative, ...]
     by_reference: tuple[Alternative, ...]
     found: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class StateActions:
+    """All actions at one state, the whole vocabulary: row i is the token ``ids[i]``, [V].
+
+    Padding of the embedding has rows too, since the models give it probability. The arrays belong
+    to nobody and are never written to.
+    """
+
+    state: int
+    """The tree node of the state, before the token."""
+    ids: Ints
+    labels: tuple[str, ...]
+    """As in Scoring; one tuple for all states of a pair."""
+    logp_policy: Floats32
+    logp_reference: Floats32
+    promoted: tuple[Alternative, ...]
+    """The largest positive rewards among tokens that either model gives some probability."""
+    demoted: tuple[Alternative, ...]
+    """The smallest negative rewards among the same."""

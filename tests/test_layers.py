@@ -18,6 +18,7 @@ RANKS = {
     "core.trace": 0,
     "core.scoring": 1,
     "core.growth": 1,
+    "core.gauge": 1,
     "core.protocol": 2,
     "core.checkpoints": 3,
     "core.models": 4,
@@ -113,7 +114,8 @@ def test_the_command_line_is_light() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["core.protocol", "core.scoring", "core.text", "core.quantities", "core.errors"]
+    "module",
+    ["core.protocol", "core.scoring", "core.text", "core.quantities", "core.gauge", "core.errors"],
 )
 def test_what_the_window_needs_first_is_light(module: str) -> None:
     assert brought_along(f"import {module}", MODELS | QT) == ""

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from core.errors import UserFacingError
+from core.gauge import extremes
 from core.models.pair import Pair, never
-from core.scoring import Alternative, Floats, Inspection, Scoring
+from core.scoring import Alternative, Floats, Inspection, Scoring, StateActions
 from core.text import Prompt, Tokens
 
 TOP = 10
@@ -102,6 +103,20 @@ def inspect(
     )
     found = pair.codec.find(query, FOUND) if query else []
     return Inspection(state, policy, reference, _alternatives(pair, logp, found))
+
+
+def survey(pair: Pair, state: int, cancelled: Callable[[], bool] = never) -> StateActions:
+    """All actions at a state, and those that the training promoted and demoted most.
+
+    Raises:
+        Cancelled: soon after ``cancelled()`` turns true.
+    """
+    logp = pair.logprobs(state, cancelled)
+    policy, reference = logp.float().cpu().numpy()
+    promoted, demoted = (_alternatives(pair, logp, ids) for ids in extremes(policy, reference, TOP))
+    labels = pair.codec.labels(len(policy))
+    ids = np.arange(len(policy))
+    return StateActions(state, ids, labels, policy, reference, promoted, demoted)
 
 
 def _alternatives(pair: Pair, logp: torch.Tensor, ids: list[int]) -> tuple[Alternative, ...]:

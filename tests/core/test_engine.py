@@ -28,6 +28,8 @@ from core.protocol import (
     Steer,
     Steered,
     Stopped,
+    Survey,
+    Surveyed,
     Unload,
     Unloaded,
 )
@@ -96,6 +98,35 @@ def test_load_score_inspect(loaded):
     assert len(seen.inspection.by_policy) == 10
     closing = loaded.ask(Inspect(4, "A", len(scored.scoring) - 1))
     assert isinstance(closing, Inspected)
+
+
+def test_survey(loaded):
+    scoring = loaded.ask(Score(2, "A", PROMPT, text="They offered $53K a year.")).scoring
+    last = len(scoring) - 1
+    for id, index in ((3, 0), (4, last)):
+        surveyed = loaded.ask(Survey(id, "A", index))
+        assert isinstance(surveyed, Surveyed)
+        actions = surveyed.actions
+        taken = int(scoring.ids[index])
+        assert actions.logp_policy[taken] == pytest.approx(scoring.logp_policy[index], abs=1e-5)
+    assert actions.state == scoring.nodes[-2]
+    assert isinstance(loaded.ask(Survey(5, "A", last + 1)), Stopped)
+    assert isinstance(loaded.ask(Survey(6, "B", 0)), Stopped)
+
+
+def test_a_survey_waits_in_a_place_of_its_own(spec):
+    """It is overtaken by newer surveys only, and comes after what is more urgent."""
+    waiting = Desk()
+    waiting.engine.submit(Load(1, spec))
+    for id in (2, 3):
+        waiting.engine.submit(Survey(id, "A", 1))
+    waiting.engine.submit(Inspect(4, "A", 1))
+    waiting.engine.submit(Score(5, "A", PROMPT, text="They offered $53K."))
+    waiting.engine.start()
+    answers = {id: waiting.answer(id) for id in (2, 1, 5, 4, 3)}
+    assert waiting.engine.close(WAIT)
+    assert isinstance(answers[2], Stopped) and isinstance(answers[3], Surveyed)
+    assert isinstance(answers[4], Inspected)
 
 
 def test_replaced_tokens_stay_through_later_edits_and_undo(loaded):
