@@ -34,6 +34,8 @@ from core.protocol import (
     SteerAction,
     Steered,
     Stopped,
+    Survey,
+    Surveyed,
     Unload,
 )
 from core.text import Prompt
@@ -68,6 +70,7 @@ class Bridge(QObject):
     grown = Signal(object)
     searched = Signal(object)
     steered = Signal(object)
+    surveyed = Signal(object)
     failed = Signal(object)
     stopped = Signal(object)
     _gathered = Signal()
@@ -137,6 +140,10 @@ class Bridge(QObject):
         if self._engine is not None:
             self._engine.cancel(Search)
             self._engine.cancel(Resume)
+
+    def survey(self, side: Side, index: int) -> int:
+        """Ask for all actions at the state before a token."""
+        return self._submit("survey", Survey(self._next(), side, index))
 
     def cancel_load(self) -> None:
         """Stop loading; ``stopped`` follows."""
@@ -215,6 +222,8 @@ class Bridge(QObject):
                     self.searched.emit(event)
                 case Steered():
                     self.steered.emit(event)
+                case Surveyed():
+                    self.surveyed.emit(event)
                 case Failed():
                     self.failed.emit(event)
                 case Stopped():

@@ -253,7 +253,7 @@ class MainWindow(WindowCommands):
         if event.kind == "Load":
             self.banner.show_nothing(failed=True)
             self.notice.show_notice("error", event.message, topic="load")
-        elif event.kind == "Inspect":
+        elif event.kind in ("Inspect", "Survey"):
             self.notice.show_notice("error", event.message, topic="inspect")
 
     @Slot(object)

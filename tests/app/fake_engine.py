@@ -12,6 +12,7 @@ import zlib
 import numpy as np
 
 from app.credit.examples import Example
+from core.gauge import extremes
 from core.protocol import (
     Failed,
     Inspect,
@@ -23,14 +24,17 @@ from core.protocol import (
     Score,
     Scored,
     Stopped,
+    Survey,
+    Surveyed,
     Unload,
     Unloaded,
 )
-from core.scoring import Alternative, Inspection, Scoring
+from core.scoring import Alternative, Inspection, Scoring, StateActions
 from core.text import Prompt, Tokens
 
 CLOSING = 0
 WORDS: dict[int, str] = {}
+MORE_WORDS = [f" word{i}" for i in range(60)]
 INFO = PairInfo(
     "fake policy", "fake reference", "cpu", "float32", 1 << 20, True, 500, 1024, True, "tree",
     0.1, 0.1,
@@ -76,6 +80,11 @@ def _logp(before, id, salt):
     return -0.5 - (zlib.crc32(f"{before} {id} {salt}".encode()) % 6000) / 1000
 
 
+def _logsumexp(befores):
+    """A log-partition for each state, by the token that led to it."""
+    return np.array([15 + zlib.crc32(f"{b} z".encode()) % 5000 / 1000 for b in befores])
+
+
 def scoring_of(tokens):
     ids = [*tokens.ids, CLOSING]
     befores = [-1, *ids[:-1]]
@@ -98,8 +107,8 @@ def scoring_of(tokens):
         kl_reverse=np.full(n, 0.5),
         entropy_policy=np.full(n, 1.0),
         entropy_reference=np.full(n, 1.5),
-        logit=np.zeros(n),
-        logsumexp=np.zeros(n),
+        logit=np.array(policy) + _logsumexp(befores),
+        logsumexp=_logsumexp(befores),
         nodes=np.array(nodes),
         computed=2,
         reused=n,
@@ -108,6 +117,30 @@ def scoring_of(tokens):
         if any(tokens.forced)
         else "",
     )
+
+
+def alternative(before, rank, word):
+    id = word_id(word)
+    return Alternative(
+        id, word.replace(" ", "·"), word, _logp(before, id, "pi"), _logp(before, id, "ref"),
+        rank, rank + 1,
+    )  # fmt: skip
+
+
+def actions_at(before, state):
+    """All words met so far as a vocabulary, with the log-probs that scores give them."""
+    ids = np.array([CLOSING, *map(word_id, MORE_WORDS), *WORDS])
+    ids = np.unique(ids)
+    words = [WORDS.get(int(id), "<end>") for id in ids]
+    policy, reference = (
+        np.array([_logp(before, int(id), salt) for id in ids], np.float32) for salt in ("pi", "ref")
+    )
+    ends = (
+        tuple(alternative(before, rank + 1, words[row]) for rank, row in enumerate(rows))
+        for rows in extremes(policy, reference, 10)
+    )
+    labels = tuple(word.replace(" ", "·") for word in words)
+    return StateActions(state, ids, labels, policy, reference, *ends)
 
 
 class FakeEngine:
@@ -190,6 +223,8 @@ class FakeEngine:
                 return Scored(request.id, request.side, scoring_of(tokens), "<user>…")
             case Inspect():
                 return self._inspect(request)
+            case Survey():
+                return self._survey(request)
 
     def _tokens(self, request):
         if request.ids is not None:
@@ -201,21 +236,20 @@ class FakeEngine:
             return tokens_of(words, forced=(index,))
         return tokens_of(split(request.text))
 
-    def _inspect(self, request):
+    def _at(self, request):
+        """The token before the one that is asked about, and the state."""
         scoring = scoring_of(self._last[request.side])
         before = int(scoring.ids[request.index - 1]) if request.index else -1
-        state = int(scoring.nodes[request.index - 1]) if request.index else 7
+        return before, int(scoring.nodes[request.index - 1]) if request.index else 7
+
+    def _inspect(self, request):
+        before, state = self._at(request)
         words = [" forty", " seventy", " a", " management"]
-
-        def alternative(rank, word):
-            id = word_id(word)
-            return Alternative(
-                id, word.replace(" ", "·"), word, _logp(before, id, "pi"),
-                _logp(before, id, "ref"), rank, rank + 1,
-            )  # fmt: skip
-
-        found = tuple(alternative(i + 1, word) for i, word in enumerate(words))
+        found = tuple(alternative(before, i + 1, word) for i, word in enumerate(words))
         matching = tuple(a for a in found if request.query and request.query in a.text)
         return Inspected(
             request.id, request.side, request.index, Inspection(state, found, found[::-1], matching)
         )
+
+    def _survey(self, request):
+        return Surveyed(request.id, request.side, request.index, actions_at(*self._at(request)))

@@ -5,9 +5,9 @@ import threading
 from PySide6.QtCore import QCoreApplication
 
 from app.bridge import Bridge
-from core.protocol import Loaded, PairSpec, Progress, Scored, Stopped
+from core.protocol import Inspect, Loaded, PairSpec, Progress, Scored, Stopped, Survey, Surveyed
 from core.text import Prompt
-from tests.app.fake_engine import INFO, scoring_of, tokens_of
+from tests.app.fake_engine import INFO, actions_at, scoring_of, tokens_of
 
 PROMPT = Prompt.of("x")
 
@@ -81,6 +81,20 @@ def test_overtaken_answers_are_dropped(qtbot):
     from_a_thread(engine, Stopped(old, "Score"), scored(old), scored(other, "B"), scored(new))
     QCoreApplication.processEvents()
     assert heard == [other, new]
+
+
+def test_surveys_have_a_place_of_their_own(qtbot):
+    bridge, engine = make()
+    heard = []
+    bridge.surveyed.connect(lambda e: heard.append((e.id, e.index)))
+    old, new = bridge.survey("A", 1), bridge.survey("B", 2)
+    looked = bridge.inspect("A", 1)
+    actions = actions_at(-1, 7)
+    from_a_thread(engine, Surveyed(old, "A", 1, actions), Surveyed(new, "B", 2, actions))
+    QCoreApplication.processEvents()
+    assert heard == [(new, 2)]
+    assert engine.requests == [Survey(old, "A", 1), Survey(new, "B", 2), Inspect(looked, "A", 1)]
+    assert bridge.busy("inspect") and not bridge.busy("survey")
 
 
 def test_a_new_pair_drops_the_answers_of_the_old(qtbot):
