@@ -1,0 +1,366 @@
+"""The plot of a whole vocabulary at one state: log π_ref against reward, one dot a token.
+
+All dots are one picture, painted from counts per pixel, so that 150,000 of them pan and zoom as
+fast as ten; where dots lie on each other they are darker. Importing this module imports
+pyqtgraph, which takes a while; do so after the window is shown. Knows arrays and labels; knows
+nothing of models or of what a token means.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import ArrayLike, NDArray
+from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QColor, QImage, QKeyEvent, QPainter, QPen
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+
+from app.widgets.colour_scale import ColourScale
+
+Floats = NDArray[np.float64]
+RADIUS = 1.7
+"""Of a dot, in pixels."""
+REACH = 12.0
+"""How far from a dot the mouse may be, in pixels."""
+SINGLE = 0.35
+"""How opaque a dot is that lies alone; the densest place is opaque, by the logarithm between."""
+BESIDE = 5
+"""Between a dot's middle and its name, in pixels."""
+NAMED = 3
+"""Extremes of each kind that are labelled in the plot."""
+
+
+def picture(
+    x: Floats, y: Floats, area: QRectF, width: int, height: int, ink: QColor, radius: float
+) -> QImage:
+    """Dots of ``radius`` pixels inside ``area``, premultiplied; row 0 is the lowest y."""
+    edge = int(np.ceil(radius))
+    column = np.floor((x - area.left()) / area.width() * width)
+    row = np.floor((y - area.top()) / area.height() * height)
+    inside = (column >= -edge) & (column < width + edge) & (row >= -edge) & (row < height + edge)
+    wide, high = width + 2 * edge, height + 2 * edge
+    at = (row[inside] + edge).astype(np.int64) * wide + (column[inside] + edge).astype(np.int64)
+    counts = np.bincount(at, minlength=wide * high).reshape(high, wide)
+    covered = np.zeros((height, width), dtype=np.int64)
+    for down in range(-edge, edge + 1):
+        for right in range(-edge, edge + 1):
+            if down * down + right * right <= radius * radius:
+                rows = slice(edge + down, edge + down + height)
+                covered += counts[rows, edge + right : edge + right + width]
+    crowd = np.log(np.maximum(covered, 1)) / np.log(max(int(covered.max()), 2))
+    opaque = np.where(covered > 0, SINGLE + (1 - SINGLE) * crowd, 0.0)
+    alpha = np.rint(255 * opaque).astype(np.uint32)
+    pixels = alpha << 24
+    for shift, part in ((16, ink.red()), (8, ink.green()), (0, ink.blue())):
+        pixels |= (alpha * part // 255) << shift
+    image = QImage(
+        pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_ARGB32_Premultiplied
+    )
+    return image.copy()  # its own memory
+
+
+class Dots(pg.GraphicsObject):
+    """All tokens in one item."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._x = self._y = np.zeros(0)
+        self._ink = QColor("black")
+        self._kept: tuple[object, QImage] | None = None
+
+    def set_points(self, x: Floats, y: Floats) -> None:
+        self._x, self._y = x, y
+        self._redraw()
+
+    def set_ink(self, ink: QColor) -> None:
+        self._ink = ink
+        self._redraw()
+
+    def _redraw(self) -> None:
+        self._kept = None
+        self.update()
+
+    def viewRangeChanged(self) -> None:
+        self.prepareGeometryChange()
+        self._redraw()
+
+    def boundingRect(self) -> QRectF:
+        area = self.viewRect()
+        return area if area is not None else QRectF()
+
+    def paint(self, painter: QPainter, option: object, widget: QWidget | None = None) -> None:
+        area = self.boundingRect()
+        place = painter.deviceTransform().mapRect(area)
+        width, height = round(place.width()), round(place.height())
+        if not len(self._x) or width < 1 or height < 1 or area.isEmpty():
+            return
+        scale = painter.device().devicePixelRatio() if painter.device() is not None else 1.0
+        wanted = area, width, height
+        if self._kept is None or self._kept[0] != wanted:
+            image = picture(self._x, self._y, area, width, height, self._ink, RADIUS * float(scale))
+            self._kept = wanted, image
+        painter.drawImage(area, self._kept[1])
+
+
+class VocabularyPlot(QWidget):
+    """Every token at one state; the mouse, or the arrow keys, name one."""
+
+    named = Signal(int)
+    """The row that is named has changed; -1 for none."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._x = self._y = np.zeros(0)
+        self._policy = np.zeros(0)
+        self._labels: tuple[str, ...] = ()
+        self._current = self._named = -1
+        self._promoted: tuple[int, ...] = ()
+        self._demoted: tuple[int, ...] = ()
+        self._scale = ColourScale()
+        self._zoomed = False
+        self._walk = np.zeros(0, dtype=np.int64)
+        self.plot = pg.PlotWidget()
+        self._item: Any = self.plot.getPlotItem()
+        self._view: Any = self._item.getViewBox()
+        self.dots = Dots()
+        self.title = QLabel()
+        self.title.setWordWrap(True)
+        self._texts: list[Any] = []
+        self._lay_out()
+        self.set_scale(self._scale)
+        self.clear()
+
+    def _lay_out(self) -> None:
+        self._item.hideButtons()
+        self._item.setMenuEnabled(False)
+        for name in ("left", "bottom"):
+            self._item.getAxis(name).enableAutoSIPrefix(False)
+        self._view.disableAutoRange()
+        self._zero = pg.InfiniteLine(0, angle=0)
+        self._ends = pg.ScatterPlotItem(size=8)
+        self._here = pg.ScatterPlotItem(size=13)
+        self._point = pg.ScatterPlotItem(size=11)
+        self._note = pg.TextItem(anchor=(0, 0))
+        self._item.addItem(self.dots, ignoreBounds=True)
+        for item, depth in (
+            (self._zero, -1),
+            (self._ends, 3),
+            (self._here, 4),
+            (self._point, 6),
+            (self._note, 7),
+        ):
+            item.setZValue(depth)
+            self._item.addItem(item, ignoreBounds=True)
+        self.plot.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.plot.setAccessibleName("Plot of the vocabulary: log π_ref against reward")
+        self.plot.installEventFilter(self)
+        self.plot.viewport().installEventFilter(self)
+        self.plot.scene().sigMouseMoved.connect(self._mouse_moved)
+        self._view.sigRangeChangedManually.connect(self._note_zoom)
+        self._view.sigRangeChanged.connect(self._range_changed)
+        self.reset = QToolButton()
+        self.reset.setText("Fit")
+        self.reset.setToolTip("Show all tokens (the wheel zooms, dragging moves)")
+        self.reset.clicked.connect(self.fit)
+        self.title.setToolTip(
+            "Each dot is a token that could stand here. Point at one, or walk with the arrow keys "
+            "from the likeliest under π_ref on. Far left, log-ratios are large and mean little."
+        )
+        top = QHBoxLayout()
+        top.addWidget(self.title, 1)
+        top.addWidget(self.reset)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addLayout(top)
+        column.addWidget(self.plot, 1)
+        self.setMinimumHeight(190)
+
+    # --- what is shown ----------------------------------------------------------------------
+
+    def show_points(
+        self,
+        logp_reference: ArrayLike,
+        rewards: ArrayLike,
+        logp_policy: ArrayLike,
+        labels: tuple[str, ...],
+    ) -> None:
+        """Show a vocabulary, [V] each; rows with a NaN or infinite number have no dot.
+
+        The view follows unless the user has zoomed.
+        """
+        self._x, self._y = np.asarray(logp_reference, np.float64), np.asarray(rewards, np.float64)
+        self._policy, self._labels = np.asarray(logp_policy, np.float64), labels
+        known = np.flatnonzero(np.isfinite(self._x) & np.isfinite(self._y))
+        self._walk = known[np.argsort(-self._x[known], kind="stable")]
+        self.dots.set_points(self._x[self._walk], self._y[self._walk])
+        self.title.setText(f"All {len(labels):,} tokens that could stand here")
+        self._current, self._promoted, self._demoted = -1, (), ()
+        self._name(self._named if self._drawn(self._named) else -1)
+        self._show_ends()
+        if not self._zoomed:
+            self.fit()
+
+    def mark(self, current: int, promoted: tuple[int, ...], demoted: tuple[int, ...]) -> None:
+        """Mark the row that stands there now (-1: none) and the extremes, the first ones named."""
+        self._current, self._promoted, self._demoted = current, promoted, demoted
+        self._show_ends()
+
+    def clear(self) -> None:
+        """No state."""
+        nothing = np.zeros(0)
+        self._named = -1
+        self.show_points(nothing, nothing, nothing, ())
+        self.title.setText("")
+
+    def fit(self) -> None:
+        """Show all dots, and follow new ones again."""
+        self._zoomed = False
+        x, y = self._x[self._walk], self._y[self._walk]
+        left = float(x.min(initial=-1.0))
+        low, high = float(y.min(initial=0.0)), float(y.max(initial=0.0))
+        room = 0.08 * (high - low or 1.0)
+        self._view.setRange(
+            xRange=(1.04 * left, -0.04 * left),
+            yRange=(low - room, high + room),
+            padding=0,
+            disableAutoRange=True,
+        )
+
+    def rescale(self, factor: float) -> None:
+        """Rewards are about to be multiplied, by another beta: the zoomed view goes with them."""
+        low, high = self._view.viewRange()[1]
+        self._view.setYRange(low * factor, high * factor, padding=0)
+
+    def set_scale(self, scale: ColourScale) -> None:
+        """The colours of rewards, and with them light or dark."""
+        self._scale = scale
+        surface, text = QColor(*scale.surface), QColor(*scale.text)
+        faint = QColor(text)
+        faint.setAlpha(120)
+        self.plot.setBackground(surface)
+        for name in ("left", "bottom"):
+            axis = self._item.getAxis(name)
+            axis.setPen(faint)
+            axis.setTextPen(text)
+        self._item.setLabel("left", "reward r", color=text.name())
+        self._item.setLabel("bottom", "log π_ref", color=text.name())
+        self._zero.setPen(QPen(faint, 0))
+        self.dots.set_ink(QColor(*(np.add(scale.surface, scale.text) // 2).tolist()))
+        self._note.setColor(text)
+        self._note.fill = pg.mkBrush(surface)
+        self._note.border = pg.mkPen(faint)
+        self._here.setPen(pg.mkPen(text, width=2))
+        self._here.setBrush(None)
+        self._point.setPen(pg.mkPen(text, width=1.5))
+        self._point.setBrush(None)
+        self._show_ends()
+
+    def _show_ends(self) -> None:
+        """The extremes in the colours of their signs, and the names of some."""
+        for text in self._texts:
+            self._item.removeItem(text)
+        self._texts.clear()
+        blue, red = (QColor(self._scale.css(s * self._scale.limit)) for s in (1, -1))
+        coloured = dict.fromkeys(filter(self._drawn, self._promoted), blue)
+        coloured |= dict.fromkeys(filter(self._drawn, self._demoted), red)
+        rows = list(coloured)
+        brush = [pg.mkBrush(colour) for colour in coloured.values()]
+        self._ends.setData(self._x[rows], self._y[rows], brush=brush, pen=None)
+        here = [self._current] if self._drawn(self._current) else []
+        self._here.setData(self._x[here], self._y[here])
+        named = [*here, *self._promoted[:NAMED], *self._demoted[:NAMED]]
+        for row in dict.fromkeys(filter(self._drawn, named)):
+            text = pg.TextItem(self._labels[row], color=QColor(*self._scale.text))
+            text.setAnchor((1 + BESIDE / max(text.boundingRect().width(), 1), 0.5))
+            text.setPos(self._x[row], self._y[row])
+            text.setZValue(5)
+            self._item.addItem(text, ignoreBounds=True)
+            self._texts.append(text)
+        self._place_texts()
+
+    def _place_texts(self) -> None:
+        """Hide the names that would lie on the names before them."""
+        wide, high = self._view.viewPixelSize()
+        taken: list[QRectF] = []
+        for text in self._texts:
+            size = text.boundingRect().size()
+            left, top = text.pos().x() / wide - size.width() - BESIDE, -text.pos().y() / high
+            place = QRectF(left, top - size.height() / 2, size.width() + BESIDE, size.height())
+            text.setVisible(not any(place.intersects(other) for other in taken))
+            if text.isVisible():
+                taken.append(place)
+
+    def _drawn(self, row: int) -> bool:
+        """Whether a row has a dot."""
+        there = 0 <= row < len(self._x)
+        return there and bool(np.isfinite(self._x[row]) and np.isfinite(self._y[row]))
+
+    # --- which token ------------------------------------------------------------------------
+
+    def row_at(self, scene: QPointF) -> int:
+        """The row of the dot nearest to a point of the scene, or -1 if none is near."""
+        area = self._view.sceneBoundingRect()
+        if not len(self._walk) or not area.contains(scene):
+            return -1
+        where = self._view.mapSceneToView(scene)
+        wide, high = self._view.viewPixelSize()
+        away = (self._x[self._walk] - where.x()) ** 2 / wide**2
+        away += (self._y[self._walk] - where.y()) ** 2 / high**2
+        nearest = int(away.argmin())
+        return int(self._walk[nearest]) if away[nearest] <= REACH**2 else -1
+
+    def _name(self, row: int) -> None:
+        """Ring a dot and say which token it is; -1 for none."""
+        changed, self._named = row != self._named, row
+        shown = row >= 0
+        self._point.setVisible(shown)
+        self._note.setVisible(shown)
+        if shown:
+            self._point.setData(self._x[[row]], self._y[[row]])
+            numbers = (
+                f"r {round(self._y[row], 3) + 0.0:+.3f}\nlog π {self._policy[row]:.2f}   "
+                f"log π_ref {self._x[row]:.2f}"
+            )
+            self._note.setText(f"{self._labels[row]}   " + numbers.replace("-", "\u2212"))
+            self._place_note()
+        if changed:
+            self.named.emit(row)
+
+    def _place_note(self) -> None:
+        """In the corner that the dot is farthest from."""
+        if self._named < 0:
+            return
+        (left, right), (low, high) = self._view.viewRange()
+        on_right = self._x[self._named] > (left + right) / 2
+        on_top = self._y[self._named] > (low + high) / 2
+        self._note.setAnchor((0 if on_right else 1, 1 if on_top else 0))
+        self._note.setPos(left if on_right else right, low if on_top else high)
+
+    def _mouse_moved(self, scene: QPointF) -> None:
+        self._name(self.row_at(scene))
+
+    def _note_zoom(self) -> None:
+        self._zoomed = True
+
+    def _range_changed(self) -> None:
+        self._place_note()
+        self._place_texts()
+
+    def _step(self, by: int) -> None:
+        """Name the token ``by`` places further down the reference's order."""
+        if not len(self._walk):
+            return
+        found = np.flatnonzero(self._walk == self._named)
+        place = int(found[0]) + by if len(found) else 0
+        self._name(int(self._walk[min(max(place, 0), len(self._walk) - 1)]))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if watched is self.plot and isinstance(event, QKeyEvent):
+            steps = {Qt.Key.Key_Right: -1, Qt.Key.Key_Left: 1}
+            if event.type() == QEvent.Type.KeyPress and event.key() in steps:
+                self._step(steps[Qt.Key(event.key())])
+                return True
+        elif event.type() in (QEvent.Type.Leave, QEvent.Type.FocusOut):
+            self._name(-1)
+        return super().eventFilter(watched, event)
