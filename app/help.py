@@ -23,7 +23,8 @@ one sees what an edit did <i>elsewhere</i>. Δ Σr is the edited span plus the d
 <p><b>A note on gauge.</b> Two checkpoints fix β log π = Q* − V*, never Q* and V* on their own: a
 whole class of potential-shaped rewards shares one policy (Theorem 1). What is coloured is one
 member of that class, hence "implicit reward", not "the reward". Σr and margins do not depend on
-the choice.</p>
+the choice. The <b>Q-function</b> page and chart show Q = β z and V = β log Σ exp z of the policy's
+raw logits z: one choice among those, the raw-logit gauge.</p>
 <p><b>A token</b> is shown as it is scored: ↵ newline, · space, ⟨F0 9F⟩ part of a character. A flag
 ⚑ says that a token was put in place by hand and is not how the tokenizer would split the text.
 Pale colours are of the text before your last key press.</p>
@@ -55,6 +56,8 @@ def shortcuts_html(rows: list[tuple[str, str]]) -> str:
         ("Alt+Return", "Pin the token at the caret and go to the inspector"),
         ("Esc", "Unpin"),
         ("Enter (in a list of the inspector)", "Put that token in place"),
+        ("Alt+T, Alt+Q", "The inspector's pages: token, Q-function"),
+        ("Left, Right (in the vocabulary plot)", "Walk through all tokens, by π_ref"),
         ("Ctrl+Z, Ctrl+Shift+Z", "Undo, redo; the tokens come back too"),
     ]
     body = "".join(

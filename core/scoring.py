@@ -88,6 +88,7 @@ class StateActions:
     state: int
     """The tree node of the state, before the token."""
     ids: Ints
+    """Ascending."""
     labels: tuple[str, ...]
     """As in Scoring; one tuple for all states of a pair."""
     logp_policy: Floats32
@@ -96,3 +97,8 @@ class StateActions:
     """The largest positive rewards among tokens that either model gives some probability."""
     demoted: tuple[Alternative, ...]
     """The smallest negative rewards among the same."""
+
+    def row(self, id: int) -> int:
+        """The row of a token, -1 if it has none."""
+        row = int(np.searchsorted(self.ids, id))
+        return row if row < len(self.ids) and self.ids[row] == id else -1

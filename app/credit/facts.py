@@ -9,6 +9,7 @@ import numpy as np
 
 from app.credit.numbers import rewards, signed
 from core import quantities
+from core.gauge import Gauge
 from core.scoring import Alternative, Scoring
 
 
@@ -79,6 +80,39 @@ def facts(scoring: Scoring, index: int, beta: float) -> tuple[Fact, ...]:
             "at the state before the token, in nats, over the whole vocabulary",
         ),
     )
+
+
+def gauge_facts(gauge: Gauge, row: int) -> tuple[Fact, ...]:
+    """The Q-function's numbers of one edge: three in the raw-logit gauge, then three that do not
+    depend on it. A dash where a number is not known.
+    """
+    return (
+        Fact("Q", _known(gauge.q[row]), "Q(s, a) = β z, the policy's raw logit of the token"),
+        Fact("V", _known(gauge.v[row]), "V(s) = β log Σ exp z, at the state before the token"),
+        Fact(
+            "r raw",
+            _known(gauge.raw[row]),
+            "The raw reward Q(s, a) − β log π_ref − V(s′); V = 0 after the closing token",
+        ),
+        Fact("advantage", _known(gauge.advantage[row]), "Q − V = β log π"),
+        Fact("reward r", _known(gauge.reward[row]), "The implicit reward β (log π − log π_ref)"),
+        Fact(
+            "residual",
+            tiny(float(gauge.residual[row])),
+            "Bellman residual: what is left of r raw = r + V(s) − V(s′); rounding, and no more",
+        ),
+    )
+
+
+def tiny(value: float) -> str:
+    """A number that should be 0, to its first digit."""
+    if np.isnan(value):
+        return "–"
+    return f"{value:.0e}".replace("-", "\u2212") if value else "0"
+
+
+def _known(value: float) -> str:
+    return "–" if np.isnan(value) else signed(float(value), 4)
 
 
 def popup_html(scoring: Scoring, index: int, beta: float, group: str, group_sum: float) -> str:

@@ -54,6 +54,9 @@ class Focus(QObject):
             editor.token_clicked.connect(click)
             editor.walked.connect(click)
         inspector.chosen.connect(self._replace)
+        view.q_page.chosen.connect(self._replace)
+        view.q_function.chart_hovered.connect(self.chart_hovered)
+        view.q_function.chart_clicked.connect(self.chart_clicked)
         inspector.searched.connect(self._searched)
         inspector.unpin.connect(self.unpin)
         bridge.inspected.connect(self._inspected)
@@ -136,6 +139,7 @@ class Focus(QObject):
         chart = self._view.chart
         if chart is not None:
             chart.highlight(*(spot or ("", -1)))
+        self._view.q_function.highlight(*(spot or ("", -1)))
 
     # --- pin --------------------------------------------------------------------------------
 
@@ -194,6 +198,8 @@ class Focus(QObject):
             not panel.is_current() or panel.editor.is_stale(index),
         )
         key = self._key(spot)
+        if key is not None:
+            self._view.q_function.look(side, index, key[0], self.pinned == spot)
         known = self._kept.get(key) if key is not None else None
         self._show_alternatives(known)
         if known is None:
@@ -231,6 +237,7 @@ class Focus(QObject):
         """Nothing is looked at."""
         self.shown = self.pinned = self._hover = None
         self._ask.stop()
+        self._view.q_function.look_away()
         self.popup.hide()
         self._inspector.clear()
         for panel in self._view.panels.values():
@@ -240,6 +247,7 @@ class Focus(QObject):
         """Another pair: what is kept of states is of the old one."""
         self._kept.clear()
         self._asked.clear()
+        self._view.q_function.forget()
         self.clear()
 
     def _key(self, spot: Spot) -> tuple[int, str] | None:

@@ -1,4 +1,4 @@
-"""The panel about one token: its numbers, and what else could have stood there.
+"""The panel about one token: its numbers, and what else could have stood there; pages in tabs.
 
 The numbers that are known show at once; the alternatives are asked for and arrive later. Choosing
 one says ``chosen``. Knows scorings and inspections; asks nothing itself.
@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QTableWidget,
     QTableWidgetItem,
+    QTabWidget,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -140,6 +141,8 @@ class Inspector(QFrame):
         self.empty.setObjectName("muted")
         self.empty.setWordWrap(True)
         self.empty.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.tabs = QTabWidget()
+        """One page of numbers each; what is here is the first."""
         self.body = QWidget()
         self.grid = QGridLayout()
         self.search = QLineEdit()
@@ -174,7 +177,7 @@ class Inspector(QFrame):
         self.grid.setVerticalSpacing(2)
         self.grid.setColumnStretch(1, 1)
         inside = QVBoxLayout(self.body)
-        inside.setContentsMargins(0, 0, 0, 0)
+        inside.setContentsMargins(0, 6, 0, 0)
         inside.setSpacing(4)
         inside.addLayout(self.grid)
         inside.addSpacing(4)
@@ -191,7 +194,9 @@ class Inspector(QFrame):
         column.setContentsMargins(12, 8, 10, 8)
         column.addLayout(top)
         column.addWidget(self.empty, 1)
-        column.addWidget(self.body, 1)
+        column.addWidget(self.tabs, 1)
+        self.tabs.setDocumentMode(True)
+        self.tabs.addTab(self.body, "&Token")
 
     # --- what is shown ----------------------------------------------------------------------
 
@@ -200,7 +205,7 @@ class Inspector(QFrame):
         self._inspection, self._shown = None, ()
         self._current = -1
         self.title.setText("Token")
-        self.body.hide()
+        self.tabs.hide()
         self.empty.show()
         self.unpin_button.hide()
 
@@ -240,7 +245,7 @@ class Inspector(QFrame):
         )
         self.unpin_button.setVisible(pinned)
         self.empty.hide()
-        self.body.show()
+        self.tabs.show()
 
     def show_alternatives(
         self, inspection: Inspection | None, beta: float, scale: ColourScale

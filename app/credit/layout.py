@@ -11,6 +11,7 @@ from app import theme
 from app.credit.controls import Controls
 from app.credit.inspector import Inspector
 from app.credit.prompt_panel import PromptPanel
+from app.credit.q_page import QPage
 from app.credit.response_panel import ResponsePanel
 from app.credit.summary import Summary
 from core.protocol import Side
@@ -31,6 +32,8 @@ class CreditLayout(QWidget):
         self.panels: dict[Side, ResponsePanel] = {side: ResponsePanel(side) for side in SIDES}
         self.summary = Summary()
         self.inspector = Inspector()
+        self.q_page = QPage()
+        self.inspector.tabs.addTab(self.q_page, "&Q-function")
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -65,7 +68,7 @@ class CreditLayout(QWidget):
         self.columns = QSplitter(Qt.Orientation.Horizontal)
         self.columns.addWidget(self.rows)
         self.columns.addWidget(self.inspector)
-        self.inspector.setMinimumWidth(270)
+        self.inspector.setMinimumWidth(290)
         self.columns.setSizes([1050, 350])
         self.columns.setStretchFactor(0, 1)
         self.columns.setCollapsible(0, False)

@@ -16,6 +16,7 @@ from app.credit import numbers
 from app.credit.examples import Example
 from app.credit.focus import Focus
 from app.credit.layout import SIDES, CreditLayout
+from app.credit.q_function import QFunction
 from app.credit.scale import ScaleChoice
 from app.widgets.colour_scale import ColourScale
 from core.protocol import Failed, PairInfo, Scored, Side, Stopped
@@ -57,6 +58,7 @@ class CreditView(CreditLayout):
         self._drawn: dict[Side, tuple[Scoring | None, float]] = {}
         self.chart: RewardChart | None = None
         self.scale = ScaleChoice()
+        self.q_function = QFunction(self, bridge, self.q_page)
         self.focus_on = Focus(self, bridge, self.inspector)
         self._align = QTimer(self)
         self._align.setSingleShot(True)
@@ -301,11 +303,13 @@ class CreditView(CreditLayout):
             else:
                 self.chart.set_series(side, [])
         self.focus_on.mark_chart()
+        self.q_function.show_chart()
 
     def _clear_chart(self) -> None:
         self._drawn.clear()
         if self.chart is not None:
             self.chart.clear()
+        self.q_function.show_chart()
 
     def _show_summary(self) -> None:
         fresh = self.scorings()
@@ -409,6 +413,7 @@ class CreditView(CreditLayout):
         self.chart.clicked.connect(self.focus_on.chart_clicked)
         self.chart.set_theme(self.scale.dark)
         self._show_chart()
+        self.q_function.add_choice()
 
     def set_dark(self, dark: bool) -> None:
         """Light or dark."""
@@ -417,4 +422,5 @@ class CreditView(CreditLayout):
             panel.set_dark(dark)
         if self.chart is not None:
             self.chart.set_theme(dark)
+        self.q_function.set_dark(dark)
         self._recolour()

@@ -62,6 +62,28 @@ def test_a_token_is_replaced_and_the_rest_kept(window, qtbot):
     assert panel.scoring.tokens.ids == before.ids
 
 
+def test_the_q_function_of_a_real_pair(window, qtbot):
+    view, page = window.view, window.view.q_page
+    qtbot.waitUntil(lambda: view.chart is not None, timeout=WAIT)
+    view.focus_on.pin("B", 4)
+    view.inspector.tabs.setCurrentWidget(page)
+    qtbot.waitUntil(lambda: page.vocabulary() is not None, timeout=WAIT)
+    scoring, actions = view.panels["B"].scoring, page.vocabulary()
+    assert page.check.text().startswith(
+        ("Σ π_ref·exp(r/β) = 1.00000", "Σ π_ref·exp(r/β) = 0.99999")
+    )
+    expected = -view.beta() * scoring.kl_reverse[4]
+    shown = page.check.text().replace("−", "-").rpartition(" ")[2]
+    assert float(shown) == pytest.approx(expected, abs=2e-5)
+    ratio = actions.logp_policy.astype(float) - actions.logp_reference
+    assert page.promoted.choice(0).id == ratio.argmax()  # random models: all tokens are likely
+    assert page.demoted.choice(0).id == ratio.argmin()
+    view.replace("B", 4, page.demoted.choice(0).id)
+    qtbot.waitUntil(lambda: settled(window), timeout=WAIT)
+    assert page.vocabulary() is actions and scoring is not view.panels["B"].scoring
+    assert page.demoted.item(0, 0).text().startswith("▸")
+
+
 def test_a_huge_paste_is_refused_in_a_sentence_and_stays(window, qtbot):
     edit = window.view.panels["A"].editor
     edit.selectAll()
