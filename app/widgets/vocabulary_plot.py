@@ -117,6 +117,7 @@ class VocabularyPlot(QWidget):
         self._promoted: tuple[int, ...] = ()
         self._demoted: tuple[int, ...] = ()
         self._scale = ColourScale()
+        self._dressed: tuple[bool, bool] | None = None
         self._zoomed = False
         self._walk = np.zeros(0, dtype=np.int64)
         self.plot = pg.PlotWidget()
@@ -234,7 +235,10 @@ class VocabularyPlot(QWidget):
 
     def set_scale(self, scale: ColourScale) -> None:
         """The colours of rewards, and with them light or dark."""
-        self._scale = scale
+        dressed = self._dressed == (scale.dark, scale.swap)
+        self._scale, self._dressed = scale, (scale.dark, scale.swap)
+        if dressed:
+            return  # the limit changes with beta, and no colour of the plot does
         surface, text = QColor(*scale.surface), QColor(*scale.text)
         faint = QColor(text)
         faint.setAlpha(120)
