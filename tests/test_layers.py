@@ -113,6 +113,10 @@ def test_the_command_line_is_light() -> None:
     assert brought_along("import main", MODELS | QT | {"numpy"}) == ""
 
 
+def test_the_window_waits_for_neither_models_nor_charts() -> None:
+    assert brought_along("import app.window", MODELS | {"pyqtgraph"}) == ""
+
+
 @pytest.mark.parametrize(
     "module",
     ["core.protocol", "core.scoring", "core.text", "core.quantities", "core.gauge", "core.errors"],

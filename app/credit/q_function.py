@@ -19,10 +19,11 @@ from core.scoring import StateActions
 if TYPE_CHECKING:
     from app.credit.view import CreditView
     from app.widgets.q_chart import QChart
+    from app.widgets.reward_chart import RewardChart
 
 ASK_MS = 80
 KEPT = 24
-"""Vocabularies kept; one takes eight bytes a token."""
+"""Vocabularies kept; one takes sixteen bytes a token."""
 CHARTS = ("Implicit reward", "Q-function")
 
 
@@ -126,14 +127,15 @@ class QFunction(QObject):
         """The view has made its chart: it can be changed for the other one from now on."""
         self._page.let_plot()
         if self._view.chart is not None:
-            self._view.chart.header.insertWidget(0, self._make_choice())
+            self._put_choice(self._view.chart)
         self._show_page()
 
-    def _make_choice(self) -> ChartChoice:
+    def _put_choice(self, chart: "RewardChart | QChart") -> None:
         choice = ChartChoice()
         choice.activated.connect(self._chosen)
         self._choices.append(choice)
-        return choice
+        chart.header.insertWidget(0, choice)
+        chart.setTabOrder(choice, chart.reset)
 
     @Slot(int)
     def _chosen(self, which: int) -> None:
@@ -154,7 +156,7 @@ class QFunction(QObject):
         from app.widgets.q_chart import QChart
 
         self.chart = QChart()
-        self.chart.header.insertWidget(0, self._make_choice())
+        self._put_choice(self.chart)
         self.chart.set_theme(self._view.scale.dark)
         self.chart.hovered.connect(self.chart_hovered)
         self.chart.clicked.connect(self.chart_clicked)

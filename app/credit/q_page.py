@@ -4,6 +4,7 @@ All that depends on raw logits stands under "raw-logit gauge", with two sentence
 that means. Knows a gauge and a state's actions; asks for nothing itself.
 """
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,7 +72,7 @@ class QPage(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # the arrow keys then scroll
         self._inside = QWidget()
         self.setWidget(self._inside)
         for surface in (self.viewport(), self._inside):
@@ -213,6 +214,10 @@ class QPage(QScrollArea):
         self.plot.setMinimumHeight(PLOT_HEIGHT)
         self.plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self._column.replaceWidget(self._plot_waits, self.plot)
+        for before, after in pairwise(
+            (self, self.plot.reset, self.plot.plot, self.promoted, self.demoted)
+        ):
+            self.setTabOrder(before, after)
         self._column.setStretchFactor(self.plot, 2)
         self._plot_waits.hide()
         return self.plot

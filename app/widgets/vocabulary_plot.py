@@ -12,7 +12,7 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import ArrayLike, NDArray
 from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QImage, QKeyEvent, QPainter, QPen
+from PySide6.QtGui import QColor, QFocusEvent, QImage, QKeyEvent, QPainter, QPen
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from app.widgets.colour_scale import ColourScale
@@ -24,6 +24,7 @@ REACH = 12.0
 """How far from a dot the mouse may be, in pixels."""
 SINGLE = 0.35
 """How opaque a dot is that lies alone; the densest place is opaque, by the logarithm between."""
+BY_KEY = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
 BESIDE = 5
 """Between a dot's middle and its name, in pixels."""
 NAMED = 3
@@ -365,6 +366,11 @@ class VocabularyPlot(QWidget):
             if event.type() == QEvent.Type.KeyPress and event.key() in steps:
                 self._step(steps[Qt.Key(event.key())])
                 return True
-        elif event.type() in (QEvent.Type.Leave, QEvent.Type.FocusOut):
+        elif watched is self.plot and isinstance(event, QFocusEvent):
+            if event.type() == QEvent.Type.FocusOut:
+                self._name(-1)
+            elif event.reason() in BY_KEY and self._drawn(self._current):
+                self._name(self._current)  # so that one sees where the keyboard is
+        elif event.type() == QEvent.Type.Leave:
             self._name(-1)
         return super().eventFilter(watched, event)

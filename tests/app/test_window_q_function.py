@@ -288,6 +288,20 @@ def test_nothing_is_squeezed_in_a_small_window(window, page, qtbot, presented):
     assert page.demoted.visibleRegion().boundingRect().height() > 60
 
 
+def test_the_page_is_reached_by_tab(window, page, qtbot):
+    inspector = window.view.inspector
+    inspector.tabs.tabBar().setFocus()
+    for expected in (page, page.plot.reset, page.plot.plot, page.promoted, page.demoted):
+        qtbot.keyClick(window.focusWidget(), Qt.Key.Key_Tab)
+        assert window.focusWidget() is expected
+        named = page.plot._current if expected is page.plot.plot else -1
+        assert page.plot._named == named
+    choice = window.view.q_function._choices[0]
+    choice.setFocus()
+    qtbot.keyClick(choice, Qt.Key.Key_Tab)
+    assert window.focusWidget() is window.view.chart.reset
+
+
 def test_both_themes(window, page, qtbot):
     choose_chart(qtbot, window, Qt.Key.Key_Down)
     light = page.plot.grab().toImage()
