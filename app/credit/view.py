@@ -292,6 +292,7 @@ class CreditView(CreditLayout):
     def _show_chart(self) -> None:
         if self.chart is None:
             return
+        self.q_function.show_chart()
         for side, panel in self.panels.items():
             drawn = panel.scoring, self.beta()
             if self._drawn.get(side) == drawn:
@@ -303,7 +304,6 @@ class CreditView(CreditLayout):
             else:
                 self.chart.set_series(side, [])
         self.focus_on.mark_chart()
-        self.q_function.show_chart()
 
     def _clear_chart(self) -> None:
         self._drawn.clear()

@@ -12,13 +12,15 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QObject, QPointF, Qt, Signal
-from PySide6.QtGui import QColor, QPen
+from PySide6.QtGui import QColor, QPen, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from app.widgets.colour_scale import DARK_SURFACE, DARK_TEXT, LIGHT_SURFACE, LIGHT_TEXT
 from core.gauge import Gauge
 
 Style = Qt.PenStyle
+ROOMY = 170
+"""A chart less high, in pixels, has no titles at its axes."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class QChart(QWidget):
         self._labels: tuple[str, ...] = ()
         self._marked = self._under_mouse = -1
         self._dark = self._zoomed = False
-        self.plot = pg.PlotWidget()
+        self.plot = pg.PlotWidget(enableMenu=False)
         self._item: Any = self.plot.getPlotItem()
         self._view: Any = self._item.getViewBox()
         self._lines: dict[str, Any] = {}
@@ -70,9 +72,10 @@ class QChart(QWidget):
 
     def _lay_out(self) -> None:
         self._item.hideButtons()
-        self._item.setMenuEnabled(False)
         for name in ("left", "bottom"):
-            self._item.getAxis(name).enableAutoSIPrefix(False)
+            axis = self._item.getAxis(name)
+            axis.enableAutoSIPrefix(False)
+            axis.setStyle(maxTickLevel=0)  # finer ticks' faint lines take longer than the rest
         self._view.setMouseEnabled(x=True, y=False)
         self._view.disableAutoRange()
         for line in LINES:
@@ -181,8 +184,13 @@ class QChart(QWidget):
         self._note.setColor(text)
         self._note.fill = pg.mkBrush(surface)
         self._note.border = pg.mkPen(faint)
+        self._show_titles()
         self._describe()
         self._show_mark()
+
+    def _show_titles(self) -> None:
+        for name in ("left", "bottom"):
+            self._item.getAxis(name).showLabel(self.height() >= ROOMY)
 
     def _values(self, line: Line) -> NDArray[np.float64]:
         values: NDArray[np.float64] = getattr(self._gauge, line.key)
@@ -260,3 +268,8 @@ class QChart(QWidget):
         if event.type() == QEvent.Type.Leave:
             self._say_hover(-1)
         return super().eventFilter(watched, event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if (event.size().height() >= ROOMY) != (event.oldSize().height() >= ROOMY):
+            self._show_titles()

@@ -121,7 +121,7 @@ class VocabularyPlot(QWidget):
         self._dressed: tuple[bool, bool] | None = None
         self._zoomed = False
         self._walk = np.zeros(0, dtype=np.int64)
-        self.plot = pg.PlotWidget()
+        self.plot = pg.PlotWidget(enableMenu=False)
         self._item: Any = self.plot.getPlotItem()
         self._view: Any = self._item.getViewBox()
         self.dots = Dots()
@@ -134,9 +134,10 @@ class VocabularyPlot(QWidget):
 
     def _lay_out(self) -> None:
         self._item.hideButtons()
-        self._item.setMenuEnabled(False)
         for name in ("left", "bottom"):
-            self._item.getAxis(name).enableAutoSIPrefix(False)
+            axis = self._item.getAxis(name)
+            axis.enableAutoSIPrefix(False)
+            axis.setStyle(maxTickLevel=0)
         self._view.disableAutoRange()
         self._zero = pg.InfiniteLine(0, angle=0)
         self._ends = pg.ScatterPlotItem(size=8)

@@ -167,7 +167,7 @@ def test_beta_rescales_and_asks_nothing(window, page, qtbot):
     for name in ("Q", "V", "advantage", "reward r", "r raw"):
         assert number(facts(page)[name]) == pytest.approx(3 * before[name], abs=3e-4)
     assert plot._y == pytest.approx(3 * rewards)
-    assert chart._lines["q"].getData()[1] == pytest.approx(3 * q)
+    qtbot.waitUntil(lambda: chart._lines["q"].getData()[1] == pytest.approx(3 * q), timeout=5000)
     assert number(page.promoted.item(0, 1).text()) == pytest.approx(3 * first, abs=3e-3)
     assert page.check.text().splitlines()[0] == check
     qtbot.wait(150)
@@ -248,7 +248,9 @@ def test_the_chart_follows_an_edit(window, page, qtbot):
     wait(qtbot, window)
     scoring = window.view.panels["A"].scoring
     assert scoring.ids[-2] == word_id(" Yes")
-    assert len(chart._lines["raw"].getData()[1]) == len(scoring)
+    found = response_gauge(scoring, window.view.beta()).raw
+    qtbot.waitUntil(lambda: len(chart._lines["raw"].getData()[1]) == len(found), timeout=5000)
+    assert chart._lines["raw"].getData()[1] == pytest.approx(found)
 
 
 def test_a_failed_survey_is_a_sentence(window, qtbot, monkeypatch):
