@@ -76,7 +76,7 @@ def _slot(request: Request) -> Slot:
         case Search() | Resume():
             return LONG, request.pane
         case Survey():
-            return 3, "vocabulary"
+            return 2, "vocabulary"
 
 
 class Engine:
