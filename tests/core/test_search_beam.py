@@ -50,6 +50,18 @@ def test_it_equals_generate(kind, length_penalty):
                 assert found[rank].score == pytest.approx(score, abs=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore")  # what transformers says of kernels that are not installed
+@pytest.mark.parametrize("kind", ["bloom", "mpt", "mamba"])
+def test_models_without_tree_attention_are_searched_by_plain_paths(kind):
+    pair, models = search_pair(kind)
+    assert [lane.tree_path for lane in pair.lanes] == [None, None]
+    spec = SearchSpec(Beam(3), max_tokens=4)
+    tree, _ = grown(pair, spec)
+    for h in tree.hypotheses(spec):
+        sums = [sequence_logp(model, pair, h.ids) for model in models]
+        assert [h.sum_policy, h.sum_reference] == pytest.approx(sums, abs=1e-3)
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.5, 1.0, 2.0])
 def test_the_widest_beam_finds_what_exhaustive_search_finds(weight):
     pair, models = small_pair()
