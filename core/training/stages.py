@@ -97,7 +97,7 @@ def sft_rows(recipe: Recipe, tokenizer: Any) -> Iterator[Row]:
 def dpo_rows(recipe: Recipe, tokenizer: Any, sampled: list[list[Pair]]) -> Iterator[Row]:
     """Rows of pairs: generated ones, among them the sampled ones from a third of the way on."""
     rng = random.Random(recipe.seed)
-    total = recipe.dpo_steps * recipe.dpo_rows
+    total = max(recipe.dpo_steps, recipe.dpo_schedule) * recipe.dpo_rows
     later = range(total // 3, total)
     places = sorted(rng.sample(later, min(len(later), len(sampled))))
     waiting = dict(zip(places, sampled, strict=False))
