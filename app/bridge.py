@@ -19,8 +19,10 @@ from core.protocol import (
     Grown,
     Inspect,
     Inspected,
+    InspectNode,
     Load,
     Loaded,
+    NodeInspected,
     PairSpec,
     Progress,
     Request,
@@ -67,6 +69,7 @@ class Bridge(QObject):
     loaded = Signal(object)
     scored = Signal(object)
     inspected = Signal(object)
+    node_inspected = Signal(object)
     grown = Signal(object)
     searched = Signal(object)
     steered = Signal(object)
@@ -120,6 +123,10 @@ class Bridge(QObject):
     def inspect(self, side: Side, index: int, query: str = "") -> int:
         """Ask for the alternatives to a token; searches have a place of their own."""
         return self._submit("inspect", Inspect(self._next(), side, index, query))
+
+    def inspect_node(self, node: int, query: str = "") -> int:
+        """Ask for the actions at a node of the token tree."""
+        return self._submit("inspect node", InspectNode(self._next(), node, query))
 
     def search(self, pane: str, prompt: Prompt, prefix: tuple[int, ...], spec: SearchSpec) -> int:
         """Grow a pane's tree: ``grown`` for each step, at last one of ``searched``, ``stopped`` and
@@ -218,6 +225,8 @@ class Bridge(QObject):
                     self.scored.emit(event)
                 case Inspected():
                     self.inspected.emit(event)
+                case NodeInspected():
+                    self.node_inspected.emit(event)
                 case Searched():
                     self.searched.emit(event)
                 case Steered():

@@ -30,8 +30,10 @@ from core.protocol import (
     Grown,
     Inspect,
     Inspected,
+    InspectNode,
     Load,
     Loaded,
+    NodeInspected,
     Progress,
     Request,
     Resume,
@@ -71,6 +73,8 @@ def _slot(request: Request) -> Slot:
             return 1, request.side
         case Inspect():
             return 2, "state"
+        case InspectNode():
+            return 2, "node"
         case Steer():
             return 1, f"{request.pane} {request.node}"
         case Search() | Resume():
@@ -201,6 +205,8 @@ class Engine:
                     return self._steer(request)
                 case Survey():
                     return self._survey(request)
+                case InspectNode():
+                    return self._inspect_node(request)
         except Cancelled:
             return Stopped(request.id, kind)
         except UserFacingError as error:
@@ -313,6 +319,15 @@ class Engine:
         return Steered(
             request.id, request.pane, request.node, run.steer(request.node, request.action)
         )
+
+    def _inspect_node(self, request: InspectNode) -> Event:
+        from core.models.score import inspect
+
+        pair = self._loaded()
+        if not 0 < request.node < len(pair.tree):
+            raise Cancelled
+        found = inspect(pair, request.node, request.query, self._unwanted.is_set)
+        return NodeInspected(request.id, found)
 
     def _loaded(self) -> "Pair":
         if self._pair is None:

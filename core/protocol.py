@@ -146,7 +146,19 @@ class Survey:
     index: int
 
 
-Request = Load | Unload | Score | Inspect | Survey | Search | Resume | Steer
+@dataclass(frozen=True, slots=True)
+class InspectNode:
+    """The actions at the state that a node of the token tree is.
+
+    ``query`` searches the whole vocabulary.
+    """
+
+    id: int
+    node: int
+    query: str = ""
+
+
+Request = Load | Unload | Score | Inspect | InspectNode | Survey | Search | Resume | Steer
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +195,14 @@ class Inspected:
     id: int
     side: Side
     index: int
+    inspection: Inspection
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInspected:
+    """Which node is said by ``inspection.state``."""
+
+    id: int
     inspection: Inspection
 
 
@@ -252,6 +272,7 @@ Event = (
     | Scored
     | Inspected
     | Surveyed
+    | NodeInspected
     | Grown
     | Searched
     | Steered

@@ -16,8 +16,10 @@ from core.protocol import (
     Grown,
     Inspect,
     Inspected,
+    InspectNode,
     Load,
     Loaded,
+    NodeInspected,
     PairSpec,
     Progress,
     Resume,
@@ -127,6 +129,15 @@ def test_a_survey_waits_in_a_place_of_its_own(spec):
     assert waiting.engine.close(WAIT)
     assert isinstance(answers[2], Stopped) and isinstance(answers[3], Surveyed)
     assert isinstance(answers[4], Inspected)
+
+
+def test_a_node_is_inspected_as_the_state_before_its_next_token(loaded):
+    scoring = loaded.ask(Score(2, "A", PROMPT, text="They offered $53K a year.")).scoring
+    by_side = loaded.ask(Inspect(3, "A", 3, "a")).inspection
+    by_node = loaded.ask(InspectNode(4, int(scoring.nodes[2]), "a"))
+    assert isinstance(by_node, NodeInspected)
+    assert by_node.inspection == by_side and by_side.found
+    assert isinstance(loaded.ask(InspectNode(5, 10**9)), Stopped)
 
 
 def test_replaced_tokens_stay_through_later_edits_and_undo(loaded):
