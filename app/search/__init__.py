@@ -1,0 +1,1 @@
+"""The search view: trees that grow, the hypotheses found, and what can be done at a node."""
