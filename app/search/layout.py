@@ -49,16 +49,14 @@ class Placed:
     """How many tokens the entry's box holds, [n]."""
     above: Ints
     """The head of the box that the entry's box hangs on, [n]; 0 for the start's own."""
+    last: Ints
+    """The last token of the box that an entry is the head of, [n]."""
+    box: Floats
+    """Width of the box that an entry is the head of, [n]."""
     inside: Ints
     """How many entries are hidden below, [n]; 0 where nothing is collapsed."""
     right: float
     rows: int
-
-    def box(self, entry: int) -> tuple[float, float]:
-        """Left edge and width of the box that an entry is in."""
-        members = np.flatnonzero((self.head == self.head[entry]) & self.shown)
-        left = float(self.x[members[0]])
-        return left, float(self.x[members[-1]] + self.width[members[-1]]) - left
 
 
 def along(values: NDArray[Any], up: Ints) -> NDArray[Any]:
@@ -128,7 +126,9 @@ class Layout:
         inside = np.bincount(hidden_under[~shown], minlength=n)
         right = float((x + width)[shown].max(initial=0.0))
         rows = int(row[shown].max(initial=-1)) + 1
-        return Placed(x, width, row, shown, head, run, above[head], inside, right, rows)
+        last = np.arange(n)
+        last[head[shown]] = np.flatnonzero(shown)  # ascending, so the last one stays
+        return Placed(x, width, row, shown, head, run, above[head], last, box, inside, right, rows)
 
     def _settle(self, x: Floats, box: Floats, order: Floats, above: Ints) -> None:
         """Find the rows of the boxes that something about or below them has changed."""

@@ -1,0 +1,216 @@
+"""What is drawn of one tree: where its boxes lie, their colours and marks, and ways to walk it.
+
+Joins the grown tree, its layout and what the user did to it (collapsed, unfolded, pinned, found).
+Arrays have one row per entry of the tree. Knows NumPy, the paper's quantities and colour scales;
+knows nothing of Qt: how wide a text is, it is told by ``measure``.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from app.search.layout import Flags, Floats, Ints, Layout, Placed
+from app.widgets.colour_scale import ColourScale
+from core import quantities
+from core.growth import GrownTree, Growth, Hypothesis, Reason, SearchSpec, Status
+
+BOTH, ONLY_HERE, ONLY_THERE = 0, 1, 2
+"""Where a comparison finds an entry."""
+START = "▸"
+
+
+class Picture:
+    """One tree as it is to be drawn. ``arrange`` after anything but ``recolour`` has changed."""
+
+    def __init__(self, measure: Callable[[str], float], start: str = START) -> None:
+        self.tree = GrownTree()
+        self.start = start
+        self.collapsed: set[int] = set()
+        self.unfolded: set[int] = set()
+        self.pinned: set[int] = set()
+        self.found: set[int] = set()
+        self.only: Ints | None = None
+        """BOTH, ONLY_HERE or ONLY_THERE for each entry, where two trees are compared."""
+        self.placed: Placed | None = None
+        self.rewards: Floats = np.zeros(0)
+        self.classes: Ints = np.zeros(0, dtype=np.int64)
+        self.chance: Floats = np.zeros(0)
+        self.faint: Flags = np.zeros(0, dtype=bool)
+        self.best: Flags = np.zeros(0, dtype=bool)
+        self._given: Flags = np.zeros(0, dtype=bool)
+        self._measure = measure
+        self._letters: list[float] = []
+        self._widths: dict[str, float] = {}
+        self._layout = Layout()
+
+    def __len__(self) -> int:
+        return 0 if self.placed is None else len(self.placed.x)
+
+    @property
+    def given(self) -> Flags:
+        """Which entries are of a response that was put there by hand, [n]."""
+        return self._given
+
+    def take(self, growth: Growth, given: bool = False) -> None:
+        """Take in what a step did; ``given``: of a response that was put there by hand."""
+        changed = self.tree.add(growth)
+        fresh = len(self.tree) - len(self._given)
+        self._given = np.append(self._given, np.zeros(max(fresh, 0), dtype=bool))
+        if given:
+            self._given[changed] = True
+            self._given[0] = False
+
+    def set_pruned(self, entry: int, on: bool) -> None:
+        """Show an entry and all below it as pruned by hand, or as free again."""
+        below = np.zeros(len(self.tree), dtype=bool)
+        below[entry] = True
+        parent = self.tree.parent.tolist()
+        for i in range(entry + 1, len(parent)):
+            below[i] = below[parent[i]]
+        if not on:
+            below &= self.tree.reason == Reason.BY_HAND
+        self.tree.status[below] = Status.PRUNED if on else Status.OPEN
+        self.tree.reason[below] = Reason.BY_HAND if on else Reason.NONE
+
+    def arrange(self) -> None:
+        """Place everything that the tree holds now."""
+        tree = self.tree
+        if not len(tree):
+            self.placed = None
+            return
+        for entry in range(len(self._letters), len(tree)):
+            label = self.label(entry)
+            width = self._widths.get(label)
+            if width is None:
+                width = self._widths[label] = self._measure(label)
+            self._letters.append(width)
+        self.faint = tree.status == Status.PRUNED
+        self.best = np.zeros(len(tree), dtype=bool)
+        if len(tree.best):
+            self.best[tree.path(int(tree.best[0]))] = True
+        pinned = np.zeros(len(tree), dtype=np.int64)
+        pinned[list(self.pinned)] = 1
+        kind = self.faint + 2 * self._given + 4 * pinned
+        if self.only is not None:
+            kind = kind + 8 * self.only
+        self.placed = self._layout.place(
+            tree.parent,
+            tree.column("logp_policy"),
+            np.array(self._letters),
+            kind,
+            self.collapsed,
+            self.unfolded,
+        )
+
+    def recolour(self, beta: float, scale: ColourScale) -> None:
+        """Rewards, colour classes and probabilities, from what the tree holds."""
+        tree = self.tree
+        policy = tree.column("logp_policy")
+        self.rewards = quantities.reward(policy, tree.column("logp_reference"), beta)
+        classes = scale.classes(self.rewards).astype(np.int64)
+        self.classes = np.where(np.isnan(self.rewards), scale.zero, classes)
+        self.chance = np.exp(np.nan_to_num(policy, nan=-5.0))
+
+    def label(self, entry: int) -> str:
+        """A token as it is shown."""
+        return self.tree.labels[entry] if entry else self.start
+
+    def box_label(self, head: int) -> str:
+        """What stands in a box: a token's label, or the text of a folded run."""
+        assert self.placed is not None
+        if self.placed.run[head] == 1:
+            return self.label(head)
+        at = int(self.placed.last[head])
+        members = [at]
+        while at != head:
+            at = int(self.tree.parent[at])
+            members.insert(0, at)
+        closing = self.tree.is_closed(members[-1])
+        pieces = b"".join(self.tree.pieces[i] for i in members[: -1 if closing else None])
+        text = pieces.decode("utf-8", "replace").replace("\n", "↵").replace("\t", "⇥")
+        return text + (self.tree.labels[members[-1]] if closing else "")
+
+    # --- finding ----------------------------------------------------------------------------
+
+    def at(self, x: float, row: float) -> int:
+        """The entry at a point: x in layout units, ``row`` with its fraction; -1 for none."""
+        placed = self.placed
+        if placed is None:
+            return -1
+        hit = placed.shown & (placed.row == int(np.floor(row)))
+        hit &= (placed.x <= x) & (x < placed.x + placed.width)
+        found = np.flatnonzero(hit)
+        return int(found[0]) if len(found) else -1
+
+    def search(self, query: str) -> list[int]:
+        """Entries at which a text is complete that contains ``query``: the last token of each
+        first occurrence on a path, top to bottom; case counts for nothing."""
+        wanted = query.casefold()
+        tree = self.tree
+        if not wanted or not len(tree):
+            return []
+        reach = len(wanted.encode()) * 4
+        tails: list[bytes] = [b""]
+        found = []
+        for entry in range(1, len(tree)):
+            before = tails[int(tree.parent[entry])]
+            piece = tree.pieces[entry]
+            tail = before + piece
+            tails.append(tail[-reach:])
+            old = before.decode("utf-8", "ignore").casefold()
+            new = tail.decode("utf-8", "ignore").casefold()
+            at = new.rfind(wanted)
+            named = wanted in tree.labels[entry].casefold()
+            if named or (at >= 0 and at + len(wanted) > len(old)):
+                found.append(entry)
+        if self.placed is not None:
+            rows, x = self.placed.row, self.placed.x
+            found.sort(key=lambda entry: (int(rows[entry]), float(x[entry])))
+        return found
+
+    def reveal(self, entry: int) -> bool:
+        """Open what hides an entry; True if something was opened."""
+        above = set(self.tree.path(entry).tolist()[:-1]) | {0}
+        hidden = self.collapsed & above
+        self.collapsed -= hidden
+        return bool(hidden)
+
+    # --- walking ----------------------------------------------------------------------------
+
+    def children(self, entry: int) -> list[int]:
+        """The shown children, top to bottom."""
+        placed = self.placed
+        if placed is None:
+            return []
+        kids = np.flatnonzero((self.tree.parent == entry) & placed.shown)
+        return [int(kid) for kid in kids[np.argsort(placed.row[kids], kind="stable")]]
+
+    def best_child(self, entry: int) -> int:
+        """Where a walk to the right goes: along the best hypothesis, else straight on."""
+        kids = self.children(entry)
+        return next((kid for kid in kids if self.best[kid]), kids[0] if kids else entry)
+
+    def beside(self, entry: int, step: int) -> int:
+        """The next (+1) or previous (-1) sibling; of an ancestor where there is none."""
+        at = entry
+        while at > 0:
+            parent = int(self.tree.parent[at])
+            kids = self.children(parent)
+            place = kids.index(at) + step
+            if 0 <= place < len(kids):
+                return kids[place]
+            at = parent
+        return entry
+
+    def best_leaf(self) -> int:
+        """The end of the best hypothesis; the likeliest shown leaf before there is one."""
+        if len(self.tree.best):
+            return int(self.tree.best[0])
+        at, seen = 0, -1
+        while at != seen:
+            at, seen = self.best_child(at), at
+        return at
+
+    def hypotheses(self, spec: SearchSpec) -> list[Hypothesis]:
+        """What the last search found, the best first."""
+        return self.tree.hypotheses(spec)
