@@ -7,6 +7,7 @@ can answer it.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QUrl, Signal, Slot
 from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication
@@ -25,6 +26,9 @@ from app.status import Status
 from core.errors import UserFacingError
 from core.protocol import PairInfo, PairSpec, Side
 from core.text import Prompt
+
+if TYPE_CHECKING:
+    from app.search.view import SearchView
 
 AskForPair = Callable[
     [PairSpec, tuple[PairSpec, ...], QWidget | None, list[str] | None], PairSpec | None
@@ -46,6 +50,7 @@ class WindowCommands(QMainWindow):
     ask_for_pair: AskForPair
     bridge: Bridge
     view: CreditView
+    search: "SearchView | None"
     banner: PairBanner
     notice: NoticeBar
     status: Status
@@ -89,6 +94,8 @@ class WindowCommands(QMainWindow):
         self.bridge.unload()
         self.info = None
         self.view.set_pair(None)
+        if self.search is not None:
+            self.search.set_pair(None)
         self.status.show_pair(None)
         self.banner.show_nothing()
         self.setWindowTitle("Qscope")
@@ -219,6 +226,8 @@ class WindowCommands(QMainWindow):
     def _zoom_to(self, points: float) -> None:
         self.points = min(max(points, 7.0), 40.0)
         self.view.set_text_size(self.points)
+        if self.search is not None:
+            self.search.set_text_size(self.points)
 
     @Slot(bool)
     def set_presentation(self, on: bool) -> None:
@@ -229,6 +238,84 @@ class WindowCommands(QMainWindow):
             self.showFullScreen()
         else:
             self.showNormal()
+
+    # --- searching --------------------------------------------------------------------------
+
+    def search_view(self) -> "SearchView":
+        """The search view, made when it is first wanted."""
+        raise NotImplementedError
+
+    def show_page(self, search: bool) -> None:
+        """Bring a view to the front."""
+        raise NotImplementedError
+
+    @Slot()
+    def show_credit(self) -> None:
+        self.show_page(search=False)
+
+    @Slot()
+    def show_search(self) -> None:
+        self.show_page(search=True)
+
+    @Slot()
+    def grow_tree(self) -> None:
+        self.show_search()
+        self.search_view().grow()
+
+    @Slot()
+    def stop_search(self) -> None:
+        self.bridge.stop_search()
+
+    @Slot()
+    def resume_search(self) -> None:
+        self.search_view().resume()
+
+    @Slot()
+    def find_in_tree(self) -> None:
+        self.show_search()
+        self.search_view().find_box.setFocus()
+        self.search_view().find_box.selectAll()
+
+    @Slot()
+    def search_from_here(self) -> None:
+        """Grow a tree from a token of A or B: the pinned one, else the one at the caret."""
+        spot = self.view.focus_on.spot()
+        if spot is None:
+            self.notice.show_notice(
+                "info",
+                "Put the caret on a token of A or B, or click one, and search from there.",
+                topic="search",
+            )
+            return
+        side, index = spot
+        scoring = self.view.panels[side].scoring
+        if scoring is None or not self.view.panels[side].is_current():
+            self.notice.show_notice(
+                "info", f"{side} is still being scored: try again in a moment.", topic="search"
+            )
+            return
+        tokens = scoring.tokens
+        index = min(index, len(tokens))
+        from app.search.pane import Start
+
+        self.show_search()
+        self.search_view().search_from(
+            Start(
+                self.view.prompt.prompt(),
+                tokens.ids[:index],
+                tokens.pieces[:index],
+                tokens.ids[index:],
+                f"token {index + 1} of {side}",
+            )
+        )
+
+    @Slot(str, str, object)
+    def put_response(self, side: Side, text: str, ids: tuple[int, ...] | None) -> None:
+        """Put a response from elsewhere into an editor, as one step of its undo."""
+        self.view.panels[side].swap_in(text, ids)
+        self.view.edited.emit()
+        self.view.ask(side)
+        self.statusBar().showMessage(f"Sent to {side}", 3000)
 
     # --- help -------------------------------------------------------------------------------
 

@@ -1,15 +1,23 @@
-"""The main window: the credit view, what state the pair is in, menus, and what is remembered.
+"""The main window: both views, what state the pair is in, menus, and what is remembered.
 
 It shows before any model library is imported: the engine starts after the first paint. Knows the
 bridge's signals; knows nothing of scores (app.credit) or models.
 """
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QTimer, Slot
 from PySide6.QtGui import QAction, QCloseEvent, QPaintEvent
-from PySide6.QtWidgets import QApplication, QComboBox, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QLabel,
+    QStackedWidget,
+    QTabBar,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app import actions, theme
 from app.banner import PairBanner
@@ -24,6 +32,9 @@ from app.settings import Draft, Settings, pair_key, read_draft, write_draft
 from app.status import Status
 from core.protocol import DEFAULT_BETA, Failed, Loaded, PairSpec, Progress, Stopped
 from core.trace import mark
+
+if TYPE_CHECKING:
+    from app.search.view import SearchView
 
 AUTOSAVE_MS = 1500
 CLOSE_SECONDS = 4.0
@@ -58,6 +69,9 @@ class MainWindow(WindowCommands):
         self.points = settings.number("text points", USUAL_POINTS)
         self.bridge = Bridge(make_engine, self)
         self.view = CreditView(self.bridge)
+        self.search: SearchView | None = None
+        self.pages = QStackedWidget()
+        self.tabs = QTabBar()
         self.banner = PairBanner()
         self.notice = NoticeBar()
         self.example_box = QComboBox()
@@ -79,7 +93,14 @@ class MainWindow(WindowCommands):
         bar.setMovable(False)
         bar.setFloatable(False)
         bar.setObjectName("examples")
-        label = QLabel(" Example ")
+        for title, tip in (("Credit", "Ctrl+1"), ("Search", "Ctrl+2")):
+            place = self.tabs.addTab(title)
+            self.tabs.setTabToolTip(place, f"The {title.lower()} view ({tip})")
+        self.tabs.setExpanding(False)
+        self.tabs.setDrawBase(False)
+        self.tabs.setAccessibleName("View")
+        bar.addWidget(self.tabs)
+        label = QLabel("   Example ")
         bar.addWidget(label)
         self.example_box.setMinimumWidth(260)
         self.example_box.setAccessibleName("Example")
@@ -95,12 +116,14 @@ class MainWindow(WindowCommands):
         column.setSpacing(6)
         column.addWidget(self.notice)
         column.addWidget(self.banner)
-        column.addWidget(self.view, 1)
+        self.pages.addWidget(self.view)
+        column.addWidget(self.pages, 1)
         self.setCentralWidget(middle)
 
     def _connect(self) -> None:
         for name in ("open_pair", "swap_sides", "copy_a_to_b"):
             self.tool_bar.addAction(self.actions_by_name[name])
+        self.tabs.currentChanged.connect(self._tab_chosen)
         self.bridge.progress.connect(self._progress)
         self.bridge.loaded.connect(self._loaded)
         self.bridge.failed.connect(self._failed)
@@ -162,6 +185,8 @@ class MainWindow(WindowCommands):
         if isinstance(application, QApplication):
             theme.apply(application, dark)
         self.view.set_dark(dark)
+        if self.search is not None:
+            self.search.set_dark(dark)
 
     # --- life -------------------------------------------------------------------------------
 
@@ -184,6 +209,8 @@ class MainWindow(WindowCommands):
         self.spec = spec
         self.info = None
         self.view.set_pair(None)
+        if self.search is not None:
+            self.search.set_pair(None)
         self.status.show_pair(None)
         self.notice.dismiss("load")
         self.banner.show_loading("Loading the demo pair" if spec.demo else "Loading", None)
@@ -204,6 +231,8 @@ class MainWindow(WindowCommands):
         put("units", self.view.controls.unit())
         put("swap", str(int(self.view.scale.swap)))
         put("text points", str(self.points))
+        if self.search is not None:
+            self.search.remember(self.settings)
         for name in ("set_side_by_side", "set_boundaries", "set_marks"):
             put(name, str(int(self.actions_by_name[name].isChecked())))
         self.hide()
@@ -247,6 +276,9 @@ class MainWindow(WindowCommands):
         if spec.beta:  # asked for in so many words: it outweighs what is remembered
             self.settings.remember_beta(spec, spec.beta)
         self.view.set_pair(event.info, self.settings.beta(spec) or event.info.beta)
+        if self.search is not None:
+            self.search.set_pair(event.info)
+            self.search.set_beta(self.view.beta())
 
     @Slot(object)
     def _failed(self, event: Failed) -> None:
@@ -342,6 +374,47 @@ class MainWindow(WindowCommands):
     def _beta_chosen(self, beta: float) -> None:
         if self.spec is not None:
             self.settings.remember_beta(self.spec, beta)
+
+    # --- the search view --------------------------------------------------------------------
+
+    def search_view(self) -> "SearchView":
+        if self.search is None:
+            from app.search.view import SearchView
+
+            self.search = view = SearchView(self.bridge, self.view.prompt.prompt)
+            self.pages.addWidget(view)
+            view.send.connect(self.put_response)
+            view.problem.connect(self._search_problem)
+            self.view.controls.beta_changed.connect(view.set_beta)
+            self.view.controls.legend.swap_changed.connect(view.set_swap)
+            view.legend.swap_changed.connect(self.view.controls.legend.swap.setChecked)
+            view.set_swap(self.view.scale.swap)
+            view.set_dark(self.view.scale.dark)
+            view.set_beta(self.view.beta())
+            view.set_text_size(self.points)
+            view.recall(self.settings)
+            view.set_pair(self.info)
+        return self.search
+
+    def show_page(self, search: bool) -> None:
+        self.tabs.setCurrentIndex(int(search))
+
+    @Slot(int)
+    def _tab_chosen(self, index: int) -> None:
+        search = index == 1
+        view: QWidget = self.search_view() if search else self.view
+        self.pages.setCurrentWidget(view)
+        if search:
+            self.search_view().shown_canvas().setFocus()
+        else:
+            self.view.panels["A"].editor.setFocus()
+
+    @Slot(str)
+    def _search_problem(self, sentence: str) -> None:
+        if sentence:
+            self.notice.show_notice("error", sentence, topic="search")
+        else:
+            self.notice.dismiss("search")
 
     # --- looks ------------------------------------------------------------------------------
 

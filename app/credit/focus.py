@@ -180,6 +180,17 @@ class Focus(QObject):
                 self.pin(panel.side, index)
                 return
 
+    def spot(self) -> Spot | None:
+        """The token that is meant: the pinned one, else that at the caret of the editor with the
+        focus."""
+        if self.pinned is not None:
+            return self.pinned
+        for panel in self._view.panels.values():
+            if panel.editor.hasFocus() and panel.scoring is not None:
+                index = panel.editor.caret_index()
+                return (panel.side, index) if index >= 0 else None
+        return None
+
     # --- inspector --------------------------------------------------------------------------
 
     def _show(self, spot: Spot) -> None:

@@ -24,15 +24,15 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QApplication, QWidget
 
-from app.search.painting import BOX, READABLE, ROW, Ink, Tools, Viewpoint, paint
+from app.search.painting import BOX, ROW, Ink, Tools, Viewpoint, paint
 from app.search.picture import Picture
 from app.widgets.colour_scale import ColourScale
 
 MARGIN = 18
 """Pixels left free around the tree when it is fitted."""
 NEAREST, FARTHEST = 4.0, 0.004
-USUAL = 1.0
-LEGIBLE = READABLE / BOX
+LEGIBLE = 0.8
+"""The least zoom that is taken without being asked for, where the usual one is 1."""
 STEP = 1.25
 """A key press or a notch of the wheel zooms by this factor."""
 KEYS = {
@@ -77,6 +77,8 @@ class TreeCanvas(QWidget):
         """Said in the middle while there is no tree."""
         self.paint_ms = 0.0
         """What the last painting took."""
+        self.usual = 1.0
+        """The zoom at which a small tree is shown."""
         self._ink = Ink()
         self._beta = 0.1
         self._auto = True
@@ -94,6 +96,7 @@ class TreeCanvas(QWidget):
         self.picture = picture
         self.chosen, self._hover = 0, -1
         self._auto = True
+        self.view = Viewpoint(self.usual, -MARGIN / self.usual, -MARGIN / self.usual)
         self.refresh()
 
     def new_picture(self, start: str) -> Picture:
@@ -115,6 +118,16 @@ class TreeCanvas(QWidget):
         self.picture.recolour(beta, scale)
         self.update()
         self.moved.emit()
+
+    def set_usual(self, zoom: float) -> None:
+        """How large a small tree is shown: with larger letters, in a presentation."""
+        ratio, self.usual = zoom / self.usual, zoom
+        if self._auto or self.picture.placed is None:
+            self._keep_up()
+            self.update()
+            self.moved.emit()
+        else:
+            self.zoom_by(ratio)
 
     def say(self, message: str) -> None:
         """What to say while there is no tree."""
@@ -140,7 +153,7 @@ class TreeCanvas(QWidget):
         assert placed is not None
         wide, high = max(placed.right, 1.0), max(placed.rows * ROW, 1.0)
         room_x, room_y = max(self.width() - 2 * MARGIN, 20), max(self.height() - 2 * MARGIN, 20)
-        zoom = min(max(min(room_x / wide, room_y / high), FARTHEST), USUAL)
+        zoom = min(max(min(room_x / wide, room_y / high), FARTHEST), self.usual)
         left = -MARGIN / zoom
         # A picture lower than the window stands in its middle.
         top = min(-MARGIN / zoom, (high - self.height() / zoom) / 2)
@@ -152,7 +165,8 @@ class TreeCanvas(QWidget):
             self.following = on
             self.following_changed.emit(on)
         if on:
-            self.view = Viewpoint(max(self.view.zoom, LEGIBLE), self.view.left, self.view.top)
+            zoom = max(self.view.zoom, LEGIBLE * self.usual)
+            self.view = Viewpoint(zoom, self.view.left, self.view.top)
             self._keep_up()
             self.update()
             self.moved.emit()
@@ -165,10 +179,11 @@ class TreeCanvas(QWidget):
             self._show(self.picture.best_leaf(), 0.75)
         elif self._auto:
             whole = self._fitted()
-            if whole.zoom >= LEGIBLE:
+            least = LEGIBLE * self.usual
+            if whole.zoom >= least:
                 self.view = whole
             else:
-                self.view = Viewpoint(LEGIBLE, self.view.left, self.view.top)
+                self.view = Viewpoint(least, self.view.left, self.view.top)
                 self._show(self.picture.best_leaf(), 0.75)
 
     def zoom_by(self, factor: float, at: QPointF | None = None) -> None:

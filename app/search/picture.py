@@ -92,6 +92,8 @@ class Picture:
         pinned[list(self.pinned)] = 1
         kind = self.faint + 2 * self._given + 4 * pinned
         if self.only is not None:
+            # A tree that has grown since it was compared: nothing is known of the rest yet.
+            self.only = np.append(self.only, np.zeros(len(tree) - len(self.only), dtype=np.int64))
             kind = kind + 8 * self.only
         self.placed = self._layout.place(
             tree.parent,

@@ -163,6 +163,10 @@ class TokenEditor(TokenView):
         row = self._spans.row(index)
         return row < 0 or bool(self._spans.states[row] != State.FRESH)
 
+    def caret_index(self) -> int:
+        """The token that the caret stands before or in; -1 for none."""
+        return self._caret_sent
+
     def walk(self, step: int) -> None:
         """Go to the next (+1) or previous (-1) token: caret and pin move there."""
         if self._spans is None:

@@ -15,14 +15,22 @@ from app.credit.examples import Example
 from core.gauge import extremes
 from core.protocol import (
     Failed,
+    Grown,
     Inspect,
     Inspected,
+    InspectNode,
     Load,
     Loaded,
+    NodeInspected,
     PairInfo,
     Progress,
+    Resume,
     Score,
     Scored,
+    Search,
+    Searched,
+    Steer,
+    Steered,
     Stopped,
     Survey,
     Surveyed,
@@ -31,6 +39,7 @@ from core.protocol import (
 )
 from core.scoring import Alternative, Inspection, Scoring, StateActions
 from core.text import Prompt, Tokens
+from tests.app.fake_search import Grower, Words, inspection_of
 
 CLOSING = 0
 WORDS: dict[int, str] = {}
@@ -150,6 +159,8 @@ class FakeEngine:
     load_seconds = 0.0
     fail_load = ""
     fail_score = ""
+    fail_search = ""
+    step_delay = 0.0
     info = INFO
     last: "FakeEngine"
 
@@ -161,6 +172,9 @@ class FakeEngine:
         self._stop = threading.Event()
         self._closed = False
         self._last = {}
+        self._rest = {}
+        self._befores = {}
+        self._pruned = set()
         self.closed_in = None
         self._thread = threading.Thread(target=self._work, daemon=True)
         FakeEngine.last = self
@@ -172,6 +186,8 @@ class FakeEngine:
         with self._changed:
             self.requests.append(request)
             self._waiting.append(request)
+            if isinstance(request, Load | Unload | Search | Resume):
+                self._stop.set()  # what runs is overtaken
             self._changed.notify()
 
     def cancel(self, kind=None):
@@ -225,6 +241,34 @@ class FakeEngine:
                 return self._inspect(request)
             case Survey():
                 return self._survey(request)
+            case InspectNode():
+                before = self._befores.get(request.node, -1)
+                found = inspection_of(Words(word_id, WORDS), request.node, before, request.query)
+                return NodeInspected(request.id, found)
+            case Search():
+                return self._search(request)
+            case Resume():
+                return self._grow(request, self._rest.pop(request.pane, []))
+            case Steer():
+                if request.action == "prune":
+                    self._pruned.add(request.node)
+                return Steered(request.id, request.pane, request.node)
+
+    def _search(self, request):
+        if self.fail_search:
+            return Failed(request.id, "Search", self.fail_search)
+        grower = Grower(Words(word_id, WORDS), request.prefix, request.spec, self._pruned)
+        self._befores |= grower.befores
+        return self._grow(request, grower.growths)
+
+    def _grow(self, request, growths):
+        """One event for each growth; those that are left when it is stopped are kept."""
+        for number, growth in enumerate(growths):
+            if self._stop.wait(self.step_delay) or self._closed:
+                self._rest[request.pane] = growths[number:]
+                return Stopped(request.id, type(request).__name__)
+            self.emit(Grown(request.id, request.pane, growth))
+        return Searched(request.id, request.pane, len(growths), 100, 0.5, "tree")
 
     def _tokens(self, request):
         if request.ids is not None:

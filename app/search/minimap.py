@@ -1,0 +1,120 @@
+"""The whole tree in a corner of its canvas, with a frame around the part that is in sight.
+
+Clicking or dragging in it goes there. Its picture is drawn anew only when the tree has changed.
+Knows the canvas; knows nothing of searches.
+"""
+
+from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt, Slot
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
+from PySide6.QtWidgets import QWidget
+
+from app.search.canvas import MARGIN, TreeCanvas
+from app.search.painting import ROW, Tools, Viewpoint, paint
+
+WIDE, HIGH = 190, 120
+ROOM = 10
+"""Between the map and the canvas' edges."""
+SHARE = 3
+"""The map takes at most one part in so many of the canvas, in each direction."""
+
+
+class Minimap(QWidget):
+    """Hidden while the whole tree is in sight."""
+
+    def __init__(self, canvas: TreeCanvas) -> None:
+        super().__init__(canvas)
+        self._canvas = canvas
+        self._tools = Tools()
+        self._kept: QPixmap | None = None
+        self._view = Viewpoint()
+        self.setAccessibleName("Map of the whole tree")
+        self.setToolTip("The whole tree; click or drag to go there")
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        canvas.installEventFilter(self)
+        canvas.moved.connect(self._follow)
+        self.hide()
+
+    def refresh(self) -> None:
+        """The tree or its colours have changed."""
+        self._kept = None
+        self._follow()
+        self.update()
+
+    @Slot()
+    def _follow(self) -> None:
+        """Stand in the corner, if there is more than can be seen."""
+        canvas, placed = self._canvas, self._canvas.picture.placed
+        if placed is None:
+            self.hide()
+            return
+        view = canvas.view
+        wide, high = placed.right * view.zoom, placed.rows * ROW * view.zoom
+        inside = wide <= canvas.width() and high <= canvas.height()
+        left, top = -view.left * view.zoom, -view.top * view.zoom
+        whole = inside and left >= 0 and top >= 0
+        whole = whole and left + wide <= canvas.width() and top + high <= canvas.height()
+        self.setVisible(not whole)
+        size = QSize(min(WIDE, canvas.width() // SHARE), min(HIGH, canvas.height() // SHARE))
+        if size != self.size():
+            self.resize(size)
+            self._kept = None
+        self.move(canvas.width() - size.width() - ROOM, canvas.height() - size.height() - ROOM)
+        self.update()
+
+    def _small(self) -> Viewpoint:
+        placed = self._canvas.picture.placed
+        assert placed is not None
+        wide, high = max(placed.right, 1.0), max(placed.rows * ROW, 1.0)
+        room_x, room_y = self.width() - 8, self.height() - 8
+        zoom = min(room_x / wide, room_y / high, 0.2)
+        return Viewpoint(zoom, -4 / zoom, -4 / zoom)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        picture = self._canvas.picture
+        if picture.placed is None:
+            return
+        ink = self._canvas.ink()
+        if self._kept is None:
+            ratio = self.devicePixelRatioF()
+            self._kept = QPixmap(self.size() * ratio)
+            self._kept.setDevicePixelRatio(ratio)
+            self._view = self._small()
+            inner = QPainter(self._kept)
+            paint(inner, self.size(), picture, self._view, ink, self._tools)
+            inner.end()
+        painter = QPainter(self)
+        painter.drawPixmap(0, 0, self._kept)
+        painter.setPen(QPen(QColor(ink.colours.line), 1))
+        painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+        small, view = self._view, self._canvas.view
+        seen = QRectF(
+            (view.left - small.left) * small.zoom,
+            (view.top - small.top) * small.zoom,
+            self._canvas.width() / view.zoom * small.zoom,
+            self._canvas.height() / view.zoom * small.zoom,
+        )
+        painter.setPen(QPen(QColor(ink.colours.accent), 1.5))
+        frame = QColor(ink.colours.accent)
+        frame.setAlpha(30)
+        painter.setBrush(frame)
+        painter.drawRect(seen & QRectF(self.rect()).adjusted(1, 1, -2, -2))
+        painter.end()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self._go(event.position())
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if event.buttons() & Qt.MouseButton.LeftButton:
+            self._go(event.position())
+
+    def _go(self, point: QPointF) -> None:
+        small, canvas = self._view, self._canvas
+        x, y = point.x() / small.zoom + small.left, point.y() / small.zoom + small.top
+        zoom = canvas.view.zoom
+        left = max(x - canvas.width() / zoom / 2, -MARGIN / zoom)
+        canvas.look_from(Viewpoint(zoom, left, y - canvas.height() / zoom / 2))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize:
+            self._follow()
+        return False

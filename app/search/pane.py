@@ -1,0 +1,364 @@
+"""One tree and the search that grows it: asks the engine, takes in what comes, shows the state.
+
+What has grown is taken in for some milliseconds at a time, so that a fast search never holds up
+the window. The tree stays whatever happens to the search or to the pair. Knows the bridge and the
+canvas; knows nothing of forms, tables or the other pane.
+"""
+
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from PySide6.QtCore import QPoint, QRect, QTimer, Signal, Slot
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from app.bridge import Bridge
+from app.credit.popup import TokenPopup
+from app.search.canvas import TreeCanvas
+from app.search.facts import popup_html
+from app.search.layout import Ints
+from app.search.minimap import Minimap
+from app.search.picture import START, Picture
+from app.search.settings_form import named
+from app.widgets.colour_scale import ColourScale
+from core.growth import Given, GrownTree, Growth, Hypothesis, SearchSpec, Status
+from core.protocol import Failed, Grown, Searched, SteerAction, Steered, Stopped
+from core.text import Prompt
+
+TAKE_MS = 8.0
+"""Time that taking in growths may use before the window draws again."""
+CALM = 3.0
+"""Drawing anew takes at most one part in so many of the time."""
+EMPTY = (
+    "No tree yet. Choose a strategy and press Grow, or put the caret on a token of A or B in the "
+    "credit view and press Ctrl+Return to search from there."
+)
+State = Literal["empty", "growing", "done", "stopped", "failed", "closed"]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a tree begins: a prompt, the first tokens of a response, and the rest of it."""
+
+    prompt: Prompt
+    prefix: tuple[int, ...] = ()
+    pieces: tuple[bytes, ...] = ()
+    given: tuple[int, ...] | None = None
+    """The tokens that the response goes on with; None: there is no response."""
+    name: str = "the prompt"
+
+
+class SearchPane(QFrame):
+    """A tree with its heading."""
+
+    grew = Signal()
+    """The tree has changed."""
+    state_changed = Signal()
+    selected = Signal(int)
+    actions_wanted = Signal(int, QPoint)
+    problem = Signal(str)
+    """A search could not go on: one sentence; "" once that is over."""
+    focused = Signal(str)
+
+    def __init__(self, name: str, bridge: Bridge, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("card")
+        self.name = name
+        self.state: State = "empty"
+        self.spec: SearchSpec | None = None
+        """Of the last search from the tree's start: what its hypotheses are ranked by."""
+        self.start: Start | None = None
+        self.growths: list[Growth] = []
+        """All that has grown, so that the tree can be drawn together with another."""
+        self.fresh_pair = True
+        """Whether the tree is of the pair that is loaded: only then can it grow on."""
+        self._bridge = bridge
+        self._beta = 0.1
+        self._id = -1
+        self._next: tuple[Start, SearchSpec] | None = None
+        self._anew = False
+        self._is_given = False
+        self._queue: deque[tuple[Growth, bool]] = deque()
+        self._ending: Searched | Stopped | Failed | None = None
+        self._steers: dict[int, tuple[int, SteerAction]] = {}
+        self._fraction = 0.0
+        self._note = ""
+        self._refreshed = 0.0
+        self._pause = 0.0
+        self.canvas = TreeCanvas(f"Search tree, {name}")
+        self.minimap = Minimap(self.canvas)
+        self.popup = TokenPopup(self)
+        self.title = QLabel()
+        self.title.setObjectName("heading")
+        self.about = QLabel()
+        self.about.setObjectName("muted")
+        row = QHBoxLayout()
+        row.setContentsMargins(10, 5, 10, 0)
+        row.addWidget(self.title)
+        row.addStretch(1)
+        row.addWidget(self.about)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(2, 0, 2, 2)
+        column.setSpacing(3)
+        column.addLayout(row)
+        column.addWidget(self.canvas, 1)
+        self._take = QTimer(self)
+        self._take.setSingleShot(True)
+        self._take.timeout.connect(self._take_in)
+        self.canvas.hovered.connect(self._hovered)
+        self.canvas.selected.connect(self.selected)
+        self.canvas.actions_wanted.connect(self.actions_wanted)
+        self.canvas.focused.connect(self._say_focused)
+        self.canvas.moved.connect(self._hide_popup)
+        bridge.grown.connect(self._grown)
+        bridge.searched.connect(self._ended)
+        bridge.stopped.connect(self._ended)
+        bridge.failed.connect(self._ended)
+        bridge.steered.connect(self._steered)
+        self._show_state()
+
+    @property
+    def tree(self) -> GrownTree:
+        return self.canvas.picture.tree
+
+    @property
+    def picture(self) -> Picture:
+        return self.canvas.picture
+
+    # --- asking -----------------------------------------------------------------------------
+
+    def grow(self, start: Start, spec: SearchSpec) -> None:
+        """Grow a new tree; the response that goes on from the start, if any, first."""
+        self.fresh_pair = True
+        self.start = start
+        self._anew = True
+        if start.given is not None:
+            self._next = start, spec
+            tokens = Given(start.given, closed=True)
+            room = len(start.given) + 1
+            self._ask(start.prefix, replace(spec, strategy=tokens, max_tokens=room), given=True)
+        else:
+            self._next = None
+            self._ask(start.prefix, spec)
+
+    def grow_from(self, entry: int, spec: SearchSpec) -> None:
+        """Let the tree grow from one of its nodes."""
+        if self.start is None or not self.can_grow_from(entry):
+            return
+        self._next = None
+        self._anew = False
+        given = isinstance(spec.strategy, Given)
+        self._ask((*self.start.prefix, *self.tree.ids(entry)), spec, given)
+
+    def can_grow_from(self, entry: int) -> bool:
+        """Whether anything can follow a node: not after the closing token."""
+        known = 0 <= entry < len(self.tree) and self.fresh_pair
+        return known and not self.tree.is_closed(entry)
+
+    def _ask(self, prefix: tuple[int, ...], spec: SearchSpec, given: bool = False) -> None:
+        assert self.start is not None
+        self._queue.clear()
+        self._ending = None
+        self._is_given = given
+        if not given:
+            self.spec = spec
+        self._fraction, self._note = 0.0, ""
+        self.problem.emit("")
+        self._set_state("growing")
+        self._id = self._bridge.search(self.name, self.start.prompt, prefix, spec)
+
+    def resume(self) -> None:
+        """Go on with what was stopped."""
+        if self.state == "stopped" and self.fresh_pair:
+            self._ending = None
+            self._set_state("growing")
+            self._id = self._bridge.resume(self.name)
+
+    def steer(self, entry: int, action: SteerAction) -> None:
+        """Prune, pin or release a node."""
+        if self.fresh_pair and 0 < entry < len(self.tree):
+            id = self._bridge.steer(self.name, int(self.tree.node[entry]), action)
+            self._steers[id] = entry, action
+
+    def set_pair(self, loaded: bool) -> None:
+        """Another pair, or none: the tree stays to be looked at, and grows no more."""
+        self._next = None
+        self._steers.clear()
+        self._id = -1
+        self._flush()
+        if len(self.tree):
+            self.fresh_pair = False
+            self._set_state("closed")
+        elif self.state != "empty":
+            self._set_state("empty")
+
+    # --- answers ----------------------------------------------------------------------------
+
+    @Slot(object)
+    def _grown(self, event: Grown) -> None:
+        if event.pane == self.name and event.id == self._id:
+            self._queue.append((event.growth, self._is_given))
+            if not self._take.isActive():
+                self._take.start(0)
+
+    @Slot(object)
+    def _ended(self, event: Searched | Stopped | Failed) -> None:
+        if event.id == self._id:
+            self._ending = event
+            self._take.start(0)
+
+    @Slot()
+    def _take_in(self) -> None:
+        """Take in what has gathered, but not for long; draw now and then, and at the end."""
+        until = time.perf_counter() + TAKE_MS / 1000
+        while self._queue and time.perf_counter() < until:
+            self._add(*self._queue.popleft())
+        now = time.perf_counter()
+        if not self._queue or now - self._refreshed > self._pause:
+            self._refresh()
+        if self._queue:
+            self._take.start(1)
+        elif self._ending is not None:
+            ending, self._ending = self._ending, None
+            self._finish(ending)
+
+    def _flush(self) -> None:
+        """Take in all that has come, at once."""
+        self._take.stop()
+        if self._queue:
+            while self._queue:
+                self._add(*self._queue.popleft())
+            self._refresh()
+
+    def _add(self, growth: Growth, given: bool) -> None:
+        if self._anew:
+            self._anew = False
+            self.growths = []
+            prefix = b"".join(self.start.pieces).decode("utf-8", "replace") if self.start else ""
+            tail = prefix if len(prefix) < 24 else "…" + prefix[-23:]
+            self.canvas.set_picture(self.canvas.new_picture(tail.replace("\n", "↵") or START))
+        self.picture.take(growth, given)
+        self.growths.append(growth)
+        self._fraction = growth.step.fraction
+
+    def _refresh(self) -> None:
+        begin = time.perf_counter()
+        self.canvas.refresh()
+        self.minimap.refresh()
+        self._show_state()
+        self.grew.emit()
+        self._refreshed = time.perf_counter()
+        self._pause = max(0.03, CALM * (self._refreshed - begin))
+
+    def _finish(self, event: Searched | Stopped | Failed) -> None:
+        match event:
+            case Searched():
+                self._note = (
+                    f"{event.steps} steps, {event.computed:,} tokens computed in "
+                    f"{event.seconds:.1f} s · {event.cache}"
+                )
+                if self._next is not None:
+                    start, spec = self._next
+                    self._next = None
+                    self._ask(start.prefix, spec)
+                    return
+                self._set_state("done")
+            case Stopped():
+                self._next = None
+                self._set_state("stopped")
+            case Failed():
+                self._next = None
+                self._set_state("failed")
+                self.problem.emit(event.message)
+
+    @Slot(object)
+    def _steered(self, event: Steered) -> None:
+        found = self._steers.pop(event.id, None)
+        if found is None or event.pane != self.name:
+            return
+        entry, action = found
+        picture = self.picture
+        if action == "pin":
+            picture.pinned.add(entry)
+        elif action == "release":
+            picture.pinned.discard(entry)
+            picture.set_pruned(entry, False)
+        else:
+            picture.pinned.discard(entry)
+            picture.set_pruned(entry, True)
+        self._refresh()
+
+    # --- what is shown ----------------------------------------------------------------------
+
+    def hypotheses(self) -> list[Hypothesis]:
+        """What the last search found, the best first."""
+        if self.spec is None or not len(self.tree):
+            return []
+        return self.picture.hypotheses(self.spec)
+
+    def set_colours(self, beta: float, scale: ColourScale) -> None:
+        self._beta = beta
+        self.canvas.set_colours(beta, scale)
+        self.minimap.refresh()
+
+    def set_only(self, only: Ints | None) -> None:
+        """What a comparison says of each entry; None where there is none."""
+        old = self.picture.only
+        if old is None and only is None:
+            return
+        if old is None or only is None or not np.array_equal(old, only):
+            self.picture.only = only
+            self.canvas.refresh()
+
+    def set_title(self, title: str) -> None:
+        """What the pane is called where there are two; "" where there is one."""
+        self.title.setText(title)
+        self.title.setVisible(bool(title))
+
+    def _set_state(self, state: State) -> None:
+        self.state = state
+        self._show_state()
+        self.state_changed.emit()
+
+    def _show_state(self) -> None:
+        name = named(self.spec) if self.spec is not None else ""
+        count = max(len(self.tree) - 1, 0)
+        pruned = int((self.tree.status == Status.PRUNED).sum()) if count else 0
+        size = f"{count:,} nodes, {pruned:,} pruned" if count else ""
+        words = {
+            "empty": "",
+            "growing": f"growing … {100 * self._fraction:.0f}%",
+            "done": self._note,
+            "stopped": "stopped: Resume goes on",
+            "failed": "the search failed: see the notice above",
+            "closed": "of a pair that is no longer loaded: look at it, or grow a new one",
+        }[self.state]
+        self.about.setText("  ·  ".join(part for part in (name, size, words) if part))
+        self.about.setToolTip(self.about.text())
+        self.canvas.say("Growing …" if self.state == "growing" else EMPTY)
+
+    @Slot(int)
+    def _hovered(self, entry: int) -> None:
+        where = self.canvas.rect_of(entry)
+        if entry < 0 or where.isNull():
+            self.popup.hide()
+            return
+        html = popup_html(self.tree, entry, self._beta, self.picture.start)
+        corner = self.canvas.mapTo(self, QPoint(0, 0))
+        inside = where.translated(corner) & QRect(corner, self.canvas.size())
+        self.popup.show_at(inside, html)
+
+    @Slot()
+    def _hide_popup(self) -> None:
+        self.popup.hide()
+
+    @Slot()
+    def _say_focused(self) -> None:
+        self.focused.emit(self.name)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.about.setMaximumWidth(max(self.width() - self.title.sizeHint().width() - 40, 60))

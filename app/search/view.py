@@ -1,0 +1,642 @@
+"""The search view: one tree or two, the form that grows them, the node that is looked at, and the
+hypotheses.
+
+Gives the panes what to do, shows one node of the active one, and hands texts on to the editors by
+a signal. Knows the bridge; knows nothing of files, menus, models or the credit view.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from PySide6.QtCore import QPoint, QTimer, Signal, Slot
+
+from app.bridge import Bridge
+from app.credit.numbers import BY_KEY
+from app.credit.scale import ScaleChoice
+from app.search.arrangement import ONE, OVER, SearchArrangement
+from app.search.canvas import TreeCanvas
+from app.search.compare import Overlay, differences, same_start
+from app.search.hypotheses import Row
+from app.search.menu import node_menu
+from app.search.pane import SearchPane, Start
+from app.search.settings_form import BY_NAME
+from app.settings import Settings
+from app.widgets.colour_scale import ColourScale, fit_limit
+from core.growth import Given, Objective, Sampling, SearchSpec
+from core.protocol import Failed, NodeInspected, PairInfo
+from core.scoring import Inspection
+from core.text import Prompt
+
+ASK_MS = 80
+KEPT = 400
+ENOUGH = 40
+"""Nodes from which a scale can be fitted that then stays until the search has ended."""
+REWARD = BY_KEY["reward"]
+NO_PAIR = "Nothing is loaded: open a policy and its reference, then press Grow."
+BLANK = "The prompt is empty: write one in the credit view, then press Grow."
+ELSEWHERE = (
+    "The two trees begin at different states, so they cannot lie over each other: press Grow both."
+)
+
+
+class SearchView(SearchArrangement):
+    """Trees of the responses to one prompt."""
+
+    send = Signal(str, str, object)
+    """A or B, a response's text, and its token ids (None where they mean nothing here)."""
+    problem = Signal(str)
+    """A search could not be done: one sentence; "" once that is over."""
+
+    def __init__(self, bridge: Bridge, prompt: Callable[[], Prompt]) -> None:
+        super().__init__(bridge)
+        self._bridge = bridge
+        self._prompt = prompt
+        self._pair: PairInfo | None = None
+        self._beta = 0.1
+        self.scale = ScaleChoice()
+        self._from: Start | None = None
+        self._active = "left"
+        self._scaled = False
+        self._shown: tuple[str, int] | None = None
+        self._shown_key: tuple[object, ...] = ()
+        self._kept: dict[tuple[int, str], Inspection] = {}
+        self._asked: dict[int, tuple[int, str]] = {}
+        self._matches: list[int] = []
+        self._ask = QTimer(self)
+        self._ask.setSingleShot(True)
+        self._ask.setInterval(ASK_MS)
+        self._ask.timeout.connect(self._inspect)
+        self._connect()
+        self._show_pair()
+        self._recolour()
+
+    def _connect(self) -> None:
+        for pane in self.panes.values():
+            pane.grew.connect(self._grew)
+            pane.state_changed.connect(self._states_changed)
+            pane.problem.connect(self.problem)
+            pane.focused.connect(self.set_active)
+        left, right = self.panes["left"], self.panes["right"]
+        left.selected.connect(self._selected_left)
+        right.selected.connect(self._selected_right)
+        self.over.selected.connect(self._selected_over)
+        left.actions_wanted.connect(self._menu_left)
+        right.actions_wanted.connect(self._menu_right)
+        self.over.actions_wanted.connect(self._menu_over)
+        self.grow_button.clicked.connect(self.grow)
+        self.both_button.clicked.connect(self.grow_both)
+        self.stop_button.clicked.connect(self.stop)
+        self.resume_button.clicked.connect(self.resume)
+        self.fit_button.clicked.connect(self.fit)
+        self.follow_button.toggled.connect(self.follow)
+        for canvas in self.canvases():
+            canvas.following_changed.connect(self._following_changed)
+        self.mode.currentIndexChanged.connect(self._mode_chosen)
+        self.start_clear.clicked.connect(self.forget_start)
+        self.find_box.textChanged.connect(self._find_typed)
+        self.find_box.returnPressed.connect(self.find_next)
+        self.find_timer.timeout.connect(self._find)
+        self.hypotheses_timer.timeout.connect(self._show_hypotheses)
+        self.find_again.activated.connect(self.find_next)
+        self.find_back.activated.connect(self.find_previous)
+        self.next_button.clicked.connect(self.find_next)
+        self.previous_button.clicked.connect(self.find_previous)
+        self.legend.locked_changed.connect(self._lock_changed)
+        self.legend.limit_changed.connect(self._limit_changed)
+        self.legend.swap_changed.connect(self.set_swap)
+        self.node.wanted.connect(self._wanted)
+        self.node.forced.connect(self._force)
+        self.node.searched.connect(self._vocabulary_searched)
+        self.node.walked.connect(self._go_to)
+        self.hypotheses.send.connect(self._send_hypothesis)
+        self.hypotheses.table.went_to.connect(self._went_to)
+        self._bridge.node_inspected.connect(self._inspected)
+        self._bridge.failed.connect(self._failed)
+
+    # --- what is loaded, and colours ----------------------------------------------------------
+
+    def set_pair(self, info: PairInfo | None) -> None:
+        """Another pair, or none: trees stay to be looked at."""
+        self._pair = info
+        self._kept.clear()
+        self._asked.clear()
+        if info is None:
+            self._from = None
+            for pane in self.panes.values():
+                pane.set_pair(False)
+        self._show_pair()
+        self._show_node()
+
+    def _show_pair(self) -> None:
+        self._show_start()
+        self._show_buttons()
+
+    def set_beta(self, beta: float) -> None:
+        """Everything rescales; nothing is asked for."""
+        self._beta = beta
+        self._recolour()
+
+    def set_dark(self, dark: bool) -> None:
+        self.scale.dark = dark
+        self._recolour()
+
+    @Slot(bool)
+    def set_swap(self, on: bool) -> None:
+        """Blue and red exchanged."""
+        self.scale.swap = on
+        self._recolour()
+
+    @Slot(bool)
+    def _lock_changed(self, on: bool) -> None:
+        self.scale.locked = on
+        self._recolour()
+
+    @Slot(float)
+    def _limit_changed(self, limit: float) -> None:
+        self.scale.lock(REWARD, limit)
+        self._recolour()
+
+    def _recolour(self) -> None:
+        """Fit the scale to all trees, and show every number and colour anew."""
+        rewards = []
+        for pane in self.panes.values():
+            tree = pane.tree
+            if len(tree):
+                difference = tree.column("logp_policy") - tree.column("logp_reference")
+                rewards.append(self._beta * difference)
+        self._scaled = sum(map(len, rewards)) > ENOUGH
+        self.scale.fit(REWARD, rewards)
+        scale = self.scale.scale(REWARD)
+        for pane in self.panes.values():
+            pane.set_colours(self._beta, scale)
+        self.over.set_colours(self._beta, scale)
+        self.legend.set_scale(scale)
+        self.legend.set_locked(self.scale.locked)
+        self.legend.set_quantity(f"implicit reward r of a token, β = {self._beta:g}", "β·nats")
+        self.show_key(self.scale.dark)
+        self._shown_key = ()
+        self._show_node()
+        self._show_hypotheses()
+
+    # --- growing ------------------------------------------------------------------------------
+
+    def search_from(self, start: Start) -> None:
+        """From now on, trees begin after the first tokens of a response; grow one."""
+        self._from = start
+        self._show_start()
+        self.grow()
+
+    @Slot()
+    def forget_start(self) -> None:
+        """From now on, trees begin at the prompt."""
+        self._from = None
+        self._show_start()
+
+    def _show_start(self) -> None:
+        name = self._from.name if self._from is not None else "the prompt"
+        self.start_label.setText(f"Trees begin at {name}")
+        self.start_clear.setVisible(self._from is not None)
+
+    @Slot()
+    def grow(self) -> None:
+        """Grow a new tree in the active pane, as the form says."""
+        spec = self._ready()
+        if spec is not None:
+            self._grow_in(self._active, spec)
+
+    @Slot()
+    def grow_both(self) -> None:
+        """Grow both trees anew, each as it was grown last, the active one as the form says."""
+        spec = self._ready()
+        if spec is None:
+            return
+        for name, pane in self.panes.items():
+            other = pane.spec if name != self._active and pane.spec is not None else spec
+            self._grow_in(name, other)
+
+    def _ready(self) -> SearchSpec | None:
+        """What to grow; None where it cannot be, which is then said."""
+        spec = self.form.checked()
+        if spec is None:
+            self.side.setCurrentWidget(self.form_page)
+            return None
+        if self._pair is None:
+            self.problem.emit(NO_PAIR)
+            return None
+        if not any(turn.content.strip() for turn in self._prompt().messages):
+            self.problem.emit(BLANK)
+            return None
+        return spec
+
+    def _grow_in(self, name: str, spec: SearchSpec) -> None:
+        start = replace(self._from or Start(self._prompt()), prompt=self._prompt())
+        self._scaled = False
+        self.panes[name].grow(start, spec)
+        if self._shown is not None and self._shown[0] == name:
+            self._shown = None
+            self.node.clear()
+
+    @Slot()
+    def stop(self) -> None:
+        """Stop what grows; it can be resumed."""
+        self._bridge.stop_search()
+
+    @Slot()
+    def resume(self) -> None:
+        self.panes[self._active].resume()
+
+    @Slot()
+    def _states_changed(self) -> None:
+        self._show_buttons()
+        self._show_differences()
+        if not self.growing():
+            self._recolour()
+            self._find()
+
+    def growing(self) -> bool:
+        return any(pane.state == "growing" for pane in self.panes.values())
+
+    def _show_buttons(self) -> None:
+        growing = self.growing()
+        self.grow_button.setEnabled(self._pair is not None)
+        self.both_button.setEnabled(self._pair is not None)
+        self.grow_button.setToolTip(
+            "Grow a tree as the form says (Ctrl+G)" if self._pair is not None else NO_PAIR
+        )
+        self.stop_button.setEnabled(growing)
+        pane = self.panes[self._active]
+        self.resume_button.setEnabled(pane.state == "stopped" and pane.fresh_pair)
+
+    @Slot()
+    def _grew(self) -> None:
+        if not self.growing():
+            return  # _states_changed shows all
+        if not self._scaled:
+            self._recolour()
+        self._show_differences()
+        self._show_node()
+        if not self.hypotheses_timer.isActive():
+            self.hypotheses_timer.start()
+
+    # --- one tree or two ----------------------------------------------------------------------
+
+    @Slot(str)
+    def set_active(self, name: str) -> None:
+        """The pane that the form, the table and the node panel speak of."""
+        if name != self._active:
+            self._active = name
+            spec = self.panes[name].spec
+            if spec is not None and not isinstance(spec.strategy, Given):
+                self.form.set_spec(spec)
+            self._show_buttons()
+            self._find()
+        self.mark_active(self._active)
+
+    @Slot()
+    def _mode_chosen(self) -> None:
+        self.arrange(self.mode.currentData())
+        if self.mode.currentData() == ONE:
+            self.set_active("left")
+        self.mark_active(self._active)
+        self.show_key(self.scale.dark)
+        self._show_differences()
+        self._show_hypotheses()
+
+    def _show_differences(self) -> None:
+        """Mark what only one of two trees kept; draw both as one where that is asked for."""
+        mode = self.mode.currentData()
+        left, right = (self.panes[name] for name in ("left", "right"))
+        comparable = mode != ONE and same_start(left.tree, right.tree)
+        for pane in (left, right):
+            only = differences(pane.tree.node, left.tree, right.tree) if comparable else None
+            pane.set_only(only)
+        if mode == OVER:
+            self._show_over(left, right, comparable)
+
+    def _show_over(self, left: SearchPane, right: SearchPane, comparable: bool) -> None:
+        if not self.overlay.holds(left.growths, right.growths) or not comparable:
+            picture = self.over.new_picture(left.picture.start)
+            self.overlay = Overlay(picture)
+            self.over.set_picture(picture)
+            both = len(left.tree) and len(right.tree)
+            self.over.say(ELSEWHERE if both else "Press Grow both, to grow two trees.")
+        if comparable:
+            self.overlay.update(left.tree, right.tree, left.growths, right.growths)
+            self.over.refresh()
+        self.over_map.refresh()
+
+    def _pane_of_over(self, entry: int) -> tuple[str, int]:
+        """The pane, the active one if it can be, and entry of a node of both trees in one."""
+        node = int(self.over.picture.tree.node[entry])
+        for name in (self._active, *self.panes):
+            found = self.panes[name].tree.entry(node)
+            if found is not None:
+                return name, found
+        return self._active, 0
+
+    # --- the node that is looked at -----------------------------------------------------------
+
+    @Slot(int)
+    def _selected_left(self, entry: int) -> None:
+        self._select("left", entry)
+
+    @Slot(int)
+    def _selected_right(self, entry: int) -> None:
+        self._select("right", entry)
+
+    @Slot(int)
+    def _selected_over(self, entry: int) -> None:
+        if entry < len(self.over.picture.tree):
+            self._select(*self._pane_of_over(entry))
+
+    def _select(self, name: str, entry: int) -> None:
+        self.set_active(name)
+        if self._shown != (name, entry):
+            self.node.end_search()
+        self._shown = name, entry
+        if self.side.currentWidget() is not self.node_page:
+            self.side.setCurrentWidget(self.node_page)
+        self._shown_key = ()
+        self._show_node()
+
+    @Slot(int)
+    def _go_to(self, entry: int) -> None:
+        self.panes[self._active].canvas.go_to(entry)
+
+    @Slot(str, int)
+    def _went_to(self, name: str, entry: int) -> None:
+        pane = self.panes[name]
+        if self.mode.currentData() == OVER:
+            found = self.over.picture.tree.entry(int(pane.tree.node[entry]))
+            if found is not None:
+                self.over.go_to(found)
+                self.over.setFocus()
+            return
+        pane.canvas.go_to(entry)
+        pane.canvas.setFocus()
+
+    def _show_node(self) -> None:
+        if self._shown is None:
+            return
+        name, entry = self._shown
+        pane = self.panes[name]
+        tree = pane.tree
+        if entry >= len(tree):
+            return
+        alive = self._pair is not None and pane.fresh_pair
+        pinned = entry in pane.picture.pinned
+        state = tuple(int(values[entry]) for values in (tree.status, tree.reason, tree.visits))
+        key = (name, entry, int(tree.node[entry]), state, pinned, alive)
+        if key == self._shown_key:
+            return
+        self._shown_key = key
+        scale = self.scale.scale(REWARD)
+        self.node.show_node(pane.picture, entry, self._beta, scale, alive)
+        self._show_following()
+
+    def _show_following(self) -> None:
+        state = self._state_shown()
+        scale = self.scale.scale(REWARD)
+        if state is None:
+            why = "Nothing follows: the response is closed, or its pair is gone."
+            self.node.show_following(None, self._beta, scale, why)
+            self._ask.stop()
+            return
+        found = self._kept.get((state, self.node.query()))
+        self.node.show_following(found, self._beta, scale)
+        if found is None:
+            self._ask.start()
+
+    def _state_shown(self) -> int | None:
+        """The tree's node whose continuations can be asked for."""
+        if self._shown is None or self._pair is None:
+            return None
+        pane = self.panes[self._shown[0]]
+        if not pane.can_grow_from(self._shown[1]):
+            return None
+        return int(pane.tree.node[self._shown[1]])
+
+    @Slot()
+    def _inspect(self) -> None:
+        state = self._state_shown()
+        if state is not None:
+            query = self.node.query()
+            self._asked.clear()
+            self._asked[self._bridge.inspect_node(state, query)] = state, query
+
+    @Slot(object)
+    def _inspected(self, event: NodeInspected) -> None:
+        key = self._asked.pop(event.id, None)
+        if key is None:
+            return
+        self._kept[key] = event.inspection
+        while len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        if self._state_shown() == key[0] and self.node.query() == key[1]:
+            self._show_following()
+
+    @Slot(object)
+    def _failed(self, event: Failed) -> None:
+        if event.kind in ("InspectNode", "Steer"):
+            self.problem.emit(event.message)
+
+    @Slot(str)
+    def _vocabulary_searched(self, query: str) -> None:
+        self._show_following()
+        if self._ask.isActive():
+            self._ask.stop()
+            self._inspect()
+
+    # --- what can be done at a node -----------------------------------------------------------
+
+    @Slot(int, QPoint)
+    def _menu_left(self, entry: int, where: QPoint) -> None:
+        self._show_menu("left", entry, where)
+
+    @Slot(int, QPoint)
+    def _menu_right(self, entry: int, where: QPoint) -> None:
+        self._show_menu("right", entry, where)
+
+    @Slot(int, QPoint)
+    def _menu_over(self, entry: int, where: QPoint) -> None:
+        self._show_menu(*self._pane_of_over(entry), where)
+
+    def _show_menu(self, name: str, entry: int, where: QPoint) -> None:
+        self._select(name, entry)
+        alive = self._pair is not None and self.panes[name].fresh_pair
+        menu = node_menu(self, self.panes[name].picture, entry, alive)
+        menu.triggered.connect(self._menu_chosen)
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(where)
+        self.menu = menu
+
+    @Slot(object)
+    def _menu_chosen(self, action: object) -> None:
+        data = getattr(action, "data", lambda: None)()
+        if isinstance(data, str):
+            self._wanted(data)
+
+    @Slot(str)
+    def _wanted(self, action: str) -> None:
+        """Do something at the node that is shown; "grow Beam" names a strategy."""
+        if self._shown is None:
+            return
+        name, entry = self._shown
+        pane = self.panes[name]
+        match action.split():
+            case ["A" | "B" as side]:
+                self._send(name, entry, side)
+            case ["collapse"]:
+                pane.canvas.toggle(entry)
+            case ["unfold"]:
+                pane.canvas.toggle_run(entry)
+            case ["force"]:
+                self.node.search.setFocus()
+            case ["pin"]:
+                pane.steer(entry, "pin")
+            case ["prune"]:
+                pane.steer(entry, "prune")
+            case ["release"]:
+                pane.steer(entry, "release")
+            case ["sample"]:
+                self._grow_on(pane, entry, "Sampling")
+            case ["grow", *named]:
+                self._grow_on(pane, entry, *named)
+
+    def _grow_on(self, pane: SearchPane, entry: int, strategy: str = "") -> None:
+        spec = self._ready()
+        if spec is None or not pane.can_grow_from(entry):
+            return
+        if strategy and type(spec.strategy).__name__ != strategy:
+            chosen = Sampling(count=4) if strategy == "Sampling" else BY_NAME[strategy].kind()
+            spec = replace(spec, strategy=chosen)
+        pane.grow_from(entry, spec)
+
+    @Slot(int)
+    def _force(self, token: int) -> None:
+        """Let one token follow the node that is shown."""
+        if self._shown is not None:
+            name, entry = self._shown
+            spec = SearchSpec(Given((token,)), Objective(), max_tokens=1)
+            self.node.end_search()
+            self.panes[name].grow_from(entry, spec)
+
+    @Slot(str, int, str)
+    def _send_hypothesis(self, name: str, entry: int, side: str) -> None:
+        self._send(name, entry, side)
+
+    def _send(self, name: str, entry: int, side: str) -> None:
+        """Give a node's whole response to an editor: the prefix, and the way to the node."""
+        pane = self.panes[name]
+        if pane.start is None or entry >= len(pane.tree):
+            return
+        tree = pane.tree
+        way = tree.path(entry).tolist()
+        if tree.is_closed(entry):
+            way.pop()
+        pieces = [*pane.start.pieces, *(tree.pieces[i] for i in way)]
+        text = b"".join(pieces).decode("utf-8", "replace")
+        ids = (*pane.start.prefix, *(int(tree.token[i]) for i in way))
+        self.send.emit(side, text, ids if pane.fresh_pair else None)
+
+    # --- hypotheses ---------------------------------------------------------------------------
+
+    @Slot()
+    def _show_hypotheses(self) -> None:
+        rows = [
+            Row(name, rank + 1, found)
+            for name, pane in self.panes.items()
+            if name == "left" or self.mode.currentData() != ONE
+            for rank, found in enumerate(pane.hypotheses())
+        ]
+        sums = [row.reward(self._beta) for row in rows]
+        limit = fit_limit(sums)
+        scale = ColourScale(limit, "diverging", self.scale.swap, self.scale.dark)
+        self.hypotheses.set_colours(self._beta, scale)
+        self.hypotheses.show_rows(rows)
+
+    # --- finding and moving -------------------------------------------------------------------
+
+    def shown_canvas(self) -> TreeCanvas:
+        """The canvas that keys and buttons mean."""
+        return self.over if self.mode.currentData() == OVER else self.panes[self._active].canvas
+
+    @Slot()
+    def _find_typed(self) -> None:
+        self.find_timer.start()
+
+    @Slot()
+    def _find(self) -> None:
+        """Mark what the box asks for."""
+        self.find_timer.stop()
+        canvas, query = self.shown_canvas(), self.find_box.text()
+        self._matches = canvas.picture.search(query)
+        for other in self.canvases():
+            other.picture.found = set(self._matches) if other is canvas else set()
+            other.update()
+        self._show_found()
+
+    def _show_found(self) -> None:
+        count, here = len(self._matches), self.shown_canvas().chosen
+        place = f"{self._matches.index(here) + 1} of " if here in self._matches else ""
+        self.found_label.setText(f"{place}{count}" if self.find_box.text() else "")
+        for button in (self.previous_button, self.next_button):
+            button.setEnabled(count > 0)
+
+    @Slot()
+    def find_next(self) -> None:
+        self._find_step(1)
+
+    @Slot()
+    def find_previous(self) -> None:
+        self._find_step(-1)
+
+    def _find_step(self, step: int) -> None:
+        if self.find_timer.isActive():
+            self._find()
+        if not self._matches:
+            return
+        canvas = self.shown_canvas()
+        if canvas.chosen in self._matches:
+            place = self._matches.index(canvas.chosen) + step
+        else:
+            place = 0 if step > 0 else -1
+        canvas.go_to(self._matches[place % len(self._matches)])
+        self._show_found()
+
+    @Slot()
+    def fit(self) -> None:
+        for canvas in self.canvases():
+            canvas.follow(False)
+            canvas.fit()
+
+    @Slot(bool)
+    def follow(self, on: bool) -> None:
+        for canvas in self.canvases():
+            canvas.follow(on)
+
+    @Slot(bool)
+    def _following_changed(self, on: bool) -> None:
+        blocked = self.follow_button.blockSignals(True)
+        self.follow_button.setChecked(on)
+        self.follow_button.blockSignals(blocked)
+
+    # --- what is remembered -------------------------------------------------------------------
+
+    def remember(self, settings: Settings) -> None:
+        """Keep the form and the arrangement for the next session."""
+        settings.put("search form", self.form.remembered())
+        settings.put("search trees", str(self.mode.currentData()))
+        settings.put_bytes("search rows", self.rows.saveState())
+        settings.put_bytes("search columns", self.columns.saveState())
+
+    def recall(self, settings: Settings) -> None:
+        """The form and the arrangement as they were left."""
+        self.form.recall(settings.get("search form", ""))
+        for name, splitter in (("search rows", self.rows), ("search columns", self.columns)):
+            state = settings.bytes(name)
+            if not state.isEmpty():
+                splitter.restoreState(state)
+        place = self.mode.findData(settings.get("search trees", ONE))
+        if place >= 0:
+            self.mode.setCurrentIndex(place)
