@@ -127,6 +127,8 @@ def style_sheet(dark: bool) -> str:
     return f"""
     QFrame#card {{ background: {c.card}; border: 1px solid {c.line}; border-radius: 7px; }}
     QFrame#card[active="true"] {{ border: 1px solid {c.accent}; }}
+    QFrame#page {{ background: {c.card}; border: none; }}
+    QLabel#refusal {{ color: {c.text}; background: {c.error}; border-radius: 5px; padding: 5px; }}
     QFrame#strip {{ background: {c.raised}; border-radius: 7px; }}
     QFrame#banner {{ background: {c.info}; border-radius: 7px; }}
     QFrame#notice[kind="error"] {{ background: {c.error}; border-radius: 7px; }}

@@ -183,7 +183,7 @@ class TreeCanvas(QWidget):
             if whole.zoom >= least:
                 self.view = whole
             else:
-                self.view = Viewpoint(least, self.view.left, self.view.top)
+                self.view = Viewpoint(least, -MARGIN / least, -MARGIN / least)
                 self._show(self.picture.best_leaf(), 0.75)
 
     def zoom_by(self, factor: float, at: QPointF | None = None) -> None:

@@ -15,7 +15,7 @@ from PySide6.QtCore import (
     Signal,
     Slot,
 )
-from PySide6.QtGui import QBrush, QColor, QKeyEvent
+from PySide6.QtGui import QBrush, QColor, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -120,7 +120,8 @@ COLUMNS: tuple[Column, ...] = (
         False,
     ),
 )
-TREE, REWARD = 1, 5
+TREE, TEXT, REWARD = 1, 2, 5
+NARROWEST_TEXT = 150
 
 
 class HypothesisModel(QAbstractTableModel):
@@ -223,15 +224,14 @@ class HypothesisTable(QTableView):
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
         header.setSortIndicator(0, Qt.SortOrder.AscendingOrder)
         header.setSortIndicatorShown(True)
         header.setSectionsClickable(True)
         header.sortIndicatorChanged.connect(self.sortByColumn)
-        wide = self.fontMetrics().horizontalAdvance("−888.888") + 14
+        wide = self.fontMetrics().horizontalAdvance("−888.888") + 8
         for column, title in enumerate(COLUMNS):
-            if column != 2:
-                name = self.fontMetrics().horizontalAdvance(title.title) + 26
+            if column != TEXT:
+                name = self.fontMetrics().horizontalAdvance(title.title) + 18
                 self.setColumnWidth(column, max(name, wide if 3 <= column <= 6 else 0))
         self.setColumnHidden(TREE, True)
         self.doubleClicked.connect(self._go_to)
@@ -241,6 +241,7 @@ class HypothesisTable(QTableView):
         chosen = {(row.pane, row.found.index) for row in self.chosen()}
         self.found.show_rows(rows)
         self.setColumnHidden(TREE, len({row.pane for row in rows}) < 2)
+        self._share_room()
         selection = self.selectionModel()
         for place, row in enumerate(self.found.rows):
             if (row.pane, row.found.index) in chosen:
@@ -249,6 +250,16 @@ class HypothesisTable(QTableView):
                     QItemSelectionModel.SelectionFlag.Select
                     | QItemSelectionModel.SelectionFlag.Rows,
                 )
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._share_room()
+
+    def _share_room(self) -> None:
+        """The text has all the room that the numbers leave, and always enough to be read."""
+        shown = [column for column in range(len(COLUMNS)) if not self.isColumnHidden(column)]
+        others = sum(self.columnWidth(column) for column in shown if column != TEXT)
+        self.setColumnWidth(TEXT, max(self.viewport().width() - others, NARROWEST_TEXT))
 
     def chosen(self) -> list[Row]:
         """The selected rows, from top to bottom."""

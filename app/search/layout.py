@@ -26,6 +26,8 @@ PAD = 6.0
 NARROWEST = 10.0
 LONGEST_RUN = 260.0
 """Letters of a folded run that is longer are cut out of its middle."""
+ALIGNED = 64.0
+"""Siblings' children begin at one x where that moves them by no more than this."""
 FOLD = 4
 """Tokens that a run must have to be folded."""
 
@@ -116,7 +118,7 @@ class Layout:
         np.add.at(box, head[shown], width[shown])
         above = head[up]
         above[0] = 0
-        step = np.where(np.arange(n) == head, box[above] + GAP, 0.0)
+        step = np.where(np.arange(n) == head, _reach(box, head, run, above)[above] + GAP, 0.0)
         step[0] = 0.0
         x = along(step, np.where(shown, above, 0))
         self._settle(x, box, order, np.where(shown & (head == np.arange(n)), above, -1))
@@ -225,6 +227,21 @@ def _runs(up: Ints, shown: Flags, kind: Ints, unfolded: Iterable[int]) -> tuple[
     loose = apart[head]
     head = np.where(loose, own, head)
     return join & ~loose, head, np.where(loose, 1, run[head])
+
+
+def _reach(box: Floats, head: Ints, run: Ints, above: Ints) -> Floats:
+    """How far right of its left edge each box's children begin, less the gap, [n].
+
+    Siblings' children begin at one x, so that a short branch has room below a long one's row. A
+    sibling that is very wide, or a folded run, holds up nobody.
+    """
+    single = np.flatnonzero((np.arange(len(box)) == head) & (run == 1))[1:]
+    widest = np.zeros(len(box))
+    np.maximum.at(widest, above[single], box[single])
+    alike = np.minimum(widest[above], box + ALIGNED)
+    alike[0] = 0.0
+    reach: Floats = np.maximum(box, alike)
+    return reach
 
 
 def _widths(letters: Floats, join: Flags, head: Ints, run: Ints, up: Ints) -> tuple[Floats, Floats]:

@@ -4,7 +4,7 @@ Clicking or dragging in it goes there. Its picture is drawn anew only when the t
 Knows the canvas; knows nothing of searches.
 """
 
-from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt, Slot
+from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QWidget
 
@@ -14,7 +14,8 @@ from app.search.painting import ROW, Tools, Viewpoint, paint
 WIDE, HIGH = 190, 120
 ROOM = 10
 """Between the map and the canvas' edges."""
-SHARE = 3
+REST_MS = 500
+SHARE = 4
 """The map takes at most one part in so many of the canvas, in each direction."""
 
 
@@ -27,6 +28,10 @@ class Minimap(QWidget):
         self._tools = Tools()
         self._kept: QPixmap | None = None
         self._view = Viewpoint()
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST_MS)
+        self._rest.timeout.connect(self._draw_anew)
         self.setAccessibleName("Map of the whole tree")
         self.setToolTip("The whole tree; click or drag to go there")
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -34,10 +39,18 @@ class Minimap(QWidget):
         canvas.moved.connect(self._follow)
         self.hide()
 
-    def refresh(self) -> None:
-        """The tree or its colours have changed."""
-        self._kept = None
+    def refresh(self, soon: bool = True) -> None:
+        """The tree or its colours have changed; ``soon``: False where it changes all the time."""
+        if soon:
+            self._rest.stop()
+            self._kept = None
+        elif not self._rest.isActive():
+            self._rest.start()
         self._follow()
+
+    @Slot()
+    def _draw_anew(self) -> None:
+        self._kept = None
         self.update()
 
     @Slot()

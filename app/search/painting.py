@@ -281,13 +281,13 @@ def _connect(
     middle = BOX / 2 * view.zoom
     y, y_above = view.y(placed.row[heads]) + middle, view.y(placed.row[above]) + middle
     keep = (y > -2) & (y_above < size.height() + 2)
-    heads, y, y_above = heads[keep], y[keep], y_above[keep]
+    heads, above, y, y_above = heads[keep], above[keep], y[keep], y_above[keep]
     x = view.x(placed.x[heads])
     gap = GAP * view.zoom
     thick = np.clip(THICKEST * view.zoom * picture.chance[heads], 1.0, None)
     kind = np.where(picture.best[heads], 2, np.where(picture.faint[heads], 1, 0))
     lower = y > y_above + 0.5
-    start = np.where(lower, x - gap / 2, x - gap)
+    start = np.where(lower, x - gap / 2, np.round(view.x(placed.x[above] + placed.box[above])))
     across = np.stack([start, y - thick / 2, x - start, thick], axis=1)
     thin = max(1.0, 1.5 * view.zoom)
     trunk = x - gap / 2 - thin / 2

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from PySide6.QtCore import QPoint, QRect, QTimer, Signal, Slot
+from PySide6.QtCore import QPoint, QRect, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
@@ -84,8 +84,9 @@ class SearchPane(QFrame):
         self._queue: deque[tuple[Growth, bool]] = deque()
         self._ending: Searched | Stopped | Failed | None = None
         self._steers: dict[int, tuple[int, SteerAction]] = {}
+        self._undrawn = False
         self._fraction = 0.0
-        self._note = ""
+        self._note = self._about = ""
         self._refreshed = 0.0
         self._pause = 0.0
         self.canvas = TreeCanvas(f"Search tree, {name}")
@@ -212,14 +213,17 @@ class SearchPane(QFrame):
 
     @Slot()
     def _take_in(self) -> None:
-        """Take in what has gathered, but not for long; draw now and then, and at the end."""
-        until = time.perf_counter() + TAKE_MS / 1000
-        while self._queue and time.perf_counter() < until:
-            self._add(*self._queue.popleft())
+        """Take in what has gathered, but not for long; draw now and then, and at the end.
+
+        Never both in one go: the window must answer in between.
+        """
         now = time.perf_counter()
-        if not self._queue or now - self._refreshed > self._pause:
+        if self._undrawn and (not self._queue or now - self._refreshed > self._pause):
             self._refresh()
-        if self._queue:
+        else:
+            while self._queue and time.perf_counter() - now < TAKE_MS / 1000:
+                self._add(*self._queue.popleft())
+        if self._queue or self._undrawn:
             self._take.start(1)
         elif self._ending is not None:
             ending, self._ending = self._ending, None
@@ -240,14 +244,16 @@ class SearchPane(QFrame):
             prefix = b"".join(self.start.pieces).decode("utf-8", "replace") if self.start else ""
             tail = prefix if len(prefix) < 24 else "…" + prefix[-23:]
             self.canvas.set_picture(self.canvas.new_picture(tail.replace("\n", "↵") or START))
+        self._undrawn = True
         self.picture.take(growth, given)
         self.growths.append(growth)
         self._fraction = growth.step.fraction
 
     def _refresh(self) -> None:
         begin = time.perf_counter()
+        self._undrawn = False
         self.canvas.refresh()
-        self.minimap.refresh()
+        self.minimap.refresh(soon=self.state != "growing")
         self._show_state()
         self.grew.emit()
         self._refreshed = time.perf_counter()
@@ -336,8 +342,9 @@ class SearchPane(QFrame):
             "failed": "the search failed: see the notice above",
             "closed": "of a pair that is no longer loaded: look at it, or grow a new one",
         }[self.state]
-        self.about.setText("  ·  ".join(part for part in (name, size, words) if part))
-        self.about.setToolTip(self.about.text())
+        self._about = "  ·  ".join(part for part in (name, size, words) if part)
+        self.about.setToolTip(self._about)
+        self._elide()
         self.canvas.say("Growing …" if self.state == "growing" else EMPTY)
 
     @Slot(int)
@@ -361,4 +368,11 @@ class SearchPane(QFrame):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.about.setMaximumWidth(max(self.width() - self.title.sizeHint().width() - 40, 60))
+        self._elide()
+
+    def _elide(self) -> None:
+        """As much of the state as there is room for."""
+        taken = self.title.sizeHint().width() if self.title.isVisibleTo(self) else 0
+        room = max(self.width() - taken - 40, 60)
+        metrics = self.about.fontMetrics()
+        self.about.setText(metrics.elidedText(self._about, Qt.TextElideMode.ElideRight, room))

@@ -15,7 +15,7 @@ def benchmarks() -> dict[str, str]:
     for path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
         text = path.read_text(encoding="utf-8")
         if "def measure(" in text:
-            found[path.stem] = text.partition('"""')[2].partition("\n")[0]
+            found[path.stem.replace("_", "-")] = text.partition('"""')[2].partition("\n")[0]
     return found
 
 
@@ -39,7 +39,9 @@ def main() -> int:
     parser.add_argument("name", choices=there)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    measured = importlib.import_module(f"tests.benchmarks.{arguments.name}").measure()
+    measured = importlib.import_module(
+        f"tests.benchmarks.{arguments.name.replace('-', '_')}"
+    ).measure()
     measured = {"benchmark": arguments.name, "machine": platform.platform(), **measured}
     if arguments.json:
         print(json.dumps(measured))
