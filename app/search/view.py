@@ -269,12 +269,12 @@ class SearchView(SearchArrangement):
 
     @Slot()
     def _grew(self) -> None:
+        self._show_node()
         if not self.growing():
-            return  # _states_changed shows all
+            return  # when a search ends, _states_changed shows the rest
         if not self._scaled:
             self._recolour()
         self._show_differences()
-        self._show_node()
         if not self.hypotheses_timer.isActive():
             self.hypotheses_timer.start()
 

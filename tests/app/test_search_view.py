@@ -1,0 +1,653 @@
+"""The search view in the real window, driven by keys and mouse, on a scripted engine."""
+
+import time
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QColor, QWheelEvent
+from PySide6.QtWidgets import QApplication
+
+from app.search.arrangement import BESIDE, ONE, OVER
+from app.search.painting import Viewpoint
+from app.settings import Settings
+from core.growth import Beam, BestFirst, Given, Objective, Reason, Sampling, SearchSpec, Status
+from core.protocol import Inspect, InspectNode, PairSpec, Resume, Score, Search, Steer
+from tests.app.conftest import settled
+from tests.app.fake_engine import WORDS, FakeEngine, word_id
+from tests.app.fake_search import Grower, Words, child_of, random_growths
+
+CTRL = Qt.KeyboardModifier.ControlModifier
+SPEC = SearchSpec(Beam(3), max_tokens=8)
+
+
+class Slow(FakeEngine):
+    step_delay = 0.05
+
+
+class NoSearch(FakeEngine):
+    fail_search = "The prompt is longer than the context of 1024 tokens: shorten it."
+
+
+def quiet(qtbot, window):
+    """Nothing grows and nothing is asked for."""
+    qtbot.waitUntil(
+        lambda: not window.bridge.busy() and not window.search_view().growing(), timeout=10_000
+    )
+
+
+def grown(qtbot, window, spec=SPEC):
+    window.show_search()
+    window.search.form.set_spec(spec)
+    window.search.grow()
+    quiet(qtbot, window)
+    return window.search
+
+
+@pytest.fixture
+def view(window, qtbot):
+    return grown(qtbot, window)
+
+
+def pane(view, name="left"):
+    return view.panes[name]
+
+
+def searches():
+    return FakeEngine.last.asked(Search)
+
+
+def click(qtbot, canvas, entry):
+    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=canvas.rect_of(entry).center())
+
+
+# --- the view and what grows in it ----------------------------------------------------------------
+
+
+def test_the_view_is_made_when_it_is_first_wanted(window, qtbot):
+    assert window.search is None
+    qtbot.keyClick(window, Qt.Key.Key_2, CTRL)
+    assert window.pages.currentWidget() is window.search and window.tabs.currentIndex() == 1
+    assert "No tree yet" in pane(window.search).canvas.message
+    qtbot.keyClick(window, Qt.Key.Key_1, CTRL)
+    assert window.pages.currentWidget() is window.view
+
+
+def test_a_tree_grows_as_the_engine_says(window, qtbot):
+    window.show_search()
+    window.search.form.set_spec(SPEC)
+    qtbot.keyClick(window, Qt.Key.Key_G, CTRL)
+    quiet(qtbot, window)
+    asked = searches()[-1]
+    assert asked.spec == SPEC and asked.prefix == () and asked.pane == "left"
+    assert asked.prompt == window.view.prompt.prompt()
+    growths = Grower(Words(word_id, WORDS), (), SPEC).growths
+    nodes = {int(node) for growth in growths for node in growth.step.nodes}
+    tree = pane(window.search).tree
+    assert set(tree.node.tolist()) == nodes and pane(window.search).state == "done"
+    assert f"{len(nodes) - 1} nodes" in pane(window.search).about.text()
+    rows = window.search.hypotheses.table.found.rows
+    assert [row.found.node for row in rows] == growths[-1].step.best.tolist()
+
+
+def test_every_box_is_hit_where_it_is_drawn(view):
+    canvas = pane(view).canvas
+    canvas.fit()
+    for entry in np.flatnonzero(canvas.picture.placed.shown).tolist():
+        assert canvas.entry_at(QPointF(canvas.rect_of(entry).center())) == entry
+    assert canvas.entry_at(QPointF(canvas.width() - 1, canvas.height() - 1)) == -1
+
+
+def test_a_click_shows_the_node_and_asks_what_may_follow(view, window, qtbot):
+    canvas, tree = pane(view).canvas, pane(view).tree
+    entry = int(np.flatnonzero(tree.depth == 3)[0])
+    canvas.fit()
+    click(qtbot, canvas, entry)
+    assert canvas.chosen == entry and view.side.currentWidget() is view.node_page
+    assert view.node.text.text() == tree.text(entry)
+    qtbot.waitUntil(lambda: view.node.following.rowCount() == 8, timeout=3000)
+    assert FakeEngine.last.asked(InspectNode)[-1].node == tree.node[entry]
+    asked = len(FakeEngine.last.requests)
+    click(qtbot, canvas, 0)
+    quiet(qtbot, window)
+    click(qtbot, canvas, entry)
+    qtbot.wait(120)
+    assert len(FakeEngine.last.requests) <= asked + 1  # what is known is not asked for again
+
+
+def test_hovering_says_what_became_of_a_node(view, qtbot):
+    canvas, tree = pane(view).canvas, pane(view).tree
+    canvas.fit()
+    pruned = int(np.flatnonzero(tree.status == Status.PRUNED)[0])
+    qtbot.mouseMove(canvas, QPoint(1, canvas.height() - 2))
+    qtbot.mouseMove(canvas, canvas.rect_of(pruned).center())
+    popup = pane(view).popup
+    assert popup.isVisible()
+    text = popup.label.text()
+    assert f"pruned at step {int(tree.step[pruned])}, outscored" in text
+    assert "raw-logit gauge" in text and "Σ log π_ref" in text and "visits" in text
+    qtbot.mouseMove(canvas, QPoint(1, canvas.height() - 2))
+    assert not popup.isVisible()
+
+
+def test_arrow_keys_walk_the_tree(view, qtbot):
+    canvas, picture = pane(view).canvas, pane(view).picture
+    canvas.setFocus()
+    way = picture.tree.path(int(picture.tree.best[0])).tolist()
+    qtbot.keyClick(canvas, Qt.Key.Key_Home)
+    assert canvas.chosen == 0
+    for entry in way:
+        qtbot.keyClick(canvas, Qt.Key.Key_Right)
+        assert canvas.chosen == entry
+    qtbot.keyClick(canvas, Qt.Key.Key_Left)
+    assert canvas.chosen == way[-2]
+    qtbot.keyClick(canvas, Qt.Key.Key_Home)
+    qtbot.keyClick(canvas, Qt.Key.Key_End)
+    assert canvas.chosen == way[-1] and canvas.rect().contains(canvas.rect_of(way[-1]).center())
+    kids = picture.children(0)
+    canvas.go_to(kids[0])
+    qtbot.keyClick(canvas, Qt.Key.Key_Down)
+    assert canvas.chosen == kids[1]
+    qtbot.keyClick(canvas, Qt.Key.Key_Up)
+    assert canvas.chosen == kids[0]
+    assert view._shown == ("left", kids[0])
+
+
+def test_keys_zoom_fit_and_follow(view, qtbot):
+    canvas = pane(view).canvas
+    canvas.setFocus()
+    qtbot.keyClick(canvas, Qt.Key.Key_0)
+    whole = canvas.view
+    qtbot.keyClick(canvas, Qt.Key.Key_Plus)
+    assert canvas.view.zoom > whole.zoom
+    qtbot.keyClick(canvas, Qt.Key.Key_Minus)
+    assert canvas.view.zoom == pytest.approx(whole.zoom)
+    qtbot.keyClick(canvas, Qt.Key.Key_0)
+    assert canvas.view == whole
+    qtbot.keyClick(canvas, Qt.Key.Key_F)
+    assert canvas.following and view.follow_button.isChecked()
+    leaf = canvas.picture.best_leaf()
+    assert canvas.rect().contains(canvas.rect_of(leaf).center())
+    qtbot.keyClick(canvas, Qt.Key.Key_Minus)
+    assert not canvas.following and not view.follow_button.isChecked()
+
+
+def test_the_wheel_zooms_at_the_mouse_and_dragging_moves(view, qtbot):
+    canvas = pane(view).canvas
+    canvas.fit()
+    entry = canvas.picture.best_leaf()
+    at = canvas.rect_of(entry).center()
+    event = QWheelEvent(
+        QPointF(at), QPointF(canvas.mapToGlobal(at)), QPoint(), QPoint(0, 240),
+        Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )  # fmt: skip
+    before = canvas.view.zoom
+    QApplication.sendEvent(canvas, event)
+    assert canvas.view.zoom > before and canvas.rect_of(entry).contains(at)
+    left = canvas.view.left
+    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=at)
+    qtbot.mouseMove(canvas, at + QPoint(40, 0))
+    qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=at + QPoint(40, 0))
+    assert canvas.view.left == pytest.approx(left - 40 / canvas.view.zoom)
+
+
+def test_space_hides_what_is_below_and_u_unfolds_a_run(view, window, qtbot):
+    canvas, picture = pane(view).canvas, pane(view).picture
+    canvas.setFocus()
+    canvas.go_to(picture.children(0)[0])
+    top = canvas.chosen
+    qtbot.keyClick(canvas, Qt.Key.Key_Space)
+    assert picture.placed.inside[top] == sum(
+        top in picture.tree.path(i)[:-1] for i in range(len(picture))
+    )
+    assert picture.children(top) == []
+    qtbot.keyClick(canvas, Qt.Key.Key_Space)
+    assert picture.placed.shown.all()
+    grown(qtbot, window, SearchSpec(Beam(1), max_tokens=9))
+    picture = pane(view).picture
+    run = int(np.flatnonzero(picture.placed.run > 1)[0]) if (picture.placed.run > 1).any() else 0
+    if run:
+        canvas.go_to(run)
+        qtbot.keyClick(canvas, Qt.Key.Key_U)
+        assert picture.placed.run[run] == 1
+        qtbot.keyClick(canvas, Qt.Key.Key_U)
+        assert picture.placed.run[run] > 1
+
+
+def test_the_map_goes_where_it_is_clicked(view, qtbot):
+    canvas, small = pane(view).canvas, pane(view).minimap
+    canvas.fit()
+    assert not small.isVisible()
+    canvas.look_from(Viewpoint(3.0, 0.0, 0.0))
+    assert small.isVisible()
+    small.grab()
+    before = canvas.view
+    qtbot.mouseClick(small, Qt.MouseButton.LeftButton, pos=QPoint(60, 40))
+    assert canvas.view.zoom == 3.0 and (canvas.view.left, canvas.view.top) != (
+        before.left,
+        before.top,
+    )
+
+
+def test_beta_rescales_and_asks_nothing(view, window):
+    asked = len(FakeEngine.last.requests)
+    before = pane(view).picture.rewards.copy()
+    shown = [row.reward(view._beta) for row in view.hypotheses.table.found.rows]
+    window.view.controls.beta.setValue(0.2)
+    np.testing.assert_allclose(pane(view).picture.rewards, 2 * before)
+    model = view.hypotheses.table.found
+    texts = [model.data(model.index(row, 5)).replace("−", "-") for row in range(len(shown))]
+    assert [float(text) for text in texts] == pytest.approx([2 * r for r in shown], abs=6e-4)
+    assert len(FakeEngine.last.asked(Search)) == 1
+    assert {type(r) for r in FakeEngine.last.requests[asked:]} <= {Score, Inspect, InspectNode}
+
+
+# --- hypotheses -----------------------------------------------------------------------------------
+
+
+def header_click(qtbot, table, title):
+    column = [c.title for c in table_columns()].index(title)
+    header = table.horizontalHeader()
+    where = QPoint(header.sectionViewportPosition(column) + 8, header.height() // 2)
+    qtbot.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=where)
+
+
+def table_columns():
+    from app.search.hypotheses import COLUMNS
+
+    return COLUMNS
+
+
+@pytest.mark.parametrize("title", ["Σ r", "Σ log π_ref", "text", "rank"])
+def test_the_table_is_sorted_by_any_column(view, qtbot, title):
+    table = view.hypotheses.table
+    column = next(c for c in table_columns() if c.title == title)
+    orders = []
+    for _ in range(2):
+        header_click(qtbot, table, title)
+        orders.append([column.key(row, view._beta) for row in table.found.rows])
+    rising = sorted(orders[0])
+    assert sorted(orders, key=lambda order: order != rising) == [rising, rising[::-1]]
+
+
+def test_two_hypotheses_are_compared_as_a_and_b(view, window, qtbot):
+    texts = [window.view.panels[side].text() for side in "AB"]
+    table = view.hypotheses.table
+    table.setFocus()
+    table.selectRow(1)
+    assert not view.hypotheses.compare.isEnabled() and view.hypotheses.to_a.isEnabled()
+    qtbot.keyClick(table, Qt.Key.Key_Down, Qt.KeyboardModifier.ShiftModifier)
+    chosen = table.chosen()
+    assert len(chosen) == 2
+    qtbot.mouseClick(view.hypotheses.compare, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: settled(window), timeout=5000)
+    for side, row in zip("AB", chosen, strict=True):
+        assert window.view.panels[side].text() == row.found.text
+        assert window.view.panels[side].scoring.tokens.ids == row.found.ids
+        asked = [r for r in FakeEngine.last.asked(Score) if r.side == side][-1]
+        assert asked.ids == row.found.ids
+    window.show_credit()
+    for side, text in zip("AB", texts, strict=True):
+        editor = window.view.panels[side].editor
+        editor.setFocus()
+        qtbot.keyClick(editor, Qt.Key.Key_Z, CTRL)
+        assert editor.text() == text
+    qtbot.waitUntil(lambda: settled(window), timeout=5000)
+
+
+def test_enter_goes_to_a_hypothesis_in_its_tree(view, qtbot):
+    table = view.hypotheses.table
+    table.setFocus()
+    table.selectRow(2)
+    qtbot.keyClick(table, Qt.Key.Key_Return)
+    assert pane(view).canvas.chosen == table.found.rows[2].found.index
+    assert pane(view).canvas.hasFocus()
+
+
+def test_a_closed_hypothesis_is_sent_without_its_closing_token(window, qtbot):
+    view = grown(qtbot, window, SearchSpec(Beam(8), Objective.dial(0.0), max_tokens=10))
+    tree = pane(view).tree
+    closed = [i for i in range(len(tree)) if tree.is_closed(i)]
+    assert closed
+    view._select("left", closed[0])
+    qtbot.mouseClick(view.node.buttons["A"], Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: settled(window), timeout=5000)
+    assert window.view.panels["A"].text() == tree.text(closed[0])
+    assert FakeEngine.last.asked(Score)[-1].ids == tree.ids(closed[0])[:-1]
+    assert not view.node.buttons["grow"].isEnabled()
+
+
+# --- at a node ------------------------------------------------------------------------------------
+
+
+def test_steering_is_asked_for_and_shown(view, window, qtbot):
+    canvas, picture = pane(view).canvas, pane(view).picture
+    entry = int(picture.tree.path(picture.best_leaf())[1])
+    canvas.go_to(entry)
+    node = int(picture.tree.node[entry])
+    for button, action in (("pin", "pin"), ("pin", "release"), ("prune", "prune")):
+        qtbot.mouseClick(view.node.buttons[button], Qt.MouseButton.LeftButton)
+        quiet(qtbot, window)
+        asked = FakeEngine.last.asked(Steer)[-1]
+        assert (asked.pane, asked.node, asked.action) == ("left", node, action)
+        assert (entry in picture.pinned) == (action == "pin")
+    assert picture.tree.reason[entry] == Reason.BY_HAND and picture.faint[entry]
+    assert view.node.buttons["prune"].text() == "Take back"
+    qtbot.mouseClick(view.node.buttons["prune"], Qt.MouseButton.LeftButton)
+    quiet(qtbot, window)
+    assert picture.tree.status[entry] == Status.OPEN and not picture.faint[entry]
+
+
+def test_a_node_is_grown_from_with_any_strategy(view, window, qtbot):
+    canvas, tree = pane(view).canvas, pane(view).tree
+    pruned = int(np.flatnonzero((tree.status == Status.PRUNED) & (tree.token > 0))[0])
+    canvas.go_to(pruned)
+    canvas.setFocus()
+    qtbot.keyClick(canvas, Qt.Key.Key_Return)
+    assert view.menu.isVisible()
+    wanted = {action.data(): action for action in view.menu.actions()}
+    assert {"grow", "sample", "pin", "prune", "A", "B", "force"} <= set(wanted)
+    inner = next(action.menu() for action in view.menu.actions() if action.menu())
+    size = len(tree)
+    next(a for a in inner.actions() if a.data() == "grow BestFirst").trigger()
+    view.menu.close()
+    quiet(qtbot, window)
+    asked = searches()[-1]
+    assert asked.prefix == tree.ids(pruned) and asked.spec.strategy == BestFirst()
+    assert pane(view).tree is tree and len(tree) > size
+    assert tree.entry(child_of(int(tree.node[pruned]), int(tree.token[size]))) is not None
+    qtbot.mouseClick(view.node.buttons["sample"], Qt.MouseButton.LeftButton)
+    quiet(qtbot, window)
+    assert searches()[-1].spec.strategy == Sampling(count=4)
+
+
+def test_a_token_is_forced_from_the_alternatives_and_the_vocabulary(view, window, qtbot):
+    canvas, tree = pane(view).canvas, pane(view).tree
+    entry = int(np.flatnonzero(tree.depth == 2)[0])
+    canvas.go_to(entry)
+    following = view.node.following
+    qtbot.waitUntil(lambda: following.rowCount() == 8, timeout=3000)
+    following.setFocus()
+    following.setCurrentCell(7, 0)
+    qtbot.keyClick(following, Qt.Key.Key_Return)
+    quiet(qtbot, window)
+    asked = searches()[-1]
+    assert asked.prefix == tree.ids(entry)
+    forced = asked.spec.strategy
+    assert isinstance(forced, Given) and len(forced.tokens) == 1
+    child = tree.entry(child_of(int(tree.node[entry]), forced.tokens[0]))
+    assert child is not None and pane(view).picture.given[child]
+    assert pane(view).spec == SPEC  # hypotheses are ranked as before
+    qtbot.keyClicks(view.node.search, "manage")
+    qtbot.waitUntil(lambda: following.rowCount() == 1, timeout=3000)
+    assert FakeEngine.last.asked(InspectNode)[-1].query == "manage"
+    qtbot.keyClick(view.node.search, Qt.Key.Key_Return)
+    quiet(qtbot, window)
+    assert searches()[-1].spec.strategy == Given((word_id(" management"),))
+
+
+# --- from the credit view -------------------------------------------------------------------------
+
+
+def test_a_response_is_searched_from_its_token_and_shown_as_a_path(window, qtbot):
+    editor = window.view.panels["A"].editor
+    tokens = window.view.panels["A"].scoring.tokens
+    editor.setFocus()
+    cursor = editor.textCursor()
+    cursor.setPosition(tokens.starts[3] + 1)
+    editor.setTextCursor(cursor)
+    window.show_search()
+    window.search.form.set_spec(SPEC)
+    window.show_credit()
+    editor.setFocus()
+    qtbot.keyClick(editor, Qt.Key.Key_Return, CTRL)
+    view = window.search
+    quiet(qtbot, window)
+    assert window.pages.currentWidget() is view and editor.text() == tokens.text
+    given, searched = searches()
+    assert given.prefix == searched.prefix == tokens.ids[:3]
+    assert given.spec.strategy == Given(tokens.ids[3:], closed=True)
+    assert searched.spec == SPEC
+    picture = pane(view).picture
+    way = np.flatnonzero(picture.given)
+    assert tuple(picture.tree.token[way].tolist()) == (*tokens.ids[3:], 0)
+    assert picture.start == "They were offered"
+    view._select("left", int(way[-1]))
+    qtbot.mouseClick(view.node.buttons["B"], Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: settled(window), timeout=5000)
+    assert window.view.panels["B"].text() == tokens.text
+    qtbot.mouseClick(view.start_clear, Qt.MouseButton.LeftButton)
+    view.grow()
+    quiet(qtbot, window)
+    assert searches()[-1].prefix == () and not pane(view).picture.given.any()
+
+
+def test_search_from_here_needs_a_token(window):
+    window.view.prompt.first_turn().setFocus()
+    window.search_from_here()
+    assert "Put the caret on a token" in window.notice.message.text()
+    assert not searches()
+
+
+# --- stopping, failing, unloading -----------------------------------------------------------------
+
+
+def test_a_stopped_search_goes_on_to_the_same_tree(open_window, qtbot):
+    window = open_window(engine=Slow)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    window.show_search()
+    view = window.search
+    view.form.set_spec(SPEC)
+    view.grow()
+    left = pane(view)
+    qtbot.waitUntil(lambda: len(left.tree) > 8, timeout=5000)
+    assert view.stop_button.isEnabled() and not view.resume_button.isEnabled()
+    assert "growing" in left.about.text()
+    qtbot.keyClick(window, Qt.Key.Key_Period, CTRL)
+    qtbot.waitUntil(lambda: left.state == "stopped", timeout=3000)
+    size = len(left.tree)
+    assert "stopped" in left.about.text() and not view.stop_button.isEnabled()
+    qtbot.mouseClick(view.resume_button, Qt.MouseButton.LeftButton)
+    quiet(qtbot, window)
+    assert FakeEngine.last.asked(Resume)[-1].pane == "left" and left.state == "done"
+    growths = Grower(Words(word_id, WORDS), (), SPEC).growths
+    nodes = {int(node) for growth in growths for node in growth.step.nodes}
+    assert set(left.tree.node.tolist()) == nodes and len(nodes) > size
+
+
+def test_a_failed_search_keeps_the_tree_that_is_there(view, window, qtbot):
+    before = pane(view).tree
+    FakeEngine.last.fail_search = NoSearch.fail_search
+    view.grow()
+    quiet(qtbot, window)
+    assert window.notice.message.text() == NoSearch.fail_search and pane(view).state == "failed"
+    assert pane(view).tree is before and len(before)
+    FakeEngine.last.fail_search = ""
+    view.grow()
+    quiet(qtbot, window)
+    assert window.notice.topic() != "search" and pane(view).tree is not before
+
+
+def test_a_pair_closed_while_a_tree_grows_leaves_the_tree(open_window, qtbot):
+    window = open_window(engine=Slow)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    window.show_search()
+    view = window.search
+    view.form.set_spec(SPEC)
+    view.grow()
+    left = pane(view)
+    qtbot.waitUntil(lambda: len(left.tree) > 8, timeout=5000)
+    window.close_pair()
+    assert left.state == "closed" and "no longer loaded" in left.about.text()
+    assert not view.grow_button.isEnabled() and not view.stop_button.isEnabled()
+    left.canvas.go_to(3)
+    assert not any(view.node.buttons[name].isEnabled() for name in ("grow", "pin", "prune"))
+    asked = len(searches())
+    window.grow_tree()
+    assert "Nothing is loaded" in window.notice.message.text() and len(searches()) == asked
+    kept = left.tree.text(3)
+    qtbot.mouseClick(view.node.buttons["A"], Qt.MouseButton.LeftButton)
+    assert window.view.panels["A"].text() == kept
+    window.load(PairSpec(policy="p", reference="r"))
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    assert left.tree.text(3) == kept and not left.can_grow_from(3)
+    view.grow()
+    qtbot.waitUntil(lambda: left.can_grow_from(1), timeout=5000)
+    view.stop()
+    quiet(qtbot, window)
+
+
+def test_the_window_closes_at_once_while_a_tree_grows(open_window, qtbot):
+    window = open_window(engine=Slow)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    window.show_search()
+    window.search.form.set_spec(SearchSpec(Beam(3), max_tokens=500))
+    window.search.grow()
+    qtbot.waitUntil(lambda: len(pane(window.search).tree) > 3, timeout=5000)
+    window.close()
+    assert FakeEngine.last.closed_in < 2.0
+
+
+def test_absurd_settings_are_refused_and_nothing_is_asked(view, qtbot):
+    asked = len(searches())
+    box = view.form.fields["width"]
+    box.selectAll()
+    qtbot.keyClicks(box, "0")
+    qtbot.mouseClick(view.grow_button, Qt.MouseButton.LeftButton)
+    assert view.form.problem.isVisible() and "at least 1" in view.form.problem.text()
+    assert len(searches()) == asked and len(pane(view).tree)
+    box.selectAll()
+    qtbot.keyClicks(box, "2")
+    assert not view.form.problem.isVisible()
+
+
+def test_an_empty_prompt_is_refused_in_a_sentence(view, window):
+    asked = len(searches())
+    window.view.prompt.first_turn().clear()
+    view.grow()
+    assert "prompt is empty" in window.notice.message.text() and len(searches()) == asked
+
+
+# --- finding and comparing ------------------------------------------------------------------------
+
+
+def test_text_is_found_and_gone_through(view, window, qtbot):
+    canvas, picture = pane(view).canvas, pane(view).picture
+    qtbot.keyClick(window, Qt.Key.Key_F, CTRL)
+    assert view.find_box.hasFocus()
+    word = picture.tree.text(picture.best_leaf()).split()[2]
+    qtbot.keyClicks(view.find_box, word)
+    wanted = picture.search(word)
+    qtbot.waitUntil(lambda: picture.found == set(wanted), timeout=3000)
+    assert view.found_label.text() == str(len(wanted))
+    for count in (1, 2):
+        qtbot.keyClick(view.find_box, Qt.Key.Key_Return)
+        assert canvas.chosen == wanted[(count - 1) % len(wanted)]
+        assert view.found_label.text().startswith(f"{(count - 1) % len(wanted) + 1} of")
+    qtbot.mouseClick(view.previous_button, Qt.MouseButton.LeftButton)
+    assert canvas.chosen == wanted[0]
+    view.find_box.clear()
+    qtbot.waitUntil(lambda: not picture.found, timeout=3000)
+
+
+def test_two_dials_are_compared_beside_and_over_each_other(view, window, qtbot):
+    view.mode.setCurrentIndex(view.mode.findData(BESIDE))
+    right = pane(view, "right")
+    assert right.isVisible() and view.both_button.isVisible()
+    right.canvas.setFocus()
+    assert view._active == "right"
+    other = SearchSpec(Beam(3), Objective.dial(3.0), max_tokens=8)
+    view.form.set_spec(other)
+    view.grow()
+    quiet(qtbot, window)
+    assert searches()[-1].pane == "right" and searches()[-1].spec == other
+    assert {row.pane for row in view.hypotheses.table.found.rows} == {"left", "right"}
+    assert pane(view).picture.only is not None and set(right.picture.only) > {0}
+    qtbot.mouseClick(pane(view).canvas, Qt.MouseButton.LeftButton, pos=QPoint(2, 2))
+    pane(view).canvas.setFocus()
+    assert view.form.spec() == SPEC
+    view.mode.setCurrentIndex(view.mode.findData(OVER))
+    assert view.over.isVisible() and not right.isVisible()
+    both = view.over.picture.tree
+    assert set(both.node.tolist()) == {*pane(view).tree.node.tolist(), *right.tree.node.tolist()}
+    entry = next(e for e in range(len(both)) if pane(view).tree.entry(int(both.node[e])) is None)
+    view.over.fit()
+    view.over.go_to(entry)
+    assert view._shown == ("right", right.tree.entry(int(both.node[entry])))
+    view.grow_both()
+    quiet(qtbot, window)
+    assert [s.pane for s in searches()[-2:]] == ["left", "right"]
+    view.mode.setCurrentIndex(view.mode.findData(ONE))
+    assert pane(view).picture.only is None and view._active == "left"
+
+
+# --- looks and memory -----------------------------------------------------------------------------
+
+
+def test_light_and_dark(view, window):
+    canvas = pane(view).canvas
+    for name, dark in (("theme dark", True), ("theme light", False)):
+        window.actions_by_name[name].trigger()
+        image = canvas.grab().toImage()
+        paper = image.pixelColor(image.width() // 2, image.height() - 6)
+        assert (paper.lightness() < 80) == dark
+        leaf = canvas.picture.best_leaf()
+        canvas.fit()
+        box = canvas.rect_of(leaf)
+        inside = canvas.grab().toImage().pixelColor(box.left() + 3, box.top() + 3)
+        r = float(canvas.picture.rewards[leaf])
+        assert inside == QColor(canvas.ink().scale.css(r))
+
+
+@pytest.mark.parametrize("size", [(900, 600), (1600, 1000)])
+def test_it_fits_small_and_large_windows_and_presentations(view, window, size):
+    window.resize(*size)
+    QApplication.processEvents()
+    assert window.width() == size[0]
+    for widget in (view.grow_button, view.find_box, view.legend, view.hypotheses.compare):
+        corner = widget.mapTo(window, widget.rect().bottomRight())
+        assert window.rect().contains(corner) and widget.isVisible()
+    usual = pane(view).canvas.usual
+    window.zoom_in()
+    assert pane(view).canvas.usual > usual
+
+
+def test_the_form_is_remembered(open_window, qtbot):
+    first = open_window()
+    qtbot.waitUntil(lambda: settled(first), timeout=10_000)
+    spec = SearchSpec(BestFirst(expansions=50, optimism=0.5), Objective.dial(1.5), 20, 1.0)
+    first.show_search()
+    first.search.form.set_spec(spec)
+    first.search.mode.setCurrentIndex(first.search.mode.findData(BESIDE))
+    first.close()
+    again = open_window(settings=Settings.of_user())
+    qtbot.waitUntil(lambda: settled(again), timeout=10_000)
+    again.show_search()
+    assert again.search.form.spec() == spec and again.search.mode.currentData() == BESIDE
+
+
+def test_the_dial_and_the_number_are_one(view, qtbot):
+    form = view.form
+    form.dial.setValue(40)
+    assert form.weight.value() == 2.0 and form.spec().objective == Objective.dial(2.0)
+    form.weight.setValue(0.5)
+    assert form.dial.value() == 10 and "Between" in form.dial_meaning.text()
+    form.reward_alone.click()
+    assert (
+        form.spec().objective == Objective.reward() and "over-optimises" in form.dial_meaning.text()
+    )
+
+
+def test_a_fast_search_is_taken_in_bit_by_bit(view, qtbot):
+    """However much has gathered, one go takes in for some milliseconds only."""
+    left = pane(view)
+    for growth in random_growths(3000):
+        left._queue.append((growth, False))
+    left._anew = True
+    left._take_in()
+    assert len(left._queue) > 0
+    begun = time.monotonic()
+    while left._queue and time.monotonic() - begun < 20:
+        qtbot.wait(5)
+    assert len(left.tree) == 3000 and left.picture.placed is not None
