@@ -20,6 +20,11 @@ stands than at the start. <b>KL</b> says how far the two models differ at a stat
 token. <b>Reward less its expectation</b> subtracts β·KL, what the policy expects there.</p>
 <p><b>Δ (B − A)</b> colours the tokens that both responses share by how their reward changed: so
 one sees what an edit did <i>elsewhere</i>. Δ Σr is the edited span plus the downstream tokens.</p>
+<p><b>The tree</b> in the search view holds the responses to the prompt that searches have grown,
+each a path from left to right; a box is a token, coloured by its reward, and the line into it is
+as thick as it is likely. <b>λ</b> is what a search wants: 0 the reference's likeliest text, 1 the
+policy's, which is reward less KL cost (Eqs. 12, 13), above 1 more reward than the training asked
+for.</p>
 <p><b>A note on gauge.</b> Two checkpoints fix β log π = Q* − V*, never Q* and V* on their own: a
 whole class of potential-shaped rewards shares one policy (Theorem 1). What is coloured is one
 member of that class, hence "implicit reward", not "the reward". Σr and margins do not depend on
@@ -59,6 +64,11 @@ def shortcuts_html(rows: list[tuple[str, str]]) -> str:
         ("Alt+T, Alt+Q", "The inspector's pages: token, Q-function"),
         ("Left, Right (in the vocabulary plot)", "Walk through all tokens, by π_ref"),
         ("Ctrl+Z, Ctrl+Shift+Z", "Undo, redo; the tokens come back too"),
+        ("←, →, ↑, ↓ (in the tree)", "Walk to the parent, the best child, the siblings"),
+        ("Home, End (in the tree)", "Go to the start, to the end of the best hypothesis"),
+        ("Enter, Space, U (in the tree)", "Actions; hide what is below; unfold or fold a run"),
+        ("+, −, 0, F (in the tree)", "Nearer, farther, the whole tree, follow the best"),
+        ("F3, Shift+F3", "The next and the previous text found in the tree"),
     ]
     body = "".join(
         f"<tr><td><b>{keys}</b>&nbsp;&nbsp;</td><td>{what}</td></tr>"

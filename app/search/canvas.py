@@ -203,7 +203,7 @@ class TreeCanvas(QWidget):
 
     def go_to(self, entry: int) -> None:
         """Make an entry the one where the user is, and bring it into sight."""
-        if not 0 <= entry < len(self.picture.tree):
+        if not 0 <= entry < len(self.picture):
             return
         if self.picture.reveal(entry):
             self.refresh()
@@ -227,7 +227,9 @@ class TreeCanvas(QWidget):
         if near < left + 0.05 * wide or far > left + 0.95 * wide:
             left = max(far - across * wide, -MARGIN / zoom)
         if not top + 0.12 * high < y < top + 0.88 * high:
-            top = y - high / 2
+            # Not into the emptiness above or below the tree, where the tree fills the window.
+            lowest = max(placed.rows * ROW + MARGIN / zoom - high, -MARGIN / zoom)
+            top = min(max(y - high / 2, -MARGIN / zoom), lowest)
         self.view = Viewpoint(zoom, left, top)
 
     def rect_of(self, entry: int) -> QRect:

@@ -84,6 +84,8 @@ class SearchPane(QFrame):
         self._queue: deque[tuple[Growth, bool]] = deque()
         self._ending: Searched | Stopped | Failed | None = None
         self._steers: dict[int, tuple[int, SteerAction]] = {}
+        self._earlier: dict[int, None] = {}
+        self._other_prompt = False
         self._undrawn = False
         self._fraction = 0.0
         self._note = self._about = ""
@@ -133,7 +135,6 @@ class SearchPane(QFrame):
 
     def grow(self, start: Start, spec: SearchSpec) -> None:
         """Grow a new tree; the response that goes on from the start, if any, first."""
-        self.fresh_pair = True
         self.start = start
         self._anew = True
         if start.given is not None:
@@ -161,9 +162,12 @@ class SearchPane(QFrame):
 
     def _ask(self, prefix: tuple[int, ...], spec: SearchSpec, given: bool = False) -> None:
         assert self.start is not None
+        self._other_prompt = False
         self._queue.clear()
         self._ending = None
         self._is_given = given
+        if not self._anew:
+            self._earlier.update(dict.fromkeys(self.tree.best.tolist()))
         if not given:
             self.spec = spec
         self._fraction, self._note = 0.0, ""
@@ -240,7 +244,9 @@ class SearchPane(QFrame):
     def _add(self, growth: Growth, given: bool) -> None:
         if self._anew:
             self._anew = False
+            self.fresh_pair = True
             self.growths = []
+            self._earlier.clear()
             prefix = b"".join(self.start.pieces).decode("utf-8", "replace") if self.start else ""
             tail = prefix if len(prefix) < 24 else "…" + prefix[-23:]
             self.canvas.set_picture(self.canvas.new_picture(tail.replace("\n", "↵") or START))
@@ -300,10 +306,10 @@ class SearchPane(QFrame):
     # --- what is shown ----------------------------------------------------------------------
 
     def hypotheses(self) -> list[Hypothesis]:
-        """What the last search found, the best first."""
+        """What searches found in this tree, the best first."""
         if self.spec is None or not len(self.tree):
             return []
-        return self.picture.hypotheses(self.spec)
+        return self.picture.hypotheses(self.spec, self._earlier)
 
     def set_colours(self, beta: float, scale: ColourScale) -> None:
         self._beta = beta
@@ -318,6 +324,11 @@ class SearchPane(QFrame):
         if old is None or only is None or not np.array_equal(old, only):
             self.picture.only = only
             self.canvas.refresh()
+
+    def compare_prompt(self, prompt: Prompt) -> None:
+        """Say so if the tree is not of the prompt that stands in the credit view now."""
+        self._other_prompt = self.start is not None and self.start.prompt != prompt
+        self._show_state()
 
     def set_title(self, title: str) -> None:
         """What the pane is called where there are two; "" where there is one."""
@@ -334,6 +345,8 @@ class SearchPane(QFrame):
         count = max(len(self.tree) - 1, 0)
         pruned = int((self.tree.status == Status.PRUNED).sum()) if count else 0
         size = f"{count:,} nodes, {pruned:,} pruned" if count else ""
+        if count and self._other_prompt:
+            size = f"of an earlier prompt  ·  {size}"
         words = {
             "empty": "",
             "growing": f"growing … {100 * self._fraction:.0f}%",

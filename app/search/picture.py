@@ -5,7 +5,7 @@ Arrays have one row per entry of the tree. Knows NumPy, the paper's quantities a
 knows nothing of Qt: how wide a text is, it is told by ``measure``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -111,6 +111,7 @@ class Picture:
         self.rewards = quantities.reward(policy, tree.column("logp_reference"), beta)
         classes = scale.classes(self.rewards).astype(np.int64)
         self.classes = np.where(np.isnan(self.rewards), scale.zero, classes)
+        self.classes[:1] = scale.zero  # the start is no token of this tree
         self.chance = np.exp(np.nan_to_num(policy, nan=-5.0))
 
     def label(self, entry: int) -> str:
@@ -149,12 +150,12 @@ class Picture:
         first occurrence on a path, top to bottom; case counts for nothing."""
         wanted = query.casefold()
         tree = self.tree
-        if not wanted or not len(tree):
+        if not wanted or not len(self):
             return []
         reach = len(wanted.encode()) * 4
         tails: list[bytes] = [b""]
         found = []
-        for entry in range(1, len(tree)):
+        for entry in range(1, len(self)):
             before = tails[int(tree.parent[entry])]
             piece = tree.pieces[entry]
             tail = before + piece
@@ -184,7 +185,8 @@ class Picture:
         placed = self.placed
         if placed is None:
             return []
-        kids = np.flatnonzero((self.tree.parent == entry) & placed.shown)
+        # The tree may have grown since it was placed.
+        kids = np.flatnonzero((self.tree.parent[: len(self)] == entry) & placed.shown)
         return [int(kid) for kid in kids[np.argsort(placed.row[kids], kind="stable")]]
 
     def best_child(self, entry: int) -> int:
@@ -206,13 +208,21 @@ class Picture:
 
     def best_leaf(self) -> int:
         """The end of the best hypothesis; the likeliest shown leaf before there is one."""
-        if len(self.tree.best):
+        if len(self.tree.best) and self.tree.best[0] < len(self):
             return int(self.tree.best[0])
         at, seen = 0, -1
         while at != seen:
             at, seen = self.best_child(at), at
         return at
 
-    def hypotheses(self, spec: SearchSpec) -> list[Hypothesis]:
-        """What the last search found, the best first."""
-        return self.tree.hypotheses(spec)
+    def hypotheses(self, spec: SearchSpec, earlier: Iterable[int] = ()) -> list[Hypothesis]:
+        """What the last search found and, of ``earlier`` ones' finds, what is not pruned; the best
+        by ``spec`` first."""
+        tree = self.tree
+        last = tree.best
+        fresh = set(last.tolist())
+        more = [e for e in earlier if e not in fresh and tree.status[e] != Status.PRUNED]
+        tree.best = np.append(last, np.array(more, dtype=np.int64))
+        found = tree.hypotheses(spec)
+        tree.best = last
+        return sorted(found, key=lambda one: -one.score) if more else found

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from PySide6.QtCore import QPoint, QTimer, Signal, Slot
+from PySide6.QtGui import QShowEvent
 
 from app.bridge import Bridge
 from app.credit.numbers import BY_KEY
@@ -16,6 +17,7 @@ from app.credit.scale import ScaleChoice
 from app.search.arrangement import ONE, OVER, SearchArrangement
 from app.search.canvas import TreeCanvas
 from app.search.compare import Overlay, differences, same_start
+from app.search.facts import fate
 from app.search.hypotheses import Row
 from app.search.menu import node_menu
 from app.search.pane import SearchPane, Start
@@ -392,6 +394,8 @@ class SearchView(SearchArrangement):
         self._shown_key = key
         scale = self.scale.scale(REWARD)
         self.node.show_node(pane.picture, entry, self._beta, scale, alive)
+        text = f"{tree.text(entry, closing=True)}: {fate(tree, entry)}"
+        pane.canvas.setAccessibleDescription(text)
         self._show_following()
 
     def _show_following(self) -> None:
@@ -620,6 +624,11 @@ class SearchView(SearchArrangement):
         blocked = self.follow_button.blockSignals(True)
         self.follow_button.setChecked(on)
         self.follow_button.blockSignals(blocked)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        for pane in self.panes.values():
+            pane.compare_prompt(self._prompt())
 
     # --- what is remembered -------------------------------------------------------------------
 

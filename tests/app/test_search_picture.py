@@ -82,6 +82,21 @@ def test_text_is_found_where_it_is_complete(picture):
     assert all("end" in tree.labels[i] for i in picture.search("<end>"))
 
 
+def test_a_tree_that_has_grown_since_it_was_placed_can_be_walked():
+    growths = Grower(Words(word_id, WORDS), (), SearchSpec(Beam(3), max_tokens=7)).growths
+    picture = Picture(len)
+    for growth in growths[:3]:
+        picture.take(growth)
+    picture.arrange()
+    size = len(picture)
+    for growth in growths[3:]:
+        picture.take(growth)
+    assert len(picture.tree) > size == len(picture)
+    assert picture.best_leaf() < size and max(picture.children(0)) < size
+    assert max(picture.search("e")) < size
+    assert picture.beside(picture.children(0)[0], 1) < size
+
+
 def test_a_hidden_entry_is_revealed(picture):
     leaf = picture.best_leaf()
     top = int(picture.tree.path(leaf)[0])

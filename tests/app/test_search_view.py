@@ -413,6 +413,8 @@ def test_a_response_is_searched_from_its_token_and_shown_as_a_path(window, qtbot
     way = np.flatnonzero(picture.given)
     assert tuple(picture.tree.token[way].tolist()) == (*tokens.ids[3:], 0)
     assert picture.start == "They were offered"
+    listed = [row.found.index for row in view.hypotheses.table.found.rows]
+    assert int(way[-1]) in listed and len(listed) == 4  # the response beside what was found
     view._select("left", int(way[-1]))
     qtbot.mouseClick(view.node.buttons["B"], Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: settled(window), timeout=5000)
@@ -527,6 +529,17 @@ def test_an_empty_prompt_is_refused_in_a_sentence(view, window):
     window.view.prompt.first_turn().clear()
     view.grow()
     assert "prompt is empty" in window.notice.message.text() and len(searches()) == asked
+
+
+def test_a_tree_of_an_earlier_prompt_says_so(view, window, qtbot):
+    assert "earlier prompt" not in pane(view).about.toolTip()
+    window.show_credit()
+    qtbot.keyClicks(window.view.prompt.first_turn(), "Briefly. ")
+    window.show_search()
+    assert "of an earlier prompt" in pane(view).about.toolTip()
+    view.grow()
+    quiet(qtbot, window)
+    assert "earlier prompt" not in pane(view).about.toolTip()
 
 
 # --- finding and comparing ------------------------------------------------------------------------
