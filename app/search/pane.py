@@ -219,19 +219,19 @@ class SearchPane(QFrame):
     def _take_in(self) -> None:
         """Take in what has gathered, but not for long; draw now and then, and at the end.
 
-        Never both in one go: the window must answer in between.
+        One thing in one go: the window must answer in between.
         """
         now = time.perf_counter()
         if self._undrawn and (not self._queue or now - self._refreshed > self._pause):
             self._refresh()
-        else:
+        elif self._queue:
             while self._queue and time.perf_counter() - now < TAKE_MS / 1000:
                 self._add(*self._queue.popleft())
-        if self._queue or self._undrawn:
-            self._take.start(1)
         elif self._ending is not None:
             ending, self._ending = self._ending, None
             self._finish(ending)
+        if self._queue or self._undrawn or self._ending is not None:
+            self._take.start(1)
 
     def _flush(self) -> None:
         """Take in all that has come, at once."""

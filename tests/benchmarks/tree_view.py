@@ -1,8 +1,8 @@
 """Panning and zooming a tree of 10,000 nodes, and gaps of the GUI thread while it grows.
 
 "Painting" is one canvas of 1200 x 800 pixels: it fits the tree, then pans along the best path at
-ten zooms, from the whole tree to twice the usual size. "Growing" is the search view's pane behind
-the real bridge; a scripted engine sends the same tree in steps of 25 nodes, as fast as a search
+ten zooms, from the whole tree to twice the usual size. "Growing" is the search view behind the real
+bridge; a scripted engine sends the same tree in steps of 25 nodes, as fast as a search
 may at most, while a precise 8 ms timer measures the gaps between two ticks of the GUI thread. Wall
 time depends on what else the machine does, so the thread's own time stands beside it.
 """
@@ -21,14 +21,17 @@ from PySide6.QtWidgets import QApplication
 from app.bridge import Bridge
 from app.search.canvas import TreeCanvas
 from app.search.painting import ROW, Viewpoint
-from app.search.pane import SearchPane, Start
+from app.search.pane import SearchPane
+from app.search.view import SearchView
 from app.widgets.colour_scale import ColourScale
-from core.growth import BestFirst, SearchSpec
+from core.growth import Growth
 from core.protocol import Grown, Search, Searched
 from core.text import Prompt
+from tests.app.fake_engine import INFO
 from tests.app.fake_search import random_growths
 
 NODES, EACH = 10_000, 25
+PROMPT = Prompt.of("Summarise this post in one sentence.")
 ZOOMS = 0.05, 0.1, 0.15, 0.25, 0.4, 0.6, 0.8, 1.0, 1.4, 2.0
 PANS = 25
 PAUSE = 0.004
@@ -83,9 +86,8 @@ def painting(application: QApplication) -> dict[str, Any]:
 class Script:
     """An engine that only grows one tree, on a thread of its own."""
 
-    def __init__(self, emit: Any) -> None:
-        self._emit = emit
-        self._growths = random_growths(NODES, EACH)
+    def __init__(self, emit: Any, growths: list[Growth]) -> None:
+        self._emit, self._growths = emit, growths
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._grow, daemon=True)
         self._request: Search | None = None
@@ -145,20 +147,23 @@ class Watch(QObject):
 
 def growing(application: QApplication) -> dict[str, Any]:
     """Milliseconds between two ticks while the tree grows to its full size."""
-    bridge = Bridge(Script)
-    pane = SearchPane("left", bridge)
-    pane.resize(1200, 800)
-    pane.show()
+    growths = random_growths(NODES, EACH)  # made before anything is measured
+    bridge = Bridge(lambda emit: Script(emit, growths))
+    view = SearchView(bridge, lambda: PROMPT)
+    view.set_pair(INFO)
+    view.resize(1440, 900)
+    view.show()
     application.processEvents()
+    pane = view.panes["left"]
     watch = Watch(pane)
     begin = time.perf_counter()
-    pane.grow(Start(Prompt.of("Summarise this post.")), SearchSpec(BestFirst()))
+    view.grow()
     application.exec()
     seconds = time.perf_counter() - begin
     bridge.close()
     nodes = len(pane.tree)
-    pane.close()
-    pane.deleteLater()
+    view.close()
+    view.deleteLater()
     ordered = sorted(watch.gaps)
     return {
         "nodes": nodes,
