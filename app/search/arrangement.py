@@ -186,7 +186,7 @@ class SearchArrangement(QWidget):
         self.columns = QSplitter(Qt.Orientation.Horizontal)
         self.columns.addWidget(self.rows)
         self.columns.addWidget(self.side)
-        self.columns.setSizes([1050, 330])
+        self.columns.setSizes([1080, 300])
         self.columns.setStretchFactor(0, 1)
         self.columns.setCollapsible(0, False)
         for splitter in (self.rows, self.columns, self.trees):

@@ -231,7 +231,7 @@ class HypothesisTable(QTableView):
         wide = self.fontMetrics().horizontalAdvance("−888.888") + 8
         for column, title in enumerate(COLUMNS):
             if column != TEXT:
-                name = self.fontMetrics().horizontalAdvance(title.title) + 18
+                name = self.fontMetrics().horizontalAdvance(title.title) + 26
                 self.setColumnWidth(column, max(name, wide if 3 <= column <= 6 else 0))
         self.setColumnHidden(TREE, True)
         self.doubleClicked.connect(self._go_to)

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
+    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -114,19 +115,27 @@ class NodePanel(QWidget):
         inside.addSpacing(2)
         inside.addWidget(self.following_title)
         inside.addWidget(self.search)
+        self.following.setMinimumHeight(130)
         inside.addWidget(self.following, 3)
         column = QVBoxLayout(self)
         column.setContentsMargins(10, 8, 10, 8)
         column.addWidget(self.title)
         column.addWidget(self.empty, 1)
-        column.addWidget(self.body, 1)
+        self.area = QScrollArea()
+        self.area.setWidget(self.body)
+        self.area.setWidgetResizable(True)
+        self.area.setFrameShape(QFrame.Shape.NoFrame)
+        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.area.viewport().setAutoFillBackground(False)
+        self.body.setAutoFillBackground(False)
+        column.addWidget(self.area, 1)
 
     # --- what is shown ----------------------------------------------------------------------
 
     def clear(self) -> None:
         """No node."""
         self.title.setText("Node")
-        self.body.hide()
+        self.area.hide()
         self.empty.show()
 
     def show_node(
@@ -144,6 +153,8 @@ class NodePanel(QWidget):
             if row >= len(self._facts):
                 name, value = QLabel(), QLabel()
                 name.setObjectName("muted")
+                for label in (name, value):
+                    label.setMinimumHeight(label.fontMetrics().height())
                 value.setTextFormat(Qt.TextFormat.PlainText)
                 value.setWordWrap(True)
                 self.grid.addWidget(name, row, 0, Qt.AlignmentFlag.AlignTop)
@@ -166,7 +177,7 @@ class NodePanel(QWidget):
         self.buttons["prune"].setText("Take back" if by_hand else "Prune")
         self.search.setEnabled(alive and not closed)
         self.empty.hide()
-        self.body.show()
+        self.area.show()
 
     def _show_text(self, picture: Picture, entry: int, beta: float, scale: ColourScale) -> None:
         tree = picture.tree

@@ -93,7 +93,7 @@ class SearchPane(QFrame):
         self._pause = 0.0
         self.canvas = TreeCanvas(f"Search tree, {name}")
         self.minimap = Minimap(self.canvas)
-        self.popup = TokenPopup(self)
+        self.popup: TokenPopup | None = None
         self.title = QLabel()
         self.title.setObjectName("heading")
         self.about = QLabel()
@@ -364,16 +364,20 @@ class SearchPane(QFrame):
     def _hovered(self, entry: int) -> None:
         where = self.canvas.rect_of(entry)
         if entry < 0 or where.isNull():
-            self.popup.hide()
+            self._hide_popup()
             return
+        if self.popup is None:
+            # In the whole window there is room for it beside the node, not over it.
+            self.popup = TokenPopup(self.window())
         html = popup_html(self.tree, entry, self._beta, self.picture.start)
-        corner = self.canvas.mapTo(self, QPoint(0, 0))
+        corner = self.canvas.mapTo(self.window(), QPoint(0, 0))
         inside = where.translated(corner) & QRect(corner, self.canvas.size())
         self.popup.show_at(inside, html)
 
     @Slot()
     def _hide_popup(self) -> None:
-        self.popup.hide()
+        if self.popup is not None:
+            self.popup.hide()
 
     @Slot()
     def _say_focused(self) -> None:

@@ -123,6 +123,8 @@ def test_hovering_says_what_became_of_a_node(view, qtbot):
     qtbot.mouseMove(canvas, canvas.rect_of(pruned).center())
     popup = pane(view).popup
     assert popup.isVisible()
+    where = canvas.rect_of(pruned).translated(canvas.mapTo(popup.parentWidget(), QPoint(0, 0)))
+    assert not popup.geometry().intersects(where)
     text = popup.label.text()
     assert f"pruned at step {int(tree.step[pruned])}, outscored" in text
     assert "raw-logit gauge" in text and "Σ log π_ref" in text and "visits" in text
@@ -611,6 +613,22 @@ def test_light_and_dark(view, window):
         inside = canvas.grab().toImage().pixelColor(box.left() + 3, box.top() + 3)
         r = float(canvas.picture.rewards[leaf])
         assert inside == QColor(canvas.ink().scale.css(r))
+
+
+def test_from_afar_each_token_is_a_bar_of_its_colour(view):
+    canvas = pane(view).canvas
+    canvas.fit()
+    canvas.look_from(Viewpoint(0.2, -40.0, -40.0))
+    image, ink = canvas.grab().toImage(), canvas.ink()
+    picture = canvas.picture
+    plain = [
+        e for e in range(1, len(picture)) if not picture.best[e] and picture.placed.run[e] == 1
+    ]
+    assert plain
+    for entry in plain:
+        at = canvas.rect_of(entry).center()
+        index = int(picture.classes[entry]) + 65 * int(picture.faint[entry])
+        assert image.pixelColor(at) == ink.bars[index], entry
 
 
 @pytest.mark.parametrize("size", [(900, 600), (1600, 1000)])
