@@ -14,6 +14,7 @@ from PySide6.QtGui import (
     QColor,
     QContextMenuEvent,
     QFocusEvent,
+    QHideEvent,
     QKeyEvent,
     QMouseEvent,
     QPainter,
@@ -336,6 +337,9 @@ class TreeCanvas(QWidget):
         event.accept()
 
     def leaveEvent(self, event: QEvent) -> None:
+        self._say_hover(-1)
+
+    def hideEvent(self, event: QHideEvent) -> None:
         self._say_hover(-1)
 
     def _say_hover(self, entry: int) -> None:

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -71,6 +72,7 @@ class NodePanel(QWidget):
         self.text.setAccessibleName("Text of the node")
         self.text.setPlaceholderText("The start: nothing has been written yet.")
         self.text.setMinimumHeight(64)
+        self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.grid = QGridLayout()
         self.buttons: dict[str, QPushButton] = {}
         self.search = QLineEdit()

@@ -7,7 +7,10 @@ import pytest
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QApplication
 
+from app.search.canvas import TreeCanvas
+from app.search.painting import Viewpoint
 from app.widgets.token_editor import TokenEditor, TokenSpans
+from tests.app.fake_search import random_growths
 
 # From 3.12 on None is immortal, and its count is a constant.
 pytestmark = pytest.mark.skipif(sys.version_info >= (3, 12), reason="None cannot die")
@@ -43,3 +46,20 @@ def test_the_editor_paints_without_losing_references(qtbot):
         editor.viewport().repaint()
     QApplication.processEvents()
     assert sys.getrefcount(None) > before - 1_000
+
+
+def test_the_tree_paints_without_losing_references(qtbot):
+    """From afar, as boxes and with text."""
+    canvas = TreeCanvas()
+    qtbot.addWidget(canvas)
+    canvas.resize(300, 200)
+    for growth in random_growths(200):
+        canvas.picture.take(growth)
+    canvas.show()
+    canvas.refresh()
+    before = sys.getrefcount(None)
+    for number in range(600):
+        canvas.look_from(Viewpoint((0.1, 0.4, 1.0)[number % 3], -10.0, -10.0 + number % 7))
+        canvas.repaint()
+    QApplication.processEvents()
+    assert canvas.paint_ms > 0 and sys.getrefcount(None) > before - 300

@@ -130,6 +130,10 @@ def test_hovering_says_what_became_of_a_node(view, qtbot):
     assert "raw-logit gauge" in text and "Σ log π_ref" in text and "visits" in text
     qtbot.mouseMove(canvas, QPoint(1, canvas.height() - 2))
     assert not popup.isVisible()
+    qtbot.mouseMove(canvas, canvas.rect_of(pruned).center())
+    assert popup.isVisible()
+    view.window().show_credit()
+    assert not popup.isVisible()
 
 
 def test_arrow_keys_walk_the_tree(view, qtbot):
