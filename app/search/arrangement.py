@@ -74,7 +74,12 @@ class SearchArrangement(QWidget):
         self.start_clear = QToolButton()
         self.key = QLabel()
         self.find_timer, self.hypotheses_timer = QTimer(self), QTimer(self)
-        for timer, rest in ((self.find_timer, FIND_MS), (self.hypotheses_timer, TABLE_MS)):
+        self.differences_timer = QTimer(self)
+        for timer, rest in (
+            (self.find_timer, FIND_MS),
+            (self.hypotheses_timer, TABLE_MS),
+            (self.differences_timer, TABLE_MS),
+        ):
             timer.setSingleShot(True)
             timer.setInterval(rest)
         self._dress_buttons()

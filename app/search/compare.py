@@ -4,6 +4,8 @@ Trees are matched by the node numbers of the engine's token tree, which both are
 grown trees; knows nothing of widgets.
 """
 
+import time
+
 import numpy as np
 
 from app.search.layout import Ints
@@ -11,6 +13,7 @@ from app.search.picture import BOTH, ONLY_HERE, ONLY_THERE, Picture
 from core.growth import GrownTree, Growth, Status
 
 ABSENT = -1
+TAKE_MS = 10.0
 
 
 def same_start(left: GrownTree, right: GrownTree) -> bool:
@@ -58,12 +61,15 @@ class Overlay:
         right: GrownTree,
         grown_left: list[Growth],
         grown_right: list[Growth],
-    ) -> None:
-        """Take in what has grown since the last time."""
-        for which, growths in enumerate((grown_left, grown_right)):
-            for growth in growths[self._counts[which] :]:
-                self.picture.take(growth)
-            self._taken[which], self._counts[which] = growths, len(growths)
+    ) -> bool:
+        """Take in what has grown since the last time, for some milliseconds at most; whether that
+        was all."""
+        until = time.perf_counter() + TAKE_MS / 1000
+        self._taken = [grown_left, grown_right]
+        for which, growths in enumerate(self._taken):
+            while self._counts[which] < len(growths) and time.perf_counter() < until:
+                self.picture.take(growths[self._counts[which]])
+                self._counts[which] += 1
         tree = self.picture.tree
         on_left, on_right = statuses(left, tree.node), statuses(right, tree.node)
         self.picture.only = _only(on_left, on_right)
@@ -71,3 +77,4 @@ class Overlay:
         tree.status[:] = np.where(_kept(on_right) > _kept(on_left), on_right, one)
         best = [tree.entry(node) for node in left.node[left.best].tolist()]
         tree.best = np.array([entry for entry in best if entry is not None], dtype=np.int64)
+        return self._counts == [len(grown_left), len(grown_right)]

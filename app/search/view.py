@@ -14,7 +14,7 @@ from PySide6.QtGui import QShowEvent
 from app.bridge import Bridge
 from app.credit.numbers import BY_KEY
 from app.credit.scale import ScaleChoice
-from app.search.arrangement import ONE, OVER, SearchArrangement
+from app.search.arrangement import ONE, OVER, TABLE_MS, SearchArrangement
 from app.search.canvas import TreeCanvas
 from app.search.compare import Overlay, differences, same_start
 from app.search.facts import fate
@@ -99,6 +99,7 @@ class SearchView(SearchArrangement):
         self.find_box.returnPressed.connect(self.find_next)
         self.find_timer.timeout.connect(self._find)
         self.hypotheses_timer.timeout.connect(self._show_hypotheses)
+        self.differences_timer.timeout.connect(self._show_differences)
         self.find_again.activated.connect(self.find_next)
         self.find_back.activated.connect(self.find_previous)
         self.next_button.clicked.connect(self.find_next)
@@ -276,7 +277,8 @@ class SearchView(SearchArrangement):
             return  # when a search ends, _states_changed shows the rest
         if not self._scaled:
             self._recolour()
-        self._show_differences()
+        if not self.differences_timer.isActive() and self.mode.currentData() != ONE:
+            self.differences_timer.start(TABLE_MS)
         if not self.hypotheses_timer.isActive():
             self.hypotheses_timer.start()
 
@@ -304,16 +306,18 @@ class SearchView(SearchArrangement):
         self._show_differences()
         self._show_hypotheses()
 
+    @Slot()
     def _show_differences(self) -> None:
         """Mark what only one of two trees kept; draw both as one where that is asked for."""
         mode = self.mode.currentData()
         left, right = (self.panes[name] for name in ("left", "right"))
         comparable = mode != ONE and same_start(left.tree, right.tree)
+        if mode == OVER:
+            self._show_over(left, right, comparable)
+            return
         for pane in (left, right):
             only = differences(pane.tree.node, left.tree, right.tree) if comparable else None
             pane.set_only(only)
-        if mode == OVER:
-            self._show_over(left, right, comparable)
 
     def _show_over(self, left: SearchPane, right: SearchPane, comparable: bool) -> None:
         if not self.overlay.holds(left.growths, right.growths) or not comparable:
@@ -323,7 +327,8 @@ class SearchView(SearchArrangement):
             both = len(left.tree) and len(right.tree)
             self.over.say(ELSEWHERE if both else "Press Grow both, to grow two trees.")
         if comparable:
-            self.overlay.update(left.tree, right.tree, left.growths, right.growths)
+            if not self.overlay.update(left.tree, right.tree, left.growths, right.growths):
+                self.differences_timer.start(1)
             self.over.refresh()
         self.over_map.refresh()
 

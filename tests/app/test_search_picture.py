@@ -158,7 +158,8 @@ def test_an_overlay_has_all_nodes_of_both_and_grows():
         for (picture, growths), log in zip(sides, logs, strict=True):
             picture.take(growths[step])
             log.append(growths[step])
-        overlay.update(sides[0][0].tree, sides[1][0].tree, *logs)
+        while not overlay.update(sides[0][0].tree, sides[1][0].tree, *logs):
+            pass
     overlay.picture.arrange()
     trees = [picture.tree for picture, _ in sides]
     both = overlay.picture.tree

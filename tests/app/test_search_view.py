@@ -588,8 +588,10 @@ def test_two_dials_are_compared_beside_and_over_each_other(view, window, qtbot):
     assert view.form.spec() == SPEC
     view.mode.setCurrentIndex(view.mode.findData(OVER))
     assert view.over.isVisible() and not right.isVisible()
+    nodes = {*pane(view).tree.node.tolist(), *right.tree.node.tolist()}
+    qtbot.waitUntil(lambda: set(view.over.picture.tree.node.tolist()) == nodes, timeout=3000)
+    qtbot.waitUntil(lambda: not view.differences_timer.isActive(), timeout=3000)
     both = view.over.picture.tree
-    assert set(both.node.tolist()) == {*pane(view).tree.node.tolist(), *right.tree.node.tolist()}
     entry = next(e for e in range(len(both)) if pane(view).tree.entry(int(both.node[e])) is None)
     view.over.fit()
     view.over.go_to(entry)
