@@ -8,7 +8,7 @@ a signal. Knows the bridge; knows nothing of files, menus, models or the credit 
 from collections.abc import Callable
 from dataclasses import replace
 
-from PySide6.QtCore import QPoint, QTimer, Signal, Slot
+from PySide6.QtCore import QPoint, Signal, Slot
 from PySide6.QtGui import QShowEvent
 
 from app.bridge import Bridge
@@ -18,6 +18,8 @@ from app.search.arrangement import ONE, OVER, TABLE_MS, SearchArrangement
 from app.search.canvas import TreeCanvas
 from app.search.compare import Overlay, differences, same_start
 from app.search.facts import fate
+from app.search.finding import Finding
+from app.search.following import Following
 from app.search.hypotheses import Row
 from app.search.menu import node_menu
 from app.search.pane import SearchPane, Start
@@ -25,12 +27,9 @@ from app.search.settings_form import BY_NAME
 from app.settings import Settings
 from app.widgets.colour_scale import ColourScale, fit_limit
 from core.growth import Given, Objective, Sampling, SearchSpec
-from core.protocol import Failed, NodeInspected, PairInfo
-from core.scoring import Inspection
+from core.protocol import Failed, PairInfo
 from core.text import Prompt
 
-ASK_MS = 80
-KEPT = 400
 ENOUGH = 40
 """Nodes from which a scale can be fitted that then stays until the search has ended."""
 REWARD = BY_KEY["reward"]
@@ -61,13 +60,8 @@ class SearchView(SearchArrangement):
         self._scaled = False
         self._shown: tuple[str, int] | None = None
         self._shown_key: tuple[object, ...] = ()
-        self._kept: dict[tuple[int, str], Inspection] = {}
-        self._asked: dict[int, tuple[int, str]] = {}
-        self._matches: list[int] = []
-        self._ask = QTimer(self)
-        self._ask.setSingleShot(True)
-        self._ask.setInterval(ASK_MS)
-        self._ask.timeout.connect(self._inspect)
+        self.following = Following(self, bridge)
+        self.finding = Finding(self)
         self._connect()
         self._show_pair()
         self._recolour()
@@ -95,25 +89,16 @@ class SearchView(SearchArrangement):
             canvas.following_changed.connect(self._following_changed)
         self.mode.currentIndexChanged.connect(self._mode_chosen)
         self.start_clear.clicked.connect(self.forget_start)
-        self.find_box.textChanged.connect(self._find_typed)
-        self.find_box.returnPressed.connect(self.find_next)
-        self.find_timer.timeout.connect(self._find)
         self.hypotheses_timer.timeout.connect(self._show_hypotheses)
         self.differences_timer.timeout.connect(self._show_differences)
-        self.find_again.activated.connect(self.find_next)
-        self.find_back.activated.connect(self.find_previous)
-        self.next_button.clicked.connect(self.find_next)
-        self.previous_button.clicked.connect(self.find_previous)
         self.legend.locked_changed.connect(self._lock_changed)
         self.legend.limit_changed.connect(self._limit_changed)
         self.legend.swap_changed.connect(self.set_swap)
         self.node.wanted.connect(self._wanted)
         self.node.forced.connect(self._force)
-        self.node.searched.connect(self._vocabulary_searched)
         self.node.walked.connect(self._go_to)
         self.hypotheses.send.connect(self._send_hypothesis)
         self.hypotheses.table.went_to.connect(self._went_to)
-        self._bridge.node_inspected.connect(self._inspected)
         self._bridge.failed.connect(self._failed)
 
     # --- what is loaded, and colours ----------------------------------------------------------
@@ -121,8 +106,7 @@ class SearchView(SearchArrangement):
     def set_pair(self, info: PairInfo | None) -> None:
         """Another pair, or none: trees stay to be looked at."""
         self._pair = info
-        self._kept.clear()
-        self._asked.clear()
+        self.following.forget()
         if info is None:
             self._from = None
             for pane in self.panes.values():
@@ -254,7 +238,7 @@ class SearchView(SearchArrangement):
         self._show_differences()
         if not self.growing():
             self._recolour()
-            self._find()
+            self.finding.find()
 
     def growing(self) -> bool:
         return any(pane.state == "growing" for pane in self.panes.values())
@@ -293,7 +277,7 @@ class SearchView(SearchArrangement):
             if spec is not None and not isinstance(spec.strategy, Given):
                 self.form.set_spec(spec)
             self._show_buttons()
-            self._find()
+            self.finding.find()
         self.mark_active(self._active)
 
     @Slot()
@@ -401,23 +385,11 @@ class SearchView(SearchArrangement):
         self.node.show_node(pane.picture, entry, self._beta, scale, alive)
         text = f"{tree.text(entry, closing=True)}: {fate(tree, entry)}"
         pane.canvas.setAccessibleDescription(text)
-        self._show_following()
+        self.following.show(self._beta, scale)
 
-    def _show_following(self) -> None:
-        state = self._state_shown()
-        scale = self.scale.scale(REWARD)
-        if state is None:
-            why = "Nothing follows: the response is closed, or its pair is gone."
-            self.node.show_following(None, self._beta, scale, why)
-            self._ask.stop()
-            return
-        found = self._kept.get((state, self.node.query()))
-        self.node.show_following(found, self._beta, scale)
-        if found is None:
-            self._ask.start()
-
-    def _state_shown(self) -> int | None:
-        """The tree's node whose continuations can be asked for."""
+    def state_shown(self) -> int | None:
+        """The token tree's node whose continuations can be asked for; None where nothing can
+        follow."""
         if self._shown is None or self._pair is None:
             return None
         pane = self.panes[self._shown[0]]
@@ -425,36 +397,10 @@ class SearchView(SearchArrangement):
             return None
         return int(pane.tree.node[self._shown[1]])
 
-    @Slot()
-    def _inspect(self) -> None:
-        state = self._state_shown()
-        if state is not None:
-            query = self.node.query()
-            self._asked.clear()
-            self._asked[self._bridge.inspect_node(state, query)] = state, query
-
-    @Slot(object)
-    def _inspected(self, event: NodeInspected) -> None:
-        key = self._asked.pop(event.id, None)
-        if key is None:
-            return
-        self._kept[key] = event.inspection
-        while len(self._kept) > KEPT:
-            del self._kept[next(iter(self._kept))]
-        if self._state_shown() == key[0] and self.node.query() == key[1]:
-            self._show_following()
-
     @Slot(object)
     def _failed(self, event: Failed) -> None:
         if event.kind in ("InspectNode", "Steer"):
             self.problem.emit(event.message)
-
-    @Slot(str)
-    def _vocabulary_searched(self, query: str) -> None:
-        self._show_following()
-        if self._ask.isActive():
-            self._ask.stop()
-            self._inspect()
 
     # --- what can be done at a node -----------------------------------------------------------
 
@@ -569,49 +515,6 @@ class SearchView(SearchArrangement):
     def shown_canvas(self) -> TreeCanvas:
         """The canvas that keys and buttons mean."""
         return self.over if self.mode.currentData() == OVER else self.panes[self._active].canvas
-
-    @Slot()
-    def _find_typed(self) -> None:
-        self.find_timer.start()
-
-    @Slot()
-    def _find(self) -> None:
-        """Mark what the box asks for."""
-        self.find_timer.stop()
-        canvas, query = self.shown_canvas(), self.find_box.text()
-        self._matches = canvas.picture.search(query)
-        for other in self.canvases():
-            other.picture.found = set(self._matches) if other is canvas else set()
-            other.update()
-        self._show_found()
-
-    def _show_found(self) -> None:
-        count, here = len(self._matches), self.shown_canvas().chosen
-        place = f"{self._matches.index(here) + 1} of " if here in self._matches else ""
-        self.found_label.setText(f"{place}{count}" if self.find_box.text() else "")
-        for button in (self.previous_button, self.next_button):
-            button.setEnabled(count > 0)
-
-    @Slot()
-    def find_next(self) -> None:
-        self._find_step(1)
-
-    @Slot()
-    def find_previous(self) -> None:
-        self._find_step(-1)
-
-    def _find_step(self, step: int) -> None:
-        if self.find_timer.isActive():
-            self._find()
-        if not self._matches:
-            return
-        canvas = self.shown_canvas()
-        if canvas.chosen in self._matches:
-            place = self._matches.index(canvas.chosen) + step
-        else:
-            place = 0 if step > 0 else -1
-        canvas.go_to(self._matches[place % len(self._matches)])
-        self._show_found()
 
     @Slot()
     def fit(self) -> None:

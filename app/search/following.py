@@ -1,0 +1,80 @@
+"""What may follow the node that is shown: asked for after a moment, and kept by the tree's state.
+
+Knows the view's node panel and the bridge; knows nothing of canvases.
+"""
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QTimer, Slot
+
+from app.bridge import Bridge
+from app.widgets.colour_scale import ColourScale
+from core.protocol import NodeInspected
+from core.scoring import Inspection
+
+if TYPE_CHECKING:
+    from app.search.view import SearchView
+
+ASK_MS = 80
+KEPT = 400
+
+
+class Following(QObject):
+    """The alternatives of one search view."""
+
+    def __init__(self, view: "SearchView", bridge: Bridge) -> None:
+        super().__init__(view)
+        self._view, self._bridge = view, bridge
+        self._colours = 0.1, ColourScale()
+        self._kept: dict[tuple[int, str], Inspection] = {}
+        self._asked: dict[int, tuple[int, str]] = {}
+        self._ask = QTimer(self)
+        self._ask.setSingleShot(True)
+        self._ask.setInterval(ASK_MS)
+        self._ask.timeout.connect(self._request)
+        view.node.searched.connect(self._searched)
+        bridge.node_inspected.connect(self._inspected)
+
+    def forget(self) -> None:
+        """Another pair: what is kept of states is of the old one."""
+        self._kept.clear()
+        self._asked.clear()
+
+    def show(self, beta: float, scale: ColourScale) -> None:
+        """What is known of the node that is shown; what is not known is asked for."""
+        self._colours = beta, scale
+        state, node = self._view.state_shown(), self._view.node
+        if state is None:
+            why = "Nothing follows: the response is closed, or its pair is gone."
+            node.show_following(None, beta, scale, why)
+            self._ask.stop()
+            return
+        found = self._kept.get((state, node.query()))
+        node.show_following(found, beta, scale)
+        if found is None:
+            self._ask.start()
+
+    @Slot()
+    def _request(self) -> None:
+        state, query = self._view.state_shown(), self._view.node.query()
+        if state is not None:
+            self._asked.clear()
+            self._asked[self._bridge.inspect_node(state, query)] = state, query
+
+    @Slot(object)
+    def _inspected(self, event: NodeInspected) -> None:
+        key = self._asked.pop(event.id, None)
+        if key is None:
+            return
+        self._kept[key] = event.inspection
+        while len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        if (self._view.state_shown(), self._view.node.query()) == key:
+            self.show(*self._colours)
+
+    @Slot(str)
+    def _searched(self, query: str) -> None:
+        self.show(*self._colours)
+        if self._ask.isActive():
+            self._ask.stop()
+            self._request()
