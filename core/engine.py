@@ -316,9 +316,8 @@ class Engine:
         run = self._searches.get(request.pane)
         if run is None:
             raise UserFacingError("There is no search to steer: start one.")
-        return Steered(
-            request.id, request.pane, request.node, run.steer(request.node, request.action)
-        )
+        run.steer(request.node, request.action)
+        return Steered(request.id, request.pane, request.node)
 
     def _inspect_node(self, request: InspectNode) -> Event:
         from core.models.score import inspect

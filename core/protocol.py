@@ -229,14 +229,13 @@ class Searched:
     """The way of running attention, in words."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, slots=True)
 class Steered:
-    """A node was taken over; ``growth`` says what it is now."""
+    """A node was taken over; the steps to come obey."""
 
     id: int
     pane: str
     node: int
-    growth: Growth
 
 
 @dataclass(frozen=True, eq=False, slots=True)

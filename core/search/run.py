@@ -100,30 +100,26 @@ class Run:
         self.steps += 1
         return self._growth(step)
 
-    def steer(self, node: int, action: SteerAction) -> Growth:
+    def steer(self, node: int, action: SteerAction) -> None:
         """Prune a node with all below it, pin it, or release it to the search again.
 
+        The next steps obey, and tell of it if the node is one that this search has grown.
+
         Raises:
-            UserFacingError: the node is not one of this search.
+            UserFacingError: there is no such node.
         """
         field = self._field
-        if node not in field.score or node == field.start:
-            raise UserFacingError("That node is not one that this search has grown.")
+        if not 0 < node < len(self._pair.tree):
+            raise UserFacingError("There is no such node: choose one of the tree.")
         field.pruned.discard(node)
         field.pinned.discard(node)
         if action == "prune":
             field.pruned.add(node)
-            field.ledger.mark(node, Status.PRUNED, Reason.BY_HAND)
-        else:
-            if action == "pin":
-                field.pinned.add(node)
-            field.ledger.mark(node, Status.KEPT, Reason.BY_HAND)
-        return self._growth(field.ledger.step(field.ranked(self._ends()), 0.0))
-
-    def _ends(self) -> list[int]:
-        """The finished hypotheses."""
-        ledger = self._field.ledger
-        return [n for n in self._field.score if ledger.status(n) == Status.FINISHED]
+        elif action == "pin":
+            field.pinned.add(node)
+        if node in field.score:
+            status = Status.PRUNED if action == "prune" else Status.KEPT
+            field.ledger.mark(node, status, Reason.BY_HAND)
 
     def _growth(self, step: Step) -> Growth:
         tree, codec = self._pair.tree, self._pair.codec

@@ -386,13 +386,18 @@ def test_another_pane_waits_for_its_turn(under_way):
 
 
 def test_a_node_is_steered(loaded):
-    tree, _ = search(loaded, 2)
+    tree = GrownTree()
+    loaded.engine.submit(Search(2, "left", PROMPT, (), LONG))
+    tree.add(loaded.answer(2).growth)
     node = int(tree.node[tree.best[0]])
-    steered = loaded.ask(Steer(3, "left", node, "prune"))
-    assert isinstance(steered, Steered)
-    tree.add(steered.growth)
+    loaded.engine.submit(Steer(3, "left", node, "prune"))
+    while not isinstance(event := loaded.events.get(timeout=WAIT), Steered):
+        tree.add(event.growth)
+    tree.add(loaded.answer(2).growth)
     assert tree.status[tree.entry(node)] == Status.PRUNED
-    assert node not in tree.node[tree.best]
+    assert not any(node in tree.node[tree.path(int(entry))] for entry in tree.best)
+    loaded.engine.cancel(Search)
+    assert isinstance(growing(loaded, 2, tree), Stopped)
     refused = loaded.ask(Steer(4, "left", 10**6, "pin"))
     assert isinstance(refused, Failed) and refused.kind == "Steer"
 

@@ -284,5 +284,5 @@ def test_an_empty_prompt_and_a_foreign_node_are_a_sentence():
     with pytest.raises(UserFacingError, match="prompt is empty"):
         Run(pair, Prompt.of(""), (), SearchSpec(Beam(2)))
     run = Run(pair, PROMPT, (), SearchSpec(Beam(2)))
-    with pytest.raises(UserFacingError, match="not one that this search has grown"):
+    with pytest.raises(UserFacingError, match="no such node"):
         run.steer(10**6, "prune")

@@ -134,9 +134,11 @@ def test_what_is_pruned_by_hand_is_left_and_what_is_pinned_goes_on():
     run, tree = Run(pair, PROMPT, (), spec), GrownTree()
     tree.add(run.step())
     best, second = (int(tree.node[entry]) for entry in tree.best[:2])
-    tree.add(run.steer(best, "prune"))
-    assert tree.reason[tree.entry(best)] == Reason.BY_HAND
-    tree.add(run.steer(second, "pin"))
+    run.steer(best, "prune")
+    run.steer(second, "pin")
+    tree.add(run.step())
+    assert tree.status[tree.entry(best)] == Status.PRUNED
+    assert [tree.reason[tree.entry(node)] for node in (best, second)] == [Reason.BY_HAND] * 2
     while (growth := run.step()) is not None:
         tree.add(growth)
     for hypothesis in tree.hypotheses(spec):
