@@ -82,6 +82,7 @@ class NodePanel(QWidget):
         self.search.setToolTip("Find any token; Enter lets the first found follow this node")
         self.following_title = QLabel()
         self.following_title.setObjectName("heading")
+        self.following_title.setWordWrap(True)  # else a long sentence widens the whole panel
         self.following = Choices("What may follow")
         self._typing = QTimer(self)
         self._typing.setSingleShot(True)
