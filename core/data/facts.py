@@ -6,6 +6,8 @@ leaves alone. Knows nothing of models.
 """
 
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from core.data.kinds import SLOT
@@ -24,22 +26,43 @@ LONGEST = 5
 """A slot of more words than this is not a value but a sentence gone astray."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text read as a summary template: its slots, what fills each, and whether that is right."""
+
+    slots: tuple[str, ...]
+    spans: tuple[tuple[int, int], ...]
+    states: tuple[bool | None, ...]
+
+    @property
+    def wrong(self) -> tuple[tuple[str, int, int], ...]:
+        """The slots that certainly are wrong: name, start, end."""
+        filled = zip(self.slots, self.spans, self.states, strict=True)
+        return tuple((slot, *span) for slot, span, state in filled if state is False)
+
+
+def readings(post: Post, text: str, templates: Sequence[str]) -> Iterator[Reading]:
+    """The text as each of the templates that it fits."""
+    for template in templates:
+        found = _pattern(template).fullmatch(text)
+        if found is not None:
+            slots = tuple(SLOT.findall(template))
+            spans = tuple(found.span(f"slot{number}") for number in range(len(slots)))
+            states = (
+                judge(post, slot, text[a:b]) for slot, (a, b) in zip(slots, spans, strict=True)
+            )
+            yield Reading(slots, spans, tuple(states))
+
+
 def check(post: Post, text: str) -> Pair | None:
     """A pair whose rejected summary is ``text`` and whose chosen one has its facts put right.
 
     Returns None where no template fits, no fact or more than three are wrong, or a slot cannot be
     judged.
     """
-    for template in post.kind.summaries:
-        found = _pattern(template).fullmatch(text)
-        if found is None:
-            continue
-        slots = SLOT.findall(template)
-        values = [found[f"slot{number}"] for number in range(len(slots))]
-        states = [judge(post, slot, value) for slot, value in zip(slots, values, strict=True)]
-        if None in states or not 1 <= states.count(False) <= 3:
-            continue
-        return _pair(post, text, found, slots, [state is False for state in states])
+    for reading in readings(post, text, post.kind.summaries):
+        if None not in reading.states and 1 <= len(reading.wrong) <= 3:
+            return _pair(post, text, reading)
     return None
 
 
@@ -96,12 +119,9 @@ def _said(fact: Fact) -> set[str]:
     return {form.casefold() for form in fact.in_post + fact.in_summary}
 
 
-def _pair(post: Post, text: str, found: re.Match[str], slots: list[str], bad: list[bool]) -> Pair:
+def _pair(post: Post, text: str, reading: Reading) -> Pair:
     chosen, last, spans, errors = "", 0, [], []
-    for number, (slot, is_bad) in enumerate(zip(slots, bad, strict=True)):
-        start, end = found.span(f"slot{number}")
-        if not is_bad:
-            continue
+    for slot, start, end in reading.wrong:
         right = _like(text[start:end], post.facts[slot].in_summary)
         if start == 0:
             right = right[:1].upper() + right[1:]
