@@ -19,6 +19,7 @@ RANKS = {
     "core.scoring": 1,
     "core.growth": 1,
     "core.gauge": 1,
+    "core.sweeps": 1,
     "core.protocol": 2,
     "core.checkpoints": 3,
     "core.models": 4,

@@ -1,0 +1,106 @@
+"""A Hugging Face reward model: a sequence classifier whose one number says how good a response is.
+
+Knows nothing of pairs or sweeps.
+"""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.errors import UserFacingError
+from core.models.device import choose_device, choose_dtype
+from core.text import Prompt
+
+
+class RewardModel:
+    """Scores a response to a prompt, the chat template applied. Scores are kept."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._known: dict[tuple[Prompt, str], float] = {}
+
+    def score(self, prompt: Prompt, response: str) -> float:
+        """The model's one logit.
+
+        Raises:
+            UserFacingError: the text is longer than the model's context, or the score is no number.
+        """
+        key = prompt, response
+        if key not in self._known:
+            self._known[key] = self._computed(prompt, response)
+        return self._known[key]
+
+    @torch.inference_mode()
+    def _computed(self, prompt: Prompt, response: str) -> float:
+        text, templated = self._text(prompt, response)
+        ids = self._tokenizer(text, add_special_tokens=not templated)["input_ids"]
+        longest = getattr(self._model.config, "max_position_embeddings", None)
+        if longest is not None and len(ids) > longest:
+            raise UserFacingError(
+                f"Prompt and response are {len(ids)} tokens, but the reward model's context is "
+                f"{longest}: shorten the prompt or the responses."
+            )
+        batch = torch.tensor([ids], device=self._model.device)
+        logits = self._model(input_ids=batch, attention_mask=torch.ones_like(batch)).logits
+        score = float(logits[0, 0])
+        if not torch.isfinite(logits).all():
+            raise UserFacingError(
+                "The reward model returned a score that is no number: the checkpoint is damaged."
+            )
+        return score
+
+    def _text(self, prompt: Prompt, response: str) -> tuple[str, bool]:
+        if not getattr(self._tokenizer, "chat_template", None):
+            return "\n\n".join([*(turn.content for turn in prompt.messages), response]), False
+        turns = [{"role": turn.role, "content": turn.content} for turn in prompt.messages]
+        turns.append({"role": "assistant", "content": response})
+        return str(self._tokenizer.apply_chat_template(turns, tokenize=False)), True
+
+
+def load_reward_model(
+    path: Path, device: str = "auto", allow_pickle: bool = False, allow_remote_code: bool = False
+) -> RewardModel:
+    """Load a sequence-classification checkpoint from a folder.
+
+    Raises:
+        UserFacingError: there is none, it gives more than one number, or it has no weights for it.
+    """
+    if not (path / "config.json").is_file():
+        raise UserFacingError(
+            f"There is no reward model in {path}: name the folder of a Hugging Face "
+            f"sequence-classification checkpoint (config.json, model.safetensors)."
+        )
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    where = choose_device(device)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=allow_remote_code)
+            model, found = AutoModelForSequenceClassification.from_pretrained(
+                path,
+                dtype=choose_dtype("auto", where),
+                use_safetensors=None if allow_pickle else True,
+                trust_remote_code=allow_remote_code,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise UserFacingError(
+            f"The reward model in {path} cannot be loaded ({reason}): check that it is a whole "
+            f"sequence-classification checkpoint with safetensors weights."
+        ) from error
+    if missing := sorted(found["missing_keys"]):
+        raise UserFacingError(
+            f"{path} lacks {len(missing)} weights (first: {missing[0]}), so its scores would be "
+            f"noise: name a checkpoint that was trained as a reward model."
+        )
+    if model.config.num_labels != 1:
+        raise UserFacingError(
+            f"{path} gives {model.config.num_labels} numbers for a text, but a reward model gives "
+            f"one: name another checkpoint."
+        )
+    return RewardModel(model.to(where).eval(), tokenizer)
