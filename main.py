@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from core.commands import options
 from core.errors import Cancelled, UserFacingError
@@ -17,6 +18,7 @@ COMMANDS = {
     "score": ("core.commands.score", "score responses under a policy and its reference"),
     "train": ("core.commands.train", "train a pair from a recipe: SFT, then DPO"),
     "search": ("core.commands.search", "search for responses by likelihood or reward"),
+    "sweep": ("core.commands.sweep", "beam widths over prompts: win rate and length (Fig. 2)"),
     "demo": ("core.commands.demo", "measure the demo pair on held-out pairs (demo evaluate)"),
 }
 EXTRAS = {"trl": "train", "datasets": "train", "accelerate": "train", "faker": "train"}
@@ -82,8 +84,26 @@ def run_command(name: str, argv: Sequence[str]) -> int:
     )
     command.add_arguments(parser)
     arguments = parser.parse_args(argv)
+    if getattr(arguments, "png", None):
+        # The commands know nothing of Qt; found out now, a missing library costs no work.
+        require_offscreen_qt()
+        arguments.draw = draw_sweep
     status: int = command.run(arguments)
     return status
+
+
+def require_offscreen_qt() -> None:
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    from app.system import require_qt
+
+    require_qt()
+
+
+def draw_sweep(*figure: Any) -> None:
+    """Draw a command's figure into a file: what app.search.sweep_plot.draw takes."""
+    from app.search.sweep_plot import draw
+
+    draw(*figure)
 
 
 def missing_package(error: ModuleNotFoundError) -> str:

@@ -26,7 +26,16 @@ def run(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_the_commands_and_the_options() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for word in ("score", "train", "demo", "--policy", "--reference", "--beta", "--screenshot"):
+    for word in (
+        "score",
+        "sweep",
+        "train",
+        "demo",
+        "--policy",
+        "--reference",
+        "--beta",
+        "--screenshot",
+    ):
         assert word in done.stdout
     assert not done.stderr
 
