@@ -6,7 +6,7 @@ stops the running one at the next layer; what was overtaken is answered by ``Sto
 request is answered by exactly one final event, and none follows ``close``.
 
 A search is a long job: it takes a step whenever nothing more urgent waits, tells of each, and can
-be gone on with after it was stopped.
+be gone on with after it was stopped. So is a sweep of many searches, which lets all else go first.
 
 Knows nothing of Qt: events go to a callable, called on the engine thread.
 """
@@ -34,6 +34,7 @@ from core.protocol import (
     Load,
     Loaded,
     NodeInspected,
+    PairInfo,
     Progress,
     Request,
     Resume,
@@ -47,6 +48,9 @@ from core.protocol import (
     Stopped,
     Survey,
     Surveyed,
+    Sweep,
+    SweepDone,
+    Swept,
     Unload,
     Unloaded,
 )
@@ -55,6 +59,8 @@ if TYPE_CHECKING:
     from core.models.pair import Pair
     from core.scoring import Scoring
     from core.search.run import Run
+    from core.search.sweep import Answers
+    from core.search.sweep import Sweep as SweepRun
     from core.text import Tokens
 
 log = logging.getLogger(__name__)
@@ -63,6 +69,9 @@ Slot = tuple[int, str]
 """Where a request waits: its urgency (0 first) and what it is about."""
 LONG = 3
 """The urgency of searches: what is more urgent is answered between their steps."""
+LONGEST = 4
+"""The urgency of sweeps."""
+Job = Search | Resume | Sweep
 
 
 def _slot(request: Request) -> Slot:
@@ -81,6 +90,8 @@ def _slot(request: Request) -> Slot:
             return LONG, request.pane
         case Survey():
             return 2, "vocabulary"
+        case Sweep():
+            return LONGEST, "sweep"
 
 
 class Engine:
@@ -94,14 +105,18 @@ class Engine:
         self._changed = threading.Condition()
         self._waiting: dict[Slot, Request] = {}
         self._running: Request | None = None
-        self._job: Search | Resume | None = None
-        """The search that goes on when nothing more urgent waits."""
+        self._jobs: dict[int, Job] = {}
+        """By urgency, the search and the sweep that go on when nothing more urgent waits."""
         self._unwanted = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="qscope-engine", daemon=True)
         self._pair: Pair | None = None
+        self._info: PairInfo | None = None
         self._last: dict[Side, tuple[Tokens, Scoring]] = {}
         self._searches: dict[str, Run] = {}
+        self._sweep: SweepRun | None = None
+        self._answers: Answers | None = None
+        """What sweeps have found of this pair."""
 
     def start(self) -> None:
         """Start the thread; requests that were submitted before are answered now."""
@@ -118,7 +133,7 @@ class Engine:
                 overtaken += self._waiting.values()
                 self._waiting.clear()
             self._waiting[slot] = request
-            overtaken.append(self._stop(lambda old: slot[0] == 0 or _slot(old) == slot))
+            overtaken += self._stop(lambda old: slot[0] == 0 or _slot(old) == slot)
             self._changed.notify()
         for old in overtaken:
             if old is not None:
@@ -129,20 +144,19 @@ class Engine:
         with self._changed:
             dropped = [r for r in self._waiting.values() if kind is None or isinstance(r, kind)]
             self._waiting = {_slot(r): r for r in self._waiting.values() if r not in dropped}
-            job = self._stop(lambda old: kind is None or isinstance(old, kind))
-            dropped += [job] if job is not None else []
+            dropped += self._stop(lambda old: kind is None or isinstance(old, kind))
         for request in dropped:
             self._emit(Stopped(request.id, type(request).__name__))
 
-    def _stop(self, unwanted: Callable[[Request], bool]) -> Request | None:
-        """Stop what runs, if it is unwanted; a search that is between two steps is returned."""
-        running, job = self._running, self._job
+    def _stop(self, unwanted: Callable[[Request], bool]) -> list[Job]:
+        """Stop what runs, if it is unwanted; jobs that are between two steps are returned."""
+        running = self._running
         if running is not None and unwanted(running):
             self._unwanted.set()
-        if job is None or job is running or not unwanted(job):
-            return None
-        self._job = None
-        return job
+        paused = [job for job in self._jobs.values() if job is not running and unwanted(job)]
+        for job in paused:
+            del self._jobs[_slot(job)[0]]
+        return paused
 
     def close(self, timeout: float = 5.0) -> bool:
         """Refuse new work, stop what runs, end the thread. True if it ended in ``timeout`` s."""
@@ -161,25 +175,27 @@ class Engine:
             with self._changed:
                 self._running = None
                 silent = self._closed
-                goes_on = isinstance(event, Grown) and not self._unwanted.is_set()
-                if request is self._job and not goes_on:
-                    self._job = None
+                steps = isinstance(event, Grown | Swept)
+                goes_on = steps and not self._unwanted.is_set()
+                urgency = _slot(request)[0]
+                if request is self._jobs.get(urgency) and not goes_on:
+                    del self._jobs[urgency]
             if not silent:
                 self._emit(event)
-            if not silent and isinstance(event, Grown) and not goes_on:
+            if not silent and steps and not goes_on:
                 self._emit(Stopped(request.id, type(request).__name__))
-        self._pair = None
-        self._searches.clear()
+        self._forget_pair()
         gc.unfreeze()
 
     def _next(self) -> Request | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._job or self._closed)
+            self._changed.wait_for(lambda: self._waiting or self._jobs or self._closed)
             if self._closed:
                 return None
-            first = min(self._waiting, default=(LONG, ""))
-            if self._job is not None and first[0] >= LONG:
-                self._running = self._job
+            first = min(self._waiting, default=(LONGEST, ""))
+            job = self._jobs[min(self._jobs)] if self._jobs else None
+            if job is not None and first[0] >= _slot(job)[0]:
+                self._running = job
             else:
                 self._running = self._waiting.pop(first)
             self._unwanted.clear()
@@ -207,13 +223,15 @@ class Engine:
                     return self._survey(request)
                 case InspectNode():
                     return self._inspect_node(request)
+                case Sweep():
+                    return self._sweep_on(request)
         except Cancelled:
             return Stopped(request.id, kind)
         except UserFacingError as error:
             return Failed(request.id, kind, str(error))
         except Exception as error:
             if _out_of_memory(error):
-                return Failed(request.id, kind, _MEMORY[isinstance(request, Search | Resume)])
+                return Failed(request.id, kind, _MEMORY[isinstance(request, Job)])
             log.exception("%s failed", kind)
             return Failed(
                 request.id,
@@ -235,14 +253,18 @@ class Engine:
             _open_torch_library()
             from core.models.load import load_pair
 
-            self._pair, info = load_pair(request.spec, progress, self._unwanted.is_set)
-        return Loaded(request.id, info)
+            self._pair, self._info = load_pair(request.spec, progress, self._unwanted.is_set)
+        return Loaded(request.id, self._info)
+
+    def _forget_pair(self) -> None:
+        """Let go of the pair and of all that was found with it."""
+        self._pair = self._info = self._sweep = self._answers = None
+        self._last.clear()
+        self._searches.clear()
 
     def _let_go(self) -> None:
         """Free the pair; its weights hang in cycles, which nobody would look for in frozen ones."""
-        self._pair = None
-        self._last.clear()
-        self._searches.clear()
+        self._forget_pair()
         if gc.get_freeze_count():
             gc.unfreeze()
             gc.collect()
@@ -299,12 +321,12 @@ class Engine:
         from core.search.run import Run
 
         pair = self._loaded()
-        if self._job is not request and isinstance(request, Search):
+        if self._jobs.get(LONG) is not request and isinstance(request, Search):
             self._searches[request.pane] = Run(pair, request.prompt, request.prefix, request.spec)
         run = self._searches.get(request.pane)
         if run is None:
             raise UserFacingError("There is no search to go on with: start one.")
-        self._job = request
+        self._goes_on(request)
         growth = run.step(self._unwanted.is_set)
         if growth is not None:
             return Grown(request.id, request.pane, growth)
@@ -327,6 +349,36 @@ class Engine:
             raise Cancelled
         found = inspect(pair, request.node, request.query, self._unwanted.is_set)
         return NodeInspected(request.id, found)
+
+    def _goes_on(self, job: Job) -> None:
+        """From now on a job takes a step whenever nothing more urgent waits."""
+        with self._changed:
+            self._jobs[_slot(job)[0]] = job
+
+    def _sweep_on(self, request: Sweep) -> Event:
+        """One step of a sweep; it goes on while steps are taken."""
+        if self._jobs.get(LONGEST) is not request or self._sweep is None:
+            self._sweep = self._new_sweep(request)
+            self._goes_on(request)
+        sweep = self._sweep
+        if sweep.ended:
+            return SweepDone(request.id)
+        row = sweep.step(self._unwanted.is_set)
+        return Swept(request.id, sweep.info, row, sweep.what, sweep.fraction)
+
+    def _new_sweep(self, request: Sweep) -> "SweepRun":
+        from core.search.judges import make_judge
+        from core.search.questions import questions_of
+        from core.search.sweep import Answers
+        from core.search.sweep import Sweep as SweepRun
+
+        pair, spec = self._loaded(), request.spec
+        assert self._info is not None
+        if self._answers is None:
+            self._answers = Answers(pair, self._info)
+        self._emit(Progress(request.id, "Preparing the prompts and the judge", None))
+        judge = make_judge(spec.judge, self._info.device) if spec.judge is not None else None
+        return SweepRun(pair, self._info, spec, questions_of(spec), judge, self._answers)
 
     def _loaded(self) -> "Pair":
         if self._pair is None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from core.growth import Growth, SearchSpec
 from core.scoring import Inspection, Scoring, StateActions
+from core.sweeps import SweepInfo, SweepRow, SweepSpec
 from core.text import Prompt
 
 DEFAULT_BETA = 0.1
@@ -158,7 +159,27 @@ class InspectNode:
     query: str = ""
 
 
-Request = Load | Unload | Score | Inspect | InspectNode | Survey | Search | Resume | Steer
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Sweep beam widths over prompts. Answers that an earlier sweep of the same pair has found,
+    stopped or not, are not searched for again."""
+
+    id: int
+    spec: SweepSpec
+
+
+Request = (
+    Load
+    | Unload
+    | Score
+    | Inspect
+    | InspectNode
+    | Survey
+    | Search
+    | Resume
+    | Steer
+    | Sweep
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +268,26 @@ class Surveyed:
 
 
 @dataclass(frozen=True, slots=True)
+class Swept:
+    """A sweep has taken a step; ``row`` is what that finished, if anything. More follow, then
+    ``SweepDone``, ``Stopped`` or ``Failed``."""
+
+    id: int
+    info: SweepInfo
+    row: SweepRow | None
+    what: str
+    """What is being done, in words."""
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class SweepDone:
+    """A sweep has come to its end."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The request could not be met; ``message`` is one sentence for the user."""
 
@@ -275,6 +316,8 @@ Event = (
     | Grown
     | Searched
     | Steered
+    | Swept
+    | SweepDone
     | Failed
     | Stopped
 )
