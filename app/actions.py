@@ -61,6 +61,14 @@ MENUS: dict[str, tuple[Entry, ...]] = {
             "Grow a tree from the token at the caret, the edited response as a path in it",
         ),
     ),
+    "&Search": (
+        Entry(
+            "Sweep &beam widths…",
+            "sweep_widths",
+            "Ctrl+Shift+S",
+            "Win rate and length over beam width (Fig. 2 of the paper)",
+        ),
+    ),
     "&View": (
         Entry("&Credit", "show_credit", "Ctrl+1", "Prompt, two responses and their credit"),
         Entry("S&earch", "show_search", "Ctrl+2", "The tree of responses that searches grow"),

@@ -38,8 +38,12 @@ from core.protocol import (
     Stopped,
     Survey,
     Surveyed,
+    Sweep,
+    SweepDone,
+    Swept,
     Unload,
 )
+from core.sweeps import SweepSpec
 from core.text import Prompt
 
 
@@ -74,6 +78,10 @@ class Bridge(QObject):
     searched = Signal(object)
     steered = Signal(object)
     surveyed = Signal(object)
+    swept = Signal(object)
+    sweep_done = Signal(object)
+    pair_let_go = Signal()
+    """Nothing that was asked of the pair before is answered any more."""
     failed = Signal(object)
     stopped = Signal(object)
     _gathered = Signal()
@@ -98,6 +106,7 @@ class Bridge(QObject):
         self._newest.clear()
         self._waiting.clear()
         self._slots.clear()
+        self.pair_let_go.emit()
         return self._submit("pair", Load(self._next(), spec))
 
     def unload(self) -> int:
@@ -105,6 +114,7 @@ class Bridge(QObject):
         self._newest.clear()
         self._waiting.clear()
         self._slots.clear()
+        self.pair_let_go.emit()
         return self._submit("pair", Unload(self._next()))
 
     def score(
@@ -151,6 +161,16 @@ class Bridge(QObject):
     def survey(self, side: Side, index: int) -> int:
         """Ask for all actions at the state before a token."""
         return self._submit("survey", Survey(self._next(), side, index))
+
+    def sweep(self, spec: SweepSpec) -> int:
+        """Sweep beam widths: ``swept`` for each step, at last one of ``sweep_done``, ``stopped``
+        and ``failed``."""
+        return self._submit("sweep", Sweep(self._next(), spec))
+
+    def stop_sweep(self) -> None:
+        """Stop the sweep; what it has found is kept for the next one."""
+        if self._engine is not None:
+            self._engine.cancel(Sweep)
 
     def cancel_load(self) -> None:
         """Stop loading; ``stopped`` follows."""
@@ -217,6 +237,9 @@ class Bridge(QObject):
             if isinstance(event, Grown):
                 self.grown.emit(event)
                 continue
+            if isinstance(event, Swept):
+                self.swept.emit(event)
+                continue
             self._forget(event.id)
             match event:
                 case Loaded():
@@ -233,6 +256,8 @@ class Bridge(QObject):
                     self.steered.emit(event)
                 case Surveyed():
                     self.surveyed.emit(event)
+                case SweepDone():
+                    self.sweep_done.emit(event)
                 case Failed():
                     self.failed.emit(event)
                 case Stopped():

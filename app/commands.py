@@ -28,6 +28,7 @@ from core.protocol import PairInfo, PairSpec, Side
 from core.text import Prompt
 
 if TYPE_CHECKING:
+    from app.search.sweep_panel import SweepPanel
     from app.search.view import SearchView
 
 AskForPair = Callable[
@@ -57,6 +58,12 @@ class WindowCommands(QMainWindow):
     tool_bar: QToolBar
     actions_by_name: dict[str, QAction]
     points: float
+    sweep_panel: "SweepPanel | None" = None
+    """Made when it is first wanted."""
+
+    def choose_folder(self, title: str) -> str:
+        """Ask for a folder; "" for none."""
+        return QFileDialog.getExistingDirectory(self, title)
 
     def choose_file(self, title: str, filters: str) -> str:
         """Ask which file to read; "" for none."""
@@ -316,6 +323,18 @@ class WindowCommands(QMainWindow):
         self.view.edited.emit()
         self.view.ask(side)
         self.statusBar().showMessage(f"Sent to {side}", 3000)
+
+    @Slot()
+    def sweep_widths(self) -> None:
+        """Open the panel that sweeps beam widths."""
+        if self.sweep_panel is None:
+            from app.search.sweep_panel import Ask, SweepPanel
+
+            ask = Ask(self.choose_file, self.choose_folder, self.choose_new_file)
+            self.sweep_panel = SweepPanel(self.bridge, ask, self)
+        self.sweep_panel.show()
+        self.sweep_panel.raise_()
+        self.sweep_panel.activateWindow()
 
     # --- help -------------------------------------------------------------------------------
 

@@ -376,7 +376,6 @@ class Engine:
         assert self._info is not None
         if self._answers is None:
             self._answers = Answers(pair, self._info)
-        self._emit(Progress(request.id, "Preparing the prompts and the judge", None))
         judge = make_judge(spec.judge, self._info.device) if spec.judge is not None else None
         return SweepRun(pair, self._info, spec, questions_of(spec), judge, self._answers)
 

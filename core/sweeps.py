@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from core.errors import UserFacingError
 from core.growth import Floats
 
 Against = Literal["chosen", "reference-greedy"]
@@ -29,6 +30,18 @@ INTERVALS = (
 )
 POINTS = {"win": 1.0, "tie": 0.5, "loss": 0.0}
 AGAINST = {"chosen": "the reference response", "reference-greedy": "the reference model's greedy"}
+
+
+def parse_widths(text: str) -> tuple[int, ...]:
+    """Beam widths as people write them: 1, 2, 5.
+
+    Raises:
+        UserFacingError: it is no such list.
+    """
+    parts = text.replace(",", " ").split()
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise UserFacingError(f"{text!r} is not a list of widths such as 1,2,3,5,8,16.")
+    return tuple(map(int, parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +132,18 @@ class SweepInfo:
     def title(self) -> str:
         return f"{self.policy} against {self.against}"
 
-    @property
-    def subtitle(self) -> str:
-        """The judge, the number of prompts and the search, on one line."""
+    def subtitle(self, rows: Sequence[SweepRow] | None = None) -> str:
+        """The judge, the prompts and the search, on one line; with ``rows``, how far it has come
+        where that is not all the way."""
         penalty = f", length penalty {self.length_penalty:g}" if self.length_penalty else ""
+        known = self.prompts if rows is None else len({row.question for row in rows})
+        done = "" if known == self.prompts else f"{known} of "
+        answers = len(rows or ())
+        judged = sum(row.verdict is not None for row in rows or ())
+        some = f" · {judged} of {answers} answers judged" if judged < answers else ""
         return (
-            f"judge: {self.judge} · {self.prompts} prompts · beam search, λ = {self.objective:g}, "
-            f"at most {self.max_tokens} tokens{penalty}"
+            f"judge: {self.judge} · {done}{self.prompts} prompts{some} · beam search, "
+            f"λ = {self.objective:g}, at most {self.max_tokens} tokens{penalty}"
         )
 
 

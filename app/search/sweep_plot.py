@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QResizeEvent
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app import theme
@@ -39,7 +39,6 @@ class SweepPlot(QWidget):
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._empty.setWordWrap(True)
         self._empty.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.setAutoFillBackground(True)
         self.setAccessibleName("Win rate and mean length of the responses over beam width")
         for label in (self.title, self.subtitle, self.note):
             label.setTextFormat(Qt.TextFormat.PlainText)
@@ -64,7 +63,7 @@ class SweepPlot(QWidget):
         self._figures = figures(rows)
         self._widths = info.widths if info is not None else ()
         self.title.setText(info.title if info is not None else "")
-        self.subtitle.setText(info.subtitle if info is not None else "")
+        self.subtitle.setText(info.subtitle(rows) if info is not None else "")
         empty = not self._figures
         for widget in (self.title, self.subtitle, self.note, self.win, self.length):
             widget.setVisible(not empty)
@@ -76,9 +75,6 @@ class SweepPlot(QWidget):
         """Light or dark."""
         self._dark = dark
         c = theme.colours(dark)
-        palette = self.palette()
-        palette.setColor(self.backgroundRole(), QColor(c.surface))
-        self.setPalette(palette)
         self.title.setStyleSheet(f"color: {c.text}; font-weight: 600; background: transparent;")
         for label in (self.subtitle, self.note, self._empty):
             label.setStyleSheet(f"color: {c.muted}; background: transparent;")
@@ -102,6 +98,12 @@ class SweepPlot(QWidget):
         self.length.fit(self._widths, 0.0, 1.15 * max(tops, default=1.0))
         judged = any(f.judged for f in found)
         self.win.plot.setTitle(None if judged else "no verdicts yet", color=self.win.text)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        # Not by the palette: the application's style sheet would put its own in place.
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(theme.colours(self._dark).surface))
+        painter.end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -161,7 +163,10 @@ class Panel(QWidget):
         """Show all widths, and values from ``low`` to ``high``."""
         ends = [math.log2(width) for width in widths] or [0.0]
         self.plot.getPlotItem().getViewBox().setRange(
-            xRange=(min(ends) - 0.4, max(ends) + 0.4), yRange=(low, high), padding=0
+            # A little below, so that a point at the bottom is whole.
+            xRange=(min(ends) - 0.4, max(ends) + 0.4),
+            yRange=(low - 0.03 * (high - low), high),
+            padding=0,
         )
 
     def set_colours(self, c: theme.Colours, colour: str) -> None:

@@ -40,10 +40,12 @@ KINDS = ("facts", "reward", "model", "verdicts")
 
 def widths(text: str) -> tuple[int, ...]:
     """Beam widths as 1,2,5 for argparse."""
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of widths such as 1,2,3,5,8,16")
-    return tuple(int(part) for part in parts)
+    from core.sweeps import parse_widths
+
+    try:
+        return parse_widths(text)
+    except UserFacingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def finite(text: str) -> float:
@@ -201,7 +203,7 @@ def swept(
     with contextlib.closing(Answers(pair, info, resume)) as answers:
         known = len(answers)
         sweep = Sweep(pair, info, spec, questions, judge, answers)
-        reporter.say(f"{sweep.info.title}; {sweep.info.subtitle}")
+        reporter.say(f"{sweep.info.title}; {sweep.info.subtitle()}")
         if known:
             reporter.say(f"{known} answers are known from {resume}.")
         while not sweep.ended:

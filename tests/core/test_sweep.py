@@ -14,6 +14,7 @@ from core.search.questions import Question
 from core.search.sweep import Answers, Sweep
 from core.sweeps import (
     Answer,
+    SweepInfo,
     SweepRow,
     SweepSpec,
     Verdict,
@@ -80,6 +81,15 @@ def test_figures_by_hand():
     assert wide.tokens == 60.0
     assert wide.finished == pytest.approx(2 / 3)
     assert (wide.sum_policy, wide.log_ratio) == (-3.0, 2.0)
+
+
+def test_a_figure_of_part_of_a_sweep_says_so():
+    info = SweepInfo("pi", "ref", 0.1, "none", "it", 3, (1, 4), 1.0, 64, 0.0)
+    whole = [row(n, w, "win") for n in range(3) for w in (1, 4)]
+    assert info.subtitle(whole) == info.subtitle()
+    assert "3 prompts · beam" in info.subtitle()
+    assert "· 2 of 3 prompts · beam" in info.subtitle(whole[:4])
+    assert "3 prompts · 5 of 6 answers judged ·" in info.subtitle([*whole[:5], row(2, 4, None)])
 
 
 # --- answers ----------------------------------------------------------------------------------
