@@ -60,8 +60,7 @@ MENUS: dict[str, tuple[Entry, ...]] = {
             "Ctrl+Return",
             "Grow a tree from the token at the caret, the edited response as a path in it",
         ),
-    ),
-    "&Search": (
+        LINE,
         Entry(
             "Sweep &beam widths…",
             "sweep_widths",

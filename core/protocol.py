@@ -168,18 +168,7 @@ class Sweep:
     spec: SweepSpec
 
 
-Request = (
-    Load
-    | Unload
-    | Score
-    | Inspect
-    | InspectNode
-    | Survey
-    | Search
-    | Resume
-    | Steer
-    | Sweep
-)
+Request = Load | Unload | Score | Inspect | InspectNode | Survey | Search | Resume | Steer | Sweep
 
 
 @dataclass(frozen=True, slots=True)
