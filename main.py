@@ -52,6 +52,12 @@ def window_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--screenshot", metavar="FILE.png", help="draw the window into a file, then exit"
     )
+    parser.add_argument(
+        "--view",
+        choices=("credit", "search"),
+        default="credit",
+        help="which view --screenshot draws (default: credit)",
+    )
     return parser
 
 
@@ -69,7 +75,13 @@ def open_window(argv: Sequence[str]) -> int:
     from app.start import screenshot
 
     if arguments.screenshot:
-        return screenshot(spec, arguments.screenshot, theme=arguments.theme, size=arguments.size)
+        return screenshot(
+            spec,
+            arguments.screenshot,
+            theme=arguments.theme,
+            size=arguments.size,
+            view=arguments.view,
+        )
     return show(spec, theme=arguments.theme, size=arguments.size)
 
 

@@ -88,8 +88,12 @@ def screenshot(
     *,
     theme: Theme | None = None,
     size: tuple[int, int] | None = None,
+    view: str = "credit",
 ) -> int:
-    """Draw the loaded, scored view with a pinned token into a PNG; remembers nothing.
+    """Draw a view into a PNG; remembers nothing.
+
+    ``view``: "credit", with the most blamed token pinned, or "search", with a tree grown from the
+    first example's prompt.
 
     Raises:
         UserFacingError: the pair cannot be loaded, or the file cannot be written.
@@ -98,7 +102,7 @@ def screenshot(
     application = make_application()
     window = MainWindow(spec, Settings(), theme_name=theme or "light")
     window.resize(*(size or (1440, 900)))
-    photographer = Photographer(window)
+    photographer = (SearchPhotographer if view == "search" else Photographer)(window)
     window.show()
     application.exec()
     window.close()
@@ -147,15 +151,18 @@ class Photographer(QObject):
         if view.chart is None or len(view.scorings()) < 2 or self.window.bridge.busy():
             self._settled = 0
             return
+        self._settled = self._settled + 1 if self._is_ready() else 0
+        if self._settled >= SETTLE:
+            self.picture = self.window.grab()
+            self._end()
+
+    def _is_ready(self) -> bool:
+        """Whether what is scored is also shown as it should be; does what is missing."""
+        view = self.window.view
         if view.focus_on.pinned is None:
             pin_most_blamed(view)
-        elif view.inspector.inspection() is None:
-            self._settled = 0
-        else:
-            self._settled += 1
-            if self._settled >= SETTLE:
-                self.picture = self.window.grab()
-                self._end()
+            return False
+        return view.inspector.inspection() is not None
 
     @Slot(object)
     def _failed(self, event: Failed) -> None:
@@ -171,6 +178,21 @@ class Photographer(QObject):
         self._poll.stop()
         self._patience.stop()
         QApplication.quit()
+
+
+class SearchPhotographer(Photographer):
+    """Waits until a tree has grown in the search view."""
+
+    _begun = False
+
+    def _is_ready(self) -> bool:
+        search = self.window.search_view()
+        if not self._begun:
+            self._begun = True
+            self.window.show_search()
+            search.grow()
+            return False
+        return search.panes["left"].state == "done"
 
 
 def pin_most_blamed(view: CreditView) -> None:

@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
 
 from app.search.settings_form import (
     BY_NAME,
+    EMULATED,
     FARTHEST_DIAL,
     KINDS,
     Field,
@@ -59,6 +60,7 @@ class SearchForm(QScrollArea):
         self.dial = QSlider(Qt.Orientation.Horizontal)
         self.weight = QDoubleSpinBox()
         self.reward_alone = QCheckBox("Reward alone")
+        self.emulated = QCheckBox()
         self.dial_meaning = QLabel()
         self.max_tokens = _number("Most tokens", 64)
         self.length_penalty = QDoubleSpinBox()
@@ -88,6 +90,11 @@ class SearchForm(QScrollArea):
         for widget in (self.dial, self.weight):
             widget.setToolTip(tip)
         self.reward_alone.setToolTip("Σ r with no tie to the reference: λ without bound")
+        self.emulated.setToolTip(
+            "Emulated fine-tuning: the likelihood of the larger model that was opened with the "
+            "pair, plus λ times the pair's Σ r / β (Eqs. 14, 15)"
+        )
+        self.emulated.hide()
         self.length_penalty.setRange(-1000, 1000)
         self.length_penalty.setSingleStep(0.1)
         self.length_penalty.setAccessibleName("Length penalty")
@@ -121,6 +128,7 @@ class SearchForm(QScrollArea):
         column.addWidget(title)
         column.addLayout(row)
         column.addWidget(self.reward_alone)
+        column.addWidget(self.emulated)
         column.addWidget(self.dial_meaning)
         lengths = QFormLayout()
         lengths.addRow("Most &tokens", self.max_tokens)
@@ -138,6 +146,7 @@ class SearchForm(QScrollArea):
         self.dial.valueChanged.connect(self._dialled)
         self.weight.valueChanged.connect(self._weighed)
         self.reward_alone.toggled.connect(self._say_changed)
+        self.emulated.toggled.connect(self._say_changed)
         self.max_tokens.valueChanged.connect(self._say_changed)
         self.length_penalty.valueChanged.connect(self._say_changed)
 
@@ -145,13 +154,26 @@ class SearchForm(QScrollArea):
 
     def spec(self) -> SearchSpec:
         """What is typed, whether it makes sense or not."""
-        alone = self.reward_alone.isChecked()
         return SearchSpec(
             self._strategy(),
-            Objective.reward() if alone else Objective.dial(self.weight.value()),
+            self._objective(),
             self.max_tokens.value(),
             self.length_penalty.value(),
         )
+
+    def set_base(self, name: str) -> None:
+        """The third model that can be steered; "" for none, and nothing is said of it."""
+        self.emulated.setText(f"Steer {name}")
+        self.emulated.setVisible(bool(name))
+        if not name:
+            self.emulated.setChecked(False)
+
+    def _objective(self) -> Objective:
+        if self.emulated.isChecked():
+            return Objective.emulated(self.weight.value())
+        if self.reward_alone.isChecked():
+            return Objective.reward()
+        return Objective.dial(self.weight.value())
 
     def _strategy(self) -> Strategy:
         values: dict[str, Any] = {}
@@ -186,6 +208,7 @@ class SearchForm(QScrollArea):
             self._show_fields(spec.strategy)
         alone = spec.objective == Objective.reward()
         self.reward_alone.setChecked(alone)
+        self.emulated.setChecked(bool(spec.objective.base))
         if not alone:
             self.weight.setValue(spec.objective.policy)
         self.max_tokens.setValue(spec.max_tokens)
@@ -271,9 +294,12 @@ class SearchForm(QScrollArea):
         self.changed.emit()
 
     def _describe(self) -> None:
-        alone = self.reward_alone.isChecked()
+        steered = self.emulated.isChecked()
+        self.reward_alone.setEnabled(not steered)
+        alone = self.reward_alone.isChecked() and not steered
         self.weight.setEnabled(not alone)
-        self.dial_meaning.setText(dial_words(None if alone else round(self.weight.value(), 4)))
+        weight = None if alone else round(self.weight.value(), 4)
+        self.dial_meaning.setText(EMULATED if steered else dial_words(weight))
         meaning = BY_NAME[self.strategy.currentData()].meaning
         self.meaning.setText(meaning)
         self.strategy.setToolTip(meaning)

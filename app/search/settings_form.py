@@ -198,9 +198,17 @@ def named(spec: SearchSpec) -> str:
 
 def dial_name(objective: Objective) -> str:
     """The objective as its place on the dial."""
+    if objective.base:
+        return f"emulated, λ = {objective.policy:.3g}"
     if objective == Objective.reward():
         return "reward alone"
     return f"λ = {objective.policy:.3g}"
+
+
+EMULATED = (
+    "Emulated fine-tuning: the larger model's likelihood, plus λ times what the pair was taught. λ "
+    "is a weight of decoding, not the β of the training."
+)
 
 
 def dial_words(weight: float | None) -> str:

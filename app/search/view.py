@@ -106,6 +106,7 @@ class SearchView(SearchArrangement):
     def set_pair(self, info: PairInfo | None) -> None:
         """Another pair, or none: trees stay to be looked at."""
         self._pair = info
+        self.form.set_base(info.search_base if info is not None else "")
         self.following.forget()
         if info is None:
             self._from = None

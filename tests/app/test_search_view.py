@@ -1,6 +1,7 @@
 """The search view in the real window, driven by keys and mouse, on a scripted engine."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from app.settings import Settings
 from core.growth import Beam, BestFirst, Given, Objective, Reason, Sampling, SearchSpec, Status
 from core.protocol import Inspect, InspectNode, PairSpec, Resume, Score, Search, Steer
 from tests.app.conftest import settled
-from tests.app.fake_engine import WORDS, FakeEngine, word_id
+from tests.app.fake_engine import INFO, WORDS, FakeEngine, word_id
 from tests.app.fake_search import Grower, Words, child_of, random_growths
 
 CTRL = Qt.KeyboardModifier.ControlModifier
@@ -688,3 +689,19 @@ def test_a_fast_search_is_taken_in_bit_by_bit(view, qtbot):
     while left._queue and time.monotonic() - begun < 20:
         qtbot.wait(5)
     assert len(left.tree) == 3000 and left.picture.placed is not None
+
+
+# --- a third model --------------------------------------------------------------------------------
+
+
+def test_a_larger_model_is_steered_where_there_is_one(view, qtbot):
+    form = view.form
+    assert form.emulated.isHidden()
+    view.set_pair(replace(INFO, search_base="large"))
+    assert form.emulated.isVisible() and form.emulated.text() == "Steer large"
+    qtbot.mouseClick(form.emulated, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    form.weight.setValue(0.5)
+    assert form.spec().objective == Objective.emulated(0.5)
+    assert "larger model" in form.dial_meaning.text()
+    view.set_pair(INFO)
+    assert form.emulated.isHidden() and form.spec().objective == Objective.dial(0.5)

@@ -40,10 +40,11 @@ def run(tmp_path, *command):
     )
 
 
-def test_a_picture_is_made(tmp_path, pair):
+@pytest.mark.parametrize("view", ["credit", "search"])
+def test_a_picture_is_made(tmp_path, pair, view):
     target = tmp_path / "new" / "picture.png"
     options = ("--policy", pair[0], "--reference", pair[1], "--theme", "dark", "--size", "900x600")
-    done = run(tmp_path, "main.py", *options, "--screenshot", str(target))
+    done = run(tmp_path, "main.py", *options, "--view", view, "--screenshot", str(target))
     assert (done.returncode, done.stderr.decode()) == (0, "")
     data = target.read_bytes()
     assert data.startswith(PNG)
