@@ -113,6 +113,17 @@ def test_every_node_says_what_became_of_it():
     assert growths[-1].step.fraction == 1.0
 
 
+def test_a_search_whose_beams_have_all_closed_is_over():
+    pair, _ = small_pair()
+    pair.codec.end_of_turn = 2  # this pair's favourite
+    spec = SearchSpec(Beam(1), max_tokens=60)
+    tree, growths = grown(pair, spec)
+    assert len(growths) < 60 and growths[-1].step.fraction == 1.0
+    ends = tree.hypotheses(spec)
+    assert len(ends) == 1 and tree.is_closed(ends[0].index)
+    assert not (tree.status == Status.OPEN).any()
+
+
 def test_groups_avoid_each_other():
     pair, _ = search_pair("llama")
     alone, _ = grown(pair, SearchSpec(Beam(2), max_tokens=4))
