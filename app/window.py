@@ -187,6 +187,7 @@ class MainWindow(WindowCommands):
         self.view.set_dark(dark)
         if self.search is not None:
             self.search.set_dark(dark)
+        self._zoom_to(self.points)  # a new style sheet takes the widgets' own fonts away
 
     # --- life -------------------------------------------------------------------------------
 

@@ -31,3 +31,13 @@ def test_contrast(dark, qapp):
 def test_auto_asks_the_desktop(qapp):
     assert theme.is_dark("dark") and not theme.is_dark("light")
     assert theme.is_dark("auto") in (True, False)
+
+
+def test_another_theme_leaves_the_size_of_the_text(open_window):
+    window = open_window()
+    editor = window.view.panels["A"].editor
+    window.zoom_in()
+    size = editor.font().pointSizeF()
+    for name in ("dark", "light"):
+        window.actions_by_name[f"theme {name}"].trigger()
+        assert editor.font().pointSizeF() == size == window.points
