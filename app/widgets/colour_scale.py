@@ -167,7 +167,7 @@ class ColourScale:
 
 
 def fit_limit(values: ArrayLike, share: float = 98.0) -> float:
-    """A limit that suits values: a high percentile of |v|, rounded up to 1, 2 or 5 x 10^k.
+    """A limit that suits values: a high percentile of |v|, rounded up to 1, 2, 3 or 5 x 10^k.
 
     A percentile, so that one extreme token does not make all others pale. 1.0 where there is
     nothing to fit (no values, all NaN, or all 0).
@@ -179,7 +179,7 @@ def fit_limit(values: ArrayLike, share: float = 98.0) -> float:
     # As np.percentile, which takes 25 ms the first time: it imports the masked arrays.
     target = float(np.interp(share / 100 * (v.size - 1), np.arange(v.size), np.sort(v)))
     power = float(10.0 ** np.floor(np.log10(target)))
-    for nice in (1.0, 2.0, 5.0, 10.0):
+    for nice in (1.0, 2.0, 3.0, 5.0, 10.0):
         if nice * power >= target * (1 - 1e-9):
             return float(f"{nice * power:.12g}")
     return float(f"{10 * power:.12g}")

@@ -127,7 +127,9 @@ def test_a_limit_must_be_positive(limit):
         ([], 1.0),
         ([0.0, 0.0], 1.0),
         ([float("nan")], 1.0),
-        ([0.3], 0.5),
+        ([0.3], 0.3),
+        ([2.4], 3.0),
+        ([0.31], 0.5),
         ([-0.02], 0.02),
         ([0.1] * 99 + [40.0], 0.1),
         ([6.1, -6.1], 10.0),
@@ -144,5 +146,5 @@ def test_a_limit_is_the_first_round_number_from_the_percentile_on(count):
     values = np.random.default_rng(count).normal(size=count)
     target = np.percentile(np.abs(values), 98)
     limit = fit_limit(values)
-    smaller = {1: 0.5, 2: 0.5, 5: 0.4}[int(f"{limit:e}"[0])] * limit
+    smaller = {1: 0.5, 2: 0.5, 3: 2 / 3, 5: 0.6}[int(f"{limit:e}"[0])] * limit
     assert smaller < target <= limit
