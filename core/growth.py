@@ -293,6 +293,7 @@ class GrownTree:
         self.best: Ints = np.empty(0, dtype=np.int64)
         """Entries of the hypotheses of the last search, the best first."""
         self._entry: dict[int, int] = {}
+        self._closed: set[int] = set()
         self._size = 0
         self._ints = np.zeros((8, 256), dtype=np.int64)
         self._floats = np.full((len(_EDGE + _STATE + _SUMS), 256), np.nan)
@@ -375,6 +376,8 @@ class GrownTree:
                 entry = self._new(node, growth, i)
             changed[i] = entry
             self._ints[4:8, entry] = step.status[i], step.reason[i], step.number, step.visits[i]
+            if step.reason[i] in (Reason.CLOSED, Reason.ENDED_OUTSCORED):
+                self._closed.add(entry)
             for row, name in enumerate(_EDGE + _STATE):
                 self._floats[row, entry] = getattr(growth, name)[i]
             self._sum(entry)
@@ -384,7 +387,7 @@ class GrownTree:
 
     def is_closed(self, entry: int) -> bool:
         """Whether the edge into an entry is the closing token."""
-        return bool(self.reason[entry] in (Reason.CLOSED, Reason.ENDED_OUTSCORED))
+        return entry in self._closed
 
     def path(self, entry: int) -> Ints:
         """The entries from the start (left out) to ``entry``."""

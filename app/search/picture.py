@@ -38,6 +38,8 @@ class Picture:
         self.faint: Flags = np.zeros(0, dtype=bool)
         self.best: Flags = np.zeros(0, dtype=bool)
         self._given: Flags = np.zeros(0, dtype=bool)
+        self._before: dict[int, tuple[int, int]] = {}
+        """Status and reason of what was pruned by hand, to be taken back."""
         self._measure = measure
         self._letters: list[float] = []
         self._widths: dict[str, float] = {}
@@ -67,10 +69,12 @@ class Picture:
         parent = self.tree.parent.tolist()
         for i in range(entry + 1, len(parent)):
             below[i] = below[parent[i]]
-        if not on:
-            below &= self.tree.reason == Reason.BY_HAND
-        self.tree.status[below] = Status.PRUNED if on else Status.OPEN
-        self.tree.reason[below] = Reason.BY_HAND if on else Reason.NONE
+        for i in np.flatnonzero(below).tolist():
+            if on:
+                self._before.setdefault(i, (int(self.tree.status[i]), int(self.tree.reason[i])))
+                self.tree.status[i], self.tree.reason[i] = Status.PRUNED, Reason.BY_HAND
+            elif i in self._before:
+                self.tree.status[i], self.tree.reason[i] = self._before.pop(i)
 
     def arrange(self) -> None:
         """Place everything that the tree holds now."""
@@ -216,13 +220,14 @@ class Picture:
         return at
 
     def hypotheses(self, spec: SearchSpec, earlier: Iterable[int] = ()) -> list[Hypothesis]:
-        """What the last search found and, of ``earlier`` ones' finds, what is not pruned; the best
-        by ``spec`` first."""
+        """What the last search and ``earlier`` ones found and is not pruned; the best by ``spec``
+        first."""
         tree = self.tree
         last = tree.best
         fresh = set(last.tolist())
-        more = [e for e in earlier if e not in fresh and tree.status[e] != Status.PRUNED]
-        tree.best = np.append(last, np.array(more, dtype=np.int64))
+        more = np.array([e for e in earlier if e not in fresh], dtype=np.int64)
+        both = np.append(last, more)
+        tree.best = both[tree.status[both] != Status.PRUNED]
         found = tree.hypotheses(spec)
         tree.best = last
-        return sorted(found, key=lambda one: -one.score) if more else found
+        return sorted(found, key=lambda one: -one.score) if len(more) else found

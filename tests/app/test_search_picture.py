@@ -116,10 +116,13 @@ def test_pruning_by_hand_takes_all_below(picture):
     below = [i for i in range(1, len(tree)) if top in tree.path(i)]
     assert set(np.flatnonzero(tree.reason == Reason.BY_HAND)) == set(below)
     assert "by hand" in fate(tree, top)
+    ends = tree.best.tolist()
+    shown = {h.index for h in picture.hypotheses(SearchSpec(Beam()))}
+    assert shown == set(ends) - set(below) and shown < set(ends)
     picture.set_pruned(top, False)
-    others = [i for i in range(len(tree)) if i not in below]
-    assert (tree.status[below] == Status.OPEN).all()
-    assert (tree.status[others] == before[others]).all()
+    assert (tree.status == before).all()
+    texts = [h.text for h in picture.hypotheses(SearchSpec(Beam()))]
+    assert len(texts) == len(ends) and not any("<end>" in text for text in texts)
 
 
 def test_a_given_response_is_marked_and_folds():
