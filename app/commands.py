@@ -11,25 +11,22 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QUrl, Signal, Slot
 from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication
-from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow, QToolBar, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QToolBar, QWidget
 
 from app import actions
 from app.banner import PairBanner
-from app.bridge import Bridge
 from app.credit.table import table
-from app.credit.view import CreditView
 from app.files import read_text, write_text
 from app.help import GLOSSARY, HelpDialog, shortcuts_html
-from app.notices import NoticeBar, Notices
-from app.settings import Settings
+from app.notices import Notices
+from app.search_commands import SearchCommands
 from app.status import Status
 from core.errors import UserFacingError
-from core.protocol import PairInfo, PairSpec, Side
+from core.protocol import PairSpec, Side
 from core.text import Prompt
 
 if TYPE_CHECKING:
     from app.search.sweep_panel import SweepPanel
-    from app.search.view import SearchView
 
 AskForPair = Callable[
     [PairSpec, tuple[PairSpec, ...], QWidget | None, list[str] | None], PairSpec | None
@@ -38,26 +35,19 @@ PRESENTED = 1.5
 USUAL_POINTS = 13.0
 
 
-class WindowCommands(QMainWindow):
-    """The base of MainWindow, which sets these attributes."""
+class WindowCommands(SearchCommands):
+    """The base of MainWindow, which sets these attributes and those of SearchCommands."""
 
     pair_wanted = Signal(object)
     """A PairSpec was asked for, in place of the pair that is there."""
 
     spec: PairSpec | None
-    info: PairInfo | None
-    settings: Settings
     notices: Notices | None
     ask_for_pair: AskForPair
-    bridge: Bridge
-    view: CreditView
-    search: "SearchView | None"
     banner: PairBanner
-    notice: NoticeBar
     status: Status
     tool_bar: QToolBar
     actions_by_name: dict[str, QAction]
-    points: float
     sweep_panel: "SweepPanel | None" = None
     """Made when it is first wanted."""
 
@@ -247,82 +237,6 @@ class WindowCommands(QMainWindow):
             self.showNormal()
 
     # --- searching --------------------------------------------------------------------------
-
-    def search_view(self) -> "SearchView":
-        """The search view, made when it is first wanted."""
-        raise NotImplementedError
-
-    def show_page(self, search: bool) -> None:
-        """Bring a view to the front."""
-        raise NotImplementedError
-
-    @Slot()
-    def show_credit(self) -> None:
-        self.show_page(search=False)
-
-    @Slot()
-    def show_search(self) -> None:
-        self.show_page(search=True)
-
-    @Slot()
-    def grow_tree(self) -> None:
-        self.show_search()
-        self.search_view().grow()
-
-    @Slot()
-    def stop_search(self) -> None:
-        self.bridge.stop_search()
-
-    @Slot()
-    def resume_search(self) -> None:
-        self.search_view().resume()
-
-    @Slot()
-    def find_in_tree(self) -> None:
-        self.show_search()
-        self.search_view().find_box.setFocus()
-        self.search_view().find_box.selectAll()
-
-    @Slot()
-    def search_from_here(self) -> None:
-        """Grow a tree from a token of A or B: the pinned one, else the one at the caret."""
-        spot = self.view.focus_on.spot()
-        if spot is None:
-            self.notice.show_notice(
-                "info",
-                "Put the caret on a token of A or B, or click one, and search from there.",
-                topic="search",
-            )
-            return
-        side, index = spot
-        scoring = self.view.panels[side].scoring
-        if scoring is None or not self.view.panels[side].is_current():
-            self.notice.show_notice(
-                "info", f"{side} is still being scored: try again in a moment.", topic="search"
-            )
-            return
-        tokens = scoring.tokens
-        index = min(index, len(tokens))
-        from app.search.pane import Start
-
-        self.show_search()
-        self.search_view().search_from(
-            Start(
-                self.view.prompt.prompt(),
-                tokens.ids[:index],
-                tokens.pieces[:index],
-                tokens.ids[index:],
-                f"token {index + 1} of {side}",
-            )
-        )
-
-    @Slot(str, str, object)
-    def put_response(self, side: Side, text: str, ids: tuple[int, ...] | None) -> None:
-        """Put a response from elsewhere into an editor, as one step of its undo."""
-        self.view.panels[side].swap_in(text, ids)
-        self.view.edited.emit()
-        self.view.ask(side)
-        self.statusBar().showMessage(f"Sent to {side}", 3000)
 
     @Slot()
     def sweep_widths(self) -> None:

@@ -5,7 +5,7 @@ bridge's signals; knows nothing of scores (app.credit) or models.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from PySide6.QtCore import QTimer, Slot
 from PySide6.QtGui import QAction, QCloseEvent, QPaintEvent
@@ -32,9 +32,6 @@ from app.settings import Draft, Settings, pair_key, read_draft, write_draft
 from app.status import Status
 from core.protocol import DEFAULT_BETA, Failed, Loaded, PairSpec, Progress, Stopped
 from core.trace import mark
-
-if TYPE_CHECKING:
-    from app.search.view import SearchView
 
 AUTOSAVE_MS = 1500
 CLOSE_SECONDS = 4.0
@@ -69,7 +66,7 @@ class MainWindow(WindowCommands):
         self.points = settings.number("text points", USUAL_POINTS)
         self.bridge = Bridge(make_engine, self)
         self.view = CreditView(self.bridge)
-        self.search: SearchView | None = None
+        self.search = None
         self.pages = QStackedWidget()
         self.tabs = QTabBar()
         self.banner = PairBanner()
@@ -375,47 +372,6 @@ class MainWindow(WindowCommands):
     def _beta_chosen(self, beta: float) -> None:
         if self.spec is not None:
             self.settings.remember_beta(self.spec, beta)
-
-    # --- the search view --------------------------------------------------------------------
-
-    def search_view(self) -> "SearchView":
-        if self.search is None:
-            from app.search.view import SearchView
-
-            self.search = view = SearchView(self.bridge, self.view.prompt.prompt)
-            self.pages.addWidget(view)
-            view.send.connect(self.put_response)
-            view.problem.connect(self._search_problem)
-            self.view.controls.beta_changed.connect(view.set_beta)
-            self.view.controls.legend.swap_changed.connect(view.set_swap)
-            view.legend.swap_changed.connect(self.view.controls.legend.swap.setChecked)
-            view.set_swap(self.view.scale.swap)
-            view.set_dark(self.view.scale.dark)
-            view.set_beta(self.view.beta())
-            view.set_text_size(self.points)
-            view.recall(self.settings)
-            view.set_pair(self.info)
-        return self.search
-
-    def show_page(self, search: bool) -> None:
-        self.tabs.setCurrentIndex(int(search))
-
-    @Slot(int)
-    def _tab_chosen(self, index: int) -> None:
-        search = index == 1
-        view: QWidget = self.search_view() if search else self.view
-        self.pages.setCurrentWidget(view)
-        if search:
-            self.search_view().shown_canvas().setFocus()
-        else:
-            self.view.panels["A"].editor.setFocus()
-
-    @Slot(str)
-    def _search_problem(self, sentence: str) -> None:
-        if sentence:
-            self.notice.show_notice("error", sentence, topic="search")
-        else:
-            self.notice.dismiss("search")
 
     # --- looks ------------------------------------------------------------------------------
 
