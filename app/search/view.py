@@ -14,19 +14,17 @@ from PySide6.QtGui import QShowEvent
 from app.bridge import Bridge
 from app.credit.numbers import BY_KEY
 from app.credit.scale import ScaleChoice
-from app.search.arrangement import ONE, OVER, TABLE_MS, SearchArrangement
-from app.search.canvas import TreeCanvas
-from app.search.compare import Overlay, differences, same_start
+from app.search.acting import Acting
+from app.search.arrangement import ONE, OVER, TABLE_MS
 from app.search.facts import fate
 from app.search.finding import Finding
 from app.search.following import Following
 from app.search.hypotheses import Row
 from app.search.menu import node_menu
-from app.search.pane import SearchPane, Start
-from app.search.settings_form import BY_NAME
-from app.settings import Settings
+from app.search.pane import Start
+from app.search.trees import SearchTrees
 from app.widgets.colour_scale import ColourScale, fit_limit
-from core.growth import Given, Objective, Sampling, SearchSpec
+from core.growth import Given, SearchSpec
 from core.protocol import Failed, PairInfo
 from core.text import Prompt
 
@@ -35,12 +33,9 @@ ENOUGH = 40
 REWARD = BY_KEY["reward"]
 NO_PAIR = "Nothing is loaded: open a policy and its reference, then press Grow."
 BLANK = "The prompt is empty: write one in the credit view, then press Grow."
-ELSEWHERE = (
-    "The two trees begin at different states, so they cannot lie over each other: press Grow both."
-)
 
 
-class SearchView(SearchArrangement):
+class SearchView(SearchTrees):
     """Trees of the responses to one prompt."""
 
     send = Signal(str, str, object)
@@ -56,11 +51,12 @@ class SearchView(SearchArrangement):
         self._beta = 0.1
         self.scale = ScaleChoice()
         self._from: Start | None = None
-        self._active = "left"
         self._scaled = False
-        self._shown: tuple[str, int] | None = None
+        self.shown: tuple[str, int] | None = None
+        """The pane and the entry of the node that is looked at."""
         self._shown_key: tuple[object, ...] = ()
         self.following = Following(self, bridge)
+        self.acting = Acting(self)
         self.finding = Finding(self)
         self._connect()
         self._show_pair()
@@ -94,10 +90,7 @@ class SearchView(SearchArrangement):
         self.legend.locked_changed.connect(self._lock_changed)
         self.legend.limit_changed.connect(self._limit_changed)
         self.legend.swap_changed.connect(self.set_swap)
-        self.node.wanted.connect(self._wanted)
-        self.node.forced.connect(self._force)
         self.node.walked.connect(self._go_to)
-        self.hypotheses.send.connect(self._send_hypothesis)
         self.hypotheses.table.went_to.connect(self._went_to)
         self._bridge.failed.connect(self._failed)
 
@@ -188,21 +181,21 @@ class SearchView(SearchArrangement):
     @Slot()
     def grow(self) -> None:
         """Grow a new tree in the active pane, as the form says."""
-        spec = self._ready()
+        spec = self.ready()
         if spec is not None:
             self._grow_in(self._active, spec)
 
     @Slot()
     def grow_both(self) -> None:
         """Grow both trees anew, each as it was grown last, the active one as the form says."""
-        spec = self._ready()
+        spec = self.ready()
         if spec is None:
             return
         for name, pane in self.panes.items():
             other = pane.spec if name != self._active and pane.spec is not None else spec
             self._grow_in(name, other)
 
-    def _ready(self) -> SearchSpec | None:
+    def ready(self) -> SearchSpec | None:
         """What to grow; None where it cannot be, which is then said."""
         spec = self.form.checked()
         if spec is None:
@@ -220,8 +213,8 @@ class SearchView(SearchArrangement):
         start = replace(self._from or Start(self._prompt()), prompt=self._prompt())
         self._scaled = False
         self.panes[name].grow(start, spec)
-        if self._shown is not None and self._shown[0] == name:
-            self._shown = None
+        if self.shown is not None and self.shown[0] == name:
+            self.shown = None
             self.node.clear()
 
     @Slot()
@@ -291,41 +284,6 @@ class SearchView(SearchArrangement):
         self._show_differences()
         self._show_hypotheses()
 
-    @Slot()
-    def _show_differences(self) -> None:
-        """Mark what only one of two trees kept; draw both as one where that is asked for."""
-        mode = self.mode.currentData()
-        left, right = (self.panes[name] for name in ("left", "right"))
-        comparable = mode != ONE and same_start(left.tree, right.tree)
-        if mode == OVER:
-            self._show_over(left, right, comparable)
-            return
-        for pane in (left, right):
-            only = differences(pane.tree.node, left.tree, right.tree) if comparable else None
-            pane.set_only(only)
-
-    def _show_over(self, left: SearchPane, right: SearchPane, comparable: bool) -> None:
-        if not self.overlay.holds(left.growths, right.growths) or not comparable:
-            picture = self.over.new_picture(left.picture.start)
-            self.overlay = Overlay(picture)
-            self.over.set_picture(picture)
-            both = len(left.tree) and len(right.tree)
-            self.over.say(ELSEWHERE if both else "Press Grow both, to grow two trees.")
-        if comparable:
-            if not self.overlay.update(left.tree, right.tree, left.growths, right.growths):
-                self.differences_timer.start(1)
-            self.over.refresh()
-        self.over_map.refresh()
-
-    def _pane_of_over(self, entry: int) -> tuple[str, int]:
-        """The pane, the active one if it can be, and entry of a node of both trees in one."""
-        node = int(self.over.picture.tree.node[entry])
-        for name in (self._active, *self.panes):
-            found = self.panes[name].tree.entry(node)
-            if found is not None:
-                return name, found
-        return self._active, 0
-
     # --- the node that is looked at -----------------------------------------------------------
 
     @Slot(int)
@@ -343,9 +301,9 @@ class SearchView(SearchArrangement):
 
     def _select(self, name: str, entry: int) -> None:
         self.set_active(name)
-        if self._shown != (name, entry):
+        if self.shown != (name, entry):
             self.node.end_search()
-        self._shown = name, entry
+        self.shown = name, entry
         if self.side.currentWidget() is not self.node_page:
             self.side.setCurrentWidget(self.node_page)
         self._shown_key = ()
@@ -368,9 +326,9 @@ class SearchView(SearchArrangement):
         pane.canvas.setFocus()
 
     def _show_node(self) -> None:
-        if self._shown is None:
+        if self.shown is None:
             return
-        name, entry = self._shown
+        name, entry = self.shown
         pane = self.panes[name]
         tree = pane.tree
         if entry >= len(tree):
@@ -391,12 +349,12 @@ class SearchView(SearchArrangement):
     def state_shown(self) -> int | None:
         """The token tree's node whose continuations can be asked for; None where nothing can
         follow."""
-        if self._shown is None or self._pair is None:
+        if self.shown is None or self._pair is None:
             return None
-        pane = self.panes[self._shown[0]]
-        if not pane.can_grow_from(self._shown[1]):
+        pane = self.panes[self.shown[0]]
+        if not pane.can_grow_from(self.shown[1]):
             return None
-        return int(pane.tree.node[self._shown[1]])
+        return int(pane.tree.node[self.shown[1]])
 
     @Slot(object)
     def _failed(self, event: Failed) -> None:
@@ -421,79 +379,10 @@ class SearchView(SearchArrangement):
         self._select(name, entry)
         alive = self._pair is not None and self.panes[name].fresh_pair
         menu = node_menu(self, self.panes[name].picture, entry, alive)
-        menu.triggered.connect(self._menu_chosen)
+        menu.triggered.connect(self.acting.menu_chosen)
         menu.aboutToHide.connect(menu.deleteLater)
         menu.popup(where)
         self.menu = menu
-
-    @Slot(object)
-    def _menu_chosen(self, action: object) -> None:
-        data = getattr(action, "data", lambda: None)()
-        if isinstance(data, str):
-            self._wanted(data)
-
-    @Slot(str)
-    def _wanted(self, action: str) -> None:
-        """Do something at the node that is shown; "grow Beam" names a strategy."""
-        if self._shown is None:
-            return
-        name, entry = self._shown
-        pane = self.panes[name]
-        match action.split():
-            case ["A" | "B" as side]:
-                self._send(name, entry, side)
-            case ["collapse"]:
-                pane.canvas.toggle(entry)
-            case ["unfold"]:
-                pane.canvas.toggle_run(entry)
-            case ["force"]:
-                self.node.search.setFocus()
-            case ["pin"]:
-                pane.steer(entry, "pin")
-            case ["prune"]:
-                pane.steer(entry, "prune")
-            case ["release"]:
-                pane.steer(entry, "release")
-            case ["sample"]:
-                self._grow_on(pane, entry, "Sampling")
-            case ["grow", *named]:
-                self._grow_on(pane, entry, *named)
-
-    def _grow_on(self, pane: SearchPane, entry: int, strategy: str = "") -> None:
-        spec = self._ready()
-        if spec is None or not pane.can_grow_from(entry):
-            return
-        if strategy and type(spec.strategy).__name__ != strategy:
-            chosen = Sampling(count=4) if strategy == "Sampling" else BY_NAME[strategy].kind()
-            spec = replace(spec, strategy=chosen)
-        pane.grow_from(entry, spec)
-
-    @Slot(int)
-    def _force(self, token: int) -> None:
-        """Let one token follow the node that is shown."""
-        if self._shown is not None:
-            name, entry = self._shown
-            spec = SearchSpec(Given((token,)), Objective(), max_tokens=1)
-            self.node.end_search()
-            self.panes[name].grow_from(entry, spec)
-
-    @Slot(str, int, str)
-    def _send_hypothesis(self, name: str, entry: int, side: str) -> None:
-        self._send(name, entry, side)
-
-    def _send(self, name: str, entry: int, side: str) -> None:
-        """Give a node's whole response to an editor: the prefix, and the way to the node."""
-        pane = self.panes[name]
-        if pane.start is None or entry >= len(pane.tree):
-            return
-        tree = pane.tree
-        way = tree.path(entry).tolist()
-        if tree.is_closed(entry):
-            way.pop()
-        pieces = [*pane.start.pieces, *(tree.pieces[i] for i in way)]
-        text = b"".join(pieces).decode("utf-8", "replace")
-        ids = (*pane.start.prefix, *(int(tree.token[i]) for i in way))
-        self.send.emit(side, text, ids if pane.fresh_pair else None)
 
     # --- hypotheses ---------------------------------------------------------------------------
 
@@ -513,48 +402,7 @@ class SearchView(SearchArrangement):
 
     # --- finding and moving -------------------------------------------------------------------
 
-    def shown_canvas(self) -> TreeCanvas:
-        """The canvas that keys and buttons mean."""
-        return self.over if self.mode.currentData() == OVER else self.panes[self._active].canvas
-
-    @Slot()
-    def fit(self) -> None:
-        for canvas in self.canvases():
-            canvas.follow(False)
-            canvas.fit()
-
-    @Slot(bool)
-    def follow(self, on: bool) -> None:
-        for canvas in self.canvases():
-            canvas.follow(on)
-
-    @Slot(bool)
-    def _following_changed(self, on: bool) -> None:
-        blocked = self.follow_button.blockSignals(True)
-        self.follow_button.setChecked(on)
-        self.follow_button.blockSignals(blocked)
-
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         for pane in self.panes.values():
             pane.compare_prompt(self._prompt())
-
-    # --- what is remembered -------------------------------------------------------------------
-
-    def remember(self, settings: Settings) -> None:
-        """Keep the form and the arrangement for the next session."""
-        settings.put("search form", self.form.remembered())
-        settings.put("search trees", str(self.mode.currentData()))
-        settings.put_bytes("search rows", self.rows.saveState())
-        settings.put_bytes("search columns", self.columns.saveState())
-
-    def recall(self, settings: Settings) -> None:
-        """The form and the arrangement as they were left."""
-        self.form.recall(settings.get("search form", ""))
-        for name, splitter in (("search rows", self.rows), ("search columns", self.columns)):
-            state = settings.bytes(name)
-            if not state.isEmpty():
-                splitter.restoreState(state)
-        place = self.mode.findData(settings.get("search trees", ONE))
-        if place >= 0:
-            self.mode.setCurrentIndex(place)

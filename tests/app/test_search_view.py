@@ -157,7 +157,7 @@ def test_arrow_keys_walk_the_tree(view, qtbot):
     assert canvas.chosen == kids[1]
     qtbot.keyClick(canvas, Qt.Key.Key_Up)
     assert canvas.chosen == kids[0]
-    assert view._shown == ("left", kids[0])
+    assert view.shown == ("left", kids[0])
 
 
 def test_keys_zoom_fit_and_follow(view, qtbot):
@@ -596,7 +596,7 @@ def test_two_dials_are_compared_beside_and_over_each_other(view, window, qtbot):
     entry = next(e for e in range(len(both)) if pane(view).tree.entry(int(both.node[e])) is None)
     view.over.fit()
     view.over.go_to(entry)
-    assert view._shown == ("right", right.tree.entry(int(both.node[entry])))
+    assert view.shown == ("right", right.tree.entry(int(both.node[entry])))
     view.grow_both()
     quiet(qtbot, window)
     assert [s.pane for s in searches()[-2:]] == ["left", "right"]
