@@ -1,0 +1,171 @@
+"""A chart over the tokens of a response: what the charts under the editors share.
+
+The plot with its zero line, mark, dots and note, the header with its key and Fit, mouse and zoom.
+What is drawn is the business of its kinds. Importing this module imports pyqtgraph, which takes a
+while; do so after the window is shown. Knows nothing of tokens or rewards.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from PySide6.QtCore import QEvent, QObject, QPointF, Qt, Signal
+from PySide6.QtGui import QColor, QPen, QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+
+from app.widgets.colour_scale import DARK_SURFACE, DARK_TEXT, LIGHT_SURFACE, LIGHT_TEXT
+
+ROOMY = 170
+"""A chart less high, in pixels, has no titles at its axes."""
+NOWHERE = ("", -1)
+
+
+class TokenChart(QWidget):
+    """One or more series over token indices. Its kinds draw them, and say what lies where."""
+
+    hovered = Signal(str, int)
+    """The side and token under the mouse changed; ("", -1) for none."""
+    clicked = Signal(str, int)
+    axes: tuple[str, ...] = ("left", "bottom")
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._under_mouse: tuple[str, int] = NOWHERE
+        self._dark = self._zoomed = False
+        self.plot = pg.PlotWidget(enableMenu=False)
+        self._item: Any = self.plot.getPlotItem()
+        self._view: Any = self._item.getViewBox()
+        self.key = QLabel()
+        self._item.hideButtons()
+        for name in self.axes:
+            self._item.showAxis(name)
+            axis = self._item.getAxis(name)
+            axis.enableAutoSIPrefix(False)
+            # Of the finer ticks' faint lines each takes as long to draw as all bars together.
+            axis.setStyle(maxTickLevel=0)
+        self._view.setMouseEnabled(x=True, y=False)
+        self._view.disableAutoRange()
+        self._zero = pg.InfiniteLine(0, angle=0)
+        self._mark = pg.InfiniteLine(angle=90)
+        self._dots = pg.ScatterPlotItem(size=9)
+        self._note = pg.TextItem(anchor=(0, 0))
+        for item, depth in ((self._zero, -1), (self._mark, 5), (self._dots, 6), (self._note, 7)):
+            item.setZValue(depth)
+            self._item.addItem(item, ignoreBounds=True)
+        self.plot.scene().sigMouseMoved.connect(self._mouse_moved)
+        self.plot.scene().sigMouseClicked.connect(self._mouse_clicked)
+        self._view.sigRangeChangedManually.connect(self._note_zoom)
+        self.plot.viewport().installEventFilter(self)
+        self.reset = QToolButton()
+        self.reset.setText("Fit")
+        self.reset.setToolTip("Show all tokens (the wheel zooms, dragging moves)")
+        self.reset.clicked.connect(self.fit)
+        self.header = QHBoxLayout()
+        self.header.setContentsMargins(8, 2, 4, 0)
+        self.header.addWidget(self.key, 1)
+        self.header.addWidget(self.reset)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addLayout(self.header)
+        column.addWidget(self.plot, 1)
+
+    # --- what a kind says -------------------------------------------------------------------
+
+    def fit(self) -> None:
+        """Show all tokens and values, and follow new ones again."""
+        self._zoomed = False
+
+    def highlight(self, side: str, index: int) -> None:
+        """Mark one token; index -1 for none."""
+
+    def _token_at(self, scene: QPointF) -> tuple[str, int]:
+        """The side and token whose column holds a point of the scene."""
+        return NOWHERE
+
+    def _show_mark(self) -> None:
+        """The line, dots and note of the marked token."""
+
+    def _show_axes(self) -> None:
+        """Titles where there is room for them."""
+        for name in self.axes:
+            self._item.getAxis(name).showLabel(self.height() >= ROOMY)
+
+    # --- what they share --------------------------------------------------------------------
+
+    def _show_range(self, longest: int, values: NDArray[np.float64], room: float) -> None:
+        """Show ``longest`` tokens, and all finite ``values`` with some room (a share) around."""
+        finite = values[np.isfinite(values)]
+        low, high = float(finite.min()), float(finite.max())
+        room *= high - low or 1.0
+        longest = max(longest, 8)
+        self._view.setLimits(xMin=-2, xMax=longest + 1, minXRange=4)
+        self._view.setRange(
+            xRange=(-0.7, longest - 0.3),
+            yRange=(low - room, high + room),
+            padding=0,
+            disableAutoRange=True,
+        )
+        self._show_mark()
+
+    def _dress(self, dark: bool, titles: tuple[str, ...]) -> tuple[QColor, QColor]:
+        """Light or dark, and the titles of ``axes``; the colours of text and of faint lines."""
+        self._dark = dark
+        surface = QColor(*(DARK_SURFACE if dark else LIGHT_SURFACE))
+        text = QColor(*(DARK_TEXT if dark else LIGHT_TEXT))
+        faint = QColor(text)
+        faint.setAlpha(120)
+        self.plot.setBackground(surface)
+        for name, title in zip(self.axes, titles, strict=True):
+            axis = self._item.getAxis(name)
+            axis.setPen(faint)
+            axis.setTextPen(text)
+            self._item.setLabel(name, title, color=text.name())
+        self._item.getAxis("left").setGrid(28)
+        self._zero.setPen(QPen(faint, 0))
+        self._note.setColor(text)
+        self._note.fill = pg.mkBrush(surface)
+        self._note.border = pg.mkPen(faint)
+        return text, faint
+
+    def _put_note(self, index: int, text: str) -> None:
+        """Write beside the mark at a token, on the side where there is more room."""
+        self._note.setText(text)
+        (left, right), (_, top) = self._view.viewRange()
+        self._note.setAnchor((1, 0) if index > (left + right) / 2 else (0, 0))
+        self._note.setPos(index, top)
+
+    def _column_at(self, scene: QPointF) -> float | None:
+        """Where a point of the scene lies among the tokens; None outside the plot."""
+        if not self._view.sceneBoundingRect().contains(scene):
+            return None
+        return float(self._view.mapSceneToView(scene).x())
+
+    def _say_hover(self, under: tuple[str, int]) -> None:
+        if under != self._under_mouse:
+            self._under_mouse = under
+            self.highlight(*under)
+            self.hovered.emit(*under)
+
+    def _mouse_moved(self, scene: QPointF) -> None:
+        self._say_hover(self._token_at(scene))
+
+    def _mouse_clicked(self, event: Any) -> None:
+        side, index = self._token_at(event.scenePos())
+        if event.button() == Qt.MouseButton.LeftButton and side:
+            self.clicked.emit(side, index)
+
+    def _note_zoom(self) -> None:
+        self._zoomed = True
+        self._show_mark()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Leave:
+            self._say_hover(NOWHERE)
+        return super().eventFilter(watched, event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if (event.size().height() >= ROOMY) != (event.oldSize().height() >= ROOMY):
+            self._show_axes()
