@@ -3,10 +3,12 @@
 Imports no model library, so that the window can name them before torch is loaded.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from core.growth import Growth, SearchSpec
+from core.runs import Checkpoint
 from core.scoring import Inspection, Scoring, StateActions
 from core.sweeps import SweepInfo, SweepRow, SweepSpec
 from core.text import Prompt
@@ -26,6 +28,9 @@ class PairSpec:
     policy: str = ""
     reference: str = ""
     base: str = ""
+    run: str = ""
+    """A training run's folder: its last checkpoint is the policy, and all of them can be shown.
+    ``reference`` and ``base`` are found by its files unless they are named too."""
     search_base: str = ""
     """A third model for emulated fine-tuning; only searches use it."""
     beta: float | None = None
@@ -54,6 +59,8 @@ class PairInfo:
     beta: float
     search_base: str = ""
     """The third model's name, if there is one."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """Of a run, by step, the start before them; empty for a pair that is not of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +167,25 @@ class InspectNode:
 
 
 @dataclass(frozen=True, slots=True)
+class Scrub:
+    """Show another checkpoint of the run: what both sides hold is scored under it, and so is all
+    that is asked later. A newer one replaces one that has not been answered."""
+
+    id: int
+    checkpoint: str
+    """One of ``PairInfo.checkpoints``, by its path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Score what both sides hold under each of these checkpoints, in this order, whenever nothing
+    more urgent waits; the checkpoint that is shown stays."""
+
+    id: int
+    checkpoints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """Sweep beam widths over prompts. Answers that an earlier sweep of the same pair has found,
     stopped or not, are not searched for again."""
@@ -254,6 +280,33 @@ class Surveyed:
     side: Side
     index: int
     actions: StateActions
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scrubbed:
+    """Another checkpoint is shown; ``scorings`` are of the sides that hold a scored response."""
+
+    id: int
+    checkpoint: str
+    scorings: Mapping[Side, Scoring]
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Replayed:
+    """A replay has taken a step; more follow, then ``ReplayDone``, ``Stopped`` or ``Failed``."""
+
+    id: int
+    checkpoint: str
+    scorings: Mapping[Side, Scoring]
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayDone:
+    """A replay has come to its end."""
+
+    id: int
 
 
 @dataclass(frozen=True, slots=True)

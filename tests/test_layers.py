@@ -20,6 +20,7 @@ RANKS = {
     "core.growth": 1,
     "core.gauge": 1,
     "core.sweeps": 1,
+    "core.runs": 1,
     "core.protocol": 2,
     "core.checkpoints": 3,
     "core.models": 4,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from core.data.posts import Pair
-from core.training.rows import Row, collate, make_row, token_logps
+from core.training.rows import Row, collate, make_row, token_logps, vocabulary_logits
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SCORES = ("-reward", "-log_ref", "-log_policy")
@@ -77,7 +77,8 @@ def score_pairs(
         for adapter in ("policy", "reference"):
             model.set_adapter(adapter)
             with torch.no_grad():
-                logps.append(token_logps(model, batch).double().cpu().numpy())
+                found = token_logps(*vocabulary_logits(model, batch), batch)
+                logps.append(found.double().cpu().numpy())
         offset = 0
         for row, group in part:
             nodes = slice(offset, offset + len(row.ids) - row.prompt)

@@ -143,10 +143,12 @@ def collate(examples: Sequence[dict[str, Any]], pad: int) -> dict[str, "torch.Te
     }
 
 
-def token_logps(model: Any, batch: dict[str, Any]) -> "torch.Tensor":
-    """log π of every response token of a batch, [N] float32, in the order of ``target``.
+def vocabulary_logits(model: Any, batch: dict[str, Any]) -> "tuple[torch.Tensor, torch.Tensor]":
+    """The logits at the parents of response tokens, where the vocabulary is scored.
 
-    The vocabulary is scored at the parents of response tokens only, not along the prompt.
+    Returns:
+        [U, V] float32 logits, one row for each distinct parent; [N] int64, for each response
+        token (in the order of ``target``) the row of its parent.
     """
     import torch
 
@@ -158,15 +160,41 @@ def token_logps(model: Any, batch: dict[str, Any]) -> "torch.Tensor":
         use_cache=False,
     ).last_hidden_state
     source, inverse = torch.unique(batch["source"], dim=0, return_inverse=True)
-    logits = causal.lm_head(hidden[source[:, 0], source[:, 1]]).float()
+    return causal.lm_head(hidden[source[:, 0], source[:, 1]]).float(), inverse
+
+
+def token_logps(
+    logits: "torch.Tensor", inverse: "torch.Tensor", batch: dict[str, Any]
+) -> "torch.Tensor":
+    """log π of every response token of a batch, [N] float32, in the order of ``target``."""
+    import torch
+
     total = torch.logsumexp(logits, dim=-1)
     token = batch["input_ids"][batch["target"][:, 0], batch["target"][:, 1]]
     logps: torch.Tensor = logits[inverse, token] - total[inverse]
     return logps
 
 
-def response_logps(logps: "torch.Tensor", batch: dict[str, Any]) -> "torch.Tensor":
-    """Sum token log-probs into one number for each response (Eq. 8 sums; it never averages)."""
+def token_kl(
+    reference: "torch.Tensor", policy: "torch.Tensor", inverse: "torch.Tensor"
+) -> "torch.Tensor":
+    """KL(π_ref‖π) over the vocabulary before every response token, [N] nats (Eq. 16).
+
+    ``reference`` and ``policy`` are logits of the same rows, [U, V].
+    """
+    import torch.nn.functional as F
+
+    kl = F.kl_div(
+        F.log_softmax(policy, dim=-1),
+        F.log_softmax(reference, dim=-1),
+        log_target=True,
+        reduction="none",
+    ).sum(dim=-1)
+    return kl[inverse]
+
+
+def response_sums(values: "torch.Tensor", batch: dict[str, Any]) -> "torch.Tensor":
+    """Sum what tokens have into one number for each response (Eq. 8 sums; it never averages)."""
     count = int(batch["response"][:, 0].max()) + 1
     which, index = batch["response"].unbind(1)
-    return logps.new_zeros(count).index_add(0, which, logps[index])
+    return values.new_zeros(count).index_add(0, which, values[index])

@@ -21,15 +21,18 @@ LOOK_AHEAD = 8
 
 
 def train(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
-    """Run the stages that are not done in ``out``; the adapters are ``out/sft`` and ``out/dpo``."""
+    """Run the stages that are not done in ``out``; the adapters are ``out/sft`` and ``out/dpo``.
+
+    A recipe without SFT steps starts DPO from the base, which is then the reference.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    if not _done(out / "sft"):
+    if recipe.sft_steps and not _done(out / "sft"):
         train_sft(recipe, base, out, report)
     sampled = out / "sampled.jsonl"
     if recipe.sampled_posts and not sampled.exists():
         from core.training.sample import sample_pairs
 
-        model, tokenizer = load(base, out / "sft")
+        model, tokenizer = load(base, out / "sft" if recipe.sft_steps else None)
         pairs = sample_pairs(recipe, model, tokenizer, report)
         part = sampled.with_suffix(".part")
         part.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), "utf-8")
@@ -40,7 +43,6 @@ def train(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
 
 def train_sft(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
     """Teach the base to write one-sentence summaries; save the adapter."""
-    from peft import LoraConfig
     from transformers import PrinterCallback
 
     from core.training.trainers import RowSFTTrainer, Told, collator
@@ -52,9 +54,7 @@ def train_sft(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
         train_dataset=dataset(sft_rows(recipe, tokenizer), recipe.sft_rows, recipe.sft_steps),
         processing_class=tokenizer,
         data_collator=collator(tokenizer.pad_token_id),
-        peft_config=LoraConfig(
-            r=recipe.rank, lora_alpha=recipe.alpha, target_modules=LAYERS, task_type="CAUSAL_LM"
-        ),
+        peft_config=fresh_adapter(recipe),
         callbacks=[Told("Supervised fine-tuning", report)],
     )
     trainer.remove_callback(PrinterCallback)
@@ -63,12 +63,14 @@ def train_sft(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
 
 
 def train_dpo(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
-    """Train a copy of the SFT adapter on preference pairs, the SFT adapter being the reference."""
+    """Train on preference pairs: a copy of the SFT adapter, that adapter being the reference; or,
+    in a recipe without SFT, a fresh adapter, the base being the reference."""
     from transformers import PrinterCallback
 
     from core.training.trainers import RowDPOTrainer, Told, collator
 
-    model, tokenizer = load(base, out / "sft", trainable=True)
+    after_sft = recipe.sft_steps > 0
+    model, tokenizer = load(base, out / "sft" if after_sft else None, trainable=True)
     sampled = read_pairs(out / "sampled.jsonl") if (out / "sampled.jsonl").exists() else []
     trainer = RowDPOTrainer(
         model=model,
@@ -78,11 +80,21 @@ def train_dpo(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
         ),
         processing_class=tokenizer,
         data_collator=collator(tokenizer.pad_token_id),
+        peft_config=None if after_sft else fresh_adapter(recipe),
         callbacks=[Told("Direct preference optimisation", report)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_started(out / "dpo-checkpoints"))
     save(trainer.model, out / "dpo")
+
+
+def fresh_adapter(recipe: Recipe) -> Any:
+    """The configuration of an adapter that changes nothing yet."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=recipe.rank, lora_alpha=recipe.alpha, target_modules=LAYERS, task_type="CAUSAL_LM"
+    )
 
 
 def sft_rows(recipe: Recipe, tokenizer: Any) -> Iterator[Row]:

@@ -16,7 +16,13 @@ from transformers import TrainerCallback
 from trl import DPOTrainer, SFTTrainer
 from trl.trainer.utils import use_adapter
 
-from core.training.rows import collate, response_logps, token_logps
+from core.training.rows import (
+    collate,
+    response_sums,
+    token_kl,
+    token_logps,
+    vocabulary_logits,
+)
 
 COLUMNS = ["input_ids", "parent", "prompt", "paths", "pairs"]
 
@@ -56,23 +62,32 @@ class RowSFTTrainer(RowData, SFTTrainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
     ) -> Any:
-        logps = token_logps(self.accelerator.unwrap_model(model), inputs)
+        unwrapped = self.accelerator.unwrap_model(model)
+        logps = token_logps(*vocabulary_logits(unwrapped, inputs), inputs)
         loss = -logps.mean()
         return (loss, {"logps": logps}) if return_outputs else loss
 
 
 class RowDPOTrainer(RowData, DPOTrainer):
-    """DPO (Eqs. 8, 9) on the pairs of each row, against the frozen adapter that TRL calls "ref"."""
+    """DPO (Eqs. 8, 9) on the pairs of each row.
+
+    The reference is the frozen copy of the adapter that training began with, which TRL calls
+    "ref", or the base with adapters off where training began with none.
+    """
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         unwrapped = self.accelerator.unwrap_model(model)
-        with torch.no_grad(), use_adapter(unwrapped, adapter_name="ref"):
-            reference = response_logps(token_logps(unwrapped, inputs), inputs)
-        policy = response_logps(token_logps(unwrapped, inputs), inputs)
+        frozen = "ref" if "ref" in unwrapped.peft_config else None
+        with torch.no_grad(), use_adapter(unwrapped, adapter_name=frozen):
+            before, inverse = vocabulary_logits(unwrapped, inputs)
+            reference = response_sums(token_logps(before, inverse, inputs), inputs)
+        logits, inverse = vocabulary_logits(unwrapped, inputs)
+        policy = response_sums(token_logps(logits, inverse, inputs), inputs)
         rewards = self.beta * (policy - reference)
         chosen, rejected = rewards[inputs["pairs"]].unbind(1)
         loss = -F.logsigmoid(chosen - rejected).mean()
         with torch.no_grad():
+            kl = response_sums(token_kl(before, logits, inverse), inputs)
             figures = {
                 "rewards/chosen": chosen.mean(),
                 "rewards/rejected": rejected.mean(),
@@ -80,6 +95,9 @@ class RowDPOTrainer(RowData, DPOTrainer):
                 "rewards/accuracies": (chosen > rejected).float().mean(),
                 "logps/chosen": policy[inputs["pairs"][:, 0]].mean(),
                 "logps/rejected": policy[inputs["pairs"][:, 1]].mean(),
+                # Summed over the chosen response, as its reward is, so that -beta KL (Eq. 16)
+                # can be laid beside rewards/chosen.
+                "kl/ref_policy": kl[inputs["pairs"][:, 0]].mean(),
             }
         mode = "train" if self.model.training else "eval"
         for name, value in figures.items():

@@ -13,9 +13,11 @@ from core.training.rows import (
     make_row,
     prompt_ids,
     response_ids,
-    response_logps,
+    response_sums,
     row_of_pairs,
+    token_kl,
     token_logps,
+    vocabulary_logits,
 )
 from tests.tiny import byte_level_tokenizer, tiny_model
 
@@ -37,7 +39,7 @@ def test_a_row_scores_each_response_as_a_plain_forward_does():
     row = row_of_pairs(tokenizer, PAIRS, across=1)
     batch = collate([short.as_example(), row.as_example()], tokenizer.pad_token_id)
     with torch.no_grad():
-        sums = response_logps(token_logps(model, batch), batch)
+        sums = response_sums(token_logps(*vocabulary_logits(model, batch), batch), batch)
     chosen, rejected = [p.chosen for p in PAIRS], [p.rejected for p in PAIRS]
     texts = ["Yes.", "No.", *dict.fromkeys(chosen + rejected)]
     assert len(sums) == len(texts)
@@ -125,3 +127,23 @@ def test_likely_errors_are_those_the_reference_would_write():
     assert table["likely_errors"]["pairs"] == 1
     assert table["likely_errors"]["pair_accuracy"] == 1.0
     assert math.isclose(likely.surprise, 1.0) and math.isclose(unlikely.surprise, 1.0 + LIKELY)
+
+
+def test_kl_is_that_of_the_plain_distributions_and_zero_for_one_model():
+    """Eq. 16, against torch's own divergence between two categorical distributions."""
+    tokenizer = byte_level_tokenizer()
+    policy, reference = tiny_model("llama", seed=1).eval(), tiny_model("llama", seed=2).eval()
+    batch = collate([row_of_pairs(tokenizer, PAIRS).as_example()], tokenizer.pad_token_id)
+    with torch.no_grad():
+        (of_policy, inverse), (of_reference, _) = (
+            vocabulary_logits(model, batch) for model in (policy, reference)
+        )
+        found = token_kl(of_reference, of_policy, inverse)
+        same = token_kl(of_policy, of_policy, inverse)
+    plain = torch.distributions.kl_divergence(
+        torch.distributions.Categorical(logits=of_reference.double()),
+        torch.distributions.Categorical(logits=of_policy.double()),
+    )
+    assert found.double().numpy() == pytest.approx(plain[inverse].numpy(), abs=1e-5)
+    assert float(found.min()) > 0
+    assert same.numpy() == pytest.approx(0, abs=1e-7)
