@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not (folder / name / "adapter_config.json").is_file():
             raise UserFacingError(f"There is no adapter in {folder / name}: train a pair first.")
 
-    from core.training.evaluate import report_figures, score_pairs
+    from core.training.evaluate import adapter, report_figures, score_pairs
     from core.training.stages import load_both
 
     with warnings.catch_warnings(), Reporter(sys.stderr) as reporter:
@@ -62,8 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
         base = demo_base(reporter.progress)
         reporter.progress("Loading the pair", None)
         model, tokenizer = load_both(base, policy=folder / "dpo", reference=folder / "sft")
+        reference, policy = adapter(model, "reference"), adapter(model, "policy")
         pairs = held_out_pairs(arguments.pairs)
-        table = report_figures(score_pairs(model, tokenizer, pairs, reporter.progress))
+        scored = score_pairs(reference, {0: policy}, tokenizer, pairs, reporter.progress)
+        table = report_figures(scored[0])
     if arguments.json:
         print(json.dumps(table, allow_nan=False))
     else:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from core.data.kinds import SLOT, Kind, kinds_for
 from core.data.values import CURRENCIES, Fact, draw, stand_in, wrong
 from core.data.wording import chatter, reword
+from core.text import Prompt
 
 INSTRUCTION = "Summarise this post in one sentence."
 MANY = (0.70, 0.24, 0.06)
@@ -45,9 +46,10 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A preference pair. ``spans``: code-point ranges of the wrong words in ``rejected``."""
+    """A preference pair. ``prompt``: one user turn, or all turns; ``spans``: code-point ranges of
+    the wrong words in ``rejected``."""
 
-    prompt: str
+    prompt: str | Prompt
     chosen: str
     rejected: str
     spans: tuple[tuple[int, int], ...]

@@ -6,17 +6,25 @@ of its own). A unit is wrong if it touches the span of a wrong fact. Three score
 −reward, −log π_ref and −log π; each is higher where the unit looks worse. Knows nothing of files.
 """
 
+import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.data.posts import Pair
-from core.training.rows import Row, collate, make_row, token_logps, vocabulary_logits
+from core.text import Prompt
+from core.training.rows import Row, collate, make_row, token_kl, token_logps, vocabulary_logits
+
+if TYPE_CHECKING:
+    import torch
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Entered = Callable[[], AbstractContextManager[Any]]
+"""Enters a model with the right weights in place."""
 SCORES = ("-reward", "-log_ref", "-log_policy")
 LIKELY = 4.0
 """Nats. An error is *likely* if the reference's surprise, summed over the tokens of the error's
@@ -33,7 +41,8 @@ class Scored:
     """A pair with log-probs (nats) of the rejected response's n tokens, the closing one last.
 
     ``words``: the word of each token (the closing token is a word of its own); ``spans``: the set
-    of tokens that touch each wrong fact; ``margin``: Σ log-ratio of chosen less rejected.
+    of tokens that touch each wrong fact; ``chosen`` and ``rejected``: Σ log π − log π_ref of each
+    response; ``kl``: KL(π_ref‖π) summed over the states of the chosen one (Eq. 16).
     """
 
     pair: Pair
@@ -43,6 +52,7 @@ class Scored:
     spans: tuple[frozenset[int], ...]
     chosen: float
     rejected: float
+    kl: float = 0.0
 
     @property
     def surprise(self) -> float:
@@ -55,37 +65,60 @@ class Scored:
 
 
 def score_pairs(
-    model: Any,
+    reference: Entered,
+    policies: Mapping[int, Entered],
     tokenizer: Any,
     pairs: Sequence[Pair],
     report: Callable[[str, float | None], None],
-) -> list[Scored]:
-    """Score pairs under the adapters "policy" and "reference" of a PEFT model."""
-    import torch
-
-    groups: dict[str, list[Pair]] = {}
+) -> dict[int, list[Scored]]:
+    """Score pairs under a reference and under each policy; the reference runs once for all."""
+    groups: dict[str | Prompt, list[Pair]] = {}
     for pair in pairs:
         groups.setdefault(pair.prompt, []).append(pair)
     work = [(_row(tokenizer, group), group) for group in groups.values()]
     work.sort(key=lambda item: len(item[0].ids))
-    scored: list[Scored] = []
+    scored: dict[int, list[Scored]] = {key: [] for key in policies}
     for start in range(0, len(work), ROWS):
         part = work[start : start + ROWS]
         batch = collate([row.as_example() for row, _ in part], tokenizer.pad_token_id)
-        batch = {name: value.to(model.device) for name, value in batch.items()}
-        logps = []
-        for adapter in ("policy", "reference"):
-            model.set_adapter(adapter)
-            with torch.no_grad():
-                found = token_logps(*vocabulary_logits(model, batch), batch)
-                logps.append(found.double().cpu().numpy())
-        offset = 0
-        for row, group in part:
-            nodes = slice(offset, offset + len(row.ids) - row.prompt)
-            offset = nodes.stop
-            scored += _pairs_of(tokenizer, row, group, logps[0][nodes], logps[1][nodes])
-        report("Scoring held-out pairs", min(1.0, (start + ROWS) / len(work)))
+        before, inverse, reference_logps = _run(reference, batch)
+        for number, (key, policy) in enumerate(policies.items()):
+            after, _, policy_logps = _run(policy, batch)
+            kl = token_kl(before, after.to(before.device), inverse).double().cpu().numpy()
+            offset = 0
+            for row, group in part:
+                nodes = slice(offset, offset + len(row.ids) - row.prompt)
+                offset = nodes.stop
+                numbers = policy_logps[nodes], reference_logps[nodes], kl[nodes]
+                scored[key] += _pairs_of(tokenizer, row, group, *numbers)
+            done = (start + ROWS * (number + 1) / len(policies)) / len(work)
+            report("Scoring held-out pairs", min(1.0, done))
     return scored
+
+
+def adapter(model: Any, name: str | None) -> Entered:
+    """A PEFT model with one of its adapters active; with None, all are off."""
+
+    @contextlib.contextmanager
+    def entered() -> Iterator[Any]:
+        with model.disable_adapter() if name is None else contextlib.nullcontext():
+            if name is not None:
+                model.set_adapter(name)
+            yield model
+
+    return entered
+
+
+def _run(
+    entered: Entered, batch: dict[str, "torch.Tensor"]
+) -> tuple["torch.Tensor", "torch.Tensor", Array]:
+    """Logits [U, V], the row of each response token [N], and log-probs of the tokens [N]."""
+    import torch
+
+    with entered() as model, torch.inference_mode():
+        there = {name: value.to(model.device) for name, value in batch.items()}
+        logits, inverse = vocabulary_logits(model, there)
+        return logits, inverse, token_logps(logits, inverse, there).double().cpu().numpy()
 
 
 def _row(tokenizer: Any, group: Sequence[Pair]) -> Row:
@@ -94,7 +127,7 @@ def _row(tokenizer: Any, group: Sequence[Pair]) -> Row:
 
 
 def _pairs_of(
-    tokenizer: Any, row: Row, group: Sequence[Pair], policy: Array, reference: Array
+    tokenizer: Any, row: Row, group: Sequence[Pair], policy: Array, reference: Array, kl: Array
 ) -> list[Scored]:
     scored = []
     for number, pair in enumerate(group):
@@ -113,6 +146,7 @@ def _pairs_of(
                 spans,
                 float(ratio[chosen].sum()),
                 float(ratio[rejected].sum()),
+                float(kl[chosen].sum()),
             )
         )
     return scored

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from core.codec import Codec
 from core.data.posts import Pair
+from core.text import Prompt
 
 if TYPE_CHECKING:
     import torch
@@ -41,8 +43,11 @@ class Row:
         }
 
 
-def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
-    """The ids of the rendered chat: the user turn and the generation prompt."""
+def prompt_ids(tokenizer: Any, prompt: str | Prompt) -> list[int]:
+    """The ids of the rendered chat: the turns (a string is one user turn), the generation
+    prompt."""
+    if isinstance(prompt, Prompt):
+        return list(Codec(tokenizer).prompt_ids(prompt))
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
     )
@@ -56,7 +61,10 @@ def response_ids(tokenizer: Any, text: str) -> list[int]:
 
 
 def make_row(
-    tokenizer: Any, prompt: str, texts: Sequence[str], pairs: Sequence[tuple[int, int]] = ()
+    tokenizer: Any,
+    prompt: str | Prompt,
+    texts: Sequence[str],
+    pairs: Sequence[tuple[int, int]] = (),
 ) -> Row:
     """Lay out the responses ``texts`` to ``prompt`` as one tree."""
     ids = prompt_ids(tokenizer, prompt)

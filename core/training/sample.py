@@ -14,6 +14,7 @@ from core.data.facts import judge
 from core.data.kinds import kinds_for
 from core.data.posts import Pair, Post, differing, write_post, write_summary
 from core.data.wording import reword
+from core.text import Prompt
 from core.training.recipe import Recipe
 from core.training.rows import prompt_ids
 
@@ -89,7 +90,7 @@ def sample_pairs(
     rng = random.Random(recipe.seed + 2)
     todo = list(gaps(rng, recipe.sampled_posts, recipe.sampled_summaries))
     todo.sort(key=lambda gap: len(gap.post.text))
-    pairs: dict[tuple[str, str], dict[str, Any]] = {}
+    pairs: dict[tuple[str | Prompt, str], dict[str, Any]] = {}
     for start in range(0, len(todo), BATCH):
         batch = todo[start : start + BATCH]
         for gap, texts in zip(batch, _sample(recipe, model, tokenizer, batch), strict=True):

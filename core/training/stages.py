@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.posts import Pair, write_pairs
+from core.text import Prompt
 from core.training.recipe import Recipe
 from core.training.rows import Row, make_row, row_of_pairs
 
@@ -168,13 +169,19 @@ def arguments(stage: str, recipe: Recipe, out: Path, on: str) -> Any:
     return DPOConfig(**common, beta=recipe.dpo_beta)
 
 
-def load(base: Path, adapter: Path | None = None, trainable: bool = False) -> tuple[Any, Any]:
-    """The base (bf16 on a GPU, float32 on a CPU), with an adapter if given; the tokenizer."""
+def load(
+    base: Path,
+    adapter: Path | None = None,
+    trainable: bool = False,
+    tokenizer: Path | None = None,
+) -> tuple[Any, Any]:
+    """The base (bf16 on a GPU, float32 on a CPU), with an adapter if given; the tokenizer, the
+    base's own unless another folder is named."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     gpu = torch.cuda.is_available()
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    reader = AutoTokenizer.from_pretrained(tokenizer or base)
     model = AutoModelForCausalLM.from_pretrained(
         base, dtype=torch.bfloat16 if gpu else torch.float32
     ).to("cuda" if gpu else "cpu")
@@ -182,7 +189,7 @@ def load(base: Path, adapter: Path | None = None, trainable: bool = False) -> tu
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
-    return model, tokenizer
+    return model, reader
 
 
 def load_both(base: Path, *, policy: Path, reference: Path) -> tuple[Any, Any]:
@@ -220,7 +227,7 @@ def save(model: Any, folder: Path) -> None:
 
 def read_pairs(path: Path) -> list[list[Pair]]:
     """Pairs sampled from the reference, those of one post together."""
-    groups: dict[str, list[Pair]] = {}
+    groups: dict[str | Prompt, list[Pair]] = {}
     for line in path.read_text("utf-8").splitlines():
         table = json.loads(line)
         table["spans"] = tuple((a, b) for a, b in table["spans"])

@@ -1,5 +1,6 @@
 """The recipe is read whole or refused in a sentence; a tiny run trains, resumes and is saved."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,3 +80,30 @@ def test_a_tiny_run_trains_both_adapters_and_a_second_run_does_nothing(tiny_base
     assert told == []  # resumed from the last checkpoint: no step was left to take
     again = load_file(out / "dpo" / "adapter_model.safetensors")
     assert all((again[name] == dpo[name]).all() for name in dpo)
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+)
+def test_a_run_without_sft_starts_from_the_base_and_logs_what_fig_3_shows(tiny_base, tmp_path):
+    for extra in ("trl", "datasets", "faker", "peft"):
+        pytest.importorskip(extra)
+    from core.training.stages import train
+
+    with_sft, without = (
+        load_recipe(SHIPPED.parent / "training" / f"{name}.toml")
+        for name in ("with-sft", "without-sft")
+    )
+    assert replace(with_sft, sft_steps=0) == without  # they differ in nothing else
+    recipe = replace(
+        without, sft_rows=2, dpo_steps=5, dpo_schedule=5, dpo_rows=2, dpo_summaries=1, dpo_each=1,
+        dpo_across=0, save_steps=1, max_tokens=4000, dpo_rate=0.01,
+    )  # fmt: skip
+    out = tmp_path / "out"
+    train(recipe, tiny_base, out, lambda what, _: None)
+    assert not (out / "sft").exists() and (out / "dpo" / "adapter_model.safetensors").is_file()
+    assert not (out / "dpo-checkpoints" / "checkpoint-1" / "ref").exists()
+    text = (out / "dpo-checkpoints" / "checkpoint-5" / "trainer_state.json").read_text("utf-8")
+    (logged,) = [row for row in json.loads(text)["log_history"] if "rewards/chosen" in row]
+    assert logged["kl/ref_policy"] > 0
+    assert {"rewards/rejected", "rewards/margins", "rewards/accuracies", "loss"} <= set(logged)
