@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.posts import Pair, write_pairs
+from core.runs import ABOUT
 from core.text import Prompt
 from core.training.recipe import Recipe
 from core.training.rows import Row, make_row, row_of_pairs
@@ -17,6 +18,7 @@ from core.training.rows import Row, make_row, row_of_pairs
 Report = Callable[[str, float | None], None]
 BASE_NAME = "SmolLM2-135M-Instruct"
 LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+WEIGHTS = "adapter_model.safetensors"
 LOOK_AHEAD = 8
 """Batches whose rows are sorted by length together, so that little is padded."""
 
@@ -85,7 +87,10 @@ def train_dpo(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
         callbacks=[Told("Direct preference optimisation", report)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=_started(out / "dpo-checkpoints"))
+    run = out / "dpo-checkpoints"
+    run.mkdir(exist_ok=True)
+    (run / ABOUT).write_text(json.dumps(about(recipe), indent=1) + "\n", "utf-8")
+    trainer.train(resume_from_checkpoint=_started(run))
     save(trainer.model, out / "dpo")
 
 
@@ -207,22 +212,59 @@ def device(model: Any) -> str:
     return str(model.device.type)
 
 
+def about(recipe: Recipe) -> dict[str, Any]:
+    """What a run's folder says of itself, beside its checkpoints."""
+    return {
+        "beta": recipe.dpo_beta,
+        "base": BASE_NAME,
+        "reference": "../sft" if recipe.sft_steps else None,
+        "seed": recipe.seed,
+        "sft": recipe.sft_steps > 0,
+    }
+
+
+def ship(recipe: Recipe, out: Path, folder: Path) -> None:
+    """Copy a finished run in little space: logs, and the adapters of its checkpoints in bf16."""
+    from peft import PeftConfig
+    from safetensors.torch import load_file
+
+    checkpoints = sorted(
+        (out / "dpo-checkpoints").glob("checkpoint-*"), key=lambda at: int(at.name.split("-")[1])
+    )
+    adapters = {folder / at.name: at for at in checkpoints}
+    described = about(recipe)
+    if recipe.sft_steps:
+        adapters[folder / "ref"] = out / "sft"
+        described["reference"] = "ref"
+    for place, source in adapters.items():
+        config: Any = PeftConfig.from_pretrained(str(source))
+        write_adapter(config, load_file(source / WEIGHTS), place)
+    (folder / ABOUT).write_text(json.dumps(described, indent=1) + "\n", "utf-8")
+    state = checkpoints[-1] / "trainer_state.json"
+    (folder / state.name).write_bytes(state.read_bytes())
+
+
 def save(model: Any, folder: Path) -> None:
-    """Save the trained adapter in bf16, naming the base without a path of this machine."""
-    import torch
+    """Save the trained adapter."""
     from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(model, adapter_name="default")
+    write_adapter(model.peft_config["default"], state, folder)
+
+
+def write_adapter(config: Any, state: dict[str, Any], folder: Path) -> None:
+    """Write an adapter in bf16, naming the base without a path of this machine."""
+    import torch
     from safetensors.torch import save_file
 
-    config = model.peft_config["default"]
     config.base_model_name_or_path = BASE_NAME
     config.inference_mode = True
     folder.mkdir(parents=True, exist_ok=True)
     config.save_pretrained(str(folder))
-    state = get_peft_model_state_dict(model, adapter_name="default")
     rounded = {name: value.to(torch.bfloat16).cpu().contiguous() for name, value in state.items()}
     part = folder / "adapter_model.part"
     save_file(rounded, part, metadata={"format": "pt"})
-    part.replace(folder / "adapter_model.safetensors")
+    part.replace(folder / WEIGHTS)
 
 
 def read_pairs(path: Path) -> list[list[Pair]]:
@@ -238,7 +280,7 @@ def read_pairs(path: Path) -> list[list[Pair]]:
 
 
 def _done(folder: Path) -> bool:
-    return (folder / "adapter_model.safetensors").is_file()
+    return (folder / WEIGHTS).is_file()
 
 
 def _started(folder: Path) -> bool:

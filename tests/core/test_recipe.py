@@ -88,7 +88,7 @@ def test_a_tiny_run_trains_both_adapters_and_a_second_run_does_nothing(tiny_base
 def test_a_run_without_sft_starts_from_the_base_and_logs_what_fig_3_shows(tiny_base, tmp_path):
     for extra in ("trl", "datasets", "faker", "peft"):
         pytest.importorskip(extra)
-    from core.training.stages import train
+    from core.training.stages import ship, train
 
     with_sft, without = (
         load_recipe(SHIPPED.parent / "training" / f"{name}.toml")
@@ -107,3 +107,13 @@ def test_a_run_without_sft_starts_from_the_base_and_logs_what_fig_3_shows(tiny_b
     (logged,) = [row for row in json.loads(text)["log_history"] if "rewards/chosen" in row]
     assert logged["kl/ref_policy"] > 0
     assert {"rewards/rejected", "rewards/margins", "rewards/accuracies", "loss"} <= set(logged)
+    described = json.loads((out / "dpo-checkpoints" / "qscope-run.json").read_text("utf-8"))
+    assert described["beta"] == recipe.dpo_beta and described["reference"] is None
+
+    shipped = tmp_path / "shipped"
+    ship(recipe, out, shipped)
+    names = {path.relative_to(shipped).as_posix() for path in shipped.rglob("*.*")}
+    adapter = {"adapter_config.json", "adapter_model.safetensors"}
+    saved = {f"checkpoint-{step}/{name}" for step in range(1, 6) for name in adapter}
+    assert names == saved | {"qscope-run.json", "trainer_state.json"}
+    assert str(tmp_path) not in "".join(p.read_text("utf-8") for p in shipped.rglob("*.json"))
