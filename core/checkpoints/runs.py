@@ -1,0 +1,146 @@
+"""A training run's folder: the checkpoints in it, and how it is opened as a pair.
+
+The policy is the run's last checkpoint. The reference is never guessed: it is what was named, what
+the trainer saved beside the policy, what the run says of itself, or the base with the adapter off.
+Knows nothing of curves (core.training.logs reads those) or of loading.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from core.checkpoints.demo import demo_base
+from core.checkpoints.describe import describe, read_json
+from core.checkpoints.fetch import DEMO_BASE
+from core.checkpoints.resolve import PairPlan, resolve_pair
+from core.errors import UserFacingError
+from core.runs import ABOUT, START, Checkpoint
+
+Report = Callable[[str, float | None], None]
+STEP = re.compile(r"(?:checkpoint|step)-(\d+)")
+OF_TRAINER = "ref"
+"""The folder in which TRL keeps the adapter that DPO began with."""
+
+
+def run_checkpoints(folder: Path) -> tuple[Checkpoint, ...]:
+    """The checkpoints in a run's folder, by step; what is half-written or gone is left out.
+
+    Adapters, or whole models: where there are both, those of the kind of the last one.
+    """
+    found: dict[int, Checkpoint] = {}
+    try:
+        places = sorted(path for path in folder.expanduser().resolve().iterdir() if path.is_dir())
+    except OSError:
+        return ()
+    for path in places:
+        match = STEP.fullmatch(path.name)
+        if match is None or int(match[1]) in found:
+            continue
+        try:
+            # Neither is opened here: loading asks again, and refuses what was not allowed.
+            it = describe(path, allow_pickle=True, allow_remote_code=True)
+        except (UserFacingError, OSError):
+            continue
+        step = int(match[1])
+        found[step] = Checkpoint(step, str(path), it.kind == "model", it.bytes)
+    steps = sorted(found)
+    return tuple(found[step] for step in steps if found[step].whole == found[steps[-1]].whole)
+
+
+def with_start(checkpoints: tuple[Checkpoint, ...]) -> tuple[Checkpoint, ...]:
+    """The same, the start before them: there the policy is the reference."""
+    whole = bool(checkpoints) and checkpoints[0].whole
+    return (Checkpoint(0, START, whole), *checkpoints)
+
+
+def run_beta(folder: Path) -> float | None:
+    """The beta that a run says it was trained with, None if it does not say.
+
+    Raises:
+        UserFacingError: what the run says of itself is damaged.
+    """
+    beta = _about(folder).get("beta")
+    return float(beta) if isinstance(beta, int | float) and beta > 0 else None
+
+
+def run_plan(
+    folder: Path,
+    reference: Path | None,
+    base: Path | None,
+    report: Report,
+    cancelled: Callable[[], bool],
+    allow_pickle: bool = False,
+    allow_remote_code: bool = False,
+) -> PairPlan:
+    """Decide how a run is loaded, its last checkpoint as the policy.
+
+    Args:
+        reference: the folder that was named; None to find it (see the module).
+        report: told of the demo's base if that must be fetched.
+
+    Raises:
+        UserFacingError: there is no whole checkpoint, or no reference, or they do not fit.
+        Cancelled: soon after ``cancelled()`` turns true, in a fetch.
+    """
+    folder = folder.expanduser().resolve()
+    checkpoints = run_checkpoints(folder)
+    if not checkpoints:
+        raise UserFacingError(_why_none(folder))
+    last = Path(checkpoints[-1].path)
+    if reference is None:
+        reference = _reference(folder, last)
+    if reference is None and checkpoints[-1].whole:
+        raise UserFacingError(
+            f"The checkpoints in {folder} are whole models, and nothing there says what they were "
+            f"trained from: name that model with --reference DIR."
+        )
+    if base is None and not checkpoints[-1].whole and _is_of_the_demo(last):
+        base = demo_base(report, cancelled)
+    return resolve_pair(last, reference, base, allow_pickle, allow_remote_code)
+
+
+def _reference(folder: Path, last: Path) -> Path | None:
+    """The reference by the run's own files; None: the base, adapters off."""
+    for place in (last / OF_TRAINER, folder / OF_TRAINER):
+        if place.is_dir():
+            return place
+    said = _about(folder).get("reference")
+    return folder / Path(said).expanduser() if isinstance(said, str) and said else None
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    place = folder.expanduser() / ABOUT
+    if not place.is_file():
+        return {}
+    try:
+        return read_json(place)
+    except UserFacingError as error:
+        raise UserFacingError(
+            f"{place} is damaged: mend or delete it, and name the run's reference and beta."
+        ) from error
+
+
+def _is_of_the_demo(adapter: Path) -> bool:
+    """Whether an adapter names the demo's base by its bare name, and no folder of that name."""
+    config = read_json(adapter / "adapter_config.json")
+    places = adapter / DEMO_BASE, adapter.parent / DEMO_BASE, Path(DEMO_BASE)
+    named = config.get("base_model_name_or_path") == DEMO_BASE
+    return named and not any(place.is_dir() for place in places)
+
+
+def _why_none(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"There is no folder {folder}: check the path of the run."
+    if STEP.fullmatch(folder.name):
+        return (
+            f"{folder} is one checkpoint of a run: choose the folder around it, {folder.parent}, "
+            f"or open it with --policy."
+        )
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and run_checkpoints(path):
+            return f"{folder} has no checkpoints itself: choose the run inside it, {path}."
+    return (
+        f"{folder} has no whole checkpoint (a folder checkpoint-N with an adapter or a model): "
+        f"choose the folder that the trainer saves to."
+    )
