@@ -19,6 +19,7 @@ COMMANDS = {
     "train": ("core.commands.train", "train a pair from a recipe: SFT, then DPO"),
     "search": ("core.commands.search", "search for responses by likelihood or reward"),
     "sweep": ("core.commands.sweep", "beam widths over prompts: win rate and length (Fig. 2)"),
+    "training": ("core.commands.training", "measure a run, step by step (training evaluate)"),
     "demo": ("core.commands.demo", "measure the demo pair on held-out pairs (demo evaluate)"),
 }
 EXTRAS = {"trl": "train", "datasets": "train", "accelerate": "train", "faker": "train"}

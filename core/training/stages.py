@@ -184,7 +184,9 @@ def load(
     base's own unless another folder is named."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as hf_logging
 
+    hf_logging.disable_progress_bar()  # who calls says how far it is
     gpu = torch.cuda.is_available()
     reader = AutoTokenizer.from_pretrained(tokenizer or base)
     model = AutoModelForCausalLM.from_pretrained(

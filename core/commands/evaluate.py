@@ -1,0 +1,201 @@
+"""Measure every checkpoint of a run on held-out pairs: training evaluate.
+
+For each step: mean implicit rewards of chosen and rejected responses, margin, accuracy and loss,
+KL(pi_ref||pi) over the chosen response, and how well -reward, -log pi_ref and -log pi find the
+wrong words: AUROC, top-1 hit and recall of a second error. The figures are saved as
+RUN/evaluation.json, which the window plots beside the training's own curves. Progress on stderr.
+"""
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.commands.console import Reporter
+from core.commands.demo import held_out_pairs
+from core.commands.options import positive
+from core.errors import UserFacingError
+
+if TYPE_CHECKING:
+    from core.checkpoints.resolve import PairPlan
+    from core.data.posts import Pair
+    from core.runs import Checkpoint
+    from core.text import Prompt
+    from core.training.preferences import Side
+
+PAIRS = 120
+DEMO_DATA = "the demo's held-out posts"
+SHOWN = (
+    "rewards/chosen",
+    "rewards/rejected",
+    "rewards/margins",
+    "rewards/accuracies",
+    "kl/ref_policy",
+    "words/auroc/-reward",
+    "words/auroc/-log_policy",
+    "words/auroc/-log_ref",
+    "words/hit/-reward",
+    "words/second/-reward",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="a folder with checkpoint-* in it")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FILE",
+        help="your own pairs (prompt, chosen, rejected; JSONL, Parquet or a datasets folder); the "
+        "words that the chosen response lacks count as wrong (default: the demo's held-out posts)",
+    )
+    parser.add_argument(
+        "--pairs", type=int, default=PAIRS, metavar="N", help=f"how many pairs (default: {PAIRS})"
+    )
+    parser.add_argument(
+        "--steps", type=_steps, metavar="10,20", help="only these checkpoints (default: all)"
+    )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="DIR",
+        help="the model that the run was trained against (default: what the run's files say, or "
+        "the base, adapters off)",
+    )
+    parser.add_argument("--base", type=Path, metavar="DIR", help="the base, if it moved")
+    parser.add_argument(
+        "--beta", type=positive, default=None, help="of the training (default: the run's, or 0.1)"
+    )
+    parser.add_argument(
+        "--no-save", action="store_true", help="do not write RUN/evaluation.json, print only"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, save and print; returns the exit status.
+
+    Raises:
+        UserFacingError: there is no run, or its checkpoints, reference or pairs cannot be read.
+    """
+    if arguments.pairs < 2:
+        raise UserFacingError("--pairs must be at least 2.")
+    from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
+    from core.models.pair import never
+    from core.protocol import DEFAULT_BETA
+    from core.runs import EVALUATION
+
+    with warnings.catch_warnings(), Reporter(sys.stderr) as reporter:
+        warnings.simplefilter("ignore")  # between the libraries, not for the user
+        plan = run_plan(
+            arguments.run, arguments.reference, arguments.base, reporter.progress, never
+        )
+        checkpoints = wanted(arguments.run, run_checkpoints(arguments.run), arguments.steps)
+        from core.training.localise import measure_run
+
+        pairs = read_pairs(arguments.data, arguments.pairs)
+        beta = arguments.beta or run_beta(arguments.run) or DEFAULT_BETA
+        reporter.say(cost(plan, checkpoints, len(pairs)))
+        steps = measure_run(plan, with_start(checkpoints), pairs, beta, reporter.progress)
+        table = {
+            "qscope": "evaluation",
+            "data": str(arguments.data or DEMO_DATA),
+            "wrong_words": "differ from the chosen response" if arguments.data else "known",
+            "pairs": len(pairs),
+            "beta": beta,
+            "reference": plan.reference_name,
+            "steps": steps,
+        }
+        if not arguments.no_save:
+            save(arguments.run / EVALUATION, table, reporter)
+    if arguments.json:
+        print(json.dumps(table, allow_nan=False))
+    else:
+        print_table(steps)
+    return 0
+
+
+def wanted(
+    run: Path, checkpoints: "tuple[Checkpoint, ...]", steps: Sequence[int] | None
+) -> "tuple[Checkpoint, ...]":
+    """The checkpoints to measure.
+
+    Raises:
+        UserFacingError: one of ``steps`` is not among them.
+    """
+    known = {checkpoint.step: checkpoint for checkpoint in checkpoints}
+    for step in steps or ():
+        if step not in known:
+            there = ", ".join(map(str, known))
+            raise UserFacingError(f"{run} has no checkpoint of step {step}: it has {there}.")
+    return tuple(known[step] for step in sorted(set(steps))) if steps else checkpoints
+
+
+def read_pairs(file: Path | None, count: int) -> "list[Pair]":
+    """The first ``count`` pairs of a file, or of the demo's held-out ones."""
+    if file is None:
+        return held_out_pairs(count)
+    from core.data.posts import Pair
+    from core.training.localise import differing_words
+    from core.training.preferences import load_preferences
+
+    pairs = []
+    for pair in load_preferences(file)[:count]:
+        prompt, chosen = _turns(pair.prompt, pair.chosen)
+        _, rejected = _turns(pair.prompt, pair.rejected)
+        wrong = differing_words(chosen, rejected)
+        pairs.append(Pair(prompt, chosen, rejected, wrong, (), "file", ""))
+    if len(pairs) < 2:
+        raise UserFacingError(f"{file} holds {len(pairs)} pairs: at least 2 are needed.")
+    return pairs
+
+
+def _turns(prompt: "Side", response: "Side") -> "tuple[Prompt, str]":
+    """The turns before a response and its text; a plain prompt is one user turn."""
+    from core.text import Message, Prompt
+
+    if isinstance(prompt, str) or isinstance(response, str):
+        return Prompt.of(str(prompt)), str(response)
+    *before, last = [Message(turn["role"], turn["content"]) for turn in (*prompt, *response)]
+    return Prompt(tuple(before)), last.content
+
+
+def cost(plan: "PairPlan", checkpoints: "Sequence[Checkpoint]", pairs: int) -> str:
+    """What is about to be done, and what it takes, in words."""
+    many = f"{len(checkpoints)} checkpoints on {pairs} pairs"
+    if not any(checkpoint.whole for checkpoint in checkpoints):
+        return f"{many}, adapters over one base."
+    size = max(checkpoint.bytes for checkpoint in checkpoints) / 1e9
+    return f"{many}; each is a whole model of {size:.1f} GB, read one after the other."
+
+
+def save(path: Path, table: dict[str, Any], reporter: Reporter) -> None:
+    """Write the figures; where that fails they are still printed."""
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(json.dumps(table, allow_nan=False, indent=1) + "\n", "utf-8")
+        part.replace(path)
+    except OSError as error:
+        reporter.say(
+            f"The figures could not be saved as {path} ({error.strerror}): they are printed only."
+        )
+    else:
+        reporter.say(f"Saved as {path}; the window plots it with the run.")
+
+
+def print_table(steps: Sequence[dict[str, float]]) -> None:
+    """Print the main figures for a reader, a column for each step."""
+    print(f"{'step':<26}" + "".join(f"{row['step']:>8}" for row in steps))
+    for name in SHOWN:
+        cells = [f"{row[name]:8.3f}" if name in row else "       -" for row in steps]
+        if any(name in row for row in steps):
+            print(f"{name:<26}" + "".join(cells))
+
+
+def _steps(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of steps such as 10,20")
+    return [int(part) for part in parts]
