@@ -21,6 +21,18 @@ ROOMY = 170
 NOWHERE = ("", -1)
 
 
+class TokenAxis(pg.AxisItem):
+    """An axis over token indices; it counts from 1, as the inspector does."""
+
+    def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
+        counted = super().tickValues(low + 1, high + 1, size)
+        return [(spacing, [place - 1 for place in places]) for spacing, places in counted]
+
+    def tickStrings(self, places: list[float], scale: float, spacing: float) -> list[str]:
+        strings: list[str] = super().tickStrings([at + 1 for at in places], scale, spacing)
+        return strings
+
+
 class TokenChart(QWidget):
     """One or more series over token indices. Its kinds draw them, and say what lies where."""
 
@@ -33,7 +45,7 @@ class TokenChart(QWidget):
         super().__init__(parent)
         self._under_mouse: tuple[str, int] = NOWHERE
         self._dark = self._zoomed = False
-        self.plot = pg.PlotWidget(enableMenu=False)
+        self.plot = pg.PlotWidget(enableMenu=False, axisItems={"bottom": TokenAxis("bottom")})
         self._item: Any = self.plot.getPlotItem()
         self._view: Any = self._item.getViewBox()
         self.key = QLabel()

@@ -137,3 +137,11 @@ def test_the_theme_changes_the_picture(chart):
     light = chart.grab().toImage()
     chart.set_theme(True)
     assert chart.grab().toImage() != light
+
+
+def test_the_axis_counts_tokens_from_one_as_the_inspector_does(chart):
+    axis = chart.plot.getPlotItem().getAxis("bottom")
+    ((spacing, places), *_) = axis.tickValues(-0.7, 39.3, 600.0)
+    strings = axis.tickStrings(places, 1.0, spacing)
+    assert [float(text) for text in strings] == [place + 1 for place in places]
+    assert all(float(text) % spacing == 0 for text in strings)  # round numbers stay round
