@@ -90,7 +90,7 @@ def describe(
     stem = "adapter_model" if adapter else "model"
     if not adapter and not (path / "config.json").is_file():
         raise UserFacingError(_why_no_config(path))
-    files, pickles = _weight_files(path, stem)
+    files, pickles = weight_files(path, stem)
     if not files and not pickles:
         raise UserFacingError(
             f"{path} has a {'adapter_config' if adapter else 'config'}.json but no weights "
@@ -201,7 +201,7 @@ def _why_no_config(path: Path) -> str:
     )
 
 
-def _weight_files(path: Path, stem: str) -> tuple[list[Path], list[Path]]:
+def weight_files(path: Path, stem: str) -> tuple[list[Path], list[Path]]:
     """The safetensors files and the pickle files of a checkpoint, those of an index included."""
     pickle_stem = stem if stem.startswith("adapter") else "pytorch_model"
     found = []
