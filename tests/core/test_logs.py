@@ -204,7 +204,7 @@ def test_jsonl_with_broken_lines(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     whole = json.dumps(record(7, loss=0.7))
     path.write_text(
-        '{"step": 1, "loss": 0.1}\n'
+        's": 0.0}\n{"step": 1, "loss": 0.1}\n'  # rotated in the middle of a line
         '{"step": 2, "lo{"step": 2, "loss": 0.2}\n'  # killed, then gone on with
         '{"step": 3, "loss": 0.3}{"step": 4, "loss": 0.4}\n'  # killed before the newline
         "\n\0\0\0\n[1, 2]\n"
@@ -212,7 +212,7 @@ def test_jsonl_with_broken_lines(tmp_path: Path) -> None:
     )
     log = read_run(path)
     assert str(points(log, "loss")) == "[(1, 0.1), (3, 0.3), (4, 0.4), (5, nan)]"
-    assert log.problems[0].startswith("3 rows of log.jsonl")
+    assert log.problems[0].startswith("4 rows of log.jsonl")
     path.write_text(path.read_text()[: -len(whole) + 3] + whole)
     assert points(read_run(path), "loss")[-1] == (7, 0.7)
 
@@ -252,7 +252,7 @@ def test_plain_csv_is_read_like_any_other(tmp_path: Path) -> None:
 
 def test_rows_without_steps_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
-    path.write_text("loss;kl\n0.5;1\n0.25;2\n")
+    path.write_text("# my run\nloss;kl\n0.5;1\n0.25;2\n")
     log = read_run(path)
     assert points(log, "loss") == [(1, 0.5), (2, 0.25)]
     assert points(log, "kl") == [(1, 1.0), (2, 2.0)]
@@ -350,6 +350,10 @@ def frame(step: int, *values: bytes) -> bytes:
     event = b"\x09" + struct.pack("<d", 1e9 + step)
     event += (b"\x10" + varint(step)) * bool(step)
     event += field(5, b"".join(field(1, value) for value in values))
+    return framed(event)
+
+
+def framed(event: bytes) -> bytes:
     size = struct.pack("<Q", len(event))
     return size + struct.pack("<I", crc(size)) + event + struct.pack("<I", crc(event))
 
@@ -426,8 +430,7 @@ def test_many_shapes_of_frames(tmp_path: Path) -> None:
     steps = [0, 1, 127, 128, 20_000, 2**40]
     frames = [frame(s, simple(tag, n)) for n, tag in enumerate(tags) for s in steps]
     event = b"\x10" + b"\xff" * 9 + b"\x01" + field(5, field(1, simple("loss", 1.0)))
-    size = struct.pack("<Q", len(event))
-    frames.append(size + struct.pack("<I", crc(size)) + event + b"\0\0\0\0")
+    frames.append(framed(event))
     log = read_run(write_events(tmp_path / "events.out.tfevents.1.h", frames))
     assert set(log.series) == set(tags)
     for number, tag in enumerate(tags):

@@ -164,6 +164,9 @@ def frames(data: bytes) -> tuple[Integers, Integers, int, bool]:
     right = _right(np.frombuffer(data, np.uint8), heads - HEADER)
     damaged = not right.all()
     whole = min(int(np.argmin(right)), len(starts)) if damaged else len(starts)
+    # What was written after a frame that was cut short would be taken for the rest of it.
+    if whole and not _has_crc(data, starts[whole - 1], lengths[whole - 1]):
+        damaged, whole = True, whole - 1
     if whole < len(starts):
         at = starts[whole] - HEADER
     return np.array(starts[:whole], np.int64), np.array(lengths[:whole], np.int64), at, damaged
@@ -310,6 +313,18 @@ def _crc_table() -> NDArray[np.uint32]:
 
 _CRC = _crc_table()
 """CRC-32C, byte by byte."""
+MASK = 0xA282EAD8
+"""What TensorFlow adds to a CRC after turning it by 15 bits."""
+
+
+def _has_crc(data: bytes, start: int, length: int) -> bool:
+    """Whether the data of a frame has the masked CRC that follows it."""
+    table, crc = _CRC.tolist(), 0xFFFFFFFF
+    for byte in data[start : start + length]:
+        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    crc ^= 0xFFFFFFFF
+    masked = ((crc >> 15 | crc << 17) + MASK) & 0xFFFFFFFF
+    return masked == int.from_bytes(data[start + length : start + length + FOOTER], "little")
 
 
 def _right(data: Bytes, heads: Integers) -> NDArray[np.bool_]:
@@ -318,7 +333,7 @@ def _right(data: Bytes, heads: Integers) -> NDArray[np.bool_]:
     for byte in range(8):
         crc = _CRC[(crc ^ data[heads + byte]) & 0xFF] ^ (crc >> 8)
     crc = ~crc
-    masked = ((crc >> 15) | (crc << 17)) + np.uint32(0xA282EAD8)
+    masked = ((crc >> 15) | (crc << 17)) + np.uint32(MASK)
     said = np.zeros(len(heads), dtype=np.uint32)
     for byte in range(4):
         said |= data[heads + 8 + byte].astype(np.uint32) << (8 * byte)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from core.training.logs.curves import Curves
-from core.training.logs.names import is_usual, step_column
+from core.training.logs.names import canonical, is_usual, step_column
 from core.training.logs.table import Table
 from core.training.logs.tail import Tail
 
@@ -141,16 +141,15 @@ class CsvRows:
         rest = whole
         while self._header is None and rest:
             line, _, rest = rest.partition(b"\n")
-            text = _text(line)
-            if text.strip() and not text.startswith("#"):
-                self._begin(text)
+            if _is_header(line):
+                self._begin(_text(line))
         if self._header is not None:
             self._add(rest)
         return whole
 
     def _begin(self, line: str) -> None:
-        self._delimiter = max(",;\t", key=line.count)
-        self._header = header = [name.strip() for name in self._split([line])[0]]
+        self._delimiter, self._header = _header(line)
+        header = self._header
         curves = [name for name in header if not name.endswith(COMPANIONS)]
         if len(curves) > 1 and all(BETWEEN in name for name in curves[1:]):
             self.kind = "Weights & Biases export"
@@ -225,11 +224,33 @@ class CsvRows:
 
 
 def _rows_of(data: bytes) -> JsonRows | CsvRows | None:
-    """The reader for a file that begins so; None while it holds nothing."""
-    start = data[:SNIFFED].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if not start:
-        return None
-    return JsonRows() if start == b"{" else CsvRows()
+    """The reader for a file that begins so; None where it says nothing yet.
+
+    What was cut off by a crash or a rotation may stand before the first line that tells.
+    """
+    *lines, rest = data[:SNIFFED].removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    for line in lines:
+        if line.lstrip().startswith(b"{"):
+            return JsonRows()
+        if _is_header(line):
+            return CsvRows()
+    return JsonRows() if rest.lstrip().startswith(b"{") else None
+
+
+def _header(line: str) -> tuple[str, list[str]]:
+    """The delimiter of a header, and the names in it."""
+    delimiter = max(",;\t", key=line.count)
+    names = next(csv.reader([line[:LONGEST]], delimiter=delimiter), [])
+    return delimiter, [name.strip() for name in names]
+
+
+def _is_header(line: bytes) -> bool:
+    """Whether a line names the step or what a DPO run logs, alone or behind a run's name."""
+    text = _text(line)
+    if text.lstrip().startswith("#"):
+        return False
+    names = tuple(name.rpartition(BETWEEN)[2] for name in _header(text)[1])
+    return step_column(names) is not None or any(is_usual(canonical(name)) for name in names)
 
 
 def _text(data: bytes) -> str:

@@ -4,9 +4,13 @@ Knows nothing of formats.
 """
 
 import os
+import time
 from pathlib import Path
 
 Signature = tuple[int, int, int]
+SETTLED = 100_000_000
+"""Nanoseconds: a file that was written less long before it was read may have been written again
+without a newer time, since clocks of files tick slowly."""
 REMEMBERED = 1024
 """Bytes at the head and at the end of what was read that a grown file must still have: inodes are
 given anew at once, and a log that was written over may be longer than before."""
@@ -39,6 +43,7 @@ class Tail:
         self.trouble = ""
         """Why it could not be read at the last look, in a sentence."""
         self._seen: Signature | None = None
+        self._settled = False
         self._offset = 0
         self._inode = 0
         self._head = self._end = b""
@@ -48,7 +53,7 @@ class Tail:
         ``trouble``."""
         try:
             now = _signature(self.path.stat())
-            if now == self._seen and not self.trouble:
+            if now == self._seen and self._settled and not self.trouble:
                 return None
             with self.path.open("rb") as file:
                 now = _signature(os.fstat(file.fileno()))
@@ -63,9 +68,9 @@ class Tail:
         except OSError as error:
             self.trouble = trouble(self.path, error)
             return None
-        self.trouble = ""
-        self._seen, self._inode = now, now[2]
-        return anew, data
+        before, self._seen, self._inode = (self._seen, self.trouble), now, now[2]
+        self.trouble, self._settled = "", time.time_ns() - now[1] > SETTLED
+        return None if not anew and before == (now, "") else (anew, data)
 
     def used(self, data: bytes) -> None:
         """The beginning of what ``more`` gave, which need not be given again."""
