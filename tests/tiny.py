@@ -167,3 +167,34 @@ def save_adapters(folder: Path, kind="llama"):
         wrapped.save_pretrained(Path(folder) / name)
         found.append(Path(folder) / name)
     return base, *found
+
+
+def save_run(folder: Path, kind="llama", ranks=(1, 2, 3), std=0.2, reference=True, **options):
+    """Write ``folder/base`` and ``folder/run``: a checkpoint of random LoRA factors for each rank,
+    at steps 10, 20, ..., and, if there shall be one, ``run/ref``. Returns both."""
+    base, run = save_model(Path(folder) / "base", kind, seed=5), Path(folder) / "run"
+    for i, rank in enumerate(ranks, 1):
+        save_lora(run / f"checkpoint-{10 * i}", base, kind, rank, i, std, **options)
+    if reference:
+        save_lora(run / "ref", base, kind, 2, 99, std, **options)
+    return base, run
+
+
+def save_lora(folder: Path, base: Path, kind="llama", rank=2, seed=0, std=0.2, **options):
+    """Write one adapter of random factors on the model of ``save_model(base, kind, 5)``."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    targets = {"gpt2": ["c_attn", "c_proj"]}.get(kind, ["q_proj", "down_proj"])
+    settings = {"target_modules": targets, "lora_alpha": 8, "task_type": "CAUSAL_LM"} | options
+    wrapped = get_peft_model(
+        tiny_model(kind, len(byte_level_tokenizer()), 5), LoraConfig(r=rank, **settings)
+    )
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in wrapped.named_parameters():
+            if "lora_" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+    wrapped.peft_config["default"].base_model_name_or_path = str(base)
+    wrapped.save_pretrained(folder)
+    return folder

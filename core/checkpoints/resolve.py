@@ -189,7 +189,7 @@ def _check_base(adapter: Checkpoint, base: Checkpoint) -> None:
 
 def _is_base_of(adapter: Checkpoint, model: Checkpoint) -> bool:
     """Whether a model bears the name of the base that an adapter was trained on."""
-    return model.kind == "model" and _last_part(adapter.base) == model.path.name
+    return model.kind == "model" and last_part(adapter.base) == model.path.name
 
 
 def _find_base(adapter: Checkpoint, at_hand: Checkpoint | None) -> Path:
@@ -212,7 +212,7 @@ def _find_base(adapter: Checkpoint, at_hand: Checkpoint | None) -> Path:
     cached = _in_hugging_face_cache(adapter)
     if cached is not None:
         return cached
-    demo = cached_base() if _last_part(adapter.base) == DEMO_BASE else None
+    demo = cached_base() if last_part(adapter.base) == DEMO_BASE else None
     if demo is not None:
         return demo
     raise UserFacingError(
@@ -221,7 +221,7 @@ def _find_base(adapter: Checkpoint, at_hand: Checkpoint | None) -> Path:
     )
 
 
-def _last_part(base: str) -> str:
+def last_part(base: str) -> str:
     return base.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 

@@ -19,6 +19,7 @@ from torch import nn
 from core.checkpoints.demo import demo_beta, demo_plan
 from core.checkpoints.memory import check_fits, estimate
 from core.checkpoints.resolve import PairPlan, resolve_pair, with_search_base
+from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
 from core.codec import Codec
 from core.errors import Cancelled, UserFacingError
 from core.models.check import choose_tree_path, describe_path
@@ -31,7 +32,9 @@ from core.models.device import (
 from core.models.lane import Lane
 from core.models.lora import ROWS, is_plain_lora, pair_linears
 from core.models.pair import Pair, never
+from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
 from core.protocol import DEFAULT_BETA, PairInfo, PairSpec
+from core.runs import Checkpoint
 
 Report = Callable[[str, float | None], None]
 
@@ -49,6 +52,7 @@ def load_pair(
         Cancelled: soon after ``cancelled()`` turns true.
     """
     began = time.perf_counter()
+    beta = spec.beta or _trained_with(spec)
     plan = _plan(spec, progress, cancelled)
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
@@ -58,7 +62,7 @@ def load_pair(
     leave_the_window_a_core()
     with _weights_reported(progress, cancelled), torch.inference_mode():
         tokenizer = _tokenizer(plan)
-        lanes, shared = _lanes(plan, device, dtype)
+        lanes, shared, swap = _lanes(plan, device, dtype, of_run=bool(spec.run))
         base = None
         if plan.search_base is not None:
             base = Lane(_one(plan.search_base.path, None, plan, device, dtype))
@@ -75,6 +79,8 @@ def load_pair(
         kv_budget=free // 4 if free else 2**31,
         base=base,
         attention=" + ".join(dict.fromkeys(describe_path(lane.tree_path) for lane in everything)),
+        swap=swap,
+        shown=str(plan.policy_adapter or plan.policy_model) if spec.run else "",
     )
     info = PairInfo(
         policy=plan.policy_name,
@@ -88,10 +94,27 @@ def load_pair(
         has_chat_template=codec.has_chat_template,
         cache=pair.attention,
         seconds=time.perf_counter() - began,
-        beta=spec.beta or (demo_beta() if spec.demo else DEFAULT_BETA),
+        beta=beta,
         search_base=plan.search_base.name if plan.search_base else "",
+        checkpoints=_checkpoints(spec, pair.shown),
     )
     return pair, info
+
+
+def _trained_with(spec: PairSpec) -> float:
+    """The beta of the training as far as it is known."""
+    if spec.run:
+        return run_beta(Path(spec.run)) or DEFAULT_BETA
+    return demo_beta() if spec.demo else DEFAULT_BETA
+
+
+def _checkpoints(spec: PairSpec, last: str) -> tuple[Checkpoint, ...]:
+    """Those of a run up to the one that was loaded; the run may have written more since."""
+    if not spec.run:
+        return ()
+    found = run_checkpoints(Path(spec.run))
+    ends = [i for i, checkpoint in enumerate(found, 1) if checkpoint.path == last]
+    return with_start(found[: ends[0]] if ends else found)
 
 
 def _plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
@@ -100,13 +123,23 @@ def _plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> Pa
 
 
 def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
+    reference, base = (
+        Path(text).expanduser() if text else None for text in (spec.reference, spec.base)
+    )
+    if spec.run:
+        return run_plan(
+            Path(spec.run),
+            reference,
+            base,
+            progress,
+            cancelled,
+            allow_pickle=spec.allow_pickle,
+            allow_remote_code=spec.allow_remote_code,
+        )
     if spec.demo:
         return demo_plan(progress, cancelled)
     if not spec.policy:
         raise UserFacingError("No policy was named: pass --policy DIR, or --demo for the demo.")
-    reference, base = (
-        Path(text).expanduser() if text else None for text in (spec.reference, spec.base)
-    )
     return resolve_pair(
         Path(spec.policy).expanduser(),
         reference,
@@ -140,25 +173,48 @@ def _model(path: Path | None, plan: PairPlan, device: torch.device, dtype: torch
     return model.to(device).eval()
 
 
-def _lanes(plan: PairPlan, device: torch.device, dtype: torch.dtype) -> tuple[list[Lane], bool]:
-    """The lanes of a plan, and whether both share one set of base weights."""
+def _lanes(
+    plan: PairPlan, device: torch.device, dtype: torch.dtype, of_run: bool
+) -> tuple[list[Lane], bool, Swap | None]:
+    """The lanes of a plan, whether both share one set of base weights, and how the policy of a run
+    becomes another checkpoint."""
     if not plan.shared:
-        policy = _one(plan.policy_model, plan.policy_adapter, plan, device, dtype)
-        if (plan.policy_model, plan.policy_adapter) == (
-            plan.reference_model,
-            plan.reference_adapter,
-        ):
-            return [Lane(policy)], True
-        reference = _one(plan.reference_model, plan.reference_adapter, plan, device, dtype)
-        return [Lane(policy), Lane(reference)], False
-    wrapped = _adapted(plan, device, dtype)
+        return _two_models(plan, device, dtype, of_run)
+    wrapped = _adapted(plan, device, dtype, of_run)
     inner = wrapped.base_model.model
-    if plan.policy_adapter == plan.reference_adapter:
-        return [Lane(inner)], True
+    if plan.policy_adapter == plan.reference_adapter and not of_run:
+        return [Lane(inner)], True, None
     if all(map(is_plain_lora, wrapped.peft_config.values())):
         with contextlib.suppress(ValueError):
-            return [Lane(inner, pair_linears(inner))], True
-    return [Lane(inner, entered=_switch(wrapped, row)) for row in ROWS], True
+            lane = Lane(inner, pair_linears(inner))
+            return [lane], True, RowSwap(inner, plan) if of_run else None
+    swap = PeftSwap(wrapped, plan)
+    lanes = [Lane(inner, entered=way) for way in (swap.entered, _switch(wrapped, ROWS[1]))]
+    return lanes, True, swap if of_run else None
+
+
+def _two_models(
+    plan: PairPlan, device: torch.device, dtype: torch.dtype, of_run: bool
+) -> tuple[list[Lane], bool, Swap | None]:
+    """The same for models that share nothing, unless they are the same."""
+    same = plan.policy_model == plan.reference_model and plan.reference_adapter is None
+    if same and not of_run:
+        return [Lane(_one(plan.policy_model, None, plan, device, dtype))], True, None
+    reference = Lane(_one(plan.reference_model, plan.reference_adapter, plan, device, dtype))
+    if not of_run:
+        policy = _one(plan.policy_model, plan.policy_adapter, plan, device, dtype)
+        return [Lane(policy), reference], False, None
+    if plan.policy_adapter is not None:
+        wrapped = _adapted(plan, device, dtype, of_run)
+        through = PeftSwap(wrapped, plan)
+        return [Lane(wrapped.base_model.model, entered=through.entered), reference], False, through
+
+    def load(folder: Path, progress: Report, cancelled: Callable[[], bool]) -> nn.Module:
+        with _weights_reported(progress, cancelled):
+            return _one(folder, None, plan, device, dtype)
+
+    model = _one(plan.policy_model, None, plan, device, dtype)
+    return [Lane(model), reference], False, WholeSwap(model, plan, load)
 
 
 def _one(
@@ -178,15 +234,19 @@ def _one(
     return merged.eval()
 
 
-def _adapted(plan: PairPlan, device: torch.device, dtype: torch.dtype) -> Any:
-    """The shared base with the policy adapter and, if there is one, the reference adapter."""
+def _adapted(plan: PairPlan, device: torch.device, dtype: torch.dtype, of_run: bool) -> Any:
+    """The policy's base with its adapter and, where both share it, the reference's if it has one.
+
+    That of a run is a copy even where it is the policy's, which will be another.
+    """
     from peft import PeftModel
 
-    base = _model(plan.base, plan, device, dtype)
+    base = _model(plan.policy_model, plan, device, dtype)
     wrapped: Any = PeftModel.from_pretrained(
         base, str(plan.policy_adapter), adapter_name=ROWS[0], autocast_adapter_dtype=False
     )
-    if plan.reference_adapter is not None and plan.reference_adapter != plan.policy_adapter:
+    apart = of_run or plan.reference_adapter != plan.policy_adapter
+    if plan.shared and plan.reference_adapter is not None and apart:
         wrapped.load_adapter(
             str(plan.reference_adapter), adapter_name=ROWS[1], autocast_adapter_dtype=False
         )

@@ -6,7 +6,8 @@ in memory once and, at one token, read once for both models. PEFT's own mixed-ad
 gives the same numbers but gathers and scatters rows at every layer.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -52,6 +53,17 @@ class PairLinear(nn.Module):
         # A product this narrow is four times as fast with the few rows first (measured, CPU).
         low = torch.bmm(self.down[rows], states.transpose(1, 2))
         return out.baddbmm_(low.transpose(1, 2), self.up[rows])
+
+    def put(self, row: int, down: torch.Tensor, up: torch.Tensor) -> None:
+        """Put other factors, [r, in] and [r, out], into a row; there is room for any rank."""
+        rank = len(down)
+        if rank > self.down.shape[1]:
+            more = rank - self.down.shape[1]
+            self.down = nn.functional.pad(self.down, (0, 0, 0, more))
+            self.up = nn.functional.pad(self.up, (0, 0, 0, more))
+        for factors, new in ((self.down, down), (self.up, up)):
+            factors[row, :rank] = new
+            factors[row, rank:] = 0
 
     def _few(self, states: torch.Tensor, base: nn.Linear, rows: slice) -> torch.Tensor:
         """The same for few tokens on a CPU: all products as they lie in memory, see ``project``."""
@@ -118,6 +130,39 @@ def pair_linears(wrapped: nn.Module) -> ActiveRows:
             raise ValueError(f"{name} is a {type(base).__name__}, not a linear layer")
         setattr(parent, name, PairLinear(base, *_factors(layer, base.weight), active))
     return active
+
+
+def saved_factors(
+    config: Any, tensors: Mapping[str, torch.Tensor], layers: Mapping[str, PairLinear]
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """The factors of a saved plain adapter for the layers of those names, as ``put`` wants them.
+
+    Raises:
+        ValueError: the adapter has other layers, or other sizes; the message says which.
+    """
+    from peft.utils.other import get_pattern_key
+
+    names = {
+        f"base_model.model.{name}.lora_{side}.weight": name for name in layers for side in "AB"
+    }
+    if other := sorted(names.keys() ^ tensors.keys()):
+        raise ValueError(f"it adapts other layers, {_layer(other[0])} among them")
+    found = {}
+    for name, layer in layers.items():
+        a, b = (tensors[f"base_model.model.{name}.lora_{side}.weight"] for side in "AB")
+        if (a.shape[1], *b.shape) != (layer.down.shape[2], layer.up.shape[2], a.shape[0]):
+            raise ValueError(f"its layer {name} has another size")
+        rank = a.shape[0]
+        alphas = config.alpha_pattern or {}
+        alpha = alphas.get(get_pattern_key(alphas.keys(), name), config.lora_alpha)
+        scaling = alpha / (math.sqrt(rank) if config.use_rslora else rank)
+        found[name] = a.to(layer.down), b.to(layer.up).t().contiguous() * scaling
+    return found
+
+
+def _layer(tensor: str) -> str:
+    """The layer that a tensor of an adapter belongs to."""
+    return tensor.removeprefix("base_model.model.").partition(".lora_")[0]
 
 
 def _lora_layers(model: nn.Module) -> Iterator[tuple[nn.Module, str, Any]]:

@@ -5,6 +5,11 @@ edge and state into the tree's columns. Everything that the views show comes fro
 A path whose numbers are known costs nothing to come back to; a path that shares a prefix with an
 earlier one costs its new suffix.
 
+The policy of a run's pair may be any of the run's checkpoints. Each has a layer of the tree for its
+numbers; the reference's serve all. A checkpoint's weights are put in place when something must be
+run through them, so showing numbers that are known moves no weight and keeps the KV. At the start
+of a run the policy *is* the reference: what is asked of the one is asked of the other.
+
 Knows no text beyond its codec, no beta beyond the one it was loaded with, no files, no windows.
 """
 
@@ -19,10 +24,12 @@ from numpy.typing import NDArray
 from core.errors import UserFacingError
 from core.models.cells import Cells, Nodes
 from core.models.lane import Lane
+from core.runs import START
 from core.tree import EDGE_COLUMNS, ROOT, STATE_COLUMNS, TokenTree
 
 if TYPE_CHECKING:
     from core.codec import Codec
+    from core.models.swap import Swap
 
 Rows = tuple[int, ...]
 POLICY, REFERENCE, BASE = 0, 1, 2
@@ -66,8 +73,14 @@ class Pair:
     base: Lane | None = None
     attention: str = ""
     """The way attention is run, in words."""
+    swap: "Swap | None" = None
+    """Puts another checkpoint's weights into the policy; None for a pair that is not of a run."""
+    shown: str = ""
+    """The checkpoint that the policy is: a path, or START; "" for a pair that is not of a run."""
 
     def __post_init__(self) -> None:
+        self._placed = self.shown
+        self.tree.show(self.shown)
         covers = [BOTH] if len(self.lanes) == 1 else [(POLICY,), (REFERENCE,)]
         self._covering = list(zip(self.lanes, covers, strict=True))
         if self.base is not None:
@@ -79,6 +92,43 @@ class Pair:
     def vocab_size(self) -> int:
         """Width of a distribution, padding of the embedding included."""
         return self.lanes[0].vocab_size
+
+    def use(self, checkpoint: str) -> None:
+        """Let the policy be another checkpoint: one of its folder, or START.
+
+        Raises:
+            UserFacingError: it cannot be; the checkpoint that was shown stays.
+        """
+        if checkpoint == self.shown:
+            return
+        if checkpoint != START:
+            if self.swap is None:
+                raise UserFacingError(
+                    "This pair is not of a training run: open one to see its checkpoints."
+                )
+            if checkpoint != self._placed:
+                self.swap.check(checkpoint)
+        self.shown = checkpoint
+        self.tree.show(checkpoint, same=checkpoint == START)
+
+    def _place(self, cancelled: Callable[[], bool]) -> None:
+        """Put the weights of the checkpoint that is shown in place; its KV is yet to be computed.
+
+        Raises:
+            UserFacingError, Cancelled: they are not in place, and will be asked for again.
+        """
+        if self.swap is None or self.shown in (START, self._placed):
+            return
+        self._placed = ""
+        self._cells.ready[POLICY] = False
+        self.swap.place(self.shown, cancelled)
+        self._placed = self.shown
+
+    def _meant(self, rows: Rows) -> Rows:
+        """The models that are asked: at the start of a run the policy is the reference."""
+        if self.shown != START:
+            return rows
+        return tuple(sorted({REFERENCE if row == POLICY else row for row in rows}))
 
     def hold(self, name: str, leaf: int) -> None:
         """Keep the KV of the path to ``leaf`` when room is made, until another is held so."""
@@ -95,9 +145,13 @@ class Pair:
         All that is new advances together, a branch beside a branch.
 
         Raises:
-            UserFacingError: a path is longer than the models' context.
+            UserFacingError: a path is longer than the models' context, or the checkpoint that is
+                shown cannot be put in place.
             Cancelled: in mid-run; the cells of finished chunks stay.
         """
+        rows = self._meant(rows)
+        if POLICY in rows:
+            self._place(cancelled)
         longest = int(self.tree.depth[states].max(initial=0))
         if longest > self.context_length:
             raise UserFacingError(
@@ -146,26 +200,30 @@ class Pair:
         On the first lane's device; finite, or UserFacingError.
         """
         cells = self._cells.of(states)
+        meant = self._meant(rows)
         parts = []
         for lane, covers in self._covering:
-            wanted = [row for row in rows if row in covers]
+            wanted = [row for row in meant if row in covers]
             if wanted:
                 part = lane.logits(torch.from_numpy(cells), _physical(lane, covers, wanted))
                 parts.append(part.expand(len(wanted), -1, -1))
-        if len(parts) == 1:
-            return parts[0]
-        return torch.cat([part.to(parts[0].device) for part in parts])
+        found = parts[0]
+        if len(parts) > 1:
+            found = torch.cat([part.to(parts[0].device) for part in parts])
+        if len(meant) < len(rows):  # the reference, for the policy too
+            found = torch.cat([found[:1], found]) if len(found) > 1 else found.expand(2, -1, -1)
+        return found
 
     def has_kv(self, node: int) -> bool:
         """Whether both models' KV of a node is kept."""
-        return self._cells.is_ready(node, BOTH)
+        return self.shown in (START, self._placed) and self._cells.is_ready(node, self._meant(BOTH))
 
     def kv_bytes(self) -> int:
         """Memory of KV and hidden states, in bytes."""
         return sum(lane.kv_bytes() for lane, _ in self._covering)
 
     def write(self, columns: Iterable[str], nodes: Nodes, values: NDArray[np.float64]) -> None:
-        """Write numbers [columns, n] into the tree.
+        """Write numbers [columns, n] into the tree; what is known of the reference stays.
 
         Raises:
             UserFacingError: one of them is NaN or infinite; nothing is written then.
@@ -177,7 +235,7 @@ class Pair:
                 f"this number format; load it again with --dtype float32."
             )
         for name, row in zip(columns, values, strict=True):
-            self.tree.column(name)[nodes] = row
+            self.tree.write(name, nodes, row)
 
     def _missing(self, states: Nodes, rows: Rows) -> Nodes:
         """The nodes on the paths to ``states`` that are not ready, ancestors first."""
@@ -251,9 +309,10 @@ class Pair:
         used whenever a node below it is, so the order of last use never sheds it first.
         """
         size = sum(lane.cell_bytes() for lane, _ in self._covering)
-        if not size or (len(self._cells) + len(missing)) * size <= self.kv_budget:
+        more = int((self._cells.of(missing) < 0).sum())
+        if not size or (len(self._cells) + more) * size <= self.kv_budget:
             return
-        room = max(0, int(SHED_TO * self.kv_budget) // size - len(missing))
+        room = max(0, int(SHED_TO * self.kv_budget) // size - more)
         leaves = [*states.tolist(), *self._held.values()]
         own = self._cells.of(np.unique(np.concatenate([self.tree.path(leaf) for leaf in leaves])))
         free = np.ones(len(self._cells), dtype=bool)

@@ -1,0 +1,233 @@
+"""Another checkpoint of a run put into the policy of a loaded pair, everything else kept.
+
+Plain LoRA adapters are copied into the policy's row of the pair's layers; other adapters go
+through PEFT; a whole model is loaded in place of the one before, one in memory at a time. What does
+not belong to the run is refused before anything is touched. Knows nothing of trees or KV.
+"""
+
+import contextlib
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from core.checkpoints.describe import Checkpoint, describe
+from core.checkpoints.fit import check_adapter_fits
+from core.checkpoints.resolve import PairPlan, last_part
+from core.errors import UserFacingError
+from core.models.lora import ROWS, PairLinear, is_plain_lora, saved_factors
+
+Report = Callable[[str, float | None], None]
+Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]
+
+KEPT_BYTES = 2**28
+"""Of adapters that were read: how much is kept in memory."""
+
+
+def silent(what: str, fraction: float | None) -> None:
+    """The default of ``report``."""
+
+
+class Swap(Protocol):
+    """How a pair's policy becomes another checkpoint of its run."""
+
+    report: Report
+    """Told what is being done, where that takes long."""
+
+    def check(self, checkpoint: str) -> None:
+        """Make sure that a checkpoint can be put in place; reads it ahead where that is cheap.
+
+        Raises:
+            UserFacingError: it is missing, damaged or does not belong to the run.
+        """
+        ...
+
+    def place(self, checkpoint: str, cancelled: Callable[[], bool]) -> None:
+        """Put a checkpoint's weights in place.
+
+        Raises:
+            UserFacingError, Cancelled: what is in place then is undefined until it is done again.
+        """
+        ...
+
+
+class RowSwap:
+    """Plain LoRA: the factors of the policy's row of every adapted layer of ``model``."""
+
+    def __init__(self, model: nn.Module, plan: PairPlan) -> None:
+        self.report: Report = silent
+        self._plan = plan
+        self._layers = {
+            name: layer for name, layer in model.named_modules() if isinstance(layer, PairLinear)
+        }
+        self._read: dict[str, Factors] = {}
+        """The least recently used first."""
+
+    def check(self, checkpoint: str) -> None:
+        self._factors(checkpoint)
+
+    @torch.inference_mode()
+    def place(self, checkpoint: str, cancelled: Callable[[], bool]) -> None:
+        factors = self._factors(checkpoint)
+        for name, layer in self._layers.items():
+            layer.put(0, *factors[name])
+
+    @torch.inference_mode()
+    def _factors(self, checkpoint: str) -> Factors:
+        factors = self._read.pop(checkpoint, None)
+        if factors is None:
+            factors = self._from_disk(Path(checkpoint))
+        self._read[checkpoint] = factors
+        while len(self._read) > max(1, KEPT_BYTES // _bytes(factors)):
+            del self._read[next(iter(self._read))]
+        return factors
+
+    def _from_disk(self, folder: Path) -> Factors:
+        from peft import PeftConfig
+        from peft.utils import load_peft_weights
+
+        _adapter_of_the_run(folder, self._plan)
+        with _told_in_a_sentence(folder):
+            config = PeftConfig.from_pretrained(str(folder))
+            if not is_plain_lora(config):
+                raise ValueError("it is not a plain LoRA, as the run's last one is")
+            tensors = load_peft_weights(str(folder), device="cpu")
+            return saved_factors(config, tensors, self._layers)
+
+
+class PeftSwap:
+    """Adapters of any kind over a base, one loaded at a time, entered through PEFT."""
+
+    def __init__(self, wrapped: Any, plan: PairPlan) -> None:
+        self.report: Report = silent
+        self._wrapped = wrapped
+        self._plan = plan
+        self._name = ROWS[0]
+        self._count = 0
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """What the policy's lane enters for a forward."""
+        self._wrapped.set_adapter(self._name)
+        yield
+
+    def check(self, checkpoint: str) -> None:
+        _adapter_of_the_run(Path(checkpoint), self._plan)
+
+    @torch.inference_mode()
+    def place(self, checkpoint: str, cancelled: Callable[[], bool]) -> None:
+        self.check(checkpoint)
+        wrapped, old = self._wrapped, self._name
+        self._count += 1
+        new = f"{ROWS[0]}{self._count}"
+        with _told_in_a_sentence(Path(checkpoint)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                wrapped.load_adapter(checkpoint, adapter_name=new, autocast_adapter_dtype=False)
+                wrapped.to(wrapped.device).eval()
+            except BaseException:
+                if new in wrapped.peft_config:
+                    wrapped.delete_adapter(new)
+                raise
+            wrapped.set_adapter(new)
+            wrapped.delete_adapter(old)
+            self._name = new
+
+
+class WholeSwap:
+    """Whole models, loaded in place of the one before.
+
+    Args:
+        load: a folder and ``cancelled`` -> the model, on its device; reports, and raises as
+            loading does.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        plan: PairPlan,
+        load: Callable[[Path, Report, Callable[[], bool]], nn.Module],
+    ) -> None:
+        self.report: Report = silent
+        self._model = model
+        self._plan = plan
+        self._load = load
+
+    def check(self, checkpoint: str) -> None:
+        folder, first = Path(checkpoint), self._plan.policy.model
+        found = _described(folder, self._plan)
+        if found.kind != "model":
+            raise _stranger(folder, "it is an adapter, and the run's last one is a whole model")
+        if found.architecture != first.architecture:
+            raise _stranger(folder, f"it is a {found.architecture}, not a {first.architecture}")
+        ours, theirs = (
+            {name: tensor.shape for name, tensor in it.tensors.items()} for it in (found, first)
+        )
+        if ours and theirs and ours != theirs:
+            other = sorted(name for name, _ in ours.items() ^ theirs.items())[0]
+            raise _stranger(folder, f"its layers are others, {other} among them")
+
+    @torch.inference_mode()
+    def place(self, checkpoint: str, cancelled: Callable[[], bool]) -> None:
+        for module in self._model.modules():  # room first: one model in memory at a time
+            for name, weight in module.named_parameters(recurse=False):
+                empty = nn.Parameter(weight.to("meta"), requires_grad=False)
+                module.register_parameter(name, empty)
+        new = self._load(Path(checkpoint), self.report, cancelled)
+        for name, module in self._model.named_modules():
+            other = new.get_submodule(name)
+            module._parameters, other._parameters = other._parameters, {}
+            module._buffers, other._buffers = other._buffers, {}
+
+
+def _described(folder: Path, plan: PairPlan) -> Checkpoint:
+    return describe(
+        folder, allow_pickle=plan.allow_pickle, allow_remote_code=plan.allow_remote_code
+    )
+
+
+def _adapter_of_the_run(folder: Path, plan: PairPlan) -> None:
+    """Refuse what is not an adapter of the same layers of the same base."""
+    found, first = _described(folder, plan), plan.policy.adapter
+    assert first is not None
+    if found.kind != "adapter":
+        raise _stranger(folder, "it is a whole model, and the run's last one is an adapter")
+    if last_part(found.base) != last_part(first.base):
+        raise _stranger(folder, f"it is an adapter on {found.base}, not on {first.base}")
+    if found.peft_type != first.peft_type:
+        raise _stranger(folder, f"it is of the kind {found.peft_type}, not {first.peft_type}")
+    if other := sorted(found.tensors.keys() ^ first.tensors.keys()):
+        raise _stranger(folder, f"it adapts other layers, {other[0]} among them")
+    check_adapter_fits(found, plan.policy.model)
+
+
+def _stranger(folder: Path, why: str) -> UserFacingError:
+    return UserFacingError(
+        f"The checkpoint {folder} does not belong to the run that is open ({why}): open it with "
+        f"--policy as a pair of its own."
+    )
+
+
+@contextlib.contextmanager
+def _told_in_a_sentence(folder: Path) -> Iterator[None]:
+    """What the libraries throw at files that they cannot read or that do not fit."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            raise
+        why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise UserFacingError(
+            f"The checkpoint {folder} cannot be shown ({why}): choose another one, or save it "
+            f"again."
+        ) from error
+
+
+def _bytes(factors: Factors) -> int:
+    return sum(math.prod(t.shape) * t.element_size() for pair in factors.values() for t in pair)
