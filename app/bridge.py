@@ -25,10 +25,15 @@ from core.protocol import (
     NodeInspected,
     PairSpec,
     Progress,
+    Replay,
+    ReplayDone,
+    Replayed,
     Request,
     Resume,
     Score,
     Scored,
+    Scrub,
+    Scrubbed,
     Search,
     Searched,
     Side,
@@ -70,6 +75,9 @@ class Bridge(QObject):
     """Lives on the GUI thread for as long as the window does."""
 
     progress = Signal(object)
+    """Of a pair that is being loaded."""
+    scrub_progress = Signal(object)
+    """Of a scrub or a replay that loads a whole model."""
     loaded = Signal(object)
     scored = Signal(object)
     inspected = Signal(object)
@@ -80,6 +88,9 @@ class Bridge(QObject):
     surveyed = Signal(object)
     swept = Signal(object)
     sweep_done = Signal(object)
+    scrubbed = Signal(object)
+    replayed = Signal(object)
+    replay_done = Signal(object)
     pair_let_go = Signal()
     """Nothing that was asked of the pair before is answered any more."""
     failed = Signal(object)
@@ -172,6 +183,21 @@ class Bridge(QObject):
         if self._engine is not None:
             self._engine.cancel(Sweep)
 
+    def scrub(self, checkpoint: str) -> int:
+        """Show another checkpoint of the run: ``scrubbed`` follows with what both sides hold,
+        scored under it, and all that is asked later is of it."""
+        return self._submit("scrub", Scrub(self._next(), checkpoint))
+
+    def replay(self, checkpoints: tuple[str, ...]) -> int:
+        """Score what both sides hold under each checkpoint: ``replayed`` for each, at last one of
+        ``replay_done``, ``stopped`` and ``failed``."""
+        return self._submit("replay", Replay(self._next(), checkpoints))
+
+    def stop_replay(self) -> None:
+        """Stop the replay; what it has found is kept."""
+        if self._engine is not None:
+            self._engine.cancel(Replay)
+
     def cancel_load(self) -> None:
         """Stop loading; ``stopped`` follows."""
         if self._engine is not None:
@@ -232,13 +258,16 @@ class Bridge(QObject):
             if slot is None or self._newest.get(slot) != event.id:
                 continue
             if isinstance(event, Progress):
-                self.progress.emit(event)
+                (self.progress if slot == "pair" else self.scrub_progress).emit(event)
                 continue
             if isinstance(event, Grown):
                 self.grown.emit(event)
                 continue
             if isinstance(event, Swept):
                 self.swept.emit(event)
+                continue
+            if isinstance(event, Replayed):
+                self.replayed.emit(event)
                 continue
             self._forget(event.id)
             match event:
@@ -258,6 +287,10 @@ class Bridge(QObject):
                     self.surveyed.emit(event)
                 case SweepDone():
                     self.sweep_done.emit(event)
+                case Scrubbed():
+                    self.scrubbed.emit(event)
+                case ReplayDone():
+                    self.replay_done.emit(event)
                 case Failed():
                     self.failed.emit(event)
                 case Stopped():

@@ -6,7 +6,10 @@ stops the running one at the next layer; what was overtaken is answered by ``Sto
 request is answered by exactly one final event, and none follows ``close``.
 
 A search is a long job: it takes a step whenever nothing more urgent waits, tells of each, and can
-be gone on with after it was stopped. So is a sweep of many searches, which lets all else go first.
+be gone on with after it was stopped. So is a sweep of many searches, which lets all else go first,
+and a replay of a run's checkpoints, whose step is put off and done again when something else comes.
+
+A run's pair shows one checkpoint; searches and sweeps keep to the one that they were begun under.
 
 Knows nothing of Qt: events go to a callable, called on the engine thread.
 """
@@ -18,8 +21,10 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,10 +41,15 @@ from core.protocol import (
     NodeInspected,
     PairInfo,
     Progress,
+    Replay,
+    ReplayDone,
+    Replayed,
     Request,
     Resume,
     Score,
     Scored,
+    Scrub,
+    Scrubbed,
     Search,
     Searched,
     Side,
@@ -61,7 +71,7 @@ if TYPE_CHECKING:
     from core.search.run import Run
     from core.search.sweep import Answers
     from core.search.sweep import Sweep as SweepRun
-    from core.text import Tokens
+    from core.text import Prompt, Tokens
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +81,9 @@ LONG = 3
 """The urgency of searches: what is more urgent is answered between their steps."""
 LONGEST = 4
 """The urgency of sweeps."""
-Job = Search | Resume | Sweep
+LAST = 5
+"""The urgency of replays."""
+Job = Search | Resume | Sweep | Replay
 
 
 def _slot(request: Request) -> Slot:
@@ -92,6 +104,10 @@ def _slot(request: Request) -> Slot:
             return 2, "vocabulary"
         case Sweep():
             return LONGEST, "sweep"
+        case Scrub():
+            return 1, "checkpoint"
+        case Replay():
+            return LAST, "replay"
 
 
 class Engine:
@@ -106,17 +122,27 @@ class Engine:
         self._waiting: dict[Slot, Request] = {}
         self._running: Request | None = None
         self._jobs: dict[int, Job] = {}
-        """By urgency, the search and the sweep that go on when nothing more urgent waits."""
+        """By urgency, the jobs that go on when nothing more urgent waits."""
         self._unwanted = threading.Event()
+        """What runs shall stop at its next layer."""
+        self._put_off = False
+        """It shall stop only to be done again, after something more urgent."""
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="qscope-engine", daemon=True)
         self._pair: Pair | None = None
         self._info: PairInfo | None = None
-        self._last: dict[Side, tuple[Tokens, Scoring]] = {}
-        self._searches: dict[str, Run] = {}
-        self._sweep: SweepRun | None = None
-        self._answers: Answers | None = None
-        """What sweeps have found of this pair."""
+        self._shown = ""
+        """The checkpoint that scores and inspections are of; "" for a pair that is not of a run."""
+        self._last: dict[Side, tuple[Prompt, Tokens, Scoring]] = {}
+        self._searches: dict[str, tuple[Run, str]] = {}
+        """By pane, a search and the checkpoint that it goes on under."""
+        self._sweep: tuple[SweepRun, str] | None = None
+        self._answers: dict[str, Answers] = {}
+        """What sweeps have found under each checkpoint of this pair."""
+        self._replay: list[str] = []
+        """The checkpoints that are yet to be replayed."""
+        self._amiss = ""
+        """What kept the first of them that could not be replayed."""
 
     def start(self) -> None:
         """Start the thread; requests that were submitted before are answered now."""
@@ -134,6 +160,9 @@ class Engine:
                 self._waiting.clear()
             self._waiting[slot] = request
             overtaken += self._stop(lambda old: slot[0] == 0 or _slot(old) == slot)
+            if isinstance(self._running, Replay) and not self._unwanted.is_set():
+                self._put_off = slot[0] < LAST
+                self._unwanted.set()
             self._changed.notify()
         for old in overtaken:
             if old is not None:
@@ -152,6 +181,7 @@ class Engine:
         """Stop what runs, if it is unwanted; jobs that are between two steps are returned."""
         running = self._running
         if running is not None and unwanted(running):
+            self._put_off = False
             self._unwanted.set()
         paused = [job for job in self._jobs.values() if job is not running and unwanted(job)]
         for job in paused:
@@ -175,12 +205,14 @@ class Engine:
             with self._changed:
                 self._running = None
                 silent = self._closed
-                steps = isinstance(event, Grown | Swept)
-                goes_on = steps and not self._unwanted.is_set()
+                put_off = self._put_off and isinstance(event, Stopped)
+                steps = isinstance(event, Grown | Swept | Replayed)
+                wanted = self._put_off or not self._unwanted.is_set()
+                goes_on = (steps or put_off) and wanted
                 urgency = _slot(request)[0]
                 if request is self._jobs.get(urgency) and not goes_on:
                     del self._jobs[urgency]
-            if not silent:
+            if not silent and not put_off:
                 self._emit(event)
             if not silent and steps and not goes_on:
                 self._emit(Stopped(request.id, type(request).__name__))
@@ -192,13 +224,14 @@ class Engine:
             self._changed.wait_for(lambda: self._waiting or self._jobs or self._closed)
             if self._closed:
                 return None
-            first = min(self._waiting, default=(LONGEST, ""))
+            first = min(self._waiting, default=(LAST, ""))
             job = self._jobs[min(self._jobs)] if self._jobs else None
             if job is not None and first[0] >= _slot(job)[0]:
                 self._running = job
             else:
                 self._running = self._waiting.pop(first)
             self._unwanted.clear()
+            self._put_off = False
             return self._running
 
     def _answer(self, request: Request) -> Event:
@@ -225,13 +258,18 @@ class Engine:
                     return self._inspect_node(request)
                 case Sweep():
                     return self._sweep_on(request)
+                case Scrub():
+                    return self._scrub(request)
+                case Replay():
+                    return self._replay_on(request)
         except Cancelled:
             return Stopped(request.id, kind)
         except UserFacingError as error:
             return Failed(request.id, kind, str(error))
         except Exception as error:
             if _out_of_memory(error):
-                return Failed(request.id, kind, _MEMORY[isinstance(request, Job)])
+                searching = isinstance(request, Search | Resume | Sweep)
+                return Failed(request.id, kind, _MEMORY[searching])
             log.exception("%s failed", kind)
             return Failed(
                 request.id,
@@ -242,25 +280,22 @@ class Engine:
 
     def _load(self, request: Load) -> Event:
         self._let_go()
-
-        def progress(what: str, fraction: float | None) -> None:
-            if self._unwanted.is_set():
-                raise Cancelled
-            self._emit(Progress(request.id, what, fraction))
-
+        progress = self._reporter(request)
         progress("Starting the engine", None)
         with _garbage_left_alone():
             _open_torch_library()
             from core.models.load import load_pair
 
             self._pair, self._info = load_pair(request.spec, progress, self._unwanted.is_set)
+        self._shown = self._pair.shown
         return Loaded(request.id, self._info)
 
     def _forget_pair(self) -> None:
         """Let go of the pair and of all that was found with it."""
-        self._pair = self._info = self._sweep = self._answers = None
-        self._last.clear()
-        self._searches.clear()
+        self._pair = self._info = self._sweep = None
+        self._shown = ""
+        for found in (self._last, self._searches, self._answers, self._replay):
+            found.clear()
 
     def _let_go(self) -> None:
         """Free the pair; its weights hang in cycles, which nobody would look for in frozen ones."""
@@ -273,10 +308,10 @@ class Engine:
     def _score(self, request: Score) -> Event:
         from core.models.score import score
 
-        pair = self._loaded()
+        pair = self._showing(request)
         tokens = self._tokens(pair, request)
         scoring = score(pair, request.prompt, tokens, self._unwanted.is_set, hold=request.side)
-        self._last[request.side] = tokens, scoring
+        self._last[request.side] = request.prompt, tokens, scoring
         prompt_text = pair.codec.prompt_text(request.prompt)
         return Scored(request.id, request.side, scoring, prompt_text)
 
@@ -286,18 +321,18 @@ class Engine:
         if request.ids is not None:
             return codec.decode(request.prompt, request.ids)
         if request.replace is not None:
-            if last is None or not 0 <= request.replace[0] < len(last[0].ids):
+            if last is None or not 0 <= request.replace[0] < len(last[1].ids):
                 raise UserFacingError("That token is no longer there: choose it again.")
-            return codec.replace(request.prompt, last[0], *request.replace)
+            return codec.replace(request.prompt, last[1], *request.replace)
         text = request.text or ""
         if last is None or request.fresh:
             return codec.encode(request.prompt, text)
-        return codec.edit(request.prompt, last[0], text)
+        return codec.edit(request.prompt, last[1], text)
 
     def _inspect(self, request: Inspect) -> Event:
         from core.models.score import inspect
 
-        pair = self._loaded()
+        pair = self._showing(request)
         state = self._state(pair, request)
         found = inspect(pair, state, request.query, self._unwanted.is_set)
         return Inspected(request.id, request.side, request.index, found)
@@ -305,27 +340,30 @@ class Engine:
     def _survey(self, request: Survey) -> Event:
         from core.models.score import survey
 
-        pair = self._loaded()
+        pair = self._showing(request)
         actions = survey(pair, self._state(pair, request), self._unwanted.is_set)
         return Surveyed(request.id, request.side, request.index, actions)
 
     def _state(self, pair: "Pair", request: Inspect | Survey) -> int:
         """The node of the state before the token that a request names."""
         last = self._last.get(request.side)
-        if last is None or not 0 <= request.index < len(last[1]):
+        if last is None or not 0 <= request.index < len(last[2]):
             raise Cancelled
-        return int(pair.tree.parent[last[1].nodes[request.index]])
+        return int(pair.tree.parent[last[2].nodes[request.index]])
 
     def _grow(self, request: Search | Resume) -> Event:
         """One step of a search; it goes on while steps are taken."""
         from core.search.run import Run
 
-        pair = self._loaded()
         if self._jobs.get(LONG) is not request and isinstance(request, Search):
-            self._searches[request.pane] = Run(pair, request.prompt, request.prefix, request.spec)
-        run = self._searches.get(request.pane)
-        if run is None:
+            pair = self._showing(request)
+            run = Run(pair, request.prompt, request.prefix, request.spec)
+            self._searches[request.pane] = run, self._shown
+        if request.pane not in self._searches:
+            self._loaded()
             raise UserFacingError("There is no search to go on with: start one.")
+        run, checkpoint = self._searches[request.pane]
+        pair = self._showing(request, checkpoint)
         self._goes_on(request)
         growth = run.step(self._unwanted.is_set)
         if growth is not None:
@@ -335,16 +373,15 @@ class Engine:
         )
 
     def _steer(self, request: Steer) -> Event:
-        run = self._searches.get(request.pane)
-        if run is None:
+        if request.pane not in self._searches:
             raise UserFacingError("There is no search to steer: start one.")
-        run.steer(request.node, request.action)
+        self._searches[request.pane][0].steer(request.node, request.action)
         return Steered(request.id, request.pane, request.node)
 
     def _inspect_node(self, request: InspectNode) -> Event:
         from core.models.score import inspect
 
-        pair = self._loaded()
+        pair = self._showing(request)
         if not 0 < request.node < len(pair.tree):
             raise Cancelled
         found = inspect(pair, request.node, request.query, self._unwanted.is_set)
@@ -358,9 +395,10 @@ class Engine:
     def _sweep_on(self, request: Sweep) -> Event:
         """One step of a sweep; it goes on while steps are taken."""
         if self._jobs.get(LONGEST) is not request or self._sweep is None:
-            self._sweep = self._new_sweep(request)
+            self._sweep = self._new_sweep(request), self._shown
             self._goes_on(request)
-        sweep = self._sweep
+        sweep, checkpoint = self._sweep
+        self._showing(request, checkpoint)
         if sweep.ended:
             return SweepDone(request.id)
         row = sweep.step(self._unwanted.is_set)
@@ -372,12 +410,89 @@ class Engine:
         from core.search.sweep import Answers
         from core.search.sweep import Sweep as SweepRun
 
-        pair, spec = self._loaded(), request.spec
+        pair, spec = self._showing(request), request.spec
+        info = self._named()
+        if self._shown not in self._answers:
+            self._answers[self._shown] = Answers(pair, info)
+        judge = make_judge(spec.judge, info.device) if spec.judge is not None else None
+        answers = self._answers[self._shown]
+        return SweepRun(pair, info, spec, questions_of(spec), judge, answers)
+
+    def _named(self) -> PairInfo:
+        """What is loaded, the policy's name that of the checkpoint that is shown."""
         assert self._info is not None
-        if self._answers is None:
-            self._answers = Answers(pair, self._info)
-        judge = make_judge(spec.judge, self._info.device) if spec.judge is not None else None
-        return SweepRun(pair, self._info, spec, questions_of(spec), judge, self._answers)
+        at = [it for it in self._info.checkpoints if it.path == self._shown]
+        if not at or at[0] == self._info.checkpoints[-1]:
+            return self._info
+        return replace(self._info, policy=f"{self._info.policy}, at step {at[0].step}")
+
+    def _scrub(self, request: Scrub) -> Event:
+        """Show another checkpoint, once all that is on the table is scored under it."""
+        began = time.perf_counter()
+        scorings = self._scorings(request, request.checkpoint)
+        self._shown = request.checkpoint
+        for side, scoring in scorings.items():
+            self._last[side] = *self._last[side][:2], scoring
+        return Scrubbed(request.id, self._shown, scorings, time.perf_counter() - began)
+
+    def _replay_on(self, request: Replay) -> Event:
+        """One checkpoint of a replay; those that cannot be shown are passed over until its end.
+
+        As its last act what is shown is made ready for the next edit.
+        """
+        if self._jobs.get(LAST) is not request:
+            self._loaded()
+            self._replay, self._amiss = list(request.checkpoints), ""
+            self._goes_on(request)
+        while self._replay:
+            scorings: dict[Side, Scoring] | None = None
+            try:
+                scorings = self._scorings(request, self._replay[0])
+            except UserFacingError as error:
+                self._amiss = self._amiss or str(error)
+            checkpoint = self._replay.pop(0)
+            if scorings is not None:
+                fraction = 1 - len(self._replay) / len(request.checkpoints)
+                return Replayed(request.id, checkpoint, scorings, fraction)
+        self._warm(request)
+        if self._amiss:
+            raise UserFacingError(self._amiss)
+        return ReplayDone(request.id)
+
+    def _scorings(self, request: Request, checkpoint: str) -> "dict[Side, Scoring]":
+        """What both sides hold, scored under a checkpoint."""
+        from core.models.score import score
+
+        pair = self._showing(request, checkpoint)
+        return {
+            side: score(pair, prompt, tokens, self._unwanted.is_set, hold=side)
+            for side, (prompt, tokens, _) in self._last.items()
+        }
+
+    def _warm(self, request: Request) -> None:
+        """Have the KV of what both sides hold ready under the checkpoint that is shown."""
+        pair = self._showing(request)
+        for _, _, scoring in self._last.values():
+            end = pair.tree.parent[scoring.nodes[-1:]]
+            pair.reach(end, cancelled=self._unwanted.is_set)
+
+    def _showing(self, request: Request, checkpoint: str | None = None) -> "Pair":
+        """The pair under a checkpoint: the one that is shown, if none is named."""
+        pair = self._loaded()
+        pair.use(self._shown if checkpoint is None else checkpoint)
+        if pair.swap is not None:
+            pair.swap.report = self._reporter(request)
+        return pair
+
+    def _reporter(self, request: Request) -> Callable[[str, float | None], None]:
+        """Progress on behalf of a request; it stops what reports when it is unwanted."""
+
+        def progress(what: str, fraction: float | None) -> None:
+            if self._unwanted.is_set():
+                raise Cancelled
+            self._emit(Progress(request.id, what, fraction))
+
+        return progress
 
     def _loaded(self) -> "Pair":
         if self._pair is None:

@@ -194,7 +194,20 @@ class Sweep:
     spec: SweepSpec
 
 
-Request = Load | Unload | Score | Inspect | InspectNode | Survey | Search | Resume | Steer | Sweep
+Request = (
+    Load
+    | Unload
+    | Score
+    | Inspect
+    | InspectNode
+    | Survey
+    | Search
+    | Resume
+    | Steer
+    | Sweep
+    | Scrub
+    | Replay
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +373,9 @@ Event = (
     | Steered
     | Swept
     | SweepDone
+    | Scrubbed
+    | Replayed
+    | ReplayDone
     | Failed
     | Stopped
 )

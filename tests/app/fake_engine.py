@@ -8,6 +8,7 @@ import re
 import threading
 import time
 import zlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,9 +25,14 @@ from core.protocol import (
     NodeInspected,
     PairInfo,
     Progress,
+    Replay,
+    ReplayDone,
+    Replayed,
     Resume,
     Score,
     Scored,
+    Scrub,
+    Scrubbed,
     Search,
     Searched,
     Steer,
@@ -37,6 +43,7 @@ from core.protocol import (
     Unload,
     Unloaded,
 )
+from core.runs import START, Checkpoint
 from core.scoring import Alternative, Inspection, Scoring, StateActions
 from core.text import Prompt, Tokens
 from tests.app.fake_search import Grower, Words, inspection_of
@@ -48,6 +55,12 @@ INFO = PairInfo(
     "fake policy", "fake reference", "cpu", "float32", 1 << 20, True, 500, 1024, True, "tree",
     0.1, 0.1,
 )  # fmt: skip
+CHECKPOINTS = (
+    Checkpoint(0, START),
+    *(Checkpoint(step, f"/runs/fake/checkpoint-{step}", bytes=2_442_240) for step in (10, 20, 30)),
+)
+RUN_INFO = replace(INFO, policy="fake/checkpoint-30", checkpoints=CHECKPOINTS)
+"""Of a run: set ``FakeEngine.info`` to it."""
 
 
 def example():
@@ -94,10 +107,12 @@ def _logsumexp(befores):
     return np.array([15 + zlib.crc32(f"{b} z".encode()) % 5000 / 1000 for b in befores])
 
 
-def scoring_of(tokens):
+def scoring_of(tokens, checkpoint=""):
+    """Scores under a checkpoint; the last one's are the pair's, START's the reference's."""
     ids = [*tokens.ids, CLOSING]
     befores = [-1, *ids[:-1]]
-    policy = [_logp(b, i, "pi") for b, i in zip(befores, ids, strict=True)]
+    salt = {"": "pi", START: "ref", CHECKPOINTS[-1].path: "pi"}.get(checkpoint, checkpoint)
+    policy = [_logp(b, i, salt) for b, i in zip(befores, ids, strict=True)]
     reference = [_logp(b, i, "ref") for b, i in zip(befores, ids, strict=True)]
     n = len(ids)
     node, nodes = 7, []
@@ -160,6 +175,7 @@ class FakeEngine:
     fail_load = ""
     fail_score = ""
     fail_search = ""
+    fail_scrub = ""
     step_delay = 0.0
     info = INFO
     last: "FakeEngine"
@@ -172,6 +188,7 @@ class FakeEngine:
         self._stop = threading.Event()
         self._closed = False
         self._last = {}
+        self._shown = ""
         self._rest = {}
         self._befores = {}
         self._pruned = set()
@@ -186,7 +203,7 @@ class FakeEngine:
         with self._changed:
             self.requests.append(request)
             self._waiting.append(request)
-            if isinstance(request, Load | Unload | Search | Resume):
+            if isinstance(request, Load | Unload | Search | Resume | Replay):
                 self._stop.set()  # what runs is overtaken
             self._changed.notify()
 
@@ -222,6 +239,7 @@ class FakeEngine:
         match request:
             case Load():
                 self._last.clear()
+                self._shown = ""
                 self.emit(Progress(request.id, "Loading the weights", 0.4))
                 if self.load_seconds and self._stop.wait(self.load_seconds):
                     return Stopped(request.id, "Load")
@@ -236,7 +254,7 @@ class FakeEngine:
                     return Failed(request.id, "Score", self.fail_score)
                 tokens = self._tokens(request)
                 self._last[request.side] = tokens
-                return Scored(request.id, request.side, scoring_of(tokens), "<user>…")
+                return Scored(request.id, request.side, scoring_of(tokens, self._shown), "<user>…")
             case Inspect():
                 return self._inspect(request)
             case Survey():
@@ -253,6 +271,34 @@ class FakeEngine:
                 if request.action == "prune":
                     self._pruned.add(request.node)
                 return Steered(request.id, request.pane, request.node)
+            case Scrub():
+                time.sleep(self.delay)
+                if self.fail_scrub:
+                    return Failed(request.id, "Scrub", self.fail_scrub)
+                self._shown = request.checkpoint
+                return Scrubbed(request.id, self._shown, self._scorings(self._shown), 0.012)
+            case Replay():
+                return self._replay(request)
+
+    def _scorings(self, checkpoint):
+        return {side: scoring_of(tokens, checkpoint) for side, tokens in self._last.items()}
+
+    def _urgent(self):
+        """What waits and does not stop a replay, taken out."""
+        with self._changed:
+            stops = self._waiting and isinstance(self._waiting[0], Load | Unload | Replay)
+            return self._waiting.pop(0) if self._waiting and not stops else None
+
+    def _replay(self, request):
+        """One event for each checkpoint; what else is asked meanwhile is answered between them."""
+        for number, checkpoint in enumerate(request.checkpoints, 1):
+            while (urgent := self._urgent()) is not None:
+                self.emit(self._answer(urgent))
+            if self._stop.wait(self.step_delay) or self._closed:
+                return Stopped(request.id, "Replay")
+            fraction = number / len(request.checkpoints)
+            self.emit(Replayed(request.id, checkpoint, self._scorings(checkpoint), fraction))
+        return ReplayDone(request.id)
 
     def _search(self, request):
         if self.fail_search:
@@ -282,7 +328,7 @@ class FakeEngine:
 
     def _at(self, request):
         """The token before the one that is asked about, and the state."""
-        scoring = scoring_of(self._last[request.side])
+        scoring = scoring_of(self._last[request.side], self._shown)
         before = int(scoring.ids[request.index - 1]) if request.index else -1
         return before, int(scoring.nodes[request.index - 1]) if request.index else 7
 

@@ -1,11 +1,26 @@
 """Engine events reach the GUI thread, in order, and stale ones do not."""
 
 import threading
+from dataclasses import replace
 
 from PySide6.QtCore import QCoreApplication
 
 from app.bridge import Bridge
-from core.protocol import Inspect, Loaded, PairSpec, Progress, Scored, Stopped, Survey, Surveyed
+from core.protocol import (
+    Inspect,
+    Loaded,
+    PairSpec,
+    Progress,
+    Replay,
+    ReplayDone,
+    Replayed,
+    Scored,
+    Scrub,
+    Scrubbed,
+    Stopped,
+    Survey,
+    Surveyed,
+)
 from core.text import Prompt
 from tests.app.fake_engine import INFO, actions_at, scoring_of, tokens_of
 
@@ -48,6 +63,10 @@ def make():
 
 def scored(id, side="A"):
     return Scored(id, side, scoring_of(tokens_of([" a"])), "")
+
+
+def noted(text):
+    return replace(scoring_of(tokens_of([" a"])), note=text)
 
 
 def from_a_thread(engine, *events):
@@ -117,3 +136,42 @@ def test_nothing_is_heard_after_close(qtbot):
     assert bridge.close() and bridge.close()
     QCoreApplication.processEvents()
     assert not heard and engine.closed == 1
+
+
+def test_scrubs_and_replays(qtbot):
+    """The newest scrub is answered, each step of a replay, and progress apart from loading's."""
+    bridge, engine = make()
+    heard = []
+    bridge.scrubbed.connect(lambda e: heard.append((e.checkpoint, e.scorings["A"].note)))
+    bridge.replayed.connect(lambda e: heard.append((e.checkpoint, e.fraction)))
+    bridge.replay_done.connect(lambda e: heard.append("done"))
+    bridge.scrub_progress.connect(lambda e: heard.append(e.what))
+    bridge.progress.connect(lambda e: heard.append("loading"))
+    old, new = bridge.scrub("/c-10"), bridge.scrub("/c-20")
+    replay = bridge.replay(("/c-10", "/c-20"))
+    assert engine.requests == [
+        Scrub(old, "/c-10"),
+        Scrub(new, "/c-20"),
+        Replay(replay, ("/c-10", "/c-20")),
+    ]
+    from_a_thread(
+        engine,
+        Scrubbed(old, "/c-10", {"A": noted("/c-10")}, 0.1),
+        Progress(new, "Loading the weights", 0.5),
+        Scrubbed(new, "/c-20", {"A": noted("/c-20")}, 0.1),
+        Replayed(replay, "/c-10", {}, 0.5),
+        Replayed(replay, "/c-20", {}, 1.0),
+        ReplayDone(replay),
+        Replayed(replay, "/c-20", {}, 1.0),
+    )
+    QCoreApplication.processEvents()
+    assert heard == [
+        "Loading the weights",
+        ("/c-20", "/c-20"),
+        ("/c-10", 0.5),
+        ("/c-20", 1.0),
+        "done",
+    ]
+    assert not bridge.busy()
+    bridge.stop_replay()
+    assert engine.cancelled is Replay
