@@ -24,7 +24,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -411,20 +410,13 @@ class Engine:
         from core.search.sweep import Sweep as SweepRun
 
         pair, spec = self._showing(request), request.spec
-        info = self._named()
+        assert self._info is not None
+        info = self._info.at(self._shown)
         if self._shown not in self._answers:
             self._answers[self._shown] = Answers(pair, info)
         judge = make_judge(spec.judge, info.device) if spec.judge is not None else None
         answers = self._answers[self._shown]
         return SweepRun(pair, info, spec, questions_of(spec), judge, answers)
-
-    def _named(self) -> PairInfo:
-        """What is loaded, the policy's name that of the checkpoint that is shown."""
-        assert self._info is not None
-        at = [it for it in self._info.checkpoints if it.path == self._shown]
-        if not at or at[0] == self._info.checkpoints[-1]:
-            return self._info
-        return replace(self._info, policy=f"{self._info.policy}, at step {at[0].step}")
 
     def _scrub(self, request: Scrub) -> Event:
         """Show another checkpoint, once all that is on the table is scored under it."""

@@ -4,11 +4,12 @@ Imports no model library, so that the window can name them before torch is loade
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Literal
 
 from core.growth import Growth, SearchSpec
-from core.runs import Checkpoint
+from core.runs import START, Checkpoint
 from core.scoring import Inspection, Scoring, StateActions
 from core.sweeps import SweepInfo, SweepRow, SweepSpec
 from core.text import Prompt
@@ -61,6 +62,15 @@ class PairInfo:
     """The third model's name, if there is one."""
     checkpoints: tuple[Checkpoint, ...] = ()
     """Of a run, by step, the start before them; empty for a pair that is not of a run."""
+
+    def at(self, checkpoint: str) -> "PairInfo":
+        """The same with another checkpoint of the run, by its path, as the policy."""
+        if checkpoint == START:
+            return replace(self, policy=f"{self.reference}, the start of the run")
+        if not self.checkpoints:
+            return self
+        last = PurePath(self.checkpoints[-1].path).name
+        return replace(self, policy=self.policy.replace(last, PurePath(checkpoint).name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,10 +33,17 @@ def size(text: str) -> tuple[int, int]:
 
 def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that name a pair of checkpoints and say how to load them."""
-    pair = parser.add_argument_group("the pair (the demo pair if no --policy is given)")
+    pair = parser.add_argument_group("the pair (the demo pair if none is given)")
     pair.add_argument("--demo", action="store_true", help="the demo pair, fetched on first use")
     pair.add_argument(
         "--policy", type=Path, metavar="DIR", help="the DPO policy: a model folder or an adapter"
+    )
+    pair.add_argument(
+        "--run",
+        type=Path,
+        metavar="DIR",
+        help="a training run's folder, in place of --policy: its last checkpoint is the policy, "
+        "and the reference is found there unless it is named",
     )
     pair.add_argument(
         "--reference",
@@ -58,7 +65,7 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
         "--beta",
         type=positive,
         default=None,
-        help="the beta of the DPO training (default: 0.1, or the demo's own)",
+        help="the beta of the DPO training (default: the run's or the demo's own, or 0.1)",
     )
     pair.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     pair.add_argument(
@@ -79,13 +86,21 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def require_pair(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End the program with status 2 unless the options name a pair."""
+    if not (arguments.demo or arguments.policy or arguments.run):
+        parser.error("give --policy and --reference, or --run, or --demo")
+
+
 def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> "PairSpec":
     """The pair that the options name; wrong combinations end the program with status 2."""
-    own = [name for name in ("policy", "reference", "base") if getattr(arguments, name)]
+    own = [name for name in ("policy", "run", "reference", "base") if getattr(arguments, name)]
     if arguments.demo and own:
         parser.error(f"--demo and --{own[0]} exclude each other")
-    if own and not arguments.policy:
-        parser.error(f"--{own[0]} needs --policy")
+    if arguments.policy and arguments.run:
+        parser.error("--policy and --run exclude each other")
+    if own and not (arguments.policy or arguments.run):
+        parser.error(f"--{own[0]} needs --policy or --run")
     from core.protocol import PairSpec
 
     return PairSpec(
@@ -93,6 +108,7 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         policy=str(arguments.policy or ""),
         reference=str(arguments.reference or ""),
         base=str(arguments.base or ""),
+        run=str(arguments.run or ""),
         search_base=str(arguments.search_base or ""),
         beta=arguments.beta,
         device=arguments.device,

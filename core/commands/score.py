@@ -46,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='one {"prompt": "...", "response": "...", "system": "..."} a line, system optional',
     )
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    parser.add_argument(
+        "--checkpoint",
+        type=int,
+        metavar="N",
+        help="with --run: the checkpoint of this step is the policy (0: the start of the run)",
+    )
     options.add_pair_arguments(parser)
 
 
@@ -61,8 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
         parser.error("--jsonl and --prompt-file/--response-file exclude each other")
     if not arguments.jsonl and not all(files):
         parser.error("give --prompt-file and --response-file, or --jsonl")
-    if not (arguments.demo or arguments.policy):
-        parser.error("give --policy and --reference, or --demo")
+    options.require_pair(parser, arguments)
+    if arguments.checkpoint is not None and not arguments.run:
+        parser.error("--checkpoint needs --run")
     spec = options.pair_spec(parser, arguments)
     # Before the models are loaded, so that a slip in the last line does not cost the wait for it.
     items = read_items(arguments)
@@ -71,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     with Reporter(sys.stderr) as reporter:
         pair, info = load_pair(spec, reporter.progress, lambda: False)
+        if arguments.checkpoint is not None:
+            info = show(pair, info, arguments.checkpoint)
         for count, item in enumerate(items, 1):
             scoring = score_item(pair, item)
             if scoring.note:
@@ -84,6 +93,22 @@ def run(arguments: argparse.Namespace) -> int:
             if arguments.jsonl:
                 reporter.count(f"{count} scored")
     return 0
+
+
+def show(pair: "Pair", info: "PairInfo", step: int) -> "PairInfo":
+    """Let the policy be the run's checkpoint of a step.
+
+    Raises:
+        UserFacingError: there is none.
+    """
+    paths = {checkpoint.step: checkpoint.path for checkpoint in info.checkpoints}
+    if step not in paths:
+        raise UserFacingError(
+            f"The run has no whole checkpoint of step {step}: choose one of "
+            f"{', '.join(map(str, paths))}."
+        )
+    pair.use(paths[step])
+    return info.at(paths[step])
 
 
 def score_item(pair: "Pair", item: Item) -> "Scoring":

@@ -126,8 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
         UserFacingError: a file cannot be read, the pair cannot be loaded, or the search is refused.
     """
     parser: argparse.ArgumentParser = arguments.parser
-    if not (arguments.demo or arguments.policy):
-        parser.error("give --policy and --reference, or --demo")
+    options.require_pair(parser, arguments)
     if arguments.tree and not arguments.json:
         parser.error("--tree needs --json")
     if arguments.emulate and not arguments.search_base:

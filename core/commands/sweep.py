@@ -119,8 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
         UserFacingError: a file cannot be used, the pair cannot be loaded or not go on.
     """
     parser: argparse.ArgumentParser = arguments.parser
-    if not (arguments.demo or arguments.policy):
-        parser.error("give --policy and --reference, or --demo")
+    options.require_pair(parser, arguments)
     pair_spec = options.pair_spec(parser, arguments)
     judge = judge_of(parser, arguments)
 

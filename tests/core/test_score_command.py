@@ -13,7 +13,8 @@ from core.commands import score
 from core.errors import UserFacingError
 from core.models import load
 from core.models.load import load_pair
-from tests.tiny import save_adapters, save_pair
+from core.runs import ABOUT
+from tests.tiny import save_adapters, save_pair, save_run
 
 PAIR = ["--policy", "nowhere/policy", "--reference", "nowhere/reference"]
 
@@ -39,6 +40,9 @@ def failure(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ["--jsonl", "f"],
         ["--base", "b", "--demo", "--jsonl", "f"],
         ["--demo", "--jsonl", "f", "--beta", "-1"],
+        ["--demo", "--jsonl", "f", "--run", "r"],
+        ["--policy", "p", "--jsonl", "f", "--run", "r"],
+        ["--policy", "p", "--jsonl", "f", "--checkpoint", "10"],
     ],
 )
 def test_wrong_usage_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -238,6 +242,31 @@ def test_json_has_the_keys_and_spans_that_are_promised(
     assert closing["text"] == "<|im_end|>"
     assert closing["start"] == closing["end"] == len(RESPONSE)
     assert found["policy"] != found["reference"]
+
+
+def test_a_checkpoint_of_a_run_agrees_with_plain_forwards(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, run = save_run(tmp_path)
+    (run / ABOUT).write_text(json.dumps({"beta": 0.5}))
+    found = {
+        step: scored({"run": run}, tmp_path, capsys, *(["--checkpoint", step] if step else []))
+        for step in ("", "0", "10", "30")
+    }
+    assert found[""] == found["30"] and found["10"]["beta"] == 0.5
+    assert found["10"]["policy"] == "run/checkpoint-10 (adapter on base)"
+    assert found["0"]["policy"] == "ref (adapter on base), the start of the run"
+    assert not any(token["reward"] or token["kl"] for token in found["0"]["tokens"])
+    pair = {"base": base, "policy": run / "checkpoint-10", "reference": run / "ref"}
+    policy, reference, ids, _ = by_hand(pair, None)
+    for row, (id, token) in enumerate(zip(ids, found["10"]["tokens"], strict=True)):
+        assert token["logp_policy"] == pytest.approx(float(policy[row, id]), abs=1e-4)
+        assert token["logp_reference"] == pytest.approx(float(reference[row, id]), abs=1e-4)
+    (tmp_path / "lines").write_text('{"prompt": "a", "response": "b"}')
+    said = failure(
+        ["--run", str(run), "--checkpoint", "5", "--jsonl", str(tmp_path / "lines")], capsys
+    )
+    assert "no whole checkpoint of step 5: choose one of 0, 10, 20, 30." in said
 
 
 def test_one_checkpoint_against_itself_earns_nothing(

@@ -98,7 +98,7 @@ def test_the_figure_is_drawn(pair, prompts, tmp_path, capsys, qtbot):
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        ([], "give --policy and --reference, or --demo"),
+        ([], "give --policy and --reference, or --run, or --demo"),
         (["--demo", "--judge", "oracle"], "there is no judge 'oracle'"),
         (["--demo", "--judge", "model"], "--judge model DIR"),
         (["--demo", "--judge", "facts", "x"], "--judge facts takes nothing more"),
