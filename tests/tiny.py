@@ -187,6 +187,7 @@ def save_lora(folder: Path, base: Path, kind="llama", rank=2, seed=0, std=0.2, *
 
     targets = {"gpt2": ["c_attn", "c_proj"]}.get(kind, ["q_proj", "down_proj"])
     settings = {"target_modules": targets, "lora_alpha": 8, "task_type": "CAUSAL_LM"} | options
+    settings["fan_in_fan_out"] = kind == "gpt2"
     wrapped = get_peft_model(
         tiny_model(kind, len(byte_level_tokenizer()), 5), LoraConfig(r=rank, **settings)
     )

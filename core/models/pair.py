@@ -101,13 +101,12 @@ class Pair:
         """
         if checkpoint == self.shown:
             return
-        if checkpoint != START:
-            if self.swap is None:
-                raise UserFacingError(
-                    "This pair is not of a training run: open one to see its checkpoints."
-                )
-            if checkpoint != self._placed:
-                self.swap.check(checkpoint)
+        if self.swap is None:
+            raise UserFacingError(
+                "This pair is not of a training run: open one to see its checkpoints."
+            )
+        if checkpoint not in (START, self._placed):
+            self.swap.check(checkpoint)
         self.shown = checkpoint
         self.tree.show(checkpoint, same=checkpoint == START)
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from core.checkpoints.describe import Checkpoint, describe
+from core.checkpoints.describe import Checkpoint, describe, read_json
 from core.checkpoints.fit import check_adapter_fits
 from core.checkpoints.resolve import PairPlan, last_part
 from core.errors import UserFacingError
@@ -26,6 +26,9 @@ Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 KEPT_BYTES = 2**28
 """Of adapters that were read: how much is kept in memory."""
+
+OF_NO_MATTER = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache"}
+"""What the configurations of one run's checkpoints may differ in."""
 
 
 def silent(what: str, fraction: float | None) -> None:
@@ -162,8 +165,9 @@ class WholeSwap:
         found = _described(folder, self._plan)
         if found.kind != "model":
             raise _stranger(folder, "it is an adapter, and the run's last one is a whole model")
-        if found.architecture != first.architecture:
-            raise _stranger(folder, f"it is a {found.architecture}, not a {first.architecture}")
+        configs = (read_json(it.path / "config.json") for it in (found, first))
+        if differing := _differing(*configs):
+            raise _stranger(folder, f"its config.json has another {differing[0]}")
         ours, theirs = (
             {name: tensor.shape for name, tensor in it.tensors.items()} for it in (found, first)
         )
@@ -182,6 +186,12 @@ class WholeSwap:
             other = new.get_submodule(name)
             module._parameters, other._parameters = other._parameters, {}
             module._buffers, other._buffers = other._buffers, {}
+
+
+def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """What two configurations both say, and say differently."""
+    both = (ours.keys() & theirs.keys()) - OF_NO_MATTER
+    return sorted(name for name in both if ours[name] != theirs[name])
 
 
 def _described(folder: Path, plan: PairPlan) -> Checkpoint:
