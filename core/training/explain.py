@@ -29,14 +29,29 @@ SOURCES = ("", EVAL, HELD_OUT)
 LOCALISATION = ("words/auroc/-reward", "tokens/auroc/-reward")
 EQ_16 = "Eq. 16, arXiv 2404.12358"
 DISPLACEMENT = "arXiv 2410.08847"
+FALLS = (
+    "Usual after SFT, and no fault in itself: what the reference itself would write must lose "
+    "reward on average as the policy moves away, E[r] = −β KL(π_ref‖π) ≤ 0 (Eq. 16), and so do "
+    "chosen responses that are like it."
+)
+ABOVE = (
+    "Usual without SFT, where chosen responses are unlike the reference's: only what the reference "
+    "itself would write must lose reward on average, E[r] = −β KL(π_ref‖π) ≤ 0 (Eq. 16)."
+)
+DISPLACED = (
+    "What the reference itself would write loses β KL(π_ref‖π) on average (Eq. 16); here the "
+    f"chosen responses became far less likely than that: likelihood displacement ({DISPLACEMENT})."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that the curves show. ``cites``: the equation or paper it rests on, or ""."""
+    """One thing that the curves show. ``text``: the numbers; ``why``: what they mean, the same
+    for every run of the case; ``cites``: the equation or paper it rests on, or ""."""
 
     case: Case
     text: str
+    why: str = ""
     cites: str = ""
     warning: bool = False
 
@@ -50,7 +65,8 @@ class Explanation:
 
     @property
     def text(self) -> str:
-        return " ".join(finding.text for finding in self.findings)
+        """All of it."""
+        return " ".join(words for f in self.findings for words in (f.text, f.why) if words)
 
     @property
     def warning(self) -> bool:
@@ -177,11 +193,9 @@ def _displaced(run: RunLog, beta: float | None) -> Finding | None:
         return None
     text = (
         f"Chosen has fallen to {_signed(chosen.last)} by step {chosen.end:,}, far below "
-        f"−β KL(π_ref‖π) = {_signed(expected)}, what the reference's own responses lose on "
-        f"average (Eq. 16). So the chosen responses themselves became unlikely: likelihood "
-        f"displacement ({DISPLACEMENT})."
+        f"−β KL(π_ref‖π) = {_signed(expected)}."
     )
-    return Finding("displaced", text, f"{EQ_16}; {DISPLACEMENT}", warning=True)
+    return Finding("displaced", text, DISPLACED, f"{EQ_16}; {DISPLACEMENT}", warning=True)
 
 
 def _shrinks(margin: Course) -> Finding | None:
@@ -217,22 +231,17 @@ def _stalls(margin: Course, accuracy: Course | None, grows: bool) -> Finding | N
 
 def _falls(run: RunLog, beta: float | None, chosen: Course, margin: Course) -> Finding:
     text = (
-        f"Chosen falls to {_signed(chosen.last)} while the margin grows to "
-        f"{_signed(margin.last)}: usual after SFT, and no fault in itself. "
-        f"What the reference itself would write must lose reward on average as the policy moves "
-        f"away, E[r] = −β KL(π_ref‖π) ≤ 0 (Eq. 16), and so do chosen responses that are like it"
+        f"Chosen falls to {_signed(chosen.last)} while the margin grows to {_signed(margin.last)}"
     )
-    return Finding("falls", text + _beside(run, beta), EQ_16)
+    return Finding("falls", text + _beside(run, beta), FALLS, EQ_16)
 
 
 def _above(run: RunLog, beta: float | None, chosen: Course, margin: Course) -> Finding:
     text = (
         f"Chosen stays above 0 ({_signed(chosen.last)} at step {chosen.end:,}) while the margin "
-        f"grows to {_signed(margin.last)}: usual without SFT, where chosen responses are unlike "
-        f"the reference's. Only what the reference itself would write must lose reward on "
-        f"average, E[r] = −β KL(π_ref‖π) ≤ 0 (Eq. 16)"
+        f"grows to {_signed(margin.last)}"
     )
-    return Finding("above", text + _beside(run, beta), EQ_16)
+    return Finding("above", text + _beside(run, beta), ABOVE, EQ_16)
 
 
 def _beside(run: RunLog, beta: float | None) -> str:
@@ -246,7 +255,7 @@ def _beside(run: RunLog, beta: float | None) -> str:
         return ". β is not known: set it beside the run's name to see −β KL."
     chosen, kl = found
     return (
-        f": −β KL is {_signed(-beta * kl.last)} at step {kl.end:,}, where chosen is "
+        f"; −β KL(π_ref‖π) is {_signed(-beta * kl.last)} at step {kl.end:,}, where chosen is "
         f"{_signed(chosen.last)}."
     )
 
