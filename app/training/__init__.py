@@ -1,0 +1,1 @@
+"""The training view: runs over steps, as charts that explain themselves."""

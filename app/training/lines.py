@@ -1,0 +1,127 @@
+"""One curve in a chart: its line, its raw points behind it, its marks, thinned to the pixels.
+
+Few pens, no point handled on its own, and dashes only where they can be seen: a curve with more
+points than pixels is a thin solid line with a mark here and there. Importing this module imports
+pyqtgraph. Knows arrays, hues and looks; knows nothing of runs.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QPen
+
+from app.training.curves import Curve, Floats
+from app.training.looks import LOOKS, shade
+from app.training.smoothing import thin
+from core.runs import EVAL
+
+MARK_EVERY = 90
+"""Pixels from one mark to the next on a curve that is too dense for dashes."""
+MARK_SIZE = 6
+RAW_ALPHA = 70
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Line:
+    """A curve of a run as it is to be drawn. ``hue``: the run's place among the colours;
+    ``values``: the curve's own or smoothed ones."""
+
+    run: str
+    hue: int
+    curve: Curve
+    values: Floats
+
+
+def on_axis(values: Floats, log: bool) -> Floats:
+    """Where values lie along an axis; NaN where they lie nowhere."""
+    if not log:
+        return values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Floats = np.where(values > 0, np.log10(values), np.nan)
+    return found
+
+
+class DrawnLine:
+    """The items of one line in a plot; can be given another line."""
+
+    def __init__(self, plot: Any) -> None:
+        self._plot = plot
+        self.raw = pg.PlotCurveItem(connect="finite", skipFiniteCheck=False)
+        self.main = pg.PlotCurveItem(connect="finite", skipFiniteCheck=False)
+        self.marks = pg.ScatterPlotItem(pxMode=True)
+        for item, depth in ((self.raw, 1), (self.main, 2), (self.marks, 3)):
+            item.setZValue(depth)
+            plot.addItem(item, ignoreBounds=True)
+        self.line: Line | None = None
+        self._x = self._y = self._raw_y = np.zeros(0)
+        self._shade, self._dense = QColor(), True
+
+    def show(self, line: Line, log_x: bool, log_y: bool, dark: bool) -> None:
+        """Take a line; ``thin_to`` then draws it."""
+        self.line = line
+        x = on_axis(line.curve.steps, log_x)
+        there = np.isfinite(x)
+        self._x = x[there]
+        self._y = on_axis(line.values, log_y)[there]
+        smoothed = line.values is not line.curve.values
+        self._raw_y = on_axis(line.curve.values, log_y)[there] if smoothed else np.zeros(0)
+        self._shade = shade(line.hue, LOOKS[line.curve.place], dark)
+        faint = QColor(self._shade)
+        faint.setAlpha(RAW_ALPHA)
+        self.raw.setPen(QPen(faint, 0))
+        look = LOOKS[line.curve.place]
+        self.marks.setSymbol(look.mark)
+        self.marks.setSize(MARK_SIZE)
+        self.marks.setPen(pg.mkPen(self._shade, width=1.5))
+        hollow = line.curve.source == EVAL
+        self.marks.setBrush(pg.mkBrush(None) if hollow else pg.mkBrush(self._shade))
+        self._dress(dense=False)
+
+    def thin_to(self, left: float, right: float, pixels: int) -> None:
+        """Draw what lies between two places of the x axis, in so many pixels."""
+        if self.line is None:
+            return
+        x, y = thin(self._x, self._y, left, right, pixels)
+        dense = len(x) > pixels
+        if dense != self._dense:
+            self._dress(dense)
+        self.main.setData(x, y, antialias=not dense)
+        if len(self._raw_y):
+            self.raw.setData(*thin(self._x, self._raw_y, left, right, pixels), antialias=False)
+        else:
+            self.raw.clear()
+        if dense:
+            every = max(1, round(len(x) * MARK_EVERY / max(pixels, 1)))
+            # Not where the curves of another place have theirs.
+            first = every * (1 + self.line.curve.place) // (1 + len(LOOKS))
+            x, y = x[first::every], y[first::every]
+        elif not self.line.curve.source:
+            x, y = x[:0], y[:0]
+        there = np.isfinite(y)
+        self.marks.setData(x[there], y[there])
+
+    def bounds(self) -> tuple[float, float, float, float] | None:
+        """(left, right, low, high) of all that is finite; None if nothing is."""
+        y = np.concatenate([self._y, self._raw_y])
+        y = y[np.isfinite(y)]
+        if self.line is None or not len(y):
+            return None
+        return float(self._x[0]), float(self._x[-1]), float(y.min()), float(y.max())
+
+    def clear(self) -> None:
+        self.line = None
+        self._x = self._y = self._raw_y = np.zeros(0)
+        for item in (self.raw, self.main, self.marks):
+            item.clear()
+
+    def _dress(self, dense: bool) -> None:
+        """The pen: dashes cost much, and say nothing, where there are more points than pixels."""
+        self._dense = dense
+        assert self.line is not None
+        held_out = bool(self.line.curve.source)
+        look = LOOKS[self.line.curve.place]
+        style = Qt.PenStyle.SolidLine if dense else look.dash
+        self.main.setPen(pg.mkPen(self._shade, width=1 if dense or held_out else 2, style=style))

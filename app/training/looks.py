@@ -1,0 +1,70 @@
+"""How runs and curves look: a hue for each run, a line and a mark for each curve of a chart.
+
+The hues are Okabe and Ito's, darker on white and lighter on black, so that colour-blind readers
+tell runs apart. Curves of one run share its hue and differ by dashes, lightness and marks, so
+that nothing hangs on colour alone.
+"""
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
+
+from app import theme
+
+HUES = {
+    False: ("#0072b2", "#c04a00", "#00805d", "#a8437f", "#9a6700", "#2b7fa8", "#5b5b5b", "#7a5230"),
+    True: ("#5fb0ec", "#ff8a4a", "#2fc79b", "#e59ac4", "#f0b23c", "#8fd3f5", "#c4c4c4", "#cfa27c"),
+}
+NAMES = "blue", "vermilion", "green", "purple", "orange", "sky blue", "grey", "brown"
+Dash = Qt.PenStyle
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A curve's line, how much of the hue it has, its mark where points are shown, and how the
+    key writes it."""
+
+    dash: Dash
+    strength: float
+    mark: str
+    sign: str
+    mark_sign: str
+
+
+LOOKS = (
+    Look(Dash.SolidLine, 1.0, "o", "━━", "●"),
+    Look(Dash.DashLine, 0.62, "t", "╍╍", "▼"),
+    Look(Dash.DotLine, 0.85, "d", "┈┈", "◆"),
+    Look(Dash.DashDotLine, 0.72, "s", "━·", "■"),
+    Look(Dash.DashDotDotLine, 0.52, "t1", "━··", "▲"),
+)
+
+
+def hue(place: int, dark: bool) -> QColor:
+    """The colour of a run; after the last one they begin again."""
+    return QColor(HUES[dark][place % len(HUES[dark])])
+
+
+def shade(place: int, look: Look, dark: bool) -> QColor:
+    """A run's hue, mixed with the surface as the look has it."""
+    full, surface = hue(place, dark), QColor(theme.colours(dark).surface)
+    a, b = look.strength, 1 - look.strength
+    return QColor(
+        round(a * full.red() + b * surface.red()),
+        round(a * full.green() + b * surface.green()),
+        round(a * full.blue() + b * surface.blue()),
+    )
+
+
+def swatch(place: int, dark: bool, size: int = 12) -> QIcon:
+    """A run's colour as an icon."""
+    picture = QPixmap(size, size)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(hue(place, dark))
+    painter.drawRoundedRect(picture.rect(), 3, 3)
+    painter.end()
+    return QIcon(picture)
