@@ -10,7 +10,7 @@ import importlib
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -19,6 +19,8 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 SLICE = 0.006
 """Seconds after which the window may take its turn."""
+_under_way: dict[str, list[Callable[[], None]]] = {}
+"""Who waits for a library that is being imported."""
 
 
 class Pauses(MetaPathFinder):
@@ -55,3 +57,21 @@ def import_gently(package: str) -> None:
         importlib.import_module(package)
     finally:
         sys.meta_path.remove(pauses)
+
+
+def import_then(package: str, then: Callable[[], None]) -> None:
+    """Import a library gently, then call ``then``.
+
+    While a library is imported, slots run, and one of them may want the same library: it is
+    called once all of it is there, and never finds half of it.
+    """
+    if package in _under_way:
+        _under_way[package].append(then)
+        return
+    _under_way[package] = [then]
+    try:
+        import_gently(package)
+    finally:
+        waiting = _under_way.pop(package)
+    for call in waiting:
+        call()

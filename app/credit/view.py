@@ -395,9 +395,11 @@ class CreditView(CreditLayout):
     @Slot()
     def _import_chart(self) -> None:
         """Import the chart's library; put off until the first colours, as it takes a while."""
-        from app.gentle_import import import_gently
+        from app.gentle_import import import_then
 
-        import_gently("pyqtgraph")
+        import_then("pyqtgraph", self._chart_imported)
+
+    def _chart_imported(self) -> None:
         QTimer.singleShot(0, self.make_chart)
 
     @Slot()

@@ -3,7 +3,7 @@ import sys
 import pytest
 from PySide6.QtCore import QTimer
 
-from app.gentle_import import import_gently
+from app.gentle_import import import_gently, import_then
 
 
 @pytest.fixture
@@ -39,3 +39,26 @@ def test_a_broken_library_leaves_nothing_behind(qtbot, package):
     with pytest.raises(ImportError, match="by hand"):
         import_gently("slow_charts")
     assert sys.meta_path == finders
+
+
+def test_who_wants_a_library_meanwhile_gets_all_of_it(qtbot, package):
+    (package / "__init__.py").write_text("from slow_charts import a, b, c\nready = True\n")
+    got = []
+
+    def take():
+        got.append(sys.modules["slow_charts"].ready)
+
+    timer = QTimer()
+    timer.setSingleShot(True)
+    timer.timeout.connect(lambda: import_then("slow_charts", take))
+    timer.start(0)
+    import_then("slow_charts", take)
+    assert got == [True, True]
+    import_then("slow_charts", take)
+    assert got == [True, True, True]
+    (package / "c.py").write_text("raise ImportError('by hand')\n")
+    for name in [name for name in sys.modules if name.startswith("slow_charts")]:
+        del sys.modules[name]
+    with pytest.raises(ImportError, match="by hand"):
+        import_then("slow_charts", take)
+    assert len(got) == 3
