@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from core.commands import options
@@ -38,12 +39,22 @@ def window_parser() -> argparse.ArgumentParser:
         "examples:\n"
         "  python main.py\n"
         "  python main.py --policy runs/dpo --reference runs/sft --beta 0.1\n"
+        "  python main.py --run runs/dpo\n"
         "  python main.py --screenshot credit.png --theme dark --size 1400x900\n"
         "  python main.py score --demo --prompt-file post.txt --response-file summary.txt --json",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     options.add_pair_arguments(parser)
+    parser.add_argument(
+        "--run",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="open a training run's folder or log in the training view (may be repeated); without "
+        "another pair, the checkpoints of the first one are loaded as the pair",
+    )
     parser.add_argument(
         "--theme", choices=("light", "dark"), help="light or dark, whatever the desktop says"
     )
@@ -55,7 +66,7 @@ def window_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--view",
-        choices=("credit", "search"),
+        choices=("credit", "search", "training"),
         default="credit",
         help="which view --screenshot draws (default: credit)",
     )
@@ -66,6 +77,8 @@ def open_window(argv: Sequence[str]) -> int:
     parser = window_parser()
     arguments = parser.parse_args(argv)
     spec = options.pair_spec(parser, arguments)
+    if spec.demo and not arguments.demo:
+        spec = options.pair_of_run(spec, arguments.run)
     if arguments.screenshot:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
@@ -82,8 +95,9 @@ def open_window(argv: Sequence[str]) -> int:
             theme=arguments.theme,
             size=arguments.size,
             view=arguments.view,
+            runs=arguments.run,
         )
-    return show(spec, theme=arguments.theme, size=arguments.size)
+    return show(spec, theme=arguments.theme, size=arguments.size, runs=arguments.run)
 
 
 def run_command(name: str, argv: Sequence[str]) -> int:

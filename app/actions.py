@@ -24,6 +24,13 @@ LINE = Entry()
 MENUS: dict[str, tuple[Entry, ...]] = {
     "&File": (
         Entry("Open a &pair…", "open_pair", "Ctrl+O", "Choose a policy and its reference"),
+        Entry(
+            "Open training r&un…",
+            "open_run",
+            "Ctrl+Shift+R",
+            "A run's folder, to see its curves in the training view",
+        ),
+        Entry("Open training &log…", "open_run_file", "", "A log of a run, in any usual format"),
         Entry("Open the &demo pair", "open_demo", "Ctrl+Shift+D", "Load the pair Qscope brings"),
         Entry("&Close the pair", "close_pair", "Ctrl+W", "Free its memory; the texts stay"),
         LINE,
@@ -71,6 +78,7 @@ MENUS: dict[str, tuple[Entry, ...]] = {
     "&View": (
         Entry("&Credit", "show_credit", "Ctrl+1", "Prompt, two responses and their credit"),
         Entry("S&earch", "show_search", "Ctrl+2", "The tree of responses that searches grow"),
+        Entry("&Training", "show_training", "Ctrl+3", "Runs over steps, and what they mean"),
         LINE,
         Entry("A &beside B", "set_side_by_side", "Ctrl+L", "Or one below the other", True),
         Entry("&Token boundaries", "set_boundaries", "", "Ticks between tokens", True),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QUrl, Signal, Slot
 from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication
-from PySide6.QtWidgets import QApplication, QFileDialog, QToolBar, QWidget
+from PySide6.QtWidgets import QApplication, QToolBar, QWidget
 
 from app import actions
 from app.banner import PairBanner
@@ -19,8 +19,8 @@ from app.credit.table import table
 from app.files import read_text, write_text
 from app.help import GLOSSARY, HelpDialog, shortcuts_html
 from app.notices import Notices
-from app.search_commands import SearchCommands
 from app.status import Status
+from app.training_commands import TrainingCommands
 from core.errors import UserFacingError
 from core.protocol import PairSpec, Side
 from core.text import Prompt
@@ -35,8 +35,8 @@ PRESENTED = 1.5
 USUAL_POINTS = 13.0
 
 
-class WindowCommands(SearchCommands):
-    """The base of MainWindow, which sets these attributes and those of SearchCommands."""
+class WindowCommands(TrainingCommands):
+    """The base of MainWindow, which sets these attributes and those of its bases."""
 
     pair_wanted = Signal(object)
     """A PairSpec was asked for, in place of the pair that is there."""
@@ -50,18 +50,6 @@ class WindowCommands(SearchCommands):
     actions_by_name: dict[str, QAction]
     sweep_panel: "SweepPanel | None" = None
     """Made when it is first wanted."""
-
-    def choose_folder(self, title: str) -> str:
-        """Ask for a folder; "" for none."""
-        return QFileDialog.getExistingDirectory(self, title)
-
-    def choose_file(self, title: str, filters: str) -> str:
-        """Ask which file to read; "" for none."""
-        return QFileDialog.getOpenFileName(self, title, "", filters)[0]
-
-    def choose_new_file(self, title: str, name: str, filters: str) -> str:
-        """Ask where to save; "" for nowhere."""
-        return QFileDialog.getSaveFileName(self, title, name, filters)[0]
 
     # --- pair -------------------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
-"""Folders dropped on the window, wherever they land, open as a pair.
+"""Folders dropped on the window, wherever they land, open as a pair; or as training runs, if the
+training view is in front.
 
 Text that is dropped is left to the editors.
 """
@@ -28,6 +29,6 @@ class FolderDrops(QObject):
         if not paths:
             return super().eventFilter(watched, event)
         event.acceptProposedAction()
-        if event.type() == QEvent.Type.Drop:
+        if event.type() == QEvent.Type.Drop and not self._window.take_drop(paths):
             self._window.open_folders(paths[:2])
         return True

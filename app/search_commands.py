@@ -18,6 +18,9 @@ from core.protocol import PairInfo, Side
 if TYPE_CHECKING:
     from app.search.view import SearchView
 
+CREDIT, SEARCH, TRAINING = range(3)
+"""The window's pages, in the order of its tabs."""
+
 
 class SearchCommands(QMainWindow):
     """The base of WindowCommands; MainWindow sets these attributes."""
@@ -52,13 +55,13 @@ class SearchCommands(QMainWindow):
             view.set_pair(self.info)
         return self.search
 
-    def show_page(self, search: bool) -> None:
+    def show_page(self, page: int) -> None:
         """Bring a view to the front."""
-        self.tabs.setCurrentIndex(int(search))
+        self.tabs.setCurrentIndex(page)
 
     @Slot(int)
     def _tab_chosen(self, index: int) -> None:
-        search = index == 1
+        search = index == SEARCH
         view: QWidget = self.search_view() if search else self.view
         self.pages.setCurrentWidget(view)
         if search:
@@ -75,11 +78,11 @@ class SearchCommands(QMainWindow):
 
     @Slot()
     def show_credit(self) -> None:
-        self.show_page(search=False)
+        self.show_page(CREDIT)
 
     @Slot()
     def show_search(self) -> None:
-        self.show_page(search=True)
+        self.show_page(SEARCH)
 
     @Slot()
     def grow_tree(self) -> None:

@@ -22,7 +22,8 @@ def pair_key(spec: PairSpec) -> str:
     """What a pair is remembered by: its paths, not how it is loaded."""
     if spec.demo:
         return DEMO_KEY
-    return "\n".join((spec.policy, spec.reference, spec.base))
+    key = "\n".join((spec.policy, spec.reference, spec.base))
+    return f"{key}\n{spec.run}" if spec.run else key
 
 
 @dataclass(frozen=True)

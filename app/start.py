@@ -6,6 +6,8 @@ Knows the application object, settings and paths; knows nothing of what the wind
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import (
@@ -48,9 +50,14 @@ def make_application() -> QApplication:
 
 
 def open_window(
-    spec: PairSpec, *, theme: Theme | None = None, size: tuple[int, int] | None = None
+    spec: PairSpec,
+    *,
+    theme: Theme | None = None,
+    size: tuple[int, int] | None = None,
+    runs: Sequence[Path] = (),
 ) -> int:
-    """Show the window until it is closed; the exit status."""
+    """Show the window until it is closed, on the training view if there are runs to open; the
+    exit status."""
     import platformdirs
 
     application = make_application()
@@ -68,6 +75,8 @@ def open_window(
         if size is not None:
             window.resize(*size)
         window.show()
+        if runs:
+            QTimer.singleShot(0, partial(window.open_runs, runs))
         # Qt's loop would not hear Ctrl+C in the terminal; the texts are saved as one types.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         status = application.exec()
@@ -89,11 +98,12 @@ def screenshot(
     theme: Theme | None = None,
     size: tuple[int, int] | None = None,
     view: str = "credit",
+    runs: Sequence[Path] = (),
 ) -> int:
     """Draw a view into a PNG; remembers nothing.
 
-    ``view``: "credit", with the most blamed token pinned, or "search", with a tree grown from the
-    first example's prompt.
+    ``view``: "credit", with the most blamed token pinned, "search", with a tree grown from the
+    first example's prompt, or "training", with ``runs``, else the demo's.
 
     Raises:
         UserFacingError: the pair cannot be loaded, or the file cannot be written.
@@ -102,7 +112,8 @@ def screenshot(
     application = make_application()
     window = MainWindow(spec, Settings(), theme_name=theme or "light")
     window.resize(*(size or (1440, 900)))
-    photographer = (SearchPhotographer if view == "search" else Photographer)(window)
+    photographer = PHOTOGRAPHERS[view](window)
+    photographer.runs = runs
     window.show()
     application.exec()
     window.close()
@@ -134,6 +145,8 @@ class Photographer(QObject):
         self.window = window
         self.problem = ""
         self.picture = QPixmap()
+        self.runs: Sequence[Path] = ()
+        """To be shown in the training view."""
         self._settled = 0
         self._poll = QTimer(self)
         self._poll.setInterval(POLL_MS)
@@ -193,6 +206,37 @@ class SearchPhotographer(Photographer):
             search.grow()
             return False
         return search.panes["left"].state == "done"
+
+
+class TrainingPhotographer(Photographer):
+    """Waits until all runs are read and drawn."""
+
+    _begun = False
+
+    def _is_ready(self) -> bool:
+        training = self.window.training
+        if not self._begun or training is None:
+            self.window.open_runs(() if self._begun else self.runs)
+            self._begun = True
+            if self.window.training is not None:
+                self.window.training.problem.connect(self._run_failed)
+            return False
+        if not self.runs and not training.session.runs and training.has_demo_runs():
+            self.runs = training.demo_runs
+            training.open_demo_runs()
+        return not training.is_reading() and self.window.pages.currentWidget() is training
+
+    @Slot(str)
+    def _run_failed(self, sentence: str) -> None:
+        self.problem = sentence
+        self._end()
+
+
+PHOTOGRAPHERS: dict[str, type[Photographer]] = {
+    "credit": Photographer,
+    "search": SearchPhotographer,
+    "training": TrainingPhotographer,
+}
 
 
 def pin_most_blamed(view: CreditView) -> None:

@@ -1,4 +1,4 @@
-"""The main window: both views, what state the pair is in, menus, and what is remembered.
+"""The main window: its views, what state the pair is in, menus, and what is remembered.
 
 It shows before any model library is imported: the engine starts after the first paint. Knows the
 bridge's signals; knows nothing of scores (app.credit) or models.
@@ -90,7 +90,7 @@ class MainWindow(WindowCommands):
         bar.setMovable(False)
         bar.setFloatable(False)
         bar.setObjectName("examples")
-        for title, tip in (("Credit", "Ctrl+1"), ("Search", "Ctrl+2")):
+        for title, tip in (("Credit", "Ctrl+1"), ("Search", "Ctrl+2"), ("Training", "Ctrl+3")):
             place = self.tabs.addTab(title)
             self.tabs.setTabToolTip(place, f"The {title.lower()} view ({tip})")
         self.tabs.setExpanding(False)
@@ -184,6 +184,8 @@ class MainWindow(WindowCommands):
         self.view.set_dark(dark)
         if self.search is not None:
             self.search.set_dark(dark)
+        if self.training is not None:
+            self.training.set_dark(dark)
         self._zoom_to(self.points)  # a new style sheet takes the widgets' own fonts away
 
     # --- life -------------------------------------------------------------------------------
@@ -231,6 +233,7 @@ class MainWindow(WindowCommands):
         put("text points", str(self.points))
         if self.search is not None:
             self.search.remember(self.settings)
+        self.close_training()
         for name in ("set_side_by_side", "set_boundaries", "set_marks"):
             put(name, str(int(self.actions_by_name[name].isChecked())))
         self.hide()

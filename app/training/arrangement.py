@@ -36,7 +36,6 @@ EMPTY = (
 )
 EXPORTS = (
     ("Save the charts as &PNG…", "png", "At twice the screen's resolution"),
-    ("Save the charts as &SVG…", "svg", "Lines and letters, for print"),
     ("Save the &numbers as CSV…", "csv", "All logged values of what is shown"),
     ("", "", ""),
     ("&Copy the picture", "copy picture", "The charts, as they are"),
@@ -74,7 +73,7 @@ class TrainingArrangement(QWidget):
         self._lay_out()
 
     def _dress_widgets(self) -> None:
-        self.open_button.setText("Open run")
+        self.open_button.setText("Open run ")
         self.open_button.setToolTip("Open a run's folder or a log file (Ctrl+Shift+R)")
         self.open_button.setMenu(self.open_menu)
         self.open_menu.setToolTipsVisible(True)
@@ -83,7 +82,7 @@ class TrainingArrangement(QWidget):
         for button in (self.demo_button, self.empty_demo):
             button.setToolTip("DPO with and without SFT first, the same data and seed (Fig. 3)")
         self.reading.setObjectName("muted")
-        self.charts_button.setText("Charts")
+        self.charts_button.setText("Charts ")
         self.charts_button.setToolTip("Which charts are shown")
         charts = QMenu(self)
         charts.setToolTipsVisible(True)
@@ -108,7 +107,7 @@ class TrainingArrangement(QWidget):
         self.log_x.setToolTip("A logarithmic axis of steps, to look at the beginning")
         self.fit_button.setText("Fit")
         self.fit_button.setToolTip("Show all steps and values (0); the wheel zooms, dragging moves")
-        self.export_button.setText("Export")
+        self.export_button.setText("Export ")
         self.export_button.setToolTip("Save or copy the charts and their numbers")
         exports = QMenu(self)
         exports.setToolTipsVisible(True)
@@ -127,7 +126,7 @@ class TrainingArrangement(QWidget):
             self.export_button,
         ):
             tool.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            tool.setAccessibleName(tool.text())
+            tool.setAccessibleName(tool.text().strip())
         self.empty_text.setWordWrap(True)
         self.empty_text.setTextFormat(Qt.TextFormat.RichText)
         self.empty_text.setMaximumWidth(560)

@@ -52,6 +52,7 @@ class Chart(QFrame):
     range_moved = Signal(float, float)
     """The user moved or zoomed the steps that are shown."""
     log_changed = Signal()
+    fit_wanted = Signal()
 
     def __init__(self, kind: ChartKind, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -100,7 +101,8 @@ class Chart(QFrame):
         axis = self._item.getAxis("left")
         axis.enableAutoSIPrefix(False)
         axis.setWidth(LEFT_WIDTH)
-        axis.setStyle(maxTickLevel=0)
+        for name in ("left", "bottom"):
+            self._item.getAxis(name).setStyle(maxTickLevel=0)
         for item, depth in ((self._level, -1), (self._cross, 8), (self._step, 9)):
             item.setZValue(depth)
             item.hide()
@@ -304,12 +306,15 @@ class Chart(QFrame):
         return super().eventFilter(watched, event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """←, →, Home, End walk the crosshair over logged steps; Enter asks for its step."""
+        """←, →, Home, End walk the crosshair over logged steps, Enter asks for its step; +, − and
+        0 zoom."""
         key, keys = event.key(), Qt.Key
         if key in (keys.Key_Left, keys.Key_Right, keys.Key_Home, keys.Key_End):
             self._walk(key)
         elif key in (keys.Key_Plus, keys.Key_Equal, keys.Key_Minus):
             self._zoom(ZOOM if key == keys.Key_Minus else 1 / ZOOM)
+        elif key == keys.Key_0:
+            self.fit_wanted.emit()
         elif key in (keys.Key_Return, keys.Key_Enter) and self._crossed is not None:
             self.step_wanted.emit(self._crossed)
         else:

@@ -77,14 +77,14 @@ CHARTS = (
         "margin",
         "Margin",
         f"margin ({REWARD_UNIT})",
-        (Role("chosen − rejected", ("rewards/margins",)),),
+        (Role("margin", ("rewards/margins",)),),
         "Reward of chosen less that of rejected; DPO's loss is −log σ of it (Eqs. 8, 9)",
     ),
     ChartKind(
         "accuracy",
         "Accuracy",
         "share of pairs",
-        (Role("chosen above rejected", ("rewards/accuracies",)),),
+        (Role("accuracy", ("rewards/accuracies",)),),
         "The share of pairs whose chosen response has the higher reward; chance is 0.5",
     ),
     ChartKind("loss", "Loss", "loss (nats)", (Role("loss", ("loss",)),), "Of the training", True),
@@ -150,11 +150,12 @@ def value_at(curve: Curve, values: Floats, step: float) -> tuple[int, float] | N
 
     ``values``: the curve's own, or smoothed ones.
     """
-    known = np.flatnonzero(np.isfinite(values))
-    if not len(known):
-        return None
-    place = int(np.searchsorted(curve.steps[known], step, side="right")) - 1
-    index = known[max(place, 0)]
+    index = max(int(np.searchsorted(curve.steps, step, side="right")) - 1, 0)
+    if not len(values) or not np.isfinite(values[index]):
+        known = np.flatnonzero(np.isfinite(values))
+        if not len(known):
+            return None
+        index = int(known[max(int(np.searchsorted(known, index, side="right")) - 1, 0)])
     return int(curve.steps[index]), float(values[index])
 
 

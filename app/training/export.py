@@ -1,12 +1,11 @@
-"""The charts as a picture: PNG or SVG, with the note, but without crosshair and scroll bars.
+"""The charts as a picture, with their note: all of them, what is scrolled out of sight too.
 
 Knows widgets and files; knows nothing of runs.
 """
 
 from pathlib import Path
 
-from PySide6.QtCore import QPoint, QRect
-from PySide6.QtGui import QPainter, QPixmap
+from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QWidget
 
 from core.errors import UserFacingError
@@ -16,7 +15,7 @@ SCALE = 2.0
 
 
 def picture(widget: QWidget) -> QPixmap:
-    """All of a widget, what is scrolled out of sight too."""
+    """All of a widget."""
     made = QPixmap(widget.size() * SCALE)
     made.setDevicePixelRatio(SCALE)
     made.fill(widget.palette().window().color())
@@ -32,24 +31,3 @@ def save_png(widget: QWidget, path: Path) -> None:
     """
     if not picture(widget).save(str(path), "PNG"):
         raise UserFacingError(f"{path} cannot be written: choose another file.")
-
-
-def save_svg(widget: QWidget, path: Path) -> None:
-    """Write the charts as lines and letters.
-
-    Raises:
-        UserFacingError: the file cannot be written.
-    """
-    from PySide6.QtSvg import QSvgGenerator
-
-    generator = QSvgGenerator()
-    generator.setFileName(str(path))
-    generator.setSize(widget.size())
-    generator.setViewBox(QRect(QPoint(0, 0), widget.size()))
-    generator.setTitle("Qscope: training")
-    painter = QPainter()
-    if not painter.begin(generator):
-        raise UserFacingError(f"{path} cannot be written: choose another file.")
-    painter.fillRect(widget.rect(), widget.palette().window())
-    widget.render(painter, QPoint(0, 0))
-    painter.end()

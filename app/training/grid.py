@@ -92,6 +92,7 @@ class ChartGrid(QScrollArea):
             self.charts[key] = chart = Chart(BY_KEY[key])
             chart.hovered.connect(self.hovered)
             chart.step_wanted.connect(self.step_wanted)
+            chart.fit_wanted.connect(self.fit)
             chart.range_moved.connect(self._range_moved)
             chart.log.setChecked(key in self._log_y)
             chart.log_changed.connect(self._log_changed)
@@ -162,6 +163,7 @@ class ChartGrid(QScrollArea):
         self._columns = self._columns_now()
         for chart in self.charts.values():
             chart.hide()
+            chart.setParent(self._first)  # out of the old rows, which are deleted
         rest = [self.charts[key] for key in self._shown if key != FIRST]
         self._first.setVisible(FIRST in self._shown)
         old, self._rows = self._rows, []

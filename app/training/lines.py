@@ -5,7 +5,7 @@ points than pixels is a thin solid line with a mark here and there. Importing th
 pyqtgraph. Knows arrays, hues and looks; knows nothing of runs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ from core.runs import EVAL
 MARK_EVERY = 90
 """Pixels from one mark to the next on a curve that is too dense for dashes."""
 MARK_SIZE = 6
-RAW_ALPHA = 70
+FAINT = 0.3
+"""How much of its colour a curve's raw points keep behind the smoothed ones."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -58,21 +59,23 @@ class DrawnLine:
         self.line: Line | None = None
         self._x = self._y = self._raw_y = np.zeros(0)
         self._shade, self._dense = QColor(), True
+        self._bounds: tuple[float, float, float, float] | None = None
 
     def show(self, line: Line, log_x: bool, log_y: bool, dark: bool) -> None:
         """Take a line; ``thin_to`` then draws it."""
         self.line = line
         x = on_axis(line.curve.steps, log_x)
-        there = np.isfinite(x)
-        self._x = x[there]
-        self._y = on_axis(line.values, log_y)[there]
+        # Steps are not below 0: what has no place on a logarithmic axis is at the start.
+        first = int(np.argmax(np.isfinite(x))) if log_x else 0
+        self._x = x[first:]
+        self._y = on_axis(line.values, log_y)[first:]
         smoothed = line.values is not line.curve.values
-        self._raw_y = on_axis(line.curve.values, log_y)[there] if smoothed else np.zeros(0)
+        self._raw_y = on_axis(line.curve.values, log_y)[first:] if smoothed else np.zeros(0)
+        self._bounds = self._find_bounds()
         self._shade = shade(line.hue, LOOKS[line.curve.place], dark)
-        faint = QColor(self._shade)
-        faint.setAlpha(RAW_ALPHA)
-        self.raw.setPen(QPen(faint, 0))
         look = LOOKS[line.curve.place]
+        # Mixed, not translucent: blending takes several times as long.
+        self.raw.setPen(QPen(shade(line.hue, replace(look, strength=FAINT), dark), 0))
         self.marks.setSymbol(look.mark)
         self.marks.setSize(MARK_SIZE)
         self.marks.setPen(pg.mkPen(self._shade, width=1.5))
@@ -105,14 +108,21 @@ class DrawnLine:
 
     def bounds(self) -> tuple[float, float, float, float] | None:
         """(left, right, low, high) of all that is finite; None if nothing is."""
-        y = np.concatenate([self._y, self._raw_y])
-        y = y[np.isfinite(y)]
-        if self.line is None or not len(y):
+        return self._bounds
+
+    def _find_bounds(self) -> tuple[float, float, float, float] | None:
+        # fmin passes NaN over.
+        both = [y for y in (self._y, self._raw_y) if len(y)]
+        if not both:
             return None
-        return float(self._x[0]), float(self._x[-1]), float(y.min()), float(y.max())
+        low = min(float(np.fmin.reduce(y)) for y in both)
+        high = max(float(np.fmax.reduce(y)) for y in both)
+        if not (np.isfinite(low) and np.isfinite(high)):
+            return None
+        return float(self._x[0]), float(self._x[-1]), low, high
 
     def clear(self) -> None:
-        self.line = None
+        self.line = self._bounds = None
         self._x = self._y = self._raw_y = np.zeros(0)
         for item in (self.raw, self.main, self.marks):
             item.clear()

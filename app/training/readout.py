@@ -26,7 +26,7 @@ from core.runs import EVAL, HELD_OUT
 
 Key = tuple[str, int, str]
 """A chart, a role's place, a source."""
-VALUE_WIDTH = 74
+VALUE_WIDTH = 68
 MARKS = {"": "", EVAL: "○ ", HELD_OUT: "● "}
 """Before the name of a curve that was not logged by the training itself, as the charts have it."""
 
@@ -39,6 +39,7 @@ class Readout(QWidget):
         self._rows: list[Key | str] = []
         self._lines: dict[tuple[Key, int], Line] = {}
         self._hues: list[int] = []
+        self._names: list[str] = []
         self._heads: list[QTableWidgetItem] = []
         self._titles: list[QTableWidgetItem] = []
         self._cells: dict[tuple[Key, int], QTableWidgetItem] = {}
@@ -51,6 +52,7 @@ class Readout(QWidget):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setShowGrid(False)
+        self.table.viewport().setAutoFillBackground(False)
         self.table.setTabKeyNavigation(False)
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(20)
@@ -64,12 +66,17 @@ class Readout(QWidget):
 
     def show_lines(self, lines: Mapping[str, Sequence[Line]]) -> None:
         """Make the rows; ``show_step`` fills them."""
+        before = list(self._lines), self._names
         self._lines = {
             ((key, line.curve.place, line.curve.source), line.hue): line
             for key, found in lines.items()
             for line in found
         }
         runs = {line.hue: line.run for line in self._lines.values()}
+        self._names = list(runs.values())
+        if before == (list(self._lines), self._names):
+            self.show_step(self._step)
+            return
         self._hues = list(runs)
         self._rows = []
         for key in lines:

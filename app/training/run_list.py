@@ -6,7 +6,7 @@ Says what the user did with a row; knows nothing of charts or files.
 from collections.abc import Collection, Sequence
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QFrame,
@@ -27,13 +27,23 @@ from core.runs import RunLog
 
 
 class Clipped(QLabel):
-    """A line of text that gives way: it is cut off where there is no room."""
+    """A line of text that gives way: it ends in dots where there is no room."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.words = ""
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setMinimumWidth(20)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def show_words(self, words: str) -> None:
+        self.words = words
+        end = Qt.TextElideMode.ElideRight
+        self.setText(self.fontMetrics().elidedText(words, end, max(self.width(), 20)))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.show_words(self.words)
 
 
 class RunRow(QFrame):
@@ -100,7 +110,7 @@ class RunRow(QFrame):
                 widget.setValue(float(value))
             widget.blockSignals(blocked)
         self.colour.setPixmap(swatch(run.hue, dark).pixmap(12, 12))
-        self.name.setText(run.name)
+        self.name.show_words(run.name)
         self.name.setToolTip(str(run.source))
         self.tick.setAccessibleName(f"Show {run.name}")
         self.tick.setToolTip("Show this run in the charts")
@@ -109,12 +119,12 @@ class RunRow(QFrame):
         self.beta.setAccessibleName(f"Beta of {run.name}")
         self.live.setVisible(live)
         self.beta.setVisible(log.beta is None)
-        self.about.setText(_about(log))
+        self.about.show_words(_about(log))
         self.about.setToolTip(f"{run.source}\n{_about(log)}")
         problems = run.problems()
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         self.trouble.setVisible(bool(problems))
-        self.trouble.setText(f"⚠ {problems[0]}{more}" if problems else "")
+        self.trouble.show_words(f"⚠ {problems[0]}{more}" if problems else "")
         self.trouble.setToolTip("\n".join(problems))
         self.trouble.setAccessibleName("Problems: " + " ".join(problems))
 

@@ -4,7 +4,6 @@ Plain records; knows nothing of widgets or files.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,20 +64,32 @@ class Session:
     def __init__(self) -> None:
         self.runs: list[OpenRun] = []
         self._recalled: dict[str, Memory] = {}
+        self._removed: set[str] = set()
+        """Of paths that have other open runs: they do not come back with the next reading."""
 
-    def take(self, source: Path, logs: Sequence[RunLog], now: float) -> None:
-        """The runs at a path as they are now; runs that have gone from there stay."""
-        for log in logs:
-            run = self.find(run_key(source, log.name))
-            if run is None:
-                old = self._recalled.get(run_key(source, log.name))
-                run = OpenRun(source, self._free_hue(), log)
-                if old is not None:
-                    run.visible, run.beta = old.visible, old.beta
-                self.runs.append(run)
-            elif _size(log) != _size(run.log):
-                run.grew_at = now
-            run.log, run.problem = log, ""
+    def take(self, log: RunLog, now: float) -> None:
+        """A run as it is now, new or known; one that was removed does not come back."""
+        key = run_key(log.path, log.name)
+        if key in self._removed:
+            return
+        run = self.find(key)
+        if run is None:
+            run = OpenRun(log.path, self._free_hue(), log)
+            if (old := self._recalled.get(key)) is not None:
+                run.visible, run.beta = old.visible, old.beta
+            self.runs.append(run)
+        elif _size(log) != _size(run.log):
+            run.grew_at = now
+        run.log, run.problem = log, ""
+
+    def remove(self, run: OpenRun) -> bool:
+        """Take a run out; whether its path has no other one."""
+        self.runs.remove(run)
+        self._removed.add(run.key)
+        if self.of(run.source):
+            return False
+        self._removed -= {key for key in self._removed if key.startswith(f"{run.source}\n")}
+        return True
 
     def find(self, key: str) -> OpenRun | None:
         return next((run for run in self.runs if run.key == key), None)

@@ -59,10 +59,11 @@ def thin(x: Floats, y: Floats, left: float, right: float, pixels: int) -> tuple[
         return x, y
     column = (right - left) / pixels
     edges = np.arange(np.floor(x[0] / column), np.floor(x[-1] / column) + 1) * column
-    starts = np.unique(np.searchsorted(x, edges))
-    starts = starts[starts < len(x)]
-    if not len(starts) or starts[0]:
-        starts = np.concatenate([[0], starts])
+    starts = np.searchsorted(x, edges)
+    starts[0] = 0
+    kept = np.empty(len(starts), dtype=bool)
+    kept[0], kept[1:] = True, np.diff(starts) > 0
+    starts = starts[kept & (starts < len(x))]
     low, high = np.fmin.reduceat(y, starts), np.fmax.reduceat(y, starts)
     ends = np.append(starts[1:], len(x))
     # In the order in which the curve meets them, by whether it rises over the column.

@@ -5,6 +5,7 @@ Imports nothing heavy: the command line must answer at once.
 
 import argparse
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,3 +117,13 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         allow_pickle=arguments.allow_pickle,
         allow_remote_code=arguments.trust_remote_code,
     )
+
+
+def pair_of_run(spec: "PairSpec", runs: Sequence[Path]) -> "PairSpec":
+    """The checkpoints of the first run in place of the demo pair, where it has any."""
+    from dataclasses import replace
+
+    for run in runs[:1]:
+        if any(run.glob("checkpoint-*")):
+            return replace(spec, demo=False, run=str(run))
+    return spec
