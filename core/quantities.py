@@ -42,6 +42,21 @@ def response_score(rewards: ArrayLike) -> float:
     return float(np.sum(_float64(rewards)))
 
 
+def credit_spread(rewards: ArrayLike) -> float:
+    """Over how many tokens the credit of a response is spread: (sum |r|)^2 / sum r^2.
+
+    The inverse participation ratio of |r|: k tokens of equal |r| and else 0 give k, so it goes from
+    1 (one token has it all) to n (all have as much). It does not change when all rewards are
+    scaled. NaN where no token has any reward.
+    """
+    size = np.abs(_float64(rewards))
+    top = float(np.max(size, initial=0.0))
+    if not top > 0:
+        return float("nan")
+    share = size / top  # squares of tiny rewards would vanish
+    return float(np.sum(share) ** 2 / np.sum(share**2))
+
+
 def preference(chosen: float, rejected: float) -> float:
     """Probability sigma(chosen - rejected) that the first response is preferred (Eq. 8)."""
     return float(np.exp(-dpo_loss(chosen, rejected)))

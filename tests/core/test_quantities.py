@@ -44,6 +44,14 @@ def test_loss_of_a_hopeless_pair_does_not_overflow():
     assert q.preference(-4000.0, 4000.0) == 0.0
 
 
+def test_the_spread_of_credit_counts_tokens():
+    assert q.credit_spread([0.0, -0.7, 0.0]) == pytest.approx(1.0)
+    assert q.credit_spread([0.2, -0.2, 0.0, 0.2]) == pytest.approx(3.0)
+    assert q.credit_spread([3.0, 1.0]) == pytest.approx(1.6)  # (3 + 1)^2 / (9 + 1)
+    assert q.credit_spread([3e-200, -1e-200]) == pytest.approx(1.6)
+    assert math.isnan(q.credit_spread([0.0, 0.0])) and math.isnan(q.credit_spread([]))
+
+
 @given(LOGITS, TOKENS, BETA)
 def test_raw_reward_is_the_implicit_reward_shaped_by_v(logits, tokens, beta):
     """Bellman: r_raw = r + V(s) - V(s'), V(terminal) = 0; and Eq. 7 telescopes over a path."""
