@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ASK_MS = 80
 KEPT = 400
 Spot = tuple[Side, int]
+Key = tuple[int, str, int]
+"""A state (by the node before the token), a query, and the checkpoint that is asked."""
 
 
 class Focus(QObject):
@@ -37,8 +39,8 @@ class Focus(QObject):
         """The token that the inspector shows."""
         self.pinned: Spot | None = None
         self._hover: Spot | None = None
-        self._kept: dict[tuple[int, str], Inspection] = {}
-        self._asked: dict[int, tuple[int, str]] = {}
+        self._kept: dict[Key, Inspection] = {}
+        self._asked: dict[int, Key] = {}
         self._ask = QTimer(self)
         self._ask.setSingleShot(True)
         self._ask.setInterval(ASK_MS)
@@ -261,8 +263,8 @@ class Focus(QObject):
         self._view.q_function.forget()
         self.clear()
 
-    def _key(self, spot: Spot) -> tuple[int, str] | None:
-        """The state before the token (by the node before it) and the query."""
+    def _key(self, spot: Spot) -> Key | None:
+        """What there is to be asked about a token."""
         side, index = spot
         scoring = self._view.panels[side].scoring
         if scoring is None:
@@ -270,7 +272,7 @@ class Focus(QObject):
         # The node before a first token is the prompt's last, which the scoring does not name;
         # the first token's own node stands for it, as a negative number.
         state = int(scoring.nodes[index - 1]) if index else -1 - int(scoring.nodes[0])
-        return state, self._inspector.query()
+        return state, self._inspector.query(), self._view.film.shown
 
     @Slot()
     def _request(self) -> None:
@@ -280,6 +282,8 @@ class Focus(QObject):
         key = self._key(self.shown)
         if key is None or not self._view.panels[side].is_current():
             return  # the scoring that is under way brings a refresh
+        if self._view.between_checkpoints():
+            return  # and so does the checkpoint
         self._asked.clear()
         self._inspector.search_asked()
         self._asked[self._bridge.inspect(side, index, key[1])] = key
@@ -289,6 +293,8 @@ class Focus(QObject):
         key = self._asked.pop(event.id, None)
         if key is None or (key[0] >= 0 and event.inspection.state != key[0]):
             return
+        if key[2] != self._view.film.shown or self._view.between_checkpoints():
+            return  # it may be of another checkpoint; when that is shown, this is asked anew
         self._kept[key] = event.inspection
         while len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]

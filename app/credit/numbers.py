@@ -4,6 +4,7 @@ Arrays of one row per scored token, the closing token last. All sums, never mean
 paper's quantities; knows nothing of widgets, colours or the engine.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.widgets.spans import shared_units
 from core import quantities
+from core.protocol import Side
 from core.scoring import Scoring
 from core.text import Alignment, Tokens, Unit, units
 
@@ -154,6 +156,23 @@ def roll_up(values: Floats, group: Ints, cumulative: bool = False) -> Floats:
     seen[group[known]] = True
     total[~seen] = np.nan
     return total[group]
+
+
+def shown(
+    key: Key, unit: Unit, beta: float, known: Mapping[Side, Scoring], pairs: Alignment | None
+) -> dict[Side, Floats]:
+    """What the tokens of each side are coloured by, [n] each: summed over units, NaN if unknown."""
+    raw: dict[Side, Floats] = {}
+    if key != "delta":
+        raw = {side: values(key, scoring, beta) for side, scoring in known.items()}
+    elif len(known) == 2 and pairs is not None:
+        raw["A"], raw["B"] = deltas(known["A"], known["B"], pairs, beta)
+    else:
+        raw = {side: np.full(len(scoring), np.nan) for side, scoring in known.items()}
+    return {
+        side: roll_up(raw[side], groups(scoring.tokens, unit), key == "gain")
+        for side, scoring in known.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,10 @@ class QFunction(QObject):
         self.side: Side = "A"
         """The response that the chart shows."""
         self._spot: tuple[Side, int] | None = None
-        self._state = 0
-        self._kept: dict[int, StateActions] = {}
-        self._asked: dict[int, int] = {}
+        self._state = 0, -1
+        """The state before the token that is looked at, and the checkpoint that is shown."""
+        self._kept: dict[tuple[int, int], StateActions] = {}
+        self._asked: dict[int, tuple[int, int]] = {}
         self._choices: list[ChartChoice] = []
         self._ask = QTimer(self)
         self._ask.setSingleShot(True)
@@ -70,7 +71,7 @@ class QFunction(QObject):
 
     def look(self, side: Side, index: int, state: int, pinned: bool) -> None:
         """A token is shown in the inspector; ``state`` names the state before it."""
-        self._spot, self._state = (side, index), state
+        self._spot, self._state = (side, index), (state, self._view.film.shown)
         if pinned:
             self._take_side(side)
         self._show_page()
@@ -107,14 +108,18 @@ class QFunction(QObject):
     def _request(self) -> None:
         if self._spot is None or not self._view.panels[self._spot[0]].is_current():
             return  # the scoring that is under way brings a refresh
+        if self._view.between_checkpoints():
+            return  # and so does the checkpoint
         self._asked.clear()
         self._asked[self._bridge.survey(*self._spot)] = self._state
 
     @Slot(object)
     def _surveyed(self, event: Surveyed) -> None:
         state = self._asked.pop(event.id, None)
-        if state is None or (state >= 0 and event.actions.state != state):
+        if state is None or (state[0] >= 0 and event.actions.state != state[0]):
             return
+        if state[1] != self._view.film.shown or self._view.between_checkpoints():
+            return  # it may be of another checkpoint; when that is shown, this is asked anew
         self._kept[state] = event.actions
         while len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]

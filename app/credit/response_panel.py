@@ -145,6 +145,15 @@ class ResponsePanel(QFrame):
         self._stale = self._fresh = False
         self._problem = ""
 
+    def take_again(self, scoring: Scoring) -> bool:
+        """What another policy says of the same tokens; False if the screen shows other ones."""
+        if not self.is_current() or self.scoring is None:
+            return False
+        if self.scoring.tokens.ids != scoring.tokens.ids:
+            return False
+        self.scoring = scoring
+        return True
+
     def forget_tokens(self) -> None:
         """Another pair was loaded: what is known of tokens holds no more; the text stays."""
         self._reached.clear()

@@ -21,13 +21,21 @@ class ScaleChoice:
     dark: bool = False
     _limits: dict[Key, float] = field(default_factory=dict)
 
-    def fit(self, mode: Mode, values: Sequence[Floats]) -> None:
-        """Fit the mode's limit to both responses' values; while locked, only the first time."""
+    def fit(self, mode: Mode, *states: Sequence[Floats]) -> None:
+        """Fit the mode's limit to both responses' values; while locked, only the first time.
+
+        Of several states (the checkpoints of a run) the one that needs the most decides, so that
+        the colours of all of them compare.
+        """
         if self.locked and mode.key in self._limits:
             return
-        known = np.concatenate([*values, np.zeros(0)])
-        if np.isfinite(known).any():
-            self._limits[mode.key] = fit_limit(known)
+        all_known = [np.concatenate([*values, np.zeros(0)]) for values in states]
+        # Without any reward yet, as at a run's start, a state has no say.
+        telling = [known for known in all_known if (np.isfinite(known) & (known != 0)).any()]
+        if telling:
+            self._limits[mode.key] = max(map(fit_limit, telling))
+        elif any(np.isfinite(known).any() for known in all_known):
+            self._limits[mode.key] = 1.0
 
     def lock(self, mode: Mode, limit: float) -> None:
         """The user's own limit; it stays for new values."""

@@ -5,17 +5,19 @@ or units change. Knows the bridge; knows nothing of files, menus or models.
 """
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PySide6.QtCore import QTimer, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
 from app.bridge import Bridge
 from app.credit import numbers
+from app.credit.asking import CreditAsking
 from app.credit.examples import Example
+from app.credit.film import Film, Frame, Values
 from app.credit.focus import Focus
-from app.credit.layout import SIDES, CreditLayout
+from app.credit.layout import SIDES
 from app.credit.q_function import QFunction
 from app.credit.scale import ScaleChoice
 from app.widgets.colour_scale import ColourScale
@@ -27,24 +29,26 @@ from core.trace import mark
 if TYPE_CHECKING:
     from app.widgets.reward_chart import RewardChart
 
-QUICK_TO_ALIGN = 250_000
-ALIGN_MS = 500
+QUICK_TO_ALIGN, ALIGN_MS = 250_000, 500
 CHART_MS = 40
 """How long the chart waits for more to draw, so that colours and keys come first."""
-BLANK_PROMPT = "Write a prompt for the models to answer."
+COMPARED = (
+    "The range fits the {0} checkpoints of the run that are known for these responses, so that "
+    "credit is seen to grow from one to the next."
+)
 
 
-class CreditView(CreditLayout):
+class CreditView(CreditAsking):
     """Where the credit goes, for one prompt and two responses."""
 
     problem = Signal(str)
     """A response could not be scored: one sentence; "" once that is over."""
-    updated = Signal(str)
-    """What the last update took, for the status bar."""
-    edited = Signal()
-    """A text of the user's has changed."""
     beta_chosen = Signal(float)
     first_colours = Signal()
+    recoloured = Signal()
+    """Numbers, beta, colours or what they are of have changed."""
+    texts_replaced = Signal()
+    """Other texts are in place, of which nothing is known yet."""
 
     def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -56,6 +60,7 @@ class CreditView(CreditLayout):
         self._values: dict[Side, numbers.Floats] = {}
         self._coloured = False
         self._drawn: dict[Side, tuple[Scoring | None, float]] = {}
+        self.film = Film()
         self.chart: RewardChart | None = None
         self.scale = ScaleChoice()
         self.q_function = QFunction(self, bridge, self.q_page)
@@ -94,6 +99,7 @@ class CreditView(CreditLayout):
         self._asked.clear()
         self._failed.clear()
         self._alignment = None
+        self.film.begin(info.checkpoints if info is not None else ())
         self.focus_on.forget()
         self.prompt.set_rendered("")
         for panel in self.panels.values():
@@ -113,77 +119,20 @@ class CreditView(CreditLayout):
         self.panels["B"].set_text(example.b)
         self._alignment = None
         self._failed.clear()
+        self.film.forget_texts()
         self.problem.emit("")
         self._clear_chart()
         self.summary.show_numbers(None, None)
+        self.texts_replaced.emit()
         self.ask_all()
 
     def beta(self) -> float:
         return float(self.controls.beta.value())
 
-    # --- asking -----------------------------------------------------------------------------
-
-    def ask_all(self) -> None:
-        """Ask for both sides' scores."""
-        for side in SIDES:
-            self.ask(side)
-
-    def ask(self, side: Side) -> None:
-        """Ask for a side's scores, if a pair is loaded."""
-        panel = self.panels[side]
-        if self._pair is None:
-            return
-        if self.prompt.is_blank():
-            panel.show_problem(BLANK_PROMPT)
-            return
-        wanted = panel.wanted()
-        prompt = self.prompt.prompt()
-        id = self._bridge.score(side, prompt, wanted.text, wanted.ids, fresh=wanted.fresh)
-        self._asked[id] = side
-
-    def replace(self, side: Side, index: int, id: int) -> bool:
-        """Put one token in place and keep the others; False where that cannot be now."""
-        panel = self.panels[side]
-        scoring = panel.scoring
-        if not panel.is_current() or scoring is None or index >= len(scoring.tokens):
-            self.updated.emit("Not now: the text is still being scored. Choose again.")
-            return False
-        if int(scoring.ids[index]) == id:
-            return False
-        request = self._bridge.score(side, self.prompt.prompt(), replace=(index, id))
-        self._asked[request] = side
-        panel.expect_replacement(request)
-        return True
-
-    def exchange(self) -> None:
-        """Swap the two responses, tokens and all."""
-        a, b = (self._snapshot(side) for side in SIDES)
-        self.focus_on.clear()
-        self.panels["A"].swap_in(*b)
-        self.panels["B"].swap_in(*a)
-        self.edited.emit()
-        self.ask_all()
-
-    def copy_a_to_b(self) -> None:
-        """Make B the same as A, tokens and all."""
-        self.panels["B"].swap_in(*self._snapshot("A"))
-        self.edited.emit()
-        self.ask("B")
-
-    def _snapshot(self, side: Side) -> tuple[str, tuple[int, ...] | None]:
-        panel = self.panels[side]
-        scoring = panel.scoring
-        known = panel.is_current() and scoring is not None
-        return panel.text(), scoring.tokens.ids if known and scoring is not None else None
-
     @Slot(str)
     def _typed(self, side: str) -> None:
         self.summary.setEnabled(False)
         self.edited.emit()
-
-    @Slot(str)
-    def _text_rested(self, side: str) -> None:
-        self.ask("B" if side == "B" else "A")
 
     @Slot()
     def _prompt_rested(self) -> None:
@@ -201,6 +150,8 @@ class CreditView(CreditLayout):
         panel = self.panels[event.side]
         old = panel.scoring
         panel.take(event.id, event.scoring)
+        certain = not self.between_checkpoints()
+        self.film.take(event.side, event.prompt_text, event.scoring, certain=certain)
         if old is not None and panel.scoring is not None:
             self.focus_on.follow(event.side, old.tokens, panel.scoring.tokens)
         self.prompt.set_rendered(event.prompt_text)
@@ -218,6 +169,30 @@ class CreditView(CreditLayout):
         if not self._coloured:
             self._coloured = True
             QTimer.singleShot(0, self._say_coloured)
+
+    def show_checkpoint(self, index: int, frame: Frame) -> None:
+        """Another checkpoint is the policy, and this is what it says; texts and pins stay."""
+        self.film.shown = index
+        self.film.put(index, frame)
+        for side, panel in self.panels.items():
+            taken = side in frame and panel.take_again(frame[side])
+            if not taken and panel.is_current():
+                panel.fade()
+                self.ask(side)
+        self._recolour()
+
+    def add_checkpoint(self, index: int, frame: Frame) -> None:
+        """What a checkpoint that is not shown says: colours fit it too."""
+        self.film.put(index, frame)
+        before = self.scale.scale(self.controls.mode())
+        self._fit_scale()
+        if self.scale.scale(self.controls.mode()) != before:
+            self._recolour()
+        self.recoloured.emit()
+
+    def between_checkpoints(self) -> bool:
+        """Whether another checkpoint is asked for and not shown yet."""
+        return self._bridge.busy("scrub")
 
     @Slot()
     def _say_coloured(self) -> None:
@@ -258,21 +233,8 @@ class CreditView(CreditLayout):
         """Show all numbers anew, from what is known already."""
         mode, unit, beta = self.controls.mode(), self.controls.unit(), self.beta()
         known = {s: p.scoring for s, p in self.panels.items() if p.scoring is not None}
-        raw: dict[Side, numbers.Floats] = {}
-        if mode.key == "delta":
-            if len(known) == 2 and self._alignment is not None:
-                raw["A"], raw["B"] = numbers.deltas(known["A"], known["B"], self._alignment, beta)
-            else:
-                raw = {side: np.full(len(scoring), np.nan) for side, scoring in known.items()}
-        else:
-            raw = {s: numbers.values(mode.key, scoring, beta) for s, scoring in known.items()}
-        self._values = {
-            side: numbers.roll_up(
-                raw[side], numbers.groups(scoring.tokens, unit), mode.key == "gain"
-            )
-            for side, scoring in known.items()
-        }
-        self.scale.fit(mode, [*self._values.values()])
+        self._values = numbers.shown(mode.key, unit, beta, known, self._alignment)
+        self._fit_scale()
         self._show_legend()
         scale = self.scale.scale(mode)
         for side, panel in self.panels.items():
@@ -287,11 +249,25 @@ class CreditView(CreditLayout):
         self.focus_on.refresh()
         if self.chart is not None and not self._draw.isActive():
             self._draw.start()
+        self.recoloured.emit()
+
+    def film_values(self) -> Mapping[int, Values]:
+        """What each known checkpoint's tokens are coloured by, as the controls say."""
+        mode, unit = self.controls.mode(), self.controls.unit()
+        return self.film.values(mode.key, unit, self.beta(), self._alignment)
+
+    def _fit_scale(self) -> None:
+        """Fit the colours to what is shown and to the run's other checkpoints."""
+        states = [[*values.values()] for values in self.film_values().values()]
+        self.scale.fit(self.controls.mode(), [*self._values.values()], *states)
+        self.controls.legend.set_note(COMPARED.format(len(states)) if len(states) > 1 else "")
 
     @Slot()
     def _show_chart(self) -> None:
         if self.chart is None:
             return
+        others = (scoring for side in SIDES for scoring in self.film.of(side).values())
+        self.chart.set_room([numbers.rewards(scoring, self.beta()) for scoring in others])
         self.q_function.show_chart()
         for side, panel in self.panels.items():
             drawn = panel.scoring, self.beta()

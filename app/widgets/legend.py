@@ -66,6 +66,8 @@ class ScaleBar(QWidget):
         self._scale = ColourScale()
         self._quantity, self._unit = "", ""
         self._negative = False
+        self.note = ""
+        """A sentence more for the tooltip."""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(180)
 
@@ -82,7 +84,7 @@ class ScaleBar(QWidget):
         self.setToolTip(
             f"{quantity} in {unit}. {sides}Neutral at 0: a value of 0 has the editor's own "
             f"background. Values beyond {beyond} have the full colour; pale colours are stale, "
-            "dots under the text mean not scored."
+            f"dots under the text mean not scored. {self.note}".rstrip()
         )
         self.updateGeometry()
         self.update()
@@ -202,6 +204,12 @@ class Legend(QWidget):
         """What the colours stand for, and in what unit."""
         self._quantity, self._unit = quantity, unit
         self._show()
+
+    def set_note(self, note: str) -> None:
+        """A sentence on how the range was found, for the bar's tooltip; "" for none."""
+        if note != self.bar.note:
+            self.bar.note = note
+            self._show()
 
     def set_locked(self, locked: bool) -> None:
         """Show the lock open or closed, without a signal."""

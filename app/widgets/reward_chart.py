@@ -6,6 +6,7 @@ for both. Importing this module imports pyqtgraph, which takes a while; do so af
 shown. Knows arrays and labels; knows nothing of tokens, editors or models.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -40,6 +41,8 @@ class RewardChart(TokenChart):
         self._labels: dict[Side, tuple[str, ...]] = dict.fromkeys(SIDES, ())
         self._marked: tuple[Side, int] | None = None
         self._shrink = 1.0
+        self._room: tuple[float, ...] = (0.0,) * 4
+        """The least and most of rewards and of sums that the range fits, whatever is shown."""
         self._bars: dict[Side, Any] = {}
         self._lines: dict[Side, Any] = {}
         self._empty = QLabel(EMPTY, self.plot)
@@ -74,6 +77,18 @@ class RewardChart(TokenChart):
         if not self._zoomed:
             self.fit()
 
+    def set_room(self, series: Sequence[ArrayLike]) -> None:
+        """Rewards that are not shown now and that the range is to fit too, so that what is shown
+        one after the other compares."""
+        rewards = [np.nan_to_num(np.asarray(one, dtype=np.float64)) for one in series]
+        ends = [np.concatenate([[0.0], *parts]) for parts in (rewards, map(np.cumsum, rewards))]
+        room = tuple(float(end) for part in ends for end in (part.min(), part.max()))
+        if room != self._room:
+            self._room = room
+            self._refresh()
+            if not self._zoomed:
+                self.fit()
+
     def clear(self) -> None:
         """Show that there is nothing to show."""
         for side in SIDES:
@@ -93,7 +108,8 @@ class RewardChart(TokenChart):
         super().fit()
         values = [self._rewards[side] for side in SIDES]
         scaled = [np.cumsum(np.nan_to_num(v)) / self._shrink for v in values]
-        both = np.concatenate([*values, *scaled, [0.0]])
+        room = np.divide(self._room, (1.0, 1.0, self._shrink, self._shrink))
+        both = np.concatenate([*values, *scaled, room])
         self._show_range(max(map(len, values)), both, room=0.12)
 
     def set_theme(self, dark: bool) -> None:
@@ -119,8 +135,10 @@ class RewardChart(TokenChart):
         """Give the items their numbers: one item for all bars of a side."""
         values = [self._rewards[side] for side in SIDES]
         sums = [np.cumsum(np.nan_to_num(v)) for v in values]
-        bar = max((float(np.nanmax(np.abs(v), initial=0.0)) for v in values), default=0.0)
-        top = max((float(np.max(np.abs(s), initial=0.0)) for s in sums), default=0.0)
+        bars = [*values, np.array(self._room[:2])]
+        tops = [*sums, np.array(self._room[2:])]
+        bar = max(float(np.nanmax(np.abs(v), initial=0.0)) for v in bars)
+        top = max(float(np.max(np.abs(s), initial=0.0)) for s in tops)
         ratio = top / bar if bar else 1.0
         # A round factor, so that the right-hand axis has round numbers where the left one has.
         self._shrink = max(1.0, fit_limit([ratio])) if ratio > 1.5 else 1.0
