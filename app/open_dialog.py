@@ -1,4 +1,4 @@
-"""The dialog that names a policy and its reference, and says what the risky options mean.
+"""The dialog that names a policy and its reference, or a run, and says what risky options mean.
 
 Gives a PairSpec; checks nothing on disk, because the engine does and says why in one sentence.
 """
@@ -25,6 +25,9 @@ from PySide6.QtWidgets import (
 
 from app.credit.controls import BetaBox
 from core.protocol import DEFAULT_BETA, PairSpec
+
+REFERENCE = "Model or adapter that DPO started from"
+NAMED_BY_RUN = "Only if the run's files do not name it"
 
 
 class FolderField(QWidget):
@@ -69,15 +72,21 @@ class OpenDialog(QDialog):
         self.recent = QComboBox()
         self.recent.addItem("–")
         for pair in recent:
-            self.recent.addItem(f"{pair.policy}  against  {pair.reference or 'its base'}")
-        self.recent.setToolTip("Pairs that were loaded before")
+            self.recent.addItem(recent_text(pair))
+        self.recent.setToolTip("Pairs and runs that were loaded before")
         self.policy = FolderField("Policy", "Model folder or adapter that DPO trained")
+        self.run = FolderField("Training run", "In place of a policy: a run with its checkpoints")
+        self.run.edit.setToolTip(
+            "The folder that holds checkpoint-10, checkpoint-20, …: the last one is the policy, "
+            "and a strip at the window's foot shows the others"
+        )
         self.separate = QRadioButton("A checkpoint or adapter")
         self.adapters_off = QRadioButton("The policy's base, its adapter off")
         self.adapters_off.setToolTip("Only for a policy adapter that was trained on the bare base")
-        self.reference = FolderField("Reference", "Model or adapter that DPO started from")
+        self.reference = FolderField("Reference", REFERENCE)
         self.base = FolderField("Base", "Only if the adapters' base has moved")
         self.beta = BetaBox()
+        self._beta_given = False
         self.device = QComboBox()
         self.device.setEditable(True)
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
@@ -92,7 +101,9 @@ class OpenDialog(QDialog):
         self.show_spec(spec)
         self.recent.currentIndexChanged.connect(self._recent_chosen)
         self.separate.toggled.connect(self._update)
+        self.beta.valueChanged.connect(self._beta_chosen)
         self.policy.edit.textChanged.connect(self._update)
+        self.run.edit.textChanged.connect(self._update)
         self.reference.edit.textChanged.connect(self._update)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
@@ -104,6 +115,7 @@ class OpenDialog(QDialog):
         if self._recent:
             form.addRow("&Recent", self.recent)
         form.addRow("&Policy π", self.policy)
+        form.addRow("or Training r&un", self.run)
         choice = QHBoxLayout()
         choice.addWidget(self.separate)
         choice.addWidget(self.adapters_off)
@@ -137,12 +149,14 @@ class OpenDialog(QDialog):
     def show_spec(self, spec: PairSpec) -> None:
         """Fill the fields."""
         self.policy.edit.setText(spec.policy)
+        self.run.edit.setText(spec.run)
         self.reference.edit.setText(spec.reference)
         self.base.edit.setText(spec.base)
         off = bool(spec.policy) and not spec.reference
         self.adapters_off.setChecked(off)
         self.separate.setChecked(not off)
         self.beta.setValue(spec.beta or DEFAULT_BETA)
+        self._beta_given = spec.beta is not None
         self.device.setCurrentText(spec.device)
         self.dtype.setCurrentText(spec.dtype)
         self.pickle.setChecked(spec.allow_pickle)
@@ -150,11 +164,14 @@ class OpenDialog(QDialog):
 
     def spec(self) -> PairSpec:
         """The pair that the fields name."""
+        run = self.run.path()
         return PairSpec(
-            policy=self.policy.path(),
-            reference=self.reference.path() if self.separate.isChecked() else "",
+            policy="" if run else self.policy.path(),
+            reference=self.reference.path() if run or self.separate.isChecked() else "",
+            run=run,
             base=self.base.path(),
-            beta=self.beta.value(),
+            # A run's files may say it, and a number that nobody chose must not outweigh them.
+            beta=self.beta.value() if self._beta_given or not run else None,
             device=self.device.currentText().strip() or "auto",
             dtype=self.dtype.currentText(),
             allow_pickle=self.pickle.isChecked(),
@@ -175,14 +192,30 @@ class OpenDialog(QDialog):
             self.show_spec(self._recent[index - 1])
 
     @Slot()
+    def _beta_chosen(self) -> None:
+        self._beta_given = True
+
+    @Slot()
     def _update(self) -> None:
-        self.reference.setEnabled(self.separate.isChecked())
-        ready = bool(self.policy.path()) and (
-            self.adapters_off.isChecked() or bool(self.reference.path())
+        run = bool(self.run.path())
+        for widget in (self.policy, self.separate, self.adapters_off):
+            widget.setEnabled(not run)
+        self.reference.setEnabled(run or self.separate.isChecked())
+        self.reference.edit.setPlaceholderText(NAMED_BY_RUN if run else REFERENCE)
+        ready = run or (
+            bool(self.policy.path())
+            and (self.adapters_off.isChecked() or bool(self.reference.path()))
         )
         button = self.buttons.button(QDialogButtonBox.StandardButton.Open)
         button.setEnabled(ready)
         button.setDefault(True)
+
+
+def recent_text(pair: PairSpec) -> str:
+    """A pair or run in one line."""
+    if pair.run:
+        return f"run {pair.run}" + (f"  against  {pair.reference}" if pair.reference else "")
+    return f"{pair.policy}  against  {pair.reference or 'its base'}"
 
 
 def ask_for_pair(

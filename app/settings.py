@@ -22,8 +22,9 @@ def pair_key(spec: PairSpec) -> str:
     """What a pair is remembered by: its paths, not how it is loaded."""
     if spec.demo:
         return DEMO_KEY
-    key = "\n".join((spec.policy, spec.reference, spec.base))
-    return f"{key}\n{spec.run}" if spec.run else key
+    if spec.run:
+        return "\n".join(("run", spec.run, spec.reference, spec.base))
+    return "\n".join((spec.policy, spec.reference, spec.base))
 
 
 @dataclass(frozen=True)
