@@ -1,0 +1,352 @@
+"""One response under every checkpoint of a run: its tokens as text, below each its colours in time.
+
+A row per checkpoint, the first at the top, and a column per token, as wide as its label, so that
+the head of each band reads as the response itself; long ones wrap into several bands. One widget,
+painted from an image per band; bands that are not visible are not painted. Knows labels, steps and
+an array of values; knows nothing of scorings, runs or what the values are.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QBrush,
+    QColor,
+    QFont,
+    QFontMetricsF,
+    QImage,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QPen,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from app.widgets.colour_scale import NO_COLOUR, ColourScale
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Cell = tuple[int, int]
+"""A checkpoint and a token; -1 in either place for none."""
+NOWHERE: Cell = (-1, -1)
+TALLEST, LOWEST, ALL_ROWS = 13, 4, 220
+"""Pixels: a row's most and least, and what the rows of a band share if there are many."""
+NARROWEST = 12.0
+GAP = 10
+"""Between two bands, in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """What is shown: ``values`` [checkpoints, tokens], NaN where nothing is known."""
+
+    steps: tuple[int, ...]
+    labels: tuple[str, ...]
+    values: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """Tokens ``first`` up to ``end``, their left edges and widths in whole pixels."""
+
+    first: int
+    end: int
+    lefts: Ints
+    widths: Ints
+
+
+EMPTY = Picture((), (), np.zeros((0, 0)))
+
+
+class HeatMap(QWidget):
+    """Rows of checkpoints over columns of tokens."""
+
+    hovered = Signal(int, int)
+    """The checkpoint and token under the mouse, or under the cursor of the keyboard."""
+    step_wanted = Signal(int)
+    """A row was clicked: this checkpoint is to be shown."""
+    token_wanted = Signal(int)
+    """A token was clicked."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.picture = EMPTY
+        self.shown = self.selected = -1
+        self._scale = ColourScale()
+        self._hover: Cell = NOWHERE
+        self._bands: list[Band] = []
+        self._images: dict[int, QImage] = {}
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        self.setAccessibleName("Heat map: tokens of the response under each checkpoint")
+
+    # --- what is shown ----------------------------------------------------------------------
+
+    def show_picture(self, picture: Picture, scale: ColourScale) -> None:
+        """Show values in a scale's colours."""
+        same = (picture.labels, picture.steps) == (self.picture.labels, self.picture.steps)
+        self.picture, self._scale = picture, scale
+        self._images.clear()
+        if not same:
+            self._say_hover(NOWHERE)
+            self._arrange()
+        self.update()
+
+    def mark(self, shown: int, selected: int) -> None:
+        """Outline a checkpoint's row and a token's label; -1 for none."""
+        if (shown, selected) != (self.shown, self.selected):
+            self.shown, self.selected = shown, selected
+            self.update()
+
+    @property
+    def row_height(self) -> int:
+        return max(LOWEST, min(TALLEST, ALL_ROWS // max(len(self.picture.steps), 1)))
+
+    def _head(self) -> int:
+        return round(QFontMetricsF(self.font()).height()) + 4
+
+    def _band_height(self) -> int:
+        return self._head() + len(self.picture.steps) * self.row_height + GAP
+
+    def _small(self) -> QFont:
+        font = QFont(self.font())
+        font.setPointSizeF(max(font.pointSizeF() - 1.5, 6.5))
+        return font
+
+    def _gutter(self) -> int:
+        steps = self.picture.steps
+        widest = str(steps[-1]) if steps else ""
+        return round(QFontMetricsF(self._small()).horizontalAdvance(widest)) + 22
+
+    def _wrap(self, width: int) -> list[Band]:
+        """The bands that a width allows: as many tokens in each as fit."""
+        metrics = QFontMetricsF(self.font())
+        wide = [max(metrics.horizontalAdvance(t) + 5, NARROWEST) for t in self.picture.labels]
+        widths = np.ceil(np.asarray(wide)).astype(np.int64)
+        room = max(width - self._gutter() - 2, 60)
+        widths = np.minimum(widths, room)
+        bands: list[Band] = []
+        first = used = 0
+        for index in range(len(widths) + 1):
+            if index == len(widths) or used + widths[index] > room:
+                if index > first:
+                    inside = widths[first:index]
+                    lefts = self._gutter() + np.concatenate([[0], np.cumsum(inside)[:-1]])
+                    bands.append(Band(first, index, lefts.astype(np.int64), inside))
+                first, used = index, 0
+            if index < len(widths):
+                used += int(widths[index])
+        return bands
+
+    def _arrange(self) -> None:
+        self._bands = self._wrap(self.width())
+        self._images.clear()
+        self.updateGeometry()
+        self.setMinimumHeight(self.heightForWidth(self.width()))
+
+    def hasHeightForWidth(self) -> bool:
+        return True
+
+    def heightForWidth(self, width: int) -> int:
+        return max(len(self._wrap(width)), 1) * self._band_height()
+
+    def sizeHint(self) -> QSize:
+        return QSize(600, self.heightForWidth(max(self.width(), 200)))
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(200, self._band_height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self._arrange()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._arrange()
+
+    # --- where things are -------------------------------------------------------------------
+
+    def cell_at(self, where: QPointF) -> Cell:
+        """The checkpoint and token at a point; a label has no checkpoint, a step's number no
+        token."""
+        number = int(where.y() // max(self._band_height(), 1))
+        if not 0 <= number < len(self._bands):
+            return NOWHERE
+        band = self._bands[number]
+        down = where.y() - number * self._band_height() - self._head()
+        row = int(down // self.row_height) if down >= 0 else -1
+        if row >= len(self.picture.steps):
+            return NOWHERE
+        column = int(np.searchsorted(band.lefts, where.x(), side="right")) - 1
+        inside = column >= 0 and where.x() < band.lefts[column] + band.widths[column]
+        return row, band.first + column if inside else -1
+
+    def rect_of(self, checkpoint: int, token: int) -> QRectF:
+        """Where a cell is; checkpoint -1 for the token's label."""
+        for number, band in enumerate(self._bands):
+            if band.first <= token < band.end:
+                column = token - band.first
+                top = number * self._band_height()
+                height = self._head() if checkpoint < 0 else self.row_height
+                if checkpoint >= 0:
+                    top += self._head() + checkpoint * self.row_height
+                return QRectF(float(band.lefts[column]), top, float(band.widths[column]), height)
+        return QRectF()
+
+    # --- mouse and keys ---------------------------------------------------------------------
+
+    def _say_hover(self, cell: Cell) -> None:
+        if cell != self._hover:
+            self._hover = cell
+            self.hovered.emit(*cell)
+            self.update()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        self._say_hover(self.cell_at(event.position()))
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        self._say_hover(NOWHERE)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() != Qt.MouseButton.LeftButton:
+            event.ignore()
+            return
+        checkpoint, token = self.cell_at(event.position())
+        if checkpoint >= 0:
+            self.step_wanted.emit(checkpoint)
+        elif token >= 0:
+            self.token_wanted.emit(token)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Arrows move a cursor over the cells; Enter shows its checkpoint, Space its token."""
+        moves = {
+            Qt.Key.Key_Left: (0, -1),
+            Qt.Key.Key_Right: (0, 1),
+            Qt.Key.Key_Up: (-1, 0),
+            Qt.Key.Key_Down: (1, 0),
+        }
+        key = Qt.Key(event.key())
+        rows, columns = self.picture.values.shape
+        checkpoint, token = self._hover
+        if key in moves and rows and columns:
+            down, right = moves[key]
+            if self._hover == NOWHERE:
+                checkpoint, token, down, right = max(self.shown, 0), 0, 0, 0
+            row = min(max(checkpoint + down, 0), rows - 1)
+            self._say_hover((row, min(max(token + right, 0), columns - 1)))
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and checkpoint >= 0:
+            self.step_wanted.emit(checkpoint)
+        elif key == Qt.Key.Key_Space and token >= 0:
+            self.token_wanted.emit(token)
+        else:
+            super().keyPressEvent(event)
+
+    # --- painting ---------------------------------------------------------------------------
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.fillRect(event.rect(), QColor(*self._scale.surface))
+        self.paint_bands(painter, QRectF(event.rect()))
+        if self.hasFocus():
+            painter.setPen(QPen(self.palette().color(QPalette.ColorRole.Highlight), 1.5))
+            painter.drawRect(QRectF(self.rect()).adjusted(1, 1, -1, -1))
+        painter.end()
+
+    def paint_bands(self, painter: QPainter, area: QRectF) -> None:
+        """Paint the bands that an area touches."""
+        height = self._band_height()
+        for number, band in enumerate(self._bands):
+            top = number * height
+            if top + height >= area.top() and top <= area.bottom():
+                self._paint_labels(painter, band, top)
+                self._paint_cells(painter, number, band, top + self._head())
+                self._paint_steps(painter, top + self._head())
+                self._paint_marks(painter, band, top + self._head())
+
+    def _paint_labels(self, painter: QPainter, band: Band, top: int) -> None:
+        text = QColor(*self._scale.text)
+        metrics = QFontMetricsF(self.font())
+        painter.setFont(self.font())
+        for column, token in enumerate(range(band.first, band.end)):
+            box = QRectF(float(band.lefts[column]), top, float(band.widths[column]), self._head())
+            if token == self.selected:
+                painter.setPen(QPen(self.palette().color(QPalette.ColorRole.Highlight), 1.5))
+                painter.drawRect(box.adjusted(0, 1, -1, -2))
+            painter.setPen(text)
+            label = metrics.elidedText(
+                self.picture.labels[token], Qt.TextElideMode.ElideRight, box.width()
+            )
+            painter.drawText(QPointF(box.left() + 2, top + 1 + metrics.ascent()), label)
+
+    def _paint_cells(self, painter: QPainter, number: int, band: Band, top: int) -> None:
+        if number not in self._images:
+            values = self.picture.values[:, band.first : band.end]
+            self._images[number] = _image(values, band.widths, self.row_height, self._scale)
+        painter.drawImage(QPointF(float(band.lefts[0]), top), self._images[number])
+        unknown = np.flatnonzero(np.isnan(self.picture.values).all(axis=1))
+        faint = QColor(*self._scale.text)
+        faint.setAlpha(55)
+        hatch = QBrush(faint, Qt.BrushStyle.BDiagPattern)
+        wide = float(band.widths.sum()) - 1
+        for row in unknown.tolist():
+            place = QRectF(float(band.lefts[0]), top + row * self.row_height, wide, self.row_height)
+            painter.fillRect(place.adjusted(0, 0, 0, -1), hatch)
+
+    def _paint_steps(self, painter: QPainter, top: int) -> None:
+        """Steps beside the rows, as many as fit: the shown one, the first and the last first."""
+        font = self._small()
+        metrics = QFontMetricsF(font)
+        painter.setFont(font)
+        text, rows = QColor(*self._scale.text), len(self.picture.steps)
+        faint = QColor(text)
+        faint.setAlpha(170)
+        taken: list[int] = []
+        for row in dict.fromkeys((self.shown, 0, rows - 1, *range(rows))):
+            near = any(abs(row - other) * self.row_height < metrics.height() - 3 for other in taken)
+            if row < 0 or near:
+                continue
+            taken.append(row)
+            painter.setPen(text if row == self.shown else faint)
+            middle = top + (row + 0.5) * self.row_height
+            box = QRectF(0, middle - 12, self._gutter() - 8, 24)
+            align = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+            mark = "▸ " if row == self.shown else ""
+            painter.drawText(box, align, f"{mark}{self.picture.steps[row]}")
+
+    def _paint_marks(self, painter: QPainter, band: Band, top: int) -> None:
+        """The row that is shown, and the cell that is pointed at."""
+        left, wide, high = float(band.lefts[0]), float(band.widths.sum()), self.row_height
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        if self.shown >= 0:
+            painter.setPen(QPen(QColor(*self._scale.text), 1.5))
+            painter.drawRect(QRectF(left - 1, top + self.shown * high - 1, wide + 1, high + 1))
+        checkpoint, token = self._hover
+        if checkpoint >= 0 and band.first <= token < band.end:
+            painter.setPen(QPen(self.palette().color(QPalette.ColorRole.Highlight), 2))
+            painter.drawRect(self.rect_of(checkpoint, token).adjusted(0, 0, -1, -1))
+
+
+def _image(values: Floats, widths: Ints, high: int, scale: ColourScale) -> QImage:
+    """Values [m, n] as cells ``widths`` wide and ``high`` high, a pixel apart."""
+    classes = scale.classes(values)
+    colours = scale.palette[np.where(classes == NO_COLOUR, scale.zero, classes)]
+    pixels = np.repeat(np.repeat(colours, widths, axis=1), high, axis=0)
+    surface = np.array(scale.surface, dtype=np.uint8)
+    pixels[:, np.cumsum(widths) - 1] = surface
+    pixels[high - 1 :: high] = surface
+    tall, wide = pixels.shape[:2]
+    image = QImage(
+        np.ascontiguousarray(pixels).tobytes(), wide, tall, 3 * wide, QImage.Format.Format_RGB888
+    )
+    return image.copy()  # its own memory
