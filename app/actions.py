@@ -31,6 +31,12 @@ MENUS: dict[str, tuple[Entry, ...]] = {
             "A run's folder, to see its curves in the training view",
         ),
         Entry("Open training &log…", "open_run_file", "", "A log of a run, in any usual format"),
+        Entry(
+            "Open a run's chec&kpoints…",
+            "open_checkpoints",
+            "Ctrl+Shift+O",
+            "Choose a training run's folder, to see how credit emerges in it",
+        ),
         Entry("Open the &demo pair", "open_demo", "Ctrl+Shift+D", "Load the pair Qscope brings"),
         Entry("&Close the pair", "close_pair", "Ctrl+W", "Free its memory; the texts stay"),
         LINE,
@@ -73,6 +79,20 @@ MENUS: dict[str, tuple[Entry, ...]] = {
             "sweep_widths",
             "Ctrl+Shift+S",
             "Win rate and length over beam width (Fig. 2 of the paper)",
+        ),
+    ),
+    "&Training": (
+        Entry("&Play the checkpoints", "play_checkpoints", "F5", "One after another; again stops"),
+        Entry("&Previous checkpoint", "previous_checkpoint", "Alt+Left", "Of the loaded run"),
+        Entry("&Next checkpoint", "next_checkpoint", "Alt+Right", "Of the loaded run"),
+        Entry("&First checkpoint", "first_checkpoint", "Alt+Home", "The start of the training"),
+        Entry("&Last checkpoint", "last_checkpoint", "Alt+End", "The end of the training"),
+        LINE,
+        Entry(
+            "&Replay all checkpoints",
+            "replay_checkpoints",
+            "",
+            "Compute those not known for the texts on the screen; again stops",
         ),
     ),
     "&View": (

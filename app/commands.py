@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QUrl, Signal, Slot
+from PySide6.QtCore import QUrl, Slot
 from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QApplication, QToolBar, QWidget
 
@@ -19,8 +19,7 @@ from app.credit.table import table
 from app.files import read_text, write_text
 from app.help import GLOSSARY, HelpDialog, shortcuts_html
 from app.notices import Notices
-from app.status import Status
-from app.training_commands import TrainingCommands
+from app.scrub_commands import ScrubCommands
 from core.errors import UserFacingError
 from core.protocol import PairSpec, Side
 from core.text import Prompt
@@ -35,17 +34,13 @@ PRESENTED = 1.5
 USUAL_POINTS = 13.0
 
 
-class WindowCommands(TrainingCommands):
+class WindowCommands(ScrubCommands):
     """The base of MainWindow, which sets these attributes and those of its bases."""
-
-    pair_wanted = Signal(object)
-    """A PairSpec was asked for, in place of the pair that is there."""
 
     spec: PairSpec | None
     notices: Notices | None
     ask_for_pair: AskForPair
     banner: PairBanner
-    status: Status
     tool_bar: QToolBar
     actions_by_name: dict[str, QAction]
     sweep_panel: "SweepPanel | None" = None

@@ -57,7 +57,7 @@ class HelpDialog(QDialog):
 def shortcuts_html(rows: list[tuple[str, str]]) -> str:
     """The keys as a table, from the actions themselves."""
     editor = [
-        ("Alt+Left, Alt+Right", "Walk from token to token, and pin"),
+        ("Alt+Left, Alt+Right (in A or B)", "Walk from token to token, and pin"),
         ("Alt+Return", "Pin the token at the caret and go to the inspector"),
         ("Esc", "Unpin"),
         ("Enter (in a list of the inspector)", "Put that token in place"),
@@ -68,6 +68,7 @@ def shortcuts_html(rows: list[tuple[str, str]]) -> str:
         ("Home, End (in the tree)", "Go to the start, to the end of the best hypothesis"),
         ("Enter, Space, U (in the tree)", "Actions; hide what is below; unfold or fold a run"),
         ("+, −, 0, F (in the tree)", "Nearer, farther, the whole tree, follow the best"),
+        ("←, →, Home, End (on the axis of checkpoints)", "Show another checkpoint; Space plays"),
         ("F3, Shift+F3", "The next and the previous text found in the tree"),
     ]
     body = "".join(

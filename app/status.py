@@ -42,5 +42,13 @@ class Status:
             f"{info.context_length:,} tokens\ncache: {info.cache}\nloaded in {info.seconds:.1f} s"
         )
 
+    def show_step(self, info: PairInfo, step: int) -> None:
+        """Name the step of the run whose policy is shown."""
+        self.pair.setText(f"π: {info.policy}, step {step}     π_ref: {info.reference}")
+        self.pair.setToolTip(
+            f"Policy π: {info.policy}, as it was after step {step} of its training\n"
+            f"Reference π_ref: {info.reference}"
+        )
+
     def show_update(self, text: str) -> None:
         self.update.setText(text)

@@ -30,6 +30,8 @@ from app.notices import NoticeBar, Notices
 from app.open_dialog import ask_for_pair
 from app.settings import Draft, Settings, pair_key, read_draft, write_draft
 from app.status import Status
+from app.training.scrubbing import Scrubbing
+from app.training.strip import CheckpointStrip
 from core.protocol import DEFAULT_BETA, Failed, Loaded, PairSpec, Progress, Stopped
 from core.trace import mark
 
@@ -70,6 +72,7 @@ class MainWindow(WindowCommands):
         self.pages = QStackedWidget()
         self.tabs = QTabBar()
         self.banner = PairBanner()
+        self.strip = CheckpointStrip()
         self.notice = NoticeBar()
         self.example_box = QComboBox()
         self._lay_out()
@@ -115,6 +118,7 @@ class MainWindow(WindowCommands):
         column.addWidget(self.banner)
         self.pages.addWidget(self.view)
         column.addWidget(self.pages, 1)
+        column.addWidget(self.strip)
         self.setCentralWidget(middle)
 
     def _connect(self) -> None:
@@ -133,6 +137,9 @@ class MainWindow(WindowCommands):
         self.view.edited.connect(self._edited)
         self.pair_wanted.connect(self.load)
         self.view.beta_chosen.connect(self._beta_chosen)
+        self.scrubbing = Scrubbing(self.bridge, self.view, self.strip, self)
+        self.scrubbing.shown.connect(self._step_shown)
+        self.scrubbing.problem.connect(self._scrub_problem)
         self.notice.acted.connect(self._notice_acted)
         self.example_box.activated.connect(self.show_example)
         self._autosave.timeout.connect(self.save_draft)
@@ -151,6 +158,7 @@ class MainWindow(WindowCommands):
                 splitter.restoreState(state)
         self.view.controls.choose(get("colour by", "reward"), get("units", "token"))
         self.view.scale.swap = get("swap", "0") == "1"
+        self.scrubbing.recall(self.settings)
         for name, default in (
             ("set_side_by_side", "1"),
             ("set_boundaries", "1"),
@@ -182,6 +190,7 @@ class MainWindow(WindowCommands):
         if isinstance(application, QApplication):
             theme.apply(application, dark)
         self.view.set_dark(dark)
+        self.strip.set_dark(dark)
         if self.search is not None:
             self.search.set_dark(dark)
         if self.training is not None:
@@ -231,6 +240,7 @@ class MainWindow(WindowCommands):
         put("units", self.view.controls.unit())
         put("swap", str(int(self.view.scale.swap)))
         put("text points", str(self.points))
+        self.scrubbing.remember(self.settings)
         if self.search is not None:
             self.search.remember(self.settings)
         self.close_training()

@@ -220,11 +220,15 @@ class TokenEditor(TokenView):
             self.highlight(index if index >= 0 else None)
             self.hovered.emit(index)
 
+    def event(self, event: QEvent) -> bool:
+        asked = event.type() == QEvent.Type.ShortcutOverride
+        if asked and isinstance(event, QKeyEvent) and _walks(event):
+            event.accept()  # or a shortcut of the window's would have the key
+            return True
+        return super().event(event)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        alt = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier == (
-            Qt.KeyboardModifier.AltModifier
-        )
-        if alt and event.key() in (Qt.Key.Key_Left, Qt.Key.Key_Right):
+        if _walks(event):
             self.walk(1 if event.key() == Qt.Key.Key_Right else -1)
             event.accept()
             return
@@ -261,6 +265,13 @@ class TokenEditor(TokenView):
     def leaveEvent(self, event: QEvent) -> None:
         super().leaveEvent(event)
         self._say_hover(-1)
+
+
+def _walks(event: QKeyEvent) -> bool:
+    """Whether a key goes from token to token: Alt+Left, Alt+Right."""
+    modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+    keys = Qt.Key.Key_Left, Qt.Key.Key_Right
+    return modifiers == Qt.KeyboardModifier.AltModifier and event.key() in keys
 
 
 def _character_test(text: str) -> Callable[[int], bool] | None:

@@ -1,0 +1,205 @@
+"""The axis of a run's training steps: a tick per checkpoint, and a handle that snaps to them.
+
+A slider over checkpoint numbers, so that keys, wheel and screen readers find what they know; it
+is painted and dragged by step. Its value is the checkpoint that is asked for; the one that is shown
+is marked too. Knows steps; knows nothing of runs, scores or the engine.
+"""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontMetricsF,
+    QHelpEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QPen,
+)
+from PySide6.QtWidgets import QSizePolicy, QSlider, QToolTip, QWidget
+
+MARGIN = 14.0
+LINE = 12.0
+"""How far down the axis lies, in pixels."""
+APART = 7.0
+"""Between two numbers under the axis."""
+
+
+class StepAxis(QSlider):
+    """Which checkpoint is asked for, which is shown, and which are known already."""
+
+    play_wanted = Signal()
+    """Space was pressed."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(Qt.Orientation.Horizontal, parent)
+        self.steps: tuple[int, ...] = ()
+        self.shown = -1
+        self.known: frozenset[int] = frozenset()
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMinimumWidth(150)
+        self.setAccessibleName("Checkpoint of the training run")
+        self.set_steps(())
+
+    def set_steps(self, steps: Sequence[int]) -> None:
+        """The checkpoints' steps, ascending; the last is asked for and shown."""
+        self.steps = tuple(steps)
+        self.known = frozenset()
+        self.shown = len(steps) - 1
+        blocked = self.blockSignals(True)
+        self.setRange(0, max(len(steps) - 1, 0))
+        self.setPageStep(max(len(steps) // 5, 1))
+        self.setValue(self.shown)
+        self.blockSignals(blocked)
+        self._describe()
+
+    def set_known(self, known: Collection[int]) -> None:
+        """The checkpoints whose colours are there without computing."""
+        self.known = frozenset(known)
+        self.update()
+
+    def set_shown(self, index: int) -> None:
+        """The checkpoint whose colours are on the screen."""
+        self.shown = index
+        self._describe()
+
+    def ask(self, index: int) -> None:
+        """Put the handle at a checkpoint without a signal."""
+        blocked = self.blockSignals(True)
+        self.setValue(index)
+        self.blockSignals(blocked)
+        self._describe()
+
+    def x_of(self, index: int) -> float:
+        """Where a checkpoint's tick is."""
+        first, last = self.steps[0], self.steps[-1]
+        share = (self.steps[index] - first) / (last - first) if last > first else 0.5
+        return MARGIN + share * (self.width() - 2 * MARGIN)
+
+    def nearest(self, x: float) -> int:
+        """The checkpoint whose tick is nearest to x; -1 without checkpoints."""
+        if not self.steps:
+            return -1
+        return int(np.argmin([abs(self.x_of(i) - x) for i in range(len(self.steps))]))
+
+    def _describe(self) -> None:
+        if self.steps:
+            asked = f"step {self.steps[self.value()]} of {self.steps[-1]}"
+            self.setAccessibleDescription(
+                f"{asked}; checkpoint {self.value() + 1} of {len(self.steps)}"
+            )
+        self.update()
+
+    # --- mouse and keys ---------------------------------------------------------------------
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() != Qt.MouseButton.LeftButton or not self.steps:
+            event.ignore()
+            return
+        self.setSliderDown(True)
+        self._drag_to(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self.isSliderDown():
+            self._drag_to(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton and self.isSliderDown():
+            self.setSliderDown(False)
+
+    def _drag_to(self, event: QMouseEvent) -> None:
+        self.setValue(self.nearest(event.position().x()))
+        self._describe()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
+            self.play_wanted.emit()
+            return
+        super().keyPressEvent(event)
+        self._describe()
+
+    def event(self, event: QEvent) -> bool:
+        if isinstance(event, QHelpEvent) and self.steps:
+            index = self.nearest(event.pos().x())
+            known = "its colours are known" if index in self.known else "not computed yet"
+            start = ", before the training" if self.steps[index] == 0 else ""
+            QToolTip.showText(
+                event.globalPos(),
+                f"Step {self.steps[index]}{start}: checkpoint {index + 1} of {len(self.steps)}, "
+                f"{known}.\nDrag, or use the arrow keys, Home and End; Space plays.",
+                self,
+            )
+            return True
+        return super().event(event)
+
+    # --- painting ---------------------------------------------------------------------------
+
+    def sizeHint(self) -> QSize:
+        return QSize(400, 34)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(150, 34)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        palette = self.palette()
+        text = palette.color(QPalette.ColorRole.WindowText)
+        accent = palette.color(QPalette.ColorRole.Highlight)
+        if self.hasFocus():
+            painter.setPen(QPen(accent, 1.5))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 5, 5)
+        if self.steps:
+            self._paint_ticks(painter, text, accent)
+            self._paint_numbers(painter, text)
+            self._paint_marks(painter, text, accent)
+        painter.end()
+
+    def _paint_ticks(self, painter: QPainter, text: QColor, accent: QColor) -> None:
+        faint = QColor(text)
+        faint.setAlpha(90)
+        painter.setPen(QPen(faint, 1.5))
+        painter.drawLine(QPointF(self.x_of(0), LINE), QPointF(self.x_of(-1), LINE))
+        for index in range(len(self.steps)):
+            x = self.x_of(index)
+            if index in self.known:
+                painter.setPen(QPen(accent, 3.0, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+                painter.drawLine(QPointF(x, LINE - 4), QPointF(x, LINE + 4))
+            else:
+                painter.setPen(QPen(faint, 1.5))
+                painter.drawLine(QPointF(x, LINE - 4), QPointF(x, LINE + 4))
+
+    def _paint_numbers(self, painter: QPainter, text: QColor) -> None:
+        """The steps, as many as fit: the first and the last, then from the left."""
+        font = QFont(self.font())
+        font.setPointSizeF(max(font.pointSizeF() - 2.0, 6.5))
+        metrics = QFontMetricsF(font)
+        muted = QColor(text)
+        muted.setAlpha(170)
+        painter.setFont(font)
+        painter.setPen(muted)
+        taken: list[tuple[float, float]] = []
+        for index in dict.fromkeys((0, len(self.steps) - 1, *range(len(self.steps)))):
+            name = str(self.steps[index])
+            wide = metrics.horizontalAdvance(name)
+            left = self.x_of(index) - wide / 2
+            if all(left > end + APART or left + wide < begin - APART for begin, end in taken):
+                taken.append((left, left + wide))
+                painter.drawText(QPointF(left, LINE + 8 + metrics.ascent()), name)
+
+    def _paint_marks(self, painter: QPainter, text: QColor, accent: QColor) -> None:
+        """A ring where the colours are, the handle where they are wanted."""
+        surface = self.palette().color(QPalette.ColorRole.Base)
+        if self.shown >= 0 and self.shown != self.value():
+            painter.setPen(QPen(text, 1.6))
+            painter.setBrush(surface)
+            painter.drawEllipse(QPointF(self.x_of(self.shown), LINE), 4.5, 4.5)
+        painter.setPen(QPen(surface, 1.2))
+        painter.setBrush(accent)
+        painter.drawRoundedRect(QRectF(self.x_of(self.value()) - 5, LINE - 9, 10, 18), 3.5, 3.5)
