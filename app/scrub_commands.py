@@ -4,13 +4,15 @@ The part of MainWindow that owns the strip. Knows the strip and what drives it; 
 scores or of the engine.
 """
 
+from pathlib import Path
+
 from PySide6.QtCore import Signal, Slot
 
 from app.status import Status
 from app.training.scrubbing import Scrubbing
 from app.training.strip import CheckpointStrip
 from app.training_commands import TrainingCommands
-from core.protocol import PairSpec
+from core.protocol import PairInfo, PairSpec
 
 
 class ScrubCommands(TrainingCommands):
@@ -58,8 +60,9 @@ class ScrubCommands(TrainingCommands):
     def _step_shown(self, step: int) -> None:
         """Say everywhere which step's policy the numbers are of."""
         if self.info is not None:
-            self.status.show_step(self.info, step)
-            self.setWindowTitle(f"{self.info.policy}, step {step} — Qscope")
+            name = policy_at(self.info, step)
+            self.status.show_policy(name, self.info)
+            self.setWindowTitle(f"{name} — Qscope")
 
     @Slot(str)
     def _scrub_problem(self, sentence: str) -> None:
@@ -67,3 +70,10 @@ class ScrubCommands(TrainingCommands):
             self.notice.show_notice("error", sentence, topic="scrub")
         else:
             self.notice.dismiss("scrub")
+
+
+def policy_at(info: PairInfo, step: int) -> str:
+    """The policy's name at a step of its run; the pair's own names the last checkpoint."""
+    paths = {checkpoint.step: checkpoint.path for checkpoint in info.checkpoints}
+    last, here = Path(info.checkpoints[-1].path).name, Path(paths[step]).name
+    return f"step {step} · {info.policy.replace(last, here)}"

@@ -32,8 +32,7 @@ class Status:
             self.machine.setText("")
             self.update.setText("")
             return
-        self.pair.setText(f"π: {info.policy}     π_ref: {info.reference}")
-        self.pair.setToolTip(f"Policy π: {info.policy}\nReference π_ref: {info.reference}")
+        self.show_policy(info.policy, info)
         shared = "base weights shared" if info.base_shared else "two sets of weights"
         self.machine.setText(f"{info.device} · {info.dtype} · {size_text(info.memory_bytes)}")
         template = "chat template" if info.has_chat_template else "plain text: no chat template"
@@ -42,13 +41,10 @@ class Status:
             f"{info.context_length:,} tokens\ncache: {info.cache}\nloaded in {info.seconds:.1f} s"
         )
 
-    def show_step(self, info: PairInfo, step: int) -> None:
-        """Name the step of the run whose policy is shown."""
-        self.pair.setText(f"π: {info.policy}, step {step}     π_ref: {info.reference}")
-        self.pair.setToolTip(
-            f"Policy π: {info.policy}, as it was after step {step} of its training\n"
-            f"Reference π_ref: {info.reference}"
-        )
+    def show_policy(self, policy: str, info: PairInfo) -> None:
+        """Name both models; the policy may be an earlier state of the one that was loaded."""
+        self.pair.setText(f"π: {policy}     π_ref: {info.reference}")
+        self.pair.setToolTip(f"Policy π: {policy}\nReference π_ref: {info.reference}")
 
     def show_update(self, text: str) -> None:
         self.update.setText(text)

@@ -78,7 +78,8 @@ class HeatMap(QWidget):
         self.picture = EMPTY
         self.shown = self.selected = -1
         self._scale = ColourScale()
-        self._hover: Cell = NOWHERE
+        self.hover: Cell = NOWHERE
+        """The cell under the mouse or under the cursor of the keyboard."""
         self._bands: list[Band] = []
         self._images: dict[int, QImage] = {}
         self.setMouseTracking(True)
@@ -206,8 +207,8 @@ class HeatMap(QWidget):
     # --- mouse and keys ---------------------------------------------------------------------
 
     def _say_hover(self, cell: Cell) -> None:
-        if cell != self._hover:
-            self._hover = cell
+        if cell != self.hover:
+            self.hover = cell
             self.hovered.emit(*cell)
             self.update()
 
@@ -238,10 +239,10 @@ class HeatMap(QWidget):
         }
         key = Qt.Key(event.key())
         rows, columns = self.picture.values.shape
-        checkpoint, token = self._hover
+        checkpoint, token = self.hover
         if key in moves and rows and columns:
             down, right = moves[key]
-            if self._hover == NOWHERE:
+            if self.hover == NOWHERE:
                 checkpoint, token, down, right = max(self.shown, 0), 0, 0, 0
             row = min(max(checkpoint + down, 0), rows - 1)
             self._say_hover((row, min(max(token + right, 0), columns - 1)))
@@ -331,7 +332,7 @@ class HeatMap(QWidget):
         if self.shown >= 0:
             painter.setPen(QPen(QColor(*self._scale.text), 1.5))
             painter.drawRect(QRectF(left - 1, top + self.shown * high - 1, wide + 1, high + 1))
-        checkpoint, token = self._hover
+        checkpoint, token = self.hover
         if checkpoint >= 0 and band.first <= token < band.end:
             painter.setPen(QPen(self.palette().color(QPalette.ColorRole.Highlight), 2))
             painter.drawRect(self.rect_of(checkpoint, token).adjusted(0, 0, -1, -1))

@@ -208,7 +208,7 @@ class HeatPanel(QFrame):
         frames = {side: film.of(side) for side in SIDES}
         found = measure(len(steps), frames, self.side, view.beta())
         self.measures.show_measures(steps, found, self.side, film.shown)
-        self._say(-1, -1)
+        self._say(*self.map.hover)
 
     @Slot(int, int)
     def _say(self, checkpoint: int, token: int) -> None:

@@ -278,7 +278,8 @@ class Scrubbing(QObject):
             return
         self._view.add_checkpoint(index, event.scorings)
         self.strip.set_known(self._film.known())
-        self.strip.show_replaying(event.fraction)
+        # At last the engine only makes what is shown ready for the next edit.
+        self.strip.show_replaying(event.fraction if self._film.unknown() else None)
 
     @Slot(object)
     def _replay_done(self, event: ReplayDone) -> None:

@@ -112,7 +112,8 @@ def test_dragging_recolours_both_sides_and_leaves_the_texts(window, qtbot):
     sums = [0.1 * float(np.sum(s.logp_policy - s.logp_reference)) for s in scorings.values()]
     margin = view.summary._figures["margin"].text().replace("−", "-")
     assert float(margin) == pytest.approx(sums[0] - sums[1], abs=6e-4)
-    assert "step 10" in window.windowTitle() and "step 10" in window.status.pair.text()
+    name = "step 10 · fake/checkpoint-10"
+    assert window.windowTitle().startswith(name) and name in window.status.pair.text()
 
 
 def test_at_the_start_the_policy_is_the_reference(window, qtbot):

@@ -1,0 +1,92 @@
+"""What is kept of responses under each checkpoint."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.credit import film as film_module
+from app.credit.film import Film
+from app.credit.numbers import BY_KEY
+from app.credit.scale import ScaleChoice
+from app.widgets.colour_scale import fit_limit
+from tests.app.fake_engine import CHECKPOINTS, scoring_of, tokens_of
+
+A = tokens_of(["one", " two"])
+B = tokens_of(["one", " three", " four"])
+
+
+@pytest.fixture
+def film():
+    film = Film()
+    film.begin(CHECKPOINTS)
+    film.take("A", "prompt", scoring_of(A))
+    film.take("B", "prompt", scoring_of(B))
+    return film
+
+
+def frame(index, **sides):
+    return {side: scoring_of(tokens, CHECKPOINTS[index].path) for side, tokens in sides.items()}
+
+
+def test_unknown_ones_come_nearest_first(film):
+    assert film.known() == (3,) and film.unknown() == (2, 1, 0)
+    film.put(1, frame(1, A=A))
+    assert film.known() == (3,)
+    film.put(1, frame(1, B=B))
+    film.shown = 1
+    assert film.known() == (1, 3) and film.unknown() == (0, 2)
+
+
+def test_what_comes_late_is_kept_with_its_own_text(film):
+    film.take("A", "prompt", scoring_of(B))  # A was edited; then comes an answer about the old text
+    film.put(1, frame(1, A=A, B=B))
+    assert set(film.of("A")) == {1, 3}  # of B's text, which is A's now
+    film.take("A", "prompt", scoring_of(A))
+    assert set(film.of("A")) == {1, 3}
+    film.take("A", "another prompt", scoring_of(A))
+    assert set(film.of("A")) == {3}
+
+
+def test_a_score_of_who_knows_which_checkpoint_is_not_kept(film):
+    film.take("A", "new prompt", scoring_of(A), certain=False)
+    assert film.of("A") == {}
+
+
+def test_values_follow_what_is_put(film):
+    values = film.values("reward", "token", 0.1, None)
+    assert set(values) == {3}
+    film.put(0, frame(0, A=A, B=B))
+    values = film.values("reward", "token", 0.1, None)
+    assert set(values) == {0, 3} and not values[0]["A"].any()
+    known = scoring_of(A, CHECKPOINTS[3].path)
+    r = 0.2 * (known.logp_policy - known.logp_reference)
+    assert np.allclose(film.values("reward", "token", 0.2, None)[3]["A"], r)
+
+
+def test_old_texts_are_shed(film, monkeypatch):
+    monkeypatch.setattr(film_module, "KEPT_TOKENS", 20)
+    for i in range(30):
+        film.take("A", f"prompt {i}", scoring_of(A))
+    assert len(film._kept) < 12
+    assert set(film.of("A")) == {3} and set(film.of("B")) == {3}
+
+
+def test_a_pair_that_is_not_of_a_run_has_no_film():
+    film = Film()
+    film.begin(())
+    film.take("A", "prompt", scoring_of(A))
+    assert film.known() == () and film.unknown() == () and film.shown == -1
+    assert dict(film.values("reward", "token", 0.1, None)) == {}
+
+
+def test_a_scale_fits_the_checkpoint_that_needs_the_most():
+    scale, mode = ScaleChoice(), BY_KEY["reward"]
+    early, late = np.array([0.01, -0.02, 0.0]), np.array([0.7, -0.1, 0.2])
+    scale.fit(mode, [early], [np.zeros(3)], [late])
+    assert scale.scale(mode).limit == fit_limit(late) > fit_limit(early)
+    scale.fit(mode, [np.zeros(3)])
+    assert scale.scale(mode).limit == 1.0
+    scale.lock(mode, 0.3)
+    scale.fit(mode, [late])
+    assert scale.scale(mode) == replace(scale.scale(mode), limit=0.3)

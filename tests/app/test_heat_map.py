@@ -1,0 +1,220 @@
+"""The heat map over a run's checkpoints, on the scripted engine: what is painted, said, clicked."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QColor, QGuiApplication, QPixmap
+
+from app.training import scrubbing
+from app.training.heat_map import HeatMap, Picture
+from app.training.heat_panel import HeatPanel
+from app.training.measures import measure
+from app.widgets.colour_scale import ColourScale
+from core.protocol import PairSpec
+from tests.app.conftest import settled
+from tests.app.fake_engine import CHECKPOINTS, RUN_INFO, FakeEngine, scoring_of, tokens_of
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+class OfRun(FakeEngine):
+    info = RUN_INFO
+
+
+@pytest.fixture
+def window(open_window, qtbot, monkeypatch):
+    monkeypatch.setattr(scrubbing, "IDLE_MS", 10_000_000)
+    monkeypatch.setattr(scrubbing, "EDITED_MS", 10_000_000)
+    window = open_window(spec=PairSpec(run="/runs/fake"), engine=OfRun)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    return window
+
+
+@pytest.fixture
+def panel(window, tmp_path):
+    panel = HeatPanel(window.view, lambda title, name, kinds: str(tmp_path / name))
+    panel.step_wanted.connect(window.scrubbing.scrub)
+    window.pages.addWidget(panel)
+    window.pages.setCurrentWidget(panel)
+    return panel
+
+
+def replay(qtbot, window):
+    window.replay_checkpoints()
+    qtbot.waitUntil(lambda: len(window.view.film.known()) == 4, timeout=5000)
+    qtbot.wait(5)
+
+
+def centre(panel, checkpoint, token):
+    return panel.map.rect_of(checkpoint, token).center().toPoint()
+
+
+def hover(qtbot, panel, checkpoint, token):
+    qtbot.mouseMove(panel.map, QPoint(1, panel.map.height() - 2))
+    qtbot.mouseMove(panel.map, centre(panel, checkpoint, token))
+
+
+def colour_at(panel, checkpoint, token):
+    image = panel.map.grab().toImage()
+    return QColor(image.pixel(centre(panel, checkpoint, token) * image.devicePixelRatio()))
+
+
+def test_the_cells_have_the_credit_views_colours(panel, window, qtbot):
+    replay(qtbot, window)
+    scale = window.view.reward_scale()
+    for index in (0, 1, 2):
+        known = scoring_of(window.view.panels["B"].scoring.tokens, CHECKPOINTS[index].path)
+        r = 0.1 * (known.logp_policy - known.logp_reference)
+        for token in (0, 4, len(r) - 1):
+            assert colour_at(panel, index, token).name() == scale.css(r[token])
+    window.view.controls.choose("logp_policy", "token")
+    qtbot.wait(5)
+    scale = window.view.scale.scale(window.view.controls.mode())
+    assert colour_at(panel, 2, 4).name() == scale.css(known.logp_policy[4])
+
+
+def test_what_is_not_known_is_hatched(panel, window, qtbot):
+    assert np.isnan(panel.map.picture.values[:3]).all()
+    assert "3 of 4 checkpoints are not computed yet" in panel.readout.text()
+    before = panel.map.grab().toImage()
+    row = panel.map.rect_of(1, 2).toRect().adjusted(1, 1, -2, -2)
+    inside = {before.pixel(x, y) for x in range(row.left(), row.right()) for y in (row.top() + 4,)}
+    assert len(inside) > 1
+    hover(qtbot, panel, 1, 2)
+    assert "not computed yet" in panel.readout.text()
+    replay(qtbot, window)
+    assert np.isfinite(panel.map.picture.values).all()
+
+
+def test_pointing_says_the_numbers_and_clicking_scrubs(panel, window, qtbot):
+    replay(qtbot, window)
+    known = scoring_of(window.view.panels["B"].scoring.tokens, CHECKPOINTS[1].path)
+    hover(qtbot, panel, 1, 3)
+    r = 0.1 * (known.logp_policy[3] - known.logp_reference[3])
+    said = panel.readout.text().replace("−", "-")
+    assert said == (
+        f"{known.labels[3]}   step 10   r {r:+.3f}   log π {known.logp_policy[3]:+.3f}   "
+        f"log π_ref {known.logp_reference[3]:+.3f}"
+    )
+    qtbot.mouseClick(panel.map, LEFT, pos=centre(panel, 1, 3))
+    qtbot.waitUntil(lambda: window.view.film.shown == 1, timeout=5000)
+    qtbot.wait(5)
+    assert panel.map.shown == 1 and window.strip.axis.value() == 1
+    steps = QPoint(6, centre(panel, 2, 0).y())
+    qtbot.mouseClick(panel.map, LEFT, pos=steps)
+    qtbot.waitUntil(lambda: window.view.film.shown == 2, timeout=5000)
+
+
+def test_clicking_a_token_pins_it(panel, window, qtbot):
+    qtbot.mouseClick(panel.map, LEFT, pos=centre(panel, -1, 5))
+    assert window.view.focus_on.pinned == ("B", 5) and panel.map.selected == 5
+    qtbot.mouseClick(panel.sides["A"], LEFT)
+    assert panel.side == "A" and panel.map.selected == -1
+    qtbot.mouseClick(panel.map, LEFT, pos=centre(panel, -1, 2))
+    assert window.view.focus_on.pinned == ("A", 2)
+
+
+def test_the_keyboard_walks_the_cells(panel, window, qtbot):
+    replay(qtbot, window)
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Up):
+        qtbot.keyClick(panel.map, key)
+    labels = window.view.panels["B"].scoring.labels
+    assert panel.readout.text().startswith(f"{labels[1]}   step 20")
+    qtbot.keyClick(panel.map, Qt.Key.Key_Space)
+    assert window.view.focus_on.pinned == ("B", 1)
+    qtbot.keyClick(panel.map, Qt.Key.Key_Down)
+    qtbot.keyClick(panel.map, Qt.Key.Key_Up)
+    qtbot.keyClick(panel.map, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: window.view.film.shown == 2, timeout=5000)
+
+
+def test_margin_and_spread_by_hand(panel, window, qtbot):
+    replay(qtbot, window)
+    qtbot.mouseClick(panel.sides["A"], LEFT)
+    for index in range(4):
+        r = {}
+        for side in "AB":
+            tokens = window.view.panels[side].scoring.tokens
+            known = scoring_of(tokens, CHECKPOINTS[index].path)
+            r[side] = 0.1 * (known.logp_policy - known.logp_reference)
+        assert panel.measures.measures.margin[index] == pytest.approx(sum(r["A"]) - sum(r["B"]))
+        spread = panel.measures.measures.spread[index]
+        if index == 0:
+            assert np.isnan(spread)  # no credit yet
+        else:
+            assert spread == pytest.approx(abs(r["A"]).sum() ** 2 / (r["A"] ** 2).sum())
+    assert f"= {spread:.1f} of {len(r['A'])} tokens" in panel.measures.headings()[1]
+    where = QPoint(round(panel.measures._x(1)), 40)
+    qtbot.mouseClick(panel.measures, LEFT, pos=where)
+    qtbot.waitUntil(lambda: window.view.film.shown == 1, timeout=5000)
+
+
+def test_one_side_alone_has_no_margin():
+    scoring = scoring_of(tokens_of(["one", " two"]))
+    found = measure(2, {"A": {1: scoring}, "B": {}}, "A", 0.1)
+    assert np.isnan(found.margin).all() and np.isnan(found.spread[0]) and found.spread[1] > 1
+
+
+def test_numbers_and_picture_go_out(panel, window, qtbot, tmp_path):
+    replay(qtbot, window)
+    panel.save_numbers()
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "credit-over-steps.csv").read_text())))
+    a, b = (window.view.panels[side].scoring for side in "AB")
+    assert len(rows) == 4 * (len(a) + len(b))
+    row = rows[len(a) + 3]
+    known = scoring_of(a.tokens, CHECKPOINTS[1].path)
+    assert (row["response"], row["step"], row["index"], row["token"]) == (
+        "A",
+        "10",
+        "3",
+        a.labels[3],
+    )
+    assert float(row["logp_policy"]) == known.logp_policy[3]
+    panel.save_picture()
+    saved = QPixmap(str(tmp_path / "credit-over-steps.png"))
+    assert saved.width() == 2 * (panel.map.width() + 12 + panel.measures.width())
+    panel.copy_numbers()
+    assert QGuiApplication.clipboard().text().count("\n") == len(rows) + 1
+    panel.copy_picture()
+    assert QGuiApplication.clipboard().pixmap().width() == saved.width()
+
+
+def test_a_file_that_cannot_be_written_is_a_sentence(panel, tmp_path):
+    said = []
+    panel.problem.connect(said.append)
+    (tmp_path / "credit-over-steps.csv").mkdir()
+    panel.save_numbers()
+    (tmp_path / "credit-over-steps.png").mkdir()
+    panel.save_picture()
+    assert len(said) == 2 and all("cannot be written" in sentence for sentence in said)
+
+
+def test_without_a_run_it_says_how_to_open_one(panel, window, qtbot):
+    wanted = []
+    panel.run_wanted.connect(lambda: wanted.append(True))
+    window.close_pair()
+    panel.refresh()
+    assert panel.empty_because().startswith("No run is loaded")
+    qtbot.mouseClick(panel._open, LEFT)
+    assert wanted
+
+
+def test_a_long_response_wraps_and_every_cell_is_found_again(qtbot):
+    heat = HeatMap()
+    qtbot.addWidget(heat)
+    heat.resize(500, 300)
+    labels = tuple(f"·word{i}" if i % 7 else "↵" for i in range(300))
+    heat.show_picture(Picture((0, 10, 25), labels, np.zeros((3, 300))), ColourScale())
+    heat.show()
+    assert heat.minimumHeight() > 600
+    tops = set()
+    for token in range(300):
+        for checkpoint in (-1, 0, 2):
+            rect = heat.rect_of(checkpoint, token)
+            assert heat.cell_at(rect.center()) == (checkpoint, token)
+            assert rect.left() >= 0 and rect.right() <= 500
+            tops.add(rect.top())
+    assert len(tops) > 6
