@@ -18,18 +18,24 @@ from core.errors import Cancelled, UserFacingError
 COMMANDS = {
     "score": ("core.commands.score", "score responses under a policy and its reference"),
     "train": ("core.commands.train", "train a pair from a recipe: SFT, then DPO"),
+    "training": ("core.commands.training", "start, stop, resume or measure a run on your pairs"),
     "search": ("core.commands.search", "search for responses by likelihood or reward"),
     "sweep": ("core.commands.sweep", "beam widths over prompts: win rate and length (Fig. 2)"),
-    "training": ("core.commands.training", "measure a run, step by step (training evaluate)"),
     "demo": ("core.commands.demo", "measure the demo pair on held-out pairs (demo evaluate)"),
 }
-EXTRAS = {"trl": "train", "datasets": "train", "accelerate": "train", "faker": "train"}
+EXTRAS = {
+    "trl": "train",
+    "datasets": "train",
+    "accelerate": "train",
+    "faker": "train",
+    "psutil": "train",
+}
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 
 def window_parser() -> argparse.ArgumentParser:
     """The options of ``python main.py`` without a command."""
-    commands = "\n".join(f"  {name:<8}{what}" for name, (_, what) in COMMANDS.items())
+    commands = "\n".join(f"  {name:<10}{what}" for name, (_, what) in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="main.py",
         usage="%(prog)s [OPTIONS]\n       %(prog)s COMMAND [OPTIONS]",

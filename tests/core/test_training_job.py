@@ -1,0 +1,152 @@
+"""A job is checked in sentences, and is the same after it was written and read."""
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserFacingError
+from core.training import job as job_module
+from core.training.cost import cost_of
+from core.training.job import (
+    check,
+    prepared,
+    problems,
+    read_about,
+    read_job,
+    update_about,
+    write_job,
+    write_json,
+)
+from tests.tiny import save_adapters
+from tests.training_runs import tiny_job
+
+
+def test_a_good_job_has_no_problems_and_survives_the_file(tmp_path):
+    job = tiny_job(tmp_path)
+    assert problems(job) == {}
+    write_job(job)
+    assert read_job(tmp_path / "run") == job
+    about = read_about(tmp_path / "run")
+    assert (about["beta"], about["base"], about["rank"]) == (0.1, job.base, 2)
+
+
+def test_a_job_follows_its_folder_and_the_demo_base_stays_the_demo_base(tmp_path):
+    write_job(replace(tiny_job(tmp_path), base=""))
+    update_about(tmp_path / "run", base="/where/it/was/cached", reference="/r")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    job = read_job(tmp_path / "moved")
+    assert (job.base, job.out) == ("", str(tmp_path / "moved"))
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "sentence"),
+    [
+        ({"steps": 0}, "steps", "The steps must be a whole number from 1 "),
+        ({"sft_steps": -1}, "sft_steps", "The steps of SFT must"),
+        ({"rank": -1}, "rank", "from 0 to 4096"),
+        ({"batch_size": 0}, "batch_size", "The batch size must"),
+        ({"beta": 0.0}, "beta", "The beta must be a number above 0"),
+        ({"beta": float("nan")}, "beta", "above 0"),
+        ({"learning_rate": float("inf")}, "learning_rate", "The learning rate must"),
+        ({"sft_rate": -1.0}, "sft_rate", "The learning rate of SFT must"),
+        ({"data": ""}, "data", "Choose a file of preference pairs"),
+        ({"data": "/nowhere.jsonl"}, "data", "is not there"),
+        ({"base": "/nowhere"}, "base", "There is no folder"),
+        ({"out": ""}, "out", "Choose a folder for the run"),
+    ],
+)
+def test_each_fault_is_named_by_its_field(tmp_path, change, field, sentence):
+    job = replace(tiny_job(tmp_path), **change)
+    found = problems(job)
+    assert list(found) == [field] and sentence in found[field]
+    with pytest.raises(UserFacingError):
+        check(job)
+
+
+def test_an_adapter_is_no_base(tmp_path):
+    _, adapter, _ = save_adapters(tmp_path / "pair")
+    found = problems(replace(tiny_job(tmp_path), base=str(adapter)))
+    assert "is an adapter" in found["base"]
+
+
+def test_a_folder_that_is_in_use_is_not_written_into(tmp_path):
+    job = tiny_job(tmp_path)
+    write_job(job)
+    assert "holds a run already" in problems(job)["out"]
+    assert "is not empty" in problems(replace(job, out=str(tmp_path)))["out"]
+    assert "is a file" in problems(replace(job, out=job.data))["out"]
+
+
+def test_paths_are_made_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    job = prepared(replace(tiny_job(tmp_path), data="pairs.jsonl", out="run", base=""))
+    assert (job.data, job.out, job.base) == (
+        str(tmp_path / "pairs.jsonl"), str(tmp_path / "run"), "",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("steps", "saves"), [(120, 12), (10, 10), (5, 5), (1000, 13), (13, 13)])
+def test_at_least_ten_checkpoints_and_a_record_at_each(tmp_path, steps, saves):
+    job = replace(tiny_job(tmp_path), steps=steps)
+    assert job.saves() == saves
+    assert job.saves_every() % job.logs_every() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "is not a run that Qscope started"),
+        ("{", "is damaged"),
+        ("[1]", "is damaged"),
+        ('{"beta": 0.1, "base": "x"}', "does not say how to train"),
+    ],
+)
+def test_a_file_that_says_no_job_is_refused(tmp_path, text, sentence):
+    if text is not None:
+        (tmp_path / "qscope-run.json").write_text(text)
+    with pytest.raises(UserFacingError, match=sentence):
+        read_job(tmp_path)
+
+
+def test_wrong_types_in_the_file_are_refused(tmp_path):
+    write_job(tiny_job(tmp_path))
+    path = tmp_path / "run" / "qscope-run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "steps": "many"}))
+    with pytest.raises(UserFacingError, match="does not say how to train"):
+        read_job(tmp_path / "run")
+
+
+def test_a_full_disk_still_takes_what_fits_over_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_json(path, {"said": "a longer sentence than the one that follows"})
+
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    write_json(path, {"said": "full"})
+    assert json.loads(path.read_text()) == {"said": "full"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_cost_of_the_disk_is_what_the_weights_say(tmp_path, monkeypatch):
+    job = replace(tiny_job(tmp_path), steps=20, save_steps=2, sft=False)
+    files = sum(path.stat().st_size for path in Path(job.base).glob("token*")) + 20_000
+    # 3 layers; q, o: 64×64; k, v: 64×32; gate, up, down: 64×96. LoRA of rank 2: 2 (in + out).
+    adapter = 3 * 2 * (2 * 128 + 2 * 96 + 3 * 160)
+    cost = cost_of(job, Path(job.base))
+    assert (cost.each, cost.checkpoints, cost.once) == (adapter * 12 + files, 10, 0)
+    with_sft = cost_of(replace(job, sft=True), Path(job.base))
+    assert with_sft.each == adapter * 16 + files and with_sft.once == adapter * 4 + files
+    whole = cost_of(replace(job, rank=0), Path(job.base))
+    from tests.tiny import byte_level_tokenizer, tiny_model
+
+    parameters = sum(
+        p.numel() for p in tiny_model(vocab_size=len(byte_level_tokenizer())).parameters()
+    )
+    assert whole.each == parameters * 12 + files
+    assert whole.fits and not replace(whole, free=whole.total).fits
+    assert job_module.CHECKPOINTS >= 10
