@@ -82,6 +82,13 @@ MENUS: dict[str, tuple[Entry, ...]] = {
         ),
     ),
     "&Training": (
+        Entry(
+            "&Start a run…",
+            "start_training",
+            "Ctrl+Shift+L",
+            "SFT and DPO on your own preference pairs, in a process of its own",
+        ),
+        LINE,
         Entry("&Play the checkpoints", "play_checkpoints", "F5", "One after another; again stops"),
         Entry("&Previous checkpoint", "previous_checkpoint", "Alt+Left", "Of the loaded run"),
         Entry("&Next checkpoint", "next_checkpoint", "Alt+Right", "Of the loaded run"),

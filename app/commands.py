@@ -18,8 +18,8 @@ from app.banner import PairBanner
 from app.credit.table import table
 from app.files import read_text, write_text
 from app.help import GLOSSARY, HelpDialog, shortcuts_html
+from app.launch_commands import LaunchCommands
 from app.notices import Notices
-from app.scrub_commands import ScrubCommands
 from core.errors import UserFacingError
 from core.protocol import PairSpec, Side
 from core.text import Prompt
@@ -34,7 +34,7 @@ PRESENTED = 1.5
 USUAL_POINTS = 13.0
 
 
-class WindowCommands(ScrubCommands):
+class WindowCommands(LaunchCommands):
     """The base of MainWindow, which sets these attributes and those of its bases."""
 
     spec: PairSpec | None

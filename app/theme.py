@@ -130,6 +130,7 @@ def style_sheet(dark: bool) -> str:
     QFrame#page {{ background: {c.card}; border: none; }}
     QLabel#refusal {{ color: {c.text}; background: {c.error}; border-radius: 5px; padding: 5px; }}
     QFrame#strip {{ background: {c.raised}; border-radius: 7px; }}
+    QFrame#strip[kind="error"] {{ background: {c.error}; border-radius: 7px; }}
     QFrame#banner {{ background: {c.info}; border-radius: 7px; }}
     QFrame#notice[kind="error"] {{ background: {c.error}; border-radius: 7px; }}
     QFrame#notice[kind="warning"] {{ background: {c.warning}; border-radius: 7px; }}

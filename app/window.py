@@ -30,6 +30,7 @@ from app.notices import NoticeBar, Notices
 from app.open_dialog import ask_for_pair
 from app.settings import Draft, Settings, pair_key, read_draft, write_draft
 from app.status import Status
+from app.training.launching import Launching
 from app.training.scrubbing import Scrubbing
 from app.training.strip import CheckpointStrip
 from core.protocol import DEFAULT_BETA, Failed, Loaded, PairSpec, Progress, Stopped
@@ -74,6 +75,7 @@ class MainWindow(WindowCommands):
         self.banner = PairBanner()
         self.strip = CheckpointStrip()
         self.notice = NoticeBar()
+        self.launching = Launching(settings)
         self.example_box = QComboBox()
         self._lay_out()
         self.status = Status(self.statusBar())
@@ -116,6 +118,7 @@ class MainWindow(WindowCommands):
         column.setSpacing(6)
         column.addWidget(self.notice)
         column.addWidget(self.banner)
+        column.addWidget(self.launching)
         self.pages.addWidget(self.view)
         column.addWidget(self.pages, 1)
         column.addWidget(self.strip)
@@ -141,6 +144,7 @@ class MainWindow(WindowCommands):
         self.scrubbing.shown.connect(self._step_shown)
         self.scrubbing.problem.connect(self._scrub_problem)
         self.notice.acted.connect(self._notice_acted)
+        self.connect_launching()
         self.example_box.activated.connect(self.show_example)
         self._autosave.timeout.connect(self.save_draft)
         if self.notices is not None:
@@ -211,6 +215,8 @@ class MainWindow(WindowCommands):
         mark("window shown")
         if self.spec is not None:
             self.load(self.spec)
+        if self.settings.store is not None:  # a picture shows what it was asked to
+            self.launching.find_again()
 
     @Slot(object)
     def load(self, spec: PairSpec) -> None:
@@ -227,7 +233,13 @@ class MainWindow(WindowCommands):
         self.bridge.load(spec)
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Save the texts and end the engine, in bounded time whatever it is doing."""
+        """Save the texts and end the engine, in bounded time whatever it is doing.
+
+        A training run may go on without the window; the user is asked, and may think again.
+        """
+        if not self.launching.may_close():
+            event.ignore()
+            return
         if self._touched:
             self.save_draft()
         self._autosave.stop()

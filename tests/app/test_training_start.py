@@ -1,0 +1,341 @@
+"""Starting, following and closing over a training run, by keys and mouse; processes are faked."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QApplication, QMessageBox
+
+from app.training import start_dialog
+from app.training.launching import ask_about_running, ask_to_train
+from app.training.run_row import OutputDialog, RunRow
+from app.training.start_dialog import StartDialog
+from core.errors import UserFacingError
+from core.training import process
+from core.training.cost import cost_of
+from core.training.process import RunState
+from tests.app.conftest import settled
+from tests.tiny import save_model
+from tests.training_runs import write_pairs
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model") / "base")
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Runs by their path, as the process module would tell of them; what was asked of it."""
+    states, asked = {}, []
+
+    def state_of(run):
+        if run not in states:
+            raise UserFacingError(f"{run} is not a run that Qscope started.")
+        return states[run]
+
+    def act(name, phase):
+        def done(run):
+            asked.append((name, run))
+            states[run] = replace(states[run], phase=phase)
+
+        return done
+
+    monkeypatch.setattr(process, "state_of", state_of)
+    monkeypatch.setattr(process, "stop", act("stop", "stopping"))
+    monkeypatch.setattr(process, "resume", act("resume", "starting"))
+    monkeypatch.setattr(process, "known_runs", lambda: list(states))
+    monkeypatch.setattr(
+        process, "running_runs", lambda: [run for run, state in states.items() if state.running]
+    )
+    states_and_asked = type("Runs", (), {"states": states, "asked": asked})
+    return states_and_asked
+
+
+@pytest.fixture
+def dialog(qtbot, tmp_path, monkeypatch):
+    """Makes dialogs; what they start is gathered in ``dialog.jobs``."""
+    monkeypatch.setattr(start_dialog, "cached_base", lambda: None)
+
+    def make(typed="", start=None, **more):
+        def begin(job):
+            make.jobs.append(job)
+            return Path(job.out)
+
+        made = StartDialog(start or begin, tmp_path / "runs", typed, **more)
+        qtbot.addWidget(made)
+        made.show()
+        qtbot.waitExposed(made)
+        return made
+
+    make.jobs = []
+    yield make
+
+
+def type_into(qtbot, edit, text):
+    edit.setFocus()
+    edit.selectAll()
+    qtbot.keyClick(edit, Qt.Key.Key_Delete)
+    qtbot.keyClicks(edit, str(text))
+
+
+def checked(made):
+    return made._answer != "" and not made._check.busy()
+
+
+def press(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_pairs_are_looked_at_while_one_types_and_the_run_is_named_after_them(
+    dialog, qtbot, tmp_path
+):
+    made = dialog()
+    type_into(qtbot, made.data.edit, write_pairs(tmp_path))
+    qtbot.waitUntil(lambda: checked(made))
+    assert made.pairs.line.text() == "✓ 8 pairs, plain text (JSON Lines)"
+    assert made.pairs.sample["chosen"].text_of() == "It is 0."
+    assert made.out.path() == str(tmp_path / "runs" / "pairs-1")
+    (tmp_path / "runs" / "pairs-1").mkdir(parents=True)
+    type_into(qtbot, made.data.edit, tmp_path / "none.jsonl")
+    qtbot.waitUntil(lambda: checked(made))
+    assert "cannot be read" in made.refusals["data"].text()
+    assert made.refusals["data"].isVisible() and not made.pairs.line.isVisible()
+    type_into(qtbot, made.data.edit, tmp_path / "pairs.jsonl")
+    qtbot.waitUntil(lambda: checked(made))
+    assert not made.refusals["data"].isVisible()
+    assert made.out.path() == str(tmp_path / "runs" / "pairs-2")
+    type_into(qtbot, made.out.edit, tmp_path / "mine")
+    type_into(qtbot, made.data.edit, tmp_path / "pairs.jsonl")
+    assert made.out.path() == str(tmp_path / "mine")
+
+
+def test_what_the_fields_say_is_what_is_started(dialog, qtbot, tmp_path, base):
+    made = dialog()
+    type_into(qtbot, made.data.edit, write_pairs(tmp_path))
+    press(qtbot, made.own_base)
+    type_into(qtbot, made.base.edit, base)
+    made.sft.setChecked(False)
+    type_into(qtbot, made.learning_rate.lineEdit(), "3e-6")
+    type_into(qtbot, made.steps.lineEdit(), "50")
+    type_into(qtbot, made.beta.lineEdit(), "0.3")
+    type_into(qtbot, made.rank.lineEdit(), "8")
+    qtbot.waitUntil(lambda: checked(made))
+    assert made.save_steps.text() == "4 steps (auto)"
+    press(qtbot, made.start_button)
+    assert made.result() == StartDialog.DialogCode.Accepted
+    (job,) = dialog.jobs
+    assert (job.base, job.sft, job.learning_rate, job.steps, job.beta, job.rank, job.chat) == (
+        str(base), False, 3e-6, 50, 0.3, 8, True,
+    )  # fmt: skip
+    assert made.run == tmp_path / "runs" / "pairs-1"
+    again = dialog(made.typed())
+    assert replace(again.job(), out="") == replace(job, out="")
+
+
+def test_faults_stand_beside_their_fields_and_nothing_typed_is_lost(dialog, qtbot, tmp_path):
+    made = dialog()
+    press(qtbot, made.own_base)
+    type_into(qtbot, made.out.edit, tmp_path)
+    write_pairs(tmp_path)
+    press(qtbot, made.start_button)
+    assert dialog.jobs == [] and made.isVisible()
+    said = {name: label.text() for name, label in made.refusals.items() if label.isVisible()}
+    assert said.keys() == {"base", "data", "out"}
+    assert said["base"] == "Choose the folder of a model, or the demo's base."
+    assert said["data"] == "Choose a file of preference pairs."
+    assert "is not empty" in said["out"]
+    assert made.focusWidget() is made.base.edit
+    press(qtbot, made.demo_base)
+    type_into(qtbot, made.data.edit, tmp_path / "pairs.jsonl")
+    type_into(qtbot, made.out.edit, tmp_path / "new")
+    qtbot.waitUntil(lambda: checked(made) and not made._rest.isActive())
+    assert not any(label.isVisible() for label in made.refusals.values())
+    qtbot.keyClick(made, Qt.Key.Key_Escape)
+    again = dialog(made.typed())
+    assert again.job() == made.job()
+    press(qtbot, again.start_button)
+    assert dialog.jobs == [] and "still being looked at" in again.refusals["data"].text()
+
+
+def test_a_run_that_cannot_be_started_leaves_the_dialog_open(dialog, qtbot, tmp_path):
+    def refuse(job):
+        raise UserFacingError("Training needs the package trl: install it.")
+
+    made = dialog(start=refuse)
+    type_into(qtbot, made.data.edit, write_pairs(tmp_path))
+    qtbot.waitUntil(lambda: checked(made))
+    press(qtbot, made.start_button)
+    assert made.isVisible() and made.run is None
+    assert made.notice.message.text() == "Training needs the package trl: install it."
+
+
+def test_the_cost_is_said_for_adapters_and_for_all_parameters(dialog, qtbot, base):
+    made = dialog()
+    qtbot.waitUntil(lambda: "fetched first" in made.cost.text())
+    press(qtbot, made.own_base)
+    type_into(qtbot, made.base.edit, base)
+    qtbot.waitUntil(lambda: made.cost.text().startswith("12 checkpoints of about"))
+    assert made.rank.isVisible() and not made.warning.isVisible()
+    made.trained.setFocus()
+    qtbot.keyClick(made.trained, Qt.Key.Key_Down)
+    qtbot.waitUntil(lambda: made.cost.text().startswith("Each checkpoint is a whole model"))
+    assert not made.rank.isVisible() and made.job().rank == 0
+    assert "1e-06 is usual for DPO" in made.warning.text() and made.warning.isVisible()
+    cost = replace(cost_of(made.job(), base), free=1)
+    assert "That will not fit" in start_dialog.cost_words(made.job(), cost)
+
+
+def test_paths_are_chosen_by_buttons(dialog, qtbot, tmp_path):
+    data = write_pairs(tmp_path)
+    ask = start_dialog.Ask(lambda *_: str(data), lambda title: str(tmp_path / title))
+    made = dialog(ask=ask)
+    press(qtbot, made.data.buttons["File…"])
+    assert made.data.path() == str(data)
+    press(qtbot, made.out.buttons["Choose…"])
+    assert made.out.path() == str(tmp_path / "Folder of the run")
+    press(qtbot, made.own_base)
+    press(qtbot, made.base.buttons["Choose…"])
+    assert made.base.path() == str(tmp_path / "Folder of the base model")
+    press(qtbot, made.data.buttons["Folder…"])
+    assert made.data.path() == str(tmp_path / "Folder that datasets saved")
+    assert made.out.path() == str(tmp_path / "Folder of the run")
+
+
+@pytest.mark.parametrize("typed", ["", "{", "[]", '{"steps": "many"}', '{"from": "the future"}'])
+def test_what_was_remembered_badly_does_no_harm(dialog, typed):
+    assert dialog(typed).job().steps == 120
+
+
+# --- rows -----------------------------------------------------------------------------------
+
+
+def test_a_row_stops_and_resumes_and_says_why_a_run_failed(qtbot, runs):
+    run = Path("/runs/pairs-1")
+    runs.states[run] = RunState(run, "training", "DPO", 3, 12)
+    row = RunRow(run)
+    qtbot.addWidget(row)
+    row.show()
+    assert row.words.text() == "Training: DPO, step 3 of 12"
+    assert (row.bar.value(), row.bar.maximum(), row.resume.isVisible()) == (3, 12, False)
+    press(qtbot, row.stop)
+    assert runs.asked == [("stop", run)] and not row.stop.isEnabled()
+    assert row.words.text().startswith("Stopping after this step")
+    runs.states[run] = RunState(run, "failed", "DPO", 4, 12, "The disk is full: free some.")
+    qtbot.waitUntil(lambda: row.words.text() == "Failed: The disk is full: free some.")
+    assert not row.stop.isVisible()
+    press(qtbot, row.resume)
+    assert runs.asked[-1] == ("resume", run) and row.stop.isVisible()
+    runs.states[run] = RunState(run, "done", "DPO", 12, 12)
+    qtbot.waitUntil(lambda: row.words.text() == "Done: DPO, step 12 of 12")
+    assert not row.resume.isVisible() and row.close_button.isVisible()
+    runs.states.clear()
+    row.look()
+    assert "is not a run that Qscope started" in row.words.text()
+
+
+def test_output_is_shown_as_it_is_printed(qtbot, tmp_path, runs):
+    dialog = OutputDialog(tmp_path)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    assert dialog.text.toPlainText() == "(Nothing has been printed.)"
+    (tmp_path / "output.txt").write_text("one\n", "utf-8")
+    qtbot.waitUntil(lambda: dialog.text.toPlainText() == "one\n")
+    dialog.close()
+
+
+# --- the window -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def training_window(window, runs, tmp_path, qtbot):
+    """A window with one run going on, started from the menu's key."""
+    run = tmp_path / "runs" / "pairs-1"
+    run.mkdir(parents=True)
+    runs.states[run] = RunState(run, "training", "DPO", 3, 12)
+    window.launching.ask_to_train = lambda typed, parent: (run, json.dumps({"steps": 7}))
+    window.launching.ask_about_running = lambda count, parent: "go on"
+    qtbot.keyClick(
+        window,
+        Qt.Key.Key_L,
+        Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier,
+    )
+    assert list(window.launching.rows) == [run]
+    return window, run
+
+
+def test_the_window_follows_a_run_and_says_when_it_can_be_drawn(training_window, qtbot):
+    window, run = training_window
+    assert window.launching.isVisible()
+    assert json.loads(window.settings.get("training form", ""))["steps"] == 7
+    with qtbot.waitSignal(window.launching.readable) as said:
+        (run / "log.jsonl").touch()
+    assert said.args == [run]
+
+
+def test_closing_the_window_asks_what_becomes_of_a_run(training_window, runs, qtbot):
+    window, run = training_window
+    answers = ["cancel", "stop"]
+    window.launching.ask_about_running = lambda count, parent: answers.pop(0)
+    qtbot.keyClick(window, Qt.Key.Key_Q, Qt.KeyboardModifier.ControlModifier)
+    assert window.isVisible() and runs.asked == []
+    window.close()
+    assert not window.isVisible() and runs.asked == [("stop", run)] and answers == []
+
+
+def test_a_window_finds_the_runs_of_the_one_before(training_window, runs, open_window, qtbot):
+    window, run = training_window
+    window.close()
+    assert runs.asked == []
+    runs.states[run] = RunState(run, "done", "DPO", 12, 12)
+    other = run.with_name("of-the-command-line")
+    runs.states[other] = RunState(other, "starting")
+    runs.states[run.with_name("old")] = RunState(run, "done")
+    after = open_window()
+    after.launching.ask_about_running = lambda count, parent: "go on"
+    qtbot.waitUntil(lambda: set(after.launching.rows) == {run, other})
+    assert after.launching.rows[run].words.text() == "Done: DPO, step 12 of 12"
+    press(qtbot, after.launching.rows[run].close_button)
+    assert set(after.launching.rows) == {other}
+    qtbot.waitUntil(lambda: settled(after) and after.view.chart is not None, timeout=10_000)
+
+
+def test_a_stop_that_fails_is_said_in_the_window(training_window, monkeypatch, qtbot):
+    def fail(run):
+        raise UserFacingError("stop cannot be made (Permission denied): end the process by hand.")
+
+    window, run = training_window
+    monkeypatch.setattr(process, "stop", fail)
+    press(qtbot, window.launching.rows[run].stop)
+    assert window.notice.message.text().startswith("stop cannot be made")
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("Let it go on", "go on"), ("Save and stop", "stop"), ("Cancel", "cancel"), ("", "cancel")],
+)
+def test_the_close_question_has_three_answers(window, qtbot, text, answer):
+    def reply():
+        box = QApplication.activeModalWidget()
+        assert isinstance(box, QMessageBox)
+        found = [button for button in box.buttons() if button.text().replace("&", "") == text]
+        if found:
+            press(qtbot, found[0])
+        else:
+            qtbot.keyClick(box, Qt.Key.Key_Escape)
+
+    QTimer.singleShot(0, reply)
+    assert ask_about_running(1, window) == answer
+
+
+def test_the_dialog_is_asked_for_and_what_was_typed_survives_cancelling(window, qtbot):
+    def reply():
+        made = QApplication.activeModalWidget()
+        type_into(qtbot, made.steps.lineEdit(), "33")
+        qtbot.keyClick(made, Qt.Key.Key_Escape)
+
+    QTimer.singleShot(0, reply)
+    run, typed = ask_to_train("", window)
+    assert run is None and json.loads(typed)["steps"] == 33
