@@ -79,7 +79,9 @@ def work(run: Path) -> bool:
         )  # fmt: skip
     base = _base(job)
     if _is_main():
-        reference = str(run / SFT) if job.sft else str(base)
+        # Paths are relative to the run where they can be: it may be moved. "" says that the
+        # reference is the base with the adapter off.
+        reference = SFT if job.sft else "" if job.rank else str(base)
         update_about(run, base=str(base), reference=reference)
 
     import torch

@@ -266,6 +266,14 @@ def training_window(window, runs, tmp_path, qtbot):
     return window, run
 
 
+def log(run, *steps):
+    """Append records as a run's process does."""
+    with (run / "log.jsonl").open("a", encoding="utf-8") as file:
+        for step in steps:
+            record = {"loss": 0.69, "rewards/chosen": 0.1 * step, "rewards/rejected": -0.1 * step}
+            file.write(json.dumps({**record, "step": step}) + "\n")
+
+
 def test_the_window_follows_a_run_and_says_when_it_can_be_drawn(training_window, qtbot):
     window, run = training_window
     assert window.launching.isVisible()
@@ -273,6 +281,30 @@ def test_the_window_follows_a_run_and_says_when_it_can_be_drawn(training_window,
     with qtbot.waitSignal(window.launching.readable) as said:
         (run / "log.jsonl").touch()
     assert said.args == [run]
+
+
+def test_a_started_run_is_drawn_in_the_training_view_as_it_grows(training_window, qtbot):
+    window, run = training_window
+    qtbot.waitUntil(lambda: window.training is not None, timeout=10_000)
+    view = window.training
+    assert window.pages.currentWidget() is view and view.start_button.isVisible()
+    window.show_credit()
+    log(run, 1, 2)
+    qtbot.waitUntil(lambda: [r.log.last_step for r in view.session.runs] == [2], timeout=10_000)
+    assert window.pages.currentWidget() is window.view  # nobody is taken away from elsewhere
+    log(run, 3)
+    qtbot.waitUntil(lambda: view.session.runs[0].log.last_step == 3, timeout=10_000)
+
+
+def test_a_run_with_a_log_is_drawn_when_the_view_is_first_wanted(training_window, qtbot):
+    window, run = training_window
+    log(run, 1, 2)
+    qtbot.waitUntil(lambda: window.training is not None, timeout=10_000)
+    view = window.training
+    qtbot.waitUntil(lambda: [r.name for r in view.session.runs] == ["pairs-1"], timeout=10_000)
+    window.launching.ask_to_train = lambda typed, parent: (None, typed)
+    press(qtbot, view.start_button)
+    assert list(window.launching.rows) == [run]
 
 
 def test_closing_the_window_asks_what_becomes_of_a_run(training_window, runs, qtbot):

@@ -85,7 +85,7 @@ def test_a_run_leaves_checkpoints_a_log_and_its_reference(tmp_path, sft, rank):
     assert (about["state"]["outcome"], about["state"]["exit"], about["state"]["message"]) == (
         "done", 0, "",
     )  # fmt: skip
-    assert about["reference"] == (str(run / "sft") if sft else about["base"])
+    assert about["reference"] == ("sft" if sft else "" if rank else about["base"])
     assert sorted(path.name for path in run.glob("checkpoint-*")) == [
         "checkpoint-1", "checkpoint-2", "checkpoint-3",
     ]  # fmt: skip
@@ -96,7 +96,7 @@ def test_a_run_leaves_checkpoints_a_log_and_its_reference(tmp_path, sft, rank):
     assert saved == logged
 
     base = about["base"] if rank else None
-    reference = load(about["reference"], base if sft else None)
+    reference = load(run / "sft", base) if sft else load(about["base"])
     # A record is measured before its step is taken: that of step 3 under the second checkpoint.
     policy = load(run / "checkpoint-2", base)
     kl = kl_over_chosen(policy, reference, byte_level_tokenizer())
