@@ -319,6 +319,13 @@ def test_csv_with_a_column_of_runs(tmp_path: Path) -> None:
     assert (b.name, points(b, "loss")) == ("b", [(1, 0.25)])
 
 
+def test_a_folder_with_nothing_but_a_csv_of_several_runs(tmp_path: Path) -> None:
+    (tmp_path / "both.csv").write_text("run,step,loss\na,1,0.5\nb,1,0.25\na,2,0.125\n")
+    assert [log.name for log in read_runs(tmp_path)] == ["a", "b"]
+    write_state(tmp_path, [record(1, loss=0.5)])
+    assert [log.kind for log in read_runs(tmp_path)] == ["TRL trainer state"]
+
+
 # Event files
 
 

@@ -74,7 +74,7 @@ acts = st.lists(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @example([("cut", [(1, 1.0)], 1), ("look", [], 0), ("write", [(2, 2.0)], 0), ("look", [], 0)])
 @example([("write", [(1, 1.0)], 0), ("look", [], 0), ("rewrite", [(1, 2.0)], 0)])
 @example([("write", [(1, 1.0)], 0), ("look", [], 0), ("delete", [], 0), ("look", [], 0)])
@@ -293,6 +293,25 @@ def test_errors_do_not_end_the_thread(tmp_path: Path) -> None:
     append(tmp_path / "good.jsonl", line(2, 0.5))
     watcher.poll()
     assert [log.last_step for log in logs] == [1, 2]
+
+
+@pytest.mark.log_errors_expected
+def test_an_unexpected_error_is_said_once_and_got_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(run: Run) -> bool:
+        raise ZeroDivisionError("in the reader")
+
+    told = Told()
+    path = tmp_path / "log.jsonl"
+    path.write_text(line(1, 0.5))
+    told.watcher.watch(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "refresh", fail)
+        assert told.poll() == told.poll() == []
+    ((where, said),) = told.failures
+    assert where == path and "ZeroDivisionError: in the reader" in said
+    assert [points(log, "loss") for log in told.poll()] == [[(1, 0.5)]]
 
 
 def test_an_unreadable_log_is_said_and_kept(tmp_path: Path) -> None:

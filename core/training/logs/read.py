@@ -106,12 +106,13 @@ class Run:
         Raises:
             UserFacingError: there is no log.
         """
-        several = [lines.curves for lines in self._lines.values() if len(lines.curves) > 1]
-        if several and not self._is_folder:
-            return tuple(self._log(curves) for curves in several[0])
+        newest = self._newest()
         sources = [self._states.curves, self._events.curves]
-        sources += [lines.curves[0] for lines in self._newest() if len(lines.curves) == 1]
+        sources += [lines.curves[0] for lines in newest if len(lines.curves) == 1]
         curves = _joined([source for source in sources if source is not None])
+        several = [lines.curves for lines in newest if len(lines.curves) > 1]
+        if several and curves is None:
+            return tuple(self._log(one) for one in several[0])
         if curves is None:
             if not self._saved.checkpoints and self._evaluation.table is None:
                 raise UserFacingError(self._why_nothing())

@@ -15,6 +15,10 @@ from core.training.logs.read import Run
 
 log = logging.getLogger(__name__)
 
+_UNEXPECTED = (
+    "{} could not be read: something unexpected went wrong ({}: {}); the log has the details."
+)
+
 
 class Watcher:
     """Reads the runs at the watched paths, again whenever they change.
@@ -73,25 +77,24 @@ class Watcher:
         for one in watched:
             try:
                 self._look(one)
-            except Exception as error:
-                # The other runs are still to be followed.
-                if one.failed != str(error):
-                    one.failed = str(error)
-                    log.exception("%s cannot be followed", one.path)
+            except Exception:  # a listener's; the other runs are still to be followed
+                log.exception("what was read of %s could not be taken", one.path)
 
     def _look(self, one: "Watched") -> None:
         try:
-            logs = one.look()
+            logs, failed = one.look(), ""
         except UserFacingError as error:
-            if one.failed != str(error):
-                one.failed = str(error)
-                if self._wants(one):
-                    self._emit_failed(one.path, one.failed)
-            return
-        one.failed = ""
+            logs, failed = (), str(error)
+        except Exception as error:
+            logs, failed = (), _UNEXPECTED.format(one.path, type(error).__name__, error)
+            if failed != one.failed:
+                log.exception("%s could not be read", one.path)
+        news, one.failed = failed != one.failed, failed
         for run in logs:
             if self._wants(one):
                 self._emit(run)
+        if failed and news and self._wants(one):
+            self._emit_failed(one.path, failed)
 
     def _wants(self, one: "Watched") -> bool:
         with self._changed:
