@@ -93,7 +93,7 @@ def test_names(logged: str, name: str) -> None:
 
 
 def test_importing_brings_no_model_library() -> None:
-    assert brought_along("import core.training.logs.read", MODELS | QT) == ""
+    assert brought_along("import core.training.logs.watch", MODELS | QT) == ""
 
 
 # Trainer states
@@ -537,12 +537,24 @@ def test_checkpoints_without_a_log(tmp_path: Path) -> None:
 def test_a_live_log_goes_on_where_the_last_state_ends(tmp_path: Path) -> None:
     rows = [record(step, loss=1 / step) for step in range(1, 6)]
     write_state(tmp_path / "checkpoint-3", rows[:3])
-    lines = [json.dumps({**row, "loss": round(row["loss"], 4)}) + "\n" for row in rows]
+    rows.append(record(3, eval_loss=0.5))  # measured after the checkpoint was saved
+    lines = [json.dumps({**row, "lr": 0.5}) + "\n" for row in rows]
     (tmp_path / "log.jsonl").write_text("".join(lines))
     (tmp_path / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n' * 9)
     log = read_run(tmp_path)
     assert log.kind == "TRL trainer state" and log.problems == ()
     assert points(log, "loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3), (4, 0.25), (5, 0.2)]
+    assert points(log, "eval/loss") == [(3, 0.5)]
+    assert points(log, "learning_rate") == [(step, 0.5) for step in range(1, 6)]
+
+
+def test_a_live_log_that_rounds_is_of_the_same_run(tmp_path: Path) -> None:
+    write_state(tmp_path / "checkpoint-3", [record(step, loss=1 / step) for step in (1, 2, 3)])
+    lines = [json.dumps(record(step, loss=round(1 / step, 4))) + "\n" for step in (2, 3, 6)]
+    (tmp_path / "log.jsonl").write_text("".join(lines))
+    log = read_run(tmp_path)
+    assert points(log, "loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3), (6, 0.1667)]
+    assert log.problems == ()
 
 
 def test_a_live_log_of_another_run_is_left_out(tmp_path: Path) -> None:
@@ -611,6 +623,8 @@ def test_nothing_usable(tmp_path: Path) -> None:
         with pytest.raises(UserFacingError, match="no training log") as raised:
             read_run(tmp_path / name)
         assert "\n" not in str(raised.value), name
+        half = name in ("empty.jsonl", "half.json", "deep.json")
+        assert ("wait until" in str(raised.value)) == half, name
 
 
 def test_a_table_in_pieces_is_a_table_at_once() -> None:

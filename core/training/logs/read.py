@@ -20,7 +20,7 @@ from core.training.logs.events import Events
 from core.training.logs.lines import Lines, looks_like_log, looks_like_text
 from core.training.logs.saved import FOLDER, Saved, folders
 from core.training.logs.states import STATE, States, parse
-from core.training.logs.table import Table, agree, last_step, merged
+from core.training.logs.table import Table, agree, merged
 from core.training.logs.tail import Signature, signature, trouble
 
 EVENTS = "events.out.tfevents.*"
@@ -87,11 +87,11 @@ class Run:
             ]
         elif self._is_folder or place.suffix == ".json":
             state = place / STATE if self._is_folder else place
-            home = state.parent
-            changed = [
-                self._states.refresh([state]),
-                self._look_beside(home.parent if FOLDER.fullmatch(home.name) else home),
-            ]
+            changed = [self._states.refresh([state])]
+            if state.name == STATE:
+                home = state.parent
+                home = home.parent if FOLDER.fullmatch(home.name) else home
+                changed.append(self._look_beside(home))
         elif "tfevents" in place.name:
             changed = [self._events.refresh([place])]
         if not self._is_folder and self._states.curves is None and self._events.curves is None:
@@ -179,7 +179,12 @@ class Run:
             return trouble(self.path, error)
         if self._is_folder and FOLDER.fullmatch(place.name):
             return f"There is no training log in {self.path}: choose the run's folder around it."
-        return f"There is no training log in {self.path}{' yet' * empty}: {CHOOSE}."
+        if empty or self._states.broken:
+            return (
+                f"There is no training log in {self.path} yet, or only half of one: wait until "
+                f"there is one, or {CHOOSE}."
+            )
+        return f"There is no training log in {self.path}: {CHOOSE}."
 
 
 class Facts:
@@ -230,15 +235,17 @@ def _joined(sources: list[Curves]) -> Curves | None:
                 f"another run, and is left out."
             )
             continue
-        end = last_step(series)
-        since = {name: _after(curve, end) for name, curve in other.series.items()}
+        since = {name: _after(curve, series.get(name)) for name, curve in other.series.items()}
         series = merged(series, {name: curve for name, curve in since.items() if len(curve.steps)})
         problems += other.problems
     return replace(first, series=series, problems=tuple(problems))
 
 
-def _after(curve: Series, step: int) -> Series:
-    start = int(np.searchsorted(curve.steps, step, side="right"))
+def _after(curve: Series, known: Series | None) -> Series:
+    """The part of a curve behind the end of what is known of it."""
+    if known is None:
+        return curve
+    start = int(np.searchsorted(curve.steps, known.steps[-1], side="right"))
     return Series(curve.steps[start:], curve.values[start:])
 
 

@@ -36,6 +36,8 @@ class States:
 
     def __init__(self) -> None:
         self.curves: Curves | None = None
+        self.broken = False
+        """Whether there was a state at the last look, but none that was whole."""
         self.strangers: frozenset[Path] = frozenset()
         """Folders whose states are of another run than the newest."""
         self._seen: dict[Path, Signature] = {}
@@ -62,8 +64,9 @@ class States:
             fullest, data, apart = _fullest(files)
             kind, table = _table(data)
             if table is None:
-                problems.append(f"{fullest} is empty or cut short and is left out.")
+                problems.append(f"{fullest} is no whole trainer state and is left out.")
                 files = [path for path in files if path != fullest]
+        self.broken = bool(problems) and table is None and not kind
         series = table.series() if table is not None else {}
         if table is None or not series:
             self.curves = None
@@ -73,7 +76,7 @@ class States:
         for path in apart:
             _, other = _table(_bytes(path))
             if other is None:
-                problems.append(f"{path} is empty or cut short and is left out.")
+                problems.append(f"{path} is no whole trainer state and is left out.")
             elif agree(series, more := other.series()):
                 series = merged(more, series)
             else:
@@ -121,9 +124,11 @@ def _is_less(now: Curves, before: Curves) -> bool:
 
 
 def _table(data: bytes) -> tuple[str, Table | None]:
-    """The history of a state, or a list of records, and which of them it is; None if it is
-    neither, or not whole."""
+    """The history of a state, or a list of records, and which of them it is ("": not whole); None
+    if it is neither."""
     state = parse(data)
+    if state is None:
+        return "", None
     is_state = isinstance(state, dict)
     kind, history = STATE_KIND if is_state else LIST_KIND, state
     if is_state:
