@@ -159,6 +159,40 @@ def test_a_half_written_state_is_left_out(tmp_path: Path) -> None:
     assert len(log.problems) == 1 and "checkpoint-8" in log.problems[0]
 
 
+def test_a_state_cut_anywhere_is_never_taken_for_whole(tmp_path: Path) -> None:
+    path = write_state(tmp_path, [record(step, loss=1 / step, note={"a": []}) for step in (1, 2)])
+    text = path.read_text()
+    for cut in range(2, len(text)):
+        path.write_text(text[:-cut])
+        with pytest.raises(UserFacingError, match="only half of one"):
+            read_run(path)
+
+
+@pytest.mark.parametrize("indent", [2, None])
+def test_long_logs_are_read_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, indent: int | None
+) -> None:
+    rows: list[dict[str, Any]] = [
+        record(step % 40, loss=rng, note=["},", {"a": {}}], eval_kl=None if step % 3 else math.nan)
+        for step, rng in enumerate(np.random.default_rng(0).normal(size=60).tolist())
+    ]
+    state = write_state(tmp_path, rows)
+    state.write_text(json.dumps(json.loads(state.read_text()), indent=indent))
+    lines = tmp_path / "log.jsonl"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{")
+    table = tmp_path / "log.csv"
+    table.write_text("step,loss\n" + "".join(f"{r['step']},{r['loss']!r}\n" for r in rows) + "9,")
+    last = dict(zip([row["step"] for row in rows], [row["loss"] for row in rows], strict=True))
+    for path in (state, lines, table):
+        whole = read_run(path)
+        assert points(whole, "loss") == sorted(last.items())
+        for size in (1, 50, 300):
+            monkeypatch.setattr("core.training.logs.states.PIECE", size)
+            monkeypatch.setattr("core.training.logs.lines.PIECE", size)
+            pieces = read_run(path)
+            assert same(pieces.series, whole.series) and pieces.problems == whole.problems == ()
+
+
 def test_numbers_that_are_none(tmp_path: Path) -> None:
     rows: list[Any] = [
         record(1, loss=math.nan, grad_norm="nan", rewards__chosen=math.inf),

@@ -7,7 +7,7 @@ Knows nothing of folders.
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import msgspec
 
 from core.training.logs.curves import Curves
 from core.training.logs.names import canonical, is_usual, step_column
-from core.training.logs.table import Table
+from core.training.logs.table import PIECE, Table
 from core.training.logs.tail import Tail
 
 SNIFFED = 65536
@@ -83,7 +83,8 @@ class Lines:
             self._rows = _rows_of(data)
         if self._rows is None:  # only blanks yet
             return bool(before)
-        self._tail.used(self._rows.take(data))
+        for piece in _pieces(data):
+            self._tail.used(self._rows.take(piece))
         name, kind = self._tail.path.name, self._rows.kind
         # A log that was emptied to be written anew says nothing yet: what it said stays.
         self._known = (
@@ -221,6 +222,15 @@ class CsvRows:
         if len(rows) != len(lines):  # a quote was opened in the middle of a line
             rows = [next(csv.reader([line], delimiter=self._delimiter), []) for line in lines]
         return rows
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Some whole lines at a time: a call into a parser keeps all other threads waiting."""
+    at = 0
+    while at < len(data):
+        end = data.find(b"\n", at + PIECE) + 1 or len(data)
+        yield data[at:end]
+        at = end
 
 
 def _rows_of(data: bytes) -> JsonRows | CsvRows | None:

@@ -7,14 +7,14 @@ never opens what lies beside a state.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from core.training.logs.curves import Curves
-from core.training.logs.table import Table, agree, last_step, merged
+from core.training.logs.table import PIECE, Table, agree, last_step, merged
 from core.training.logs.tail import Signature, signature, trouble
 
 STATE = "trainer_state.json"
@@ -23,8 +23,9 @@ LIST_KIND = "JSON log"
 _DECODER = msgspec.json.Decoder()
 _NOT_FINITE = re.compile(rb"(?<=[\s:,\[])(-?Infinity|NaN)(?=[\s,}\]])")
 _HISTORY = b'"log_history": ['
+_NEXT = b"\n    },"
 _END = b"\n  ]"
-"""Where the history ends in a file that transformers has written (indented by 2)."""
+"""Where a record and the history end in a file that transformers has written (indented by 2)."""
 
 
 class States:
@@ -110,12 +111,13 @@ def _is_part(short: bytes, long: bytes) -> bool:
 
     False where that cannot be told without parsing.
     """
-    start, end = short.find(_HISTORY), short.find(_END)
+    start, end = short.find(_HISTORY), short.rfind(_END)
     there = long.find(_HISTORY)
     if start < 0 or end < start or there < 0:
         return False
     history = short[start:end]
-    return long.startswith(history, there) and long[there + len(history) :][:1] in (b",", b"\n")
+    after = there + len(history)
+    return long.startswith(history, there) and long[after : after + 1] in (b",", b"\n")
 
 
 def _is_less(now: Curves, before: Curves) -> bool:
@@ -126,20 +128,39 @@ def _is_less(now: Curves, before: Curves) -> bool:
 def _table(data: bytes) -> tuple[str, Table | None]:
     """The history of a state, or a list of records, and which of them it is ("": not whole); None
     if it is neither."""
+    table = Table()
+    if all(_take(table, piece) for piece in _pieces(data)):
+        return STATE_KIND, table
     state = parse(data)
     if state is None:
         return "", None
     is_state = isinstance(state, dict)
-    kind, history = STATE_KIND if is_state else LIST_KIND, state
-    if is_state:
-        history = state.get("log_history")
+    kind, table = STATE_KIND if is_state else LIST_KIND, Table()
+    return kind, table if _take(table, state.get("log_history") if is_state else state) else None
+
+
+def _take(table: Table, history: Any) -> bool:
+    """Take records in, if they are a list of them."""
     if not isinstance(history, list):
-        return kind, None
-    table = Table()
+        return False
     rows = [row for row in history if isinstance(row, dict)]
     table.lost += len(history) - len(rows)
     table.add_rows(rows)
-    return kind, table
+    return True
+
+
+def _pieces(data: bytes) -> Iterator[Any]:
+    """The history of a state as transformers writes it, some records at a time, since a call into
+    a parser keeps all other threads waiting; None at the end if it is none, or not whole."""
+    start, end = data.find(_HISTORY) + len(_HISTORY), data.rfind(_END)
+    if not isinstance(parse(data[:start] + data[end:]), dict) or end < start:
+        yield None
+        return
+    while start < end:
+        cut = data.find(_NEXT, start + PIECE, end)
+        stop = end if cut < 0 else cut + len(_NEXT) - 1
+        yield parse(b"[" + data[start:stop] + b"]")
+        start = stop + 1
 
 
 def parse(data: bytes) -> Any:

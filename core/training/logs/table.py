@@ -21,6 +21,8 @@ Piece = tuple[Integers, Integers, Floats]
 """Some points of a curve: their places in the log, steps, values."""
 ABSENT = frozenset({"", "null", "none", "n/a", "na", "-"})
 """What a cell says that holds nothing, in lower case."""
+PIECE = 1 << 20
+"""Bytes that are parsed in one call."""
 MOST = float(2**53)
 """A step beyond this is no count."""
 _FLOATS = msgspec.json.Decoder(list[float])
