@@ -53,7 +53,7 @@ def measure() -> dict[str, Any]:
             merge(path)
             for way in (two_forwards, shared_prompt):  # both warm
                 way(plain, ids, len(start))
-            took, scrubbed = desk.ask(lambda id, path=path: Scrub(id, path))  # type: ignore[misc]
+            took, scrubbed = desk.ask(lambda id, path=path: Scrub(id, path))
             seconds["scrub"].append(took)
             assert all(it.computed >= RESPONSE for it in scrubbed.scorings.values())
             for name, way in (
@@ -154,7 +154,7 @@ def write_run(run: Path, count: int) -> tuple[Any, Callable[[str], None]]:
     from core.checkpoints.fetch import DEMO_BASE
     from tests.benchmarks.rescore import ignore
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     warnings.simplefilter("ignore")
     base = AutoModelForCausalLM.from_pretrained(demo_base(ignore), dtype=torch.float32)
     config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear")
