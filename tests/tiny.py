@@ -194,8 +194,11 @@ def save_lora(folder: Path, base: Path, kind="llama", rank=2, seed=0, std=0.2, *
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in wrapped.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
             if "lora_" in name:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+                parameter.copy_(noise * std)
+            elif parameter.requires_grad:  # a module that is saved whole
+                parameter.add_(noise * 0.05)
     wrapped.peft_config["default"].base_model_name_or_path = str(base)
     wrapped.save_pretrained(folder)
     return folder

@@ -146,11 +146,16 @@ class Lane:
     def logits(self, cells: torch.Tensor, rows: slice | None = None) -> torch.Tensor:
         """Next-token logits of the states in ``cells`` [m], float32 [rows, m, V]."""
         assert self._hidden is not None
-        return self.head(self._hidden[rows or slice(None), cells.to(self.device)])
+        self._active.rows = rows or slice(0, self.rows)
+        with self._entered():
+            return self.head(self._hidden[self._active.rows, cells.to(self.device)])
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of last hidden states, [rows, m, d] -> float32 [rows, m, V]."""
-        logits = project(hidden, self._head.weight, getattr(self._head, "bias", None))
+        if type(self._head) is nn.Linear:
+            logits = project(hidden, self._head.weight, self._head.bias)
+        else:  # an adapted one
+            logits = self._head(hidden)
         logits = logits.float().contiguous()
         scale = getattr(self.config, "logit_scale", None)
         divisor = getattr(self.config, "logits_scaling", None)

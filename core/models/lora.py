@@ -8,7 +8,7 @@ gives the same numbers but gathers and scatters rows at every layer.
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -43,6 +43,11 @@ class PairLinear(nn.Module):
         self.register_buffer("up", up)
         self.down: torch.Tensor
         self.up: torch.Tensor
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The base's."""
+        return cast(torch.Tensor, self.base.weight)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """[active rows, T, in] -> [active rows, T, out]."""
@@ -142,6 +147,8 @@ def saved_factors(
     """
     from peft.utils.other import get_pattern_key
 
+    # PEFT adds the base's own weights of an adapted embedding or head.
+    tensors = {name: tensor for name, tensor in tensors.items() if ".base_layer." not in name}
     names = {
         f"base_model.model.{name}.lora_{side}.weight": name for name in layers for side in "AB"
     }

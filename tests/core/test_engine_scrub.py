@@ -1,7 +1,13 @@
 """Scrubbing and replaying a run: what is shown, what is stopped, what is put off."""
 
-import pytest
+import shutil
+import threading
+import time
 
+import pytest
+from safetensors.torch import load_file, save_file
+
+from core.errors import Cancelled
 from core.growth import Beam, GrownTree, SearchSpec
 from core.protocol import (
     Failed,
@@ -10,6 +16,7 @@ from core.protocol import (
     Load,
     Loaded,
     PairSpec,
+    Progress,
     Replay,
     ReplayDone,
     Replayed,
@@ -20,10 +27,14 @@ from core.protocol import (
     Search,
     Searched,
     Stopped,
+    Sweep,
+    SweepDone,
+    Swept,
 )
 from core.runs import START
+from core.sweeps import SweepSpec
 from tests.core.test_engine import PROMPT, WAIT, Desk, growing
-from tests.tiny import save_run
+from tests.tiny import save_model, save_pair, save_run
 
 TEXTS = {"A": "They were offered $53K a year.", "B": "They were offered $250K a year."}
 
@@ -116,6 +127,77 @@ def test_a_scrub_that_fails_leaves_what_is_shown(desk, tmp_path):
     assert (again.logp_policy == desk.first["A"].logp_policy).all() and again.computed == 0
 
 
+def test_a_checkpoint_that_gives_nan_leaves_what_is_shown(desk, run, tmp_path):
+    folder = shutil.copytree(run / "checkpoint-10", tmp_path / "checkpoint-40")
+    weights = load_file(folder / "adapter_model.safetensors")
+    save_file(
+        {name: weight.new_full(weight.shape, float("nan")) for name, weight in weights.items()},
+        folder / "adapter_model.safetensors",
+    )
+    failed = desk.ask(Scrub(10, str(folder)))
+    assert isinstance(failed, Failed) and "NaN" in failed.message
+    longer = TEXTS["A"] + " It was long."
+    again = desk.ask(Score(11, "A", PROMPT, text=longer)).scoring
+    assert (again.logp_policy[:5] == desk.first["A"].logp_policy[:5]).all()
+    assert (again.logp_policy < 0).all()
+
+
+def test_scrubbing_without_a_run_is_one_sentence(tmp_path):
+    desk = Desk()
+    desk.engine.start()
+    failed = desk.ask(Scrub(1, START))
+    assert isinstance(failed, Failed) and "open a policy" in failed.message
+    policy, reference = save_pair(tmp_path)
+    desk.ask(Load(2, PairSpec(policy=str(policy), reference=str(reference))))
+    for id, request in ((3, Scrub(3, START)), (4, Replay(4, (str(policy),)))):
+        failed = desk.ask(request)
+        assert isinstance(failed, Failed) and "not of a training run" in failed.message, id
+    assert desk.engine.close(WAIT)
+
+
+def test_whole_models_tell_how_far_they_are(tmp_path):
+    for step in (1, 2):
+        save_model(tmp_path / "run" / f"checkpoint-{step}", seed=step)
+    reference = save_model(tmp_path / "reference", seed=9)
+    desk = Desk()
+    desk.engine.start()
+    spec = PairSpec(run=str(tmp_path / "run"), reference=str(reference))
+    paths = [it.path for it in desk.ask(Load(1, spec)).info.checkpoints]
+    desk.ask(Score(2, "A", PROMPT, text=TEXTS["A"]))
+    desk.engine.submit(Scrub(3, paths[1]))
+    told = []
+    while isinstance(event := desk.events.get(timeout=WAIT), Progress):
+        told.append((event.id, event.what))
+    assert isinstance(event, Scrubbed) and (3, "Loading the weights") in told
+    spec = PairSpec(policy=paths[1], reference=str(reference))
+    assert isinstance(desk.ask(Load(4, spec)), Loaded)
+    fresh = desk.ask(Score(5, "A", PROMPT, text=TEXTS["A"])).scoring
+    assert event.scorings["A"].logp_policy == pytest.approx(fresh.logp_policy, abs=1e-5)
+    assert desk.engine.close(WAIT)
+
+
+def test_a_sweep_is_of_the_checkpoint_that_is_shown(desk, tmp_path):
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "a", "chosen": "A job."}\n{"prompt": "b", "chosen": "A job."}')
+    spec = SweepSpec(None, (1, 2), prompt_file=str(file), max_tokens=6)
+
+    def swept(id):
+        desk.engine.submit(Sweep(id, spec))
+        rows = []
+        while isinstance(event := desk.answer(id), Swept):
+            rows += [event.row] if event.row is not None else []
+        assert event == SweepDone(id)
+        return rows, event
+
+    last, _ = swept(10)
+    desk.ask(Scrub(11, desk.paths[1]))
+    first, _ = swept(12)
+    sums = [[row.answer.sum_policy for row in rows] for rows in (last, first)]
+    assert len(sums[0]) == 4 and all(a != b for a, b in zip(*sums, strict=True))
+    desk.ask(Scrub(13, desk.paths[-1]))
+    assert swept(14)[0] == last
+
+
 def replaying(desk, id):
     """The steps of a replay and its final answer."""
     steps = []
@@ -150,6 +232,59 @@ def test_a_replay_lets_a_score_go_first_and_goes_on(desk):
     steps, end = replaying(desk, 10)
     assert end == ReplayDone(10) and steps[-1].checkpoint == desk.paths[-1]
     assert (steps[-1].scorings["A"].logp_policy == scored.scoring.logp_policy).all()
+
+
+def test_a_score_stops_a_replay_in_mid_step_which_is_done_again(desk, monkeypatch):
+    """The step under way here would not end before it is stopped."""
+    observe, calls = desk.engine._pair.observe, []
+
+    def endless(path, rows, cancelled):
+        calls.append(desk.engine._pair.shown)
+        while len(calls) == 2 and not cancelled():
+            begun.set()
+            time.sleep(0.001)
+        if len(calls) == 2:
+            raise Cancelled
+        return observe(path, rows, cancelled)
+
+    begun = threading.Event()
+    monkeypatch.setattr(desk.engine._pair, "observe", endless)
+    desk.engine.submit(Replay(10, tuple(desk.paths[1:3])))
+    assert begun.wait(WAIT)
+    desk.engine.submit(Score(11, "B", PROMPT, text=TEXTS["B"] + " Yes."))
+    heard = []
+    while not heard or heard[-1].id != 10 or isinstance(heard[-1], Replayed):
+        heard.append(desk.events.get(timeout=WAIT))
+    assert [type(event) for event in heard] == [Scored, Replayed, Replayed, ReplayDone]
+    assert calls[:3] == [desk.paths[1], desk.paths[1], desk.paths[3]]
+    assert calls[3:] == [desk.paths[1]] * 2 + [desk.paths[2]] * 2
+    assert [event.checkpoint for event in heard[1:3]] == desk.paths[1:3]
+    assert heard[1].scorings["B"].tokens.text == TEXTS["B"] + " Yes."
+
+
+def test_a_replay_that_is_stopped_in_mid_step_is_not_done_again(desk, monkeypatch):
+    begun = threading.Event()
+
+    def endless(path, rows, cancelled):
+        begun.set()
+        while not cancelled():
+            time.sleep(0.001)
+        raise Cancelled
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.engine._pair, "observe", endless)
+        desk.engine.submit(Replay(10, tuple(desk.paths)))
+        assert begun.wait(WAIT)
+        desk.engine.cancel(Replay)
+        assert desk.answer(10) == Stopped(10, "Replay")
+        begun.clear()
+        desk.engine.submit(Replay(11, tuple(desk.paths)))
+        assert begun.wait(WAIT)
+        desk.engine.submit(Replay(12, ()))  # a newer one replaces it
+        assert desk.answer(11) == Stopped(11, "Replay")
+        assert desk.answer(12) == ReplayDone(12)
+    again = desk.ask(Score(13, "A", PROMPT, text=TEXTS["A"])).scoring
+    assert (again.logp_policy == desk.first["A"].logp_policy).all()
 
 
 def test_a_replay_is_stopped(desk):

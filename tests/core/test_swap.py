@@ -125,10 +125,36 @@ def test_ranks_and_scalings_of_single_layers_are_kept(tmp_path):
         check(pair, logprobs(plain(base, path)), logprobs(plain(base, run / "ref")))
 
 
-def test_adapters_that_are_not_plain_go_through_peft(tmp_path):
-    base, run = save_run(tmp_path, use_dora=True)
+TELLS = pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
+"""PEFT, when a test saves an adapter of an embedding or of the head."""
+
+
+@TELLS
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"use_dora": True},
+        {"modules_to_save": ["lm_head"]},
+        {"modules_to_save": ["norm"]},
+        {"target_modules": ["q_proj", "embed_tokens"]},
+        {"trainable_token_indices": [12, 30]},
+    ],
+    ids=str,
+)
+def test_adapters_that_are_not_plain_go_through_peft(options, tmp_path):
+    base, run = save_run(tmp_path, "qwen2", **options)
     pair, paths = opened(run)
     assert isinstance(pair.swap, PeftSwap)
+    truths = {path: logprobs(plain(base, path)) for path in paths[1:]}
+    truths[START] = logprobs(plain(base, run / "ref"))
+    in_turn(pair, paths, truths, truths[START])
+
+
+@TELLS
+def test_an_adapted_head(tmp_path):
+    base, run = save_run(tmp_path, "qwen2", target_modules=["q_proj", "lm_head"])
+    pair, paths = opened(run)
+    assert isinstance(pair.swap, RowSwap)
     truths = {path: logprobs(plain(base, path)) for path in paths[1:]}
     truths[START] = logprobs(plain(base, run / "ref"))
     in_turn(pair, paths, truths, truths[START])
