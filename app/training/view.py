@@ -7,24 +7,22 @@ shows the step.
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal, Slot
-from PySide6.QtGui import QAction, QGuiApplication
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QWidget
 
-from app.files import write_text
 from app.settings import Settings
-from app.training import export
 from app.training.arrangement import TICKS, TrainingArrangement
-from app.training.curves import BY_KEY, CHARTS, Floats, as_csv, curves
+from app.training.curves import BY_KEY, CHARTS, Floats, curves
+from app.training.export import ChooseNew, Export
 from app.training.following import Following, MakeWatcher, real_watcher
 from app.training.lines import Line
 from app.training.note import Said
 from app.training.session import LIVE_SECONDS, OpenRun, Session
 from app.training.smoothing import smooth
-from core.errors import UserFacingError
 from core.runs import RunLog
 from core.training.explain import Explanation, explain
 
@@ -34,7 +32,6 @@ RECENT = 8
 USUAL_SMOOTHING = 0
 REDRAW_MS = 25
 LIVE_LOOK_MS = 5000
-ChooseNew = Callable[[str, str, str], str]
 
 
 class TrainingView(TrainingArrangement):
@@ -64,11 +61,12 @@ class TrainingView(TrainingArrangement):
         self.session = Session()
         self.following = Following(make_watcher, self)
         self.demo_runs = tuple(demo_runs)
-        self._choose_new_file = choose_new_file
+        self.export = Export(self, choose_new_file)
         self._dark = False
         self._step: int | None = None
         self._crossed: int | None = None
-        self._lines: dict[str, list[Line]] = {}
+        self.lines: dict[str, list[Line]] = {}
+        """What is drawn, by the key of the chart."""
         self._smoothed: dict[tuple[str, str], tuple[Floats, float, Floats]] = {}
         self._explained: dict[str, tuple[RunLog, float | None, Explanation | None]] = {}
         self._waiting: list[Path] = []
@@ -107,7 +105,7 @@ class TrainingView(TrainingArrangement):
         self.log_x.toggled.connect(self.redraw)
         self.grid.log_changed.connect(self.redraw)
         self.fit_button.clicked.connect(self.grid.fit)
-        self.export_button.menu().triggered.connect(self._export_chosen)
+        self.export_button.menu().triggered.connect(self.export.chosen)
         self.grid.hovered.connect(self._hovered)
         self.grid.step_wanted.connect(self.step_wanted)
 
@@ -237,7 +235,7 @@ class TrainingView(TrainingArrangement):
     def redraw(self) -> None:
         """Give the charts all curves of the visible runs."""
         shown = [kind for kind in CHARTS if self.toggles[kind.key].isChecked()]
-        self._lines = {
+        self.lines = {
             kind.key: [
                 Line(run.name, run.hue, curve, self._smooth(run.key, curve.name, curve.values))
                 for run in self.session.visible()
@@ -245,8 +243,8 @@ class TrainingView(TrainingArrangement):
             ]
             for kind in shown
         }
-        self.grid.show_lines(self._lines, self.log_x.isChecked())
-        self.readout.show_lines(self._lines)
+        self.grid.show_lines(self.lines, self.log_x.isChecked())
+        self.readout.show_lines(self.lines)
         said = [(run, self._explain(run)) for run in self.session.visible()]
         self.grid.note.show_said(
             [Said(run.name, run.hue, found) for run, found in said if found is not None]
@@ -318,35 +316,6 @@ class TrainingView(TrainingArrangement):
     def _remember_recent(self, source: Path) -> None:
         others = [path for path in self._recent if path != str(source)]
         self._recent = [str(source), *others][:RECENT]
-
-    @Slot(QAction)
-    def _export_chosen(self, action: QAction) -> None:
-        name = str(action.data())
-        inside = self.grid.rows
-        if name == "copy picture":
-            QGuiApplication.clipboard().setPixmap(export.picture(inside))
-        elif name == "copy numbers":
-            QGuiApplication.clipboard().setText(self.readout.as_text())
-        elif path := self._choose_new_file(
-            "Save the charts" if name != "csv" else "Save the numbers",
-            f"training.{name}",
-            f"{name.upper()} (*.{name})",
-        ):
-            self._save(name, Path(path))
-
-    def _save(self, name: str, path: Path) -> None:
-        try:
-            if name == "csv":
-                write_text(path, self.csv())
-            else:
-                export.save_png(self.grid.rows, path)
-        except UserFacingError as error:
-            self.problem.emit(str(error))
-
-    def csv(self) -> str:
-        """All logged values of the curves that are shown."""
-        runs = [(run.log, run.known_beta()) for run in self.session.visible()]
-        return as_csv(runs, [BY_KEY[key] for key in self._lines])
 
     # --- looks and memory ---------------------------------------------------------------------
 
