@@ -16,13 +16,12 @@ from PySide6.QtWidgets import QMessageBox, QVBoxLayout, QWidget
 from app.settings import Settings
 from core.errors import UserFacingError
 from core.training import process
-from core.training.job import TrainingJob
+from core.training.job import LOG, TrainingJob
 
 Answer = Literal["go on", "stop", "cancel"]
 AskToTrain = Callable[[str, QWidget], tuple[Path | None, str]]
 TYPED = "training form"
 FOLLOWED = "followed runs"
-LOG = "log.jsonl"
 LOOK_MS = 1000
 
 

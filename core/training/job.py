@@ -22,6 +22,8 @@ from core.runs import ABOUT
 CHECKPOINTS = 12
 """About so many are saved, where the job does not say how often."""
 MOST_STEPS = 10_000_000
+LOG = "log.jsonl"
+"""The log records of a run as they come, in its folder (those of SFT in its folder sft)."""
 OUTPUT = "output.txt"
 """What the process of a run prints, in its folder."""
 PROGRESS = "progress.json"

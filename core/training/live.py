@@ -22,9 +22,8 @@ from trl.trainer.utils import use_adapter
 
 from core.errors import UserFacingError
 from core.runs import KL
-from core.training.job import PROGRESS, write_json
+from core.training.job import LOG, PROGRESS, write_json
 
-LOG = "log.jsonl"
 EVERY_SECONDS = 0.5
 """Between two writings of the progress."""
 

@@ -31,6 +31,9 @@ SFT = "sft"
 """The folder in a run's folder with the SFT result."""
 NICE = 5
 FULL = ("no space left", "disk quota exceeded", "file too large")
+WRITER = ("pytorchstreamwriter", "inline_container", "iostream error")
+"""What torch's writer says, which knows no reason, where it cannot write."""
+NOTHING_LEFT = 16 << 20
 _terminated = False
 
 
@@ -356,8 +359,7 @@ def is_full(error: BaseException | None, run: Path) -> bool:
         text = str(error).lower()
         if any(words in text for words in FULL):
             return True
-        writer = "pytorchstreamwriter" in text or "inline_container" in text
-        if writer and shutil.disk_usage(run).free < 1_000_000:
+        if any(words in text for words in WRITER) and shutil.disk_usage(run).free < NOTHING_LEFT:
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -194,7 +195,7 @@ def test_plain_text_is_given_as_it_is_where_that_is_asked(tmp_path):
     assert worker.examples(read_job(run), byte_level_tokenizer())[0] == PAIRS[0]
 
 
-def test_sentences_for_what_goes_wrong(tmp_path):
+def test_sentences_for_what_goes_wrong(tmp_path, monkeypatch):
     class SafetensorError(Exception):
         pass
 
@@ -211,6 +212,12 @@ def test_sentences_for_what_goes_wrong(tmp_path):
     assert "Training failed" in sentence_of(behind, tmp_path)  # there is space on this disk
     behind.__context__ = full[0]
     assert "is full" in sentence_of(behind, tmp_path)
+    stream = RuntimeError("basic_ios::clear: iostream error")
+    assert "Training failed" in sentence_of(stream, tmp_path)
+    with monkeypatch.context() as patch:
+        usage = shutil.disk_usage(tmp_path)._replace(free=0)
+        patch.setattr(shutil, "disk_usage", lambda path: usage)
+        assert "is full" in sentence_of(stream, tmp_path)
     memory = RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
     assert "not enough memory" in sentence_of(memory, tmp_path)
     assert "trl is missing" in sentence_of(ModuleNotFoundError("x", name="trl"), tmp_path)
