@@ -252,7 +252,6 @@ class MainWindow(WindowCommands):
         put("units", self.view.controls.unit())
         put("swap", str(int(self.view.scale.swap)))
         put("text points", str(self.points))
-        self.scrubbing.remember(self.settings)
         if self.search is not None:
             self.search.remember(self.settings)
         self.close_training()

@@ -45,3 +45,13 @@ class ScaleChoice:
     def scale(self, mode: Mode) -> ColourScale:
         """The mode's scale."""
         return ColourScale(self._limits.get(mode.key, 1.0), mode.kind, self.swap, self.dark)
+
+
+def compared_words(checkpoints: int) -> str:
+    """What a scale's legend says of the checkpoints that the scale fits; "" of one alone."""
+    if checkpoints < 2:
+        return ""
+    return (
+        f"The range fits the {checkpoints} checkpoints of the run that are known for these "
+        "responses, so that credit is seen to grow from one to the next."
+    )

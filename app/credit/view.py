@@ -19,7 +19,7 @@ from app.credit.film import Film, Frame, Values
 from app.credit.focus import Focus
 from app.credit.layout import SIDES
 from app.credit.q_function import QFunction
-from app.credit.scale import ScaleChoice
+from app.credit.scale import ScaleChoice, compared_words
 from app.widgets.colour_scale import ColourScale
 from core.protocol import Failed, PairInfo, Scored, Side, Stopped
 from core.scoring import Scoring
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 QUICK_TO_ALIGN, ALIGN_MS = 250_000, 500
 CHART_MS = 40
 """How long the chart waits for more to draw, so that colours and keys come first."""
-COMPARED = (
-    "The range fits the {0} checkpoints of the run that are known for these responses, so that "
-    "credit is seen to grow from one to the next."
-)
 
 
 class CreditView(CreditAsking):
@@ -110,6 +106,7 @@ class CreditView(CreditAsking):
         if info is not None:
             self.controls.set_beta(beta if beta is not None else info.beta)
             self.ask_all()
+        self.recoloured.emit()
 
     def show_example(self, example: Example) -> None:
         """Put an example's texts in place; undo starts anew."""
@@ -260,7 +257,7 @@ class CreditView(CreditAsking):
         """Fit the colours to what is shown and to the run's other checkpoints."""
         states = [[*values.values()] for values in self.film_values().values()]
         self.scale.fit(self.controls.mode(), [*self._values.values()], *states)
-        self.controls.legend.set_note(COMPARED.format(len(states)) if len(states) > 1 else "")
+        self.controls.legend.set_note(compared_words(len(states)))
 
     @Slot()
     def _show_chart(self) -> None:

@@ -34,8 +34,8 @@ Ints = NDArray[np.int64]
 Cell = tuple[int, int]
 """A checkpoint and a token; -1 in either place for none."""
 NOWHERE: Cell = (-1, -1)
-TALLEST, LOWEST, ALL_ROWS = 13, 4, 220
-"""Pixels: a row's most and least, and what the rows of a band share if there are many."""
+TALLEST, LOWEST, USUAL_ROOM = 13, 4, 250
+"""Pixels: a row's most and least, and how high a place a band is to fit into."""
 NARROWEST = 12.0
 GAP = 10
 """Between two bands, in pixels."""
@@ -80,6 +80,7 @@ class HeatMap(QWidget):
         self._scale = ColourScale()
         self.hover: Cell = NOWHERE
         """The cell under the mouse or under the cursor of the keyboard."""
+        self._room = USUAL_ROOM
         self._bands: list[Band] = []
         self._images: dict[int, QImage] = {}
         self.setMouseTracking(True)
@@ -107,9 +108,17 @@ class HeatMap(QWidget):
             self.shown, self.selected = shown, selected
             self.update()
 
+    def set_room(self, height: int) -> None:
+        """Make rows so high that a whole band fits into a height, where that can be read."""
+        before, self._room = self.row_height, height
+        if self.row_height != before:
+            self._arrange()
+            self.update()
+
     @property
     def row_height(self) -> int:
-        return max(LOWEST, min(TALLEST, ALL_ROWS // max(len(self.picture.steps), 1)))
+        rows = max(len(self.picture.steps), 1)
+        return max(LOWEST, min(TALLEST, (self._room - self._head() - GAP) // rows))
 
     def _head(self) -> int:
         return round(QFontMetricsF(self.font()).height()) + 4

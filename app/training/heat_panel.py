@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QColor, QGuiApplication, QPainter, QPixmap, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -39,8 +39,9 @@ from app.widgets.legend import ScaleBar
 from core.errors import UserFacingError
 from core.protocol import Side
 
-ROOMY = 760
-"""Heat map and curves stand side by side in a panel at least this wide, in pixels."""
+ROOMY, HIGH = 760, 380
+"""Heat map and curves stand side by side, but in a panel less wide and at least so high (pixels)
+one below the other."""
 ABOUT = (
     "Each row is a checkpoint, the first at the top; each column a token of the response. Point at "
     "a cell for its numbers, click it to show that checkpoint, click a token to pin it in the "
@@ -123,6 +124,7 @@ class HeatPanel(QFrame):
         self._scroll.setFrameShape(QFrame.Shape.NoFrame)
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.setWidget(self.map)
+        self._scroll.viewport().installEventFilter(self)
         self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._halves = QSplitter(Qt.Orientation.Horizontal)
         self._halves.setChildrenCollapsible(False)
@@ -154,14 +156,28 @@ class HeatPanel(QFrame):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        wide = event.size().width() >= ROOMY
+        wide = event.size().width() >= ROOMY or event.size().height() < HIGH
+        self.legend.setMaximumWidth(300 if event.size().width() >= ROOMY else 190)
         self._halves.setOrientation(Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical)
+
+    def sizeHint(self) -> QSize:
+        return QSize(900, 270)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """The heat map's rows follow the height there is."""
+        if event.type() == QEvent.Type.Resize:
+            self.map.set_room(self._scroll.viewport().height())
+        return super().eventFilter(watched, event)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         self.refresh()
 
     # --- what is shown ----------------------------------------------------------------------
+
+    def offer(self, run: str) -> None:
+        """Name the run whose checkpoints can be loaded at once; "" for none."""
+        self._open.setText(f"Load the checkpoints of {run}" if run else "Open a run's checkpoints…")
 
     @Slot()
     def _changed(self) -> None:
@@ -173,8 +189,8 @@ class HeatPanel(QFrame):
         film = self._view.film
         if not film.checkpoints:
             return (
-                "No run is loaded. Open a run's checkpoints to see how credit emerges in a "
-                "response from step to step, and where it smears."
+                "No run's checkpoints are loaded. Load them as a pair to see how credit emerges in "
+                "a response from step to step, and where it smears."
             )
         if not film.of(self.side):
             return f"{self.side} is not scored yet."

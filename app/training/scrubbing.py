@@ -3,7 +3,6 @@
 Asks for the checkpoint under the handle at once and shows what comes. Playing waits for each
 checkpoint before it asks for the next. While the user rests, the checkpoints that are not known for
 the texts on the screen are replayed; of a run of whole models only when the user says so.
-Connects the training view too: its charts show the step, and ask for steps.
 """
 
 import time
@@ -151,12 +150,17 @@ class Scrubbing(QObject):
         self._scrub_id = self._bridge.scrub(self.checkpoints[index].path)
 
     @Slot(int)
+    def show_checkpoint(self, index: int) -> None:
+        """The same, asked for elsewhere than on the strip: whatever plays stops."""
+        self.stop_playing()
+        self.scrub(index)
+
+    @Slot(int)
     def scrub_to_step(self, step: int) -> None:
         """Show the checkpoint nearest to a step."""
         if self.checkpoints:
-            self.stop_playing()
             numbers = range(len(self.checkpoints))
-            self.scrub(min(numbers, key=lambda i: abs(self.checkpoints[i].step - step)))
+            self.show_checkpoint(min(numbers, key=lambda i: abs(self.checkpoints[i].step - step)))
 
     @Slot(object)
     def _progress(self, event: Progress) -> None:

@@ -10,12 +10,12 @@ from PySide6.QtGui import QColor, QGuiApplication, QPixmap
 
 from app.training import scrubbing
 from app.training.heat_map import HeatMap, Picture
-from app.training.heat_panel import HeatPanel
 from app.training.measures import measure
 from app.widgets.colour_scale import ColourScale
 from core.protocol import PairSpec
 from tests.app.conftest import settled
 from tests.app.fake_engine import CHECKPOINTS, RUN_INFO, FakeEngine, scoring_of, tokens_of
+from tests.app.fake_runs import made_log
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -34,12 +34,13 @@ def window(open_window, qtbot, monkeypatch):
 
 
 @pytest.fixture
-def panel(window, tmp_path):
-    panel = HeatPanel(window.view, lambda title, name, kinds: str(tmp_path / name))
-    panel.step_wanted.connect(window.scrubbing.scrub)
-    window.pages.addWidget(panel)
-    window.pages.setCurrentWidget(panel)
-    return panel
+def panel(window, qtbot, tmp_path):
+    """The heat map where it stands, under the charts of the training view."""
+    window.choose_new_file = lambda title, name, kinds: str(tmp_path / name)
+    qtbot.keyClick(window, Qt.Key.Key_3, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: window.heat is not None and window.heat.isVisible(), timeout=10_000)
+    qtbot.wait(5)
+    return window.heat
 
 
 def replay(qtbot, window):
@@ -193,13 +194,33 @@ def test_a_file_that_cannot_be_written_is_a_sentence(panel, tmp_path):
 
 
 def test_without_a_run_it_says_how_to_open_one(panel, window, qtbot):
-    wanted = []
-    panel.run_wanted.connect(lambda: wanted.append(True))
     window.close_pair()
-    panel.refresh()
-    assert panel.empty_because().startswith("No run is loaded")
+    qtbot.waitUntil(panel._why.isVisible, timeout=2000)
+    assert "No run's checkpoints are loaded" in panel._why.text()
+    window.choose_folder = lambda title: "/runs/fake"
     qtbot.mouseClick(panel._open, LEFT)
-    assert wanted
+    qtbot.waitUntil(lambda: settled(window) and panel.map.isVisible(), timeout=10_000)
+
+
+def test_the_training_view_and_the_strip_share_the_step(panel, window, qtbot):
+    training = window.training
+    assert training._step == 30
+    training.step_wanted.emit(14)
+    qtbot.waitUntil(lambda: window.view.film.shown == 1, timeout=5000)
+    assert training._step == 10 and window.strip.axis.value() == 1
+    window.close_pair()
+    assert training._step is None
+
+
+def test_a_run_whose_curves_are_open_is_offered(panel, window, qtbot, tmp_path):
+    window.close_pair()
+    log = made_log(str(tmp_path / "with-sft"), "with-sft", checkpoints=CHECKPOINTS)
+    window.training.session.take(log, 0.0)
+    window.training.runs_changed.emit()
+    assert panel._open.text() == "Load the checkpoints of fake"  # the folder of CHECKPOINTS
+    qtbot.mouseClick(panel._open, LEFT)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    assert window.spec == PairSpec(run="/runs/fake")
 
 
 def test_a_long_response_wraps_and_every_cell_is_found_again(qtbot):
