@@ -3,8 +3,9 @@
 The log has 12 curves, its event file 5. "Opening" is from the path to the RunLog; the rival only
 turns the trainer state's text into Python's lists and dicts, from which no curve can be drawn yet.
 All take turns. Seconds are wall time; the process's own time stands beside it, since other work on
-the machine slows both alike. "Following" is one look at the same JSON Lines log after a row was
-added to it.
+the machine slows both alike. "Waiting" is how long another thread, which stands for the window's,
+is kept from running while a log is opened. "Following" is one look at the same JSON Lines log after
+a row was added to it.
 """
 
 import json
@@ -12,6 +13,7 @@ import random
 import statistics
 import struct
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,17 +44,20 @@ def measure() -> dict[str, Any]:
         }
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         own: dict[str, list[float]] = {name: [] for name in ways}
+        waits: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(REPETITIONS + 1):
             for name, way in ways.items():
-                began, began_own = time.perf_counter(), time.process_time()
-                found = way()
-                taken, taken_own = time.perf_counter() - began, time.process_time() - began_own
+                with Ticks() as ticks:
+                    began, began_own = time.perf_counter(), time.process_time()
+                    found = way()
+                    taken, taken_own = time.perf_counter() - began, time.process_time() - began_own
                 if name != RIVAL:
                     assert len(found.series["loss"].steps) == STEPS
                 del found
                 if turn:  # the first round fills the file cache
                     seconds[name].append(taken)
                     own[name].append(taken_own)
+                    waits[name].append(1000 * max(ticks.gaps))
         live = Run(paths[JSONL])
         live.refresh()
         following = [follow(live, paths[JSONL], STEPS + turn) for turn in range(1, 21)]
@@ -64,9 +69,34 @@ def measure() -> dict[str, Any]:
         "seconds": medians,
         "seconds of the process": {name: statistics.median(own[name]) for name in ways},
         "ratio": {name: medians[RIVAL] / medians[name] for name in paths},
+        "longest waiting, milliseconds": {n: statistics.median(waits[n]) for n in ways},
         "milliseconds of following": 1000 * statistics.median(following),
         "asked": {"seconds": 1},
     }
+
+
+class Ticks:
+    """A thread that wakes every two milliseconds, and the gaps between its wakings."""
+
+    def __init__(self) -> None:
+        self.gaps: list[float] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._tick)
+
+    def _tick(self) -> None:
+        last = time.perf_counter()
+        while not self._stop.wait(0.002):
+            now = time.perf_counter()
+            self.gaps.append(now - last)
+            last = now
+
+    def __enter__(self) -> "Ticks":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
 
 
 def follow(live: Any, path: Path, step: int) -> float:
