@@ -51,7 +51,7 @@ def window_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_pair_arguments(parser)
+    options.add_pair_arguments(parser, run=False)
     parser.add_argument(
         "--run",
         type=Path,
@@ -82,9 +82,10 @@ def window_parser() -> argparse.ArgumentParser:
 def open_window(argv: Sequence[str]) -> int:
     parser = window_parser()
     arguments = parser.parse_args(argv)
+    runs = arguments.run
+    given = arguments.demo or arguments.policy
+    arguments.run = None if given else options.with_checkpoints(runs)
     spec = options.pair_spec(parser, arguments)
-    if spec.demo and not arguments.demo:
-        spec = options.pair_of_run(spec, arguments.run)
     if arguments.screenshot:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
@@ -101,9 +102,9 @@ def open_window(argv: Sequence[str]) -> int:
             theme=arguments.theme,
             size=arguments.size,
             view=arguments.view,
-            runs=arguments.run,
+            runs=runs,
         )
-    return show(spec, theme=arguments.theme, size=arguments.size, runs=arguments.run)
+    return show(spec, theme=arguments.theme, size=arguments.size, runs=runs)
 
 
 def run_command(name: str, argv: Sequence[str]) -> int:

@@ -32,20 +32,24 @@ def size(text: str) -> tuple[int, int]:
     return pixels
 
 
-def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that name a pair of checkpoints and say how to load them."""
+def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> None:
+    """Declare the options that name a pair of checkpoints and say how to load them.
+
+    ``run``: ``--run`` among them; the window has one of its own.
+    """
     pair = parser.add_argument_group("the pair (the demo pair if none is given)")
     pair.add_argument("--demo", action="store_true", help="the demo pair, fetched on first use")
     pair.add_argument(
         "--policy", type=Path, metavar="DIR", help="the DPO policy: a model folder or an adapter"
     )
-    pair.add_argument(
-        "--run",
-        type=Path,
-        metavar="DIR",
-        help="a training run's folder, in place of --policy: its last checkpoint is the policy, "
-        "and the reference is found there unless it is named",
-    )
+    if run:
+        pair.add_argument(
+            "--run",
+            type=Path,
+            metavar="DIR",
+            help="a training run's folder, in place of --policy: its last checkpoint is the "
+            "policy, and the reference is found there unless it is named",
+        )
     pair.add_argument(
         "--reference",
         type=Path,
@@ -119,11 +123,6 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
     )
 
 
-def pair_of_run(spec: "PairSpec", runs: Sequence[Path]) -> "PairSpec":
-    """The checkpoints of the first run in place of the demo pair, where it has any."""
-    from dataclasses import replace
-
-    for run in runs[:1]:
-        if any(run.glob("checkpoint-*")):
-            return replace(spec, demo=False, run=str(run))
-    return spec
+def with_checkpoints(runs: Sequence[Path]) -> Path | None:
+    """The first of the runs, if it has checkpoints that can be a pair's policy."""
+    return next((run for run in runs[:1] if any(run.glob("checkpoint-*"))), None)
