@@ -69,6 +69,8 @@ def shortcuts_html(rows: list[tuple[str, str]]) -> str:
         ("Enter, Space, U (in the tree)", "Actions; hide what is below; unfold or fold a run"),
         ("+, −, 0, F (in the tree)", "Nearer, farther, the whole tree, follow the best"),
         ("←, →, Home, End (on the axis of checkpoints)", "Show another checkpoint; Space plays"),
+        ("←, →, Home, End (in a training chart)", "Walk the crosshair over the logged steps"),
+        ("Enter, +, −, 0 (in a training chart)", "Show that step; nearer, farther, all steps"),
         ("F3, Shift+F3", "The next and the previous text found in the tree"),
     ]
     body = "".join(

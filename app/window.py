@@ -100,11 +100,12 @@ class MainWindow(WindowCommands):
             self.tabs.setTabToolTip(place, f"The {title.lower()} view ({tip})")
         self.tabs.setExpanding(False)
         self.tabs.setDrawBase(False)
+        self.tabs.setUsesScrollButtons(False)  # the examples give way instead
         self.tabs.setAccessibleName("View")
         bar.addWidget(self.tabs)
         label = QLabel("   Example ")
         bar.addWidget(label)
-        self.example_box.setMinimumWidth(260)
+        self.example_box.setMinimumWidth(180)
         self.example_box.setAccessibleName("Example")
         self.example_box.setToolTip("Put an example's prompt and responses in place")
         for example in self.examples:

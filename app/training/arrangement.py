@@ -34,6 +34,7 @@ EMPTY = (
     "exported from Weights &amp; Biases.</p><p>Or drop folders and files here. Several runs lie "
     "over each other; a run that is being written is followed.</p>"
 )
+NOTHING = "Nothing to draw: tick a run that has logged something, or choose more charts."
 EXPORTS = (
     ("Save the charts as &PNG…", "png", "At twice the screen's resolution"),
     ("Save the &numbers as CSV…", "csv", "All logged values of what is shown"),
@@ -63,6 +64,7 @@ class TrainingArrangement(QWidget):
         self.fit_button = QToolButton()
         self.export_button = QToolButton()
         self.grid = ChartGrid()
+        self.nothing = QLabel(NOTHING)
         self.empty_text = QLabel(EMPTY)
         self.empty_open = QPushButton("Open a run's folder…")
         self.empty_file = QPushButton("Open a log file…")
@@ -127,6 +129,8 @@ class TrainingArrangement(QWidget):
         ):
             tool.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             tool.setAccessibleName(tool.text().strip())
+        self.nothing.setObjectName("muted")
+        self.nothing.setContentsMargins(8, 8, 8, 8)
         self.empty_text.setWordWrap(True)
         self.empty_text.setTextFormat(Qt.TextFormat.RichText)
         self.empty_text.setMaximumWidth(560)
@@ -176,6 +180,7 @@ class TrainingArrangement(QWidget):
         stack.setContentsMargins(0, 0, 0, 0)
         stack.setSpacing(5)
         stack.addLayout(bar)
+        stack.addWidget(self.nothing)
         stack.addWidget(self.grid, 1)
         self.chart_pages = QStackedWidget()
         self.chart_pages.addWidget(self._empty_page())

@@ -145,18 +145,26 @@ def _known(series: Mapping[str, Series], source: str) -> Mapping[str, Series]:
     return series if made is None else {source + "rewards/margins": made, **series}
 
 
-def value_at(curve: Curve, values: Floats, step: float) -> tuple[int, float] | None:
-    """The last logged step at or before a step, else the first one after; None if there is none.
+def value_at(curve: Curve, values: Floats, step: float | None) -> tuple[int, float] | None:
+    """(step, value) of the last logged value at or before a step, or of the last one of all.
 
-    ``values``: the curve's own, or smoothed ones.
+    None before the first step and later than one more after the last. ``values``: the curve's own,
+    or smoothed ones.
     """
-    index = max(int(np.searchsorted(curve.steps, step, side="right")) - 1, 0)
-    if not len(values) or not np.isfinite(values[index]):
-        known = np.flatnonzero(np.isfinite(values))
+    steps = curve.steps
+    if not len(steps):
+        return None
+    index = len(steps) - 1
+    if step is not None:
+        if step < steps[0] or step > 2 * steps[-1] - steps[max(len(steps) - 2, 0)]:
+            return None
+        index = int(np.searchsorted(steps, step, side="right")) - 1
+    if not np.isfinite(values[index]):
+        known = np.flatnonzero(np.isfinite(values[: index + 1]))
         if not len(known):
             return None
-        index = int(known[max(int(np.searchsorted(known, index, side="right")) - 1, 0)])
-    return int(curve.steps[index]), float(values[index])
+        index = int(known[-1])
+    return int(steps[index]), float(values[index])
 
 
 def as_csv(runs: Iterable[tuple[RunLog, float | None]], kinds: Iterable[ChartKind]) -> str:

@@ -106,6 +106,8 @@ class ChartGrid(QScrollArea):
         if not bounds:
             return
         left, right = min(b[0] for b in bounds), max(b[1] for b in bounds)
+        if not self._log_x:
+            left = min(left, 0.0)  # where the policy is the reference
         room = 0.015 * (right - left) or 0.5
         self._range = left - room, right + room
         for chart in self.shown_charts():

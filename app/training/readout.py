@@ -45,7 +45,7 @@ class Readout(QWidget):
         self._cells: dict[tuple[Key, int], QTableWidgetItem] = {}
         self._step: int | None = None
         self._dark = False
-        self.title = QLabel("No step")
+        self.title = QLabel("Last values")
         self.title.setObjectName("heading")
         self.table = QTableWidget()
         self.table.setAccessibleName("Values of all curves at the step of the crosshair")
@@ -89,12 +89,15 @@ class Readout(QWidget):
         self.table.setHorizontalHeaderItem(0, QTableWidgetItem())
         self._heads = []
         for place, (number, name) in enumerate(runs.items(), start=1):
-            head = QTableWidgetItem(swatch(number, self._dark), name)
+            room = VALUE_WIDTH - 26  # the swatch's and the margins'
+            short = self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, room)
+            head = QTableWidgetItem(swatch(number, self._dark), short)
             head.setToolTip(name)
             self.table.setHorizontalHeaderItem(place, head)
             self._heads.append(head)
         header = self.table.horizontalHeader()
         header.setHighlightSections(False)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setMinimumSectionSize(40)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for place in range(1, 1 + len(runs)):
@@ -127,11 +130,10 @@ class Readout(QWidget):
                 self.table.setItem(number, column, cell)
 
     def show_step(self, step: int | None) -> None:
-        """Fill in the values at a step: of each curve the last ones that were logged by then."""
+        """Fill in the values at a step, the last ones that were logged by then; None: the last of
+        each curve."""
         self._step = step
-        self.title.setText("No step" if step is None else f"At step {step:,}")
-        if step is None:
-            return
+        self.title.setText("Last values" if step is None else f"At step {step:,}")
         for at, cell in self._cells.items():
             line = self._lines.get(at)
             found = value_at(line.curve, line.values, step) if line is not None else None
@@ -147,7 +149,7 @@ class Readout(QWidget):
 
     def as_text(self) -> str:
         """The table as tab-separated text."""
-        lines = ["\t".join([self.title.text(), *(head.text() for head in self._heads)])]
+        lines = ["\t".join([self.title.text(), *self._names])]
         for row in self._rows:
             if isinstance(row, str):
                 continue

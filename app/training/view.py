@@ -244,6 +244,7 @@ class TrainingView(TrainingArrangement):
             for kind in shown
         }
         self.grid.show_lines(self.lines, self.log_x.isChecked())
+        self.nothing.setVisible(not any(self.lines.values()))
         self.readout.show_lines(self.lines)
         said = [(run, self._explain(run)) for run in self.session.visible()]
         self.grid.note.show_said(
@@ -285,10 +286,8 @@ class TrainingView(TrainingArrangement):
         self._show_step()
 
     def _show_step(self) -> None:
-        """Numbers at the crosshair, else at the step that is marked, else at the last one."""
-        ends = [run.log.last_step for run in self.session.visible()]
-        chosen = self._crossed if self._crossed is not None else self._step
-        self.readout.show_step(chosen if chosen is not None else max(ends, default=None))
+        """Numbers at the crosshair, else at the step that is marked, else the last ones."""
+        self.readout.show_step(self._crossed if self._crossed is not None else self._step)
 
     # --- menus --------------------------------------------------------------------------------
 

@@ -107,9 +107,13 @@ def test_words_come_before_tokens():
 
 def test_the_value_at_a_step_is_the_last_logged_one():
     (curve,) = curves(BY_KEY["loss"], log(loss=[3, np.nan, 1]), None)
-    at = {step: value_at(curve, curve.values, step) for step in (1, 10, 29, 30, 99)}
-    assert at == {1: (10, 3.0), 10: (10, 3.0), 29: (10, 3.0), 30: (30, 1.0), 99: (30, 1.0)}
+    at = {step: value_at(curve, curve.values, step) for step in (9, 10, 29, 30, 40, 41, None)}
+    assert at == {
+        9: None, 10: (10, 3.0), 29: (10, 3.0), 30: (30, 1.0), 40: (30, 1.0), 41: None,
+        None: (30, 1.0),
+    }  # fmt: skip
     assert value_at(curve, np.full(3, np.nan), 10) is None
+    assert value_at(curve, np.array([1.0, 2.0, np.nan]), None) == (20, 2.0)
 
 
 def test_csv_has_a_line_for_each_run_and_step():

@@ -278,7 +278,10 @@ def test_a_removed_run_does_not_come_back_with_its_next_reading(make_view, qtbot
 def test_a_chart_without_data_is_not_there_and_toggles_hide_others(make_view, qtbot, there):
     there[A] = (RunLog(A, "a", "CSV log", {"loss": series([1, 2, 3], [3, 2, 1])}),)
     view = opened(qtbot, make_view(), A)
-    assert grid_keys(view) == ["loss"]
+    assert grid_keys(view) == ["loss"] and not view.nothing.isVisible()
+    view.toggles["loss"].trigger()
+    assert grid_keys(view) == [] and view.nothing.isVisible()
+    view.toggles["loss"].trigger()
     opened(qtbot, view, B)
     assert grid_keys(view) == ["rewards", "margin", "accuracy", "loss", "kl", "logps"]
     view.toggles["margin"].trigger()
@@ -309,7 +312,10 @@ def test_the_crosshair_is_one_and_the_readout_stays_where_it_is(view, qtbot):
         assert [view.readout.table.columnWidth(c) for c in range(3)] == sizes
     qtbot.mouseMove(view.fit_button)
     QApplication.sendEvent(rewards.plot.viewport(), QEvent(QEvent.Type.Leave))
-    assert not loss._cross.isVisible() and view.readout.title.text() == "At step 400"
+    assert not loss._cross.isVisible() and view.readout.title.text() == "Last values"
+    assert float(value(view, "loss", 0)) == pytest.approx(log.series["loss"].values[-1], abs=1e-3)
+    move_to(qtbot, rewards, 300)  # a has ended at 200
+    assert value(view, "loss", 0) == "" and value(view, "loss", 0, run=1) != ""
 
 
 def test_steps_are_one_axis_for_all_charts(view, qtbot):
@@ -493,7 +499,7 @@ def test_numbers_and_pictures_can_be_taken_away(view, tmp_path):
     assert not QGuiApplication.clipboard().image().isNull()
     trigger(view, "copy numbers")
     lines = QGuiApplication.clipboard().text().splitlines()
-    assert lines[0] == "At step 400\ta\tb" and lines[1].startswith("Implicit rewards: chosen")
+    assert lines[0] == "Last values\ta\tb" and lines[1].startswith("Implicit rewards: chosen")
     view.saved.append("/nowhere/p.png")
     trigger(view, "png")
     view.saved.append("/nowhere/n.csv")

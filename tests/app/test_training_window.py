@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QApplication
 
 import main
 from app.settings import pair_key
@@ -55,7 +54,7 @@ def drop(window, paths):
         QPointF(300, 300), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton,
         Qt.KeyboardModifier.NoModifier,
     )  # fmt: skip
-    QApplication.sendEvent(window, event)
+    window._drops.eventFilter(window, event)
 
 
 def shown(qtbot, window, *names):
@@ -175,7 +174,9 @@ def test_the_smallest_window_has_room_for_it(window, qtbot, run):
     qtbot.waitUntil(lambda: window.width() == 720, timeout=2000)
     chart = view.grid.charts["margin"]
     assert window.size().toTuple() == (720, 500)
-    assert chart.mapTo(view, QPoint(chart.width(), 0)).x() <= view.width()
+    qtbot.waitUntil(
+        lambda: chart.mapTo(view, QPoint(chart.width(), 0)).x() <= view.width(), timeout=2000
+    )
 
 
 def test_a_run_on_the_command_line_is_the_pair_where_it_has_checkpoints(monkeypatch, run):
