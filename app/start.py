@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import (
@@ -74,9 +73,8 @@ def open_window(
         )
         if size is not None:
             window.resize(*size)
+        window.first_runs = tuple(runs)
         window.show()
-        if runs:
-            QTimer.singleShot(0, partial(window.open_runs, runs))
         # Qt's loop would not hear Ctrl+C in the terminal; the texts are saved as one types.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         status = application.exec()

@@ -25,6 +25,8 @@ class TrainingCommands(SearchCommands):
 
     training: "TrainingView | None" = None
     """Made when it is first wanted."""
+    first_runs: tuple[Path, ...] = ()
+    """To be opened once the window shows."""
     _runs_wanted: tuple[Path, ...] = ()
 
     def choose_folder(self, title: str) -> str:

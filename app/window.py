@@ -218,6 +218,8 @@ class MainWindow(WindowCommands):
             self.load(self.spec)
         if self.settings.store is not None:  # a picture shows what it was asked to
             self.launching.find_again()
+        if self.first_runs:
+            self.open_runs(self.first_runs)
 
     @Slot(object)
     def load(self, spec: PairSpec) -> None:
