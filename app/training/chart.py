@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, QObject, QPointF, Qt, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QFocusEvent, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
@@ -126,7 +126,8 @@ class Chart(QFrame):
         self.plot.scene().sigMouseClicked.connect(self._mouse_clicked)
         self._step.sigDragged.connect(self._step_dragged)
         self.view.sigRangeChangedManually.connect(self._moved_by_hand)
-        self.view.sigXRangeChanged.connect(self._range_changed)
+        self.view.sigXRangeChanged.connect(self._steps_changed)
+        self.view.sigRangeChanged.connect(self._thin)
         self.view.sigResized.connect(self._thin)
         self.log.toggled.connect(self._log_toggled)
         self.plot.viewport().installEventFilter(self)
@@ -260,17 +261,17 @@ class Chart(QFrame):
     def _moved_by_hand(self) -> None:
         self.zoomed = True
 
-    def _range_changed(self, *_: object) -> None:
-        self._thin()
+    def _steps_changed(self, *_: object) -> None:
         if not self._quiet:
             self.range_moved.emit(*self.view.viewRange()[0])
 
     def _thin(self, *_: object) -> None:
         """Thin every curve to what is shown now."""
-        left, right = self.view.viewRange()[0]
+        (left, right), (low, high) = self.view.viewRange()
+        shown = QRectF(left, low, right - left, high - low)
         pixels = max(int(self.view.width()), 1)
         for drawn in self._drawn:
-            drawn.thin_to(left, right, pixels)
+            drawn.thin_to(shown, pixels)
 
     @Slot()
     def _log_toggled(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPen
 
 from app.training.curves import Curve, Floats
@@ -45,14 +45,33 @@ def on_axis(values: Floats, log: bool) -> Floats:
     return found
 
 
+class Stroke(pg.PlotCurveItem):  # type: ignore[misc, unused-ignore]
+    """A curve that takes the whole view for its place: it is thinned to it, and to measure it
+    would take as long as to draw it."""
+
+    place = QRectF()
+
+    def boundingRect(self) -> QRectF:
+        return self.place
+
+
+class Marks(pg.ScatterPlotItem):  # type: ignore[misc, unused-ignore]
+    """The same for marks."""
+
+    place = QRectF()
+
+    def boundingRect(self) -> QRectF:
+        return self.place
+
+
 class DrawnLine:
     """The items of one line in a plot; can be given another line."""
 
     def __init__(self, plot: Any) -> None:
         self._plot = plot
-        self.raw = pg.PlotCurveItem(connect="finite", skipFiniteCheck=False)
-        self.main = pg.PlotCurveItem(connect="finite", skipFiniteCheck=False)
-        self.marks = pg.ScatterPlotItem(pxMode=True)
+        self.raw = Stroke(connect="finite")
+        self.main = Stroke(connect="finite")
+        self.marks = Marks(pxMode=True)
         for item, depth in ((self.raw, 1), (self.main, 2), (self.marks, 3)):
             item.setZValue(depth)
             plot.addItem(item, ignoreBounds=True)
@@ -83,10 +102,14 @@ class DrawnLine:
         self.marks.setBrush(pg.mkBrush(None) if hollow else pg.mkBrush(self._shade))
         self._dress(dense=False)
 
-    def thin_to(self, left: float, right: float, pixels: int) -> None:
-        """Draw what lies between two places of the x axis, in so many pixels."""
+    def thin_to(self, view: QRectF, pixels: int) -> None:
+        """Draw what lies in a part of the plot that is so many pixels wide."""
         if self.line is None:
             return
+        left, right = view.left(), view.right()
+        for item in (self.raw, self.main, self.marks):
+            item.prepareGeometryChange()
+            item.place = view
         x, y = thin(self._x, self._y, left, right, pixels)
         dense = len(x) > pixels
         if dense != self._dense:
@@ -94,8 +117,8 @@ class DrawnLine:
         self.main.setData(x, y, antialias=not dense)
         if len(self._raw_y):
             self.raw.setData(*thin(self._x, self._raw_y, left, right, pixels), antialias=False)
-        else:
-            self.raw.clear()
+        elif self.raw.xData is not None and len(self.raw.xData):
+            self.raw.setData([], [])
         if dense:
             every = max(1, round(len(x) * MARK_EVERY / max(pixels, 1)))
             # Not where the curves of another place have theirs.
@@ -104,7 +127,8 @@ class DrawnLine:
         elif not self.line.curve.source:
             x, y = x[:0], y[:0]
         there = np.isfinite(y)
-        self.marks.setData(x[there], y[there])
+        if there.any() or len(self.marks.data):
+            self.marks.setData(x[there], y[there])
 
     def bounds(self) -> tuple[float, float, float, float] | None:
         """(left, right, low, high) of all that is finite; None if nothing is."""
@@ -124,8 +148,9 @@ class DrawnLine:
     def clear(self) -> None:
         self.line = self._bounds = None
         self._x = self._y = self._raw_y = np.zeros(0)
-        for item in (self.raw, self.main, self.marks):
-            item.clear()
+        self.raw.setData([], [])
+        self.main.setData([], [])
+        self.marks.clear()
 
     def _dress(self, dense: bool) -> None:
         """The pen: dashes cost much, and say nothing, where there are more points than pixels."""
