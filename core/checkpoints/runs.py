@@ -18,7 +18,7 @@ from core.errors import UserFacingError
 from core.runs import ABOUT, START, Checkpoint
 
 Report = Callable[[str, float | None], None]
-STEP = re.compile(r"(?:checkpoint|step)-(\d+)")
+STEP = re.compile(r"(?:checkpoint|step)[-_](\d+)")
 OF_TRAINER = "ref"
 """The folder in which TRL keeps the adapter that DPO began with."""
 

@@ -44,6 +44,7 @@ class Lane:
         entered: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.model: Any = model
+        self.device: torch.device = model.device
         self.rows = 1 if active is None else active.rows.stop
         self._active = active or ActiveRows()
         self._active.rows = slice(0, self.rows)
@@ -60,10 +61,6 @@ class Lane:
         self._ids = torch.empty(0, dtype=torch.int64)
         for layer in self._layers():
             layer.register_forward_pre_hook(self._stop_if_cancelled)
-
-    @property
-    def device(self) -> torch.device:
-        return cast(torch.device, self.model.device)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -69,6 +69,9 @@ class RowSwap:
         }
         self._read: dict[str, Factors] = {}
         """The least recently used first."""
+        # What is in place now must be found again even if the trainer deletes it.
+        with contextlib.suppress(UserFacingError):
+            self.check(str(plan.policy_adapter))
 
     def check(self, checkpoint: str) -> None:
         self._factors(checkpoint)
@@ -159,14 +162,14 @@ class WholeSwap:
         self._model = model
         self._plan = plan
         self._load = load
+        self._config = read_json(plan.policy_model / "config.json")
 
     def check(self, checkpoint: str) -> None:
         folder, first = Path(checkpoint), self._plan.policy.model
         found = _described(folder, self._plan)
         if found.kind != "model":
             raise _stranger(folder, "it is an adapter, and the run's last one is a whole model")
-        configs = (read_json(it.path / "config.json") for it in (found, first))
-        if differing := _differing(*configs):
+        if differing := _differing(read_json(folder / "config.json"), self._config):
             raise _stranger(folder, f"its config.json has another {differing[0]}")
         ours, theirs = (
             {name: tensor.shape for name, tensor in it.tensors.items()} for it in (found, first)

@@ -112,6 +112,29 @@ def test_adapters_of_all_ranks_equal_peft(kind, with_reference, tmp_path):
     in_turn(pair, paths, truths, truths[START])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_is_read_here_is_what_peft_has_read(dtype, tmp_path):
+    _, run = save_run(tmp_path, use_rslora=True)
+    pair, paths = opened(run, dtype=dtype)
+    buffers = dict(pair.lanes[0].model.named_buffers())
+    before = {name: buffer.clone() for name, buffer in buffers.items() if "_proj" in name}
+    assert len(before) == 3 * 2 * 2
+    pair.swap.place(paths[1], lambda: False)
+    assert not all(torch.equal(buffers[name], old) for name, old in before.items())
+    pair.swap.place(paths[-1], lambda: False)
+    assert all(torch.equal(buffers[name], old) for name, old in before.items())
+
+
+def test_the_loaded_checkpoint_comes_back_after_the_trainer_has_deleted_it(tmp_path):
+    base, run = save_run(tmp_path)
+    pair, paths = opened(run)
+    expected = [logprobs(plain(base, at)) for at in (paths[-1], run / "ref")]
+    shutil.rmtree(paths[-1])
+    observed(pair, paths[1])
+    observed(pair, paths[-1])
+    check(pair, *expected)
+
+
 def test_ranks_and_scalings_of_single_layers_are_kept(tmp_path):
     options = {
         "use_rslora": True,
