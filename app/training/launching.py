@@ -8,7 +8,7 @@ block is an attribute, so that tests can answer it. Knows nothing of charts.
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import QTimer, Signal, Slot
 from PySide6.QtWidgets import QMessageBox, QVBoxLayout, QWidget
@@ -17,6 +17,9 @@ from app.settings import Settings
 from core.errors import UserFacingError
 from core.training import process
 from core.training.job import LOG, TrainingJob
+
+if TYPE_CHECKING:
+    from app.training.run_row import RunRow
 
 Answer = Literal["go on", "stop", "cancel"]
 AskToTrain = Callable[[str, QWidget], tuple[Path | None, str]]
@@ -36,8 +39,6 @@ class Launching(QWidget):
 
     def __init__(self, settings: Settings, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        from app.training.run_row import RunRow
-
         self.rows: dict[Path, RunRow] = {}
         self.ask_to_train: AskToTrain = ask_to_train
         self.ask_about_running: Callable[[int, QWidget], Answer] = ask_about_running

@@ -68,7 +68,7 @@ class RunState:
         where = f"{self.stage}, step {self.step} of {self.of}" if self.of else self.stage
         return {
             "new": "Not started",
-            "starting": "Starting: loading the model and the pairs",
+            "starting": f"Starting: {self.stage or 'loading the model and the pairs'}",
             "training": f"Training: {where}",
             "stopping": f"Stopping after this step and saving a checkpoint: {where}".rstrip(": "),
             "done": f"Done: {where}".rstrip(": "),

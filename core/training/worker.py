@@ -10,7 +10,6 @@ main one writes what is not TRL's. Knows nothing of who started it (core.trainin
 
 import argparse
 import contextlib
-import errno
 import gc
 import os
 import shutil
@@ -25,15 +24,20 @@ from typing import Any
 
 from core.checkpoints.describe import describe, read_json
 from core.errors import UserFacingError
-from core.training.job import OUTPUT, STOP, TrainingJob, now, read_job, update_about
+from core.training.failures import sentence_of
+from core.training.job import (
+    PROGRESS,
+    STOP,
+    TrainingJob,
+    now,
+    read_job,
+    update_about,
+    write_json,
+)
 
 SFT = "sft"
 """The folder in a run's folder with the SFT result."""
 NICE = 5
-FULL = ("no space left", "disk quota exceeded", "file too large")
-WRITER = ("pytorchstreamwriter", "inline_container", "iostream error")
-"""What torch's writer says, which knows no reason, where it cannot write."""
-NOTHING_LEFT = 16 << 20
 _terminated = False
 
 
@@ -80,7 +84,7 @@ def work(run: Path) -> bool:
             run, pid=os.getpid(), born=_born(), started=now(),
             ended=None, exit=None, outcome="", message="",
         )  # fmt: skip
-    base = _base(job)
+    base = _base(job, run)
     if _is_main():
         # Paths are relative to the run where they can be: it may be moved. "" says that the
         # reference is the base with the adapter off.
@@ -89,8 +93,10 @@ def work(run: Path) -> bool:
 
     import torch
     from datasets import disable_progress_bars
+    from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bars()
+    disable_progress_bar()
     if not torch.cuda.is_available() and hasattr(os, "nice"):
         os.nice(NICE)  # the window shares these processors
     if job.sft and not is_whole(run / SFT, resumable=False) and _fine_tune(job, base, run):
@@ -98,12 +104,17 @@ def work(run: Path) -> bool:
     return _prefer(job, base, run)
 
 
-def _base(job: TrainingJob) -> Path:
+def _base(job: TrainingJob, run: Path) -> Path:
     if job.base:
         return Path(job.base)
     from core.checkpoints.demo import demo_base
 
-    return demo_base(lambda what, fraction: None)
+    def tell(what: str, fraction: float | None) -> None:
+        share = "" if fraction is None else f" ({fraction:.0%})"
+        with contextlib.suppress(OSError):
+            write_json(run / PROGRESS, {"stage": what + share, "step": 0, "of": 0})
+
+    return demo_base(tell if _is_main() else lambda what, fraction: None)
 
 
 # --- the two stages -------------------------------------------------------------------------
@@ -310,59 +321,19 @@ def _step(checkpoint: Path) -> int:
 
 
 def _drop_half_written(run: Path) -> None:
-    """Free what a failed save has left of the newest checkpoint; whole ones stay."""
+    """Free what a failed save has left of the newest checkpoint. Its mark, in every layout that
+    trainers write, is that the state, which comes last, is not there or not whole."""
     for folder in (run, run / SFT):
         newest = max(folder.glob("checkpoint-*"), key=_step, default=None)
-        if _is_main() and newest is not None and not is_whole(newest):
+        if newest is None or not _is_main():
+            continue
+        try:
+            read_json(newest / "trainer_state.json")
+        except UserFacingError:
             shutil.rmtree(newest, ignore_errors=True)
 
 
-# --- what is said ---------------------------------------------------------------------------
-
-
-def sentence_of(error: BaseException, run: Path) -> str:
-    """What went wrong, in one sentence that says what to do."""
-    text = str(error)
-    if isinstance(error, UserFacingError):
-        return text
-    if is_full(error, run):
-        return (
-            f"The disk of {run} is full: free some space, then resume the run from its last "
-            f"checkpoint."
-        )
-    if isinstance(error, MemoryError) or "out of memory" in text.lower():
-        return (
-            "There was not enough memory: start a new run with a smaller batch (and more "
-            "accumulation), shorter texts or a smaller rank."
-        )
-    if isinstance(error, KeyboardInterrupt):
-        return "The run was interrupted: resume it from its last checkpoint."
-    if isinstance(error, ModuleNotFoundError):
-        return (
-            f"The Python package {error.name} is missing: run pip install -e '.[train]' in the "
-            f"folder of main.py."
-        )
-    first = (text.strip().splitlines() or [""])[0]
-    return f"Training failed ({type(error).__name__}: {first}): the details are in {run / OUTPUT}."
-
-
-def is_full(error: BaseException | None, run: Path) -> bool:
-    """Whether an error, or one behind it, means that the disk is full.
-
-    torch's writer does not say why it could not write; then the disk is asked.
-    """
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (
-            errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC),
-        ):  # fmt: skip
-            return True
-        text = str(error).lower()
-        if any(words in text for words in FULL):
-            return True
-        if any(words in text for words in WRITER) and shutil.disk_usage(run).free < NOTHING_LEFT:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+# --- the run's file --------------------------------------------------------------------------
 
 
 def _note(run: Path, **state: Any) -> None:

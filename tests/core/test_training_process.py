@@ -110,7 +110,9 @@ def test_a_recycled_process_number_is_not_the_run(tmp_path):
     try:
         born = psutil.Process(child.pid).create_time()
         update_about(run, {"pid": child.pid, "born": born})
-        assert state_of(run).phase == "starting"
+        assert state_of(run).sentence() == "Starting: loading the model and the pairs"
+        (run / "progress.json").write_text('{"stage": "Fetching (7%)", "step": 0, "of": 0}')
+        assert state_of(run).sentence() == "Starting: Fetching (7%)"
         update_about(run, {"pid": child.pid, "born": born - 1000})
         state = state_of(run)
         assert state.phase == "failed" and "ended without a word" in state.message
