@@ -16,7 +16,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLay
 from app import theme
 from app.training.curves import STOP_ROLE, ChartKind
 from app.training.lines import DrawnLine, Line, on_axis
-from app.training.looks import LOOKS, hue
+from app.training.looks import LOOKS, hue, line_sample
 from core.runs import EVAL, HELD_OUT, Series
 from core.training.explain import best_step
 
@@ -86,7 +86,7 @@ class Chart(QFrame):
         self.title.setToolTip(self.kind.tip)
         self.key.setObjectName("muted")
         self.key.setWordWrap(True)
-        self.key.setTextFormat(Qt.TextFormat.PlainText)
+        self.key.setTextFormat(Qt.TextFormat.RichText)
         self.log.setText("log y")
         self.log.setCheckable(True)
         self.log.setAutoRaise(True)
@@ -220,13 +220,15 @@ class Chart(QFrame):
         parts = []
         for place, found in sorted(sources.items()):
             look = LOOKS[place]
-            sign = (look.sign if "" in found else "") + (look.mark_sign if found - {""} else "")
-            parts.append(f"{sign}\u00a0{self.kind.roles[place].label}".replace(" ", "\u00a0"))
+            sign = line_sample(look, self._dark) if "" in found else ""
+            sign += look.mark_sign if found - {""} else ""
+            label = self.kind.roles[place].label.replace(" ", "\u00a0")
+            parts.append(f"{sign}\u00a0{label}")
         every = set().union(*sources.values()) if sources else set()
         marks = [w for s, w in ((EVAL, "○\u00a0eval"), (HELD_OUT, "●\u00a0held-out")) if s in every]
         if marks:
             parts.append("(" + ",\u00a0".join(marks) + ")")
-        self.key.setText("   ".join(parts))
+        self.key.setText("\u00a0\u00a0\u00a0 ".join(parts))
         self.key.setToolTip(self.kind.tip)
 
     def _show_best(self) -> None:

@@ -7,8 +7,8 @@ that nothing hangs on colour alone.
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
+from PySide6.QtCore import QBuffer, QByteArray, QIODevice, Qt
+from PySide6.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
 
 from app import theme
 
@@ -23,21 +23,20 @@ Dash = Qt.PenStyle
 @dataclass(frozen=True, slots=True)
 class Look:
     """A curve's line, how much of the hue it has, its mark where points are shown, and how the
-    key writes it."""
+    key writes that."""
 
     dash: Dash
     strength: float
     mark: str
-    sign: str
     mark_sign: str
 
 
 LOOKS = (
-    Look(Dash.SolidLine, 1.0, "o", "━━", "●"),
-    Look(Dash.DashLine, 0.62, "t", "╍╍", "▼"),
-    Look(Dash.DotLine, 0.85, "d", "┈┈", "◆"),
-    Look(Dash.DashDotLine, 0.72, "s", "━·", "■"),
-    Look(Dash.DashDotDotLine, 0.52, "t1", "━··", "▲"),
+    Look(Dash.SolidLine, 1.0, "o", "●"),
+    Look(Dash.DashLine, 0.62, "t", "▼"),
+    Look(Dash.DotLine, 0.85, "d", "◆"),
+    Look(Dash.DashDotLine, 0.72, "s", "■"),
+    Look(Dash.DashDotDotLine, 0.52, "t1", "▲"),
 )
 
 
@@ -55,6 +54,26 @@ def shade(place: int, look: Look, dark: bool) -> QColor:
         round(a * full.green() + b * surface.green()),
         round(a * full.blue() + b * surface.blue()),
     )
+
+
+def line_sample(look: Look, dark: bool) -> str:
+    """A piece of a curve's line for the key of a chart, as rich text, in no run's hue."""
+    wide, high, ratio = 38, 10, 2
+    picture = QPixmap(wide * ratio, high * ratio)
+    picture.setDevicePixelRatio(ratio)
+    picture.fill(Qt.GlobalColor.transparent)
+    colour = QColor(theme.colours(dark).text)
+    colour.setAlphaF(look.strength)
+    painter = QPainter(picture)
+    painter.setPen(QPen(colour, 2, look.dash))
+    painter.drawLine(1, high // 2, wide - 1, high // 2)
+    painter.end()
+    data = QByteArray()
+    buffer = QBuffer(data)
+    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+    picture.save(buffer, "PNG")
+    code = bytes(data.toBase64().data()).decode()
+    return f'<img src="data:image/png;base64,{code}" width="{wide}" height="{high}">'
 
 
 def swatch(place: int, dark: bool, size: int = 12) -> QIcon:
