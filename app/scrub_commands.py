@@ -32,6 +32,12 @@ class ScrubCommands(TrainingCommands):
     heat: "HeatPanel | None" = None
     """Under the charts of the training view; made with it."""
 
+    def _make_scrubbing(self) -> None:
+        """Made once the window's own slots are connected, which go before those of scrubbing."""
+        self.scrubbing = Scrubbing(self.bridge, self.view, self.strip, self)
+        self.scrubbing.shown.connect(self._step_shown)
+        self.scrubbing.problem.connect(self._scrub_problem)
+
     @Slot()
     def open_checkpoints(self) -> None:
         """Ask for a training run's folder, and load its checkpoints as a pair."""

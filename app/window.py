@@ -31,7 +31,6 @@ from app.open_dialog import ask_for_pair
 from app.settings import Draft, Settings, pair_key, read_draft, write_draft
 from app.status import Status
 from app.training.launching import Launching
-from app.training.scrubbing import Scrubbing
 from app.training.strip import CheckpointStrip
 from core.protocol import DEFAULT_BETA, Failed, Loaded, PairSpec, Progress, Stopped
 from core.trace import mark
@@ -141,9 +140,7 @@ class MainWindow(WindowCommands):
         self.view.edited.connect(self._edited)
         self.pair_wanted.connect(self.load)
         self.view.beta_chosen.connect(self._beta_chosen)
-        self.scrubbing = Scrubbing(self.bridge, self.view, self.strip, self)
-        self.scrubbing.shown.connect(self._step_shown)
-        self.scrubbing.problem.connect(self._scrub_problem)
+        self._make_scrubbing()
         self.notice.acted.connect(self._notice_acted)
         self.connect_launching()
         self.example_box.activated.connect(self.show_example)

@@ -53,7 +53,6 @@ def test_help_names_the_commands_and_the_options() -> None:
         ["--base", "a"],
         ["--reference", "a"],
         ["--demo", "--policy", "a", "--reference", "b"],
-        ["--run", "a", "--policy", "b"],
     ],
 )
 def test_wrong_usage_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:

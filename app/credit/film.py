@@ -45,8 +45,8 @@ class Film:
         self._texts.clear()
         self._values.clear()
 
-    def take(self, side: Side, prompt_text: str, scoring: Scoring, *, certain: bool = True) -> None:
-        """A side was scored. Not ``certain``: under which checkpoint cannot be told."""
+    def take(self, side: Side, prompt_text: str, scoring: Scoring, between: bool = False) -> None:
+        """A side was scored; ``between`` two checkpoints it cannot be told under which."""
         text = prompt_text, scoring.tokens.ids
         if self._texts.get(side) != text:
             self._texts[side] = text
@@ -54,7 +54,7 @@ class Film:
             self._values.clear()
         frames = self._kept.pop(text, {})
         self._kept[text] = frames  # the one used last is the last to go
-        if self.checkpoints and certain:
+        if self.checkpoints and not between:
             frames[self.shown] = scoring
             self._values.pop(self.shown, None)
         self._shed()

@@ -147,8 +147,7 @@ class CreditView(CreditAsking):
         panel = self.panels[event.side]
         old = panel.scoring
         panel.take(event.id, event.scoring)
-        certain = not self.between_checkpoints()
-        self.film.take(event.side, event.prompt_text, event.scoring, certain=certain)
+        self.film.take(event.side, event.prompt_text, event.scoring, self.between_checkpoints())
         if old is not None and panel.scoring is not None:
             self.focus_on.follow(event.side, old.tokens, panel.scoring.tokens)
         self.prompt.set_rendered(event.prompt_text)
@@ -250,8 +249,8 @@ class CreditView(CreditAsking):
 
     def film_values(self) -> Mapping[int, Values]:
         """What each known checkpoint's tokens are coloured by, as the controls say."""
-        mode, unit = self.controls.mode(), self.controls.unit()
-        return self.film.values(mode.key, unit, self.beta(), self._alignment)
+        key, unit = self.controls.mode().key, self.controls.unit()
+        return self.film.values(key, unit, self.beta(), self._alignment)
 
     def _fit_scale(self) -> None:
         """Fit the colours to what is shown and to the run's other checkpoints."""
@@ -263,8 +262,8 @@ class CreditView(CreditAsking):
     def _show_chart(self) -> None:
         if self.chart is None:
             return
-        others = (scoring for side in SIDES for scoring in self.film.of(side).values())
-        self.chart.set_room([numbers.rewards(scoring, self.beta()) for scoring in others])
+        others = (one for side in SIDES for one in self.film.of(side).values())
+        self.chart.set_room([numbers.rewards(one, self.beta()) for one in others])
         self.q_function.show_chart()
         for side, panel in self.panels.items():
             drawn = panel.scoring, self.beta()

@@ -39,9 +39,9 @@ from app.widgets.legend import ScaleBar
 from core.errors import UserFacingError
 from core.protocol import Side
 
-ROOMY, HIGH = 760, 380
+ROOMY, HIGH, NARROW = 760, 380, 470
 """Heat map and curves stand side by side, but in a panel less wide and at least so high (pixels)
-one below the other."""
+one below the other. A narrow one has the heat map alone."""
 ABOUT = (
     "Each row is a checkpoint, the first at the top; each column a token of the response. Point at "
     "a cell for its numbers, click it to show that checkpoint, click a token to pin it in the "
@@ -152,12 +152,15 @@ class HeatPanel(QFrame):
         self._pages = QStackedLayout(self)
         self._pages.addWidget(self._empty)
         self._pages.addWidget(filled)
-        self.setMinimumHeight(190)
+        self.setMinimumSize(260, 190)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        wide = event.size().width() >= ROOMY or event.size().height() < HIGH
-        self.legend.setMaximumWidth(300 if event.size().width() >= ROOMY else 190)
+        width, high = event.size().width(), event.size().height() >= HIGH
+        wide = width >= ROOMY or not high
+        self.legend.setMaximumWidth(300 if width >= ROOMY else 190)
+        self.legend.setVisible(width >= NARROW)
+        self.measures.setVisible(width >= NARROW or high)
         self._halves.setOrientation(Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical)
 
     def sizeHint(self) -> QSize:

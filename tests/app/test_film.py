@@ -49,7 +49,7 @@ def test_what_comes_late_is_kept_with_its_own_text(film):
 
 
 def test_a_score_of_who_knows_which_checkpoint_is_not_kept(film):
-    film.take("A", "new prompt", scoring_of(A), certain=False)
+    film.take("A", "new prompt", scoring_of(A), between=True)
     assert film.of("A") == {}
 
 
