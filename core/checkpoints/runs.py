@@ -18,7 +18,8 @@ from core.errors import UserFacingError
 from core.runs import ABOUT, START, Checkpoint
 
 Report = Callable[[str, float | None], None]
-STEP = re.compile(r"(?:checkpoint|step)[-_](\d+)")
+STEP = re.compile(r"(?:checkpoint|step)[-_](\d{1,15})")
+"""How the folder of a checkpoint is named."""
 OF_TRAINER = "ref"
 """The folder in which TRL keeps the adapter that DPO began with."""
 

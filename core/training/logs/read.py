@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from core.checkpoints.runs import STEP
 from core.errors import UserFacingError
 from core.runs import ABOUT, EVALUATION, HELD_OUT, RunLog, Series
 from core.training.logs.curves import Curves
 from core.training.logs.events import Events
 from core.training.logs.lines import Lines, looks_like_log, looks_like_text
-from core.training.logs.saved import FOLDER, Saved, folders
+from core.training.logs.saved import Saved, folders
 from core.training.logs.states import STATE, States, parse
 from core.training.logs.table import Table, agree, merged
 from core.training.logs.tail import Signature, signature, trouble
@@ -77,7 +78,7 @@ class Run:
         place = self._place
         self._is_folder = place.is_dir() or (self._is_folder and not place.is_file())
         changed = [False]
-        if self._is_folder and not FOLDER.fullmatch(place.name):
+        if self._is_folder and not STEP.fullmatch(place.name):
             states = [place / STATE, *(folder / STATE for folder in folders(place))]
             changed = [
                 self._states.refresh(states),
@@ -90,7 +91,7 @@ class Run:
             changed = [self._states.refresh([state])]
             if state.name == STATE:
                 home = state.parent
-                home = home.parent if FOLDER.fullmatch(home.name) else home
+                home = home.parent if STEP.fullmatch(home.name) else home
                 changed.append(self._look_beside(home))
         elif "tfevents" in place.name:
             changed = [self._events.refresh([place])]
@@ -177,7 +178,7 @@ class Run:
             return f"There is no {self.path}: check the path, or {CHOOSE}."
         except OSError as error:
             return trouble(self.path, error)
-        if self._is_folder and FOLDER.fullmatch(place.name):
+        if self._is_folder and STEP.fullmatch(place.name):
             return f"There is no training log in {self.path}: choose the run's folder around it."
         if empty or self._states.broken:
             return (
@@ -273,7 +274,7 @@ def _name(place: Path) -> str:
     """What people call the run."""
     if place.name == STATE or "tfevents" in place.name:
         place = place.parent
-    if FOLDER.fullmatch(place.name):
+    if STEP.fullmatch(place.name):
         place = place.parent
     name = place.name if place.is_dir() else place.stem
     return f"{place.parent.name}/{name}" if _PLAIN.fullmatch(name) and place.parent.name else name

@@ -4,16 +4,15 @@ Looks at names, sizes and the headers of weights; opens no pickle. Knows nothing
 """
 
 import os
-import re
 from collections.abc import Collection
 from pathlib import Path
 
 from core.checkpoints.describe import weight_files
 from core.checkpoints.headers import read_header
+from core.checkpoints.runs import STEP
 from core.errors import UserFacingError
 from core.runs import Checkpoint
 
-FOLDER = re.compile(r"(?:checkpoint|step)[-_](\d{1,15})")
 _WEIGHTS = (".safetensors", ".json", ".bin", ".pt", ".pth")
 _Marks = tuple[tuple[str, int, int], ...]
 NO_WEIGHTS = "no weights are there, or not yet"
@@ -25,14 +24,14 @@ def folders(run: Path) -> list[Path]:
     """The folders of a run that are named as checkpoints are, by step."""
     try:
         with os.scandir(run) as entries:
-            names = [entry.name for entry in entries if FOLDER.fullmatch(entry.name)]
+            names = [entry.name for entry in entries if STEP.fullmatch(entry.name)]
     except OSError:
         return []
     return [run / name for name in sorted(names, key=lambda name: (_step(name), name))]
 
 
 def _step(name: str) -> int:
-    found = FOLDER.fullmatch(name)
+    found = STEP.fullmatch(name)
     return int(found[1]) if found else 0
 
 
