@@ -27,6 +27,7 @@ RANKS = {
     "core.search": 5,
     "core.data": 5,
     "core.training": 5,
+    "core.answering": 6,
     "core.engine": 6,
     "core.commands": 7,
     "app": 7,

@@ -1,0 +1,402 @@
+"""What each request does with the pair that is loaded: what is on the table, and what was found.
+
+All of it runs on the engine thread (core.engine), one request at a time. It imports torch itself,
+when a pair is loaded, so that a window can show first.
+
+A run's pair shows one checkpoint; searches and sweeps keep to the one that they were begun under.
+
+Knows nothing of threads, queues or urgency.
+"""
+
+import ctypes
+import gc
+import importlib.util
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import Cancelled, UserFacingError
+from core.protocol import (
+    Event,
+    Failed,
+    Grown,
+    Inspect,
+    Inspected,
+    InspectNode,
+    Load,
+    Loaded,
+    NodeInspected,
+    PairInfo,
+    Progress,
+    Replay,
+    ReplayDone,
+    Replayed,
+    Request,
+    Resume,
+    Score,
+    Scored,
+    Scrub,
+    Scrubbed,
+    Search,
+    Searched,
+    Side,
+    Steer,
+    Steered,
+    Stopped,
+    Survey,
+    Surveyed,
+    Sweep,
+    SweepDone,
+    Swept,
+    Unload,
+    Unloaded,
+)
+
+if TYPE_CHECKING:
+    from core.models.pair import Pair
+    from core.scoring import Scoring
+    from core.search.run import Run
+    from core.search.sweep import Answers
+    from core.search.sweep import Sweep as SweepRun
+    from core.text import Prompt, Tokens
+
+log = logging.getLogger(__name__)
+
+
+class Answering:
+    """Answers requests about one pair at a time.
+
+    ``emit`` is told of progress; ``cancelled`` says that what is being done is not wanted any more.
+    """
+
+    def __init__(self, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
+        self._emit = emit
+        self._cancelled = cancelled
+        self._pair: Pair | None = None
+        self._info: PairInfo | None = None
+        self._shown = ""
+        """The checkpoint that scores and inspections are of; "" for a pair that is not of a run."""
+        self._last: dict[Side, tuple[Prompt, Tokens, Scoring]] = {}
+        self._searches: dict[str, tuple[Run, str]] = {}
+        """By pane, a search and the checkpoint that it goes on under."""
+        self._sweep: tuple[SweepRun, str] | None = None
+        self._answers: dict[str, Answers] = {}
+        """What sweeps have found under each checkpoint of this pair."""
+        self._replay: list[str] = []
+        """The checkpoints that are yet to be replayed."""
+        self._amiss = ""
+        """What kept the first of them that could not be replayed."""
+
+    def answer(self, request: Request, again: bool = False) -> Event:
+        """Do what was asked; every outcome, the unexpected too, is an event.
+
+        Of a search, a sweep or a replay this is one step; ``again``: it is not the first.
+        """
+        kind = type(request).__name__
+        try:
+            match request:
+                case Load():
+                    return self._load(request)
+                case Unload():
+                    self._let_go()
+                    return Unloaded(request.id)
+                case Score():
+                    return self._score(request)
+                case Inspect():
+                    return self._inspect(request)
+                case Search() | Resume():
+                    return self._grow(request, again)
+                case Steer():
+                    return self._steer(request)
+                case Survey():
+                    return self._survey(request)
+                case InspectNode():
+                    return self._inspect_node(request)
+                case Sweep():
+                    return self._sweep_on(request, again)
+                case Scrub():
+                    return self._scrub(request)
+                case Replay():
+                    return self._replay_on(request, again)
+        except Cancelled:
+            return Stopped(request.id, kind)
+        except UserFacingError as error:
+            return Failed(request.id, kind, str(error))
+        except Exception as error:
+            if _out_of_memory(error):
+                searching = isinstance(request, Search | Resume | Sweep)
+                return Failed(request.id, kind, _MEMORY[searching])
+            log.exception("%s failed", kind)
+            return Failed(
+                request.id,
+                kind,
+                f"Something unexpected went wrong ({type(error).__name__}: {error}); the log has "
+                f"the details, and your text is untouched.",
+            )
+
+    def end(self) -> None:
+        """Let go of everything; the last thing that is asked."""
+        self._forget_pair()
+        gc.unfreeze()
+
+    def _load(self, request: Load) -> Event:
+        self._let_go()
+        progress = self._reporter(request)
+        progress("Starting the engine", None)
+        with _garbage_left_alone():
+            _open_torch_library()
+            from core.models.load import load_pair
+
+            self._pair, self._info = load_pair(request.spec, progress, self._cancelled)
+        self._shown = self._pair.shown
+        return Loaded(request.id, self._info)
+
+    def _forget_pair(self) -> None:
+        """Let go of the pair and of all that was found with it."""
+        self._pair = self._info = self._sweep = None
+        self._shown = ""
+        for found in (self._last, self._searches, self._answers, self._replay):
+            found.clear()
+
+    def _let_go(self) -> None:
+        """Free the pair; its weights hang in cycles, which nobody would look for in frozen ones."""
+        self._forget_pair()
+        if gc.get_freeze_count():
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+
+    def _score(self, request: Score) -> Event:
+        from core.models.score import score
+
+        pair = self._showing(request)
+        tokens = self._tokens(pair, request)
+        scoring = score(pair, request.prompt, tokens, self._cancelled, hold=request.side)
+        self._last[request.side] = request.prompt, tokens, scoring
+        prompt_text = pair.codec.prompt_text(request.prompt)
+        return Scored(request.id, request.side, scoring, prompt_text)
+
+    def _tokens(self, pair: "Pair", request: Score) -> "Tokens":
+        """The tokens that a request means; untouched tokens of the side keep their ids."""
+        codec, last = pair.codec, self._last.get(request.side)
+        if request.ids is not None:
+            return codec.decode(request.prompt, request.ids)
+        if request.replace is not None:
+            if last is None or not 0 <= request.replace[0] < len(last[1].ids):
+                raise UserFacingError("That token is no longer there: choose it again.")
+            return codec.replace(request.prompt, last[1], *request.replace)
+        text = request.text or ""
+        if last is None or request.fresh:
+            return codec.encode(request.prompt, text)
+        return codec.edit(request.prompt, last[1], text)
+
+    def _inspect(self, request: Inspect) -> Event:
+        from core.models.score import inspect
+
+        pair = self._showing(request)
+        state = self._state(pair, request)
+        found = inspect(pair, state, request.query, self._cancelled)
+        return Inspected(request.id, request.side, request.index, found)
+
+    def _survey(self, request: Survey) -> Event:
+        from core.models.score import survey
+
+        pair = self._showing(request)
+        actions = survey(pair, self._state(pair, request), self._cancelled)
+        return Surveyed(request.id, request.side, request.index, actions)
+
+    def _state(self, pair: "Pair", request: Inspect | Survey) -> int:
+        """The node of the state before the token that a request names."""
+        last = self._last.get(request.side)
+        if last is None or not 0 <= request.index < len(last[2]):
+            raise Cancelled
+        return int(pair.tree.parent[last[2].nodes[request.index]])
+
+    def _grow(self, request: Search | Resume, again: bool) -> Event:
+        """One step of a search; it goes on while steps are taken."""
+        from core.search.run import Run
+
+        if not again and isinstance(request, Search):
+            pair = self._showing(request)
+            run = Run(pair, request.prompt, request.prefix, request.spec)
+            self._searches[request.pane] = run, self._shown
+        if request.pane not in self._searches:
+            self._loaded()
+            raise UserFacingError("There is no search to go on with: start one.")
+        run, checkpoint = self._searches[request.pane]
+        pair = self._showing(request, checkpoint)
+        growth = run.step(self._cancelled)
+        if growth is not None:
+            return Grown(request.id, request.pane, growth)
+        return Searched(
+            request.id, request.pane, run.steps, run.computed, run.seconds, pair.attention
+        )
+
+    def _steer(self, request: Steer) -> Event:
+        if request.pane not in self._searches:
+            raise UserFacingError("There is no search to steer: start one.")
+        self._searches[request.pane][0].steer(request.node, request.action)
+        return Steered(request.id, request.pane, request.node)
+
+    def _inspect_node(self, request: InspectNode) -> Event:
+        from core.models.score import inspect
+
+        pair = self._showing(request)
+        if not 0 < request.node < len(pair.tree):
+            raise Cancelled
+        found = inspect(pair, request.node, request.query, self._cancelled)
+        return NodeInspected(request.id, found)
+
+    def _sweep_on(self, request: Sweep, again: bool) -> Event:
+        """One step of a sweep; it goes on while steps are taken."""
+        if not again or self._sweep is None:
+            self._sweep = self._new_sweep(request), self._shown
+        sweep, checkpoint = self._sweep
+        self._showing(request, checkpoint)
+        if sweep.ended:
+            return SweepDone(request.id)
+        row = sweep.step(self._cancelled)
+        return Swept(request.id, sweep.info, row, sweep.what, sweep.fraction)
+
+    def _new_sweep(self, request: Sweep) -> "SweepRun":
+        from core.search.judges import make_judge
+        from core.search.questions import questions_of
+        from core.search.sweep import Answers
+        from core.search.sweep import Sweep as SweepRun
+
+        pair, spec = self._showing(request), request.spec
+        assert self._info is not None
+        info = self._info.at(self._shown)
+        if self._shown not in self._answers:
+            self._answers[self._shown] = Answers(pair, info)
+        judge = make_judge(spec.judge, info.device) if spec.judge is not None else None
+        answers = self._answers[self._shown]
+        return SweepRun(pair, info, spec, questions_of(spec), judge, answers)
+
+    def _scrub(self, request: Scrub) -> Event:
+        """Show another checkpoint, once all that is on the table is scored under it."""
+        began = time.perf_counter()
+        scorings = self._scorings(request, request.checkpoint)
+        self._shown = request.checkpoint
+        for side, scoring in scorings.items():
+            self._last[side] = *self._last[side][:2], scoring
+        return Scrubbed(request.id, self._shown, scorings, time.perf_counter() - began)
+
+    def _replay_on(self, request: Replay, again: bool) -> Event:
+        """One checkpoint of a replay; those that cannot be shown are passed over until its end.
+
+        As its last act what is shown is made ready for the next edit.
+        """
+        if not again:
+            self._loaded()
+            self._replay, self._amiss = list(request.checkpoints), ""
+        while self._replay:
+            scorings: dict[Side, Scoring] | None = None
+            try:
+                scorings = self._scorings(request, self._replay[0])
+            except UserFacingError as error:
+                self._amiss = self._amiss or str(error)
+            checkpoint = self._replay.pop(0)
+            if scorings is not None:
+                fraction = 1 - len(self._replay) / len(request.checkpoints)
+                return Replayed(request.id, checkpoint, scorings, fraction)
+        self._warm(request)
+        if self._amiss:
+            raise UserFacingError(self._amiss)
+        return ReplayDone(request.id)
+
+    def _scorings(self, request: Request, checkpoint: str) -> "dict[Side, Scoring]":
+        """What both sides hold, scored under a checkpoint."""
+        from core.models.score import score
+
+        pair = self._showing(request, checkpoint)
+        return {
+            side: score(pair, prompt, tokens, self._cancelled, hold=side)
+            for side, (prompt, tokens, _) in self._last.items()
+        }
+
+    def _warm(self, request: Request) -> None:
+        """Have the KV of what both sides hold ready under the checkpoint that is shown."""
+        pair = self._showing(request)
+        for _, _, scoring in self._last.values():
+            end = pair.tree.parent[scoring.nodes[-1:]]
+            pair.reach(end, cancelled=self._cancelled)
+
+    def _showing(self, request: Request, checkpoint: str | None = None) -> "Pair":
+        """The pair under a checkpoint: the one that is shown, if none is named."""
+        pair = self._loaded()
+        pair.use(self._shown if checkpoint is None else checkpoint)
+        if pair.swap is not None:
+            pair.swap.report = self._reporter(request)
+        return pair
+
+    def _reporter(self, request: Request) -> Callable[[str, float | None], None]:
+        """Progress on behalf of a request; it stops what reports when it is unwanted."""
+
+        def progress(what: str, fraction: float | None) -> None:
+            if self._cancelled():
+                raise Cancelled
+            self._emit(Progress(request.id, what, fraction))
+
+        return progress
+
+    def _loaded(self) -> "Pair":
+        if self._pair is None:
+            raise UserFacingError("No models are loaded: open a policy and its reference first.")
+        return self._pair
+
+
+_MEMORY = {
+    False: "The device ran out of memory: shorten the text, choose a smaller number format, or "
+    "load the pair on the CPU.",
+    True: "The device ran out of memory; the tree so far is kept: reduce the width or the number "
+    "of samples, then resume or start again.",
+}
+
+
+def _open_torch_library() -> None:
+    """Open torch's largest library before its import does so, which would hold Python's lock.
+
+    The window stood still for 0.2 s of it. A foreign call lets the lock go; ``ctypes.CDLL`` does
+    not. Where this fails, or on Windows, the import does all by itself.
+    """
+    package = importlib.util.find_spec("torch")
+    if "torch" in sys.modules or package is None or package.origin is None:
+        return
+    suffix = {"linux": "so", "darwin": "dylib"}.get(sys.platform)
+    if suffix is None:
+        return
+    path = Path(package.origin).parent / "lib" / f"libtorch_cpu.{suffix}"
+    dlopen = ctypes.CDLL(None).dlopen
+    dlopen.argtypes, dlopen.restype = (ctypes.c_char_p, ctypes.c_int), ctypes.c_void_p
+    dlopen(os.fsencode(path), os.RTLD_NOW)
+
+
+@contextmanager
+def _garbage_left_alone() -> Iterator[None]:
+    """While libraries and models are loaded, and for what they leave: no full collections.
+
+    They leave some 400,000 objects that stay. Python would look at all of them over and over, its
+    lock held, and the window with it (measured: seven times, up to 0.2 s each). Young garbage is
+    collected as ever.
+    """
+    usual = gc.get_threshold()
+    gc.set_threshold(10_000, 1_000, 1_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.freeze()
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or ("not enough memory" in str(error))
+    )
