@@ -486,7 +486,7 @@ def test_a_pair_closed_while_a_tree_grows_leaves_the_tree(open_window, qtbot):
     view.form.set_spec(SPEC)
     view.grow()
     left = pane(view)
-    qtbot.waitUntil(lambda: len(left.tree) > 8, timeout=5000)
+    qtbot.waitUntil(lambda: len(left.canvas.picture) > 8, timeout=5000)
     window.close_pair()
     assert left.state == "closed" and "no longer loaded" in left.about.text()
     assert not view.grow_button.isEnabled() and not view.stop_button.isEnabled()
