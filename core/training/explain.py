@@ -26,6 +26,7 @@ BLOCKS = 8
 MATTERS = 0.02
 """A change of a reward (in nats times beta) that is worth a word."""
 SOURCES = ("", EVAL, HELD_OUT)
+WHERE = {"": "", EVAL: " on the evaluation set", HELD_OUT: " on the held-out pairs"}
 LOCALISATION = ("words/auroc/-reward", "tokens/auroc/-reward")
 EQ_16 = "Eq. 16, arXiv 2404.12358"
 DISPLACEMENT = "arXiv 2410.08847"
@@ -136,11 +137,17 @@ def course(series: Series | None) -> Course | None:
 
 
 def _of_rewards(run: RunLog, beta: float | None) -> Finding | None:
-    """The most important thing about chosen, rejected and their margin."""
-    source = next((s for s in SOURCES if course(run.series.get(s + "rewards/chosen"))), None)
-    if source is None:
-        return None
-    chosen = course(run.series[source + "rewards/chosen"])
+    """The most important thing about chosen, rejected and their margin.
+
+    Batches of training differ from step to step; held-out pairs are the same at each, and may
+    say what the batches leave open.
+    """
+    found = (_of_source(run, beta, source) for source in SOURCES)
+    return next((finding for finding in found if finding is not None), None)
+
+
+def _of_source(run: RunLog, beta: float | None, source: str) -> Finding | None:
+    chosen = course(run.series.get(source + "rewards/chosen"))
     margin = course(margins(run.series, source))
     if chosen is None or margin is None:
         return None
@@ -149,14 +156,14 @@ def _of_rewards(run: RunLog, beta: float | None) -> Finding | None:
     falls = chosen.last < 0 and chosen.first - chosen.last > drop
     grows = margin.last - margin.first > max(margin.noise, MATTERS)
     lowest = float(chosen.medians.min())
-    if falls and (finding := _displaced(run, beta)):
+    if falls and (finding := _displaced(run, beta, source)):
         return finding
     if finding := _shrinks(margin) or _stalls(margin, accuracy, grows):
         return finding
     if falls and grows:
-        return _falls(run, beta, chosen, margin)
+        return _falls(run, beta, source, chosen, margin)
     if grows and chosen.last > max(chosen.noise, MATTERS) and lowest > -MATTERS:
-        return _above(run, beta, chosen, margin)
+        return _above(run, beta, source, chosen, margin)
     return None
 
 
@@ -172,9 +179,9 @@ def margins(series: Mapping[str, Series], source: str = "") -> Series | None:
     return Series(chosen.steps, chosen.values - rejected.values)
 
 
-def measured_kl(run: RunLog) -> tuple[Course, Course] | None:
-    """The chosen reward and KL(π_ref‖π) as measured on the same pairs."""
-    for source in SOURCES:
+def measured_kl(run: RunLog, wanted: str = "") -> tuple[Course, Course] | None:
+    """The chosen reward and KL(π_ref‖π) as measured on the same pairs; on ``wanted`` ones first."""
+    for source in sorted(SOURCES, key=lambda source: source != wanted):
         chosen = course(run.series.get(source + "rewards/chosen"))
         kl = course(run.series.get(source + KL))
         if chosen is not None and kl is not None:
@@ -182,8 +189,8 @@ def measured_kl(run: RunLog) -> tuple[Course, Course] | None:
     return None
 
 
-def _displaced(run: RunLog, beta: float | None) -> Finding | None:
-    found = measured_kl(run)
+def _displaced(run: RunLog, beta: float | None, source: str) -> Finding | None:
+    found = measured_kl(run, source)
     if beta is None or found is None:
         return None
     chosen, kl = found
@@ -229,24 +236,25 @@ def _stalls(margin: Course, accuracy: Course | None, grows: bool) -> Finding | N
     return Finding("stalls", text, warning=True)
 
 
-def _falls(run: RunLog, beta: float | None, chosen: Course, margin: Course) -> Finding:
+def _falls(run: RunLog, beta: float | None, source: str, chosen: Course, margin: Course) -> Finding:
     text = (
-        f"Chosen falls to {_signed(chosen.last)} while the margin grows to {_signed(margin.last)}"
+        f"Chosen falls to {_signed(chosen.last)} while the margin grows to "
+        f"{_signed(margin.last)}{WHERE[source]}"
     )
-    return Finding("falls", text + _beside(run, beta), FALLS, EQ_16)
+    return Finding("falls", text + _beside(run, beta, source), FALLS, EQ_16)
 
 
-def _above(run: RunLog, beta: float | None, chosen: Course, margin: Course) -> Finding:
+def _above(run: RunLog, beta: float | None, source: str, chosen: Course, margin: Course) -> Finding:
     text = (
         f"Chosen stays above 0 ({_signed(chosen.last)} at step {chosen.end:,}) while the margin "
-        f"grows to {_signed(margin.last)}"
+        f"grows to {_signed(margin.last)}{WHERE[source]}"
     )
-    return Finding("above", text + _beside(run, beta), ABOVE, EQ_16)
+    return Finding("above", text + _beside(run, beta, source), ABOVE, EQ_16)
 
 
-def _beside(run: RunLog, beta: float | None) -> str:
+def _beside(run: RunLog, beta: float | None, source: str) -> str:
     """The measured −β KL at the end of a sentence, or how to come by it."""
-    found = measured_kl(run)
+    found = measured_kl(run, source)
     if found is None:
         folder = run.path if not run.path.suffix else run.path.parent
         where = shlex.quote(str(folder)) if run.checkpoints else "RUN"

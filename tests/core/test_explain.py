@@ -156,3 +156,19 @@ def test_gaps_and_single_spikes_do_not_count():
     assert course(Series(STEPS, np.full(100, np.nan))) is None
     assert best_step(Series(STEPS[:3], np.array([np.nan, 2.0, 2.0]))) == 10
     assert best_step(Series(STEPS[:1], np.array([np.nan]))) is None
+
+
+def test_what_noisy_batches_leave_open_held_out_pairs_may_say():
+    steps = STEPS[::10]
+    noisy = {
+        "rewards/chosen": curve(0, -0.1, 0.3, 1, steps),
+        "rewards/rejected": curve(0, -0.3, 0.3, 2, steps),
+    }
+    assert said(RunLog(Path("a"), "a", "TRL", noisy, beta=0.1))[0] == []
+    held_out = {
+        HELD_OUT + "rewards/chosen": curve(0, -0.1, 0, 0, steps),
+        HELD_OUT + "rewards/rejected": curve(0, -0.3, 0, 0, steps),
+        HELD_OUT + KL: curve(0, 1.5, 0, 0, steps),
+    }
+    cases, text = said(RunLog(Path("a"), "a", "TRL", noisy | held_out, beta=0.1))
+    assert cases == ["falls"] and "on the held-out pairs" in text and "−β KL" in text
