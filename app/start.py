@@ -207,7 +207,7 @@ class SearchPhotographer(Photographer):
 
 
 class TrainingPhotographer(Photographer):
-    """Waits until all runs are read and drawn."""
+    """Waits until all runs are read and drawn, and the heat map, if it is not of whole models."""
 
     _begun = False
 
@@ -222,6 +222,9 @@ class TrainingPhotographer(Photographer):
         if not self.runs and not training.session.runs and training.has_demo_runs():
             self.runs = training.demo_runs
             training.open_demo_runs()
+        film = self.window.view.film
+        if film.unknown() and not film.checkpoints[-1].whole:
+            return False  # it fills by itself
         return not training.is_reading() and self.window.pages.currentWidget() is training
 
     @Slot(str)

@@ -163,6 +163,7 @@ def test_what_noisy_batches_leave_open_held_out_pairs_may_say():
     noisy = {
         "rewards/chosen": curve(0, -0.1, 0.3, 1, steps),
         "rewards/rejected": curve(0, -0.3, 0.3, 2, steps),
+        "rewards/accuracies": curve(0.5, 0.8, 0, 0, steps),
     }
     assert said(RunLog(Path("a"), "a", "TRL", noisy, beta=0.1))[0] == []
     held_out = {
