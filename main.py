@@ -146,7 +146,7 @@ def missing_package(error: ModuleNotFoundError) -> str:
     target = f"'.[{extra}]'" if extra else "."
     return (
         f"The Python package {package} is missing: "
-        f"run 'pip install -e {target}' in the folder of main.py."
+        f"run pip install -e {target} in the folder of main.py."
     )
 
 

@@ -71,7 +71,7 @@ def test_wrong_usage_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture
         (
             ModuleNotFoundError("No module named 'trl'", name="trl.trainer"),
             1,
-            "The Python package trl is missing: run 'pip install -e '.[train]'' in the folder of "
+            "The Python package trl is missing: run pip install -e '.[train]' in the folder of "
             "main.py.\n",
         ),
         (
