@@ -145,14 +145,21 @@ class Bridge(QObject):
         """Ask for the alternatives to a token; searches have a place of their own."""
         return self._submit("inspect", Inspect(self._next(), side, index, query))
 
-    def inspect_node(self, node: int, query: str = "") -> int:
+    def inspect_node(self, node: int, query: str = "", pane: str = "") -> int:
         """Ask for the actions at a node of the token tree."""
-        return self._submit("inspect node", InspectNode(self._next(), node, query))
+        return self._submit("inspect node", InspectNode(self._next(), node, query, pane))
 
-    def search(self, pane: str, prompt: Prompt, prefix: tuple[int, ...], spec: SearchSpec) -> int:
-        """Grow a pane's tree: ``grown`` for each step, at last one of ``searched``, ``stopped`` and
-        ``failed``."""
-        request = Search(self._next(), pane, prompt, prefix, spec)
+    def search(
+        self,
+        pane: str,
+        prompt: Prompt,
+        prefix: tuple[int, ...],
+        spec: SearchSpec,
+        anew: bool = True,
+    ) -> int:
+        """Grow a pane's tree, ``anew`` or on: ``grown`` for each step, at last one of ``searched``,
+        ``stopped`` and ``failed``."""
+        request = Search(self._next(), pane, prompt, prefix, spec, anew)
         return self._submit(f"search {pane}", request)
 
     def resume(self, pane: str) -> int:

@@ -138,6 +138,9 @@ class ScrubCommands(TrainingCommands):
             name = policy_at(self.info, step)
             self.status.show_policy(name, self.info)
             self.setWindowTitle(f"{name} — Qscope")
+            if self.search is not None:
+                paths = {it.step: it.path for it in self.info.checkpoints}
+                self.search.set_checkpoint(paths[step])
         if self.training is not None:
             self.training.set_step(step)
 

@@ -53,6 +53,9 @@ class SearchCommands(QMainWindow):
             view.set_text_size(self.points)
             view.recall(self.settings)
             view.set_pair(self.info)
+            film = self.view.film
+            if film.checkpoints:
+                view.set_checkpoint(film.checkpoints[film.shown].path)
         return self.search
 
     def show_page(self, page: int) -> None:

@@ -222,9 +222,11 @@ class Answering:
         from core.search.run import Run
 
         if not again and isinstance(request, Search):
-            pair = self._showing(request)
+            old = None if request.anew else self._searches.get(request.pane)
+            checkpoint = old[1] if old is not None else self._shown
+            pair = self._showing(request, checkpoint)
             run = Run(pair, request.prompt, request.prefix, request.spec)
-            self._searches[request.pane] = run, self._shown
+            self._searches[request.pane] = run, checkpoint
         if request.pane not in self._searches:
             self._loaded()
             raise UserFacingError("There is no search to go on with: start one.")
@@ -232,7 +234,7 @@ class Answering:
         pair = self._showing(request, checkpoint)
         growth = run.step(self._cancelled)
         if growth is not None:
-            return Grown(request.id, request.pane, growth)
+            return Grown(request.id, request.pane, growth, checkpoint)
         return Searched(
             request.id, request.pane, run.steps, run.computed, run.seconds, pair.attention
         )
@@ -246,7 +248,8 @@ class Answering:
     def _inspect_node(self, request: InspectNode) -> Event:
         from core.models.score import inspect
 
-        pair = self._showing(request)
+        search = self._searches.get(request.pane)
+        pair = self._showing(request, search[1] if search is not None else None)
         if not 0 < request.node < len(pair.tree):
             raise Cancelled
         found = inspect(pair, request.node, request.query, self._cancelled)

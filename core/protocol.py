@@ -127,6 +127,8 @@ class Search:
     """Grow a tree from a prompt and the first tokens of a response to it.
 
     ``pane`` names the tree in the window; a new search in a pane replaces the one that runs there.
+    ``anew``: its tree is a new one; else the pane's tree grows on, under the checkpoint that it
+    was begun under.
     """
 
     id: int
@@ -134,6 +136,7 @@ class Search:
     prompt: Prompt
     prefix: tuple[int, ...]
     spec: SearchSpec
+    anew: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +171,14 @@ class Survey:
 class InspectNode:
     """The actions at the state that a node of the token tree is.
 
-    ``query`` searches the whole vocabulary.
+    ``query`` searches the whole vocabulary. ``pane``: the search whose checkpoint is asked; the one
+    that is shown, if there is none.
     """
 
     id: int
     node: int
     query: str = ""
+    pane: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +277,8 @@ class Grown:
     id: int
     pane: str
     growth: Growth
+    checkpoint: str = ""
+    """Of a run: the one that the search goes on under."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ASK_MS = 80
 KEPT = 400
 
+Key = tuple[int, str, str]
+"""A state, a query, and the checkpoint that the tree is of."""
+
 
 class Following(QObject):
     """The alternatives of one search view."""
@@ -26,8 +29,8 @@ class Following(QObject):
         super().__init__(view)
         self._view, self._bridge = view, bridge
         self._colours = 0.1, ColourScale()
-        self._kept: dict[tuple[int, str], Inspection] = {}
-        self._asked: dict[int, tuple[int, str]] = {}
+        self._kept: dict[Key, Inspection] = {}
+        self._asked: dict[int, Key] = {}
         self._ask = QTimer(self)
         self._ask.setSingleShot(True)
         self._ask.setInterval(ASK_MS)
@@ -49,7 +52,7 @@ class Following(QObject):
             node.show_following(None, beta, scale, why)
             self._ask.stop()
             return
-        found = self._kept.get((state, node.query()))
+        found = self._kept.get((state, node.query(), self._view.checkpoint_shown()))
         node.show_following(found, beta, scale)
         if found is None:
             self._ask.start()
@@ -59,7 +62,9 @@ class Following(QObject):
         state, query = self._view.state_shown(), self._view.node.query()
         if state is not None:
             self._asked.clear()
-            self._asked[self._bridge.inspect_node(state, query)] = state, query
+            pane = self._view.shown[0] if self._view.shown is not None else ""
+            key = state, query, self._view.checkpoint_shown()
+            self._asked[self._bridge.inspect_node(state, query, pane)] = key
 
     @Slot(object)
     def _inspected(self, event: NodeInspected) -> None:
@@ -69,7 +74,8 @@ class Following(QObject):
         self._kept[key] = event.inspection
         while len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
-        if (self._view.state_shown(), self._view.node.query()) == key:
+        view = self._view
+        if (view.state_shown(), view.node.query(), view.checkpoint_shown()) == key:
             self.show(*self._colours)
 
     @Slot(str)

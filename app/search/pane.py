@@ -75,6 +75,9 @@ class SearchPane(QFrame):
         """All that has grown, so that the tree can be drawn together with another."""
         self.fresh_pair = True
         """Whether the tree is of the pair that is loaded: only then can it grow on."""
+        self.checkpoint = ""
+        """Of a run: the checkpoint that the tree is of."""
+        self._elsewhere = ""
         self._bridge = bridge
         self._beta = 0.1
         self._id = -1
@@ -173,7 +176,7 @@ class SearchPane(QFrame):
         self._fraction, self._note = 0.0, ""
         self.problem.emit("")
         self._set_state("growing")
-        self._id = self._bridge.search(self.name, self.start.prompt, prefix, spec)
+        self._id = self._bridge.search(self.name, self.start.prompt, prefix, spec, anew=self._anew)
 
     def resume(self) -> None:
         """Go on with what was stopped."""
@@ -205,6 +208,8 @@ class SearchPane(QFrame):
     @Slot(object)
     def _grown(self, event: Grown) -> None:
         if event.pane == self.name and event.id == self._id:
+            if self._anew:
+                self.checkpoint = event.checkpoint
             self._queue.append((event.growth, self._is_given))
             if not self._take.isActive():
                 self._take.start(0)
@@ -330,6 +335,12 @@ class SearchPane(QFrame):
         self._other_prompt = self.start is not None and self.start.prompt != prompt
         self._show_state()
 
+    def compare_checkpoint(self, words: str) -> None:
+        """Say which checkpoint the tree is of, if another one is shown now; "" if none is."""
+        if words != self._elsewhere:
+            self._elsewhere = words
+            self._show_state()
+
     def set_title(self, title: str) -> None:
         """What the pane is called where there are two; "" where there is one."""
         self.title.setText(title)
@@ -347,6 +358,8 @@ class SearchPane(QFrame):
         size = f"{count:,} nodes, {pruned:,} pruned" if count else ""
         if count and self._other_prompt:
             size = f"of an earlier prompt  ·  {size}"
+        if count and self._elsewhere:
+            size = f"{self._elsewhere}  ·  {size}"
         words = {
             "empty": "",
             "growing": f"growing … {100 * self._fraction:.0f}%",

@@ -48,6 +48,7 @@ class SearchView(SearchTrees):
         self._bridge = bridge
         self._prompt = prompt
         self._pair: PairInfo | None = None
+        self._checkpoint = ""
         self._beta = 0.1
         self.scale = ScaleChoice()
         self._from: Start | None = None
@@ -99,6 +100,7 @@ class SearchView(SearchTrees):
     def set_pair(self, info: PairInfo | None) -> None:
         """Another pair, or none: trees stay to be looked at."""
         self._pair = info
+        self._checkpoint = info.checkpoints[-1].path if info and info.checkpoints else ""
         self.form.set_base(info.search_base if info is not None else "")
         self.following.forget()
         if info is None:
@@ -111,6 +113,23 @@ class SearchView(SearchTrees):
     def _show_pair(self) -> None:
         self._show_start()
         self._show_buttons()
+
+    def set_checkpoint(self, checkpoint: str) -> None:
+        """Another checkpoint of the run is shown: trees of others say so."""
+        self._checkpoint = checkpoint
+        self._compare_checkpoints()
+
+    def checkpoint_shown(self) -> str:
+        """The checkpoint of the tree whose node is shown."""
+        return self.panes[self.shown[0]].checkpoint if self.shown is not None else ""
+
+    @Slot()
+    def _compare_checkpoints(self) -> None:
+        steps = {it.path: it.step for it in self._pair.checkpoints} if self._pair else {}
+        for pane in self.panes.values():
+            other = pane.fresh_pair and pane.checkpoint not in ("", self._checkpoint)
+            step = steps.get(pane.checkpoint)
+            pane.compare_checkpoint(f"of step {step}" if other and step is not None else "")
 
     def set_beta(self, beta: float) -> None:
         """Everything rescales; nothing is asked for."""
@@ -230,6 +249,7 @@ class SearchView(SearchTrees):
     def _states_changed(self) -> None:
         self._show_buttons()
         self._show_differences()
+        self._compare_checkpoints()
         if not self.growing():
             self._recolour()
             self.finding.find()

@@ -80,7 +80,7 @@ class Scrubbing(QObject):
         """What a checkpoint that is a whole model takes."""
         self.confirm: Callable[[QWidget, str], bool] = ask_whether
         self._window = parent
-        self._scrub_id = self._replay_id = 0
+        self._scrub_id = self._replay_id = self._return_id = 0
         self._asked_at = 0.0
         self._declined = False
         """The user stopped the replay of these texts."""
@@ -130,7 +130,7 @@ class Scrubbing(QObject):
         self._idle.stop()
         self.checkpoints = ()
         self.wanted = -1
-        self._scrub_id = self._replay_id = 0
+        self._scrub_id = self._replay_id = self._return_id = 0
         self._declined = False
         self._rest_ms = IDLE_MS
         self.strip.show_replaying(None)
@@ -178,7 +178,8 @@ class Scrubbing(QObject):
         self.strip.show_shown(index)
         self.strip.set_known(self._film.known())
         self.shown.emit(self.checkpoints[index].step)
-        self.problem.emit("")
+        if event.id != self._return_id:  # what kept another checkpoint is still to be read
+            self.problem.emit("")
         step = self.checkpoints[index].step
         self._view.updated.emit(f"step {step}: {1000 * event.seconds:.0f} ms")
         if self.strip.playing:
@@ -344,6 +345,7 @@ class Scrubbing(QObject):
         self.strip.show_asked(self.wanted)
         if failed != self.wanted and self.checkpoints:
             self._scrub_id = self._bridge.scrub(self.checkpoints[self.wanted].path)
+            self._return_id = self._scrub_id
 
     # --- what is remembered -----------------------------------------------------------------
 

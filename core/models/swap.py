@@ -198,6 +198,11 @@ def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 
 def _described(folder: Path, plan: PairPlan) -> Checkpoint:
+    if not folder.is_dir():
+        raise UserFacingError(
+            f"The checkpoint {folder} is no longer there: choose another one, or open the run "
+            f"again."
+        )
     return describe(
         folder, allow_pickle=plan.allow_pickle, allow_remote_code=plan.allow_remote_code
     )

@@ -273,7 +273,7 @@ class FakeEngine:
                 return Steered(request.id, request.pane, request.node)
             case Scrub():
                 time.sleep(self.delay)
-                if self.fail_scrub:
+                if request.checkpoint in self.fail_scrub:
                     return Failed(request.id, "Scrub", self.fail_scrub)
                 self._shown = request.checkpoint
                 return Scrubbed(request.id, self._shown, self._scorings(self._shown), 0.012)
@@ -313,7 +313,9 @@ class FakeEngine:
             if self._stop.wait(self.step_delay) or self._closed:
                 self._rest[request.pane] = growths[number:]
                 return Stopped(request.id, type(request).__name__)
-            self.emit(Grown(request.id, request.pane, growth))
+            runs = self.info.checkpoints
+            shown = self._shown or (runs[-1].path if runs else "")
+            self.emit(Grown(request.id, request.pane, growth, shown))
         return Searched(request.id, request.pane, len(growths), 100, 0.5, "tree")
 
     def _tokens(self, request):

@@ -310,6 +310,10 @@ def test_a_checkpoint_that_cannot_be_shown_is_a_sentence(open_run, qtbot):
     assert window.view.film.shown == LAST
     qtbot.waitUntil(lambda: settled(window), timeout=5000)
     assert len(FakeEngine.last.asked(Scrub)) == 2  # the one asked for, and back
+    assert window.notice.isVisible()  # the way back takes nothing from the screen
+    window.strip.go_to(2)
+    qtbot.waitUntil(lambda: window.view.film.shown == 2, timeout=5000)
+    assert not window.notice.isVisible()
 
 
 def test_undo_finds_what_was_known(window, qtbot):
@@ -336,3 +340,22 @@ def test_speed_loop_and_run_are_remembered(open_run, open_window, qtbot):
     again.open_checkpoints()
     qtbot.waitUntil(lambda: settled(again), timeout=10_000)
     assert again.spec == RUN
+
+
+def test_a_tree_says_which_checkpoint_it_is_of_when_another_is_shown(window, qtbot):
+    window.show_search()
+    search = window.search
+    search.grow()
+    left = search.panes["left"]
+    qtbot.waitUntil(lambda: left.state == "done", timeout=10_000)
+    assert "of step" not in left.about.toolTip()
+    window.strip.go_to(0)
+    qtbot.waitUntil(lambda: window.view.film.shown == 0, timeout=5000)
+    last = window.scrubbing.checkpoints[LAST].step
+    assert f"of step {last}" in left.about.toolTip()
+    search.grow()
+    qtbot.waitUntil(lambda: left.state == "done", timeout=10_000)
+    assert "of step" not in left.about.toolTip()
+    window.strip.go_to(LAST)
+    qtbot.waitUntil(lambda: window.view.film.shown == LAST, timeout=5000)
+    assert "of step 0" in left.about.toolTip()

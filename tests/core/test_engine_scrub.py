@@ -11,8 +11,10 @@ from core.errors import Cancelled
 from core.growth import Beam, GrownTree, SearchSpec
 from core.protocol import (
     Failed,
+    Grown,
     Inspect,
     Inspected,
+    InspectNode,
     Load,
     Loaded,
     PairSpec,
@@ -326,3 +328,28 @@ def test_a_search_goes_on_under_the_checkpoint_that_it_was_begun_under(desk):
     ours, theirs = tree.hypotheses(spec)[0], best[desk.paths[2]]
     assert ours.text == theirs.text
     assert ours.sum_policy == pytest.approx(theirs.sum_policy, abs=1e-4)
+
+
+def test_a_tree_s_nodes_are_asked_about_and_grow_on_under_its_own_checkpoint(desk):
+    spec = SearchSpec(Beam(2), max_tokens=3)
+    desk.ask(Scrub(10, desk.paths[1]))
+    desk.engine.submit(Search(11, "left", PROMPT, (), spec))
+    grown = desk.answer(11)
+    assert isinstance(grown, Grown) and grown.checkpoint == desk.paths[1]
+    tree = GrownTree()
+    tree.add(grown.growth)
+    growing(desk, 11, tree)
+    node = int(tree.node[0])
+    own = desk.ask(InspectNode(12, node, pane="left")).inspection
+    desk.ask(Scrub(13, START))
+    still = desk.ask(InspectNode(14, node, pane="left")).inspection
+    assert [it.logp_policy for it in still.by_policy] == [it.logp_policy for it in own.by_policy]
+    of_start = desk.ask(InspectNode(15, node)).inspection
+    assert all(it.logp_policy == it.logp_reference for it in of_start.by_policy)
+    desk.engine.submit(Search(16, "left", PROMPT, tree.ids(1), spec, anew=False))
+    on = desk.answer(16)
+    assert on.checkpoint == desk.paths[1]
+    tree.add(on.growth)
+    assert isinstance(growing(desk, 16, tree), Searched)
+    desk.engine.submit(Search(17, "left", PROMPT, (), spec))
+    assert desk.answer(17).checkpoint == START
