@@ -21,6 +21,7 @@ class Entry:
 
 
 LINE = Entry()
+WALK = "Of the loaded run; in A or B the keys walk tokens"
 MENUS: dict[str, tuple[Entry, ...]] = {
     "&File": (
         Entry("Open a &pair…", "open_pair", "Ctrl+O", "Choose a policy and its reference"),
@@ -90,8 +91,8 @@ MENUS: dict[str, tuple[Entry, ...]] = {
         ),
         LINE,
         Entry("&Play the checkpoints", "play_checkpoints", "F5", "One after another; again stops"),
-        Entry("&Previous checkpoint", "previous_checkpoint", "Alt+Left", "Of the loaded run"),
-        Entry("&Next checkpoint", "next_checkpoint", "Alt+Right", "Of the loaded run"),
+        Entry("&Previous checkpoint", "previous_checkpoint", "Alt+Left", WALK),
+        Entry("&Next checkpoint", "next_checkpoint", "Alt+Right", WALK),
         Entry("&First checkpoint", "first_checkpoint", "Alt+Home", "The start of the training"),
         Entry("&Last checkpoint", "last_checkpoint", "Alt+End", "The end of the training"),
         LINE,

@@ -68,7 +68,7 @@ class Chart(QFrame):
         self._drawn: list[DrawnLine] = []
         self._best: list[Any] = []
         self.title, self.key = QLabel(kind.title), QLabel()
-        self.log = QToolButton()
+        self.log = QToolButton(self)
         axis = StepAxis(self)
         self.plot = pg.PlotWidget(enableMenu=False, axisItems={"bottom": axis})
         self._item: Any = self.plot.getPlotItem()

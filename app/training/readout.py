@@ -167,8 +167,12 @@ class Readout(QWidget):
 
 
 def shown(value: float) -> str:
-    """A number as it is read: four digits, a real minus."""
-    return f"{value:#.4g}".rstrip(".").replace("-", "−")
+    """A number as it is read: four digits, no more than four after the point where that says
+    something, a real minus."""
+    text = f"{value:#.4g}".rstrip(".")
+    if 5e-5 <= abs(value) < 1:
+        text = f"{value:.4f}"
+    return text.replace("-", "−")
 
 
 def _order(key: Key) -> tuple[int, int]:

@@ -91,6 +91,12 @@ class Session:
         self._removed -= {key for key in self._removed if key.startswith(f"{run.source}\n")}
         return True
 
+    def bring_back(self, source: Path) -> bool:
+        """Take the runs of a path that were removed as not removed; whether there are any."""
+        gone = {key for key in self._removed if key.startswith(f"{source}\n")}
+        self._removed -= gone
+        return bool(gone)
+
     def find(self, key: str) -> OpenRun | None:
         return next((run for run in self.runs if run.key == key), None)
 

@@ -46,8 +46,12 @@ class CheckpointStrip(QFrame):
         self._under_way = ""
         self.axis = StepAxis()
         self.play = self._button("Play", "")
-        self.back = self._button("Previous checkpoint", "Previous checkpoint (Alt+Left)")
-        self.forward = self._button("Next checkpoint", "Next checkpoint (Alt+Right)")
+        self.back = self._button(
+            "Previous checkpoint", "The one before (Alt+Left; in A or B that walks tokens)"
+        )
+        self.forward = self._button(
+            "Next checkpoint", "The next one (Alt+Right; in A or B that walks tokens)"
+        )
         self.loop = self._button("Loop", "Play over and over")
         self.loop.setCheckable(True)
         self.label = QLabel()

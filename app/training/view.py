@@ -116,8 +116,12 @@ class TrainingView(TrainingArrangement):
         have no log yet."""
         for path in paths:
             path = path.expanduser().absolute()
-            if path in self._waiting or self.session.of(path):
+            if path in self._waiting:
                 continue
+            if self.session.of(path):
+                if not self.session.bring_back(path):
+                    continue
+                self.following.forget(path)  # and read anew
             self._waiting.append(path)
             if begun:
                 self._begun.add(path)

@@ -216,8 +216,8 @@ def _find_base(adapter: Checkpoint, at_hand: Checkpoint | None) -> Path:
     if demo is not None:
         return demo
     raise UserFacingError(
-        f"The base of the adapter {adapter.path}, {adapter.base}, is not on this machine: pass "
-        f"the folder that holds it with --base DIR."
+        f"The base of the adapter {adapter.path}, {adapter.base}, is not on this machine: name "
+        f"the folder that holds it (with --base DIR, or as the base in Open a pair)."
     )
 
 

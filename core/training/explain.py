@@ -139,10 +139,16 @@ def course(series: Series | None) -> Course | None:
 def _of_rewards(run: RunLog, beta: float | None) -> Finding | None:
     """The most important thing about chosen, rejected and their margin.
 
-    Batches of training differ from step to step; held-out pairs are the same at each, and may
-    say what the batches leave open.
+    Batches of training differ from step to step; held-out pairs are the same at each, so they
+    speak first where they were measured up to the end.
     """
-    found = (_of_source(run, beta, source) for source in SOURCES)
+    measured = run.series.get(HELD_OUT + "rewards/chosen")
+    until = measured.steps.max(initial=0) if measured is not None else 0
+    first = HELD_OUT if until and until >= 0.9 * run.last_step else ""
+    found = (
+        _of_source(run, beta, source)
+        for source in sorted(SOURCES, key=lambda source: source != first)
+    )
     return next((finding for finding in found if finding is not None), None)
 
 

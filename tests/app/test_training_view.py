@@ -602,3 +602,10 @@ def test_nothing_arrives_once_it_is_closed(view, qtbot, there):
     qtbot.wait(50)
     assert view.session.runs[0].log.last_step == 200
     view.close_runs()
+
+
+def test_no_part_of_a_chart_is_a_window_of_its_own(view):
+    charts = view.grid.shown_charts()
+    assert any(chart.kind.log for chart in charts)
+    for chart in charts:
+        assert not chart.log.isWindow() and chart.log.window() is view.window()

@@ -182,8 +182,8 @@ class Run:
             return f"There is no training log in {self.path}: choose the run's folder around it."
         if empty or self._states.broken:
             return (
-                f"There is no training log in {self.path} yet, or only half of one: wait until "
-                f"there is one, or {CHOOSE}."
+                f"There is no training log in {self.path} yet, or it is damaged or only half of "
+                f"one: wait until there is one if it is being written, or {CHOOSE}."
             )
         return f"There is no training log in {self.path}: {CHOOSE}."
 
