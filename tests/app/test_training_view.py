@@ -272,6 +272,16 @@ def test_a_removed_run_does_not_come_back_with_its_next_reading(make_view, qtbot
     assert view.session.runs == []
 
 
+def test_a_removed_run_comes_back_when_its_file_is_opened_again(make_view, qtbot, there):
+    there[A] = made_log(A, "one"), made_log(A, "two")
+    view = opened(qtbot, make_view(), A)
+    qtbot.waitUntil(lambda: len(view.session.runs) == 2, timeout=3000)
+    view.remove(view.session.runs[0].key)
+    view.open((A,))
+    qtbot.waitUntil(lambda: len(view.session.runs) == 2, timeout=3000)
+    assert {run.name for run in view.session.runs} == {"one", "two"}
+
+
 # --- charts ---------------------------------------------------------------------------------------
 
 
