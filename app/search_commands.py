@@ -126,7 +126,7 @@ class SearchCommands(QMainWindow):
             return
         tokens = scoring.tokens
         index = min(index, len(tokens))
-        from app.search.pane import Start
+        from app.search.start import Start
 
         self.show_search()
         self.search_view().search_from(

@@ -1,14 +1,15 @@
 """What can be done at a node of a tree: grow on, force a token, pin, prune, send it to an editor.
 
-Acts on the node that the search view shows. Knows the view and its panes; knows nothing of how a
-node is shown or of menus.
+Acts on the node that the search view shows, and offers it all in a menu there. Knows the view and
+its panes; knows nothing of how a node is shown.
 """
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Slot
+from PySide6.QtCore import QObject, QPoint, Slot
 
+from app.search.menu import node_menu
 from app.search.pane import SearchPane
 from app.search.settings_form import BY_NAME
 from core.growth import Given, Objective, Sampling, SearchSpec
@@ -26,6 +27,27 @@ class Acting(QObject):
         view.node.wanted.connect(self.wanted)
         view.node.forced.connect(self._force)
         view.hypotheses.send.connect(self._send_hypothesis)
+
+    @Slot(int, QPoint)
+    def menu_left(self, entry: int, where: QPoint) -> None:
+        self._show_menu("left", entry, where)
+
+    @Slot(int, QPoint)
+    def menu_right(self, entry: int, where: QPoint) -> None:
+        self._show_menu("right", entry, where)
+
+    @Slot(int, QPoint)
+    def menu_over(self, entry: int, where: QPoint) -> None:
+        self._show_menu(*self._view.pane_of_over(entry), where)
+
+    def _show_menu(self, name: str, entry: int, where: QPoint) -> None:
+        view = self._view
+        view.select(name, entry)
+        menu = node_menu(view, view.panes[name].picture, entry, view.is_alive(name))
+        menu.triggered.connect(self.menu_chosen)
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(where)
+        self.menu = menu
 
     @Slot(object)
     def menu_chosen(self, action: object) -> None:

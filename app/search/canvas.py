@@ -25,13 +25,11 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QApplication, QWidget
 
-from app.search.painting import BOX, ROW, Ink, Tools, Viewpoint, paint
+from app.search.painting import Ink, Tools, paint
 from app.search.picture import Picture
+from app.search.viewpoint import BOX, FARTHEST, MARGIN, NEAREST, ROW, Viewpoint, fitted
 from app.widgets.colour_scale import ColourScale
 
-MARGIN = 18
-"""Pixels left free around the tree when it is fitted."""
-NEAREST, FARTHEST = 4.0, 0.004
 LEGIBLE = 0.8
 """The least zoom that is taken without being asked for, where the usual one is 1."""
 STEP = 1.25
@@ -143,22 +141,10 @@ class TreeCanvas(QWidget):
     def fit(self) -> None:
         """Show the whole tree, and keep doing so while it grows."""
         self._auto = True
-        placed = self.picture.placed
-        if placed is not None:
-            self.view = self._fitted()
+        if self.picture.placed is not None:
+            self.view = fitted(self.picture.placed, self.size(), self.usual)
             self.update()
             self.moved.emit()
-
-    def _fitted(self) -> Viewpoint:
-        placed = self.picture.placed
-        assert placed is not None
-        wide, high = max(placed.right, 1.0), max(placed.rows * ROW, 1.0)
-        room_x, room_y = max(self.width() - 2 * MARGIN, 20), max(self.height() - 2 * MARGIN, 20)
-        zoom = min(max(min(room_x / wide, room_y / high), FARTHEST), self.usual)
-        left = -MARGIN / zoom
-        # A picture lower than the window stands in its middle.
-        top = min(-MARGIN / zoom, (high - self.height() / zoom) / 2)
-        return Viewpoint(zoom, left, top)
 
     def follow(self, on: bool) -> None:
         """Let the view go where the best hypothesis goes, at a size that can be read."""
@@ -179,7 +165,7 @@ class TreeCanvas(QWidget):
         if self.following:
             self._show(self.picture.best_leaf(), 0.75)
         elif self._auto:
-            whole = self._fitted()
+            whole = fitted(self.picture.placed, self.size(), self.usual)
             least = LEGIBLE * self.usual
             if whole.zoom >= least:
                 self.view = whole
@@ -381,54 +367,19 @@ class TreeCanvas(QWidget):
 
     def walk(self, way: str) -> None:
         """Go left (parent), right (best child), up or down (sibling), home or end (best leaf)."""
-        picture, here = self.picture, self.chosen
-        there = {
-            "left": lambda: max(int(picture.tree.parent[here]), 0),
-            "right": lambda: picture.best_child(here),
-            "up": lambda: picture.beside(here, -1),
-            "down": lambda: picture.beside(here, 1),
-            "home": lambda: 0,
-            "end": picture.best_leaf,
-        }[way]()
-        self.go_to(there)
+        self.go_to(self.picture.from_here(self.chosen, way))
 
     def toggle(self, entry: int) -> None:
         """Hide or show what lies below an entry."""
-        picture = self.picture
-        if entry in picture.collapsed:
-            picture.collapsed.discard(entry)
-        elif picture.children(entry):
-            picture.collapsed.add(entry)
-        else:
-            return
-        self.refresh()
+        if self.picture.toggle(entry):
+            self.refresh()
 
     def toggle_run(self, entry: int) -> bool:
         """Unfold the run that an entry is in, or fold it again; False where it is in none."""
-        placed, picture = self.picture.placed, self.picture
-        if placed is None:
-            return False
-        unfolded = self._unfolded_run(entry)
-        if placed.run[entry] > 1:
-            picture.unfolded.add(int(placed.head[entry]))
-        elif unfolded >= 0:
-            picture.unfolded.discard(unfolded)
-        else:
-            return False
-        self.refresh()
-        return True
-
-    def _unfolded_run(self, entry: int) -> int:
-        """The head of the opened run that an entry is in, or -1."""
-        picture = self.picture
-        while entry > 0:
-            if entry in picture.unfolded:
-                return entry
-            parent = int(picture.tree.parent[entry])
-            if len(picture.children(parent)) != 1:
-                return -1
-            entry = parent
-        return -1
+        changed = self.picture.toggle_run(entry)
+        if changed:
+            self.refresh()
+        return changed
 
     def _ask_for_actions(self) -> None:
         where = self.rect_of(self.chosen).bottomLeft()

@@ -8,8 +8,9 @@ from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt, QTimer, 
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QWidget
 
-from app.search.canvas import MARGIN, TreeCanvas
-from app.search.painting import ROW, Tools, Viewpoint, paint
+from app.search.canvas import TreeCanvas
+from app.search.painting import Tools, paint
+from app.search.viewpoint import MARGIN, ROW, Viewpoint
 
 WIDE, HIGH = 190, 120
 ROOM = 10

@@ -1,24 +1,21 @@
 """A picture of a tree put on the screen: batches of rectangles, and text where it can be read.
 
 Everything but text is a filled rectangle, drawn in one call per colour from an array, without
-smoothing. What is outside of the window is left out. Seen from afar, boxes are bars whose
-thickness is the token's probability, put into the pixels of an image without a painter; nearer
-they are boxes, and nearer still they carry text. Knows Qt's painter; knows nothing of widgets.
+smoothing (app.search.fills). What is outside of the window is left out. Seen from afar, boxes are
+bars whose thickness is the token's probability; nearer they are boxes, and nearer still they carry
+text. Knows Qt's painter; knows nothing of widgets.
 """
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
-import shiboken6
 from numpy.typing import NDArray
-from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt
+from PySide6.QtCore import QPoint, QPointF, QRect, QSize, Qt
 from PySide6.QtGui import (
     QColor,
     QFont,
     QFontMetricsF,
-    QImage,
     QPainter,
     QPen,
     QStaticText,
@@ -26,15 +23,13 @@ from PySide6.QtGui import (
 )
 
 from app import theme
+from app.search.fills import Brushes, Fill, Pixels
 from app.search.layout import GAP, PAD, Flags, Floats, Ints
 from app.search.picture import BOTH, ONLY_HERE, Picture
+from app.search.viewpoint import BOX, Viewpoint
 from app.widgets.colour_scale import ColourScale, Rgb, from_oklab, oklab
 from core.growth import Status
 
-ROW = 27.0
-"""From one row to the next."""
-BOX = 21.0
-"""Height of a box."""
 LETTERS = 13
 """Size of the letters in pixels, unzoomed."""
 READABLE = 14.0
@@ -50,30 +45,6 @@ def letters_font(pixels: int = LETTERS) -> QFont:
     font = theme.reading_font(10)
     font.setPixelSize(pixels)
     return font
-
-
-@dataclass(frozen=True)
-class Viewpoint:
-    """Where one stands: ``left`` and ``top`` in layout units at the window's corner."""
-
-    zoom: float = 1.0
-    left: float = 0.0
-    top: float = 0.0
-
-    def x(self, values: Floats) -> Floats:
-        pixels: Floats = (values - self.left) * self.zoom
-        return pixels
-
-    def y(self, rows: Ints) -> Floats:
-        """The top of boxes in these rows."""
-        pixels: Floats = (rows.astype(np.float64) * ROW - self.top) * self.zoom
-        return pixels
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """A point of the window as layout x and row; the gap between rows belongs to none."""
-        down = y / self.zoom + self.top
-        row = down / ROW
-        return x / self.zoom + self.left, row if down - np.floor(row) * ROW <= BOX else -1.0
 
 
 @dataclass(frozen=True)
@@ -129,75 +100,6 @@ def _colours(rgb: NDArray[np.generic]) -> list[QColor]:
 def _rgb(name: str) -> Rgb:
     colour = QColor(name)
     return colour.red(), colour.green(), colour.blue()
-
-
-class Fill(Protocol):
-    """Fills rectangles, [n, 4] as x, y, width, height; the colour of each by ``index``, [n]."""
-
-    def __call__(self, rects: Floats, colours: list[QColor], index: Ints | None = None) -> None: ...
-
-
-class Brushes:
-    """Fills with the painter: one call per colour. For boxes of some size."""
-
-    def __init__(self, painter: QPainter) -> None:
-        self._painter = painter
-
-    def __call__(self, rects: Floats, colours: list[QColor], index: Ints | None = None) -> None:
-        if not len(rects):
-            return
-        self._painter.setPen(Qt.PenStyle.NoPen)
-        if index is None:
-            index = np.zeros(len(rects), dtype=np.int64)
-        order = np.argsort(index, kind="stable")
-        rects, index = np.ascontiguousarray(rects[order]), index[order]
-        cuts = np.flatnonzero(np.diff(index)) + 1
-        for start, stop in zip([0, *cuts.tolist()], [*cuts.tolist(), len(index)], strict=True):
-            part = rects[start:stop]
-            self._painter.setBrush(colours[int(index[start])])
-            # The array's memory is what C++ has in an array of QRectF: four doubles each.
-            first = shiboken6.wrapInstance(part.ctypes.data, QRectF)
-            self._painter.drawRects(first, len(part))  # type: ignore[call-overload]
-
-
-class Pixels:
-    """Fills pixels of an image: for thousands of specks, where a painter's calls would be slow."""
-
-    def __init__(self) -> None:
-        self._ratio = 1.0
-        self._pixels = np.zeros((1, 1), dtype=np.uint32)
-
-    def clear(self, size: QSize, ratio: float, paper: QColor) -> None:
-        """Begin anew; the memory is kept while the size stays."""
-        high, wide = max(round(size.height() * ratio), 1), max(round(size.width() * ratio), 1)
-        if self._pixels.shape != (high, wide):
-            self._pixels = np.zeros((high, wide), dtype=np.uint32)
-        self._ratio = ratio
-        self._pixels.fill(paper.rgb())
-
-    def __call__(self, rects: Floats, colours: list[QColor], index: Ints | None = None) -> None:
-        high, wide = self._pixels.shape
-        ratio = self._ratio
-        left = np.rint(rects[:, 0] * ratio).clip(0, wide).astype(np.int64)
-        top = np.rint(rects[:, 1] * ratio).clip(0, high).astype(np.int64)
-        right = np.rint((rects[:, 0] + rects[:, 2]) * ratio).clip(0, wide).astype(np.int64)
-        bottom = np.rint((rects[:, 1] + rects[:, 3]) * ratio).clip(0, high).astype(np.int64)
-        across = right - left
-        counts = across * (bottom - top)
-        of = np.repeat(np.arange(len(rects)), counts)
-        nth = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
-        down, along = np.divmod(nth, across[of])
-        values = np.array([colour.rgb() for colour in colours], dtype=np.uint32)
-        ink = values[0] if index is None else values[index][of]
-        self._pixels[top[of] + down, left[of] + along] = ink
-
-    def put(self, painter: QPainter) -> None:
-        """Draw all pixels. The image looks at the array's memory, so it must not stay."""
-        high, wide = self._pixels.shape
-        form = QImage.Format.Format_RGB32
-        image = QImage(self._pixels.data, wide, high, 4 * wide, form)
-        image.setDevicePixelRatio(self._ratio)
-        painter.drawImage(0, 0, image)
 
 
 class Tools:

@@ -7,7 +7,7 @@ canvas; knows nothing of forms, tables or the other pane.
 
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from app.search.layout import Ints
 from app.search.minimap import Minimap
 from app.search.picture import START, Picture
 from app.search.settings_form import named
+from app.search.start import Start
 from app.widgets.colour_scale import ColourScale
 from core.growth import Given, GrownTree, Growth, Hypothesis, SearchSpec, Status
 from core.protocol import Failed, Grown, Searched, SteerAction, Steered, Stopped
@@ -37,18 +38,6 @@ EMPTY = (
     "credit view and press Ctrl+Return to search from there."
 )
 State = Literal["empty", "growing", "done", "stopped", "failed", "closed"]
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a tree begins: a prompt, the first tokens of a response, and the rest of it."""
-
-    prompt: Prompt
-    prefix: tuple[int, ...] = ()
-    pieces: tuple[bytes, ...] = ()
-    given: tuple[int, ...] | None = None
-    """The tokens that the response goes on with; None: there is no response."""
-    name: str = "the prompt"
 
 
 class SearchPane(QFrame):

@@ -219,6 +219,53 @@ class Picture:
             at, seen = self.best_child(at), at
         return at
 
+    def from_here(self, here: int, way: str) -> int:
+        """The entry to the left (parent), right (best child), up or down (sibling) of one; at
+        "home" or "end" (best leaf)."""
+        ways = {
+            "left": lambda: max(int(self.tree.parent[here]), 0),
+            "right": lambda: self.best_child(here),
+            "up": lambda: self.beside(here, -1),
+            "down": lambda: self.beside(here, 1),
+            "home": lambda: 0,
+            "end": self.best_leaf,
+        }
+        return ways[way]()
+
+    def toggle(self, entry: int) -> bool:
+        """Hide or show what lies below an entry; whether anything does."""
+        if entry in self.collapsed:
+            self.collapsed.discard(entry)
+        elif self.children(entry):
+            self.collapsed.add(entry)
+        else:
+            return False
+        return True
+
+    def toggle_run(self, entry: int) -> bool:
+        """Unfold the run that an entry is in, or fold it again; False where it is in none."""
+        if self.placed is None:
+            return False
+        unfolded = self._unfolded_run(entry)
+        if self.placed.run[entry] > 1:
+            self.unfolded.add(int(self.placed.head[entry]))
+        elif unfolded >= 0:
+            self.unfolded.discard(unfolded)
+        else:
+            return False
+        return True
+
+    def _unfolded_run(self, entry: int) -> int:
+        """The head of the opened run that an entry is in, or -1."""
+        while entry > 0:
+            if entry in self.unfolded:
+                return entry
+            parent = int(self.tree.parent[entry])
+            if len(self.children(parent)) != 1:
+                return -1
+            entry = parent
+        return -1
+
     def hypotheses(self, spec: SearchSpec, earlier: Iterable[int] = ()) -> list[Hypothesis]:
         """What the last search and ``earlier`` ones found and is not pruned; the best by ``spec``
         first."""

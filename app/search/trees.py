@@ -11,6 +11,7 @@ from app.search.canvas import TreeCanvas
 from app.search.compare import Overlay, differences, same_start
 from app.search.pane import SearchPane
 from app.settings import Settings
+from core.protocol import PairInfo
 
 ELSEWHERE = (
     "The two trees begin at different states, so they cannot lie over each other: press Grow both."
@@ -22,6 +23,9 @@ class SearchTrees(SearchArrangement):
 
     _active = "left"
     """The pane that the form, the table and the node panel speak of."""
+    _pair: PairInfo | None
+    _checkpoint = ""
+    """Of a run: the one that is shown."""
 
     # --- compared -----------------------------------------------------------------------------
 
@@ -51,7 +55,7 @@ class SearchTrees(SearchArrangement):
             self.over.refresh()
         self.over_map.refresh()
 
-    def _pane_of_over(self, entry: int) -> tuple[str, int]:
+    def pane_of_over(self, entry: int) -> tuple[str, int]:
         """The pane, the active one if it can be, and entry of a node of both trees in one."""
         node = int(self.over.picture.tree.node[entry])
         for name in (self._active, *self.panes):
@@ -59,6 +63,19 @@ class SearchTrees(SearchArrangement):
             if found is not None:
                 return name, found
         return self._active, 0
+
+    def set_checkpoint(self, checkpoint: str) -> None:
+        """Another checkpoint of the run is shown: trees of others say so."""
+        self._checkpoint = checkpoint
+        self._compare_checkpoints()
+
+    @Slot()
+    def _compare_checkpoints(self) -> None:
+        steps = {it.path: it.step for it in self._pair.checkpoints} if self._pair else {}
+        for pane in self.panes.values():
+            other = pane.fresh_pair and pane.checkpoint not in ("", self._checkpoint)
+            step = steps.get(pane.checkpoint)
+            pane.compare_checkpoint(f"of step {step}" if other and step is not None else "")
 
     # --- looked at ----------------------------------------------------------------------------
 

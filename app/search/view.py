@@ -8,7 +8,7 @@ a signal. Knows the bridge; knows nothing of files, menus, models or the credit 
 from collections.abc import Callable
 from dataclasses import replace
 
-from PySide6.QtCore import QPoint, Signal, Slot
+from PySide6.QtCore import Signal, Slot
 from PySide6.QtGui import QShowEvent
 
 from app.bridge import Bridge
@@ -20,8 +20,7 @@ from app.search.facts import fate
 from app.search.finding import Finding
 from app.search.following import Following
 from app.search.hypotheses import Row
-from app.search.menu import node_menu
-from app.search.pane import Start
+from app.search.start import Start
 from app.search.trees import SearchTrees
 from app.widgets.colour_scale import ColourScale, fit_limit
 from core.growth import Given, SearchSpec
@@ -48,7 +47,6 @@ class SearchView(SearchTrees):
         self._bridge = bridge
         self._prompt = prompt
         self._pair: PairInfo | None = None
-        self._checkpoint = ""
         self._beta = 0.1
         self.scale = ScaleChoice()
         self._from: Start | None = None
@@ -73,9 +71,9 @@ class SearchView(SearchTrees):
         left.selected.connect(self._selected_left)
         right.selected.connect(self._selected_right)
         self.over.selected.connect(self._selected_over)
-        left.actions_wanted.connect(self._menu_left)
-        right.actions_wanted.connect(self._menu_right)
-        self.over.actions_wanted.connect(self._menu_over)
+        left.actions_wanted.connect(self.acting.menu_left)
+        right.actions_wanted.connect(self.acting.menu_right)
+        self.over.actions_wanted.connect(self.acting.menu_over)
         self.grow_button.clicked.connect(self.grow)
         self.both_button.clicked.connect(self.grow_both)
         self.stop_button.clicked.connect(self.stop)
@@ -114,22 +112,9 @@ class SearchView(SearchTrees):
         self._show_start()
         self._show_buttons()
 
-    def set_checkpoint(self, checkpoint: str) -> None:
-        """Another checkpoint of the run is shown: trees of others say so."""
-        self._checkpoint = checkpoint
-        self._compare_checkpoints()
-
     def checkpoint_shown(self) -> str:
         """The checkpoint of the tree whose node is shown."""
         return self.panes[self.shown[0]].checkpoint if self.shown is not None else ""
-
-    @Slot()
-    def _compare_checkpoints(self) -> None:
-        steps = {it.path: it.step for it in self._pair.checkpoints} if self._pair else {}
-        for pane in self.panes.values():
-            other = pane.fresh_pair and pane.checkpoint not in ("", self._checkpoint)
-            step = steps.get(pane.checkpoint)
-            pane.compare_checkpoint(f"of step {step}" if other and step is not None else "")
 
     def set_beta(self, beta: float) -> None:
         """Everything rescales; nothing is asked for."""
@@ -308,18 +293,18 @@ class SearchView(SearchTrees):
 
     @Slot(int)
     def _selected_left(self, entry: int) -> None:
-        self._select("left", entry)
+        self.select("left", entry)
 
     @Slot(int)
     def _selected_right(self, entry: int) -> None:
-        self._select("right", entry)
+        self.select("right", entry)
 
     @Slot(int)
     def _selected_over(self, entry: int) -> None:
         if entry < len(self.over.picture.tree):
-            self._select(*self._pane_of_over(entry))
+            self.select(*self.pane_of_over(entry))
 
-    def _select(self, name: str, entry: int) -> None:
+    def select(self, name: str, entry: int) -> None:
         self.set_active(name)
         if self.shown != (name, entry):
             self.node.end_search()
@@ -353,7 +338,7 @@ class SearchView(SearchTrees):
         tree = pane.tree
         if entry >= len(tree):
             return
-        alive = self._pair is not None and pane.fresh_pair
+        alive = self.is_alive(name)
         pinned = entry in pane.picture.pinned
         state = tuple(int(values[entry]) for values in (tree.status, tree.reason, tree.visits))
         key = (name, entry, int(tree.node[entry]), state, pinned, alive)
@@ -365,6 +350,10 @@ class SearchView(SearchTrees):
         text = f"{tree.text(entry, closing=True)}: {fate(tree, entry)}"
         pane.canvas.setAccessibleDescription(text)
         self.following.show(self._beta, scale)
+
+    def is_alive(self, name: str) -> bool:
+        """Whether the search of a pane can be told what to do with its nodes."""
+        return self._pair is not None and self.panes[name].fresh_pair
 
     def state_shown(self) -> int | None:
         """The token tree's node whose continuations can be asked for; None where nothing can
@@ -380,29 +369,6 @@ class SearchView(SearchTrees):
     def _failed(self, event: Failed) -> None:
         if event.kind in ("InspectNode", "Steer"):
             self.problem.emit(event.message)
-
-    # --- what can be done at a node -----------------------------------------------------------
-
-    @Slot(int, QPoint)
-    def _menu_left(self, entry: int, where: QPoint) -> None:
-        self._show_menu("left", entry, where)
-
-    @Slot(int, QPoint)
-    def _menu_right(self, entry: int, where: QPoint) -> None:
-        self._show_menu("right", entry, where)
-
-    @Slot(int, QPoint)
-    def _menu_over(self, entry: int, where: QPoint) -> None:
-        self._show_menu(*self._pane_of_over(entry), where)
-
-    def _show_menu(self, name: str, entry: int, where: QPoint) -> None:
-        self._select(name, entry)
-        alive = self._pair is not None and self.panes[name].fresh_pair
-        menu = node_menu(self, self.panes[name].picture, entry, alive)
-        menu.triggered.connect(self.acting.menu_chosen)
-        menu.aboutToHide.connect(menu.deleteLater)
-        menu.popup(where)
-        self.menu = menu
 
     # --- hypotheses ---------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QApplication
 
 from app.search.canvas import TreeCanvas
-from app.search.painting import Viewpoint
+from app.search.viewpoint import Viewpoint
 from app.widgets.token_editor import TokenEditor, TokenSpans
 from tests.app.fake_search import random_growths
 

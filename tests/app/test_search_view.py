@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QWheelEvent
 from PySide6.QtWidgets import QApplication
 
 from app.search.arrangement import BESIDE, ONE, OVER
-from app.search.painting import Viewpoint
+from app.search.viewpoint import Viewpoint
 from app.settings import Settings
 from core.growth import Beam, BestFirst, Given, Objective, Reason, Sampling, SearchSpec, Status
 from core.protocol import Inspect, InspectNode, PairSpec, Resume, Score, Search, Steer
@@ -317,7 +317,7 @@ def test_a_closed_hypothesis_is_sent_without_its_closing_token(window, qtbot):
     tree = pane(view).tree
     closed = [i for i in range(len(tree)) if tree.is_closed(i)]
     assert closed
-    view._select("left", closed[0])
+    view.select("left", closed[0])
     qtbot.mouseClick(view.node.buttons["A"], Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: settled(window), timeout=5000)
     assert window.view.panels["A"].text() == tree.text(closed[0])
@@ -352,13 +352,13 @@ def test_a_node_is_grown_from_with_any_strategy(view, window, qtbot):
     canvas.go_to(pruned)
     canvas.setFocus()
     qtbot.keyClick(canvas, Qt.Key.Key_Return)
-    assert view.menu.isVisible()
-    wanted = {action.data(): action for action in view.menu.actions()}
+    assert view.acting.menu.isVisible()
+    wanted = {action.data(): action for action in view.acting.menu.actions()}
     assert {"grow", "sample", "pin", "prune", "A", "B", "force"} <= set(wanted)
-    inner = next(action.menu() for action in view.menu.actions() if action.menu())
+    inner = next(action.menu() for action in view.acting.menu.actions() if action.menu())
     size = len(tree)
     next(a for a in inner.actions() if a.data() == "grow BestFirst").trigger()
-    view.menu.close()
+    view.acting.menu.close()
     quiet(qtbot, window)
     asked = searches()[-1]
     assert asked.prefix == tree.ids(pruned) and asked.spec.strategy == BestFirst()
@@ -422,7 +422,7 @@ def test_a_response_is_searched_from_its_token_and_shown_as_a_path(window, qtbot
     assert picture.start == "They were offered"
     listed = [row.found.index for row in view.hypotheses.table.found.rows]
     assert int(way[-1]) in listed and len(listed) == 4  # the response beside what was found
-    view._select("left", int(way[-1]))
+    view.select("left", int(way[-1]))
     qtbot.mouseClick(view.node.buttons["B"], Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: settled(window), timeout=5000)
     assert window.view.panels["B"].text() == tokens.text

@@ -20,9 +20,9 @@ from PySide6.QtWidgets import QApplication
 
 from app.bridge import Bridge
 from app.search.canvas import TreeCanvas
-from app.search.painting import ROW, Viewpoint
 from app.search.pane import SearchPane
 from app.search.view import SearchView
+from app.search.viewpoint import ROW, Viewpoint
 from app.widgets.colour_scale import ColourScale
 from core.growth import Growth
 from core.protocol import Grown, Search, Searched

@@ -1,0 +1,83 @@
+"""Rectangles by the thousand, filled from an array: with a painter, or into an image's pixels.
+
+Boxes of some size are drawn in one call per colour; specks are put into the pixels without a
+painter. Knows nothing of trees.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import shiboken6
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QImage, QPainter
+
+from app.search.layout import Floats, Ints
+
+
+class Fill(Protocol):
+    """Fills rectangles, [n, 4] as x, y, width, height; the colour of each by ``index``, [n]."""
+
+    def __call__(self, rects: Floats, colours: list[QColor], index: Ints | None = None) -> None: ...
+
+
+class Brushes:
+    """Fills with the painter: one call per colour. For boxes of some size."""
+
+    def __init__(self, painter: QPainter) -> None:
+        self._painter = painter
+
+    def __call__(self, rects: Floats, colours: list[QColor], index: Ints | None = None) -> None:
+        if not len(rects):
+            return
+        self._painter.setPen(Qt.PenStyle.NoPen)
+        if index is None:
+            index = np.zeros(len(rects), dtype=np.int64)
+        order = np.argsort(index, kind="stable")
+        rects, index = np.ascontiguousarray(rects[order]), index[order]
+        cuts = np.flatnonzero(np.diff(index)) + 1
+        for start, stop in zip([0, *cuts.tolist()], [*cuts.tolist(), len(index)], strict=True):
+            part = rects[start:stop]
+            self._painter.setBrush(colours[int(index[start])])
+            # The array's memory is what C++ has in an array of QRectF: four doubles each.
+            first = shiboken6.wrapInstance(part.ctypes.data, QRectF)
+            self._painter.drawRects(first, len(part))  # type: ignore[call-overload]
+
+
+class Pixels:
+    """Fills pixels of an image: for thousands of specks, where a painter's calls would be slow."""
+
+    def __init__(self) -> None:
+        self._ratio = 1.0
+        self._pixels = np.zeros((1, 1), dtype=np.uint32)
+
+    def clear(self, size: QSize, ratio: float, paper: QColor) -> None:
+        """Begin anew; the memory is kept while the size stays."""
+        high, wide = max(round(size.height() * ratio), 1), max(round(size.width() * ratio), 1)
+        if self._pixels.shape != (high, wide):
+            self._pixels = np.zeros((high, wide), dtype=np.uint32)
+        self._ratio = ratio
+        self._pixels.fill(paper.rgb())
+
+    def __call__(self, rects: Floats, colours: list[QColor], index: Ints | None = None) -> None:
+        high, wide = self._pixels.shape
+        ratio = self._ratio
+        left = np.rint(rects[:, 0] * ratio).clip(0, wide).astype(np.int64)
+        top = np.rint(rects[:, 1] * ratio).clip(0, high).astype(np.int64)
+        right = np.rint((rects[:, 0] + rects[:, 2]) * ratio).clip(0, wide).astype(np.int64)
+        bottom = np.rint((rects[:, 1] + rects[:, 3]) * ratio).clip(0, high).astype(np.int64)
+        across = right - left
+        counts = across * (bottom - top)
+        of = np.repeat(np.arange(len(rects)), counts)
+        nth = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
+        down, along = np.divmod(nth, across[of])
+        values = np.array([colour.rgb() for colour in colours], dtype=np.uint32)
+        ink = values[0] if index is None else values[index][of]
+        self._pixels[top[of] + down, left[of] + along] = ink
+
+    def put(self, painter: QPainter) -> None:
+        """Draw all pixels. The image looks at the array's memory, so it must not stay."""
+        high, wide = self._pixels.shape
+        form = QImage.Format.Format_RGB32
+        image = QImage(self._pixels.data, wide, high, 4 * wide, form)
+        image.setDevicePixelRatio(self._ratio)
+        painter.drawImage(0, 0, image)
