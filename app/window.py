@@ -22,14 +22,15 @@ from PySide6.QtWidgets import (
 from app import actions, theme
 from app.banner import PairBanner
 from app.bridge import Bridge, MakeEngine, real_engine
-from app.commands import USUAL_POINTS, WindowCommands
+from app.commands import USUAL_POINTS
 from app.credit.examples import Example, read_examples
 from app.credit.view import CreditView
 from app.drops import FolderDrops
 from app.notices import NoticeBar, Notices
 from app.open_dialog import ask_for_pair
-from app.settings import Draft, Settings, pair_key, read_draft, write_draft
+from app.settings import Settings, read_draft
 from app.status import Status
+from app.text_commands import TextCommands
 from app.training.launching import Launching
 from app.training.strip import CheckpointStrip
 from core.protocol import DEFAULT_BETA, Failed, Loaded, PairSpec, Progress, Stopped
@@ -39,7 +40,7 @@ AUTOSAVE_MS = 1500
 CLOSE_SECONDS = 4.0
 
 
-class MainWindow(WindowCommands):
+class MainWindow(TextCommands):
     """Qscope's window."""
 
     def __init__(
@@ -330,67 +331,6 @@ class MainWindow(WindowCommands):
     def _notice_acted(self, topic: str) -> None:
         if topic == "draft":
             self.restore_session()
-
-    # --- texts ------------------------------------------------------------------------------
-
-    @Slot(int)
-    def show_example(self, index: int) -> None:
-        """Put an example in place; the texts that were there can be restored."""
-        if self._touched:
-            self._last_draft = self.draft()
-            self.actions_by_name["restore_session"].setEnabled(True)
-        self.view.show_example(self.examples[index])
-        self._touched = False
-
-    def draft(self) -> Draft:
-        """The texts as they stand."""
-        return Draft(
-            pair_key(self.spec) if self.spec is not None else "",
-            self.example_box.currentText(),
-            self.view.prompt.prompt(),
-            self.view.panels["A"].text(),
-            self.view.panels["B"].text(),
-        )
-
-    @Slot()
-    def save_draft(self) -> None:
-        """Write the texts to disk; a full disk must not stop anyone."""
-        if self._draft_path is None:
-            return
-        try:
-            write_draft(self._draft_path, self.draft())
-        except OSError as error:
-            self.notice.show_notice(
-                "warning", f"Your texts could not be saved: {error}.", topic="draft file"
-            )
-
-    @Slot()
-    def restore_session(self) -> None:
-        """The texts of the last session, or those that an example replaced."""
-        draft = self._last_draft
-        if draft is None:
-            return
-        self._last_draft = self.draft() if self._touched else draft
-        self.view.show_example(Example(draft.example, draft.prompt, draft.a, draft.b))
-        self.notice.dismiss("draft")
-        self._touched = True
-
-    def _restore_if_same(self, spec: PairSpec) -> None:
-        if self._last_draft is not None and self._last_draft.pair == pair_key(spec):
-            self.restore_session()
-
-    def _differs(self, draft: Draft | None) -> bool:
-        """Whether a draft holds anything that no example does."""
-        if draft is None or self._touched:
-            return False
-        return not any(
-            (e.prompt, e.a, e.b) == (draft.prompt, draft.a, draft.b) for e in self.examples
-        )
-
-    @Slot()
-    def _edited(self) -> None:
-        self._touched = True
-        self._autosave.start()
 
     @Slot(float)
     def _beta_chosen(self, beta: float) -> None:

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import (
     QColor,
-    QFont,
-    QFontMetricsF,
     QImage,
     QPainter,
     QPaintEvent,
@@ -27,6 +25,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
+from app.widgets.closing_chip import Chip, paint_chip, place_chip
 from app.widgets.colour_scale import NO_COLOUR, ColourScale
 from app.widgets.line_painting import (
     Columns,
@@ -36,14 +35,11 @@ from app.widgets.line_painting import (
     between,
     lay_out,
     line_at,
-    line_end,
     measure,
     paint_strip,
     trailing_spaces,
 )
 from app.widgets.spans import LiveSpans, State, utf16
-
-_CHIP_GAP = 6
 
 
 class TokenView(QPlainTextEdit):
@@ -133,7 +129,7 @@ class TokenView(QPlainTextEdit):
         chip = self._chip()
         if self._spans is None:
             return -1
-        if chip is not None and chip[0].contains(point):
+        if chip is not None and chip.box.contains(point):
             return self._spans.tokens
         for block, line, origin in self._lines(QRect(0, point.y(), 1, 1)):
             text, first_row = self._line_text(block, line)
@@ -150,7 +146,7 @@ class TokenView(QPlainTextEdit):
             return []
         if index == self._spans.tokens:
             chip = self._chip()
-            return [chip[0].toAlignedRect()] if chip else []
+            return [chip.box.toAlignedRect()] if chip else []
         row = self._spans.row(index)
         if row < 0:
             return []
@@ -266,32 +262,20 @@ class TokenView(QPlainTextEdit):
         self._shapes = np.stack([gaps, spans.ends - spans.starts], axis=1).astype(np.int32)
         self._starts, self._ends = spans.starts.tolist(), spans.ends.tolist()
 
-    def _chip(self) -> tuple[QRectF, str, QFont] | None:
-        """The closing token's place in the viewport, label and font; None where not shown."""
+    def _chip(self) -> Chip | None:
+        """The closing token's chip, in the viewport; None where it is not shown."""
         block = self.document().lastBlock()
         layout = block.layout()
         if self._closing is None or not self._text:
             return None
+        # Asking for the geometry lays the block out, where that has not been done yet.
         origin = self.blockBoundingGeometry(block).translated(self.contentOffset()).topLeft()
         if not layout.lineCount():
             return None
-        line = layout.lineAt(layout.lineCount() - 1)
         rtl = block.textDirection() == Qt.LayoutDirection.RightToLeft
-        font = QFont(self.font())
-        font.setPointSizeF(max(self.font().pointSizeF() * 0.78, 6.5))
-        label = self._closing[0]
-        width = QFontMetricsF(font).horizontalAdvance(label) + 12
-        edge = line_end(line, rtl) + origin.x()
-        room = edge if rtl else self.viewport().width() - edge
-        if width + _CHIP_GAP + 4 > room:  # always fits: the layout leaves a newline's width
-            label, width = "■", min(14.0, max(room - _CHIP_GAP - 2, 8.0))
-        left = edge - _CHIP_GAP - width if rtl else edge + _CHIP_GAP
-        top = origin.y() + line.y()
-        return (
-            QRectF(round(left), round(top) + 1, round(width), round(line.height()) - 2),
-            label,
-            font,
-        )
+        line = layout.lineAt(layout.lineCount() - 1)
+        width = self.viewport().width()
+        return place_chip(self._closing[0], line, origin, rtl, width, self.font())
 
     # --- painting ---------------------------------------------------------------------------
 
@@ -349,16 +333,10 @@ class TokenView(QPlainTextEdit):
         ink = self._current_ink()
         chip = self._chip()
         if chip is not None and self._closing is not None:
-            box, label, font = chip
             colour = self._closing[1]
             if colour != NO_COLOUR:
                 colour += len(self._scale.palette) * self._closing_stale
-            painter.setBrush(ink.colour(colour))
-            painter.setPen(QPen(ink.faint.color(), 1))
-            painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
-            painter.setPen(ink.text)
-            painter.setFont(font)
-            painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), label)
+            paint_chip(painter, chip, colour, ink)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         for index, pen_width, strength in ((self._hover, 1.5, 170), (self._pin, 2.5, 255)):
             if index is None or (index == self._hover == self._pin and pen_width < 2):
