@@ -37,6 +37,11 @@ class StepAxis(pg.AxisItem):  # type: ignore[misc, unused-ignore]
         self._chart = chart
         self.enableAutoSIPrefix(False)
 
+    def logTickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
+        """Plain numbers, and of each decade only 1, 2 and 5: more would run into each other."""
+        steps = [10**value for value in values]
+        return [f"{step:,.0f}" if f"{step:.0e}"[0] in "125" else "" for step in steps]
+
     def mouseDragEvent(self, event: Any) -> None:
         event.accept()
         self._chart.want_step_at(event.scenePos())

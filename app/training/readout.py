@@ -26,7 +26,7 @@ from core.runs import EVAL, HELD_OUT
 
 Key = tuple[str, int, str]
 """A chart, a role's place, a source."""
-VALUE_WIDTH = 68
+VALUE_WIDTH, ALONE_WIDTH = 68, 112
 MARKS = {"": "", EVAL: "○ ", HELD_OUT: "● "}
 """Before the name of a curve that was not logged by the training itself, as the charts have it."""
 
@@ -88,8 +88,9 @@ class Readout(QWidget):
         self.table.setColumnCount(1 + len(runs))
         self.table.setHorizontalHeaderItem(0, QTableWidgetItem())
         self._heads = []
+        wide = VALUE_WIDTH if len(runs) > 1 else ALONE_WIDTH
         for place, (number, name) in enumerate(runs.items(), start=1):
-            room = VALUE_WIDTH - 26  # the swatch's and the margins'
+            room = wide - 26  # the swatch's and the margins'
             short = self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, room)
             head = QTableWidgetItem(swatch(number, self._dark), short)
             head.setToolTip(name)
@@ -102,7 +103,7 @@ class Readout(QWidget):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for place in range(1, 1 + len(runs)):
             header.setSectionResizeMode(place, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(place, VALUE_WIDTH)
+            header.resizeSection(place, wide)
         self._name_rows()
         self.show_step(self._step)
 
@@ -133,7 +134,9 @@ class Readout(QWidget):
         """Fill in the values at a step, the last ones that were logged by then; None: the last of
         each curve."""
         self._step = step
-        self.title.setText("Last values" if step is None else f"At step {step:,}")
+        smoothed = any(line.values is not line.curve.values for line in self._lines.values())
+        where = "Last values" if step is None else f"At step {step:,}"
+        self.title.setText(f"{where}, smoothed" if smoothed else where)
         for at, cell in self._cells.items():
             line = self._lines.get(at)
             found = value_at(line.curve, line.values, step) if line is not None else None

@@ -619,3 +619,18 @@ def test_no_part_of_a_chart_is_a_window_of_its_own(view):
     assert any(chart.kind.log for chart in charts)
     for chart in charts:
         assert not chart.log.isWindow() and chart.log.window() is view.window()
+
+
+def test_log_steps_are_plain_numbers_that_leave_room(view):
+    axis = view.grid.charts["rewards"].plot.getPlotItem().getAxis("bottom")
+    steps = [1, 2, 3, 5, 9, 10, 20, 40, 50, 1000, 20000]
+    said = axis.logTickStrings([float(np.log10(step)) for step in steps], 1.0, 1.0)
+    assert said == ["1", "2", "", "5", "", "10", "20", "", "50", "1,000", "20,000"]
+
+
+def test_the_readout_says_when_its_numbers_are_smoothed(view, qtbot):
+    assert "smoothed" not in view.readout.title.text()
+    view.smoothing.setValue(view.smoothing.maximum() // 2)
+    qtbot.waitUntil(lambda: view.readout.title.text().endswith(", smoothed"), timeout=3000)
+    view.smoothing.setValue(0)
+    qtbot.waitUntil(lambda: "smoothed" not in view.readout.title.text(), timeout=3000)
