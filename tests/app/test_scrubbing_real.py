@@ -9,7 +9,7 @@ from app.training import scrubbing
 from core.models.score import score
 from core.protocol import PairSpec
 from tests.app.conftest import settled
-from tests.tiny import save_run
+from tests.tiny import save_model, save_run
 
 WAIT = 60_000
 LEFT = Qt.MouseButton.LeftButton
@@ -88,3 +88,37 @@ def test_a_replay_knows_all_and_an_edit_is_scored_under_what_is_shown(window, qt
     assert scoring.tokens.text.startswith("Well, ")
     expected = fresh(window, run, 1, "B").logp_policy
     assert scoring.logp_policy == pytest.approx(expected, abs=1e-4)
+
+
+def test_whole_models_are_replayed_when_their_cost_has_been_agreed_to(
+    open_window, qtbot, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(scrubbing, "IDLE_MS", 10)
+    reference = save_model(tmp_path / "reference", seed=0)
+    for step in (10, 20):
+        save_model(tmp_path / "run" / f"checkpoint-{step}", seed=step)
+    spec = PairSpec(run=str(tmp_path / "run"), reference=str(reference))
+    window = open_window(spec=spec, engine=real_engine)
+    qtbot.waitUntil(lambda: settled(window), timeout=WAIT)
+    qtbot.wait(300)
+    assert window.view.film.known() == (2,)  # nothing that is dear happens by itself
+    asked = []
+    window.scrubbing.confirm = lambda parent, question: asked.append(question)
+    window.replay_checkpoints()
+    assert len(asked) == 1 and "is a whole model of" in asked[0]
+    assert window.view.film.known() == (2,)
+    window.scrubbing.confirm = lambda parent, question: True
+    window.replay_checkpoints()
+    qtbot.waitUntil(lambda: window.view.film.known() == (0, 1, 2), timeout=WAIT)
+    qtbot.waitUntil(lambda: settled(window), timeout=WAIT)
+    from core.models.load import load_pair
+
+    policy = str(tmp_path / "run" / "checkpoint-10")
+    pair, _ = load_pair(PairSpec(policy=policy, reference=str(reference)), lambda *_: None)
+    for side in "AB":
+        tokens = window.view.panels[side].scoring.tokens
+        expected = score(pair, window.view.prompt.prompt(), tokens)
+        found = window.view.film.of(side)[1]
+        assert found.logp_policy == pytest.approx(expected.logp_policy, abs=1e-4)
+        start = window.view.film.of(side)[0]
+        assert (start.logp_policy == start.logp_reference).all()
