@@ -326,9 +326,9 @@ class Answering:
     def _warm(self, request: Request) -> None:
         """Have the KV of what both sides hold ready under the checkpoint that is shown."""
         pair = self._showing(request)
-        for _, _, scoring in self._last.values():
+        for side, (_, _, scoring) in self._last.items():
             end = pair.tree.parent[scoring.nodes[-1:]]
-            pair.reach(end, cancelled=self._cancelled)
+            pair.reach_path(pair.tree.path(int(end[0])), cancelled=self._cancelled, line=side)
 
     def _showing(self, request: Request, checkpoint: str | None = None) -> "Pair":
         """The pair under a checkpoint: the one that is shown, if none is named."""

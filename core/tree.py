@@ -41,6 +41,8 @@ TWINS = {
 DIVERGENCES = ("kl", "kl_reverse")
 REMEMBERED = 256
 """Paths that are remembered, so that the path of a child of one of them is found at once."""
+WALKED = 8
+"""Walks from a root that are remembered, so that one that begins alike is not walked again."""
 
 
 class TokenTree:
@@ -58,6 +60,9 @@ class TokenTree:
         self._same = False
         self._children: dict[tuple[int, int], int] = {}
         self._paths: dict[int, NDArray[np.int64]] = {}
+        self._roots = {"": ROOT}
+        self._walks: list[tuple[int, NDArray[np.int64], NDArray[np.int64]]] = []
+        """Roots, tokens and nodes of the last walks, the latest last."""
 
     def __len__(self) -> int:
         return self._size
@@ -125,8 +130,37 @@ class TokenTree:
         """The state reached from ``node`` by ``token``, None if it was never visited."""
         return self._children.get((node, token))
 
+    def root(self, name: str = "") -> int:
+        """Return the empty state that bears this name, adding it if it is new.
+
+        What is said of a text under another root is said by another function of it: the models
+        with other rotary factors (core.models.rope).
+        """
+        if name not in self._roots:
+            self._roots[name] = self._add(-1, -1)
+        return self._roots[name]
+
     def extend(self, node: int, tokens: Iterable[int]) -> NDArray[np.int64]:
         """Walk ``tokens`` from ``node``, adding the states that are new. Returns their nodes."""
+        if self._structure[0, node] >= 0:
+            return self._walk(node, tokens)
+        wanted = np.fromiter(tokens, dtype=np.int64)
+        known: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        for root, taken, nodes in self._walks:
+            count = min(len(taken), len(wanted))
+            other = taken[:count] != wanted[:count]
+            count = int(other.argmax()) if other.any() else count
+            if root == node and count > len(known):
+                known = nodes[:count]
+        end = int(known[-1]) if len(known) else node
+        path = np.concatenate([known, self._walk(end, wanted[len(known) :].tolist())])
+        if len(path):
+            path.flags.writeable = False
+            self._walks = [*self._walks[1 - WALKED :], (node, wanted, path)]
+            self._remember(int(path[-1]), path)
+        return path
+
+    def _walk(self, node: int, tokens: Iterable[int]) -> NDArray[np.int64]:
         path = []
         for token in tokens:
             node = self._children.get((node, token)) or self._add(node, token)
@@ -137,18 +171,21 @@ class TokenTree:
         """The nodes from the root (left out) to ``node``, [depth]; not to be written to."""
         steps: list[int] = []
         at = node
-        while at != ROOT and at not in self._paths:
+        while at not in self._paths and (above := int(self.parent[at])) >= 0:
             steps.append(at)
-            at = int(self.parent[at])
+            at = above
         known = self._paths.get(at)
         path = np.array(steps[::-1], dtype=np.int64)
         if known is not None:
             path = np.concatenate([known, path]) if steps else known
+        path.flags.writeable = False
+        self._remember(node, path)
+        return path
+
+    def _remember(self, node: int, path: NDArray[np.int64]) -> None:
         if len(self._paths) >= REMEMBERED:
             self._paths.clear()
-        path.flags.writeable = False
         self._paths[node] = path
-        return path
 
     def _add(self, parent: int, token: int) -> int:
         if self._size == self._structure.shape[1]:
@@ -158,6 +195,9 @@ class TokenTree:
             self._numbers = np.pad(self._numbers, grow, constant_values=np.nan)
         node = self._size
         self._size += 1
+        if parent < 0:
+            self._structure[:, node] = -1, -1, 0
+            return node
         self._structure[:, node] = parent, token, self._structure[2, parent] + 1
         self._children[parent, token] = node
         return node

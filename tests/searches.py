@@ -7,7 +7,7 @@ import torch
 
 from core.codec import Codec
 from core.growth import GrownTree
-from core.models.check import choose_tree_path
+from core.models.check import choose_way
 from core.models.lane import Lane
 from core.models.pair import Pair
 from core.search.run import Run
@@ -25,7 +25,7 @@ def search_pair(kind="llama", sharp=12.0, **options):
         model.get_output_embeddings().weight.data.mul_(sharp)
     lanes = [Lane(copy.deepcopy(model)) for model in models]
     for lane in lanes:
-        lane.use(choose_tree_path(lane))
+        choose_way(lane)
     options = {"context_length": 256} | options
     return Pair(lanes, Codec(tokenizer), **options), models
 
@@ -53,7 +53,7 @@ def small_pair(size=5):
         model.get_output_embeddings().weight.data.mul_(12.0)
     lanes = [Lane(copy.deepcopy(model)) for model in models]
     for lane in lanes:
-        lane.use(choose_tree_path(lane))
+        choose_way(lane)
     return Pair(lanes, FewTokens(size), context_length=64), models
 
 

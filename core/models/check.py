@@ -1,73 +1,173 @@
-"""The self-check: which way of running tree attention is right for an architecture.
+"""The self-check: which way of running tokens is exact for a model.
 
-Some ways are silently wrong for some models (a plain mask for mixed layers, position biases,
-boolean masks in eager attention), so nothing is assumed: a small tree is run and compared with
-plain forwards. Knows nothing of checkpoints or text.
+Some ways are silently wrong for some models (windows kept outside of masks, position biases by
+cell, states that cannot be cut), so nothing is assumed: a small tree is run and compared with plain
+forwards, past a chunk's border, after an edit and over branches. A model with windows is first
+tried on a tiny copy of its class whose windows a short text passes (core.models.miniature); that
+verdict is remembered on disk. Knows nothing of checkpoints or text.
 """
 
-import torch
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
 
-from core.errors import UserFacingError
-from core.models.attention import GROUPED
-from core.models.lane import TREE_PATHS, Lane
+import numpy as np
+import torch
+import transformers
+
+from core.checkpoints.fetch import cache_folder
+from core.errors import Cancelled, UserFacingError
+from core.models.lane import Lane, Way
+from core.models.miniature import WINDOW, miniature, windows
+from core.models.pair import Pair
+
+log = logging.getLogger(__name__)
+
+SHORT = 14
+"""Tokens of the text that a model itself is tried on."""
+LONG = 6 * WINDOW
+"""Tokens of the text that a tiny copy is tried on: several windows and chunks."""
+MARGIN = {torch.float32: 1e-4}
+HALF_MARGIN = 5e-2
+"""How far a right way may differ, in standard deviations of the logits: rounding. Wrong ways differ
+by far more."""
+
+
+def choose_way(lane: Lane) -> Way:
+    """Return the fastest way that is exact for a lane's model, and let the lane use it.
+
+    Raises:
+        UserFacingError: the model's logits cannot be made from its last hidden states.
+    """
+    if not _reads_the_head(lane):
+        raise UserFacingError(
+            f"Qscope cannot read the output of a {lane.config.model_type} model: its logits do "
+            f"not follow from its last hidden states alone."
+        )
+    for way in _candidates(lane):
+        if _is_exact(lane, way, SHORT):
+            lane.use(way)
+            return way
+    lane.use(Way.WHOLE)
+    return Way.WHOLE
+
+
+def _candidates(lane: Lane) -> list[Way]:
+    """Return the ways to try on the model itself, the fastest first, without WHOLE."""
+    ways = [Way.TREE, Way.PATH]
+    if not windows(lane.config):
+        return ways
+    made = miniature(lane.model)
+    if made is None:
+        return []
+    key = _key(made.config, lane.device)
+    known = _remembered().get(key)
+    if known is None:
+        small = Lane(made)
+        best = None
+        if _reads_the_head(small):
+            best = next((way for way in ways if _is_exact(small, way, LONG)), None)
+        known = (best or Way.WHOLE).name
+        _remember(key, known)
+    return ways[ways.index(Way[known]) :] if known in {way.name for way in ways} else []
+
+
+def _reads_the_head(lane: Lane) -> bool:
+    """Return whether the lane makes the model's logits from its last hidden states."""
+    lane.use(Way.WHOLE)
+    ids = _random(lane, SHORT, 0)
+    expected = lane.plain_logits(ids)
+    if not expected.isfinite().all():  # said when something is scored
+        return True
+    return lane.choose_head(ids, expected, _margin(lane, expected))
 
 
 @torch.inference_mode()
-def choose_tree_path(lane: Lane) -> tuple[str, bool] | None:
-    """The first way in TREE_PATHS that equals plain forwards on two branches, None if none does.
-
-    Runs a prefix and two branches of random tokens as one tree, and each branch on its own.
-    Wrong ways differ by far more than rounding, so half-precision models are judged by the same
-    comparison with a wider margin.
-    """
-    generator = torch.Generator().manual_seed(0)
-    prefix, left, right = (
-        torch.randint(3, lane.vocab_size, (n,), generator=generator) for n in (7, 3, 2)
-    )
-    expected = torch.cat(
-        [
-            lane.plain_logits(torch.cat([prefix, left]))[:, -3:],
-            lane.plain_logits(torch.cat([prefix, right]))[:, -2:],
-        ],
-        dim=1,
-    )
-    margin = 1e-4 if lane.dtype == torch.float32 else 5e-2
-    scale = float((expected - expected.mean()).std())
-    for tree_path in TREE_PATHS:
-        try:
-            found = _branches(lane, tree_path, prefix, left, right)
-        except (ValueError, TypeError, KeyError, RuntimeError, AttributeError, IndexError):
-            continue
-        if float((found - expected).std()) <= margin * scale:
-            return tree_path
-    lane.use(None)
-    lane.advance(prefix, torch.arange(7), torch.ones(7, 7).tril().bool(), torch.arange(1, 8))
-    alone = lane.logits(torch.arange(7))
-    if float((alone - lane.plain_logits(prefix)).std()) > margin * scale:
-        raise UserFacingError(
-            f"Qscope cannot read the output of a {lane.config.model_type} model: its logits are "
-            f"not its last hidden states times its output embedding."
-        )
-    return None
-
-
-def describe_path(tree_path: tuple[str, bool] | None) -> str:
-    """A way of running attention, in words for the status line."""
-    if tree_path is None:
-        return "no cache (recomputes each response)"
-    return "tree cache" if tree_path[0] == GROUPED else "tree cache, stock attention"
-
-
-def _branches(
-    lane: Lane, way: tuple[str, bool], prefix: torch.Tensor, left: torch.Tensor, right: torch.Tensor
-) -> torch.Tensor:
+def _is_exact(lane: Lane, way: Way, length: int) -> bool:
+    """Return whether a way equals plain forwards: in two chunks, after an edit, over branches."""
     lane.use(way)
-    n, m, k = len(prefix), len(left), len(right)
-    lane.advance(prefix, torch.arange(n), torch.ones(n, n).tril().bool(), torch.arange(1, n + 1))
-    visible = torch.zeros(m + k, n + m + k, dtype=torch.bool)
-    visible[:, :n] = True
-    visible[:m, n : n + m] = torch.ones(m, m).tril().bool()
-    visible[m:, n + m :] = torch.ones(k, k).tril().bool()
-    depths = torch.cat([torch.arange(n + m), n + torch.arange(k)]) + 1
-    lane.advance(torch.cat([left, right]), torch.arange(n, n + m + k), visible, depths)
-    return lane.logits(torch.arange(n, n + m + k))
+    if way is Way.TREE and not lane.has_tree_attention:
+        return False
+    pair = Pair([lane], None, context_length=2**30)  # type: ignore[arg-type]
+    ids = _random(lane, length, 1)
+    edited = torch.cat([ids[: length // 2], _random(lane, length - length // 2, 2)])
+    left, right = (torch.cat([edited[:-4], _random(lane, n, 3 + n)]) for n in (3, 2))
+    longer = torch.cat([left, _random(lane, 2, 9)])
+    try:
+        chunk = length // 2 + 1
+        path = _path(pair, ids)
+        pair.reach_path(path[:chunk])
+        pair.reach_path(path)
+        if not _agree(pair, ids, path[2:]):
+            return False
+        path = _path(pair, edited)
+        pair.reach_path(path)
+        if not _agree(pair, edited, path[length // 2 - 1 :]):
+            return False
+        for texts in ((left, right), (longer, right)):
+            tips = [_path(pair, text) for text in texts]
+            pair.reach(np.array([tip[-1] for tip in tips]), line="branches")
+            if not all(_agree(pair, t, tip[-1:]) for t, tip in zip(texts, tips, strict=True)):
+                return False
+        return True
+    except Cancelled:
+        raise
+    except Exception as error:  # whatever an unknown class raises: it cannot be run that way
+        if type(error).__name__ == "OutOfMemoryError":
+            raise
+        log.info("%s cannot be run as %s: %s", lane.config.model_type, way.name, error)
+        return False
+
+
+def _path(pair: Pair, ids: torch.Tensor) -> Any:
+    return pair.tree.extend(pair.root(len(ids)), ids.tolist())
+
+
+def _agree(pair: Pair, ids: torch.Tensor, nodes: Any) -> bool:
+    """Return whether the logits of the last nodes of a path are those of a plain forward."""
+    lane = pair.lanes[0]
+    pair.lanes[0].set_regime(lane.regime(len(ids)))
+    expected = lane.plain_logits(ids)[:, -len(nodes) :]
+    found = pair.logits(nodes)
+    return float((found - expected).std()) <= _margin(lane, expected)
+
+
+def _margin(lane: Lane, expected: torch.Tensor) -> float:
+    scale = float((expected - expected.mean()).std())
+    return MARGIN.get(lane.dtype, HALF_MARGIN) * scale
+
+
+def _random(lane: Lane, count: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(3, lane.vocab_size, (count,), generator=generator)
+
+
+def _key(config: Any, device: torch.device) -> str:
+    """Return what a verdict holds for: the form of a configuration, the device, the code."""
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    ours = hashlib.sha256(code).hexdigest()
+    said = [config.to_dict(), device.type, torch.__version__, transformers.__version__, ours]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+def _file() -> Path:
+    return cache_folder() / "attention.json"
+
+
+def _remembered() -> dict[str, str]:
+    try:
+        found = json.loads(_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _remember(key: str, way: str) -> None:
+    """Note a verdict; where that cannot be written, it is found again next time."""
+    try:
+        _file().parent.mkdir(parents=True, exist_ok=True)
+        _file().write_text(json.dumps({**_remembered(), key: way}), encoding="utf-8")
+    except OSError as error:
+        log.info("the verdict on an architecture is not remembered: %s", error)

@@ -1,15 +1,18 @@
-"""Where the KV of tree nodes lies: one preallocated slab per layer, one cell per node.
+"""Where the KV of a line's cells lies: for each layer of one model a slab of keys and of values.
 
-A Hugging Face model reads and writes the slab through the ``Cache`` it is handed: new tokens are
+A Hugging Face model reads and writes the slabs through the ``Cache`` it is handed: new tokens are
 written in place behind the cells in use, and the keys and values handed back are views, so a
-forward copies no prefix (``DynamicCache`` copies all of it at every step) unless so many of the
-cells are of other branches that gathering the wanted ones is cheaper. Which cells a token
-may see is the mask's business (core.models.attention).
+forward copies no prefix (``DynamicCache`` copies all of it at every step). Layers with a sliding
+window keep all cells too: what a token may see is the mask's business (core.models.attention).
 
-A slab has a row for each model that runs in one batch; a forward may run some of the rows, and
-the cells of the others can be filled in later.
+Beside KV a store keeps the last hidden state of each cell: KV alone cannot give the distribution at
+the boundary of a reused prefix.
 
-Knows nothing of trees or tokens: its caller keeps the cell of each node.
+A store has a row for each model that runs in one batch; a forward may run some of the rows, and the
+cells of the others can be filled in later. Every change of memory is all or nothing: where it runs
+out, each slab is what it was, or larger.
+
+Knows nothing of trees or tokens: its caller keeps the cell of each node (core.models.line).
 """
 
 import inspect
@@ -18,73 +21,88 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+ROOM = 256
+"""Cells by which a slab grows at least; it grows by a quarter where that is more."""
+
 
 def cache_argument(model: Any) -> str:
-    """What a model's forward, and its output, call the cache: transformers 5.24 renamed it."""
+    """Return what a model's forward, and its output, call the cache: 5.24 renamed it."""
     named = "cache" in inspect.signature(model.forward).parameters
     return "cache" if named else "past_key_values"
 
 
 class _Cursor:
-    """What the forward under way writes and reads; shared by all layers of a slab.
+    """What the forward under way reads and writes; shared by all layers of a store.
 
-    It runs ``rows`` of the slab and writes ``cells``. It reads the cells ``seen``, or, with None,
-    all before the first of ``cells``, which then follow each other.
+    It writes ``cells`` of ``rows`` and reads the first ``used`` cells. With ``keep`` False nothing
+    is written: the new tokens follow the first ``used`` cells, each sequence of the batch its own.
     """
 
-    def __init__(self, rows: int, capacity: int) -> None:
+    def __init__(self, rows: int) -> None:
         self.all_rows = rows
         self.rows = slice(0, rows)
-        self.capacity = capacity
         self.cells: slice | torch.Tensor = slice(0, 0)
-        self.seen: torch.Tensor | None = None
-
-    @property
-    def before(self) -> int:
-        """How many earlier cells the forward reads."""
-        if self.seen is not None:
-            return len(self.seen)
-        assert isinstance(self.cells, slice)
-        return int(self.cells.start)
+        self.used = 0
+        self.before = 0
+        """Cells before the new tokens: what the model takes for the length of the past."""
+        self.keep = True
 
 
 class _SlabLayer(CacheLayerMixin):
     """Keys and values of one layer, [rows, kv heads, capacity, head dim]."""
+
+    is_sliding = False
+    keys: torch.Tensor | None
+    values: torch.Tensor | None
 
     def __init__(self, cursor: _Cursor) -> None:
         super().__init__()
         self.cursor = cursor
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        self.keys = self._allocate(key_states)
-        self.values = self._allocate(value_states)
-        self.is_initialized = True
-
-    def _allocate(self, like: torch.Tensor) -> torch.Tensor:
-        """Zeros: cells that a row has not filled are masked, and a masked NaN is still NaN."""
-        _, heads, _, width = like.shape
-        return like.new_zeros(self.cursor.all_rows, heads, self.cursor.capacity, width)
+        self._make_room(key_states, value_states)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
+        cursor = self.cursor
+        if not cursor.keep:
+            return self._followed(self.keys, key_states), self._followed(self.values, value_states)
+        self._make_room(key_states, value_states)
         assert self.keys is not None and self.values is not None
-        keys, values = self.keys[self.cursor.rows], self.values[self.cursor.rows]
-        cells, seen = self.cursor.cells, self.cursor.seen
-        keys[:, :, cells] = key_states
-        values[:, :, cells] = value_states
-        if seen is None:
-            assert isinstance(cells, slice)
-            return keys[:, :, : cells.stop], values[:, :, : cells.stop]
-        return (
-            torch.cat([keys[:, :, seen], key_states], dim=2),
-            torch.cat([values[:, :, seen], value_states], dim=2),
+        keys, values = self.keys[cursor.rows], self.values[cursor.rows]
+        keys[:, :, cursor.cells] = key_states
+        values[:, :, cursor.cells] = value_states
+        return keys[:, :, : cursor.used], values[:, :, : cursor.used]
+
+    def _followed(self, slab: torch.Tensor | None, states: torch.Tensor) -> torch.Tensor:
+        """Return the prefix and then the new states, each sequence of the batch with its own."""
+        if slab is None or not self.cursor.used:
+            return states
+        prefix = slab[self.cursor.rows, :, : self.cursor.used]
+        return torch.cat([prefix.expand(len(states), -1, -1, -1), states], dim=2)
+
+    def _make_room(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Move to larger slabs where the cursor's cells do not fit; cells keep their numbers."""
+        there = 0 if self.keys is None else self.keys.shape[2]
+        if self.keys is not None and self.cursor.used <= there:
+            return
+        capacity = max(self.cursor.used, there + max(ROOM, there // 4))
+        # Zeros: cells that a row has not filled are masked, and a masked NaN is still NaN.
+        keys, values = (
+            like.new_zeros(self.cursor.all_rows, like.shape[1], capacity, like.shape[3])
+            for like in (key_states, value_states)
         )
+        if self.keys is not None and self.values is not None:
+            keys[:, :, :there] = self.keys
+            values[:, :, :there] = self.values
+        self.keys, self.values = keys, values
+        self.is_initialized = True
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.cursor.before + query_length, 0
+        if self.cursor.keep:
+            return self.cursor.used, 0
+        return self.cursor.used + query_length, 0
 
     def get_seq_length(self) -> int:
         return self.cursor.before
@@ -92,63 +110,87 @@ class _SlabLayer(CacheLayerMixin):
     def get_max_length(self) -> int:
         return -1
 
-    def grow(self) -> None:
-        """Move to a slab of the cursor's new capacity; cells keep their numbers."""
-        if self.keys is None or self.values is None:
-            return
-        keys, values = self._allocate(self.keys), self._allocate(self.values)
-        used = self.keys.shape[2]
-        keys[:, :, :used] = self.keys
-        values[:, :, :used] = self.values
-        self.keys, self.values = keys, values
-
-    def keep(self, cells: torch.Tensor) -> None:
-        """Gather ``cells`` to the front, in that order."""
-        if self.keys is None or self.values is None:
-            return
-        self.keys[:, :, : len(cells)] = self.keys[:, :, cells]
-        self.values[:, :, : len(cells)] = self.values[:, :, cells]
+    def get_max_cache_shape(self) -> int:
+        return -1
 
 
-class Slab:
-    """KV of up to ``capacity`` cells for all layers of one model; grows by doubling."""
+class Store:
+    """KV and last hidden states of the cells of one line, for one model or two rows of it."""
 
-    def __init__(self, layers: int, rows: int = 1, capacity: int = 1024) -> None:
-        self._cursor = _Cursor(rows, capacity)
+    def __init__(self, layers: int, rows: int = 1) -> None:
+        self._cursor = _Cursor(rows)
         self._layers = [_SlabLayer(self._cursor) for _ in range(layers)]
         self.cache = Cache(layers=list(self._layers))
+        self._hidden: torch.Tensor | None = None
 
-    @property
-    def capacity(self) -> int:
-        """Cells there is room for."""
-        return self._cursor.capacity
+    def along(self, rows: slice, first: int, stop: int) -> None:
+        """Aim the next forward at the cells ``first`` to ``stop``, which follow all before them."""
+        cursor = self._cursor
+        cursor.rows, cursor.cells, cursor.keep = rows, slice(first, stop), True
+        cursor.used, cursor.before = stop, first
 
-    def aim(
-        self, rows: slice, cells: slice | torch.Tensor, seen: torch.Tensor | None = None
-    ) -> None:
-        """Say what the next forward writes and reads, and make room for it.
+    def among(self, rows: slice, cells: torch.Tensor, used: int) -> None:
+        """Aim the next forward at ``cells`` (int64, [T]); it reads the first ``used`` cells."""
+        cursor = self._cursor
+        cursor.rows, cursor.cells, cursor.keep = rows, cells, True
+        cursor.used, cursor.before = used, used - len(cells)
 
-        It writes ``rows`` of ``cells`` (a run of cells, or int64 [T]). It reads the cells ``seen``
-        (int64, copied once for each layer) or, with None, all before ``cells``, a run (no copy,
-        but dead cells cost attention).
+    def after(self, rows: slice, used: int) -> None:
+        """Aim the next forward behind the first ``used`` cells, and keep no KV of it."""
+        cursor = self._cursor
+        cursor.rows, cursor.keep = rows, False
+        cursor.used = cursor.before = used
+
+    def put_hidden(self, hidden: torch.Tensor, rows: slice, cells: slice | torch.Tensor) -> None:
+        """Keep last hidden states, [rows, T, d], of some cells."""
+        last = cells.stop if isinstance(cells, slice) else int(cells.max()) + 1
+        there = 0 if self._hidden is None else self._hidden.shape[1]
+        if self._hidden is None or last > there:
+            capacity = max(last, there + max(ROOM, there // 4))
+            grown = hidden.new_zeros(self._cursor.all_rows, capacity, hidden.shape[-1])
+            if self._hidden is not None:
+                grown[:, :there] = self._hidden
+            self._hidden = grown
+        self._hidden[rows, cells] = hidden
+
+    def hidden(self, rows: slice, cells: torch.Tensor) -> torch.Tensor:
+        """Return last hidden states of ``cells`` (int64, [m]), [rows, m, d]."""
+        assert self._hidden is not None
+        return self._hidden[rows, cells]
+
+    def copy(self, other: "Store", cells: torch.Tensor, first: int) -> None:
+        """Copy ``cells`` (int64, [k]) of another store of the same model, all rows, to ``first``
+        and behind."""
+        where = slice(first, first + len(cells))
+        self.along(slice(0, self._cursor.all_rows), where.start, where.stop)
+        for mine, theirs in zip(self._layers, other._layers, strict=True):
+            if theirs.keys is not None and theirs.values is not None:
+                mine.update(theirs.keys[:, :, cells], theirs.values[:, :, cells])
+        if other._hidden is not None:
+            self.put_hidden(other._hidden[:, cells], slice(0, self._cursor.all_rows), where)
+
+    def gather(self, cells: torch.Tensor, first: int) -> None:
+        """Move ``cells`` (int64, [k]) to ``first`` and behind, in that order.
+
+        What the store holds is undefined if this fails: the caller then forgets the line.
         """
-        needed = cells.stop if isinstance(cells, slice) else int(cells.max()) + 1
-        if needed > self._cursor.capacity:
-            self._cursor.capacity = max(needed, 2 * self._cursor.capacity)
-            for layer in self._layers:
-                layer.grow()
-        self._cursor.rows, self._cursor.cells, self._cursor.seen = rows, cells, seen
-
-    def keep(self, cells: torch.Tensor) -> None:
-        """Drop all cells but ``cells`` (int64, [k]), which become cells 0..k-1 in that order."""
+        where = slice(first, first + len(cells))
         for layer in self._layers:
-            layer.keep(cells)
+            for slab in (layer.keys, layer.values):
+                if slab is not None:
+                    slab[:, :, where] = slab[:, :, cells]
+        if self._hidden is not None:
+            self._hidden[:, where] = self._hidden[:, cells]
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return all that is held."""
+        slabs = [it for layer in self._layers for it in (layer.keys, layer.values)]
+        return [it for it in (*slabs, self._hidden) if it is not None]
 
     def bytes(self) -> int:
-        """Memory held, in bytes."""
-        return sum(
-            tensor.nbytes
-            for layer in self._layers
-            for tensor in (layer.keys, layer.values)
-            if tensor is not None
-        )
+        """Return the memory held, in bytes."""
+        return sum(tensor.nbytes for tensor in self.tensors())
+
+    def cell_bytes(self) -> int:
+        """Return the memory of one cell, in bytes; 0 before the first forward."""
+        return sum(tensor.nbytes // tensor.shape[-2] for tensor in self.tensors())

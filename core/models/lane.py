@@ -1,40 +1,52 @@
-"""One run of a Hugging Face model: token states in, last hidden states out, KV kept.
+"""One run of a Hugging Face model: tokens in, KV and last hidden states kept, logits out.
 
 A lane has one row (one model) or two (policy and reference adapters on one base, see
-core.models.lora). It keeps, cell by cell, the KV and the last hidden state: KV alone cannot give
-the distribution at the boundary of a reused prefix. Logits are made from hidden states when they
-are wanted, a few positions at a time, so memory does not grow with vocabulary x length.
+core.models.lora). It runs tokens in one of three ways; the self-check (core.models.check) chooses
+the fastest that is exact for the model:
 
-Knows nothing of the tree: its caller says which cells a token may see.
+- TREE: along a path as the model runs itself, over a kept prefix; and all tips of many branches in
+  one forward, each token seeing its own ancestors.
+- PATH: along a path over a kept prefix, with the model's own attention; branches one by one, each
+  from where it leaves the trunk.
+- WHOLE: without a cache; every path is run from its first token.
+
+Logits are made from hidden states when they are wanted, a few positions at a time, so memory does
+not grow with vocabulary x length.
+
+Knows nothing of the tree: its caller says which cells are a path, and what a branch's tokens see.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import Enum
 from typing import Any, cast
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from core.errors import Cancelled
-from core.models.attention import GROUPED, ancestor_mask
-from core.models.kv import Slab, cache_argument
-from core.models.lora import ActiveRows, project
+from core.models.attention import GROUPED, Branches, branches
+from core.models.kv import Store, cache_argument
+from core.models.lora import ActiveRows, is_few, project
+from core.models.rope import Regime, Regimes
 
-TREE_PATHS: tuple[tuple[str, bool], ...] = (
-    (GROUPED, False),
-    (GROUPED, True),
-    ("", False),
-    ("", True),
-)
-"""Ways to run tree attention, the fastest first: attention function ("": the model's own), and
-whether the mask is a dict by layer type. The self-check takes the first that is right."""
+
+class Way(Enum):
+    """How tokens are run; the value is what the status line says."""
+
+    TREE = "tree cache"
+    PATH = "path cache (branches one by one)"
+    WHOLE = "no cache (recomputes each response)"
 
 
 class Lane:
-    """A model that advances cells.
+    """A model that runs tokens into the cells of stores.
 
     ``rows``: the batch it can run, one row, or two if ``active`` tells its layers which of them a
-    forward is of.
+    forward is of. ``entered``: what a forward is run inside (an adapter switched on).
     """
 
     def __init__(
@@ -49,16 +61,17 @@ class Lane:
         self._active = active or ActiveRows()
         self._active.rows = slice(0, self.rows)
         self.config: Any = self.model.config.get_text_config()
-        self.tree_path: tuple[str, bool] | None = None
-        """The way chosen from TREE_PATHS; None: every path is run whole, without a cache."""
+        self.way = Way.WHOLE
         self.cancelled: Callable[[], bool] = lambda: False
         self._entered = entered
         self._own_attention: str = self.config._attn_implementation
-        self._cache_argument = cache_argument(self.model.base_model)
+        self._base: Any = body(model)
+        self._cache_argument = cache_argument(self._base)
         self._head = self.model.get_output_embeddings()
-        self._slab = Slab(self.config.num_hidden_layers, self.rows)
-        self._hidden: torch.Tensor | None = None
-        self._ids = torch.empty(0, dtype=torch.int64)
+        self._head_alone = True
+        self._output: Any = None
+        """The last output of the body, whose form ``_through_the_model`` hands on."""
+        self._regimes = Regimes(model)
         for layer in self._layers():
             layer.register_forward_pre_hook(self._stop_if_cancelled)
 
@@ -67,191 +80,240 @@ class Lane:
         return cast(torch.dtype, self.model.dtype)
 
     @property
+    def has_tree_attention(self) -> bool:
+        """Whether the model obeys the attention function that TREE needs."""
+        return str(self.config._attn_implementation) == GROUPED
+
+    @property
     def vocab_size(self) -> int:
         """Width of a distribution, padding of the embedding included."""
         return int(self._head.weight.shape[0])
 
-    def use(self, tree_path: tuple[str, bool] | None) -> None:
-        """Choose how attention is run (see TREE_PATHS) and forget all cells."""
-        self.tree_path = tree_path
-        name = (tree_path[0] if tree_path else "") or self._own_attention
+    def use(self, way: Way) -> None:
+        """Choose how tokens are run. What stores hold of another way is to be forgotten."""
+        self.way = way
+        name = GROUPED if way is Way.TREE else self._own_attention
         if name != self.config._attn_implementation:
-            self.model.set_attn_implementation(name)
-        self.keep(torch.empty(0, dtype=torch.int64))
+            with _quietly("transformers.modeling_utils"):  # where it cannot be set, it stays
+                self.model.set_attn_implementation(name)
+
+    def store(self) -> Store:
+        """Return an empty store for this model."""
+        return Store(int(getattr(self.config, "num_hidden_layers", 0)), self.rows)
+
+    def regime(self, length: int) -> Regime:
+        """Return which rotary factors the model takes for a text of ``length`` tokens."""
+        return self._regimes.of(length)
+
+    def set_regime(self, regime: Regime) -> None:
+        """Let the forwards to come take these rotary factors, whatever their own length."""
+        self._regimes.set(regime)
 
     @torch.inference_mode()
-    def advance(
-        self,
-        ids: torch.Tensor,
-        cells: torch.Tensor,
-        visible: torch.Tensor,
-        depths: torch.Tensor,
-        seen: torch.Tensor | None = None,
-        rows: slice | None = None,
+    def run_path(
+        self, store: Store, ids: torch.Tensor, first: int, rows: slice | None = None
     ) -> None:
-        """Run T tokens and keep their KV and hidden states in the cells given for them.
+        """Run the tokens ``first`` and behind of a path, and keep them in cells of that number.
 
         Args:
-            ids: int64 [T].
-            cells: int64 [T], where to keep them; with ``seen`` None they follow each other.
-            visible: bool [T, S + T], which cells each token may see, itself included: S earlier
-                ones, then those of the tokens.
-            depths: int64 [S + T], depth (from 1) of the token in each of those cells.
-            seen: int64 [S], the earlier cells; None for all before the first of ``cells``.
+            ids: int64 [n], the whole path; the cells before ``first`` hold its beginning.
             rows: which rows of the batch to run; None for all.
 
         Raises:
-            Cancelled: between two layers, when ``cancelled()``; what the cells hold is then
-                undefined.
+            Cancelled: between two layers, when ``cancelled()``; what the cells from ``first`` on
+                hold is then undefined.
         """
-        self._active.rows = rows or slice(0, self.rows)
-        where: slice | torch.Tensor = cells.to(self.device)
-        if seen is None:
-            where = slice(int(cells[0]), int(cells[-1]) + 1)
+        rows = self._activate(rows)
+        if self.way is Way.WHOLE:
+            hidden = self._run(self._batch(ids))[:, first:]
         else:
-            seen = seen.to(self.device)
-        self._slab.aim(self._active.rows, where, seen)
-        if self.tree_path is None:
-            hidden = self._run_whole(ids, visible, depths, seen)
-        else:
-            mask = ancestor_mask(
-                visible.to(self.device),
-                depths.to(self.device),
-                self.config,
-                self.dtype,
-                by_layer_type=self.tree_path[1],
-            )
-            hidden = self._run(
-                ids,
-                depths[-len(ids) :] - 1,
-                attention_mask=mask,
-                use_cache=True,
-                **{self._cache_argument: self._slab.cache},
-            )
-        self._store(hidden, ids, where)
+            store.along(rows, first, len(ids))
+            hidden = self._run(self._batch(ids[first:]), store)
+        store.put_hidden(hidden, rows, slice(first, len(ids)))
 
     @torch.inference_mode()
-    def keep(self, cells: torch.Tensor) -> None:
-        """Drop all cells but these, which become 0..k-1 in that order."""
+    def run_branches(
+        self,
+        store: Store,
+        ids: torch.Tensor,
+        cells: torch.Tensor,
+        seen: Branches,
+        rows: slice | None = None,
+    ) -> None:
+        """Run T tokens of any branches in one forward (TREE), and keep them in ``cells``.
+
+        Args:
+            ids, cells: int64 [T].
+            seen: over the first S cells, those of the tokens included.
+
+        Raises:
+            Cancelled: as for ``run_path``.
+        """
+        rows = self._activate(rows)
         cells = cells.to(self.device)
-        if self._hidden is not None:
-            self._hidden[:, : len(cells)] = self._hidden[:, cells]
-            self._ids[: len(cells)] = self._ids[cells]
-        self._slab.keep(cells)
+        seen = Branches(
+            *(getattr(seen, it.name).to(self.device) for it in dataclasses.fields(seen))
+        )
+        store.among(rows, cells, len(seen.keys))
+        batch = self._batch(ids)
+        with branches(seen):
+            hidden = self._run(batch, store, position_ids=seen.queries[None].expand(len(batch), -1))
+        store.put_hidden(hidden, rows, cells)
 
     @torch.inference_mode()
-    def logits(self, cells: torch.Tensor, rows: slice | None = None) -> torch.Tensor:
-        """Next-token logits of the states in ``cells`` [m], float32 [rows, m, V]."""
-        assert self._hidden is not None
-        self._active.rows = rows or slice(0, self.rows)
-        with self._entered():
-            return self.head(self._hidden[self._active.rows, cells.to(self.device)])
+    def run_tips(
+        self, store: Store, ids: torch.Tensor, trunk: int, rows: slice | None = None
+    ) -> torch.Tensor:
+        """Run branches of one length from the trunk's end (PATH) or from the root (WHOLE).
 
-    def head(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Logits of last hidden states, [rows, m, d] -> float32 [rows, m, V]."""
-        if type(self._head) is nn.Linear:
-            logits = project(hidden, self._head.weight, self._head.bias)
-        else:  # an adapted one
-            logits = self._head(hidden)
-        logits = logits.float().contiguous()
-        scale = getattr(self.config, "logit_scale", None)
-        divisor = getattr(self.config, "logits_scaling", None)
-        cap = getattr(self.config, "final_logit_softcapping", None)
-        if scale is not None:
-            logits = logits * scale
-        if divisor is not None:
-            logits = logits / divisor
-        if cap is not None:
-            logits = torch.tanh(logits / cap) * cap
-        return logits
+        Args:
+            ids: int64 [B, t], the tokens of each branch behind the first ``trunk`` cells.
+
+        Returns:
+            Their last hidden states, [rows, B, t, d]; no KV is kept.
+
+        Raises:
+            Cancelled: between two layers.
+        """
+        rows = self._activate(rows)
+        kept = None
+        if self.way is not Way.WHOLE and trunk:
+            kept = store
+        if self.rows == 1:
+            store.after(rows, trunk)
+            return self._run(ids.to(self.device), kept)[None]
+        found = []
+        for sequence in ids:
+            store.after(rows, trunk)
+            found.append(self._run(self._batch(sequence), kept))
+        return torch.stack(found, dim=1)
+
+    @torch.inference_mode()
+    def logits(self, hidden: torch.Tensor, rows: slice | None, out: torch.Tensor) -> None:
+        """Put the next-token logits of last hidden states [rows, m, d] into ``out``.
+
+        ``out``: float32 [rows, m, V], contiguous.
+        """
+        self._activate(rows)
+        with self._entered():
+            if not self._head_alone:
+                out.copy_(self._through_the_model(hidden))
+            elif type(self._head) is not nn.Linear:  # an adapted one
+                out.copy_(self._head(hidden))
+            elif is_few(hidden) or hidden.dtype != out.dtype or hidden.device != out.device:
+                out.copy_(project(hidden, self._head.weight, self._head.bias))
+            else:
+                flat = out.view(-1, out.shape[-1])
+                torch.mm(hidden.flatten(0, 1), self._head.weight.t(), out=flat)
+                if self._head.bias is not None:
+                    out += self._head.bias
 
     @torch.inference_mode()
     def plain_logits(self, ids: torch.Tensor) -> torch.Tensor:
-        """The model's own logits after every token of a path, [T] -> float32 [rows, T, V].
+        """Return the model's own logits after every token of a path, [T] -> float32 [rows, T, V].
 
         One uncached forward with the model's own attention: what the self-check compares with.
         """
-        chosen = self.tree_path
-        self._active.rows = slice(0, self.rows)
-        self.use(None)
-        with self._entered():
-            out = self.model(input_ids=self._batch(ids), use_cache=False)
-        self.use(chosen)
+        chosen = self.way
+        self._activate(None)
+        self.use(Way.WHOLE)
+        try:
+            with self._entered():
+                out = self.model(input_ids=self._batch(ids), use_cache=False)
+        finally:
+            self.use(chosen)
         return cast(torch.Tensor, out.logits.float())
 
-    def cell_bytes(self) -> int:
-        """Memory of one cell, in bytes; 0 before the first forward."""
-        return self.kv_bytes() // max(1, self._slab.capacity)
+    @torch.inference_mode()
+    def choose_head(self, ids: torch.Tensor, expected: torch.Tensor, margin: float) -> bool:
+        """Choose how logits are made of hidden states: by the output embedding alone, else by all
+        that the model does behind its body. Returns whether either gives ``expected``.
 
-    def kv_bytes(self) -> int:
-        """Memory of KV and hidden states, in bytes."""
-        return self._slab.bytes() + (0 if self._hidden is None else self._hidden.nbytes)
-
-    def _run_whole(
-        self,
-        ids: torch.Tensor,
-        visible: torch.Tensor,
-        depths: torch.Tensor,
-        seen: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Without a usable cache: run the whole path to each leaf among the new tokens.
-
-        A model of one row runs all paths as one batch. They are padded behind their ends, where no
-        causal model looks.
+        Args:
+            ids: int64 [T]; expected: the model's own logits after each, [rows, T, V].
+            margin: how far they may differ, in standard deviations.
         """
-        earlier = visible.shape[1] - len(ids)
-        before = self._ids[:earlier] if seen is None else self._ids[seen]
-        tokens = torch.cat([before.cpu(), ids])
-        leaves = (visible[:, earlier:].sum(0) == 1).nonzero()[:, 0].tolist()
-        paths = [visible[leaf].nonzero()[:, 0] for leaf in leaves]
-        paths = [path[depths[path].argsort()] for path in paths]
-        runs: list[torch.Tensor]
-        if self.rows == 1:
-            batch = torch.nn.utils.rnn.pad_sequence([tokens[path] for path in paths], True)
-            run = self._run(batch, torch.arange(batch.shape[1]), use_cache=False)
-            runs = list(run[:, None])
-        else:
-            runs = [
-                self._run(tokens[path], torch.arange(len(path)), use_cache=False) for path in paths
-            ]
-        hidden = runs[0].new_empty(len(runs[0]), len(ids), runs[0].shape[-1])
-        for run, path in zip(runs, paths, strict=True):
-            new = path >= earlier
-            hidden[:, path[new] - earlier] = run[:, : len(path)][:, new]
-        return hidden
+        self._activate(None)
+        hidden = self._run(self._batch(ids))
+        for alone in (True, False):
+            self._head_alone = alone
+            try:
+                found = torch.empty_like(expected)
+                self.logits(hidden, None, found)
+            except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError):
+                continue
+            if float((found - expected).std()) <= margin:
+                return True
+        return False
 
-    def _run(self, ids: torch.Tensor, positions: torch.Tensor, **how: Any) -> torch.Tensor:
-        batch = self._batch(ids)
-        positions = positions.to(self.device)[None].expand(len(batch), -1)
+    def _through_the_model(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return what the model makes of last hidden states: its scales, caps and heads are its
+        own. Its body is stood in for by one that returns them."""
+
+        def given(*args: Any, **kwargs: Any) -> Any:
+            return type(self._output)(last_hidden_state=hidden)
+
+        ids = torch.zeros(hidden.shape[:2], dtype=torch.int64, device=self.device)
+        with _standing_in(self._base, given):
+            return cast(torch.Tensor, self.model(input_ids=ids, use_cache=False).logits.float())
+
+    def _activate(self, rows: slice | None) -> slice:
+        self._active.rows = rows or slice(0, self.rows)
+        return self._active.rows
+
+    def _run(self, batch: torch.Tensor, store: Store | None = None, **how: Any) -> torch.Tensor:
+        if store is not None:
+            how[self._cache_argument] = store.cache
         with self._entered():
-            out = self.model.base_model(input_ids=batch, position_ids=positions, **how)
-        return cast(torch.Tensor, out.last_hidden_state)
+            self._output = self._base(input_ids=batch, use_cache=store is not None, **how)
+        return cast(torch.Tensor, self._output.last_hidden_state)
 
     def _batch(self, ids: torch.Tensor) -> torch.Tensor:
-        """One sequence [T] for every active row, or sequences [B, T] as they are."""
-        if ids.dim() == 2:
-            return ids.to(self.device)
+        """Return one sequence [T] for every active row, [rows, T]."""
         count = self._active.rows.stop - self._active.rows.start
         return ids.to(self.device)[None].expand(count, -1)
 
-    def _store(self, hidden: torch.Tensor, ids: torch.Tensor, cells: slice | torch.Tensor) -> None:
-        if self._hidden is None or self._slab.capacity > self._hidden.shape[1]:
-            grown = hidden.new_zeros(self.rows, self._slab.capacity, hidden.shape[-1])
-            known = torch.zeros(grown.shape[1], dtype=torch.int64, device=self.device)
-            if self._hidden is not None:
-                grown[:, : self._hidden.shape[1]] = self._hidden
-                known[: len(self._ids)] = self._ids
-            self._hidden, self._ids = grown, known
-        self._hidden[self._active.rows, cells] = hidden
-        self._ids[cells] = ids.to(self.device)
-
     def _layers(self) -> nn.ModuleList:
-        """The decoder layers: between two of them a forward may be stopped."""
+        """Return the decoder layers: between two of them a forward may be stopped."""
+        count = getattr(self.config, "num_hidden_layers", 0)
         for module in self.model.modules():
-            if isinstance(module, nn.ModuleList) and len(module) == self.config.num_hidden_layers:
+            if isinstance(module, nn.ModuleList) and len(module) == count:
                 return module
         return nn.ModuleList()
 
     def _stop_if_cancelled(self, *_: Any) -> None:
         if self.cancelled():
             raise Cancelled
+
+
+def body(model: Any) -> Any:
+    """Return the part of a causal model that gives last hidden states: all but its head."""
+    if model.base_model is not model:
+        return model.base_model
+    inner = [child for child in model.children() if isinstance(child, PreTrainedModel)]
+    return inner[0] if inner else model
+
+
+@contextmanager
+def _quietly(name: str) -> Iterator[None]:
+    """Let a logger say nothing but errors."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _standing_in(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Let ``forward`` answer for a module."""
+    own = module.__dict__.get("forward")
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward
+        if own is not None:
+            module.forward = own

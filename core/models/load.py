@@ -22,7 +22,7 @@ from core.checkpoints.resolve import PairPlan, resolve_pair, with_search_base
 from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
 from core.codec import Codec
 from core.errors import Cancelled, UserFacingError
-from core.models.check import choose_tree_path, describe_path
+from core.models.check import choose_way
 from core.models.device import (
     choose_device,
     choose_dtype,
@@ -70,7 +70,7 @@ def load_pair(
     codec = Codec(tokenizer)
     everything = [*lanes, base] if base is not None else lanes
     for lane in everything:
-        lane.use(choose_tree_path(lane))
+        choose_way(lane)
     free = free_bytes(device)
     pair = Pair(
         lanes,
@@ -78,7 +78,7 @@ def load_pair(
         min(_context_length(lane) for lane in everything),
         kv_budget=free // 4 if free else 2**31,
         base=base,
-        attention=" + ".join(dict.fromkeys(describe_path(lane.tree_path) for lane in everything)),
+        attention=" + ".join(dict.fromkeys(lane.way.value for lane in everything)),
         swap=swap,
         shown=str(plan.policy_adapter or plan.policy_model) if spec.run else "",
     )

@@ -5,15 +5,23 @@ edge and state into the tree's columns. Everything that the views show comes fro
 A path whose numbers are known costs nothing to come back to; a path that shares a prefix with an
 earlier one costs its new suffix.
 
+KV is kept in *lines* (core.models.line), each with a name: "A" and "B" for the responses, one for
+each search. A line's trunk is one path, run as the model itself runs it; a search's branches stand
+behind its trunk. A line that lacks the beginning of a path copies it from one that has it.
+
 The policy of a run's pair may be any of the run's checkpoints. Each has a layer of the tree for its
 numbers; the reference's serve all. A checkpoint's weights are put in place when something must be
 run through them, so showing numbers that are known moves no weight and keeps the KV. At the start
 of a run the policy *is* the reference: what is asked of the one is asked of the other.
 
+Where rotary factors depend on the length of a text (core.models.rope), texts of another regime
+start from another root of the tree, so their numbers and KV never meet.
+
 Knows no text beyond its codec, no beta beyond the one it was loaded with, no files, no windows.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,11 +29,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.errors import UserFacingError
-from core.models.cells import Cells, Nodes
-from core.models.lane import Lane
+from core.errors import Cancelled, UserFacingError
+from core.models.attention import Branches
+from core.models.kv import Store
+from core.models.lane import Lane, Way
+from core.models.line import Line, Nodes
+from core.models.rope import Regime
 from core.runs import START
-from core.tree import EDGE_COLUMNS, ROOT, STATE_COLUMNS, TokenTree
+from core.tree import EDGE_COLUMNS, STATE_COLUMNS, TokenTree
 
 if TYPE_CHECKING:
     from core.codec import Codec
@@ -35,19 +46,26 @@ Rows = tuple[int, ...]
 POLICY, REFERENCE, BASE = 0, 1, 2
 BOTH: Rows = (POLICY, REFERENCE)
 
-CHUNK_TOKENS = 512
-"""Tokens of one forward: bounds the mask, and the wait for a cancel on a model without layers."""
-CHUNK_LOGITS = 7_900_000
-"""Numbers in one piece of logits (just under 32 MiB as float32): the most that glibc's allocator
-hands out again without returning it to the system. At twice this, the passes over it take several
-times as long (measured)."""
+PATH_TOKENS = {"cuda": 4096}
+BRANCH_TOKENS = 512
+"""Tokens of one forward along a path, by device, and over branches: bounds activations and masks.
+They are fixed, so that numbers do not depend on what memory happens to be free."""
+LOGITS = {"cuda": 2**25}
+"""Numbers in one piece of logits of both models, by device."""
+CPU_PATH_TOKENS, CPU_LOGITS = 1024, 7_900_000
+LEAST_POSITIONS = 64
+"""Positions in one piece of logits at least: fewer would read a large embedding too often."""
 CACHED_LOGITS = 2**20
 """Numbers over which a CPU takes statistics at once: what stays in its caches between passes."""
-SHED_TO = 0.75
+EVICTED_TO = 0.75
 """Of the KV budget: how much is left in use when room is made, so that it is not made each step."""
-GATHER = 4
-"""Cells are gathered when (dead cells x new tokens) passes this many times the live cells: a
-dead cell costs every new token attention, a live one a copy."""
+DEAD = 8
+"""Branches are evicted when those that a forward does not need pass this many times the others:
+each costs every new token attention."""
+LINES = 8
+"""Lines that are kept beside those of the responses."""
+RESPONSES = ("A", "B")
+"""The lines of the responses."""
 
 
 def never() -> bool:
@@ -56,19 +74,34 @@ def never() -> bool:
 
 
 @dataclass(eq=False)
+class Held:
+    """A line and what its cells hold: a store for each lane."""
+
+    line: Line
+    stores: list[Store]
+
+    def bytes(self) -> int:
+        """Return the memory held."""
+        return sum(store.bytes() for store in self.stores)
+
+    def cell_bytes(self) -> int:
+        """Return the memory of one cell, 0 before the first forward."""
+        return sum(store.cell_bytes() for store in self.stores)
+
+
+@dataclass(eq=False)
 class Pair:
     """Two models over one tree. Only the engine thread may touch it.
 
-    ``lanes`` holds one lane of two rows (adapters on one base), two lanes of one row (two
-    models), or one lane of one row (policy and reference are the same checkpoint). ``base``: a
-    third model that only searches use (emulated fine-tuning).
+    ``lanes``: one that runs both (two adapters on one base, or one model that is both), or one for
+    each; ``base``: a third model whose log-probs a search may add to theirs.
     """
 
     lanes: list[Lane]
     codec: "Codec"
     context_length: int
     kv_budget: int = 2**31
-    """Bytes of KV and hidden states after which paths that nobody holds are dropped."""
+    """Bytes of KV and hidden states after which lines that nobody needs are dropped."""
     tree: TokenTree = field(default_factory=TokenTree)
     base: Lane | None = None
     attention: str = ""
@@ -85,8 +118,10 @@ class Pair:
         self._covering = list(zip(self.lanes, covers, strict=True))
         if self.base is not None:
             self._covering.append((self.base, (BASE,)))
-        self._cells = Cells(rows=3)
-        self._held: dict[str, int] = {}
+        self._lines: dict[str, Held] = {}
+        """By name, the least recently used first."""
+        self._roots: dict[tuple[Regime, ...], int] = {}
+        self._regimes: dict[int, tuple[Regime, ...]] = {}
 
     @property
     def vocab_size(self) -> int:
@@ -119,7 +154,8 @@ class Pair:
         if self.swap is None or self.shown in (START, self._placed):
             return
         self._placed = ""
-        self._cells.ready[POLICY] = False
+        for held in self._lines.values():
+            held.line.ready[POLICY] = False
         self.swap.place(self.shown, cancelled)
         self._placed = self.shown
 
@@ -129,97 +165,154 @@ class Pair:
             return rows
         return tuple(sorted({REFERENCE if row == POLICY else row for row in rows}))
 
-    def hold(self, name: str, leaf: int) -> None:
-        """Keep the KV of the path to ``leaf`` when room is made, until another is held so."""
-        self._held[name] = leaf
+    def root(self, length: int) -> int:
+        """Return the root of the tree that texts of up to ``length`` tokens start from.
 
-    def release(self, name: str) -> None:
-        """Hold nothing under this name any more."""
-        self._held.pop(name, None)
+        There are several only for models whose rotary factors depend on the length of a text.
+        """
+        regimes = tuple(lane.regime(length) for lane, _ in self._covering)
+        if regimes not in self._roots:
+            root = self.tree.root(f"{regimes}" if self._roots else "")
+            self._roots[regimes], self._regimes[root] = root, regimes
+        return self._roots[regimes]
+
+    def forget(self) -> None:
+        """Forget all that was computed: KV and the tree."""
+        self._lines.clear()
+        self._roots.clear()
+        self._regimes.clear()
+        self.tree = TokenTree()
+        self.tree.show(self.shown, same=self.shown == START)
+
+    def release(self, line: str) -> None:
+        """Forget the KV of a line."""
+        self._lines.pop(line, None)
 
     @torch.inference_mode()
-    def reach(self, states: Nodes, rows: Rows = BOTH, cancelled: Callable[[], bool] = never) -> int:
-        """Run what lies on the paths to ``states`` and has no KV yet; returns how many tokens.
+    def reach_path(
+        self,
+        path: Nodes,
+        rows: Rows = BOTH,
+        cancelled: Callable[[], bool] = never,
+        line: str = "",
+    ) -> int:
+        """Make the KV of a path from its root ready in a line; returns how many tokens were run.
+
+        Raises:
+            UserFacingError: the path is longer than the models' context, or the checkpoint that is
+                shown cannot be put in place.
+            Cancelled: in mid-run; the cells of finished chunks stay.
+        """
+        rows = self._prepare(rows, path[-1:], cancelled)
+        if len(path) == 0 or self._holding(path[-1:], rows) is not None:
+            return 0
+        with self._whole_or_none(line):
+            return self._run_path(line, path, rows, cancelled)
+
+    @torch.inference_mode()
+    def reach(
+        self,
+        states: Nodes,
+        rows: Rows = BOTH,
+        cancelled: Callable[[], bool] = never,
+        line: str = "",
+    ) -> int:
+        """Make the KV of several states ready in a line; returns how many tokens were run.
 
         All that is new advances together, a branch beside a branch.
 
         Raises:
-            UserFacingError: a path is longer than the models' context, or the checkpoint that is
-                shown cannot be put in place.
-            Cancelled: in mid-run; the cells of finished chunks stay.
+            UserFacingError, Cancelled: as for ``reach_path``.
         """
-        rows = self._meant(rows)
-        if POLICY in rows:
-            self._place(cancelled)
-        longest = int(self.tree.depth[states].max(initial=0))
-        if longest > self.context_length:
-            raise UserFacingError(
-                f"Prompt and response are {longest} tokens together, but the models' context "
-                f"is {self.context_length}: shorten one of them."
-            )
-        missing = self._missing(states, rows)
-        if len(missing):
-            self._make_room(missing, states)
-            for first in range(0, len(missing), CHUNK_TOKENS):
-                self._run(missing[first : first + CHUNK_TOKENS], rows, cancelled)
-        return len(missing)
+        rows = self._prepare(rows, states, cancelled)
+        if self._holding(states, rows) is not None:
+            return 0
+        with self._whole_or_none(line):
+            return self._run_branches(line, states, rows, cancelled)
 
     @torch.inference_mode()
-    def observe(self, path: Nodes, rows: Iterable[int], cancelled: Callable[[], bool]) -> int:
+    def observe(
+        self,
+        path: Nodes,
+        rows: Iterable[int],
+        cancelled: Callable[[], bool] = never,
+        line: str = "",
+    ) -> int:
         """Make edge and state numbers known for ``rows`` of a path; returns tokens run.
 
         ``rows`` are indices (from 1) into ``path``. What is known already is not run again.
 
         Raises:
             UserFacingError: a model returned NaN or infinite log-probs.
-            Cancelled: as for ``reach``.
+            Cancelled: as for ``reach_path``.
         """
         wanted = np.fromiter(rows, dtype=np.int64)
         unknown = wanted[~self.tree.is_observed(path[wanted])]
         if not len(unknown):
             return 0
-        computed = self.reach(path[unknown.max() - 1 : unknown.max()], BOTH, cancelled)
-        step = max(1, CHUNK_LOGITS // (2 * self.vocab_size))
+        computed = self.reach_path(path[: unknown.max()], BOTH, cancelled, line)
+        step = self._positions()
+        room = None
+        if len(unknown) > 1:
+            room = torch.empty(
+                len(BOTH) * min(step, len(unknown)) * self.vocab_size, device=self.lanes[0].device
+            )
         for first in range(0, len(unknown), step):
+            if cancelled():
+                raise Cancelled
             chunk = unknown[first : first + step]
-            self._fill(path[chunk], path[chunk - 1])
+            self._fill(path[chunk], path[chunk - 1], room)
         return computed
 
     @torch.inference_mode()
     def logprobs(self, node: int, cancelled: Callable[[], bool] = never) -> torch.Tensor:
-        """Log-probs of every token at the state ``node``, float32 [2, V]: policy, reference."""
+        """Return log-probs of every token at the state ``node``, float32 [2, V]: policy first."""
         state = np.array([node])
-        self.reach(state, BOTH, cancelled)
+        self.reach_path(self.tree.path(node), BOTH, cancelled, "inspect")
         return torch.log_softmax(self.logits(state), dim=-1)[:, 0]
 
     @torch.inference_mode()
-    def logits(self, states: Nodes, rows: Rows = BOTH) -> torch.Tensor:
-        """Logits at states that were reached, [m] -> float32 [len(rows), m, V].
+    def logits(
+        self, states: Nodes, rows: Rows = BOTH, room: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return logits at states that were reached together, [m] -> float32 [len(rows), m, V].
 
-        On the first lane's device; finite, or UserFacingError.
+        On the first lane's device. ``room``: float32 memory of at least that many numbers to put
+        them in; what it held before is lost.
         """
-        cells = self._cells.of(states)
         meant = self._meant(rows)
-        parts = []
-        for lane, covers in self._covering:
+        held = self._holding(states, meant)
+        assert held is not None, "these states were not reached"
+        cells = torch.from_numpy(held.line.cells(states, self.tree.depth[states]))
+        shape = len(meant), len(states), self.vocab_size
+        if room is None:
+            out = torch.empty(shape, device=self.lanes[0].device)
+        else:
+            out = room[: shape[0] * shape[1] * shape[2]].view(shape)
+        for (lane, covers), store in zip(self._covering, held.stores, strict=True):
             wanted = [row for row in meant if row in covers]
-            if wanted:
-                part = lane.logits(torch.from_numpy(cells), _physical(lane, covers, wanted))
-                parts.append(part.expand(len(wanted), -1, -1))
-        found = parts[0]
-        if len(parts) > 1:
-            found = torch.cat([part.to(parts[0].device) for part in parts])
-        if len(meant) < len(rows):  # the reference, for the policy too
-            found = torch.cat([found[:1], found]) if len(found) > 1 else found.expand(2, -1, -1)
-        return found
+            if not wanted:
+                continue
+            physical = _physical(lane, covers, wanted)
+            first = meant.index(wanted[0])
+            part = out[first : first + physical.stop - physical.start]
+            lane.logits(store.hidden(physical, cells.to(lane.device)), physical, part)
+            if len(part) < len(wanted):  # one model that is both
+                out[first + 1] = out[first]
+        if len(meant) == len(rows):
+            return out
+        # The reference, for the policy too.
+        return out.expand(2, -1, -1) if len(out) == 1 else out[[0, *range(len(out))]]
 
     def has_kv(self, node: int) -> bool:
-        """Whether both models' KV of a node is kept."""
-        return self.shown in (START, self._placed) and self._cells.is_ready(node, self._meant(BOTH))
+        """Return whether both models' KV of a node is kept."""
+        if self.shown not in (START, self._placed):
+            return False
+        return self._holding(np.array([node]), self._meant(BOTH)) is not None
 
     def kv_bytes(self) -> int:
-        """Memory of KV and hidden states, in bytes."""
-        return sum(lane.kv_bytes() for lane, _ in self._covering)
+        """Return the memory of KV and hidden states, in bytes."""
+        return sum(held.bytes() for held in self._lines.values())
 
     def write(self, columns: Iterable[str], nodes: Nodes, values: NDArray[np.float64]) -> None:
         """Write numbers [columns, n] into the tree; what is known of the reference stays.
@@ -236,101 +329,257 @@ class Pair:
         for name, row in zip(columns, values, strict=True):
             self.tree.write(name, nodes, row)
 
-    def _missing(self, states: Nodes, rows: Rows) -> Nodes:
-        """The nodes on the paths to ``states`` that are not ready, ancestors first."""
-        found: set[int] = set()
-        for node in states.tolist():
-            while node != ROOT and node not in found and not self._cells.is_ready(node, rows):
-                found.add(node)
-                node = int(self.tree.parent[node])
-        return np.array(sorted(found), dtype=np.int64)
-
-    def _run(self, nodes: Nodes, rows: Rows, cancelled: Callable[[], bool]) -> None:
-        """Make nodes ready whose ancestors are, or come before them."""
-        has_cell = self._cells.of(nodes) >= 0
-        old, new = nodes[has_cell], nodes[~has_cell]
-        for row in rows:  # filled in where another model, or a cancelled run, has left a cell
-            unready = old[~self._cells.ready[row, self._cells.of(old)]]
-            if len(unready):
-                self._forward(unready, (row,), cancelled, fill=True)
-        if len(new):
-            self._forward(new, rows, cancelled, fill=False)
-
-    def _forward(self, nodes: Nodes, rows: Rows, cancelled: Callable[[], bool], fill: bool) -> None:
-        """One forward of every lane that has some of ``rows``."""
-        starts = np.setdiff1d(self.tree.parent[nodes], nodes)
-        ancestors = np.unique(np.concatenate([self.tree.path(int(node)) for node in starts]))
-        there = len(self._cells)
-        dead = there - len(ancestors)
-        gathered = fill or dead * len(nodes) > GATHER * len(ancestors)
-        seen = np.sort(self._cells.of(ancestors)) if gathered else np.arange(there)
-        cells = self._cells.of(nodes) if fill else self._cells.append(nodes)
-        earlier = self._cells.nodes[seen]
-        visible = self._visible(earlier, nodes)
-        depths = self.tree.depth[np.concatenate([earlier, nodes])]
-        for lane, covers in self._covering:
-            wanted = [row for row in rows if row in covers]
-            if not wanted:
-                continue
-            lane.cancelled = cancelled
-            lane.advance(
-                torch.from_numpy(self.tree.token[nodes]),
-                torch.from_numpy(cells),
-                torch.from_numpy(visible),
-                torch.from_numpy(depths),
-                torch.from_numpy(seen) if gathered else None,
-                _physical(lane, covers, wanted),
+    def _prepare(self, rows: Rows, states: Nodes, cancelled: Callable[[], bool]) -> Rows:
+        """Put the weights in place that are asked; returns the models that they stand for."""
+        rows = self._meant(rows)
+        if POLICY in rows:
+            self._place(cancelled)
+        longest = int(self.tree.depth[states].max(initial=0))
+        if longest > self.context_length:
+            raise UserFacingError(
+                f"Prompt and response are {longest} tokens together, but the models' context "
+                f"is {self.context_length}: shorten one of them."
             )
-            # One row that stands for both models is ready for both.
-            for row in wanted if lane.rows > 1 else covers:
-                self._cells.ready[row, cells] = True
-        self._cells.touch(np.concatenate([self._cells.of(ancestors), cells]))
-
-    def _visible(self, earlier: Nodes, nodes: Nodes) -> NDArray[np.bool_]:
-        """Which of the ``earlier`` and new ``nodes`` are each new node's path, [T, S + T]."""
-        column = np.full(len(self.tree), -1, dtype=np.int64)
-        column[earlier] = np.arange(len(earlier))
-        column[nodes] = len(earlier) + np.arange(len(nodes))
-        visible = np.zeros((len(nodes), len(earlier) + len(nodes)), dtype=bool)
-        for row, node in enumerate(nodes.tolist()):
-            parent = int(self.tree.parent[node])
-            if column[parent] >= len(earlier):
-                visible[row] = visible[column[parent] - len(earlier)]
-            else:
-                visible[row, column[self.tree.path(parent)]] = True
-            visible[row, column[node]] = True
-        return visible
-
-    def _make_room(self, missing: Nodes, states: Nodes) -> None:
-        """Keep within the budget: shed the cells least recently used, leaves before their parents.
-
-        The paths to ``states`` and those that are held stay, whatever they take. An ancestor is
-        used whenever a node below it is, so the order of last use never sheds it first.
-        """
-        size = sum(lane.cell_bytes() for lane, _ in self._covering)
-        more = int((self._cells.of(missing) < 0).sum())
-        if not size or (len(self._cells) + more) * size <= self.kv_budget:
-            return
-        room = max(0, int(SHED_TO * self.kv_budget) // size - more)
-        leaves = [*states.tolist(), *self._held.values()]
-        own = self._cells.of(np.unique(np.concatenate([self.tree.path(leaf) for leaf in leaves])))
-        free = np.ones(len(self._cells), dtype=bool)
-        free[own[own >= 0]] = False
-        loose = np.flatnonzero(free)
-        depth = self.tree.depth[self._cells.nodes[loose]]
-        coldest = loose[np.lexsort((-depth, self._cells.used[loose]))]
-        shed = coldest[: max(0, len(self._cells) - room)]
-        cells = np.setdiff1d(np.arange(len(self._cells)), shed)
-        self._cells.keep(cells)
         for lane, _ in self._covering:
-            lane.keep(torch.from_numpy(cells))
+            lane.cancelled = cancelled
+        return rows
 
-    def _fill(self, nodes: Nodes, states: Nodes) -> None:
+    def _holding(self, states: Nodes, rows: Rows) -> Held | None:
+        """Return the line in which all states are ready, the one used last if there are several."""
+        depths = self.tree.depth[states]
+        for name, held in reversed(self._lines.items()):
+            cells = held.line.cells(states, depths)
+            if (cells >= 0).all() and held.line.ready[list(rows)][:, cells].all():
+                self._lines[name] = self._lines.pop(name)
+                return held
+        return None
+
+    @contextmanager
+    def _whole_or_none(self, line: str) -> Iterator[None]:
+        """Forget a line whose cells an unexpected failure may have left half moved or half run."""
+        try:
+            yield
+        except (Cancelled, UserFacingError):
+            raise
+        except BaseException:
+            self.release(line)
+            raise
+
+    def _line(self, name: str) -> Held:
+        """Return a line by name, made if need be, as the one used last."""
+        held = self._lines.pop(name, None)
+        if held is None:
+            held = Held(Line(rows=3), [lane.store() for lane, _ in self._covering])
+        self._lines[name] = held
+        return held
+
+    def _run_path(self, name: str, path: Nodes, rows: Rows, cancelled: Callable[[], bool]) -> int:
+        """Let a path be the trunk of a line, and run what of it is not ready."""
+        held = self._line(name)
+        line = held.line
+        line.truncate(line.shared(path))
+        lender, cells = self._lender(path, held)
+        self._make_room(len(path) - len(line), (held, lender))
+        if lender is not None:
+            first = len(line)
+            for (lane, _), mine, theirs in zip(
+                self._covering, held.stores, lender.stores, strict=True
+            ):
+                mine.copy(theirs, torch.from_numpy(cells[first:]).to(lane.device), first)
+            line.extend(path[first : len(cells)])
+            line.ready[:, first:] = lender.line.ready[:, cells[first:]]
+        if len(path) > len(line):
+            line.extend(path[len(line) :])
+        computed = len(path) - min(line.ready_to(row) for row in rows)
+        self._run_trunk(held, torch.from_numpy(self.tree.token[path]), rows, cancelled)
+        line.touch(np.arange(len(line)))
+        return computed
+
+    def _run_trunk(
+        self, held: Held, ids: torch.Tensor, rows: Rows, cancelled: Callable[[], bool]
+    ) -> None:
+        """Run what of the trunk, whose tokens are ``ids``, some models have not seen."""
+        line = held.line
+        self._set_regime(line.nodes[:1])
+        for (lane, covers), store in zip(self._covering, held.stores, strict=True):
+            wanted = [row for row in rows if row in covers]
+            step = PATH_TOKENS.get(lane.device.type, CPU_PATH_TOKENS)
+            if lane.way is Way.WHOLE:
+                step = len(ids)
+            for alike in _alike(line.ready[:, : line.trunk], wanted):
+                for start in range(line.ready_to(alike[0]), len(ids), step):
+                    if cancelled():
+                        raise Cancelled
+                    stop = min(start + step, len(ids))
+                    lane.run_path(store, ids[:stop], start, _physical(lane, covers, alike))
+                    # One row that stands for both models is ready for both.
+                    for row in alike if lane.rows > 1 else covers:
+                        line.ready[row, start:stop] = True
+
+    def _lender(self, path: Nodes, held: Held) -> tuple[Held | None, Nodes]:
+        """Return the line that has most of a path, and in which cells, if it has more of it than
+        ``held``: the beginning is copied from it."""
+        depths = self.tree.depth[path]
+        trunk_only = any(lane.way is not Way.TREE for lane, _ in self._covering)
+        lender, most = None, np.arange(len(held.line))
+        for other in self._lines.values():
+            cells = other.line.beginning(path, depths, trunk_only)
+            if other is not held and len(cells) > len(most):
+                lender, most = other, cells
+        return lender, most
+
+    def _run_branches(
+        self, name: str, states: Nodes, rows: Rows, cancelled: Callable[[], bool]
+    ) -> int:
+        """Have states ready behind the trunk of a line, which is a path that they share."""
+        held = self._line(name)
+        line = held.line
+        paths = [self.tree.path(state) for state in states.tolist()]
+        fork = _common(paths)
+        shared = line.shared(paths[0][:fork])
+        if shared < line.trunk:
+            line.fork(shared)
+        computed = 0
+        if len(line) == line.trunk < fork:
+            computed = self._run_path(name, paths[0][:fork], rows, cancelled)
+        else:
+            self._fill_trunk(held, rows, cancelled)
+        nodes = np.unique(np.concatenate([path[line.trunk :] for path in paths]))
+        nodes = nodes[np.argsort(self.tree.depth[nodes], kind="stable")]
+        cells = self._placed_branches(held, nodes)
+        self._set_regime(paths[0])
+        ready = line.ready[list(rows)][:, cells].all(axis=0)
+        for (lane, covers), store in zip(self._covering, held.stores, strict=True):
+            wanted = [row for row in rows if row in covers]
+            for alike in _alike(line.ready[:, cells], wanted):
+                missing = cells[~line.ready[alike[0], cells]]
+                marked = alike if lane.rows > 1 else list(covers)
+                for first in range(0, len(missing), BRANCH_TOKENS):
+                    if cancelled():
+                        raise Cancelled
+                    part = missing[first : first + BRANCH_TOKENS]
+                    self._advance(lane, store, line, part, _physical(lane, covers, alike))
+                    line.ready[np.ix_(marked, part)] = True
+        line.touch(np.concatenate([np.arange(line.trunk), cells]))
+        return computed + int((~ready).sum())
+
+    def _placed_branches(self, held: Held, nodes: Nodes) -> Nodes:
+        """Return the cells of branch nodes (ancestors first), after room is made for new ones."""
+        line = held.line
+        new = int((line.cells(nodes, self.tree.depth[nodes]) < 0).sum())
+        self._make_room(new, (held,))
+        self._evict(held, nodes, new)
+        cells = line.cells(nodes, self.tree.depth[nodes])
+        fresh = nodes[cells < 0]
+        if len(fresh):
+            parents = self.tree.parent[fresh]
+            above = line.cells(parents, self.tree.depth[parents])
+            coming = dict(zip(fresh.tolist(), range(len(line), len(line) + new), strict=True))
+            places = [
+                cell if cell >= 0 else coming.get(parent, -1)
+                for parent, cell in zip(parents.tolist(), above.tolist(), strict=True)
+            ]
+            line.grow(fresh, np.array(places, dtype=np.int64))
+        return line.cells(nodes, self.tree.depth[nodes])
+
+    def _evict(self, held: Held, nodes: Nodes, new: int) -> None:
+        """Drop branches that are not wanted now: too many for attention, or for the budget."""
+        line = held.line
+        cells = line.cells(nodes, self.tree.depth[nodes])
+        spared = np.zeros(len(line), dtype=bool)
+        spared[cells[cells >= 0]] = True
+        behind = len(line) - line.trunk
+        dead = behind - int(spared.sum())
+        most = DEAD * max(len(nodes), BRANCH_TOKENS)
+        if size := held.cell_bytes():
+            others = self.kv_bytes() - held.bytes()
+            most = min(most, int(EVICTED_TO * (self.kv_budget - others)) // size - new - line.trunk)
+        count = min(dead, behind - max(0, most)) if behind > most else 0
+        if count <= 0:
+            return
+        gone = line.coldest(spared)[:count]
+        kept = np.setdiff1d(np.arange(line.trunk, len(line)), gone)
+        for (lane, _), store in zip(self._covering, held.stores, strict=True):
+            store.gather(torch.from_numpy(kept).to(lane.device), line.trunk)
+        line.keep(kept)
+
+    def _fill_trunk(self, held: Held, rows: Rows, cancelled: Callable[[], bool]) -> None:
+        """Run the trunk through models that have not seen it; branches stay where they are."""
+        line = held.line
+        if all(line.ready_to(row) == line.trunk for row in rows):
+            return
+        trunk = line.nodes[: line.trunk]
+        ids = torch.from_numpy(self.tree.token[trunk])
+        self._run_trunk(held, ids, rows, cancelled)
+
+    def _advance(self, lane: Lane, store: Store, line: Line, cells: Nodes, rows: slice) -> None:
+        """Run branch cells of a line, ancestors before descendants, through one lane."""
+        tokens, depths = self.tree.token[line.nodes], self.tree.depth[line.nodes]
+        if lane.way is Way.TREE:
+            seen = Branches(
+                queries=torch.from_numpy(depths[cells] - 1),
+                keys=torch.from_numpy(depths - 1),
+                visible=torch.from_numpy(line.ancestry(cells)),
+            )
+            ids = torch.from_numpy(tokens[cells])
+            lane.run_branches(store, ids, torch.from_numpy(cells), seen, rows)
+            return
+        # Each tip is run from where it leaves the trunk (or from the root, without a cache); of
+        # the states on its way those asked for are kept.
+        trunk = line.trunk if lane.way is Way.PATH else 0
+        inner = set(line.parents[cells].tolist())
+        tips = [cell for cell in cells.tolist() if cell not in inner]
+        ways = [np.flatnonzero(line.ancestry(np.array([tip]))[0]) for tip in tips]
+        ways = [way[np.argsort(depths[way])] for way in ways]
+        common = min(trunk, *(int((way < line.trunk).sum()) for way in ways))
+        for length in sorted({len(way) for way in ways}):
+            alike = [way for way in ways if len(way) == length]
+            ids = torch.from_numpy(np.stack([tokens[way[common:]] for way in alike]))
+            hidden = lane.run_tips(store, ids, common, rows)
+            for i, way in enumerate(alike):
+                behind = way[common:]
+                asked = np.isin(behind, cells)
+                where = torch.from_numpy(behind[asked]).to(lane.device)
+                kept = hidden[:, i, torch.from_numpy(asked).to(lane.device)]
+                store.put_hidden(kept, rows, where)
+
+    def _set_regime(self, path: Nodes) -> None:
+        root = int(self.tree.parent[path[0]])
+        for (lane, _), regime in zip(
+            self._covering, self._regimes.get(root, (0,) * len(self._covering)), strict=True
+        ):
+            lane.set_regime(regime)
+
+    def _make_room(self, more: int, spared: tuple[Held | None, ...]) -> None:
+        """Keep within the budget for so many more cells: drop lines, the least recently used first.
+
+        Those of the responses go last, and those spared stay, whatever they take.
+        """
+        loose = [name for name, held in self._lines.items() if held not in spared]
+        loose.sort(key=RESPONSES.__contains__)
+        searches = [name for name in loose if name not in RESPONSES]
+        for name in searches[: max(0, len(searches) - LINES)]:
+            self.release(name)
+            loose.remove(name)
+        need = more * max((held.cell_bytes() for held in self._lines.values()), default=0)
+        if self.kv_bytes() + need <= self.kv_budget:
+            return
+        for name in loose:
+            self.release(name)
+            if self.kv_bytes() + need <= EVICTED_TO * self.kv_budget:
+                return
+
+    def _positions(self) -> int:
+        """Return how many positions make one piece of logits of both models."""
+        most = LOGITS.get(self.lanes[0].device.type, CPU_LOGITS)
+        return max(LEAST_POSITIONS, most // (len(BOTH) * self.vocab_size))
+
+    def _fill(self, nodes: Nodes, states: Nodes, room: torch.Tensor | None) -> None:
         """Write the columns of edges into ``nodes`` and of the ``states`` they leave."""
-        logits, tokens = self.logits(states), torch.from_numpy(self.tree.token[nodes])
+        logits, tokens = self.logits(states, BOTH, room), torch.from_numpy(self.tree.token[nodes])
         step = len(nodes)
         if logits.device.type == "cpu":
-            step = max(1, CACHED_LOGITS // (2 * self.vocab_size))
+            step = max(1, CACHED_LOGITS // (len(BOTH) * self.vocab_size))
         pieces = [
             observations(logits[:, first : first + step], tokens[first : first + step])
             for first in range(0, len(nodes), step)
@@ -339,6 +588,26 @@ class Pair:
         if np.isfinite(state).all():
             self.write(EDGE_COLUMNS, nodes, edge)
         self.write(STATE_COLUMNS, states, state)
+
+
+def _common(paths: list[Nodes]) -> int:
+    """Return how many of their first nodes all paths share."""
+    count = min(map(len, paths))
+    first = paths[0][:count]
+    for path in paths[1:]:
+        other = first[:count] != path[:count]
+        count = int(other.argmax()) if other.any() else count
+    return count
+
+
+def _alike(ready: NDArray[np.bool_], rows: list[int]) -> list[list[int]]:
+    """Return ``rows`` (of ``ready``, [rows, n]) in groups that have the same cells to run; those
+    that have none are left out."""
+    groups: dict[bytes, list[int]] = {}
+    for row in rows:
+        if not ready[row].all():
+            groups.setdefault(ready[row].tobytes(), []).append(row)
+    return list(groups.values())
 
 
 def _physical(lane: Lane, covers: Rows, wanted: list[int]) -> slice:

@@ -33,7 +33,7 @@ def score(
 
     Args:
         tokens: the response; these ids are scored, the closing token after them.
-        hold: a name ("A", "B") under which to keep the response's KV for the next edit.
+        hold: the line ("A", "B") in which to keep the response's KV for the next edit.
 
     Raises:
         UserFacingError: the prompt is empty, the text is longer than the context, or a model
@@ -45,11 +45,9 @@ def score(
     if not prompt_ids:
         raise UserFacingError("The prompt is empty: write something for the models to answer.")
     ids = np.array([*tokens.ids, pair.codec.end_of_turn], dtype=np.int64)
-    path = pair.tree.extend(0, [*prompt_ids, *map(int, ids)])
     first = len(prompt_ids)
-    if hold:
-        pair.hold(hold, int(path[-2]))
-    computed = pair.observe(path, range(first, len(path)), cancelled)
+    path = pair.tree.extend(pair.root(first + len(ids)), [*prompt_ids, *ids.tolist()])
+    computed = pair.observe(path, range(first, len(path)), cancelled, hold)
     nodes, states = path[first:], path[first - 1 : -1]
 
     def edge(name: str) -> Floats:

@@ -5,6 +5,7 @@ objective's increment of every action, takes some, and says in the field's ledge
 the nodes. Knows nothing of any strategy.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 
 from core.errors import UserFacingError
 from core.growth import Reason, SearchSpec, Status, Step
-from core.models.cells import Nodes
+from core.models.line import Nodes
 from core.models.pair import BASE, BOTH, POLICY, Pair, Rows, never, state_numbers
 from core.tree import BASE_COLUMN, STATE_COLUMNS
+
+_numbers = itertools.count(1)
 
 
 class Strategy(Protocol):
@@ -94,6 +97,8 @@ class Field:
 
     def __init__(self, pair: Pair, start: int, spec: SearchSpec) -> None:
         self.pair = pair
+        self.line = f"search {next(_numbers)}"
+        """The line of the pair that keeps this search's KV."""
         self.start = start
         self.spec = spec
         self.closing = pair.codec.end_of_turn
@@ -133,7 +138,7 @@ class Field:
         ``visit``: count a visit of each; a search that counts its own says no.
         """
         nodes = np.array(list(states), dtype=np.int64)
-        self.computed += self.pair.reach(nodes, self.rows, self.cancelled)
+        self.computed += self.pair.reach(nodes, self.rows, self.cancelled, self.line)
         actions = Actions(self, nodes, self.pair.logits(nodes, self.rows))
         for node in nodes.tolist():
             self.ledger.visit(node, int(visit))
@@ -141,7 +146,7 @@ class Field:
 
     def reach(self, state: int) -> None:
         """Run the whole path to a state, in as few forwards as can be."""
-        self.computed += self.pair.reach(np.array([state]), self.rows, self.cancelled)
+        self.computed += self.pair.reach(np.array([state]), self.rows, self.cancelled, self.line)
 
     def note_states(self, states: Nodes, logits: torch.Tensor) -> torch.Tensor:
         """Write what is said of states into the tree; log-partitions [rows, m]."""

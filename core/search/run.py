@@ -68,7 +68,9 @@ class Run:
         prompt_ids = pair.codec.prompt_ids(prompt)
         if not prompt_ids:
             raise UserFacingError("The prompt is empty: write something for the models to answer.")
-        path = pair.tree.extend(0, [*prompt_ids, *prefix])
+        start = len(prompt_ids) + len(prefix)
+        longest = min(start + spec.max_tokens, pair.context_length)
+        path = pair.tree.extend(pair.root(longest), [*prompt_ids, *prefix])
         self.spec = spec
         self.steps = 0
         self.seconds = 0.0

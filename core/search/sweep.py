@@ -118,7 +118,7 @@ class Answers:
 
 def _probe(pair: Pair) -> list[float]:
     """Log-probs of some tokens under both models: other weights would not give them all."""
-    state = int(pair.tree.extend(0, pair.codec.prompt_ids(PROBE))[-1])
+    state = int(pair.tree.extend(pair.root(1), pair.codec.prompt_ids(PROBE))[-1])
     logp = pair.logprobs(state)
     some = logp[:, :: max(1, logp.shape[1] // PROBED)][:, :PROBED]
     return [float(value) for value in some.flatten()]

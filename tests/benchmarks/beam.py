@@ -112,10 +112,7 @@ def qscope() -> tuple[dict[str, Search], Callable[[int], list[int]]]:
 
 def forget(pair: Any) -> None:
     """Let go of what was computed, so that the next way starts as a stranger to the prompt."""
-    from core.models.cells import Cells
-    from core.tree import TokenTree
-
-    pair.tree, pair._cells = TokenTree(), Cells(rows=3)
+    pair.forget()
 
 
 def generate() -> Search:

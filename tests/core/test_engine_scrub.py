@@ -240,14 +240,14 @@ def test_a_score_stops_a_replay_in_mid_step_which_is_done_again(desk, monkeypatc
     """The step under way here would not end before it is stopped."""
     observe, calls = desk.engine._answering._pair.observe, []
 
-    def endless(path, rows, cancelled):
+    def endless(path, rows, cancelled, line):
         calls.append(desk.engine._answering._pair.shown)
         while len(calls) == 2 and not cancelled():
             begun.set()
             time.sleep(0.001)
         if len(calls) == 2:
             raise Cancelled
-        return observe(path, rows, cancelled)
+        return observe(path, rows, cancelled, line)
 
     begun = threading.Event()
     monkeypatch.setattr(desk.engine._answering._pair, "observe", endless)
@@ -267,7 +267,7 @@ def test_a_score_stops_a_replay_in_mid_step_which_is_done_again(desk, monkeypatc
 def test_a_replay_that_is_stopped_in_mid_step_is_not_done_again(desk, monkeypatch):
     begun = threading.Event()
 
-    def endless(path, rows, cancelled):
+    def endless(path, rows, cancelled, line):
         begun.set()
         while not cancelled():
             time.sleep(0.001)

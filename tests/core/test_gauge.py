@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from core.codec import Codec
 from core.gauge import check_state, extremes, gauge, response_gauge, state_rewards
-from core.models.check import choose_tree_path
+from core.models.check import choose_way
 from core.models.lane import Lane
 from core.models.pair import Pair
 from core.models.score import TOP, score, survey
@@ -27,7 +27,7 @@ TEXT = "They were offered a job for $53K a year."
 def pair_of(*models):
     lanes = [Lane(copy.deepcopy(model)) for model in models]
     for lane in lanes:
-        lane.use(choose_tree_path(lane))
+        choose_way(lane)
     return Pair(lanes, Codec(byte_level_tokenizer()), context_length=512)
 
 

@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from core import quantities as q
 from core.errors import Cancelled, UserFacingError
-from core.models.check import choose_tree_path, describe_path
-from core.models.lane import TREE_PATHS, Lane
+from core.models.check import choose_way
+from core.models.lane import Lane, Way
 from core.models.lora import pair_linears
 from core.models.pair import Pair
 from tests.tiny import tiny_model
@@ -26,7 +26,7 @@ NEVER = bool
 def pair_of(*models, way=None, **options):
     lanes = [Lane(copy.deepcopy(model)) for model in models]
     for lane in lanes:
-        lane.use(way or choose_tree_path(lane))
+        lane.use(way) if way else choose_way(lane)
     return Pair(lanes, None, context_length=64, **options)
 
 
@@ -37,9 +37,9 @@ def plain(model, ids):
     return (logits - logits.logsumexp(-1, keepdim=True)).numpy(), logits.numpy()
 
 
-def observe(pair, ids, first, cancelled=NEVER):
+def observe(pair, ids, first, cancelled=NEVER, line=""):
     path = pair.tree.extend(0, ids)
-    computed = pair.observe(path, range(first, len(path)), cancelled)
+    computed = pair.observe(path, range(first, len(path)), cancelled, line)
     return path, computed
 
 
@@ -70,10 +70,12 @@ LLAMAS = [tiny_model("llama", VOCAB, seed) for seed in (1, 2)]
 class EditMachine(RuleBasedStateMachine):
     """Two responses are edited, undone and swapped; the KV budget is too small for all of them."""
 
+    way = Way.TREE
+
     def __init__(self):
         super().__init__()
         self.models = LLAMAS
-        self.pair = pair_of(*LLAMAS, way=TREE_PATHS[0], kv_budget=60_000)
+        self.pair = pair_of(*LLAMAS, way=self.way, kv_budget=60_000)
         self.prompt = [5, 6, 7, 8]
         self.sides = {"A": [[9, 10, 11]], "B": [[9, 12]]}
 
@@ -81,9 +83,7 @@ class EditMachine(RuleBasedStateMachine):
         return [*self.prompt, *self.sides[side][-1]]
 
     def score(self, side):
-        path = self.pair.tree.extend(0, self.now(side))
-        self.pair.hold(side, int(path[-1]))
-        return observe(self.pair, self.now(side), len(self.prompt))[1]
+        return observe(self.pair, self.now(side), len(self.prompt), line=side)[1]
 
     @initialize()
     def start(self):
@@ -132,13 +132,11 @@ class FrontierMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.pair = pair_of(*LLAMAS, way=TREE_PATHS[0], kv_budget=40_000)
-        for lane in self.pair.lanes:
-            lane.use(self.way)
+        self.pair = pair_of(*LLAMAS, way=self.way, kv_budget=40_000)
         self.tree = self.pair.tree
         self.states = [int(self.tree.extend(0, [5, 6, 7, 8])[-1])]
 
-    way = TREE_PATHS[0]
+    way = Way.TREE
 
     @rule(data=st.data(), rows=st.sampled_from([(0,), (1,), (0, 1)]))
     def grow(self, data, rows):
@@ -175,32 +173,62 @@ class FrontierMachine(RuleBasedStateMachine):
 class PlainFrontierMachine(FrontierMachine):
     """The same without a usable cache: every path is run whole."""
 
-    way = None
+    way = Way.WHOLE
+
+
+class PathFrontierMachine(FrontierMachine):
+    """The same where only paths are cached: every branch is run from the trunk's end."""
+
+    way = Way.PATH
 
 
 EditMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=8, deadline=None)
 TestEdits = EditMachine.TestCase
 FEW = settings(max_examples=12, stateful_step_count=8, deadline=None)
-FrontierMachine.TestCase.settings = PlainFrontierMachine.TestCase.settings = FEW
+for machine in (FrontierMachine, PlainFrontierMachine, PathFrontierMachine):
+    machine.TestCase.settings = FEW
 TestFrontier = FrontierMachine.TestCase
 TestPlainFrontier = PlainFrontierMachine.TestCase
+TestPathFrontier = PathFrontierMachine.TestCase
 
 
-def test_room_is_made_from_the_coldest_leaf_inwards():
-    pair = pair_of(*LLAMAS, way=TREE_PATHS[0])
+def test_lines_go_in_the_order_of_their_last_use_and_responses_last():
+    pair = pair_of(*LLAMAS, way=Way.TREE)
+    tree = pair.tree
+    paths = {name: tree.extend(0, [i, *range(20, 40)]) for i, name in enumerate(NAMES)}
+    for name, path in paths.items():
+        pair.reach_path(path, line=name)
+    pair.reach_path(paths["cold"], line="cold")
+    pair.kv_budget = pair.kv_bytes() - 1
+    new = tree.extend(0, [40, 41])
+    pair.reach_path(new, line="new")
+    kept = [name for name, path in paths.items() if pair.has_kv(int(path[-1]))]
+    assert kept == ["A", "B"] or set(kept) < {"A", "B", "cold"}
+    assert pair.has_kv(int(new[-1]))
+    assert pair.reach_path(paths["other"], line="other") == 21
+
+
+NAMES = ("A", "cold", "B", "other")
+
+
+def test_branches_that_nobody_needs_are_evicted_the_coldest_first():
+    pair = pair_of(*LLAMAS, way=Way.TREE)
     tree = pair.tree
     stem = tree.extend(0, [5, 6, 7, 8])
     cold, warm = (tree.extend(int(stem[-1]), [first, 20, 21]) for first in (9, 10))
-    pair.reach(cold[-1:])
-    pair.reach(warm[-1:])
-    size = sum(lane.cell_bytes() for lane in pair.lanes)
-    pair.kv_budget = 10 * size
+    pair.reach(np.array([cold[-1], warm[-1]]), line="search")
+    pair.reach(np.array([warm[-1], stem[-1]]), line="search")
+    size = pair.kv_bytes() // 256
+    pair.kv_budget = 13 * size
     new = tree.extend(int(warm[0]), [40])
-    pair.reach(new)
-    # 11 cells would pass the 10 that fit: all but three quarters, of the coldest branch its end.
-    assert [pair.has_kv(int(node)) for node in cold] == [False, False, False]
-    assert all(pair.has_kv(int(node)) for node in (*stem, *warm[:1], *new))
-    assert pair.reach(cold[-1:]) == 3
+    pair.reach(np.array([new[-1], warm[-1]]), line="search")
+    # Two of nine branches and trunk cells have to go: the ends of the coldest.
+    assert [pair.has_kv(int(node)) for node in cold] == [True, False, False]
+    assert all(pair.has_kv(int(node)) for node in (*stem, *warm, *new))
+    found = pair.logits(np.array([new[-1], warm[-1]])).double().numpy()
+    for i, node in enumerate((new[-1], warm[-1])):
+        ids = tree.token[tree.path(int(node))]
+        assert found[0, i] == pytest.approx(plain(LLAMAS[0], ids)[1][-1], abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -208,7 +236,7 @@ def test_every_architecture_equals_its_plain_forward(kind):
     """Branches of one tree, edited in the middle, on every way that the self-check accepts."""
     models = [tiny_model(kind, VOCAB, seed) for seed in (1, 2)]
     pair = pair_of(*models)
-    assert all(lane.tree_path is not None for lane in pair.lanes)
+    assert all(lane.way is Way.TREE for lane in pair.lanes)
     ids = np.random.default_rng(0).integers(3, VOCAB, 30).tolist()
     for edit in ([], [(25, 4)], [(8, 9), (9, 10)], [(28, 3)]):
         for at, id in edit:
@@ -224,10 +252,12 @@ def test_only_the_changed_suffix_is_computed():
     edited = [*ids[:20], 50, *ids[21:]]
     assert observe(pair, edited, 5)[1] == 9
     assert observe(pair, ids, 5)[1] == 0
-    assert observe(pair, [*ids, 60], 5)[1] == 1
+    # What was known is known, but an edit ends what KV is kept of a line: from there on it is run.
+    assert observe(pair, [*ids, 60], 5)[1] == 10
+    assert observe(pair, [*ids, 60, 61], 5)[1] == 1
 
 
-@pytest.mark.parametrize("way", [*TREE_PATHS[:1], None])
+@pytest.mark.parametrize("way", list(Way))
 def test_two_adapters_in_one_forward_equal_peft(way):
     """Row 0 is the policy, row 1 the reference, base weights shared; ranks and targets differ."""
     from peft import LoraConfig, get_peft_model
@@ -290,30 +320,30 @@ def test_bellman_residual_in_the_raw_logit_gauge():
 
 
 def test_the_self_check_rejects_a_model_that_ignores_masks():
-    """A model whose attention sees every cell is run whole, and still right."""
+    """Its branches see each other, so every path is run whole, and is right."""
     model = tiny_model("llama", VOCAB, 1)
     lane = Lane(copy.deepcopy(model))
-    run = lane.model.base_model.forward
-
-    def blind(**inputs):
-        inputs.pop("attention_mask", None)
-        return run(**inputs)
-
-    lane.model.base_model.forward = blind
-    chosen = choose_tree_path(lane)
-    assert chosen is None
-    assert "no cache" in describe_path(chosen)
-    lane.use(chosen)
-    pair = Pair([lane, lane_of(tiny_model("llama", VOCAB, 2))], None, 64)
+    layer = lane.model.model.layers[1]
+    run = layer.forward
+    layer.forward = lambda *args, **inputs: run(*args, **{**inputs, "attention_mask": None})
+    assert choose_way(lane) is Way.WHOLE
+    assert "no cache" in lane.way.value
+    other = tiny_model("llama", VOCAB, 2)
+    pair = Pair([lane, lane_of(other)], None, 64)
     observe(pair, list(range(10, 30)), 4)
-    other = [*range(10, 25), 40, 41]
-    observe(pair, other, 4)
-    check(pair, [model, tiny_model("llama", VOCAB, 2)], other, 4)
+    text = [*range(10, 25), 40, 41]
+    observe(pair, text, 4)
+    check(pair, [model, other], text, 4)
+    tips = [pair.tree.extend(0, [*range(10, 25), *end]) for end in ([50, 51], [60], [61, 62])]
+    pair.reach(np.array([tip[-1] for tip in tips]), line="search")
+    found = pair.logits(np.array([tip[-1] for tip in tips])).double().numpy()
+    for i, tip in enumerate(tips):
+        assert found[0, i] == pytest.approx(plain(model, pair.tree.token[tip])[1][-1], abs=1e-4)
 
 
 def lane_of(model):
     lane = Lane(model)
-    lane.use(choose_tree_path(lane))
+    choose_way(lane)
     return lane
 
 

@@ -22,7 +22,7 @@ from core.growth import (
     StochasticBeam,
     TreeSearch,
 )
-from core.models.check import choose_tree_path
+from core.models.check import choose_way
 from core.models.lane import Lane
 from core.search.run import Run
 from core.text import Prompt
@@ -204,7 +204,7 @@ def test_a_third_model_is_the_base_of_emulated_fine_tuning():
         grown(pair, SearchSpec(Beam(2), objective=Objective.emulated(1.0)))
     base = tiny_model("gpt2", models[0].config.vocab_size, 3)
     lane = Lane(copy.deepcopy(base))
-    lane.use(choose_tree_path(lane))
+    choose_way(lane)
     pair, models = search_pair("llama", base=lane)
     spec = SearchSpec(Beam(3), objective=Objective.emulated(0.5), max_tokens=5)
     tree, _ = grown(pair, spec)

@@ -249,7 +249,7 @@ def test_one_whole_model_is_in_memory_at_a_time(whole, monkeypatch):
         before = parameters()
         for path in (*paths[2:], *paths[1:]):
             pair.use(path)
-            pair.reach(pair.tree.extend(0, IDS)[-1:])
+            pair.reach_path(pair.tree.extend(0, IDS))
         after = parameters()
     finally:
         gc.enable()
@@ -394,13 +394,13 @@ def test_only_the_policy_is_run_after_a_swap(tmp_path, monkeypatch):
     pair, paths = opened(run)
     observed(pair)
     rows = []
-    advance = pair.lanes[0].advance
+    run_path = pair.lanes[0].run_path
 
-    def counted(ids, *arguments):
-        rows.append((len(ids), arguments[-1]))
-        return advance(ids, *arguments)
+    def counted(store, ids, first, which):
+        rows.append((len(ids) - first, which))
+        return run_path(store, ids, first, which)
 
-    monkeypatch.setattr(pair.lanes[0], "advance", counted)
+    monkeypatch.setattr(pair.lanes[0], "run_path", counted)
     for path in paths[1:3]:
         observed(pair, path)
     assert rows == [(len(IDS) - 1, slice(0, 1))] * 2
@@ -462,8 +462,7 @@ def test_any_order_of_edits_swaps_and_searches_equals_fresh_computation(tiny_run
         def score(self, side, cancelled=lambda: False):
             ids = [*self.prompt, *self.sides[side]]
             path = self.pair.tree.extend(0, ids)
-            self.pair.hold(side, int(path[-1]))
-            return self.pair.observe(path, range(len(self.prompt), len(path)), cancelled)
+            return self.pair.observe(path, range(len(self.prompt), len(path)), cancelled, side)
 
         @invariant()
         def equals_plain_forwards(self):

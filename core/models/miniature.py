@@ -1,0 +1,100 @@
+"""A tiny random model of the same class as a large one, with windows that a short text passes.
+
+What a way of running attention gets wrong often shows only beyond a window, and a text that passes
+the window of a large model takes long. The code that would be wrong depends on the model's class
+and on the form of its configuration, not on its sizes; so it is tried on a copy with small ones.
+
+Sizes are recognised by the names that configurations give them. A configuration that cannot be
+shrunk so makes no copy: the caller must then do without.
+"""
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+
+WINDOW = 8
+"""The copy's windows, in tokens; a chunk of chunked attention is twice that."""
+LAYERS = 8
+"""The copy's layers at most."""
+SIZES = {
+    64: "hidden_size n_embd d_model dim embed_dim model_dim",
+    96: "intermediate_size moe_intermediate_size shared_expert_intermediate_size ffn_dim "
+    "n_inner d_ff intermediate_size_mlp ffn_hidden_size",
+    4: "num_attention_heads n_head n_heads num_heads num_experts num_local_experts "
+    "n_routed_experts moe_num_experts",
+    2: "num_experts_per_tok top_k num_experts_per_token moe_k moe_top_k",
+    1: "n_group topk_group num_expert_groups n_shared_experts first_k_dense_replace",
+    16: "head_dim q_lora_rank kv_lora_rank qk_nope_head_dim v_head_dim global_head_dim",
+    8: "qk_rope_head_dim rotary_dim hidden_size_per_layer_input",
+    128: "vocab_size vocab_size_per_layer_input",
+    512: "max_position_embeddings n_positions max_seq_len seq_length n_ctx",
+}
+KEY_HEADS = "num_key_value_heads num_kv_heads n_head_kv num_global_key_value_heads".split()
+LAYER_COUNTS = "num_hidden_layers n_layer num_layers n_layers".split()
+
+
+def windows(config: Any) -> list[int]:
+    """Return the finite windows that a configuration names, in tokens."""
+    return [value for name, value in vars(config).items() if _is_window(name, value)]
+
+
+def miniature(model: Any) -> Any | None:
+    """Return a tiny random float32 copy of a model's class on its device, None if none is made."""
+    config = copy.deepcopy(model.config)
+    text = config.get_text_config()
+    try:
+        _shrink(text)
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.manual_seed(0)
+            made = type(model)._from_config(config, dtype=torch.float32)
+            made = made.to(model.device).eval()
+            # Peaked predictions: a token that is wrongly seen or missed then shows.
+            made.get_input_embeddings().weight.data.mul_(10)
+            ids = torch.arange(3, 3 + 4 * WINDOW, device=model.device)[None]
+            with torch.inference_mode():
+                logits = made(input_ids=ids, use_cache=False).logits
+    except Exception:  # whatever an unknown class raises: no copy is made
+        return None
+    return made if logits.isfinite().all() else None
+
+
+def _is_window(name: str, value: Any) -> bool:
+    sized = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return sized and (
+        ("window" in name and "max_window" not in name) or name.endswith("chunk_size")
+    )
+
+
+def _shrink(config: Any) -> None:
+    """Make every size small, in place; which kinds of layer there are stays."""
+    heads = next(getattr(config, n) for n in ("num_attention_heads", "n_head") if _has(config, n))
+    for name in KEY_HEADS:
+        if _has(config, name):
+            count = getattr(config, name)
+            setattr(config, name, 4 if count == heads else 1 if count == 1 else 2)
+    layers = int(config.num_hidden_layers)
+    kinds = getattr(config, "layer_types", None) or []
+    few = max(2, *(kinds.index(kind) + 1 for kind in set(kinds)), 2)
+    few = min(few, layers, LAYERS)
+    for name, value in list(vars(config).items()):
+        if isinstance(value, list | tuple) and len(value) == layers:
+            setattr(config, name, list(value)[:few])
+        elif _is_window(name, value):
+            setattr(config, name, WINDOW if "window" in name else 2 * WINDOW)
+        elif name.endswith("_token_id"):
+            setattr(config, name, None)
+    for name in LAYER_COUNTS:
+        if _has(config, name):
+            setattr(config, name, few)
+    for value, names in SIZES.items():
+        for name in names.split():
+            if _has(config, name):
+                setattr(config, name, min(value, getattr(config, name)))
+
+
+def _has(config: Any, name: str) -> bool:
+    value = getattr(config, name, None)
+    return isinstance(value, int) and not isinstance(value, bool)
