@@ -52,6 +52,10 @@ class Branches:
     keys: torch.Tensor
     visible: torch.Tensor
 
+    def to(self, device: torch.device) -> "Branches":
+        """Return the same on a device."""
+        return Branches(*(it.to(device) for it in (self.queries, self.keys, self.visible)))
+
 
 _under_way: ContextVar[Branches | None] = ContextVar("branches", default=None)
 

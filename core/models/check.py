@@ -54,6 +54,15 @@ def choose_way(lane: Lane) -> Way:
     return Way.WHOLE
 
 
+def record_steps(lane: Lane) -> None:
+    """Let a lane on a GPU replay recorded forwards of few tokens, if they are exact there."""
+    if lane.device.type != "cuda" or lane.way is not Way.TREE:
+        return
+    lane.use_steps(record=True)
+    if not _is_exact(lane, Way.TREE, SHORT):
+        lane.use_steps(record=None)
+
+
 def _candidates(lane: Lane) -> list[Way]:
     """Return the ways to try on the model itself, the fastest first, without WHOLE."""
     ways = [Way.TREE, Way.PATH]

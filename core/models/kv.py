@@ -16,6 +16,7 @@ Knows nothing of trees or tokens: its caller keeps the cell of each node (core.m
 """
 
 import inspect
+import itertools
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 ROOM = 256
 """Cells by which a slab grows at least; it grows by a quarter where that is more."""
+
+_versions = itertools.count(1)
 
 
 def cache_argument(model: Any) -> str:
@@ -46,6 +49,8 @@ class _Cursor:
         self.before = 0
         """Cells before the new tokens: what the model takes for the length of the past."""
         self.keep = True
+        self.version = 0
+        """Another number, never used before, whenever a slab moves to other memory."""
 
 
 class _SlabLayer(CacheLayerMixin):
@@ -98,6 +103,7 @@ class _SlabLayer(CacheLayerMixin):
             values[:, :, :there] = self.values
         self.keys, self.values = keys, values
         self.is_initialized = True
+        self.cursor.version = next(_versions)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         if self.cursor.keep:
@@ -122,6 +128,22 @@ class Store:
         self._layers = [_SlabLayer(self._cursor) for _ in range(layers)]
         self.cache = Cache(layers=list(self._layers))
         self._hidden: torch.Tensor | None = None
+
+    @property
+    def capacity(self) -> int:
+        """Cells that every layer has room for, 0 before the first forward."""
+        slabs = [layer.keys for layer in self._layers]
+        return min((0 if slab is None else slab.shape[2] for slab in slabs), default=0)
+
+    @property
+    def version(self) -> int:
+        """A number that no other memory of slabs has had."""
+        return self._cursor.version
+
+    @property
+    def device(self) -> torch.device:
+        """Where the KV lies; there is some."""
+        return self.tensors()[0].device
 
     def along(self, rows: slice, first: int, stop: int) -> None:
         """Aim the next forward at the cells ``first`` to ``stop``, which follow all before them."""

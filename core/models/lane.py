@@ -16,7 +16,7 @@ not grow with vocabulary x length.
 Knows nothing of the tree: its caller says which cells are a path, and what a branch's tokens see.
 """
 
-import dataclasses
+import itertools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -32,6 +32,7 @@ from core.models.attention import GROUPED, Branches, branches
 from core.models.kv import Store, cache_argument
 from core.models.lora import ActiveRows, is_few, project
 from core.models.rope import Regime, Regimes
+from core.models.steps import SIZES, FixedSteps
 
 
 class Way(Enum):
@@ -62,7 +63,7 @@ class Lane:
         self._active.rows = slice(0, self.rows)
         self.config: Any = self.model.config.get_text_config()
         self.way = Way.WHOLE
-        self.cancelled: Callable[[], bool] = lambda: False
+        self.cancelled: Callable[[], bool] = _never
         self._entered = entered
         self._own_attention: str = self.config._attn_implementation
         self._base: Any = body(model)
@@ -72,6 +73,9 @@ class Lane:
         self._output: Any = None
         """The last output of the body, whose form ``_through_the_model`` hands on."""
         self._regimes = Regimes(model)
+        self._regime: Regime = 0
+        self._steps: FixedSteps | None = None
+        self._places = 0
         for layer in self._layers():
             layer.register_forward_pre_hook(self._stop_if_cancelled)
 
@@ -101,6 +105,11 @@ class Lane:
         """Return an empty store for this model."""
         return Store(int(getattr(self.config, "num_hidden_layers", 0)), self.rows)
 
+    @property
+    def depends_on_length(self) -> bool:
+        """Whether the model takes other rotary factors for texts of other lengths."""
+        return self._regimes.differ
+
     def regime(self, length: int) -> Regime:
         """Return which rotary factors the model takes for a text of ``length`` tokens."""
         return self._regimes.of(length)
@@ -108,6 +117,23 @@ class Lane:
     def set_regime(self, regime: Regime) -> None:
         """Let the forwards to come take these rotary factors, whatever their own length."""
         self._regimes.set(regime)
+        self._regime = regime
+
+    def use_steps(self, record: bool | None) -> None:
+        """Run few tokens at fixed shapes (core.models.steps), recorded as CUDA graphs or as usual;
+        None: at the shapes that they have.
+
+        Only TREE can: what a path's tokens see is then said as that of a branch.
+        """
+        self._steps = None if record is None else FixedSteps(self._masked, record)
+
+    def weights_changed(self) -> None:
+        """Note that other weights were put in place: recordings that held their place are lost."""
+        tensors = itertools.chain(self.model.parameters(), self.model.buffers())
+        places = hash(tuple(tensor.data_ptr() for tensor in tensors))
+        if self._steps is not None and places != self._places:
+            self._steps.forget()
+        self._places = places
 
     @torch.inference_mode()
     def run_path(
@@ -124,7 +150,15 @@ class Lane:
                 hold is then undefined.
         """
         rows = self._activate(rows)
-        if self.way is Way.WHOLE:
+        steps = None
+        if self._steps is not None and len(ids) - first <= SIZES[-1]:
+            places = torch.arange(len(ids))
+            cells = places[first:]
+            seen = Branches(cells, places, places <= cells[:, None])
+            steps = self._fixed(store, ids[first:], cells, seen, rows)
+        if steps is not None:
+            hidden = steps
+        elif self.way is Way.WHOLE:
             hidden = self._run(self._batch(ids))[:, first:]
         else:
             store.along(rows, first, len(ids))
@@ -150,14 +184,12 @@ class Lane:
             Cancelled: as for ``run_path``.
         """
         rows = self._activate(rows)
+        hidden = self._fixed(store, ids, cells, seen, rows)
         cells = cells.to(self.device)
-        seen = Branches(
-            *(getattr(seen, it.name).to(self.device) for it in dataclasses.fields(seen))
-        )
-        store.among(rows, cells, len(seen.keys))
-        batch = self._batch(ids)
-        with branches(seen):
-            hidden = self._run(batch, store, position_ids=seen.queries[None].expand(len(batch), -1))
+        if hidden is None:
+            seen = seen.to(self.device)
+            store.among(rows, cells, len(seen.keys))
+            hidden = self._masked(store, ids, cells, seen, rows)
         store.put_hidden(hidden, rows, cells)
 
     @torch.inference_mode()
@@ -246,6 +278,28 @@ class Lane:
                 return True
         return False
 
+    def _fixed(
+        self, store: Store, ids: torch.Tensor, cells: torch.Tensor, seen: Branches, rows: slice
+    ) -> torch.Tensor | None:
+        """Run few tokens at a fixed shape where that is wanted and can be; else return None."""
+        if self._steps is None or self.way is not Way.TREE:
+            return None
+        if self.cancelled():
+            raise Cancelled
+        wanted, self.cancelled = self.cancelled, _never  # nothing may stop a recording
+        try:
+            return self._steps.run(store, ids, cells, seen, rows, self._regime)
+        finally:
+            self.cancelled = wanted
+
+    def _masked(
+        self, store: Store, ids: torch.Tensor, cells: torch.Tensor, seen: Branches, rows: slice
+    ) -> torch.Tensor:
+        """Run tokens that see what ``seen`` says; the store is aimed at their cells."""
+        batch = self._batch(ids)
+        with branches(seen):
+            return self._run(batch, store, position_ids=seen.queries[None].expand(len(batch), -1))
+
     def _through_the_model(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return what the model makes of last hidden states: its scales, caps and heads are its
         own. Its body is stood in for by one that returns them."""
@@ -284,6 +338,10 @@ class Lane:
     def _stop_if_cancelled(self, *_: Any) -> None:
         if self.cancelled():
             raise Cancelled
+
+
+def _never() -> bool:
+    return False
 
 
 def body(model: Any) -> Any:

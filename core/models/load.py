@@ -22,12 +22,13 @@ from core.checkpoints.resolve import PairPlan, resolve_pair, with_search_base
 from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
 from core.codec import Codec
 from core.errors import Cancelled, UserFacingError
-from core.models.check import choose_way
+from core.models.check import choose_way, record_steps
 from core.models.device import (
     choose_device,
     choose_dtype,
     free_bytes,
     leave_the_window_a_core,
+    prepare,
 )
 from core.models.lane import Lane
 from core.models.lora import ROWS, is_plain_lora, pair_linears
@@ -60,6 +61,7 @@ def load_pair(
     progress(f"Needs about {need.total / 1e9:.1f} GB on {device}", None)
     check_fits(need, free_bytes(device), str(device))
     leave_the_window_a_core()
+    prepare(device)
     with _weights_reported(progress, cancelled), torch.inference_mode():
         tokenizer = _tokenizer(plan)
         lanes, shared, swap = _lanes(plan, device, dtype, of_run=bool(spec.run))
@@ -71,6 +73,7 @@ def load_pair(
     everything = [*lanes, base] if base is not None else lanes
     for lane in everything:
         choose_way(lane)
+        record_steps(lane)
     free = free_bytes(device)
     pair = Pair(
         lanes,

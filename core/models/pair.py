@@ -157,6 +157,8 @@ class Pair:
         for held in self._lines.values():
             held.line.ready[POLICY] = False
         self.swap.place(self.shown, cancelled)
+        for lane in self.lanes:
+            lane.weights_changed()
         self._placed = self.shown
 
     def _meant(self, rows: Rows) -> Rows:
@@ -175,6 +177,11 @@ class Pair:
             root = self.tree.root(f"{regimes}" if self._roots else "")
             self._roots[regimes], self._regimes[root] = root, regimes
         return self._roots[regimes]
+
+    @property
+    def depends_on_length(self) -> bool:
+        """Whether the models take other rotary factors for texts of other lengths."""
+        return any(lane.depends_on_length for lane, _ in self._covering)
 
     def forget(self) -> None:
         """Forget all that was computed: KV and the tree."""

@@ -33,6 +33,11 @@ class Regimes:
         if self._modules:
             self.set(self.of(1))
 
+    @property
+    def differ(self) -> bool:
+        """Whether there is a module whose factors depend on length."""
+        return bool(self._modules)
+
     @torch.inference_mode()
     def of(self, length: int) -> Regime:
         """Return the regime of a text of ``length`` tokens."""

@@ -74,16 +74,24 @@ def score(
         computed=computed,
         reused=len(path) - 1 - computed,
         seconds=time.perf_counter() - began,
-        note=_note(tokens),
+        note=_note(pair, tokens, len(path)),
     )
 
 
-def _note(tokens: Tokens) -> str:
-    forced = sum(tokens.forced)
-    if not forced:
-        return ""
-    many = "1 token is" if forced == 1 else f"{forced} tokens are"
-    return f"{many} not how the tokenizer would split this text; they are scored as shown."
+def _note(pair: Pair, tokens: Tokens, length: int) -> str:
+    """Return what is to be said of a scored text of ``length`` tokens, prompt and all."""
+    said = []
+    if forced := sum(tokens.forced):
+        many = "1 token is" if forced == 1 else f"{forced} tokens are"
+        said.append(
+            f"{many} not how the tokenizer would split this text; they are scored as shown."
+        )
+    if pair.depends_on_length:
+        said.append(
+            f"This model's rotary factors depend on the length of a text; these numbers are with "
+            f"those for {length} tokens."
+        )
+    return " ".join(said)
 
 
 def inspect(

@@ -1,0 +1,132 @@
+"""Forwards of few tokens at fixed shapes, each recorded once as a CUDA graph and then replayed.
+
+The last words of an edit and the tips of a search are few tokens. What their forward costs on a GPU
+is not arithmetic but some two thousand launches. So it is given a shape that does not change: the
+tokens are padded to a few sizes, and all cells of a store are read, those that a token does not see
+masked. A forward of one shape is recorded once; afterwards its inputs are written in place and it
+is replayed with one launch.
+
+A recording holds the addresses of weights, rotary buffers and slabs, and which rows run. Whoever
+changes one of them says so by another ``stamp``, and the forward is recorded anew.
+
+Without recording the same fixed shapes are run as usual, on any device: so it is tested that they
+give what forwards of changing shape give.
+
+Knows nothing of trees or of what a model does.
+"""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from core.models.attention import Branches
+from core.models.kv import Store
+
+SIZES = (1, 8, 32)
+"""Tokens of a forward: fewer are padded, more are not run here."""
+KEPT = 16
+"""Recordings that are kept; each holds the activations of its forward."""
+
+Forward = Callable[[Store, torch.Tensor, torch.Tensor, Branches, slice], torch.Tensor]
+"""(store, ids [T], cells [T], what they see, rows) -> last hidden states [rows, T, d]."""
+
+
+@dataclass(eq=False)
+class _Step:
+    """The inputs of a forward of one shape, where a recording reads them, and its output."""
+
+    ids: torch.Tensor
+    cells: torch.Tensor
+    seen: Branches
+    graph: Any = None
+    hidden: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, size: int, capacity: int, device: torch.device) -> "_Step":
+        """Return inputs for ``size`` tokens over ``capacity`` cells."""
+        integers = (torch.zeros(n, dtype=torch.int64, device=device) for n in (size,) * 3)
+        ids, cells, queries = integers
+        keys = torch.zeros(capacity, dtype=torch.int64, device=device)
+        visible = torch.zeros(size, capacity, dtype=torch.bool, device=device)
+        return cls(ids, cells, Branches(queries, keys, visible))
+
+    def fill(self, ids: torch.Tensor, cells: torch.Tensor, seen: Branches) -> None:
+        """Write the inputs of the next forward; what is padded sees and writes the last cell."""
+        count, used = seen.visible.shape
+        self.ids.zero_()[:count].copy_(ids)
+        self.cells.fill_(self.seen.visible.shape[1] - 1)[:count].copy_(cells)
+        self.seen.queries.zero_()[:count].copy_(seen.queries)
+        self.seen.keys.zero_()[:used].copy_(seen.keys)
+        self.seen.visible.zero_()[:count, :used].copy_(seen.visible)
+        self.seen.visible[count:, -1] = True
+
+
+class FixedSteps:
+    """Runs few tokens at fixed shapes through ``forward``, recorded if ``record``."""
+
+    def __init__(self, forward: Forward, record: bool) -> None:
+        self._forward = forward
+        self._record = record
+        self._steps: dict[Hashable, _Step] = {}
+        """By shape, rows and stamp; the least recently used first."""
+        self._pool: Any = None
+
+    def run(
+        self,
+        store: Store,
+        ids: torch.Tensor,
+        cells: torch.Tensor,
+        seen: Branches,
+        rows: slice,
+        stamp: Hashable,
+    ) -> torch.Tensor | None:
+        """Return the last hidden states of T tokens, [rows, T, d], and keep their KV in ``cells``.
+
+        None if there are too many tokens, or no room beside them in the store: run them as usual.
+
+        Args:
+            seen: over the first S cells, those of the tokens included.
+            stamp: says what a recording depends on beyond shapes and the store.
+        """
+        count, used = seen.visible.shape
+        size = next((size for size in SIZES if size >= count), None)
+        capacity = store.capacity
+        if size is None or used >= capacity:
+            return None
+        key = (store.version, size, rows.start, rows.stop, stamp)
+        step = self._steps.pop(key, None) or _Step.of(size, capacity, store.device)
+        step.fill(ids, cells, seen)
+        store.among(rows, step.cells, capacity)
+        if not self._record:
+            hidden = self._forward(store, step.ids, step.cells, step.seen, rows)
+        else:
+            if step.graph is None:
+                self._capture(step, store, rows)
+            step.graph.replay()
+            assert step.hidden is not None
+            hidden = step.hidden
+        self._steps[key] = step
+        while len(self._steps) > KEPT:
+            del self._steps[next(iter(self._steps))]
+        return hidden[:, :count].clone()
+
+    def forget(self) -> None:
+        """Forget all recordings."""
+        self._steps.clear()
+
+    def _capture(self, step: _Step, store: Store, rows: slice) -> None:
+        """Record a forward; it is run before, on a stream of its own, as recording asks for."""
+        inputs = store, step.ids, step.cells, step.seen, rows
+        side = torch.cuda.Stream(store.device)
+        side.wait_stream(torch.cuda.current_stream(store.device))
+        with torch.cuda.stream(side):
+            for _ in range(2):
+                self._forward(*inputs)
+        torch.cuda.current_stream(store.device).wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            step.hidden = self._forward(*inputs)
+        step.graph = graph
+        self._pool = graph.pool()
