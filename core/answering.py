@@ -30,7 +30,9 @@ from core.protocol import (
     InspectNode,
     Load,
     Loaded,
+    MeasureNoise,
     NodeInspected,
+    NoiseMeasured,
     PairInfo,
     Progress,
     Replay,
@@ -56,8 +58,10 @@ from core.protocol import (
     Unload,
     Unloaded,
 )
+from core.runs import START
 
 if TYPE_CHECKING:
+    from core.models.noise import Measurement
     from core.models.pair import Pair
     from core.scoring import Scoring
     from core.search.run import Run
@@ -91,6 +95,8 @@ class Answering:
         """The checkpoints that are yet to be replayed."""
         self._amiss = ""
         """What kept the first of them that could not be replayed."""
+        self._measurement: tuple[Measurement, str] | None = None
+        """Of the noise, and the checkpoint that it goes on under."""
 
     def answer(self, request: Request, again: bool = False) -> Event:
         """Do what was asked; every outcome, the unexpected too, is an event.
@@ -123,6 +129,8 @@ class Answering:
                     return self._scrub(request)
                 case Replay():
                     return self._replay_on(request, again)
+                case MeasureNoise():
+                    return self._measure_noise(request, again)
         except Cancelled:
             return Stopped(request.id, kind)
         except UserFacingError as error:
@@ -158,7 +166,7 @@ class Answering:
 
     def _forget_pair(self) -> None:
         """Let go of the pair and of all that was found with it."""
-        self._pair = self._info = self._sweep = None
+        self._pair = self._info = self._sweep = self._measurement = None
         self._shown = ""
         for found in (self._last, self._searches, self._answers, self._replay):
             found.clear()
@@ -329,6 +337,27 @@ class Answering:
         for side, (_, _, scoring) in self._last.items():
             end = pair.tree.parent[scoring.nodes[-1:]]
             pair.reach_path(pair.tree.path(int(end[0])), cancelled=self._cancelled, line=side)
+
+    def _measure_noise(self, request: MeasureNoise, again: bool) -> Event:
+        """Measure the noise floor; what was found before it was put off is kept.
+
+        At a run's start the policy is the reference, without any noise: another is measured then.
+        As its last act what is shown is made ready for the next edit.
+        """
+        from core.models.noise import Measurement
+
+        if not again or self._measurement is None:
+            pair, shown = self._loaded(), self._shown
+            assert self._info is not None
+            if shown == START:
+                shown = self._info.checkpoints[-1].path
+            self._measurement = Measurement(pair), shown
+        measurement, checkpoint = self._measurement
+        self._showing(request, checkpoint)
+        floor = measurement.finish(self._cancelled)
+        self._warm(request)
+        self._measurement = None
+        return NoiseMeasured(request.id, floor)
 
     def _showing(self, request: Request, checkpoint: str | None = None) -> "Pair":
         """The pair under a checkpoint: the one that is shown, if none is named."""

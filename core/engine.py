@@ -7,6 +7,8 @@ older one and stops the running one at the next layer; what was overtaken is ans
 A search is a long job: it takes a step whenever nothing more urgent waits, tells of each, and can
 be gone on with after it was stopped. So is a sweep of many searches, which lets all else go first,
 and a replay of a run's checkpoints, whose step is put off and done again when something else comes.
+After each load the engine asks itself for the pair's noise floor: put off in the same way, and not
+begun before nothing was asked for a moment, so that first colours and keys never wait for it.
 
 Knows nothing of Qt: events go to a callable, called on the engine thread. What is done for a
 request is core.answering's business.
@@ -22,6 +24,8 @@ from core.protocol import (
     Inspect,
     InspectNode,
     Load,
+    Loaded,
+    MeasureNoise,
     Replay,
     Replayed,
     Request,
@@ -43,9 +47,13 @@ LONG = 3
 """The urgency of searches: what is more urgent is answered between their steps."""
 LONGEST = 4
 """The urgency of sweeps."""
-LAST = 5
+REPLAYS = 5
 """The urgency of replays."""
-Job = Search | Resume | Sweep | Replay
+LAST = 6
+"""The urgency of what the engine asks of itself."""
+QUIET = 0.5
+"""Seconds without a request before that is begun or gone on with."""
+Job = Search | Resume | Sweep | Replay | MeasureNoise
 
 
 def _slot(request: Request) -> Slot:
@@ -69,7 +77,9 @@ def _slot(request: Request) -> Slot:
         case Scrub():
             return 1, "checkpoint"
         case Replay():
-            return LAST, "replay"
+            return REPLAYS, "replay"
+        case MeasureNoise():
+            return LAST, "noise"
 
 
 class Engine:
@@ -109,8 +119,9 @@ class Engine:
                 self._waiting.clear()
             self._waiting[slot] = request
             overtaken += self._stop(lambda old: slot[0] == 0 or _slot(old) == slot)
-            if isinstance(self._running, Replay) and not self._unwanted.is_set():
-                self._put_off = slot[0] < LAST
+            running = self._running
+            if isinstance(running, Replay | MeasureNoise) and not self._unwanted.is_set():
+                self._put_off = slot[0] < _slot(running)[0]
                 self._unwanted.set()
             self._changed.notify()
         for old in overtaken:
@@ -155,6 +166,7 @@ class Engine:
             with self._changed:
                 self._running = None
                 silent = self._closed
+                stays = isinstance(event, Loaded) and not self._waits(0)
                 put_off = self._put_off and isinstance(event, Stopped)
                 steps = isinstance(event, Grown | Swept | Replayed)
                 wanted = self._put_off or not self._unwanted.is_set()
@@ -167,11 +179,13 @@ class Engine:
                 self._emit(event)
             if not silent and steps and not goes_on:
                 self._emit(Stopped(request.id, type(request).__name__))
+            if stays:
+                self.submit(MeasureNoise(event.id))
         self._answering.end()
 
     def _next(self) -> Request | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._jobs or self._closed)
+            self._wait()
             if self._closed:
                 return None
             first = min(self._waiting, default=(LAST, ""))
@@ -183,3 +197,19 @@ class Engine:
             self._unwanted.clear()
             self._put_off = False
             return self._running
+
+    def _wait(self) -> None:
+        """Until there is something to do; for what comes last, until it has been quiet, too."""
+        while True:
+            self._changed.wait_for(lambda: self._closed or self._waits(LAST))
+            if self._closed or self._waits(LAST - 1):
+                return
+            self._changed.wait_for(lambda: self._closed or self._waits(LAST - 1), QUIET)
+            if self._closed or self._waits(LAST):  # it may have been cancelled meanwhile
+                return
+
+    def _waits(self, urgency: int) -> bool:
+        """Whether something waits that is at least so urgent."""
+        return any(slot[0] <= urgency for slot in self._waiting) or any(
+            own <= urgency for own in self._jobs
+        )

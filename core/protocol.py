@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Literal
 
 from core.growth import Growth, SearchSpec
+from core.noise import NoiseFloor
 from core.runs import START, Checkpoint
 from core.scoring import Inspection, Scoring, StateActions
 from core.sweeps import SweepInfo, SweepRow, SweepSpec
@@ -209,6 +210,16 @@ class Sweep:
     spec: SweepSpec
 
 
+@dataclass(frozen=True, slots=True)
+class MeasureNoise:
+    """Measure the noise floor of the pair that was loaded by ``Load`` of this id.
+
+    The engine asks it of itself after each load; all else goes first.
+    """
+
+    id: int
+
+
 Request = (
     Load
     | Unload
@@ -222,6 +233,7 @@ Request = (
     | Sweep
     | Scrub
     | Replay
+    | MeasureNoise
 )
 
 
@@ -360,6 +372,15 @@ class SweepDone:
 
 
 @dataclass(frozen=True, slots=True)
+class NoiseMeasured:
+    """The noise floor of the pair that was loaded by ``Load`` of this id; None where it cannot be
+    measured."""
+
+    id: int
+    floor: NoiseFloor | None
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The request could not be met; ``message`` is one sentence for the user."""
 
@@ -393,6 +414,7 @@ Event = (
     | Scrubbed
     | Replayed
     | ReplayDone
+    | NoiseMeasured
     | Failed
     | Stopped
 )

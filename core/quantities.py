@@ -110,3 +110,20 @@ def reward_raw(q: ArrayLike, logp_reference: ArrayLike, v_next: ArrayLike, beta:
 def bellman_residual(raw: ArrayLike, rewards: ArrayLike, v: ArrayLike, v_next: ArrayLike) -> Array:
     """What is left of r_raw = r + V(s) - V(s'); 0 but for rounding (Definition 1, Eq. 7)."""
     return _float64(raw) - (_float64(rewards) + _float64(v) - _float64(v_next))
+
+
+def noise_of_sum(count: ArrayLike, spread: float, bias: float) -> Array:
+    """How far the errors of ``count`` terms move their sum: n |bias| + 2 sqrt(n) spread, in nats.
+
+    Errors that scatter add up as the square root of their number; their mean, the bias, adds up in
+    proportion to it. Two standard deviations: about 95 sums in 100 are moved by less.
+    """
+    n = _float64(count)
+    total: Array = n * abs(bias) + 2.0 * np.sqrt(n) * spread
+    return total
+
+
+def below_noise(values: ArrayLike, floor: ArrayLike) -> NDArray[np.bool_]:
+    """Which values are smaller in magnitude than their noise; False where a value is NaN."""
+    found: NDArray[np.bool_] = np.abs(_float64(values)) < _float64(floor)
+    return found

@@ -17,6 +17,7 @@ RANKS = {
     "core.quantities": 0,
     "core.trace": 0,
     "core.scoring": 1,
+    "core.noise": 1,
     "core.growth": 1,
     "core.gauge": 1,
     "core.sweeps": 1,

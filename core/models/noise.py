@@ -1,0 +1,240 @@
+"""The noise floor of a loaded pair, measured on a small sample of text.
+
+The pair scores the sample in its own format, some of it fresh and some as after an edit, and the
+same weights score it once more in float32, a layer at a time, so that no second copy of the models
+is needed. What differs is the noise. A pair that runs in float32 is compared with its models' own
+plain forwards. Knows no family of models; knows nothing of beta, requests or windows.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.models.cells import Nodes
+from core.models.device import free_bytes
+from core.models.pair import Pair, never
+from core.noise import NoiseFloor, floor_of
+from core.quantities import Array
+from core.text import Prompt
+from core.tree import ROOT
+
+SAMPLE: tuple[tuple[str, str], ...] = (
+    (
+        "Übersetze ins Deutsche: The ferry was late, so we walked along the harbour.",
+        "Die Fähre hatte Verspätung, deshalb gingen wir am Hafen entlang. Unterwegs kauften wir "
+        "Fischbrötchen und zählten die Möwen auf den Pollern.",
+    ),
+    (
+        "Summarise this post in one sentence: I was offered a job at a bakery in Leeds, 38 hours "
+        "a week for £26,400, but my sister wants me to mind her twins until March.",
+        "They have been offered full-time work at a bakery in Leeds for £26,400 a year, yet are "
+        "torn because their sister hopes that they will look after her twins until the spring. "
+        "On balance the writer seems to lean towards the job, if only the shifts began later.",
+    ),
+    (
+        "How do I find the largest file in a folder with Python?",
+        "Walk the folder and keep the largest size:\n\n```python\nfrom pathlib import Path\n\n"
+        'files = [p for p in Path(".").rglob("*") if p.is_file()]\n'
+        "print(max(files, key=lambda p: p.stat().st_size))\n```\n\nAn empty folder raises "
+        "`ValueError`, so pass `default=None` where that may happen.",
+    ),
+    (
+        "Is it safe to eat the skin of a kiwi?",
+        "Yes! It's perfectly edible, and rich in fibre & vitamin E. 1) Rinse it well; 2) rub off "
+        "the fuzz with a towel; 3) slice, don't peel. People allergic to latex, though, should "
+        "ask a doctor first: about 1 in 20 of them react to kiwis, bananas or avocados, too.",
+    ),
+)
+"""Prompts and responses of unlike kinds, the shortest first; a user may read any of them."""
+NARROW = (torch.bfloat16, torch.float16)
+"""Formats whose numbers float32 holds exactly."""
+NAME = "noise"
+"""Under which the KV of a sample text is held."""
+ROOM = 2
+"""How many times the float32 weights of the largest layer must be free: it computes, too."""
+EDIT = 24
+"""Tokens of a part, where a text is scored as edits leave it."""
+
+
+class Measurement:
+    """The noise floor of one pair in the making; what was found before a cancel is kept.
+
+    The sample's texts become nodes of the pair's tree. While one is measured its KV is held, then
+    it is let go.
+    """
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+        self._format = pair.lanes[0].dtype
+        self._wide = all(_can_be_widened(lane.model) for lane in pair.lanes)
+        self._shown: list[Array] = []
+        """Log-ratios of each text as the pair shows them."""
+        self._true: list[Array] = []
+        """The same by plain forwards, in float32 where that can be done."""
+
+    def finish(self, cancelled: Callable[[], bool] = never) -> NoiseFloor | None:
+        """Measure what is yet to be measured; None where it cannot be.
+
+        Raises:
+            UserFacingError: as Pair.observe.
+            Cancelled: between two layers; call again to go on.
+        """
+        try:
+            self._measure(cancelled)
+        except (RuntimeError, TypeError, ValueError, MemoryError):
+            if not self._wide:
+                raise
+            # Too little memory, or weights that are used outside their own layers.
+            self._wide = False
+            self._true.clear()
+            self._measure(cancelled)
+        errors = [one - other for one, other in zip(self._shown, self._true, strict=True)]
+        if not np.isfinite(np.concatenate(errors)).all():
+            return None
+        floor = floor_of(errors, _name(self._format), self._words(sum(map(len, errors))))
+        differ = bool(np.concatenate(self._shown).any())
+        if differ and not self._wide and self._format in NARROW and not floor.matters:
+            return None  # two ways so alike make the same errors, and show none of them
+        return floor
+
+    def _measure(self, cancelled: Callable[[], bool]) -> None:
+        pair = self._pair
+        texts = SAMPLE[:1] if self._format == torch.float32 else SAMPLE
+        for number in range(len(self._true), len(texts)):
+            path, first = self._path(*texts[number])
+            pair.hold(NAME, int(path[-1]))
+            try:
+                if number == len(self._shown):
+                    self._shown.append(self._observed(path, first, number % 2 == 1, cancelled))
+                pair.reach(path[-1:], cancelled=cancelled)  # puts the policy's weights in place
+                self._true.append(self._plain(path, first, cancelled))
+            finally:
+                pair.release(NAME)
+
+    def _path(self, prompt: str, response: str) -> tuple[Nodes, int]:
+        """The nodes of a prompt and its response, and where the response begins."""
+        codec, turns = self._pair.codec, Prompt.of(prompt)
+        before = codec.prompt_ids(turns)
+        ids = [*before, *codec.encode(turns, response).ids, codec.end_of_turn]
+        ids = ids[: self._pair.context_length]
+        first = min(len(before), len(ids) // 2)
+        return self._pair.tree.extend(ROOT, ids), first
+
+    def _observed(
+        self, path: Nodes, first: int, edited: bool, cancelled: Callable[[], bool]
+    ) -> Array:
+        """Log-ratios of a response as the pair shows them; ``edited``: in parts, as edits leave."""
+        cuts = range(first, len(path), EDIT) if edited else [first]
+        for start, stop in pairwise([*cuts, len(path)]):
+            self._pair.observe(path, range(start, stop), cancelled)
+        column, nodes = self._pair.tree.column, path[first:]
+        return column("logp_policy")[nodes] - column("logp_reference")[nodes]
+
+    @torch.inference_mode()
+    def _plain(self, path: Nodes, first: int, cancelled: Callable[[], bool]) -> Array:
+        """Log-ratios of the same tokens by one plain forward of each model."""
+        ids = torch.from_numpy(self._pair.tree.token[path])
+        rows = []
+        for lane in self._pair.lanes:
+            lane.cancelled = cancelled
+            with widened(lane.model) if self._wide else nullcontext():
+                logits = lane.plain_logits(ids)[:, first - 1 : -1]
+            taken = ids[first:].to(logits.device).expand(len(logits), -1)
+            logp = logits.gather(-1, taken[..., None])[..., 0] - logits.logsumexp(-1)
+            rows += list(logp.double().cpu().numpy())
+        ratios: Array = rows[0] - rows[-1]  # a single row stands for both models
+        return ratios
+
+    def _words(self, tokens: int) -> str:
+        """How it was measured."""
+        sample = f"{tokens} tokens of sample text"
+        if self._format == torch.float32:
+            return f"against the models' own plain forwards on {sample}"
+        if self._wide:
+            return f"against float32 on {sample}"
+        return (
+            f"by two {_name(self._format)} forwards of {sample}, as float32 could not be run here: "
+            f"errors that both make are not seen, so the true noise is larger"
+        )
+
+
+def measure(pair: Pair, cancelled: Callable[[], bool] = never) -> NoiseFloor | None:
+    """The noise floor of a pair, at once; see Measurement."""
+    return Measurement(pair).finish(cancelled)
+
+
+@contextlib.contextmanager
+def widened(model: nn.Module) -> Iterator[None]:
+    """Within, the model computes in float32, and the weights of a layer are float32 while it runs.
+
+    A layer is a member of a module list, or else a module with none inside. Afterwards each weight
+    is the very tensor that it was.
+    """
+    replaced: dict[nn.Module, list[tuple[Any, str, torch.Tensor]]] = {}
+
+    def widen(module: nn.Module, deep: bool) -> None:
+        if module in replaced:
+            return  # a layer that stands in several places
+        replaced[module] = [
+            (tensors, name, tensor)
+            for owner in (module.modules() if deep else [module])
+            for tensors in (owner._parameters, owner._buffers)
+            for name, tensor in tensors.items()
+            if tensor is not None and tensor.dtype in NARROW
+        ]
+        for tensors, name, tensor in replaced[module]:
+            tensors[name] = tensor.float()
+
+    def narrow(module: nn.Module) -> None:
+        for tensors, name, tensor in replaced.pop(module, ()):
+            tensors[name] = tensor
+
+    hooks = []
+    for module, deep in _layers(model):
+        hooks += [
+            module.register_forward_pre_hook(lambda own, _, deep=deep: widen(own, deep)),
+            module.register_forward_hook(lambda own, *_: narrow(own), always_call=True),
+        ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module in list(replaced):
+            narrow(module)
+
+
+def _layers(module: nn.Module) -> Iterator[tuple[nn.Module, bool]]:
+    """The modules whose weights are widened when they run, and whether all inside them are too."""
+    holds = any(isinstance(inner, nn.ModuleList) for inner in module.modules())
+    if isinstance(module, nn.ModuleList):
+        yield from ((member, True) for member in module)
+        return
+    yield module, not holds
+    if holds:
+        for child in module.children():
+            yield from _layers(child)
+
+
+def _can_be_widened(model: nn.Module) -> bool:
+    """Whether float32 copies of all weights compute the same function, and a layer's fit."""
+    if any(own.dtype not in (torch.float32, *NARROW) for own in model.parameters()):
+        return False  # quantised: the numbers mean nothing without their scales
+    if getattr(model, "is_quantized", False):
+        return False
+    largest = max(
+        sum(own.numel() for own in layer.parameters(deep)) for layer, deep in _layers(model)
+    )
+    device = next(model.parameters()).device
+    free = free_bytes(device)
+    return free is None or ROOM * 4 * largest <= free
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
