@@ -7,6 +7,7 @@ and sums; how errors are measured is core.models.noise's business.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -94,3 +95,21 @@ def floor_of(errors: Sequence[Array], dtype: str, measured: str) -> NoiseFloor:
         tokens=n,
         measured=measured,
     )
+
+
+def as_json(floor: NoiseFloor | None, dtype: str, count: int) -> dict[str, Any]:
+    """What a command prints of the noise of one log-ratio and of a sum of ``count``, in nats.
+
+    Both are None where it could not be measured.
+    """
+    return {
+        "dtype": dtype,
+        "token": floor.token if floor else None,
+        "total": total_of(floor, count),
+        "measured": floor.measured if floor else "not measured",
+    }
+
+
+def total_of(floor: NoiseFloor | None, count: int) -> float | None:
+    """The noise of a sum over ``count`` tokens in nats, None where it was not measured."""
+    return float(floor.total(count)) if floor else None

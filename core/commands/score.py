@@ -2,8 +2,9 @@
 
 Prints the implicit reward of every token of a response, the closing (end-of-turn) token last:
 as a table, or with --json as one object. With --jsonl FILE, one object for each line of the file,
-the models loaded once. Progress and remarks go to stderr. One line ending at the very end of
---prompt-file and --response-file is the editor's, not the text's, and is left out.
+the models loaded once. "noise" says how far the number format alone moves a log-ratio, of one token
+and of the response's sum, in nats. Progress and remarks go to stderr. One line ending at the very
+end of --prompt-file and --response-file is the editor's, not the text's, and is left out.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from core.errors import UserFacingError
 
 if TYPE_CHECKING:
     from core.models.pair import Pair
+    from core.noise import NoiseFloor
     from core.protocol import PairInfo
     from core.scoring import Scoring
 
@@ -75,21 +77,26 @@ def run(arguments: argparse.Namespace) -> int:
     items = read_items(arguments)
 
     from core.models.load import load_pair
+    from core.models.noise import Measurement
 
     with Reporter(sys.stderr) as reporter:
         pair, info = load_pair(spec, reporter.progress, lambda: False)
         if arguments.checkpoint is not None:
             info = show(pair, info, arguments.checkpoint)
+        measurement = Measurement(pair)
         for count, item in enumerate(items, 1):
             scoring = score_item(pair, item)
+            floor = measurement.finish()  # done by the first call
             if scoring.note:
                 reporter.say(f"{item.where}: {scoring.note}")
-            result = as_json(info, scoring, pair.codec.end_of_turn_text)
+            result = as_json(info, scoring, pair.codec.end_of_turn_text, floor)
             reporter.clear()
             if arguments.json or arguments.jsonl:
                 print(json.dumps(result, allow_nan=False), flush=True)
             else:
                 print_table(result, scoring.labels)
+                if floor and floor.matters:
+                    print(noise_line(result))
             if arguments.jsonl:
                 reporter.count(f"{count} scored")
     return 0
@@ -123,8 +130,11 @@ def score_item(pair: "Pair", item: Item) -> "Scoring":
         raise UserFacingError(f"{item.where}: {error}") from error
 
 
-def as_json(info: "PairInfo", scoring: "Scoring", closing: str) -> dict[str, Any]:
+def as_json(
+    info: "PairInfo", scoring: "Scoring", closing: str, floor: "NoiseFloor | None"
+) -> dict[str, Any]:
     """One scored response as the object that ``--json`` prints. ``closing``: that token's text."""
+    from core.noise import as_json as noise_json
     from core.quantities import response_score, reward
 
     tokens = scoring.tokens
@@ -151,6 +161,7 @@ def as_json(info: "PairInfo", scoring: "Scoring", closing: str) -> dict[str, Any
         "policy": info.policy,
         "reference": info.reference,
         "total_reward": response_score(rewards),
+        "noise": noise_json(floor, info.dtype, len(rows)),
         "tokens": rows,
     }
 
@@ -168,6 +179,15 @@ def print_table(result: dict[str, Any], labels: tuple[str, ...]) -> None:
             f"{token['logp_reference']:>9.4f} {token['rank_policy']:>7} {token['kl']:>8.4f}"
         )
     print(f"{'Σ reward':<{width}} {result['total_reward']:>+9.4f}   (β = {result['beta']:g}, nats)")
+
+
+def noise_line(result: dict[str, Any]) -> str:
+    """What the table says of its noise, as rewards."""
+    noise, beta = result["noise"], result["beta"]
+    return (
+        f"noise of {noise['dtype']}: a reward ±{beta * noise['token']:.4f}, Σ reward "
+        f"±{beta * noise['total']:.4f}; below that they say nothing (--dtype float32 has none)"
+    )
 
 
 def read_items(arguments: argparse.Namespace) -> Iterator[Item]:

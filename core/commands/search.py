@@ -34,6 +34,7 @@ from core.growth import (
 )
 
 if TYPE_CHECKING:
+    from core.noise import NoiseFloor
     from core.protocol import PairInfo
 
 STRATEGIES: dict[str, type] = {
@@ -145,6 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
     begun = read_text(arguments.response_file) if arguments.response_file else ""
 
     from core.models.load import load_pair
+    from core.models.noise import Measurement
     from core.search.run import Run, check
     from core.text import Prompt
 
@@ -157,8 +159,9 @@ def run(arguments: argparse.Namespace) -> int:
         while (growth := search.step()) is not None:
             tree.add(growth)
             reporter.progress("Searching", growth.step.fraction)
+        floor = Measurement(pair).finish() if arguments.json else None
     if arguments.json:
-        table = as_json(info, tree, spec)
+        table = as_json(info, tree, spec, floor)
         table |= {"seconds": search.seconds, "tokens_computed": search.computed}
         if arguments.tree:
             table["nodes"] = nodes_as_json(tree)
@@ -188,8 +191,15 @@ def strategy(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> 
     return made
 
 
-def as_json(info: "PairInfo", tree: GrownTree, spec: SearchSpec) -> dict[str, Any]:
-    """The hypotheses found, the best first."""
+def as_json(
+    info: "PairInfo", tree: GrownTree, spec: SearchSpec, floor: "NoiseFloor | None"
+) -> dict[str, Any]:
+    """The hypotheses found, the best first, each with the noise of its log-ratio in nats."""
+    from core.noise import as_json as noise_json
+    from core.noise import total_of
+
+    found = tree.hypotheses(spec)
+    longest = max((h.length for h in found), default=1)
     return {
         "policy": info.policy,
         "reference": info.reference,
@@ -200,6 +210,7 @@ def as_json(info: "PairInfo", tree: GrownTree, spec: SearchSpec) -> dict[str, An
             name: getattr(spec.objective, name) for name in ("policy", "reference", "base")
         },
         "attention": info.cache,
+        "noise": noise_json(floor, info.dtype, longest),
         "hypotheses": [
             {
                 "text": h.text,
@@ -208,12 +219,13 @@ def as_json(info: "PairInfo", tree: GrownTree, spec: SearchSpec) -> dict[str, An
                 "sum_logp_policy": h.sum_policy,
                 "sum_logp_reference": _number(h.sum_reference),
                 "total_reward": _number(info.beta * (h.sum_policy - h.sum_reference)),
+                "noise": total_of(floor, h.length),
                 "length": h.length,
                 "finished": tree.is_closed(h.index),
                 "eq12_reward_less_kl": _number(info.beta * h.reward_side),
                 "eq13_policy_likelihood": info.beta * h.likelihood_side,
             }
-            for h in tree.hypotheses(spec)
+            for h in found
         ],
     }
 

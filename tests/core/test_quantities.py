@@ -39,6 +39,17 @@ def test_by_hand():
     assert q.reward_raw(2.0, flat, 0.25, 0.5) == pytest.approx(2.0965736)
 
 
+def test_noise_of_sums_and_what_lies_below_it():
+    """Four errors of standard deviation 0.5 scatter by 1; a mean error of -0.25 moves four by 1."""
+    assert q.noise_of_sum([1, 4, 16], 0.5, 0.0) == pytest.approx([1.0, 2.0, 4.0])
+    assert q.noise_of_sum([1, 4], 0.0, -0.25) == pytest.approx([0.25, 1.0])
+    assert q.noise_of_sum(4, 0.5, 0.25) == pytest.approx(3.0)
+    below = q.below_noise([0.0, 0.9, -0.9, 1.0, -2.0, math.nan], 1.0)
+    assert below.tolist() == [True, True, True, False, False, False]
+    assert q.below_noise([1.5, 1.5], [1.0, 2.0]).tolist() == [False, True]
+    assert not q.below_noise([0.0], 0.0).any()
+
+
 def test_loss_of_a_hopeless_pair_does_not_overflow():
     assert q.dpo_loss(-4000.0, 4000.0) == pytest.approx(8000.0)
     assert q.preference(-4000.0, 4000.0) == 0.0

@@ -232,7 +232,7 @@ def test_json_has_the_keys_and_spans_that_are_promised(
     adapters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = scored(adapters, tmp_path, capsys)
-    assert list(found) == ["beta", "policy", "reference", "total_reward", "tokens"]
+    assert list(found) == ["beta", "policy", "reference", "total_reward", "noise", "tokens"]
     keys = "id text start end logp_policy logp_reference reward rank_policy kl".split()
     *tokens, closing = found["tokens"]
     assert all(list(token) == keys for token in tokens)
@@ -313,6 +313,26 @@ def test_without_json_a_table_is_printed(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 + len(found["tokens"]) + 1
     assert f"{found['total_reward']:+.4f}" in lines[-1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_noise_is_told(
+    dtype: str, adapters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = scored(adapters, tmp_path, capsys, "--dtype", dtype)
+    noise = found["noise"]
+    assert list(noise) == ["dtype", "token", "total", "measured"]
+    assert noise["dtype"] == dtype and "tokens of sample text" in noise["measured"]
+    assert 0 < noise["token"] <= noise["total"]
+    assert (noise["token"] < 1e-4) == (dtype == "float32")
+    files = ["--prompt-file", str(tmp_path / "prompt")]
+    files += ["--response-file", str(tmp_path / "response"), "--dtype", dtype]
+    assert main.main(["score", *arguments(adapters, *files)]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("noise")]
+    if dtype == "float32":
+        assert not said
+    else:
+        assert f"Σ reward ±{found['beta'] * noise['total']:.4f}" in said[0]
 
 
 def test_a_response_longer_than_the_context_is_said(

@@ -29,6 +29,10 @@ def test_hypotheses_and_nodes_as_json(folder, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["objective"] == {"policy": 1.0, "reference": 0.0, "base": 0.0}
     assert len(found["hypotheses"]) == 3
+    longest = max(h["length"] for h in found["hypotheses"])
+    assert found["noise"]["dtype"] == "float32" and 0 < found["noise"]["token"] < 1e-4
+    for h in found["hypotheses"]:
+        assert (h["noise"] == found["noise"]["total"]) == (h["length"] == longest)
     nodes = found["nodes"]
     assert nodes[0]["parent"] == -1
     for h in found["hypotheses"]:
