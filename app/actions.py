@@ -39,6 +39,12 @@ MENUS: dict[str, tuple[Entry, ...]] = {
             "Choose a training run's folder, to see how credit emerges in it",
         ),
         Entry("Open the &demo pair", "open_demo", "Ctrl+Shift+D", "Load the pair Qscope brings"),
+        Entry(
+            "Compute in &float32",
+            "compute_in_float32",
+            "",
+            "Load the pair again in float32: slower and larger, but without the noise of rounding",
+        ),
         Entry("&Close the pair", "close_pair", "Ctrl+W", "Free its memory; the texts stay"),
         LINE,
         Entry("Read the p&rompt from a file…", "read_prompt", "", "A UTF-8 text file"),

@@ -23,6 +23,7 @@ from core.protocol import (
     Load,
     Loaded,
     NodeInspected,
+    NoiseMeasured,
     PairSpec,
     Progress,
     Replay,
@@ -79,6 +80,8 @@ class Bridge(QObject):
     scrub_progress = Signal(object)
     """Of a scrub or a replay that loads a whole model."""
     loaded = Signal(object)
+    noise_measured = Signal(object)
+    """Of the pair that is loaded; the engine asks for it by itself."""
     scored = Signal(object)
     inspected = Signal(object)
     node_inspected = Signal(object)
@@ -261,6 +264,12 @@ class Bridge(QObject):
         self._dirty.clear()
         while self._events and not self._closed:
             event = self._events.popleft()
+            if isinstance(event, Failed) and event.kind == "MeasureNoise":
+                event = NoiseMeasured(event.id, None)
+            if isinstance(event, NoiseMeasured):
+                if self._newest.get("pair") == event.id:
+                    self.noise_measured.emit(event)
+                continue
             slot = self._slots.get(event.id)
             if slot is None or self._newest.get(slot) != event.id:
                 continue

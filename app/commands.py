@@ -6,6 +6,7 @@ can answer it.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,8 @@ class WindowCommands(LaunchCommands):
     banner: PairBanner
     tool_bar: QToolBar
     actions_by_name: dict[str, QAction]
+    before_float32: PairSpec | None = None
+    """What to go back to, while the pair is loaded again in float32."""
     sweep_panel: "SweepPanel | None" = None
     """Made when it is first wanted."""
 
@@ -65,6 +68,14 @@ class WindowCommands(LaunchCommands):
         self.pair_wanted.emit(PairSpec(demo=True))
 
     @Slot()
+    def compute_in_float32(self) -> None:
+        """Load the pair again in float32; the texts stay."""
+        if self.spec is not None:
+            spec = self.spec
+            self.pair_wanted.emit(replace(spec, dtype="float32"))
+            self.before_float32 = spec
+
+    @Slot()
     def cancel_load(self) -> None:
         self.bridge.cancel_load()
 
@@ -77,6 +88,7 @@ class WindowCommands(LaunchCommands):
         if self.search is not None:
             self.search.set_pair(None)
         self.status.show_pair(None)
+        self.actions_by_name["compute_in_float32"].setEnabled(False)
         self.banner.show_nothing()
         self.setWindowTitle("Qscope")
 

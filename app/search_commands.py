@@ -53,6 +53,7 @@ class SearchCommands(QMainWindow):
             view.set_text_size(self.points)
             view.recall(self.settings)
             view.set_pair(self.info)
+            view.set_noise(self.view.noise)
             film = self.view.film
             if film.checkpoints:
                 view.set_checkpoint(film.checkpoints[film.shown].path)

@@ -146,6 +146,7 @@ class Photographer(QObject):
         self.runs: Sequence[Path] = ()
         """To be shown in the training view."""
         self._settled = 0
+        self._noise_known = False
         self._poll = QTimer(self)
         self._poll.setInterval(POLL_MS)
         self._poll.timeout.connect(self._look)
@@ -155,14 +156,21 @@ class Photographer(QObject):
         self._patience.timeout.connect(self._give_up)
         self._patience.start(PATIENCE_MS)
         window.bridge.failed.connect(self._failed)
+        window.bridge.noise_measured.connect(self._noise_measured)
+
+    @Slot(object)
+    def _noise_measured(self, event: object) -> None:
+        self._noise_known = True
 
     @Slot()
     def _look(self) -> None:
-        view = self.window.view
+        view, info = self.window.view, self.window.info
         if view.chart is None or len(view.scorings()) < 2 or self.window.bridge.busy():
             self._settled = 0
             return
-        self._settled = self._settled + 1 if self._is_ready() else 0
+        # In float32 its noise changes nothing that is shown.
+        told = self._noise_known or (info is not None and info.dtype == "float32")
+        self._settled = self._settled + 1 if self._is_ready() and told else 0
         if self._settled >= SETTLE:
             self.picture = self.window.grab()
             self._end()

@@ -1,8 +1,13 @@
-"""The status line: which pair, where it runs, and what the last update took."""
+"""The status line: which pair, where it runs, how noisy that is, and what the last update took."""
 
+from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtWidgets import QLabel, QStatusBar
 
+from core.noise import NoiseFloor
 from core.protocol import PairInfo
+
+EXAMPLE = 50
+"""Tokens of a response, as which the tooltip says how noisy sums are."""
 
 
 def size_text(count: int) -> str:
@@ -12,21 +17,38 @@ def size_text(count: int) -> str:
     return f"{count / (1 << 20):.0f} MB"
 
 
-class Status:
+class Status(QObject):
     """Labels in a status bar."""
 
+    float32_wanted = Signal()
+    """The user wants the pair to be computed without the noise of a smaller format."""
+
     def __init__(self, bar: QStatusBar) -> None:
+        super().__init__(bar)
         self.pair, self.machine, self.update = QLabel(), QLabel(), QLabel()
+        self.noise = QLabel()
         bar.setSizeGripEnabled(False)
-        for label, stretch in ((self.pair, 1), (self.machine, 0), (self.update, 0)):
+        for label, stretch in (
+            (self.pair, 1),
+            (self.machine, 0),
+            (self.noise, 0),
+            (self.update, 0),
+        ):
             label.setObjectName("muted")
             label.setContentsMargins(6, 0, 6, 0)
             bar.addPermanentWidget(label, stretch)
         self.pair.setMinimumWidth(60)
+        self.noise.setTextFormat(Qt.TextFormat.RichText)
+        self.noise.setTextInteractionFlags(
+            Qt.TextInteractionFlag.LinksAccessibleByMouse
+            | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
+        )
+        self.noise.linkActivated.connect(self._link_followed)
         self.show_pair(None)
 
     def show_pair(self, info: PairInfo | None) -> None:
-        """Name both models and the machine."""
+        """Name both models and the machine; of their noise nothing is known yet."""
+        self.show_noise(None, None)
         if info is None:
             self.pair.setText("No pair")
             self.machine.setText("")
@@ -46,5 +68,36 @@ class Status:
         self.pair.setText(f"π: {policy}     π_ref: {info.reference}")
         self.pair.setToolTip(f"Policy π: {policy}\nReference π_ref: {info.reference}")
 
+    def show_noise(self, floor: NoiseFloor | None, info: PairInfo | None) -> None:
+        """How far rounding moves what is shown; ``info`` None before it was measured."""
+        self.noise.setVisible(False)
+        if info is None or (floor is not None and not floor.matters):
+            return
+        if floor is None:
+            words = f"the noise of {info.dtype} is not known"
+            tip = f"It could not be measured how far rounding in {info.dtype} moves the numbers."
+        else:
+            words = f"noise ±{floor.token:.2g} nat a token"
+            tip = noise_tip(floor, info.beta)
+        self.noise.setText(f'{words} · <a href="float32">compute in float32</a>')
+        self.noise.setToolTip(f"{tip}\nCompute in float32: load the pair again without this noise.")
+        self.noise.setVisible(True)
+
     def show_update(self, text: str) -> None:
         self.update.setText(text)
+
+    @Slot(str)
+    def _link_followed(self, link: str) -> None:
+        self.float32_wanted.emit()
+
+
+def noise_tip(floor: NoiseFloor, beta: float) -> str:
+    """What a noise floor means, and how it was measured."""
+    one, many = floor.token, float(floor.total(EXAMPLE))
+    return (
+        f"Rounding in {floor.dtype} moves the log-ratio of 95 tokens in 100 by less than "
+        f"±{one:.2g} nat, and a sum over {EXAMPLE} tokens by less than ±{many:.2g}: "
+        f"times β = {beta:g}, rewards by ±{beta * one:.2g} and ±{beta * many:.2g}.\n"
+        f"What is smaller says nothing: it has no fill and is grey.\n"
+        f"Measured {floor.measured}."
+    )

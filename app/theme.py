@@ -9,7 +9,7 @@ from typing import Literal
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QLabel
 
 Theme = Literal["auto", "light", "dark"]
 
@@ -152,6 +152,12 @@ def apply(application: QApplication, dark: bool) -> None:
     """Dress the whole application; call again to change."""
     application.setPalette(palette(dark))
     application.setStyleSheet(style_sheet(dark))
+
+
+def set_faint(label: QLabel, on: bool) -> None:
+    """Grey for a number that noise hides."""
+    role = QPalette.ColorRole
+    label.setForegroundRole(role.PlaceholderText if on else role.WindowText)
 
 
 def reading_font(points: float) -> QFont:

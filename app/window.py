@@ -33,7 +33,16 @@ from app.status import Status
 from app.text_commands import TextCommands
 from app.training.launching import Launching
 from app.training.strip import CheckpointStrip
-from core.protocol import DEFAULT_BETA, Failed, Loaded, PairSpec, Progress, Stopped
+from core.noise import NOISELESS
+from core.protocol import (
+    DEFAULT_BETA,
+    Failed,
+    Loaded,
+    NoiseMeasured,
+    PairSpec,
+    Progress,
+    Stopped,
+)
 from core.trace import mark
 
 AUTOSAVE_MS = 1500
@@ -131,6 +140,8 @@ class MainWindow(TextCommands):
         self.tabs.currentChanged.connect(self._tab_chosen)
         self.bridge.progress.connect(self._progress)
         self.bridge.loaded.connect(self._loaded)
+        self.bridge.noise_measured.connect(self._noise_measured)
+        self.status.float32_wanted.connect(self.compute_in_float32)
         self.bridge.failed.connect(self._failed)
         self.bridge.stopped.connect(self._stopped)
         self.banner.open_demo.connect(self.open_demo)
@@ -169,6 +180,7 @@ class MainWindow(TextCommands):
         ):
             self.actions_by_name[name].setChecked(get(name, default) == "1")
         self.actions_by_name["restore_session"].setEnabled(self._last_draft is not None)
+        self.actions_by_name["compute_in_float32"].setEnabled(False)
         self.actions_by_name[f"theme {self._theme}"].setChecked(True)
         self._dress()
         self._zoom_to(self.points)
@@ -224,6 +236,8 @@ class MainWindow(TextCommands):
         """Load a pair in place of the one that is there; the texts stay."""
         self.spec = spec
         self.info = None
+        self.before_float32 = None
+        self.actions_by_name["compute_in_float32"].setEnabled(False)
         self.view.set_pair(None)
         if self.search is not None:
             self.search.set_pair(None)
@@ -276,9 +290,11 @@ class MainWindow(TextCommands):
     @Slot(object)
     def _loaded(self, event: Loaded) -> None:
         self.info = event.info
+        self.before_float32 = None
         self.banner.hide()
         self.notice.dismiss("load")
         self.status.show_pair(event.info)
+        self.actions_by_name["compute_in_float32"].setEnabled(event.info.dtype != "float32")
         self.setWindowTitle(f"{event.info.policy} — Qscope")
         spec = self.spec or PairSpec(demo=True)
         self.settings.remember_pair(spec)
@@ -304,10 +320,19 @@ class MainWindow(TextCommands):
             self.search.set_beta(self.view.beta())
 
     @Slot(object)
+    def _noise_measured(self, event: NoiseMeasured) -> None:
+        floor = event.floor or NOISELESS
+        self.status.show_noise(event.floor, self.info)
+        self.view.set_noise(floor)
+        if self.search is not None:
+            self.search.set_noise(floor)
+
+    @Slot(object)
     def _failed(self, event: Failed) -> None:
         if event.kind == "Load":
             self.banner.show_nothing(failed=True)
-            self.notice.show_notice("error", event.message, topic="load")
+            back = "" if self.before_float32 is None else "Load it as before"
+            self.notice.show_notice("error", event.message, topic="load", action=back)
         elif event.kind in ("Inspect", "Survey"):
             self.notice.show_notice("error", event.message, topic="inspect")
 
@@ -331,6 +356,8 @@ class MainWindow(TextCommands):
     def _notice_acted(self, topic: str) -> None:
         if topic == "draft":
             self.restore_session()
+        elif topic == "load" and self.before_float32 is not None:
+            self.load(self.before_float32)
 
     @Slot(float)
     def _beta_chosen(self, beta: float) -> None:

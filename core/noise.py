@@ -48,14 +48,19 @@ class NoiseFloor:
         return self.token >= LEAST
 
     def total(self, count: ArrayLike) -> Array:
-        """The noise of sums over ``count`` tokens, any shape, in nats; of one it is ``token``."""
-        return np.maximum(self.token, noise_of_sum(count, self.spread, self.bias))
+        """The noise of sums over ``count`` tokens, any shape, in nats; of one it is ``token``, of
+        none 0."""
+        found = np.maximum(self.token, noise_of_sum(count, self.spread, self.bias))
+        return np.where(np.asarray(count) > 0, found, 0.0)
+
+    def of_rewards(self, beta: float, count: ArrayLike = 1) -> Array:
+        """The noise of rewards summed over ``count`` tokens, in nats times beta; 0 if it does not
+        matter."""
+        return beta * self.total(count) * self.matters
 
     def hides(self, values: ArrayLike, beta: float, count: ArrayLike = 1) -> NDArray[np.bool_]:
         """Which rewards, each summed over ``count`` tokens, say nothing; False for NaN."""
-        if not self.matters:
-            return np.zeros(np.shape(values), dtype=bool)
-        return below_noise(values, beta * self.total(count))
+        return below_noise(values, self.of_rewards(beta, count))
 
 
 NOISELESS = NoiseFloor("", 0.0, 0.0, 0.0, 0, "")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.credit.numbers import rewards, signed
+from app.credit.numbers import noise_words, rewards, signed
 from core import quantities
 from core.gauge import Gauge
+from core.noise import NOISELESS, NoiseFloor
 from core.scoring import Alternative, Scoring
 
 
@@ -20,6 +21,24 @@ class Fact:
     name: str
     value: str
     meaning: str = ""
+    faint: bool = False
+    """Noise may be all that it is."""
+
+
+def reward_fact(
+    name: str,
+    value: float,
+    beta: float,
+    noise: NoiseFloor,
+    meaning: str,
+    count: int = 1,
+    digits: int = 4,
+) -> Fact:
+    """A reward, or a sum of ``count`` of them, grey where noise hides it."""
+    faint = bool(noise.hides(value, beta, count))
+    if faint:
+        meaning += "; " + noise_words(noise, float(noise.of_rewards(beta, count)))
+    return Fact(name, signed(value, digits), meaning, faint)
 
 
 def percent(logp: float) -> str:
@@ -46,7 +65,9 @@ def token_text(scoring: Scoring, index: int) -> str:
     return repr(tokens.text[tokens.starts[index] : tokens.ends[index]])
 
 
-def facts(scoring: Scoring, index: int, beta: float) -> tuple[Fact, ...]:
+def facts(
+    scoring: Scoring, index: int, beta: float, noise: NoiseFloor = NOISELESS
+) -> tuple[Fact, ...]:
     """Everything that is known of a token before anything more is asked for."""
     r = rewards(scoring, beta)
     closing = index >= len(scoring.tokens)
@@ -54,15 +75,16 @@ def facts(scoring: Scoring, index: int, beta: float) -> tuple[Fact, ...]:
     shown = data.hex(" ").upper() if data else "–"
     lp, lr = float(scoring.logp_policy[index]), float(scoring.logp_reference[index])
     expected = float(quantities.expected_reward(scoring.kl[index], beta))
+    reward, total = float(r[index]), float(r[: index + 1].sum())
     origin = "closing (end of turn)" if closing else f"{index + 1} of {len(scoring.tokens)}"
     if not closing and scoring.tokens.forced[index]:
         origin += " · put in place, not the tokenizer's own"
     return (
         Fact("token", f"{token_text(scoring, index)}  ·  {origin}"),
         Fact("bytes, id", f"{shown}  ·  {int(scoring.ids[index])}"),
-        Fact("reward r", signed(float(r[index]), 4), "β (log π − log π_ref)"),
-        Fact("r − β·KL", signed(float(r[index]) - expected, 4), "the reward less its expectation"),
-        Fact("Σr up to here", signed(float(r[: index + 1].sum()), 4), "prefix value gain"),
+        reward_fact("reward r", reward, beta, noise, "β (log π − log π_ref)"),
+        reward_fact("r − β·KL", reward - expected, beta, noise, "the reward less its expectation"),
+        reward_fact("Σr up to here", total, beta, noise, "prefix value gain", index + 1),
         Fact(
             "log π",
             f"{plain(lp)}  ·  {percent(lp)}  ·  rank {int(scoring.rank_policy[index]):,}",
@@ -82,10 +104,12 @@ def facts(scoring: Scoring, index: int, beta: float) -> tuple[Fact, ...]:
     )
 
 
-def gauge_facts(gauge: Gauge, row: int) -> tuple[Fact, ...]:
+def gauge_facts(gauge: Gauge, row: int, floor: float = 0.0) -> tuple[Fact, ...]:
     """The Q-function's numbers of one edge: three in the raw-logit gauge, then three that do not
-    depend on it. A dash where a number is not known.
+    depend on it. A dash where a number is not known; ``floor``: the noise of a reward.
     """
+    faint = bool(abs(gauge.reward[row]) < floor)
+    noise = f"; below the noise floor (±{floor:.2g})" if faint else ""
     return (
         Fact("Q", _known(gauge.q[row]), "Q(s, a) = β z, the policy's raw logit of the token"),
         Fact("V", _known(gauge.v[row]), "V(s) = β log Σ exp z, at the state before the token"),
@@ -95,7 +119,12 @@ def gauge_facts(gauge: Gauge, row: int) -> tuple[Fact, ...]:
             "The raw reward Q(s, a) − β log π_ref − V(s′); V = 0 after the closing token",
         ),
         Fact("advantage", _known(gauge.advantage[row]), "Q − V = β log π"),
-        Fact("reward r", _known(gauge.reward[row]), "The implicit reward β (log π − log π_ref)"),
+        Fact(
+            "reward r",
+            _known(gauge.reward[row]),
+            f"The implicit reward β (log π − log π_ref){noise}",
+            faint,
+        ),
         Fact(
             "residual",
             tiny(float(gauge.residual[row])),
@@ -115,24 +144,41 @@ def _known(value: float) -> str:
     return "–" if np.isnan(value) else signed(float(value), 4)
 
 
-def popup_html(scoring: Scoring, index: int, beta: float, group: str, group_sum: float) -> str:
-    """The few key numbers beside a hovered token, as rich text."""
+def told(value: str, faint: bool) -> str:
+    """A number as rich text: bold, unless noise may be all that it is."""
+    return f"{value} <small>(noise)</small>" if faint else f"<b>{value}</b>"
+
+
+def popup_html(
+    scoring: Scoring,
+    index: int,
+    beta: float,
+    group: tuple[str, float, int],
+    noise: NoiseFloor = NOISELESS,
+) -> str:
+    """The few key numbers beside a hovered token, as rich text.
+
+    ``group``: the unit that it is coloured with ("" for none), its sum, and over how many tokens.
+    """
     r = float(rewards(scoring, beta)[index])
     label = _escape(scoring.labels[index])
     lp, lr = float(scoring.logp_policy[index]), float(scoring.logp_reference[index])
-    unit = f"<br>{group} Σ <b>{signed(group_sum)}</b>" if group else ""
+    name, total, count = group
+    unit = told(signed(total), bool(noise.hides(total, beta, count)))
+    unit = f"<br>{name} Σ {unit}" if name else ""
     return (
-        f"<b>{label}</b> &nbsp; r <b>{signed(r)}</b>{unit}<br>"
+        f"<b>{label}</b> &nbsp; r {told(signed(r), bool(noise.hides(r, beta)))}{unit}<br>"
         f"π {percent(lp)} <small>#{int(scoring.rank_policy[index]):,}</small> &nbsp; "
         f"π_ref {percent(lr)} <small>#{int(scoring.rank_reference[index]):,}</small>"
     )
 
 
-def alternative_tip(choice: Alternative, beta: float) -> str:
-    """All numbers of an alternative, for its row's tooltip."""
+def alternative_tip(choice: Alternative, beta: float, floor: float = 0.0) -> str:
+    """All numbers of an alternative, for its row's tooltip; ``floor``: the noise of its reward."""
     r = beta * (choice.logp_policy - choice.logp_reference)
+    noise = f", below the noise floor (±{floor:.2g})" if abs(r) < floor else ""
     return (
-        f"{choice.text!r}, id {choice.id}\nreward {signed(r, 4)}\n"
+        f"{choice.text!r}, id {choice.id}\nreward {signed(r, 4)}{noise}\n"
         f"log π {plain(choice.logp_policy)}, rank {choice.rank_policy:,}\n"
         f"log π_ref {plain(choice.logp_reference)}, rank {choice.rank_reference:,}\n"
         "Double-click or Enter puts it in place."

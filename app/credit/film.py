@@ -7,6 +7,7 @@ meant by their place in ``checkpoints``. Knows scorings; asks for nothing and dr
 from collections.abc import Mapping
 
 from app.credit import numbers
+from core.noise import NOISELESS, NoiseFloor
 from core.protocol import Side
 from core.runs import Checkpoint
 from core.scoring import Scoring
@@ -30,7 +31,7 @@ class Film:
         self._prompts: dict[Side, str] = {}
         self._texts: dict[Side, Text] = {}
         self._kept: dict[Text, dict[int, Scoring]] = {}
-        self._asked: tuple[numbers.Key, Unit, float, Alignment | None] | None = None
+        self._asked: tuple[object, ...] = ()
         self._values: dict[int, Values] = {}
 
     def begin(self, checkpoints: tuple[Checkpoint, ...]) -> None:
@@ -94,16 +95,21 @@ class Film:
         return tuple(sorted(missing, key=lambda index: (abs(index - self.shown), index)))
 
     def values(
-        self, key: numbers.Key, unit: Unit, beta: float, pairs: Alignment | None
+        self,
+        key: numbers.Key,
+        unit: Unit,
+        beta: float,
+        pairs: Alignment | None,
+        noise: NoiseFloor = NOISELESS,
     ) -> Mapping[int, Values]:
         """What the known checkpoints' tokens are coloured by, by checkpoint and side."""
-        asked = key, unit, beta, pairs
+        asked = key, unit, beta, pairs, noise
         if asked != self._asked:
             self._asked = asked
             self._values.clear()
         for index in range(len(self.checkpoints)):
             if index not in self._values and (frame := self.frame(index)):
-                self._values[index] = numbers.shown(key, unit, beta, frame, pairs)
+                self._values[index] = numbers.shown(key, unit, beta, frame, pairs, noise)
         return self._values
 
     def _shed(self) -> None:

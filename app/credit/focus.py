@@ -120,8 +120,8 @@ class Focus(QObject):
         if not inside.intersects(where):
             self.popup.hide()
             return
-        group, total = self._view.group_sum(panel.side, index)
-        html = popup_html(panel.scoring, index, self._view.beta(), group, total)
+        group = self._view.group_sum(panel.side, index)
+        html = popup_html(panel.scoring, index, self._view.beta(), group, self._view.noise)
         self.popup.show_at(where, html)
 
     def _mark_partner(self, spot: Spot | None) -> None:
@@ -209,6 +209,7 @@ class Focus(QObject):
             self._view.beta(),
             self.pinned == spot,
             not panel.is_current() or panel.editor.is_stale(index),
+            self._view.noise,
         )
         key = self._key(spot)
         if key is not None:

@@ -22,9 +22,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.credit.facts import alternative_tip, facts, percent
+from app import theme
+from app.credit.facts import Fact, alternative_tip, facts, percent
 from app.credit.numbers import signed
 from app.widgets.colour_scale import ColourScale
+from core.noise import NOISELESS, NoiseFloor
 from core.scoring import Alternative, Inspection, Scoring
 
 SEARCH_MS = 120
@@ -32,6 +34,14 @@ EMPTY = (
     "Point at a token to see its numbers.\n\nClick it, or press Alt+← and Alt+→, to pin it: then "
     "you can put another token in its place and keep the rest of the text."
 )
+
+
+def show_fact(labels: tuple[QLabel, QLabel], fact: Fact) -> None:
+    """Put a fact into the labels of its name and its value."""
+    for label, text in zip(labels, (fact.name, fact.value), strict=True):
+        label.setText(text)
+        label.setToolTip(fact.meaning)
+    theme.set_faint(labels[1], fact.faint)
 
 
 class Choices(QTableWidget):
@@ -72,10 +82,12 @@ class Choices(QTableWidget):
         row_height = self.fontMetrics().height() + 5
         self.setRowCount(len(choices))
         dark_text = QBrush(QColor(*scale.text))
+        faint_text = QBrush(QColor(theme.colours(scale.dark).muted))
         for row, choice in enumerate(choices):
             r = beta * (choice.logp_policy - choice.logp_reference)
             mark = "▸ " if choice.id == current else ""
-            tip = alternative_tip(choice, beta)
+            hidden = scale.hides(r)
+            tip = alternative_tip(choice, beta, scale.floor)
             cells = (
                 mark + choice.label,
                 signed(r),
@@ -90,8 +102,9 @@ class Choices(QTableWidget):
                         Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
                     )
                 if column == 1:
-                    item.setBackground(QColor(scale.css(r)))
-                    item.setForeground(dark_text)
+                    if not hidden:
+                        item.setBackground(QColor(scale.css(r)))
+                    item.setForeground(faint_text if hidden else dark_text)
                 if choice.id == current:
                     font = item.font()
                     font.setBold(True)
@@ -210,7 +223,14 @@ class Inspector(QFrame):
         self.unpin_button.hide()
 
     def show_token(
-        self, side: str, scoring: Scoring, index: int, beta: float, pinned: bool, stale: bool
+        self,
+        side: str,
+        scoring: Scoring,
+        index: int,
+        beta: float,
+        pinned: bool,
+        stale: bool,
+        noise: NoiseFloor = NOISELESS,
     ) -> None:
         """What is known of a token already."""
         self._current = int(scoring.ids[index])
@@ -221,7 +241,7 @@ class Inspector(QFrame):
         self.title.setText(
             f"{side} &nbsp;<span style='font-size:130%'>{label}</span><small>{state}</small>"
         )
-        for row, fact in enumerate(facts(scoring, index, beta)):
+        for row, fact in enumerate(facts(scoring, index, beta, noise)):
             if row >= len(self._facts):
                 name, value = QLabel(), QLabel()
                 name.setObjectName("muted")
@@ -231,9 +251,7 @@ class Inspector(QFrame):
                 self.grid.addWidget(name, row, 0, Qt.AlignmentFlag.AlignTop)
                 self.grid.addWidget(value, row, 1)
                 self._facts.append((name, value))
-            for label_widget, text in zip(self._facts[row], (fact.name, fact.value), strict=True):
-                label_widget.setText(text)
-                label_widget.setToolTip(fact.meaning)
+            show_fact(self._facts[row], fact)
         closing = index >= len(scoring.tokens)
         self.search.setEnabled(pinned and not closing)
         self.search.setPlaceholderText(

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from app.widgets.spans import shared_units
 from core import quantities
+from core.noise import NOISELESS, NoiseFloor
 from core.protocol import Side
 from core.scoring import Scoring
-from core.text import Alignment, Tokens, Unit, units
+from core.text import Alignment, Tokens, Unit, shared_prefix, units
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -93,6 +94,9 @@ MODES: tuple[Mode, ...] = (
     ),
 )
 BY_KEY = {mode.key: mode for mode in MODES}
+NOISES: dict[Key, float] = {"reward": 1.0, "excess": 1.0, "gain": 1.0, "delta": float(np.sqrt(2))}
+"""The modes that show rewards, and how many times the noise of rewards theirs is: that of a
+difference of two is larger, as their errors are independent."""
 
 
 def rewards(scoring: Scoring, beta: float) -> Floats:
@@ -159,9 +163,15 @@ def roll_up(values: Floats, group: Ints, cumulative: bool = False) -> Floats:
 
 
 def shown(
-    key: Key, unit: Unit, beta: float, known: Mapping[Side, Scoring], pairs: Alignment | None
+    key: Key,
+    unit: Unit,
+    beta: float,
+    known: Mapping[Side, Scoring],
+    pairs: Alignment | None,
+    noise: NoiseFloor = NOISELESS,
 ) -> dict[Side, Floats]:
-    """What the tokens of each side are coloured by, [n] each: summed over units, NaN if unknown."""
+    """What the tokens of each side are coloured by, [n] each: summed over units, NaN if unknown,
+    and 0 where noise hides it."""
     raw: dict[Side, Floats] = {}
     if key != "delta":
         raw = {side: values(key, scoring, beta) for side, scoring in known.items()}
@@ -169,10 +179,16 @@ def shown(
         raw["A"], raw["B"] = deltas(known["A"], known["B"], pairs, beta)
     else:
         raw = {side: np.full(len(scoring), np.nan) for side, scoring in known.items()}
-    return {
-        side: roll_up(raw[side], groups(scoring.tokens, unit), key == "gain")
-        for side, scoring in known.items()
-    }
+    found: dict[Side, Floats] = {}
+    for side, scoring in known.items():
+        group = groups(scoring.tokens, unit)
+        found[side] = roll_up(raw[side], group, key == "gain")
+        if key in NOISES:
+            one = np.arange(1.0, len(group) + 1) if key == "gain" else np.isfinite(raw[side]) * 1.0
+            count = roll_up(one, group, key == "gain")
+            hidden = noise.hides(found[side], NOISES[key] * beta, count)
+            found[side] = np.where(hidden, 0.0, found[side])
+    return found
 
 
 @dataclass(frozen=True)
@@ -220,6 +236,22 @@ def pair_numbers(a: Scoring, b: Scoring, beta: float) -> Pair:
         quantities.preference(sum_a, sum_b),
         quantities.dpo_loss(sum_a, sum_b),
     )
+
+
+def pair_noise(a: Scoring, b: Scoring, beta: float, noise: NoiseFloor) -> tuple[float, ...]:
+    """The noise of both sums and of their margin; 0 if it does not matter.
+
+    The tokens before the first difference are the same states: what they err by cancels.
+    """
+    same = shared_prefix(tuple(a.ids.tolist()), tuple(b.ids.tolist()))
+    sum_a, sum_b = (float(noise.of_rewards(beta, len(s))) for s in (a, b))
+    apart_a, apart_b = (noise.of_rewards(beta, len(s) - same) for s in (a, b))
+    return sum_a, sum_b, float(np.hypot(apart_a, apart_b))
+
+
+def noise_words(noise: NoiseFloor, floor: float) -> str:
+    """Why a number is grey."""
+    return f"below the noise floor of {noise.dtype} (±{floor:.2g})"
 
 
 def signed(value: float, digits: int = 3) -> str:

@@ -98,7 +98,7 @@ class QFunction(QObject):
         if scoring is None or index >= len(scoring):
             return
         beta, scale = self._view.beta(), self._view.reward_scale()
-        self._page.show_gauge(response_gauge(scoring, beta), index)
+        self._page.show_gauge(response_gauge(scoring, beta), index, scale.floor)
         known = self._kept.get(self._state)
         self._page.show_actions(known, beta, scale, int(scoring.ids[index]))
         if known is None:

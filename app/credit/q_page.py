@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.credit.facts import gauge_facts, percent, plain
-from app.credit.inspector import Choices
+from app.credit.inspector import Choices, show_fact
 from app.credit.numbers import signed
 from app.widgets.colour_scale import ColourScale
 from core.gauge import FLOOR, Gauge, check_state, state_rewards
@@ -129,13 +129,11 @@ class QPage(QScrollArea):
 
     # --- what is shown ----------------------------------------------------------------------
 
-    def show_gauge(self, gauge: Gauge, row: int) -> None:
-        """The token's own numbers, which are known at once."""
-        facts = gauge_facts(gauge, row)
+    def show_gauge(self, gauge: Gauge, row: int, floor: float = 0.0) -> None:
+        """The token's own numbers, which are known at once; ``floor``: the noise of a reward."""
+        facts = gauge_facts(gauge, row, floor)
         for labels, fact in zip(self._facts, facts, strict=True):
-            for label, text in zip(labels, (fact.name, fact.value), strict=True):
-                label.setText(text)
-                label.setToolTip(fact.meaning)
+            show_fact(labels, fact)
 
     def show_actions(
         self, actions: StateActions | None, beta: float, scale: ColourScale, current: int

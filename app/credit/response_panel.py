@@ -11,15 +11,17 @@ import numpy as np
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from app.credit.numbers import Floats, signed
-from app.theme import SIDE_COLOURS
+from app.credit.numbers import Floats, noise_words, signed
+from app.theme import SIDE_COLOURS, set_faint
 from app.widgets.colour_scale import ColourScale
 from app.widgets.spans import TokenSpans
 from app.widgets.token_editor import TokenEditor
+from core.noise import NOISELESS, NoiseFloor
 from core.protocol import Side
 from core.scoring import Scoring
 
 DEBOUNCE_MS = 60
+SUM = "Response score: the sum of all implicit rewards, closing token too"
 REMEMBERED = 300
 
 
@@ -60,7 +62,7 @@ class ResponsePanel(QFrame):
         self.name = QLabel(side)
         self.sum = QLabel()
         self.sum.setObjectName("figure")
-        self.sum.setToolTip("Response score: the sum of all implicit rewards, closing token too")
+        self.sum.setToolTip(SUM)
         self.about = QLabel()
         self.about.setObjectName("muted")
         row = QHBoxLayout()
@@ -203,7 +205,9 @@ class ResponsePanel(QFrame):
         # Under a style sheet Qt does not hand a new palette on to the viewport.
         self.editor.viewport().setPalette(self.editor.palette())
 
-    def show_sum(self, rewards: Floats | None, mean_shown: bool = True) -> None:
+    def show_sum(
+        self, rewards: Floats | None, beta: float = 1.0, noise: NoiseFloor = NOISELESS
+    ) -> None:
         """The heading: the sum, how many tokens, and what there is to say of them."""
         fresh = rewards is not None and self.is_current()
         if self.scoring is None or rewards is None:
@@ -215,10 +219,12 @@ class ResponsePanel(QFrame):
         total = signed(float(rewards.sum()))
         self.sum.setText(f"Σr = {total}" if fresh else f"Σr ≈ {total} …")
         self.sum.setEnabled(fresh)
+        hidden = bool(noise.hides(rewards.sum(), beta, count))
+        set_faint(self.sum, hidden)
+        floor = float(noise.of_rewards(beta, count))
+        self.sum.setToolTip(SUM + (f"; {noise_words(noise, floor)}" if hidden else ""))
         forced = sum(self.scoring.tokens.forced)
-        parts = [f"{count} tokens"]
-        if mean_shown:
-            parts.append(f"mean {signed(float(rewards.mean()))}/token")
+        parts = [f"{count} tokens", f"mean {signed(float(rewards.mean()))}/token"]
         if forced:
             parts.insert(0, f"⚑ {forced} not the tokenizer's own")
         if len(self.scoring.tokens) == 0:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.credit.numbers import Floats, Key, Mode
+from app.credit.numbers import NOISES, Floats, Key, Mode
 from app.widgets.colour_scale import ColourScale, fit_limit
 
 
@@ -19,6 +19,8 @@ class ScaleChoice:
     locked: bool = False
     swap: bool = False
     dark: bool = False
+    floor: float = 0.0
+    """The noise of one reward."""
     _limits: dict[Key, float] = field(default_factory=dict)
 
     def fit(self, mode: Mode, *states: Sequence[Floats]) -> None:
@@ -44,7 +46,9 @@ class ScaleChoice:
 
     def scale(self, mode: Mode) -> ColourScale:
         """The mode's scale."""
-        return ColourScale(self._limits.get(mode.key, 1.0), mode.kind, self.swap, self.dark)
+        floor = self.floor * NOISES.get(mode.key, 0.0)
+        limit = self._limits.get(mode.key, 1.0)
+        return ColourScale(limit, mode.kind, self.swap, self.dark, floor)
 
 
 def compared_words(checkpoints: int) -> str:

@@ -5,7 +5,9 @@ Knows the pair's numbers; knows nothing of tokens or engines.
 
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QWidget
 
-from app.credit.numbers import Pair, Split, signed, split_shown
+from app.credit.numbers import Pair, Split, noise_words, signed, split_shown
+from app.theme import set_faint
+from core.noise import NOISELESS, NoiseFloor
 
 FIGURES = (
     ("sum_a", "Σr A", "Response score of A: the sum of its implicit rewards"),
@@ -13,6 +15,10 @@ FIGURES = (
     ("margin", "margin A − B", "Σr A − Σr B; V*(s₀) cancels between two responses to one prompt"),
     ("preference", "σ(margin)", "Probability that A is preferred to B, by the policy's own reward"),
     ("loss", "DPO loss", "−log σ(margin), with A as the chosen and B as the rejected response"),
+)
+DELTA = (
+    "How the two response scores differ: the rewards of the tokens that were edited, and what the "
+    "edit did to the rewards of the equal tokens after it"
 )
 
 
@@ -40,15 +46,21 @@ class Summary(QFrame):
             self._figures[key] = figure
         self.delta = QLabel()
         self.delta.setWordWrap(True)
-        self.delta.setToolTip(
-            "How the two response scores differ: the rewards of the tokens that were edited, and "
-            "what the edit did to the rewards of the equal tokens after it"
-        )
+        self.delta.setToolTip(DELTA)
         grid.addWidget(self.delta, 1, 0, 1, 2 * len(FIGURES))
         self.show_numbers(None, None)
 
-    def show_numbers(self, pair: Pair | None, split: Split | None) -> None:
-        """None where a side is not scored, or its scores are not of the text on the screen."""
+    def show_numbers(
+        self,
+        pair: Pair | None,
+        split: Split | None,
+        floors: tuple[float, ...] = (0.0, 0.0, 0.0),
+        noise: NoiseFloor = NOISELESS,
+    ) -> None:
+        """None where a side is not scored, or its scores are not of the text on the screen.
+
+        ``floors``: the noise of both sums and of the margin; what is below it is grey.
+        """
         shown = (
             {}
             if pair is None
@@ -62,13 +74,31 @@ class Summary(QFrame):
         )
         for key, label in self._figures.items():
             label.setText(shown.get(key, "–"))
+        sums = (pair.sum_a, pair.sum_b, pair.margin) if pair is not None else (0.0, 0.0, 0.0)
+        hidden = [
+            noise_words(noise, floor) if abs(value) < floor else ""
+            for value, floor in zip(sums, floors, strict=True)
+        ]
+        why = dict(zip(("sum_a", "sum_b", "margin"), hidden, strict=True))
+        why |= {"preference": why["margin"], "loss": why["margin"]}
+        for key, name, meaning in FIGURES:
+            of = name if key.startswith("sum") else "the margin"
+            _say_noise(self._figures[key], meaning, f"{of} is {why[key]}" if why[key] else "")
         self.delta.setText(delta_sentence(split))
+        apart = why["margin"] and split is not None
+        _say_noise(self.delta, DELTA, f"the margin is {why['margin']}" if apart else "")
 
     def as_text(self) -> str:
         """The strip as plain text, for the clipboard."""
         names = {key: name for key, name, _ in FIGURES}
         lines = [f"{names[key]}\t{label.text()}" for key, label in self._figures.items()]
         return "\n".join([*lines, self.delta.text()])
+
+
+def _say_noise(label: QLabel, meaning: str, why: str) -> None:
+    """Grey, and the reason in the tooltip, where there is one."""
+    set_faint(label, bool(why))
+    label.setToolTip(f"{meaning}; {why}" if why else meaning)
 
 
 def delta_sentence(split: Split | None) -> str:

@@ -21,6 +21,7 @@ from app.credit.layout import SIDES
 from app.credit.q_function import QFunction
 from app.credit.scale import ScaleChoice, compared_words
 from app.widgets.colour_scale import ColourScale
+from core.noise import NOISELESS, NoiseFloor
 from core.protocol import Failed, PairInfo, Scored, Side, Stopped
 from core.scoring import Scoring
 from core.text import Alignment, align
@@ -59,6 +60,7 @@ class CreditView(CreditAsking):
         self.film = Film()
         self.chart: RewardChart | None = None
         self.scale = ScaleChoice()
+        self.noise = NOISELESS
         self.q_function = QFunction(self, bridge, self.q_page)
         self.focus_on = Focus(self, bridge, self.inspector)
         self._align = QTimer(self)
@@ -92,6 +94,7 @@ class CreditView(CreditAsking):
     def set_pair(self, info: PairInfo | None, beta: float | None = None) -> None:
         """Another pair, or none: the texts stay, what was known of them goes."""
         self._pair = info
+        self.noise = NOISELESS
         self._asked.clear()
         self._failed.clear()
         self._alignment = None
@@ -107,6 +110,11 @@ class CreditView(CreditAsking):
             self.controls.set_beta(beta if beta is not None else info.beta)
             self.ask_all()
         self.recoloured.emit()
+
+    def set_noise(self, noise: NoiseFloor) -> None:
+        """The pair's noise floor: what lies below it has no colour from now on, and is grey."""
+        self.noise = noise
+        self._recolour()
 
     def show_example(self, example: Example) -> None:
         """Put an example's texts in place; undo starts anew."""
@@ -229,7 +237,8 @@ class CreditView(CreditAsking):
         """Show all numbers anew, from what is known already."""
         mode, unit, beta = self.controls.mode(), self.controls.unit(), self.beta()
         known = {s: p.scoring for s, p in self.panels.items() if p.scoring is not None}
-        self._values = numbers.shown(mode.key, unit, beta, known, self._alignment)
+        self._values = numbers.shown(mode.key, unit, beta, known, self._alignment, self.noise)
+        self.scale.floor = float(self.noise.of_rewards(beta))
         self._fit_scale()
         self._show_legend()
         scale = self.scale.scale(mode)
@@ -240,7 +249,7 @@ class CreditView(CreditAsking):
                 panel.show_sum(None)
                 continue
             panel.paint(self._values[side], scale)
-            panel.show_sum(numbers.rewards(scoring, beta))
+            panel.show_sum(numbers.rewards(scoring, beta), beta, self.noise)
         self._show_summary()
         self.focus_on.refresh()
         if self.chart is not None and not self._draw.isActive():
@@ -250,7 +259,7 @@ class CreditView(CreditAsking):
     def film_values(self) -> Mapping[int, Values]:
         """What each known checkpoint's tokens are coloured by, as the controls say."""
         key, unit = self.controls.mode().key, self.controls.unit()
-        return self.film.values(key, unit, self.beta(), self._alignment)
+        return self.film.values(key, unit, self.beta(), self._alignment, self.noise)
 
     def _fit_scale(self) -> None:
         """Fit the colours to what is shown and to the run's other checkpoints."""
@@ -293,7 +302,9 @@ class CreditView(CreditAsking):
             return
         pairs = self._alignment
         parts = numbers.split(a, b, pairs, self.beta()) if pairs is not None else None
-        self.summary.show_numbers(numbers.pair_numbers(a, b, self.beta()), parts)
+        beta, noise = self.beta(), self.noise
+        floors = numbers.pair_noise(a, b, beta, noise)
+        self.summary.show_numbers(numbers.pair_numbers(a, b, beta), parts, floors, noise)
 
     def _realign(self) -> None:
         """Align A and B anew; long, unlike texts take a while: then only once typing rests."""
@@ -324,14 +335,15 @@ class CreditView(CreditAsking):
         here = 0 if side == "A" else 1
         return next((p[1 - here] for p in self._alignment.pairs if p[here] == index), -1)
 
-    def group_sum(self, side: Side, index: int) -> tuple[str, float]:
-        """The unit that a token is coloured by, and its sum of rewards; "" for single tokens."""
+    def group_sum(self, side: Side, index: int) -> tuple[str, float, int]:
+        """The unit that a token is coloured by, its sum of rewards and over how many tokens; ""
+        for single tokens."""
         unit, scoring = self.controls.unit(), self.panels[side].scoring
         if unit == "token" or scoring is None:
-            return "", 0.0
+            return "", 0.0, 1
         group = numbers.groups(scoring.tokens, unit)
         sums = numbers.roll_up(numbers.rewards(scoring, self.beta()), group)
-        return unit, float(sums[index])
+        return unit, float(sums[index]), int((group == group[index]).sum())
 
     def reward_scale(self) -> ColourScale:
         """The scale for rewards, whatever the editors are coloured by."""

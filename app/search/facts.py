@@ -5,10 +5,11 @@ Knows grown trees, beta and the paper's quantities; knows nothing of widgets.
 
 import numpy as np
 
-from app.credit.facts import Fact, percent, plain
+from app.credit.facts import Fact, percent, plain, reward_fact, told
 from app.credit.numbers import signed
 from core import quantities
 from core.growth import GrownTree, Reason, Status
+from core.noise import NOISELESS, NoiseFloor
 from core.text import Tokens
 
 STATUS_WORDS = {
@@ -30,11 +31,13 @@ def _number(value: float, digits: int = 3) -> str:
     return plain(value, digits) if np.isfinite(value) else "not known"
 
 
-def node_facts(tree: GrownTree, entry: int, beta: float) -> tuple[Fact, ...]:
+def node_facts(
+    tree: GrownTree, entry: int, beta: float, noise: NoiseFloor = NOISELESS
+) -> tuple[Fact, ...]:
     """Everything known of a node; the start has no token and so no numbers of one."""
     facts = [Fact("what became of it", fate(tree, entry))]
     if entry:
-        facts += _edge_facts(tree, entry, beta)
+        facts += _edge_facts(tree, entry, beta, noise)
     kl = float(tree.column("kl")[entry])
     if np.isfinite(kl):
         facts.append(Fact("KL(π‖π_ref)", plain(kl, 4), "at this state, in nats"))
@@ -43,7 +46,16 @@ def node_facts(tree: GrownTree, entry: int, beta: float) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
-def _edge_facts(tree: GrownTree, entry: int, beta: float) -> list[Fact]:
+def _reward(
+    name: str, value: float, beta: float, noise: NoiseFloor, meaning: str, count: int, digits: int
+) -> Fact:
+    """A reward or a sum of some, if it is known."""
+    if not np.isfinite(value):
+        return Fact(name, "not known", meaning)
+    return reward_fact(name, value, beta, noise, meaning, count, digits)
+
+
+def _edge_facts(tree: GrownTree, entry: int, beta: float, noise: NoiseFloor) -> list[Fact]:
     """What is known of the token that leads to a node, and of the way to it."""
     values = {
         name: float(tree.column(name)[entry])
@@ -61,12 +73,12 @@ def _edge_facts(tree: GrownTree, entry: int, beta: float) -> list[Fact]:
     advantage = float(quantities.advantage(lp, beta))
     return [
         Fact("token, id", f"{tree.labels[entry]}  ·  {int(tree.token[entry])}"),
-        Fact("reward r", signed(r, 4) if np.isfinite(r) else "not known", "β (log π − log π_ref)"),
+        _reward("reward r", r, beta, noise, "β (log π − log π_ref)", 1, 4),
         Fact("log π", _number(lp) + chance, "of this token under the policy"),
         Fact("log π_ref", _number(lr) + chance_ref, "of this token under the reference"),
         Fact("Σ log π", _number(values["sum_policy"]), "from the start of the tree to here"),
         Fact("Σ log π_ref", _number(values["sum_reference"]), "from the start to here"),
-        Fact("Σ r", signed(total) if np.isfinite(total) else "not known", "prefix value gain"),
+        _reward("Σ r", total, beta, noise, "prefix value gain", int(tree.depth[entry]), 3),
         Fact(
             "Q, V (raw-logit gauge)",
             f"{q},  {v_text}",
@@ -81,12 +93,15 @@ def _edge_facts(tree: GrownTree, entry: int, beta: float) -> list[Fact]:
     ]
 
 
-def popup_html(tree: GrownTree, entry: int, beta: float, start: str) -> str:
+def popup_html(
+    tree: GrownTree, entry: int, beta: float, start: str, noise: NoiseFloor = NOISELESS
+) -> str:
     """The card beside the mouse."""
     title = tree.labels[entry] if entry else start
     rows = "".join(
-        f"<tr><td>{_escape(fact.name)}&nbsp;&nbsp;</td><td><b>{_escape(fact.value)}</b></td></tr>"
-        for fact in node_facts(tree, entry, beta)
+        f"<tr><td>{_escape(fact.name)}&nbsp;&nbsp;</td>"
+        f"<td>{told(_escape(fact.value), fact.faint)}</td></tr>"
+        for fact in node_facts(tree, entry, beta, noise)
         if fact.name != "token, id"
     )
     return f"<b style='font-size:115%'>{_escape(title)}</b><table>{rows}</table>"

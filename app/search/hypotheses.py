@@ -28,11 +28,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app import theme
 from app.credit.facts import plain
-from app.credit.numbers import signed
+from app.credit.numbers import noise_words, signed
 from app.widgets.colour_scale import ColourScale
 from core import quantities
 from core.growth import Hypothesis
+from core.noise import NOISELESS, NoiseFloor
 
 Index = QModelIndex | QPersistentModelIndex
 EMPTY = "The hypotheses that a search finds are listed here, the best first."
@@ -122,6 +124,7 @@ COLUMNS: tuple[Column, ...] = (
 )
 TREE, TEXT, REWARD = 1, 2, 5
 NARROWEST_TEXT = 150
+RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 class HypothesisModel(QAbstractTableModel):
@@ -130,7 +133,7 @@ class HypothesisModel(QAbstractTableModel):
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[Row] = []
-        self._beta, self._scale = 0.1, ColourScale()
+        self._beta, self._scale, self._noise = 0.1, ColourScale(), NOISELESS
         self._by: tuple[int, bool] = (0, False)
 
     def show_rows(self, rows: Sequence[Row]) -> None:
@@ -140,8 +143,8 @@ class HypothesisModel(QAbstractTableModel):
         self._arrange()
         self.endResetModel()
 
-    def set_colours(self, beta: float, scale: ColourScale) -> None:
-        self._beta, self._scale = beta, scale
+    def set_colours(self, beta: float, scale: ColourScale, noise: NoiseFloor = NOISELESS) -> None:
+        self._beta, self._scale, self._noise = beta, scale, noise
         self.sort(self._by[0], _order(self._by[1]))
 
     def _arrange(self) -> None:
@@ -185,14 +188,31 @@ class HypothesisModel(QAbstractTableModel):
         row, column = self.rows[index.row()], COLUMNS[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
             return column.shown(row, self._beta)
+        if index.column() == REWARD and self._hides(row):
+            return self._hidden_data(row, role)
         if role == Qt.ItemDataRole.ToolTipRole:
             return row.found.text if column.title == "text" else column.tip
         if role == Qt.ItemDataRole.TextAlignmentRole and column.number:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+            return RIGHT
         if index.column() == REWARD and role == Qt.ItemDataRole.BackgroundRole:
             return QBrush(QColor(self._scale.css(row.reward(self._beta))))
         if index.column() == REWARD and role == Qt.ItemDataRole.ForegroundRole:
             return QBrush(QColor(*self._scale.text))
+        return None
+
+    def _hides(self, row: Row) -> bool:
+        """Whether noise may be all that a sum of rewards is."""
+        return bool(self._noise.hides(row.reward(self._beta), self._beta, row.found.length))
+
+    def _hidden_data(self, row: Row, role: int) -> object:
+        """A sum of rewards without fill, in grey."""
+        if role == Qt.ItemDataRole.ToolTipRole:
+            floor = float(self._noise.of_rewards(self._beta, row.found.length))
+            return f"{COLUMNS[REWARD].tip}; {noise_words(self._noise, floor)}"
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return RIGHT
+        if role == Qt.ItemDataRole.ForegroundRole:
+            return QBrush(QColor(theme.colours(self._scale.dark).muted))
         return None
 
 
@@ -327,9 +347,10 @@ class Hypotheses(QFrame):
         self.heading.setText(f"Hypotheses ({len(rows)})" if rows else "Hypotheses")
         self._selection_changed()
 
-    def set_colours(self, beta: float, scale: ColourScale) -> None:
-        """Another beta or scale. Sums are longer than single rewards: their scale is its own."""
-        self.table.found.set_colours(beta, scale)
+    def set_colours(self, beta: float, scale: ColourScale, noise: NoiseFloor) -> None:
+        """Another beta, scale or noise. Sums are longer than single rewards: their scale is its
+        own."""
+        self.table.found.set_colours(beta, scale, noise)
 
     @Slot()
     def _selection_changed(self) -> None:

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.credit.inspector import SEARCH_MS, Choices
+from app.credit.inspector import SEARCH_MS, Choices, show_fact
 from app.search.facts import node_facts, spelled
 from app.search.picture import Picture
 from app.widgets.colour_scale import ColourScale
@@ -27,6 +27,7 @@ from app.widgets.spans import TokenSpans
 from app.widgets.token_editor import TokenEditor
 from core import quantities
 from core.growth import Reason
+from core.noise import NoiseFloor
 from core.scoring import Inspection
 
 EMPTY = (
@@ -142,7 +143,13 @@ class NodePanel(QWidget):
         self.empty.show()
 
     def show_node(
-        self, picture: Picture, entry: int, beta: float, scale: ColourScale, alive: bool
+        self,
+        picture: Picture,
+        entry: int,
+        beta: float,
+        scale: ColourScale,
+        alive: bool,
+        noise: NoiseFloor,
     ) -> None:
         """What the tree holds of a node; ``alive``: the search can be told what to do with it."""
         tree = picture.tree
@@ -152,7 +159,8 @@ class NodePanel(QWidget):
             f"Node &nbsp;<span style='font-size:130%'>{title}</span><small>{pinned}</small>"
         )
         self._show_text(picture, entry, beta, scale)
-        for row, fact in enumerate(node_facts(tree, entry, beta)):
+        facts = node_facts(tree, entry, beta, noise)
+        for row, fact in enumerate(facts):
             if row >= len(self._facts):
                 name, value = QLabel(), QLabel()
                 name.setObjectName("muted")
@@ -163,11 +171,10 @@ class NodePanel(QWidget):
                 self.grid.addWidget(name, row, 0, Qt.AlignmentFlag.AlignTop)
                 self.grid.addWidget(value, row, 1)
                 self._facts.append((name, value))
-            for label, text in zip(self._facts[row], (fact.name, fact.value), strict=True):
-                label.setText(text)
-                label.setToolTip(fact.meaning)
+            show_fact(self._facts[row], fact)
+            for label in self._facts[row]:
                 label.show()
-        for labels in self._facts[len(node_facts(tree, entry, beta)) :]:
+        for labels in self._facts[len(facts) :]:
             for label in labels:
                 label.hide()
         closed = tree.is_closed(entry)

@@ -26,6 +26,7 @@ from app.search.settings_form import named
 from app.search.start import Start
 from app.widgets.colour_scale import ColourScale
 from core.growth import Given, GrownTree, Growth, Hypothesis, SearchSpec, Status
+from core.noise import NOISELESS
 from core.protocol import Failed, Grown, Searched, SteerAction, Steered, Stopped
 from core.text import Prompt
 
@@ -69,6 +70,8 @@ class SearchPane(QFrame):
         self._elsewhere = ""
         self._bridge = bridge
         self._beta = 0.1
+        self.noise = NOISELESS
+        """Of the pair that the tree is of."""
         self._id = -1
         self._next: tuple[Start, SearchSpec] | None = None
         self._anew = False
@@ -371,7 +374,7 @@ class SearchPane(QFrame):
         if self.popup is None:
             # In the whole window there is room for it beside the node, not over it.
             self.popup = TokenPopup(self.window())
-        html = popup_html(self.tree, entry, self._beta, self.picture.start)
+        html = popup_html(self.tree, entry, self._beta, self.picture.start, self.noise)
         corner = self.canvas.mapTo(self.window(), QPoint(0, 0))
         inside = where.translated(corner) & QRect(corner, self.canvas.size())
         self.popup.show_at(inside, html)

@@ -24,6 +24,7 @@ from app.search.start import Start
 from app.search.trees import SearchTrees
 from app.widgets.colour_scale import ColourScale, fit_limit
 from core.growth import Given, SearchSpec
+from core.noise import NOISELESS, NoiseFloor
 from core.protocol import Failed, PairInfo
 from core.text import Prompt
 
@@ -49,6 +50,8 @@ class SearchView(SearchTrees):
         self._pair: PairInfo | None = None
         self._beta = 0.1
         self.scale = ScaleChoice()
+        self._noise = NOISELESS
+        """Of the pair that is loaded; trees of an earlier one keep theirs."""
         self._from: Start | None = None
         self._scaled = False
         self.shown: tuple[str, int] | None = None
@@ -98,6 +101,7 @@ class SearchView(SearchTrees):
     def set_pair(self, info: PairInfo | None) -> None:
         """Another pair, or none: trees stay to be looked at."""
         self._pair = info
+        self._noise = NOISELESS
         self._checkpoint = info.checkpoints[-1].path if info and info.checkpoints else ""
         self.form.set_base(info.search_base if info is not None else "")
         self.following.forget()
@@ -120,6 +124,18 @@ class SearchView(SearchTrees):
         """Everything rescales; nothing is asked for."""
         self._beta = beta
         self._recolour()
+
+    def set_noise(self, noise: NoiseFloor) -> None:
+        """The noise floor of the pair that is loaded."""
+        self._noise = noise
+        for pane in self.panes.values():
+            if pane.fresh_pair:
+                pane.noise = noise
+        self._recolour()
+
+    def noise(self) -> NoiseFloor:
+        """The noise of what is shown: of two trees the noisier one's."""
+        return max((pane.noise for pane in self.panes.values()), key=lambda one: one.token)
 
     def set_dark(self, dark: bool) -> None:
         self.scale.dark = dark
@@ -150,6 +166,7 @@ class SearchView(SearchTrees):
                 difference = tree.column("logp_policy") - tree.column("logp_reference")
                 rewards.append(self._beta * difference)
         self._scaled = sum(map(len, rewards)) > ENOUGH
+        self.scale.floor = float(self.noise().of_rewards(self._beta))
         self.scale.fit(REWARD, rewards)
         scale = self.scale.scale(REWARD)
         for pane in self.panes.values():
@@ -216,6 +233,7 @@ class SearchView(SearchTrees):
     def _grow_in(self, name: str, spec: SearchSpec) -> None:
         start = replace(self._from or Start(self._prompt()), prompt=self._prompt())
         self._scaled = False
+        self.panes[name].noise = self._noise
         self.panes[name].grow(start, spec)
         if self.shown is not None and self.shown[0] == name:
             self.shown = None
@@ -346,7 +364,7 @@ class SearchView(SearchTrees):
             return
         self._shown_key = key
         scale = self.scale.scale(REWARD)
-        self.node.show_node(pane.picture, entry, self._beta, scale, alive)
+        self.node.show_node(pane.picture, entry, self._beta, scale, alive, pane.noise)
         text = f"{tree.text(entry, closing=True)}: {fate(tree, entry)}"
         pane.canvas.setAccessibleDescription(text)
         self.following.show(self._beta, scale)
@@ -383,7 +401,7 @@ class SearchView(SearchTrees):
         sums = [row.reward(self._beta) for row in rows]
         limit = fit_limit(sums)
         scale = ColourScale(limit, "diverging", self.scale.swap, self.scale.dark)
-        self.hypotheses.set_colours(self._beta, scale)
+        self.hypotheses.set_colours(self._beta, scale, self.noise())
         self.hypotheses.show_rows(rows)
 
     # --- finding and moving -------------------------------------------------------------------

@@ -90,13 +90,15 @@ class ColourScale:
     """A scale from -limit to limit (diverging) or from 0 to limit in magnitude (sequential).
 
     ``limit`` has the values' own unit and is positive; what lies beyond it has the full colour.
-    ``swap`` exchanges blue (positive) and red (negative). Immutable; compare scales by value.
+    ``swap`` exchanges blue (positive) and red (negative). What is smaller in magnitude than
+    ``floor``, the noise of a value, has the colour of 0. Immutable; compare scales by value.
     """
 
     limit: float = 1.0
     kind: Literal["diverging", "sequential"] = "diverging"
     swap: bool = False
     dark: bool = False
+    floor: float = 0.0
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.limit) and self.limit > 0):
@@ -131,7 +133,8 @@ class ColourScale:
         """The palette class of every value, any shape; NO_COLOUR where a value is NaN."""
         v = np.asarray(values, dtype=np.float64)
         known = ~np.isnan(v)
-        t = np.clip(np.where(known, v, 0.0), -self.limit, self.limit) / self.limit
+        told = known & (np.abs(v) >= self.floor)
+        t = np.clip(np.where(told, v, 0.0), -self.limit, self.limit) / self.limit
         steps = t if self.kind == "diverging" else np.abs(t)
         index = np.rint(steps * STEPS) + self.zero
         return np.where(known, index, NO_COLOUR).astype(np.int16)
@@ -140,6 +143,10 @@ class ColourScale:
         """sRGB colours 0..255 of values, [...] -> [..., 3]; the surface where NaN."""
         classes = self.classes(values)
         return self.palette[np.where(classes == NO_COLOUR, self.zero, classes)]
+
+    def hides(self, value: float) -> bool:
+        """Whether a value lies below the noise floor."""
+        return abs(value) < self.floor
 
     def css(self, value: float) -> str:
         """The colour of one value as ``#rrggbb``, for rich text and plots."""

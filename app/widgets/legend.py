@@ -84,7 +84,7 @@ class ScaleBar(QWidget):
         self.setToolTip(
             f"{quantity} in {unit}. {sides}Neutral at 0: a value of 0 has the editor's own "
             f"background. Values beyond {beyond} have the full colour; pale colours are stale, "
-            f"dots under the text mean not scored. {self.note}".rstrip()
+            f"dots under the text mean not scored. {self._noise()}{self.note}".rstrip()
         )
         self.updateGeometry()
         self.update()
@@ -107,7 +107,18 @@ class ScaleBar(QWidget):
         return 2 * self.fontMetrics().height() + 14
 
     def _heading(self) -> str:
-        return f"{self._quantity}  ({self._unit})" if self._unit else self._quantity
+        heading = f"{self._quantity}  ({self._unit})" if self._unit else self._quantity
+        floor = self._scale.floor
+        return f"{heading}   no fill: noise, below ±{floor:.2g}" if floor else heading
+
+    def _noise(self) -> str:
+        """What the tooltip says of the noise floor."""
+        if not self._scale.floor:
+            return ""
+        return (
+            f"Values below ±{self._scale.floor:.2g}, the noise floor of the number format, have no "
+            f"colour; the floor of a sum over several tokens is higher. "
+        )
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
