@@ -93,7 +93,9 @@ class ScaleBar(QWidget):
         """The labels at the left end, in the middle (or nothing) and at the right end."""
         limit = shown_number(self._scale.limit)
         if self._scale.kind == "diverging":
-            return f"{_MINUS}{limit}", "0", f"+{limit}"
+            floor = self._scale.floor
+            middle = f"0 ± {floor:.2g} noise" if floor else "0"
+            return f"{_MINUS}{limit}", middle, f"+{limit}"
         return "0", "", f"{_MINUS if self._negative else ''}{limit}"
 
     def sizeHint(self) -> QSize:
@@ -107,9 +109,7 @@ class ScaleBar(QWidget):
         return 2 * self.fontMetrics().height() + 14
 
     def _heading(self) -> str:
-        heading = f"{self._quantity}  ({self._unit})" if self._unit else self._quantity
-        floor = self._scale.floor
-        return f"{heading}   no fill: noise, below ±{floor:.2g}" if floor else heading
+        return f"{self._quantity}  ({self._unit})" if self._unit else self._quantity
 
     def _noise(self) -> str:
         """What the tooltip says of the noise floor."""
@@ -133,6 +133,9 @@ class ScaleBar(QWidget):
         path.addRoundedRect(bar, 3, 3)
         painter.setClipPath(path)
         painter.drawImage(bar, _gradient(self._scale))
+        half = min(self._scale.floor / self._scale.limit, 1.0) * bar.width() / 2
+        blank = QRectF(bar.center().x() - half, bar.top(), 2 * half, bar.height())
+        painter.fillRect(blank, QColor(*self._scale.surface))
         painter.setClipping(False)
         outline = QColor(text)
         outline.setAlpha(110)
