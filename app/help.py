@@ -18,6 +18,9 @@ that A is preferred.</p>
 <p><b>Prefix value gain</b> is the running sum of rewards: how much better the policy thinks it
 stands than at the start. <b>KL</b> says how far the two models differ at a state, whatever the
 token. <b>Reward less its expectation</b> subtracts β·KL, what the policy expects there.</p>
+<p><b>Noise.</b> In a short number format such as bfloat16, rounding alone moves rewards. It is
+measured after loading and stands in the status line; what is smaller has no fill and is grey. In
+float32 it is too small to be seen.</p>
 <p><b>Δ (B − A)</b> colours the tokens that both responses share by how their reward changed: so
 one sees what an edit did <i>elsewhere</i>. Δ Σr is the edited span plus the downstream tokens.</p>
 <p><b>The tree</b> in the search view holds the responses to the prompt that searches have grown,
