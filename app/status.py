@@ -78,7 +78,7 @@ class Status(QObject):
             tip = f"It could not be measured how far rounding in {info.dtype} moves the numbers."
         else:
             words = f"noise ±{floor.token:.2g} nat a token"
-            tip = noise_tip(floor, info.beta)
+            tip = noise_tip(floor)
         self.noise.setText(f'{words} · <a href="float32">compute in float32</a>')
         self.noise.setToolTip(f"{tip}\nCompute in float32: load the pair again without this noise.")
         self.noise.setVisible(True)
@@ -91,13 +91,13 @@ class Status(QObject):
         self.float32_wanted.emit()
 
 
-def noise_tip(floor: NoiseFloor, beta: float) -> str:
+def noise_tip(floor: NoiseFloor) -> str:
     """What a noise floor means, and how it was measured."""
     one, many = floor.token, float(floor.total(EXAMPLE))
     return (
         f"Rounding in {floor.dtype} moves the log-ratio of 95 tokens in 100 by less than "
-        f"±{one:.2g} nat, and a sum over {EXAMPLE} tokens by less than ±{many:.2g}: "
-        f"times β = {beta:g}, rewards by ±{beta * one:.2g} and ±{beta * many:.2g}.\n"
+        f"±{one:.2g} nat, and a sum over {EXAMPLE} tokens by less than ±{many:.2g}; rewards by β "
+        f"times as much.\n"
         f"What is smaller says nothing: it has no fill and is grey.\n"
         f"Measured {floor.measured}."
     )

@@ -164,11 +164,6 @@ class Measurement:
         )
 
 
-def measure(pair: Pair, cancelled: Callable[[], bool] = never) -> NoiseFloor | None:
-    """The noise floor of a pair, at once; see Measurement."""
-    return Measurement(pair).finish(cancelled)
-
-
 @contextlib.contextmanager
 def widened(model: nn.Module) -> Iterator[None]:
     """Within, the model computes in float32, and the weights of a layer are float32 while it runs.
