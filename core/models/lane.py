@@ -227,6 +227,7 @@ class Lane:
         ``out``: float32 [rows, m, V], contiguous.
         """
         self._activate(rows)
+        hidden = hidden.to(self._head.weight.dtype)  # some bodies keep a wider residual
         with self._entered():
             if not self._head_alone:
                 out.copy_(self._through_the_model(hidden))
@@ -248,6 +249,7 @@ class Lane:
         """
         chosen = self.way
         self._activate(None)
+        self.set_regime(self.regime(len(ids)))
         self.use(Way.WHOLE)
         try:
             with self._entered():

@@ -16,13 +16,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.models.cells import Nodes
 from core.models.device import free_bytes
+from core.models.line import Nodes
 from core.models.pair import Pair, never
 from core.noise import NoiseFloor, floor_of
 from core.quantities import Array
 from core.text import Prompt
-from core.tree import ROOT
 
 SAMPLE: tuple[tuple[str, str], ...] = (
     (
@@ -108,11 +107,11 @@ class Measurement:
         texts = SAMPLE[:1] if self._format == torch.float32 else SAMPLE
         for number in range(len(self._true), len(texts)):
             path, first = self._path(*texts[number])
-            pair.hold(NAME, int(path[-1]))
             try:
                 if number == len(self._shown):
                     self._shown.append(self._observed(path, first, number % 2 == 1, cancelled))
-                pair.reach(path[-1:], cancelled=cancelled)  # puts the policy's weights in place
+                # Puts the policy's weights in place.
+                pair.reach_path(path, cancelled=cancelled, line=NAME)
                 self._true.append(self._plain(path, first, cancelled))
             finally:
                 pair.release(NAME)
@@ -124,7 +123,7 @@ class Measurement:
         ids = [*before, *codec.encode(turns, response).ids, codec.end_of_turn]
         ids = ids[: self._pair.context_length]
         first = min(len(before), len(ids) // 2)
-        return self._pair.tree.extend(ROOT, ids), first
+        return self._pair.tree.extend(self._pair.root(len(ids)), ids), first
 
     def _observed(
         self, path: Nodes, first: int, edited: bool, cancelled: Callable[[], bool]
@@ -132,7 +131,7 @@ class Measurement:
         """Log-ratios of a response as the pair shows them; ``edited``: in parts, as edits leave."""
         cuts = range(first, len(path), EDIT) if edited else [first]
         for start, stop in pairwise([*cuts, len(path)]):
-            self._pair.observe(path, range(start, stop), cancelled)
+            self._pair.observe(path, range(start, stop), cancelled, NAME)
         column, nodes = self._pair.tree.column, path[first:]
         return column("logp_policy")[nodes] - column("logp_reference")[nodes]
 

@@ -112,7 +112,8 @@ def test_the_floor_covers_the_errors_on_other_text(kind, tmp_path):
     assert f"against float32 on {floor.tokens} tokens" in floor.measured
     errors = errors_on_other_text(pair, policy, reference)
     every = np.concatenate(errors)
-    assert (abs(every) < floor.token).mean() >= 0.95
+    # 95 in 100, less what chance may leave of so few (two standard errors).
+    assert (abs(every) < floor.token).mean() >= 0.95 - 2 * (0.05 * 0.95 / len(every)) ** 0.5
     assert floor.token < 4 * every.std()  # and is not large for nothing
     for own in errors:
         assert abs(own.sum()) < 1.5 * floor.total(len(own))
