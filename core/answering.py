@@ -215,7 +215,7 @@ class Answering:
         last = self._last.get(request.side)
         if last is None or not 0 <= request.index < len(last[2]):
             raise Cancelled
-        return int(pair.tree.parent[last[2].nodes[request.index]])
+        return int(pair.tree.parent[int(last[2].nodes[request.index])])
 
     def _grow(self, request: Search | Resume, again: bool) -> Event:
         """One step of a search; it goes on while steps are taken."""
@@ -250,7 +250,7 @@ class Answering:
 
         search = self._searches.get(request.pane)
         pair = self._showing(request, search[1] if search is not None else None)
-        if not 0 < request.node < len(pair.tree):
+        if request.node == 0 or not pair.tree.has(request.node):
             raise Cancelled
         found = inspect(pair, request.node, request.query, self._cancelled)
         return NodeInspected(request.id, found)

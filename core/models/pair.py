@@ -13,6 +13,7 @@ of a run the policy *is* the reference: what is asked of the one is asked of the
 Knows no text beyond its codec, no beta beyond the one it was loaded with, no files, no windows.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from core.errors import UserFacingError
 from core.models.cells import Cells, Nodes
 from core.models.lane import Lane
 from core.runs import START
-from core.tree import EDGE_COLUMNS, ROOT, STATE_COLUMNS, TokenTree
+from core.tree import EDGE_COLUMNS, STATE_COLUMNS, TokenTree
 
 if TYPE_CHECKING:
     from core.codec import Codec
@@ -107,8 +108,8 @@ class Pair:
             )
         if checkpoint not in (START, self._placed):
             self.swap.check(checkpoint)
-        self.shown = checkpoint
         self.tree.show(checkpoint, same=checkpoint == START)
+        self.shown = checkpoint
 
     def _place(self, cancelled: Callable[[], bool]) -> None:
         """Put the weights of the checkpoint that is shown in place; its KV is yet to be computed.
@@ -217,6 +218,35 @@ class Pair:
         """Whether both models' KV of a node is kept."""
         return self.shown in (START, self._placed) and self._cells.is_ready(node, self._meant(BOTH))
 
+    def trim(self, shown: Iterable[Nodes] = ()) -> None:
+        """Evict nodes from the tree if it has passed its budget; ``shown`` and held ones stay.
+
+        Between two steps only: whoever goes on to use a node's number must name it here. The KV of
+        an evicted node goes with it, as those of all below it do.
+        """
+        if not self.tree.is_full:
+            return
+        held = np.array(list(self._held.values()), dtype=np.int64)
+        self.tree.evict(np.concatenate([held, *shown]))
+        self._keep(np.flatnonzero(self.tree.has(self._cells.nodes)))
+
+    def shed(self) -> None:
+        """Forget all KV but that of held paths, and give what is not in use back to the device."""
+        paths = [self.tree.path(leaf) for leaf in self._held.values()]
+        cells = self._cells.of(np.unique(np.concatenate([*paths, np.empty(0, np.int64)])))
+        self._keep(cells[cells >= 0])
+        for device in {lane.device.type for lane, _ in self._covering}:
+            if device in ("cuda", "mps"):
+                getattr(torch, device).empty_cache()
+
+    def _keep(self, cells: Nodes) -> None:
+        """Drop all cells but these, which become cells 0..k-1 in that order."""
+        if len(cells) == len(self._cells):
+            return
+        self._cells.keep(cells)
+        for lane, _ in self._covering:
+            lane.keep(torch.from_numpy(cells))
+
     def kv_bytes(self) -> int:
         """Memory of KV and hidden states, in bytes."""
         return sum(lane.kv_bytes() for lane, _ in self._covering)
@@ -238,12 +268,15 @@ class Pair:
 
     def _missing(self, states: Nodes, rows: Rows) -> Nodes:
         """The nodes on the paths to ``states`` that are not ready, ancestors first."""
-        found: set[int] = set()
-        for node in states.tolist():
-            while node != ROOT and node not in found and not self._cells.is_ready(node, rows):
-                found.add(node)
-                node = int(self.tree.parent[node])
-        return np.array(sorted(found), dtype=np.int64)
+
+        def unready(node: int) -> bool:
+            return not self._cells.is_ready(int(node), rows)
+
+        found = [np.empty(0, dtype=np.int64)]
+        for state in states.tolist():
+            path = self.tree.path(state)  # ready up to a node, and not from there on
+            found.append(path[bisect_left(path, True, key=unready) :])
+        return np.unique(np.concatenate(found))
 
     def _run(self, nodes: Nodes, rows: Rows, cancelled: Callable[[], bool]) -> None:
         """Make nodes ready whose ancestors are, or come before them."""
@@ -288,17 +321,17 @@ class Pair:
 
     def _visible(self, earlier: Nodes, nodes: Nodes) -> NDArray[np.bool_]:
         """Which of the ``earlier`` and new ``nodes`` are each new node's path, [T, S + T]."""
-        column = np.full(len(self.tree), -1, dtype=np.int64)
-        column[earlier] = np.arange(len(earlier))
-        column[nodes] = len(earlier) + np.arange(len(nodes))
-        visible = np.zeros((len(nodes), len(earlier) + len(nodes)), dtype=bool)
-        for row, node in enumerate(nodes.tolist()):
-            parent = int(self.tree.parent[node])
-            if column[parent] >= len(earlier):
-                visible[row] = visible[column[parent] - len(earlier)]
+        both = np.concatenate([earlier, nodes])
+        order = np.argsort(both)
+        visible = np.zeros((len(nodes), len(both)), dtype=bool)
+        new = {node: row for row, node in enumerate(nodes.tolist())}
+        for row, parent in enumerate(self.tree.parent[nodes].tolist()):
+            if parent in new:
+                visible[row] = visible[new[parent]]
             else:
-                visible[row, column[self.tree.path(parent)]] = True
-            visible[row, column[node]] = True
+                path = self.tree.path(parent)
+                visible[row, order[np.searchsorted(both, path, sorter=order)]] = True
+            visible[row, len(earlier) + row] = True
         return visible
 
     def _make_room(self, missing: Nodes, states: Nodes) -> None:
@@ -320,10 +353,7 @@ class Pair:
         depth = self.tree.depth[self._cells.nodes[loose]]
         coldest = loose[np.lexsort((-depth, self._cells.used[loose]))]
         shed = coldest[: max(0, len(self._cells) - room)]
-        cells = np.setdiff1d(np.arange(len(self._cells)), shed)
-        self._cells.keep(cells)
-        for lane, _ in self._covering:
-            lane.keep(torch.from_numpy(cells))
+        self._keep(np.setdiff1d(np.arange(len(self._cells)), shed))
 
     def _fill(self, nodes: Nodes, states: Nodes) -> None:
         """Write the columns of edges into ``nodes`` and of the ``states`` they leave."""

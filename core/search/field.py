@@ -67,10 +67,7 @@ class Actions:
     def take(self, rows: Iterable[int], tokens: Iterable[int]) -> Nodes:
         """The nodes that actions lead to: action ``tokens[i]`` at state ``states[rows[i]]``."""
         at, taken = np.array(list(rows), np.int64), np.array(list(tokens), np.int64)
-        tree = self._field.pair.tree
-        nodes = np.empty(len(at), dtype=np.int64)
-        for i, (row, token) in enumerate(zip(at.tolist(), taken.tolist(), strict=True)):
-            nodes[i] = tree.extend(int(self.states[row]), (token,))[0]
+        nodes = self._field.pair.tree.grow(self.states[at], taken)
         if not len(nodes):
             return nodes
         where = torch.from_numpy(at), torch.from_numpy(taken)

@@ -109,7 +109,7 @@ class Run:
             UserFacingError: there is no such node.
         """
         field = self._field
-        if not 0 < node < len(self._pair.tree):
+        if node == 0 or not self._pair.tree.has(node):
             raise UserFacingError("There is no such node: choose one of the tree.")
         field.pruned.discard(node)
         field.pinned.discard(node)
