@@ -3,6 +3,8 @@
 Drawn on the CPU in float64, so that the same seed gives the same search on every device.
 """
 
+import copy
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +15,11 @@ Floats = NDArray[np.float64]
 def uniform(seed: int) -> np.random.Generator:
     """The random numbers of one search."""
     return np.random.default_rng(seed)
+
+
+def forked(random: np.random.Generator) -> np.random.Generator:
+    """Another one that will give the same numbers, so that a step that fails draws them again."""
+    return copy.deepcopy(random)
 
 
 def log_softmax(scores: torch.Tensor, temperature: float) -> Floats:
