@@ -133,6 +133,8 @@ class MainWindow(TextCommands):
         self.bridge.loaded.connect(self._loaded)
         self.bridge.failed.connect(self._failed)
         self.bridge.stopped.connect(self._stopped)
+        self.bridge.lost.connect(self._device_lost)
+        self.bridge.memory.connect(self.status.show_memory)
         self.banner.open_demo.connect(self.open_demo)
         self.banner.open_pair.connect(self.open_pair)
         self.banner.cancel.connect(self.cancel_load)
@@ -331,6 +333,8 @@ class MainWindow(TextCommands):
     def _notice_acted(self, topic: str) -> None:
         if topic == "draft":
             self.restore_session()
+        elif topic == "lost":
+            self.start_anew()
 
     @Slot(float)
     def _beta_chosen(self, beta: float) -> None:
