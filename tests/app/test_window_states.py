@@ -239,6 +239,21 @@ def test_nothing_is_started_anew_where_the_texts_cannot_be_saved(open_window, qt
     assert "could not be saved" in window.notice.message.text()
 
 
+def test_undo_keeps_tokens_of_so_many_texts_and_no_more(window, monkeypatch):
+    """By hand put tokens are remembered by text, the last ones, and few of very long texts."""
+    panel, scoring = window.view.panels["A"], window.view.panels["A"].scoring
+    monkeypatch.setattr("app.credit.response_panel.REMEMBERED_TOKENS", 5 * len(scoring))
+    for number in range(30):
+        panel.swap_in(f"text {number}", tuple(range(len(scoring))))
+    kept = []
+    for number in range(30):
+        panel.editor.set_text_keeping_undo(f"text {number}")
+        kept.append(panel.wanted().ids is not None)
+    assert kept == [False] * 25 + [True] * 5
+    panel.swap_in("long", tuple(range(50 * len(scoring))))
+    assert panel.wanted().ids is not None  # the last one always is
+
+
 def test_what_is_kept_is_in_the_status_lines_tooltip(window, qtbot):
     FakeEngine.last.emit(Memory(12 << 20, 256 << 20, 300 << 20, 2 << 30))
     tip = window.status.machine.toolTip
