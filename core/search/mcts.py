@@ -64,7 +64,7 @@ class MonteCarlo:
         field, seen = self._field, self._seen
         changed: dict[int, Branch] = {}
         branches: Branches = ChainMap(changed, self._branches)
-        walk, rollout, random = self._walk, self._rollout, forked(self._random)
+        walk, rollout, random = self._walk, self._rollout, self._random
         if rollout is None:
             if seen.done >= self._settings.simulations:
                 return None
@@ -79,6 +79,7 @@ class MonteCarlo:
             else:
                 seen = self._back_up(walk, branches, leaf.gain)
         else:
+            random = forked(random)
             rollout, ended = self._roll(rollout, random)
             if ended:
                 gain = branches[walk[-1]].gain + sum(map(self._log_ratio, rollout))

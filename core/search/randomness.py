@@ -3,8 +3,6 @@
 Drawn on the CPU in float64, so that the same seed gives the same search on every device.
 """
 
-import copy
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,7 +17,9 @@ def uniform(seed: int) -> np.random.Generator:
 
 def forked(random: np.random.Generator) -> np.random.Generator:
     """Another one that will give the same numbers, so that a step that fails draws them again."""
-    return copy.deepcopy(random)
+    twin = uniform(0)  # a third of the time of a deep copy
+    twin.bit_generator.state = random.bit_generator.state
+    return twin
 
 
 def log_softmax(scores: torch.Tensor, temperature: float) -> Floats:
