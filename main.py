@@ -68,6 +68,9 @@ def window_parser() -> argparse.ArgumentParser:
         "--size", type=options.size, metavar="WxH", help="size of the window, as 1400x900"
     )
     parser.add_argument(
+        "--restore", action="store_true", help="begin with the texts of the last session"
+    )
+    parser.add_argument(
         "--screenshot", metavar="FILE.png", help="draw the window into a file, then exit"
     )
     parser.add_argument(
@@ -104,7 +107,13 @@ def open_window(argv: Sequence[str]) -> int:
             view=arguments.view,
             runs=runs,
         )
-    return show(spec, theme=arguments.theme, size=arguments.size, runs=runs)
+    return show(
+        spec,
+        theme=arguments.theme,
+        size=arguments.size,
+        runs=runs,
+        restore=arguments.restore,
+    )
 
 
 def run_command(name: str, argv: Sequence[str]) -> int:

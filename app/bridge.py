@@ -22,6 +22,7 @@ from core.protocol import (
     InspectNode,
     Load,
     Loaded,
+    Memory,
     NodeInspected,
     NoiseMeasured,
     PairSpec,
@@ -97,6 +98,10 @@ class Bridge(QObject):
     pair_let_go = Signal()
     """Nothing that was asked of the pair before is answered any more."""
     failed = Signal(object)
+    lost = Signal(object)
+    """A failure after which only a new process can go on; ``failed`` tells of it too, before."""
+    memory = Signal(object)
+    """How much is kept of the pair's numbers and KV."""
     stopped = Signal(object)
     _gathered = Signal()
 
@@ -148,9 +153,17 @@ class Bridge(QObject):
         """Ask for the alternatives to a token; searches have a place of their own."""
         return self._submit("inspect", Inspect(self._next(), side, index, query))
 
-    def inspect_node(self, node: int, query: str = "", pane: str = "") -> int:
-        """Ask for the actions at a node of the token tree."""
-        return self._submit("inspect node", InspectNode(self._next(), node, query, pane))
+    def inspect_node(
+        self,
+        node: int,
+        query: str = "",
+        pane: str = "",
+        prompt: Prompt | None = None,
+        ids: tuple[int, ...] = (),
+    ) -> int:
+        """Ask for the actions at a node of the tree, to which ``ids`` after ``prompt`` lead."""
+        request = InspectNode(self._next(), node, query, pane, prompt, ids)
+        return self._submit("inspect node", request)
 
     def search(
         self,
@@ -270,6 +283,9 @@ class Bridge(QObject):
                 if self._newest.get("pair") == event.id:
                     self.noise_measured.emit(event)
                 continue
+            if isinstance(event, Memory):
+                self.memory.emit(event)
+                continue
             slot = self._slots.get(event.id)
             if slot is None or self._newest.get(slot) != event.id:
                 continue
@@ -309,6 +325,8 @@ class Bridge(QObject):
                     self.replay_done.emit(event)
                 case Failed():
                     self.failed.emit(event)
+                    if event.lost:
+                        self.lost.emit(event)
                 case Stopped():
                     self.stopped.emit(event)
                 case _:

@@ -20,6 +20,7 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QApplication
 
+from app.anew import start_anew
 from app.credit.view import CreditView
 from app.notices import Notices, log_folder
 from app.settings import Settings
@@ -54,9 +55,10 @@ def open_window(
     theme: Theme | None = None,
     size: tuple[int, int] | None = None,
     runs: Sequence[Path] = (),
+    restore: bool = False,
 ) -> int:
     """Show the window until it is closed, on the training view if there are runs to open; the
-    exit status."""
+    exit status. ``restore``: with the texts of the last session, whatever pair they were of."""
     import platformdirs
 
     application = make_application()
@@ -74,16 +76,20 @@ def open_window(
         if size is not None:
             window.resize(*size)
         window.first_runs = tuple(runs)
+        if restore:
+            window.restore_session()
         window.show()
         # Qt's loop would not hear Ctrl+C in the terminal; the texts are saved as one types.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         status = application.exec()
         ended = window.end_engine()
+        if window.anew and not start_anew(window.spec):
+            print("Qscope could not be started anew: start it again.", file=sys.stderr)
     finally:
         notices.uninstall()
-    if not ended:
-        # The engine is deep in a library's import or file reading: Python would wait for it, or
-        # crash in it, on the way out. Everything is saved.
+    if window.anew or not ended:
+        # The engine is deep in a library's import or file reading, or its device is lost: Python
+        # would wait for it, or crash in it, on the way out. Everything is saved.
         sys.stdout.flush()
         os._exit(status)
     return status

@@ -4,7 +4,7 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtWidgets import QLabel, QStatusBar
 
 from core.noise import NoiseFloor
-from core.protocol import PairInfo
+from core.protocol import Memory, PairInfo
 
 EXAMPLE = 50
 """Tokens of a response, as which the tooltip says how noisy sums are."""
@@ -44,6 +44,8 @@ class Status(QObject):
             | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
         )
         self.noise.linkActivated.connect(self._link_followed)
+        self._about = ""
+        self._memory: Memory | None = None
         self.show_pair(None)
 
     def show_pair(self, info: PairInfo | None) -> None:
@@ -52,16 +54,33 @@ class Status(QObject):
         if info is None:
             self.pair.setText("No pair")
             self.machine.setText("")
+            self.machine.setToolTip("")
             self.update.setText("")
+            self._about, self._memory = "", None
             return
         self.show_policy(info.policy, info)
         shared = "base weights shared" if info.base_shared else "two sets of weights"
         self.machine.setText(f"{info.device} · {info.dtype} · {size_text(info.memory_bytes)}")
         template = "chat template" if info.has_chat_template else "plain text: no chat template"
-        self.machine.setToolTip(
+        self._about = (
             f"{shared}; {template}; vocabulary {info.vocab_size:,}; context "
             f"{info.context_length:,} tokens\ncache: {info.cache}\nloaded in {info.seconds:.1f} s"
         )
+        self._show_about()
+
+    def show_memory(self, memory: Memory) -> None:
+        """Say, of what is kept so that it need not be computed again, how much there is."""
+        self._memory = memory
+        self._show_about()
+
+    def _show_about(self) -> None:
+        lines = [self._about] if self._about else []
+        if (held := self._memory) is not None:
+            lines += [
+                f"numbers kept: {size_text(held.tree)} of {size_text(held.tree_budget)}",
+                f"KV kept: {size_text(held.kv)} of {size_text(held.kv_budget)}",
+            ]
+        self.machine.setToolTip("\n".join(lines))
 
     def show_policy(self, policy: str, info: PairInfo) -> None:
         """Name both models; the policy may be an earlier state of the one that was loaded."""

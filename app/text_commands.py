@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QComboBox
 from app.commands import WindowCommands
 from app.credit.examples import Example
 from app.settings import Draft, pair_key, write_draft
-from core.protocol import PairSpec
+from core.protocol import Failed, PairSpec
 
 
 class TextCommands(WindowCommands):
@@ -23,6 +23,8 @@ class TextCommands(WindowCommands):
     _draft_path: Path | None
     _last_draft: Draft | None
     _touched: bool
+    anew = False
+    """The window was closed to be opened again in a new process."""
     _autosave: QTimer
 
     @Slot(int)
@@ -45,16 +47,31 @@ class TextCommands(WindowCommands):
         )
 
     @Slot()
-    def save_draft(self) -> None:
-        """Write the texts to disk; a full disk must not stop anyone."""
+    def save_draft(self) -> bool:
+        """Write the texts to disk; a full disk must not stop anyone. Whether they are there."""
         if self._draft_path is None:
-            return
+            return True
         try:
             write_draft(self._draft_path, self.draft())
         except OSError as error:
             self.notice.show_notice(
                 "warning", f"Your texts could not be saved: {error}.", topic="draft file"
             )
+            return False
+        return True
+
+    @Slot(object)
+    def _device_lost(self, event: Failed) -> None:
+        """Only a new process can go on: offer one, whatever else the notice said."""
+        self.save_draft()
+        self.notice.show_notice("error", event.message, topic="lost", action="Start anew")
+
+    def start_anew(self) -> None:
+        """Close the window to open it again in a new process, with the same pair and texts."""
+        if not self.save_draft():
+            return  # nothing may be lost: the notice says why
+        self.anew = True
+        self.anew = self.close()
 
     @Slot()
     def restore_session(self) -> None:

@@ -144,6 +144,8 @@ class MainWindow(TextCommands):
         self.status.float32_wanted.connect(self.compute_in_float32)
         self.bridge.failed.connect(self._failed)
         self.bridge.stopped.connect(self._stopped)
+        self.bridge.lost.connect(self._device_lost)
+        self.bridge.memory.connect(self.status.show_memory)
         self.banner.open_demo.connect(self.open_demo)
         self.banner.open_pair.connect(self.open_pair)
         self.banner.cancel.connect(self.cancel_load)
@@ -358,6 +360,8 @@ class MainWindow(TextCommands):
             self.restore_session()
         elif topic == "load" and self.before_float32 is not None:
             self.load(self.before_float32)
+        elif topic == "lost":
+            self.start_anew()
 
     @Slot(float)
     def _beta_chosen(self, beta: float) -> None:

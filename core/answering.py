@@ -17,10 +17,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import Cancelled, UserFacingError
+from core.failures import is_device_lost, is_out_of_memory
 from core.protocol import (
     Event,
     Failed,
@@ -31,6 +33,7 @@ from core.protocol import (
     Load,
     Loaded,
     MeasureNoise,
+    Memory,
     NodeInspected,
     NoiseMeasured,
     PairInfo,
@@ -68,6 +71,7 @@ if TYPE_CHECKING:
     from core.search.sweep import Answers
     from core.search.sweep import Sweep as SweepRun
     from core.text import Prompt, Tokens
+    from core.tree import Nodes
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +90,8 @@ class Answering:
         self._shown = ""
         """The checkpoint that scores and inspections are of; "" for a pair that is not of a run."""
         self._last: dict[Side, tuple[Prompt, Tokens, Scoring]] = {}
-        self._searches: dict[str, tuple[Run, str]] = {}
-        """By pane, a search and the checkpoint that it goes on under."""
+        self._searches: dict[str, _Grown] = {}
+        """By pane."""
         self._sweep: tuple[SweepRun, str] | None = None
         self._answers: dict[str, Answers] = {}
         """What sweeps have found under each checkpoint of this pair."""
@@ -97,55 +101,106 @@ class Answering:
         """What kept the first of them that could not be replayed."""
         self._measurement: tuple[Measurement, str] | None = None
         """Of the noise, and the checkpoint that it goes on under."""
+        self._lost = ""
+        """Why the device does nothing more for this process; "" while it does."""
+        self._told = 0
+        """Bytes held when they were last told of."""
 
     def answer(self, request: Request, again: bool = False) -> Event:
         """Do what was asked; every outcome, the unexpected too, is an event.
 
-        Of a search, a sweep or a replay this is one step; ``again``: it is not the first.
+        Of a search, a sweep or a replay this is one step; ``again``: it is not the first. Where
+        memory runs out, all that can be computed again is let go, and it is tried once more.
+        """
+        if self._lost and not isinstance(request, Unload):
+            return Failed(request.id, type(request).__name__, self._lost, lost=True)
+        event = self._try(request, again)
+        if event is None:
+            event = self._try(request, again, shed=True)
+        assert event is not None
+        self._tell_memory()
+        return event
+
+    def _try(self, request: Request, again: bool, shed: bool = False) -> Event | None:
+        """Do what was asked; ``shed``: after the KV was let go. None: memory ran out before it was.
+
+        What an error's traceback held on to is free again once this has returned.
         """
         kind = type(request).__name__
         try:
-            match request:
-                case Load():
-                    return self._load(request)
-                case Unload():
-                    self._let_go()
-                    return Unloaded(request.id)
-                case Score():
-                    return self._score(request)
-                case Inspect():
-                    return self._inspect(request)
-                case Search() | Resume():
-                    return self._grow(request, again)
-                case Steer():
-                    return self._steer(request)
-                case Survey():
-                    return self._survey(request)
-                case InspectNode():
-                    return self._inspect_node(request)
-                case Sweep():
-                    return self._sweep_on(request, again)
-                case Scrub():
-                    return self._scrub(request)
-                case Replay():
-                    return self._replay_on(request, again)
-                case MeasureNoise():
-                    return self._measure_noise(request, again)
+            if shed:
+                gc.collect()
+                self._loaded().shed()
+            return self._do(request, again)
         except Cancelled:
             return Stopped(request.id, kind)
         except UserFacingError as error:
             return Failed(request.id, kind, str(error))
         except Exception as error:
-            if _out_of_memory(error):
+            if is_out_of_memory(error):
+                if self._pair is not None and not shed:
+                    return None
                 searching = isinstance(request, Search | Resume | Sweep)
                 return Failed(request.id, kind, _MEMORY[searching])
             log.exception("%s failed", kind)
+            if is_device_lost(error):
+                why = str(error).strip().splitlines()[0].rstrip(" .")
+                self._lost = f"The device no longer answers ({why}): {START_ANEW}"
+                return Failed(request.id, kind, self._lost, lost=True)
             return Failed(
                 request.id,
                 kind,
                 f"Something unexpected went wrong ({type(error).__name__}: {error}); the log has "
                 f"the details, and your text is untouched.",
             )
+
+    def _do(self, request: Request, again: bool) -> Event:
+        if self._pair is not None:
+            self._pair.trim(self._nodes_shown())
+        match request:
+            case Load():
+                return self._load(request)
+            case Unload():
+                self._let_go()
+                return Unloaded(request.id)
+            case Score():
+                return self._score(request)
+            case Inspect():
+                return self._inspect(request)
+            case Search() | Resume():
+                return self._grow(request, again)
+            case Steer():
+                return self._steer(request)
+            case Survey():
+                return self._survey(request)
+            case InspectNode():
+                return self._inspect_node(request)
+            case Sweep():
+                return self._sweep_on(request, again)
+            case Scrub():
+                return self._scrub(request)
+            case Replay():
+                return self._replay_on(request, again)
+            case MeasureNoise():
+                return self._measure_noise(request, again)
+
+    def _nodes_shown(self) -> "Iterator[Nodes]":
+        """The nodes of which a view, or what goes on, knows the numbers."""
+        for _, _, scoring in self._last.values():
+            yield scoring.nodes
+        for search in self._searches.values():
+            yield from search.nodes()
+        if self._sweep is not None:
+            yield self._sweep[0].nodes()
+
+    def _tell_memory(self) -> None:
+        """Say how much is held, if that has changed by what a reader would see."""
+        if (pair := self._pair) is None:
+            return
+        held = Memory(pair.tree.bytes(), pair.tree.budget, pair.kv_bytes(), pair.kv_budget)
+        if abs(held.tree + held.kv - self._told) >= NOTICEABLE:
+            self._told = held.tree + held.kv
+            self._emit(held)
 
     def end(self) -> None:
         """Let go of everything; the last thing that is asked."""
@@ -162,6 +217,7 @@ class Answering:
 
             self._pair, self._info = load_pair(request.spec, progress, self._cancelled)
         self._shown = self._pair.shown
+        self._told = 0
         return Loaded(request.id, self._info)
 
     def _forget_pair(self) -> None:
@@ -223,44 +279,56 @@ class Answering:
         last = self._last.get(request.side)
         if last is None or not 0 <= request.index < len(last[2]):
             raise Cancelled
-        return int(pair.tree.parent[last[2].nodes[request.index]])
+        return int(pair.tree.parent[int(last[2].nodes[request.index])])
 
     def _grow(self, request: Search | Resume, again: bool) -> Event:
         """One step of a search; it goes on while steps are taken."""
         from core.search.run import Run
 
-        if not again and isinstance(request, Search):
-            old = None if request.anew else self._searches.get(request.pane)
-            checkpoint = old[1] if old is not None else self._shown
+        first = isinstance(request, Search) and not again
+        if isinstance(request, Search) and first:
+            old = self._searches.get(request.pane)
+            checkpoint = self._shown if old is None or request.anew else old.checkpoint
             pair = self._showing(request, checkpoint)
             run = Run(pair, request.prompt, request.prefix, request.spec)
-            self._searches[request.pane] = run, checkpoint
+            before = [] if old is None else old.nodes()
+            self._searches[request.pane] = _Grown(run, checkpoint, before)
         if request.pane not in self._searches:
             self._loaded()
             raise UserFacingError("There is no search to go on with: start one.")
-        run, checkpoint = self._searches[request.pane]
-        pair = self._showing(request, checkpoint)
+        search = self._searches[request.pane]
+        pair = self._showing(request, search.checkpoint)
+        run = search.run
         growth = run.step(self._cancelled)
+        if isinstance(request, Search) and request.anew and first:
+            search.before.clear()  # the tree that was there is no longer shown
         if growth is not None:
-            return Grown(request.id, request.pane, growth, checkpoint)
+            return Grown(request.id, request.pane, growth, search.checkpoint)
         return Searched(
-            request.id, request.pane, run.steps, run.computed, run.seconds, pair.attention
+            request.id, request.pane, run.steps, run.computed, run.seconds, run.attention
         )
 
     def _steer(self, request: Steer) -> Event:
         if request.pane not in self._searches:
             raise UserFacingError("There is no search to steer: start one.")
-        self._searches[request.pane][0].steer(request.node, request.action)
+        self._searches[request.pane].run.steer(request.node, request.action)
         return Steered(request.id, request.pane, request.node)
 
     def _inspect_node(self, request: InspectNode) -> Event:
         from core.models.score import inspect
 
         search = self._searches.get(request.pane)
-        pair = self._showing(request, search[1] if search is not None else None)
-        if not 0 < request.node < len(pair.tree):
+        pair = self._showing(request, search.checkpoint if search is not None else None)
+        state = request.node
+        if not pair.tree.has(state):
+            if request.prompt is None:
+                raise Cancelled
+            ids = [*pair.codec.prompt_ids(request.prompt), *request.ids]
+            root = search.run.root if search is not None else pair.root(len(ids))
+            state = int(pair.tree.extend(root, ids)[-1])
+        if pair.tree.depth[state] == 0:
             raise Cancelled
-        found = inspect(pair, request.node, request.query, self._cancelled)
+        found = inspect(pair, state, request.query, self._cancelled)
         return NodeInspected(request.id, found)
 
     def _sweep_on(self, request: Sweep, again: bool) -> Event:
@@ -383,6 +451,22 @@ class Answering:
         return self._pair
 
 
+@dataclass
+class _Grown:
+    """What a pane shows: its search, and the checkpoint that this goes on under."""
+
+    run: "Run"
+    checkpoint: str
+    before: "list[Nodes]"
+    """What the searches before it have grown there."""
+
+    def nodes(self) -> "list[Nodes]":
+        return [*self.before, self.run.nodes()]
+
+
+NOTICEABLE = 1 << 20
+"""Bytes by which memory must have changed to be told of."""
+START_ANEW = "save the texts and start Qscope anew."
 _MEMORY = {
     False: "The device ran out of memory: shorten the text, choose a smaller number format, or "
     "load the pair on the CPU.",
@@ -424,11 +508,3 @@ def _garbage_left_alone() -> Iterator[None]:
     finally:
         gc.set_threshold(*usual)
         gc.freeze()
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or ("not enough memory" in str(error))
-    )

@@ -366,7 +366,8 @@ class GrownTree:
     def add(self, growth: Growth) -> Ints:
         """Take in what a step did; returns the entries that are new or changed.
 
-        The first growth's first node is the start.
+        The first growth's first node is the start. A growth that could not be taken in whole may be
+        given again.
         """
         step = growth.step
         changed = np.empty(len(step.nodes), dtype=np.int64)
@@ -436,17 +437,18 @@ class GrownTree:
 
     def _new(self, node: int, growth: Growth, i: int) -> int:
         if self._size == self._ints.shape[1]:
-            self._ints = np.pad(self._ints, ((0, 0), (0, self._size)))
             grow: Any = ((0, 0), (0, self._size))
-            self._floats = np.pad(self._floats, grow, constant_values=np.nan)
+            floats = np.pad(self._floats, grow, constant_values=np.nan)
+            self._ints, self._floats = np.pad(self._ints, grow), floats
         entry = self._size
-        self._size += 1
-        self._entry[node] = entry
         parent = self._entry[int(growth.parent[i])] if entry else -1
         depth = int(self._ints[3, parent]) + 1 if entry else 0
         self._ints[:4, entry] = node, parent, growth.token[i] if entry else -1, depth
+        del self.labels[entry:], self.pieces[entry:]
         self.labels.append(growth.labels[i] if entry else "")
         self.pieces.append(growth.pieces[i] if entry else b"")
+        self._entry[node] = entry
+        self._size += 1
         return entry
 
     def _sum(self, entry: int) -> None:

@@ -173,13 +173,16 @@ class InspectNode:
     """The actions at the state that a node of the token tree is.
 
     ``query`` searches the whole vocabulary. ``pane``: the search whose checkpoint is asked; the one
-    that is shown, if there is none.
+    that is shown, if there is none. ``prompt`` and ``ids``, the tokens after it, lead to the same
+    state: by them it is found if the node was evicted, and answered under its new number.
     """
 
     id: int
     node: int
     query: str = ""
     pane: str = ""
+    prompt: Prompt | None = None
+    ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +247,20 @@ class Progress:
     id: int
     what: str
     fraction: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is kept of the pair's numbers and of its KV, in bytes, and how much may be.
+
+    Said when it has changed; belongs to no request.
+    """
+
+    tree: int
+    tree_budget: int
+    kv: int
+    kv_budget: int
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,6 +405,8 @@ class Failed:
     kind: str
     """The name of the request's class: "Load", "Score", ..."""
     message: str
+    lost: bool = False
+    """The device does nothing more for this process: only a new one can go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,6 +419,7 @@ class Stopped:
 
 Event = (
     Progress
+    | Memory
     | Loaded
     | Unloaded
     | Scored

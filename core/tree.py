@@ -1,11 +1,15 @@
 """The token tree: nodes are states, edges are tokens, a response is a path.
 
-The token-level MDP of the paper as a struct of arrays, indexed by node number. Node 0 is the
-empty state; every other node is its parent's state with one token appended. What the two models
-said is kept on the node: the log-prob of its own token (an edge quantity) and the divergences of
-the state that it is (a state quantity). NaN means "not known yet". Nodes are never removed, so a
-node number stays valid for the life of the tree, and walking back to an earlier path costs
-nothing.
+The token-level MDP of the paper as a struct of arrays. Node 0 is the empty state (``root`` says
+when there are others); every other node is its parent's state with one token appended. What the two
+models said is kept on the node: the log-prob of its own token (an edge quantity) and the
+divergences of the state that it is (a state quantity). NaN means "not known yet".
+
+A node's number is given once and never again, and a parent's is lower than its children's. So that
+the tree fits a budget of memory, nodes that nobody shows can be *evicted*, with all below them.
+Their numbers mean nothing from then on: ``has`` says so, and to read of them raises KeyError. The
+same state, when it is walked to again, is a new node of which nothing is known yet. The nodes that
+stay lie close together in memory, in the order of their numbers.
 
 The policy may be several models in turn (the checkpoints of a run): what each said is kept in a
 *layer* of its own, over the one topology and the one reference.
@@ -13,7 +17,10 @@ The policy may be several models in turn (the checkpoints of a run): what each s
 Knows nothing of models, text, rewards or where a KV cache lies.
 """
 
+import sys
 from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,48 +46,109 @@ TWINS = {
 }
 """Columns that are one and the same in a layer whose policy is the reference."""
 DIVERGENCES = ("kl", "kl_reverse")
-REMEMBERED = 256
-"""Paths that are remembered, so that the path of a child of one of them is found at once."""
-WALKED = 8
-"""Walks from a root that are remembered, so that one that begins alike is not walked again."""
+
+BUDGET = 2**28
+"""Bytes that a tree may take before it is to be evicted from."""
+EVICT_TO = 0.75
+"""Of the budget: how much is left in use, so that room need not be made at each step."""
+SLACK = 4
+"""The arrays grow by one part in so many, so that little of the budget lies idle."""
+REMEMBERED = 2**17
+"""Nodes of remembered paths, so that the path of a child of one of them is found at once."""
+ALWAYS = np.iinfo(np.int64).max
+"""In place of when a node was used last, for one that must stay."""
+OBJECTS = 64
+"""Bytes of a key and a value of a dict of ints."""
+
+Nodes = NDArray[np.int64]
+Scalar = TypeVar("Scalar", np.int64, np.float64)
+
+
+class Column(Generic[Scalar]):
+    """One number for each node of a tree: ``column[nodes]`` reads those of some, or of one.
+
+    Raises:
+        KeyError: a node is not in the tree.
+    """
+
+    def __init__(self, values: NDArray[Any], tree: "TokenTree", kind: type[Scalar]) -> None:
+        self._values, self._tree = values, tree
+        self._kind: type[Scalar] = kind
+
+    @overload
+    def __getitem__(self, nodes: int) -> Scalar: ...
+    @overload
+    def __getitem__(self, nodes: Nodes) -> NDArray[Scalar]: ...
+    def __getitem__(self, nodes: Nodes | int) -> NDArray[Scalar] | Scalar:
+        if not isinstance(nodes, np.ndarray):
+            return self._kind(self._values[self._tree.slot(nodes)])
+        found: NDArray[Scalar] = self._values[self._tree.slots(nodes)]
+        return found.astype(self._kind, copy=False)
 
 
 class TokenTree:
-    """All states visited so far. Only the thread that runs the models may grow or fill it."""
+    """States visited so far. Only the thread that runs the models may grow, fill or evict from it.
 
-    def __init__(self, capacity: int = 1024) -> None:
-        self._size = 1
-        self._structure = np.full((3, capacity), -1, dtype=np.int64)
-        self._structure[2, ROOT] = 0
+    Inside, a node lies in a *slot*: its place among the nodes that are kept. A child whose slot
+    follows its parent's is found there, any other through ``_branches``; most of a tree is long
+    paths, whose slots follow each other.
+    """
+
+    def __init__(self, capacity: int = 1024, budget: int = BUDGET) -> None:
+        self.budget = budget
+        self._size = self._made = 1
+        self._number, self._parent, self._used = np.zeros((3, capacity), dtype=np.int64)
+        self._token, self._depth = np.zeros((2, capacity), dtype=np.int32)
+        self._parent[0] = self._token[0] = -1
         self._shared = np.full((len(SHARED_COLUMNS), capacity), np.nan)
         self._numbers = np.full((len(LAYER_COLUMNS), capacity), np.nan)
         self._layers: dict[str, NDArray[np.float64]] = {}
         """The numbers of the layers that are not shown; they may have been made for fewer nodes."""
         self._layer = ""
         self._same = False
-        self._children: dict[tuple[int, int], int] = {}
-        self._paths: dict[int, NDArray[np.int64]] = {}
         self._roots = {"": ROOT}
-        self._walks: list[tuple[int, NDArray[np.int64], NDArray[np.int64]]] = []
-        """Roots, tokens and nodes of the last walks, the latest last."""
+        self._branches: dict[int, int] = {}
+        """A child by ``_key`` of its parent and its token."""
+        self._paths: dict[int, Nodes] = {}
+        self._remembered = 0
+        self._clock = 0
+        self._least = 0
+        """Bytes that were left when nodes were last evicted."""
 
     def __len__(self) -> int:
         return self._size
 
     @property
-    def parent(self) -> NDArray[np.int64]:
-        """Parent of every node, [n]; -1 for the root."""
-        return self._structure[0, : self._size]
+    def nodes(self) -> Nodes:
+        """The numbers of all nodes that are kept, ascending, [n]; not to be written to."""
+        return self._number[: self._size]
 
     @property
-    def token(self) -> NDArray[np.int64]:
-        """Token on the edge into every node, [n]; -1 for the root."""
-        return self._structure[1, : self._size]
+    def parent(self) -> Column[np.int64]:
+        """Parent of each node; -1 for the root."""
+        return Column(self._parent, self, np.int64)
 
     @property
-    def depth(self) -> NDArray[np.int64]:
-        """Number of tokens from the root, [n]."""
-        return self._structure[2, : self._size]
+    def token(self) -> Column[np.int64]:
+        """Token on the edge into each node; -1 for the root."""
+        return Column(self._token, self, np.int64)
+
+    @property
+    def depth(self) -> Column[np.int64]:
+        """Number of tokens from the root to each node."""
+        return Column(self._depth, self, np.int64)
+
+    @overload
+    def has(self, nodes: int) -> bool: ...
+    @overload
+    def has(self, nodes: Nodes) -> NDArray[np.bool_]: ...
+    def has(self, nodes: Nodes | int) -> NDArray[np.bool_] | bool:
+        """Whether a node is in the tree: not evicted, and not a number that was never given."""
+        slots = np.minimum(np.searchsorted(self.nodes, nodes), self._size - 1)
+        found: NDArray[np.bool_] = self._number[slots] == nodes
+        return bool(found) if isinstance(nodes, int) else found
+
+    # --- numbers ------------------------------------------------------------------------------
 
     def show(self, layer: str, same: bool = False) -> None:
         """From now on the policy's columns are those of this layer, empty if it is new.
@@ -88,116 +156,290 @@ class TokenTree:
         ``same``: the policy is the reference in it: the columns in TWINS are one, and the
         DIVERGENCES are 0 whatever is written there.
         """
+        if layer != self._layer:
+            numbers = self._layers.get(layer, np.empty((len(LAYER_COLUMNS), 0)))
+            numbers = _widened(numbers, self._shared.shape[1], np.nan)
+            self._layers[self._layer] = self._numbers
+            self._layers.pop(layer, None)
+            self._layer, self._numbers = layer, numbers
         self._same = same
-        if layer == self._layer:
-            return
-        self._layers[self._layer] = self._numbers
-        numbers = self._layers.pop(layer, np.empty((len(LAYER_COLUMNS), 0)))
-        if missing := self._shared.shape[1] - numbers.shape[1]:
-            numbers = np.pad(numbers, ((0, 0), (0, missing)), constant_values=np.nan)
-        self._layer, self._numbers = layer, numbers
 
-    def column(self, name: str) -> NDArray[np.float64]:
-        """A column of numbers for all nodes, [n], of the layer that is shown: one of EDGE_COLUMNS
-        or STATE_COLUMNS, or BASE_COLUMN. NaN where not known."""
-        if self._same:
-            if name in DIVERGENCES:
-                return np.zeros(self._size)
-            name = TWINS.get(name, name)
-        if name in SHARED_COLUMNS:
-            return self._shared[SHARED_COLUMNS.index(name), : self._size]
-        return self._numbers[LAYER_COLUMNS.index(name), : self._size]
+    def column(self, name: str) -> Column[np.float64]:
+        """A column of numbers, of the layer that is shown: one of EDGE_COLUMNS or STATE_COLUMNS,
+        or BASE_COLUMN. NaN where not known."""
+        return Column(self._values(name), self, np.float64)
 
-    def write(self, name: str, nodes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+    def write(self, name: str, nodes: Nodes, values: NDArray[np.float64]) -> None:
         """Write numbers of some nodes into a column; what is known and shared by all layers stays,
         so that the same reference is compared with every policy."""
         if self._same:
+            if name in DIVERGENCES:
+                return
             name = TWINS.get(name, name)
-        column = self.column(name)
+        column, slots = self._values(name), self.slots(nodes)
         if name in SHARED_COLUMNS:
-            unknown = np.isnan(column[nodes])
-            nodes, values = nodes[unknown], values[unknown]
-        column[nodes] = values
+            unknown = np.isnan(column[slots])
+            slots, values = slots[unknown], values[unknown]
+        column[slots] = values
 
-    def is_observed(self, nodes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def is_observed(self, nodes: Nodes) -> NDArray[np.bool_]:
         """Whether all EDGE_COLUMNS of each node are known, in the layer that is shown."""
+        slots = self.slots(nodes)
         known = np.ones(len(nodes), dtype=bool)
         for name in EDGE_COLUMNS:
-            known &= ~np.isnan(self.column(name)[nodes])
+            known &= ~np.isnan(self._values(name)[slots])
         return known
 
-    def child(self, node: int, token: int) -> int | None:
-        """The state reached from ``node`` by ``token``, None if it was never visited."""
-        return self._children.get((node, token))
+    def _values(self, name: str) -> NDArray[np.float64]:
+        """A column by slot."""
+        if self._same:
+            if name in DIVERGENCES:
+                return np.broadcast_to(0.0, self._shared.shape[1])
+            name = TWINS.get(name, name)
+        if name in SHARED_COLUMNS:
+            shared: NDArray[np.float64] = self._shared[SHARED_COLUMNS.index(name)]
+            return shared
+        numbers: NDArray[np.float64] = self._numbers[LAYER_COLUMNS.index(name)]
+        return numbers
+
+    # --- walking ------------------------------------------------------------------------------
 
     def root(self, name: str = "") -> int:
         """Return the empty state that bears this name, adding it if it is new.
 
-        What is said of a text under another root is said by another function of it: the models
+        What is said of a text under another root is said by another function of it: by the models
         with other rotary factors (core.models.rope).
         """
         if name not in self._roots:
-            self._roots[name] = self._add(-1, -1)
+            none = np.array([-1])
+            number = self._made
+            self._add(none, none, np.array([0]), {})
+            self._roots[name] = number
         return self._roots[name]
 
-    def extend(self, node: int, tokens: Iterable[int]) -> NDArray[np.int64]:
+    def extend(self, node: int, tokens: Iterable[int]) -> Nodes:
         """Walk ``tokens`` from ``node``, adding the states that are new. Returns their nodes."""
-        if self._structure[0, node] >= 0:
-            return self._walk(node, tokens)
-        wanted = np.fromiter(tokens, dtype=np.int64)
-        known: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        for root, taken, nodes in self._walks:
-            count = min(len(taken), len(wanted))
-            other = taken[:count] != wanted[:count]
-            count = int(other.argmax()) if other.any() else count
-            if root == node and count > len(known):
-                known = nodes[:count]
-        end = int(known[-1]) if len(known) else node
-        path = np.concatenate([known, self._walk(end, wanted[len(known) :].tolist())])
-        if len(path):
-            path.flags.writeable = False
-            self._walks = [*self._walks[1 - WALKED :], (node, wanted, path)]
-            self._remember(int(path[-1]), path)
-        return path
+        known = isinstance(tokens, list | tuple | np.ndarray)
+        wanted = np.asarray(tokens if known else list(tokens), dtype=np.int64)
+        at, found, walked = self.slot(node), [np.empty(0, np.int64)], 0
+        while walked < len(wanted):
+            run = self._run_down(at, wanted[walked:])
+            if run:
+                found.append(np.arange(at + 1, at + 1 + run))
+                at, walked = at + run, walked + run
+                continue
+            child = self._branches.get(_key(int(self._number[at]), int(wanted[walked])))
+            if child is None:
+                found.append(self._add_path(at, wanted[walked:]))
+                break
+            at, walked = self.slot(child), walked + 1
+            found.append(np.array([at]))
+        return self._use(np.concatenate(found))
 
-    def _walk(self, node: int, tokens: Iterable[int]) -> NDArray[np.int64]:
-        path = []
-        for token in tokens:
-            node = self._children.get((node, token)) or self._add(node, token)
-            path.append(node)
-        return np.array(path, dtype=np.int64)
+    def grow(self, nodes: Nodes, tokens: Nodes) -> Nodes:
+        """The states that ``tokens[i]`` leads to from ``nodes[i]``, those that are new added."""
+        starts = self.slots(nodes)
+        found = np.empty(len(nodes), dtype=np.int64)
+        new: dict[int, int] = {}
+        firsts: list[int] = []
+        asked = zip(starts.tolist(), nodes.tolist(), tokens.tolist(), strict=True)
+        for i, (at, node, token) in enumerate(asked):
+            key, beside = _key(node, token), at + 1
+            if (
+                beside < self._size
+                and self._parent[beside] == node
+                and self._token[beside] == token
+            ):
+                found[i] = self._number[beside]
+                continue
+            child = self._branches.get(key)
+            if child is None and key not in new:
+                new[key] = self._made + len(new)
+                firsts.append(i)
+            found[i] = new[key] if child is None else child
+        if new:
+            self._add(nodes[firsts], tokens[firsts], self._depth[starts[firsts]] + 1, new)
+        self._use(self.slots(found))
+        return found
 
-    def path(self, node: int) -> NDArray[np.int64]:
+    def _use(self, slots: Nodes) -> Nodes:
+        """Note that these were walked to just now; returns their nodes."""
+        self._clock += 1
+        self._used[slots] = self._clock
+        return self._number[slots]
+
+    def path(self, node: int) -> Nodes:
         """The nodes from the root (left out) to ``node``, [depth]; not to be written to."""
-        steps: list[int] = []
-        at = node
-        while at not in self._paths and (above := int(self.parent[at])) >= 0:
-            steps.append(at)
-            at = above
-        known = self._paths.get(at)
-        path = np.array(steps[::-1], dtype=np.int64)
+        known = self._paths.get(node)
         if known is not None:
-            path = np.concatenate([known, path]) if steps else known
+            return known
+        parts: list[Nodes] = []
+        slot, at = self.slot(node), node
+        while slot and known is None:
+            first = self._run_up(slot)
+            at = int(self._parent[first])
+            if at < 0:  # another root, which is no part of a path
+                parts.append(self._number[first + 1 : slot + 1])
+                break
+            parts.append(self._number[first : slot + 1])
+            slot, known = self.slot(at), self._paths.get(at)
+        if known is not None:
+            parts.append(known)
+        path = np.concatenate(parts[::-1]) if parts else np.empty(0, np.int64)
         path.flags.writeable = False
-        self._remember(node, path)
+        self._remembered += len(path)
+        if self._remembered > REMEMBERED:
+            self._paths.clear()
+            self._remembered = len(path)
+        self._paths[node] = path
         return path
 
-    def _remember(self, node: int, path: NDArray[np.int64]) -> None:
-        if len(self._paths) >= REMEMBERED:
-            self._paths.clear()
-        self._paths[node] = path
+    def _run_down(self, at: int, tokens: Nodes) -> int:
+        """How many of ``tokens`` are walked from a slot by going to the next slot each time."""
+        walked, block = 0, 64
+        while True:
+            first = at + 1 + walked
+            some = tokens[walked : walked + min(block, self._size - first)]
+            if not len(some):
+                return walked
+            here = slice(first, first + len(some))
+            along = self._token[here] == some
+            along &= self._parent[here] == self._number[first - 1 : here.stop - 1]
+            if not along.all():
+                return walked + int(along.argmin())
+            walked, block = walked + len(some), 8 * block
 
-    def _add(self, parent: int, token: int) -> int:
-        if self._size == self._structure.shape[1]:
-            grow = ((0, 0), (0, self._size))
-            self._structure = np.pad(self._structure, grow, constant_values=-1)
-            self._shared = np.pad(self._shared, grow, constant_values=np.nan)
-            self._numbers = np.pad(self._numbers, grow, constant_values=np.nan)
-        node = self._size
-        self._size += 1
-        if parent < 0:
-            self._structure[:, node] = -1, -1, 0
-            return node
-        self._structure[:, node] = parent, token, self._structure[2, parent] + 1
-        self._children[parent, token] = node
-        return node
+    def _run_up(self, slot: int) -> int:
+        """The first slot of a run that ends at ``slot``, each the child of the one before it."""
+        block = 16
+        while True:
+            first = max(1, slot + 1 - block)
+            follows = self._parent[first : slot + 1] == self._number[first - 1 : slot]
+            breaks = np.flatnonzero(~follows)
+            if len(breaks):
+                return first + int(breaks[-1])
+            if first == 1:
+                return 1
+            block *= 8
+
+    def _add_path(self, at: int, tokens: Nodes) -> Nodes:
+        """Add a path of states below a slot; returns their slots."""
+        first, above = self._size, int(self._number[at])
+        parents = np.arange(self._made - 1, self._made - 1 + len(tokens))
+        parents[0] = above
+        branches = {} if first == at + 1 else {_key(above, int(tokens[0])): self._made}
+        self._add(parents, tokens, self._depth[at] + np.arange(1, len(tokens) + 1), branches)
+        return np.arange(first, self._size)
+
+    def _add(
+        self, parents: Nodes, tokens: Nodes, depths: NDArray[Any], branches: dict[int, int]
+    ) -> None:
+        """Add states, of which nothing is known yet, each after the one that it is below.
+
+        ``branches``: those that do not lie in the slot after their parent's, by ``_key``.
+        """
+        size, made = self._size + len(parents), self._made + len(parents)
+        self._reserve(size)
+        numbers = np.arange(self._made, made)
+        self._branches.update(branches)
+        new = slice(self._size, size)
+        self._number[new], self._parent[new] = numbers, parents
+        self._token[new], self._depth[new] = tokens, depths
+        self._size, self._made = size, made
+
+    def _reserve(self, size: int) -> None:
+        """Make room for so many nodes, in all arrays or none."""
+        room = len(self._number)
+        if size <= room:
+            return
+        room = max(size, room + room // SLACK)
+        ints = [_widened(it, room, 0) for it in (self._number, self._parent, self._used)]
+        small = [_widened(it, room, 0) for it in (self._token, self._depth)]
+        numbers = [_widened(it, room, np.nan) for it in (self._shared, self._numbers)]
+        self._number, self._parent, self._used = ints
+        self._token, self._depth = small
+        self._shared, self._numbers = numbers
+
+    def slot(self, node: int) -> int:
+        """The place of a node among those that are kept.
+
+        Raises:
+            KeyError: it was evicted, or there never was one of this number.
+        """
+        slot = node
+        if self._made != self._size:  # some were evicted
+            slot = min(int(self.nodes.searchsorted(node)), self._size - 1)
+        if not 0 <= slot < self._size or self._number[slot] != node:
+            raise KeyError(f"node {node} is not in the tree")
+        return slot
+
+    def slots(self, nodes: Nodes) -> Nodes:
+        """The same of many, [n] -> [n]."""
+        slots = nodes
+        if self._made != self._size:
+            slots = np.minimum(self.nodes.searchsorted(nodes), self._size - 1)
+        elif len(nodes) and not 0 <= nodes.min() <= nodes.max() < self._size:
+            raise KeyError(f"not in the tree: some of {nodes}")
+        if not (self._number[slots] == nodes).all():
+            raise KeyError(f"not in the tree: {nodes[self._number[slots] != nodes]}")
+        return slots
+
+    # --- memory -------------------------------------------------------------------------------
+
+    def bytes(self) -> int:
+        """Memory held, in bytes."""
+        ints = (self._number, self._parent, self._used, self._token, self._depth)
+        numbers = (self._shared, self._numbers, *self._layers.values())
+        arrays = sum(array.nbytes for array in ints) + sum(array.nbytes for array in numbers)
+        branches = sys.getsizeof(self._branches) + OBJECTS * len(self._branches)
+        return arrays + branches + self._number.itemsize * self._remembered
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nodes should be evicted: the budget is passed, and, where that could not be
+        helped last time, there is a third more than what had to stay."""
+        return self.bytes() > max(self.budget, self._least / EVICT_TO)
+
+    def evict(self, keep: Nodes) -> None:
+        """Keep these nodes with all before them, and of the others those that were walked last,
+        as many as the budget has room for. All of that is done, or nothing."""
+        used = self._used[: self._size].copy()
+        used[self.slots(keep)] = used[self._depth[: self._size] == 0] = ALWAYS
+        parent = np.searchsorted(self.nodes, self._parent[: self._size])
+        by_depth = np.argsort(self._depth[: self._size], kind="stable")
+        ends = np.cumsum(np.bincount(self._depth[: self._size]))
+        for first, stop in reversed(list(pairwise(ends))):
+            level = by_depth[first:stop]  # a state is used whenever one below it is
+            np.maximum.at(used, parent[level], used[level])
+        most = int(EVICT_TO * self.budget * len(self._number) / self.bytes())
+        last_first = np.argsort(-used, kind="stable")  # and a parent before its children
+        stay = np.sort(last_first[: max(most, np.count_nonzero(used == ALWAYS))])
+        ints = [it[stay] for it in (self._number, self._parent, self._used)]
+        small = [it[stay] for it in (self._token, self._depth)]
+        numbers = [it[:, stay] for it in (self._shared, self._numbers)]
+        layers = {
+            name: it[:, stay[: np.searchsorted(stay, it.shape[1])]]
+            for name, it in self._layers.items()
+        }
+        children = np.fromiter(self._branches.values(), np.int64, len(self._branches))
+        stays = np.zeros(self._size, dtype=bool)
+        stays[stay] = True
+        kept = zip(self._branches.items(), stays[self.slots(children)].tolist(), strict=True)
+        branches = dict(item for item, known in kept if known)
+        self._number, self._parent, self._used = ints
+        self._token, self._depth = small
+        self._shared, self._numbers = numbers
+        self._layers, self._branches, self._size = layers, branches, len(stay)
+        self._paths.clear()
+        self._remembered = 0
+        self._least = self.bytes()
+
+
+def _key(parent: int, token: int) -> int:
+    return parent << 32 | token
+
+
+def _widened(array: NDArray[Any], room: int, filling: float) -> NDArray[Any]:
+    """The array with room for so many nodes along its last axis."""
+    grow = [(0, 0)] * (array.ndim - 1) + [(0, room - array.shape[-1])]
+    return np.pad(array, grow, constant_values=filling)

@@ -23,6 +23,9 @@ from core.scoring import Scoring
 DEBOUNCE_MS = 60
 SUM = "Response score: the sum of all implicit rewards, closing token too"
 REMEMBERED = 300
+"""Texts whose tokens are kept, so that undo returns to exactly them ..."""
+REMEMBERED_TOKENS = 100_000
+"""... and the tokens of all of them together."""
 
 
 @dataclass(frozen=True)
@@ -173,8 +176,11 @@ class ResponsePanel(QFrame):
     def _keep(self, text: str, ids: tuple[int, ...]) -> None:
         self._reached.pop(text, None)
         self._reached[text] = ids
-        while len(self._reached) > REMEMBERED:
-            del self._reached[next(iter(self._reached))]
+        tokens = sum(map(len, self._reached.values()))
+        while len(self._reached) > REMEMBERED or (
+            tokens > REMEMBERED_TOKENS and len(self._reached) > 1
+        ):
+            tokens -= len(self._reached.pop(next(iter(self._reached))))
 
     # --- what is shown ----------------------------------------------------------------------
 

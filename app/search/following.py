@@ -59,12 +59,17 @@ class Following(QObject):
 
     @Slot()
     def _request(self) -> None:
-        state, query = self._view.state_shown(), self._view.node.query()
-        if state is not None:
-            self._asked.clear()
-            pane = self._view.shown[0] if self._view.shown is not None else ""
-            key = state, query, self._view.checkpoint_shown()
-            self._asked[self._bridge.inspect_node(state, query, pane)] = key
+        view, state = self._view, self._view.state_shown()
+        if state is None or view.shown is None:
+            return
+        name, entry = view.shown
+        start, ids = view.panes[name].start, view.panes[name].tree.ids(entry)
+        if start is None:
+            return
+        self._asked.clear()
+        key = state, view.node.query(), view.checkpoint_shown()
+        id = self._bridge.inspect_node(*key[:2], name, start.prompt, (*start.prefix, *ids))
+        self._asked[id] = key
 
     @Slot(object)
     def _inspected(self, event: NodeInspected) -> None:

@@ -85,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
             info = show(pair, info, arguments.checkpoint)
         measurement = Measurement(pair)
         for count, item in enumerate(items, 1):
+            pair.trim()
             scoring = score_item(pair, item)
             floor = measurement.finish()  # done by the first call
             if scoring.note:

@@ -206,6 +206,7 @@ def swept(
         if known:
             reporter.say(f"{known} answers are known from {resume}.")
         while not sweep.ended:
+            pair.trim([sweep.nodes()])
             sweep.step()
             reporter.count(f"{sweep.what} ({sweep.fraction:.0%})")
     return sweep

@@ -142,8 +142,8 @@ class Pair:
             )
         if checkpoint not in (START, self._placed):
             self.swap.check(checkpoint)
-        self.shown = checkpoint
         self.tree.show(checkpoint, same=checkpoint == START)
+        self.shown = checkpoint
 
     def _place(self, cancelled: Callable[[], bool]) -> None:
         """Put the weights of the checkpoint that is shown in place; its KV is yet to be computed.
@@ -316,6 +316,29 @@ class Pair:
         if self.shown not in (START, self._placed):
             return False
         return self._holding(np.array([node]), self._meant(BOTH)) is not None
+
+    def trim(self, shown: Iterable[Nodes] = ()) -> None:
+        """Evict nodes from the tree if it has passed its budget; ``shown`` ones and those of the
+        responses stay.
+
+        Between two steps only: whoever goes on to use a node's number must name it here. The KV of
+        an evicted node goes with it, as those of all below it do.
+        """
+        if not self.tree.is_full:
+            return
+        kept = [held.line.nodes for name, held in self._lines.items() if name in RESPONSES]
+        self.tree.evict(np.concatenate([np.empty(0, dtype=np.int64), *kept, *shown]))
+        for held in self._lines.values():
+            gone = ~self.tree.has(held.line.nodes)
+            if gone.any():
+                held.line.truncate(min(held.line.trunk, int(gone.argmax())))
+
+    def shed(self) -> None:
+        """Forget all KV, and give what is not in use back to the device."""
+        self._lines.clear()
+        for device in {lane.device.type for lane, _ in self._covering}:
+            if device in ("cuda", "mps"):
+                getattr(torch, device).empty_cache()
 
     def kv_bytes(self) -> int:
         """Return the memory of KV and hidden states, in bytes."""

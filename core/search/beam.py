@@ -36,36 +36,44 @@ class BeamSearch:
 
     def step(self) -> Step | None:
         """Lengthen all beams by one token."""
-        for group in self._groups:
-            group.running = [node for node in group.running if not self._field.is_cut(node)]
-            group.ended = group.ended or not group.running
-        going = [group for group in self._groups if not group.ended]
-        if not going or self._length >= self._field.max_tokens:
+        field = self._field
+        groups = [self._uncut(group) for group in self._groups]
+        going = [group for group in groups if not group.ended]
+        if not going or self._length >= field.max_tokens:
             return None
         states = list(dict.fromkeys(node for group in going for node in group.running))
-        actions = self._field.expand(states)
-        self._length += 1
+        actions = field.expand(states)
+        length = self._length + 1
         chosen: Counter[int] = Counter()
         for group in going:
-            self._advance(group, actions, states, chosen)
-        best = [node for group in self._groups for node in group.finished]
-        open_ends = [n for group in self._groups if not group.ended for n in group.running]
-        ranked = self._field.ranked(best) + self._field.ranked(open_ends)
-        return self._field.ledger.step(ranked, self._fraction())
+            self._advance(group, length, actions, states, chosen)
+        best = [node for group in groups for node in group.finished]
+        open_ends = [n for group in groups if not group.ended for n in group.running]
+        ended = all(group.ended for group in groups)
+        ranked = field.ranked(best) + field.ranked(open_ends)
+        step = field.ledger.step(ranked, 1.0 if ended else length / field.max_tokens)
+        self._groups, self._length = groups, length
+        return step
 
-    def _fraction(self) -> float:
-        if all(group.ended for group in self._groups):
-            return 1.0
-        return self._length / self._field.max_tokens
+    def _uncut(self, group: Beams) -> Beams:
+        """A copy of a group, without what was pruned by hand."""
+        running = [node for node in group.running if not self._field.is_cut(node)]
+        return Beams(group.width, running, list(group.finished), group.ended or not running)
 
     def _advance(
-        self, group: Beams, actions: Actions, states: list[int], chosen: Counter[int]
+        self,
+        group: Beams,
+        length: int,
+        actions: Actions,
+        states: list[int],
+        chosen: Counter[int],
     ) -> None:
+        """Lengthen the beams of a group to ``length`` tokens."""
         field, ledger = self._field, self._field.ledger
         candidates = self._candidates(group, actions, states, chosen)
         nodes = actions.take([c[1] for c in candidates], [c[2] for c in candidates]).tolist()
         tokens = dict(zip(nodes, (c[2] for c in candidates), strict=True))
-        last = self._length >= field.max_tokens
+        last = length >= field.max_tokens
         parents, group.running = group.running, []
         for rank, node in enumerate(nodes):
             closed = tokens[node] == field.closing
@@ -83,7 +91,7 @@ class BeamSearch:
             self._keep_pinned(group, parents, actions, states)
         chosen.update(tokens[node] for node in group.running if node in tokens)
         group.finished = field.ranked(group.finished)[: group.width]
-        if last or not self._can_improve(group):
+        if last or not self._can_improve(group, length):
             group.ended = True
             for node in group.running:
                 ledger.mark(node, Status.PRUNED, Reason.HOPELESS)
@@ -121,11 +129,11 @@ class BeamSearch:
             field.ledger.mark(node, Status.KEPT)
             group.running.append(node)
 
-    def _can_improve(self, group: Beams) -> bool:
+    def _can_improve(self, group: Beams, length: int) -> bool:
         """Whether a beam may still overtake the worst of ``width`` finished hypotheses."""
         if len(group.finished) < group.width or not group.running:
             return bool(group.running)
         penalty = self._field.spec.length_penalty
-        length = self._field.max_tokens if penalty > 0 else self._length
-        ahead = max(self._field.score[node] for node in group.running) / length**penalty
+        longest = self._field.max_tokens if penalty > 0 else length
+        ahead = max(self._field.score[node] for node in group.running) / longest**penalty
         return bool(ahead > self._field.normalised(group.finished[-1]))

@@ -40,33 +40,34 @@ class BestFirstSearch:
                 ended.append(node)
             else:
                 states.append(node)
+        closed_nodes, finished = set(self._closed), [*self._finished, *ended]
         if states:
             actions = field.expand(states)
-            self._expanded += len(states)
             _, tokens = actions.best(how.children)
             rows = [row for row in range(len(states)) for _ in range(tokens.shape[1])]
             nodes = actions.take(rows, tokens.reshape(-1).tolist()).tolist()
             for node, token in zip(nodes, tokens.reshape(-1).tolist(), strict=True):
                 if token == field.closing:
-                    self._closed.add(node)
+                    closed_nodes.add(node)
                 ledger.mark(node, Status.OPEN)
-                heapq.heappush(heap, (-self._promise(node), node))
+                heapq.heappush(heap, (-self._promise(node, token == field.closing), node))
         for state in states:
             ledger.mark(state, Status.KEPT)
         for node in ended:
             closed = node in self._closed
             ledger.mark(node, Status.FINISHED, Reason.CLOSED if closed else Reason.LENGTH)
-        self._finished += ended
-        self._heap = heap
+        expanded = self._expanded + len(states)
         ahead = [node for _, node in heapq.nsmallest(how.children, heap)]
-        best = field.ranked(self._finished) + field.ranked(ahead)
-        done = 1.0 if not heap else self._expanded / how.expansions
-        return ledger.step(best, done)
+        best = field.ranked(finished) + field.ranked(ahead)
+        step = ledger.step(best, 1.0 if not heap else expanded / how.expansions)
+        self._heap, self._closed, self._finished = heap, closed_nodes, finished
+        self._expanded = expanded
+        return step
 
-    def _promise(self, node: int) -> float:
+    def _promise(self, node: int, closed: bool) -> float:
         """The score that a state may still reach, as the bound has it; pinned states come first."""
         field = self._field
-        left = 0 if node in self._closed else field.max_tokens - field.length(node)
+        left = 0 if closed else field.max_tokens - field.length(node)
         promise = field.score[node] + self._settings.optimism * left
         pinned = bool(field.pinned) and not field.pinned.isdisjoint(field.way(node))
         return promise + (1e6 if pinned else 0.0)

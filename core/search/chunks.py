@@ -8,7 +8,7 @@ objective is the reward alone, the log-ratio of a small pair.
 from core.growth import ChunkBeam, Reason, Status, Step
 from core.models.pair import BASE, REFERENCE
 from core.search.field import Field
-from core.search.randomness import draw, log_softmax, uniform
+from core.search.randomness import draw, forked, log_softmax, uniform
 
 
 class ChunkSearch:
@@ -28,55 +28,52 @@ class ChunkSearch:
     def step(self) -> Step | None:
         """Draw one token for each sample; at the end of a chunk, choose the beams."""
         field, how = self._field, self._settings
-        self._samples = [node for node in self._samples if not field.is_cut(node)]
-        self._beams = [node for node in self._beams if not field.is_cut(node)]
-        samples = self._samples or [node for node in self._beams for _ in range(how.samples)]
+        samples = [node for node in self._samples if not field.is_cut(node)]
+        beams = [node for node in self._beams if not field.is_cut(node)]
+        samples = samples or [node for node in beams for _ in range(how.samples)]
         going = [node for node in samples if node not in self._finished]
         if not going or self._length >= field.max_tokens:
             return None
         states = list(dict.fromkeys(going))
         actions = field.expand(states)
-        self._length += 1
+        length, random = self._length + 1, forked(self._random)
         row = {state: index for index, state in enumerate(states)}
         logp = [log_softmax(scores, how.temperature) for scores in actions.logp(self._proposer)]
         rows = [row[node] for node in going]
-        tokens = [draw(logp[r], self._random) for r in rows]
-        nodes = actions.take(rows, tokens).tolist()
-        last = self._length >= field.max_tokens
-        for node, token in zip(nodes, tokens, strict=True):
+        tokens = [draw(logp[r], random) for r in rows]
+        samples = actions.take(rows, tokens).tolist()
+        last, finished = length >= field.max_tokens, list(self._finished)
+        for node, token in zip(samples, tokens, strict=True):
             closed = token == field.closing
             if closed or last:
                 field.ledger.mark(node, Status.FINISHED, Reason.CLOSED if closed else Reason.LENGTH)
-                self._finished.append(node)
+                finished.append(node)
             else:
                 field.ledger.mark(node, Status.KEPT)
-        self._samples = nodes
-        if last or self._length % how.chunk == 0 or all(n in self._finished for n in nodes):
-            self._choose()
-        best = field.ranked(self._finished) + field.ranked(
-            node for node in self._samples or self._beams if node not in self._finished
-        )
-        over = not any(node not in self._finished for node in self._samples or self._beams)
-        return field.ledger.step(best, 1.0 if over else self._length / field.max_tokens)
+        if last or length % how.chunk == 0 or all(n in finished for n in samples):
+            beams, samples = self._choose(samples, finished), []
+        open_ends = [node for node in samples or beams if node not in finished]
+        best = field.ranked(finished) + field.ranked(open_ends)
+        step = field.ledger.step(best, length / field.max_tokens if open_ends else 1.0)
+        self._samples, self._beams, self._finished = samples, beams, finished
+        self._length, self._random = length, random
+        return step
 
-    def _choose(self) -> None:
-        """Keep the best beams; a finished one holds its place by its score."""
+    def _choose(self, samples: list[int], finished: list[int]) -> list[int]:
+        """The best beams, which go on; a finished one holds its place by its score."""
         field = self._field
-        ends = field.ranked([*self._finished, *self._samples])
+        ends = field.ranked([*finished, *samples])
         kept = ends[: self._settings.width]
         for pin in field.pinned:
             through = [end for end in ends if pin in field.way(end)]
             if through and not any(end in kept for end in through):
                 kept.append(through[0])
+        used = {node for leaf in (*kept, *finished) for node in field.way(leaf)}
         for end in ends:
-            if end not in kept and end not in self._finished:
-                self._cut_back(end, kept)
-        self._beams = [node for node in kept if node not in self._finished]
-        self._samples = []
-
-    def _cut_back(self, end: int, kept: list[int]) -> None:
-        """Mark what is only on the way to an end that was not kept."""
-        used = {node for leaf in (*kept, *self._finished) for node in self._field.way(leaf)}
-        for node in self._field.way(end):
-            if node not in used:
-                self._field.ledger.mark(node, Status.PRUNED, Reason.OUTSCORED)
+            if end not in kept and end not in finished:
+                for node in field.way(
+                    end
+                ):  # what is only on the way to an end that goes no further
+                    if node not in used:
+                        field.ledger.mark(node, Status.PRUNED, Reason.OUTSCORED)
+        return [node for node in kept if node not in finished]

@@ -23,7 +23,11 @@ _numbers = itertools.count(1)
 
 
 class Strategy(Protocol):
-    """A search that can be stopped anywhere and gone on with."""
+    """A search that can be stopped anywhere and gone on with.
+
+    A step works on copies of the strategy's state. Its last act that can fail is ``Ledger.step``;
+    only then are the copies put in place, by assignments alone.
+    """
 
     def step(self) -> Step | None:
         """Do one whole step, or none of it.
@@ -32,7 +36,8 @@ class Strategy(Protocol):
             What it did; None if the search had ended.
 
         Raises:
-            Cancelled: by ``Field.cancelled``; the next call does the same step again.
+            Exception: whatever kept it (Cancelled by ``Field.cancelled``, a lack of memory, ...);
+                the next call does the same step again.
         """
         ...
 
@@ -70,10 +75,7 @@ class Actions:
     def take(self, rows: Iterable[int], tokens: Iterable[int]) -> Nodes:
         """The nodes that actions lead to: action ``tokens[i]`` at state ``states[rows[i]]``."""
         at, taken = np.array(list(rows), np.int64), np.array(list(tokens), np.int64)
-        tree = self._field.pair.tree
-        nodes = np.empty(len(at), dtype=np.int64)
-        for i, (row, token) in enumerate(zip(at.tolist(), taken.tolist(), strict=True)):
-            nodes[i] = tree.extend(int(self.states[row]), (token,))[0]
+        nodes = self._field.pair.tree.grow(self.states[at], taken)
         if not len(nodes):
             return nodes
         where = torch.from_numpy(at), torch.from_numpy(taken)
@@ -132,6 +134,10 @@ class Field:
             )
         self.max_tokens = min(spec.max_tokens, room)
 
+    def nodes(self) -> Nodes:
+        """All nodes that this search knows by number."""
+        return np.array([*self.score, *self.pruned, *self.pinned], dtype=np.int64)
+
     def expand(self, states: Iterable[int], visit: bool = True) -> Actions:
         """All actions at some states, after one forward for what is new of them.
 
@@ -184,46 +190,71 @@ class Field:
 
 
 class Ledger:
-    """What has become of each node of one search, and what of that is new since the last step."""
+    """What has become of each node of one search, and what of that is new since the last step.
+
+    What a step marks counts for nothing until ``step`` has told of all of it.
+    """
 
     def __init__(self) -> None:
         self._state: dict[int, tuple[Status, Reason]] = {}
         self._visits: dict[int, int] = {}
         self._news: set[int] = set()
+        """Marked between two steps, and not told of yet."""
+        self._marked: dict[int, tuple[Status, Reason]] = {}
+        self._visited: dict[int, int] = {}
+        """Of the step under way: marks, and visits so far."""
         self._steps = 0
+
+    def begin(self) -> None:
+        """A step begins; forget what one that failed has marked."""
+        self._marked.clear()
+        self._visited.clear()
 
     def mark(self, node: int, status: Status, reason: Reason = Reason.NONE) -> None:
         """Set what has become of a node."""
-        if self._state.get(node) != (status, reason):
-            self._state[node] = status, reason
-            self._news.add(node)
+        if self._known(node) != (status, reason):
+            self._marked[node] = status, reason
 
     def visit(self, node: int, times: int = 1) -> None:
         """The search has come through a node, or (no times) knows more of it."""
-        self._visits[node] = self._visits.get(node, 0) + times
-        self._state.setdefault(node, (Status.KEPT, Reason.NONE))
-        self._news.add(node)
+        self._visited[node] = self.visits(node) + times
+        if self._known(node) is None:
+            self._marked[node] = Status.KEPT, Reason.NONE
+
+    def mark_now(self, node: int, status: Status, reason: Reason = Reason.NONE) -> None:
+        """Set what has become of a node between two steps; the next one tells of it."""
+        if self._known(node) != (status, reason):
+            self._news.add(node)
+            self._state[node] = status, reason
 
     def status(self, node: int) -> Status | None:
         """What has become of a node; None if it was never marked."""
-        found = self._state.get(node)
+        found = self._known(node)
         return found[0] if found else None
 
     def visits(self, node: int) -> int:
-        return self._visits.get(node, 0)
+        return self._visited.get(node, self._visits.get(node, 0))
+
+    def _known(self, node: int) -> tuple[Status, Reason] | None:
+        return self._marked.get(node, self._state.get(node))
 
     def step(self, best: Iterable[int], fraction: float) -> Step:
-        """All that is new, as one step."""
-        self._steps += 1
+        """All that is new, as one step, which is over with that."""
         # A child's number is higher than its parent's.
-        nodes = sorted(self._news)
-        self._news.clear()
-        return Step(
-            number=self._steps,
+        nodes = sorted(self._news | self._marked.keys() | self._visited.keys())
+        state = [self._known(node) or (Status.KEPT, Reason.NONE) for node in nodes]
+        step = Step(
+            number=self._steps + 1,
             nodes=np.array(nodes, dtype=np.int64),
-            status=np.array([self._state[node][0] for node in nodes], dtype=np.int8),
-            reason=np.array([self._state[node][1] for node in nodes], dtype=np.int8),
+            status=np.array([status for status, _ in state], dtype=np.int8),
+            reason=np.array([reason for _, reason in state], dtype=np.int8),
             visits=np.array([self.visits(node) for node in nodes], dtype=np.int64),
             best=np.array(list(best), dtype=np.int64),
             fraction=min(1.0, fraction),
         )
+        self._state |= self._marked
+        self._visits |= self._visited
+        self._news.clear()
+        self._steps += 1
+        self.begin()
+        return step

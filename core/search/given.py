@@ -32,5 +32,6 @@ class GivenPath:
             field.ledger.mark(node, Status.KEPT, Reason.GIVEN)
         if self._closed:
             field.ledger.mark(nodes[-1], Status.FINISHED, Reason.CLOSED)
+        step = field.ledger.step(nodes[-1:], 1.0)
         self._done = True
-        return field.ledger.step(nodes[-1:], 1.0)
+        return step

@@ -7,16 +7,18 @@ Values are scaled to 0..1 by the range seen so far, so that ``exploration`` need
 """
 
 import math
-from dataclasses import dataclass, field
+from collections import ChainMap
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from core.growth import Reason, Status, Step, TreeSearch
 from core.search.field import Actions, Field
-from core.search.randomness import draw, log_softmax, uniform
+from core.search.randomness import draw, forked, log_softmax, uniform
 
 
-@dataclass
+@dataclass(frozen=True)
 class Branch:
     """What simulations know of a node."""
 
@@ -26,7 +28,22 @@ class Branch:
     ended: bool = False
     total: float = 0.0
     visits: int = 0
-    children: list[int] = field(default_factory=list)
+    children: Sequence[int] = ()
+
+
+Branches = MutableMapping[int, Branch]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the simulations so far have come to."""
+
+    done: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    """The range of the values found."""
+    ends: tuple[int, ...] = ()
+    """Finished hypotheses that were walked to."""
 
 
 class MonteCarlo:
@@ -37,33 +54,41 @@ class MonteCarlo:
         self._settings = settings
         self._random = uniform(settings.seed)
         self._branches = {field.start: Branch(1.0, 0.0)}
-        self._low, self._high = math.inf, -math.inf
-        self._done = 0
+        self._seen = Seen()
         self._rollout: list[int] | None = None
         """The walk whose rollout is under way, and the rollout's nodes so far."""
         self._walk: list[int] = []
 
     def step(self) -> Step | None:
         """One simulation, or one token of its rollout."""
-        field = self._field
-        if self._rollout is None:
-            if self._done >= self._settings.simulations:
+        field, seen = self._field, self._seen
+        changed: dict[int, Branch] = {}
+        branches: Branches = ChainMap(changed, self._branches)
+        walk, rollout, random = self._walk, self._rollout, self._random
+        if rollout is None:
+            if seen.done >= self._settings.simulations:
                 return None
-            walk = self._descend()
-            if walk is None:
+            found = self._descend()
+            if found is None:
                 return None
-            leaf = self._branches[walk[-1]]
-            if leaf.ended:
-                self._back_up(walk, leaf.gain)
+            walk, leaf = found, branches[found[-1]]
+            if not leaf.ended:
+                self._open_up(walk[-1], branches, field.expand([walk[-1]], visit=False))
+            if not leaf.ended and self._settings.value == "rollout":
+                rollout = []
             else:
-                self._open_up(walk[-1], field.expand([walk[-1]], visit=False))
-                if self._settings.value == "rollout":
-                    self._walk, self._rollout = walk, []
-                else:
-                    self._back_up(walk, leaf.gain)
+                seen = self._back_up(walk, branches, leaf.gain)
         else:
-            self._roll()
-        return field.ledger.step(self._best(), self._done / self._settings.simulations)
+            random = forked(random)
+            rollout, ended = self._roll(rollout, random)
+            if ended:
+                gain = branches[walk[-1]].gain + sum(map(self._log_ratio, rollout))
+                seen, rollout = self._back_up(walk, branches, gain), None
+        best = self._best(branches, seen)
+        step = field.ledger.step(best, seen.done / self._settings.simulations)
+        self._branches |= changed
+        self._seen, self._walk, self._rollout, self._random = seen, walk, rollout, random
+        return step
 
     def _descend(self) -> list[int] | None:
         """From the start to a leaf, by PUCT; None if everything was pruned by hand."""
@@ -78,26 +103,24 @@ class MonteCarlo:
     def _puct(self, parent: Branch, child: int) -> float:
         branch = self._branches[child]
         known = branch.total / branch.visits if branch.visits else parent.gain
-        spread = self._high - self._low
-        value = (known - self._low) / spread if spread > 0 else 0.5
+        spread = self._seen.high - self._seen.low
+        value = (known - self._seen.low) / spread if spread > 0 else 0.5
         bonus = branch.prior * math.sqrt(parent.visits + 1) / (1 + branch.visits)
         return value + self._settings.exploration * bonus
 
-    def _open_up(self, state: int, actions: Actions) -> None:
+    def _open_up(self, state: int, branches: Branches, actions: Actions) -> None:
         """Open the best children of an expanded state."""
         field = self._field
         gains, tokens = actions.best(self._settings.children)
         nodes = actions.take([0] * tokens.shape[1], tokens[0].tolist()).tolist()
         prior = np.exp((gains[0] - gains[0].max()) / self._settings.temperature)
         prior = prior / prior.sum()
-        parent = self._branches[state]
-        parent.children = nodes
+        parent = branches[state] = replace(branches[state], children=nodes)
         for node, token, share in zip(nodes, tokens[0].tolist(), prior.tolist(), strict=True):
             last = field.length(node) >= field.max_tokens
             closed = token == field.closing
-            self._branches[node] = Branch(
-                share, parent.gain + self._log_ratio(node), closed or last
-            )
+            gain = parent.gain + self._log_ratio(node)
+            branches[node] = Branch(share, gain, closed or last)
             if closed or last:
                 reason = Reason.CLOSED if closed else Reason.LENGTH
                 field.ledger.mark(node, Status.FINISHED, reason)
@@ -105,13 +128,12 @@ class MonteCarlo:
                 field.ledger.mark(node, Status.OPEN)
         field.ledger.mark(state, Status.KEPT)
 
-    def _roll(self) -> None:
-        """Draw one more token of the rollout; at its end, judge the walk by it."""
-        assert self._rollout is not None
+    def _roll(self, rollout: list[int], random: np.random.Generator) -> tuple[list[int], bool]:
+        """Draw one more token of a rollout; and whether it has ended with that."""
         field = self._field
-        end = (self._rollout or self._walk)[-1]
+        end = (rollout or self._walk)[-1]
         actions = field.expand([end], visit=False)
-        token = draw(log_softmax(actions.scores[0], self._settings.temperature), self._random)
+        token = draw(log_softmax(actions.scores[0], self._settings.temperature), random)
         node = int(actions.take([0], [token])[0])
         closed = token == field.closing
         last = field.length(node) >= field.max_tokens
@@ -119,32 +141,30 @@ class MonteCarlo:
             field.ledger.mark(node, Status.FINISHED, Reason.CLOSED if closed else Reason.LENGTH)
         elif node not in self._branches:
             field.ledger.mark(node, Status.PRUNED, Reason.NOT_DRAWN)
-        self._rollout.append(node)
-        if closed or last or len(self._rollout) >= self._settings.rollout:
-            gain = self._branches[self._walk[-1]].gain + sum(map(self._log_ratio, self._rollout))
-            self._back_up(self._walk, gain)
-            self._rollout = None
+        rollout = [*rollout, node]
+        return rollout, closed or last or len(rollout) >= self._settings.rollout
 
-    def _back_up(self, walk: list[int], gain: float) -> None:
-        self._low, self._high = min(self._low, gain), max(self._high, gain)
+    def _back_up(self, walk: list[int], branches: Branches, gain: float) -> Seen:
+        """Tell all nodes of a walk what it found."""
         for node in walk:
-            branch = self._branches[node]
-            branch.visits += 1
-            branch.total += gain
+            branch = branches[node]
+            branches[node] = replace(branch, visits=branch.visits + 1, total=branch.total + gain)
             self._field.ledger.visit(node)
-        self._done += 1
+        seen, end = self._seen, walk[-1]
+        first = branches[end].ended and branches[end].visits == 1
+        ends = (*seen.ends, end) if first else seen.ends
+        return Seen(seen.done + 1, min(seen.low, gain), max(seen.high, gain), ends)
 
     def _log_ratio(self, node: int) -> float:
         column = self._field.pair.tree.column
         return float(column("logp_policy")[node] - column("logp_reference")[node])
 
-    def _best(self) -> list[int]:
+    def _best(self, branches: Branches, seen: Seen) -> list[int]:
         """Finished hypotheses, then the end of the way that was walked most."""
-        ends = [n for n, b in self._branches.items() if b.ended and b.visits]
         node = self._field.start
-        while children := self._branches[node].children:
-            node = max(children, key=lambda child: self._branches[child].visits)
-            if not self._branches[node].visits:
+        while children := branches[node].children:
+            node = max(children, key=lambda child: branches[child].visits)
+            if not branches[node].visits:
                 break
-        walked = [] if node == self._field.start or node in ends else [node]
-        return self._field.ranked(ends) + self._field.ranked(walked)
+        walked = [] if node == self._field.start or node in seen.ends else [node]
+        return self._field.ranked(seen.ends) + self._field.ranked(walked)

@@ -15,6 +15,13 @@ def uniform(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+def forked(random: np.random.Generator) -> np.random.Generator:
+    """Another one that will give the same numbers, so that a step that fails draws them again."""
+    twin = uniform(0)  # a third of the time of a deep copy
+    twin.bit_generator.state = random.bit_generator.state
+    return twin
+
+
 def log_softmax(scores: torch.Tensor, temperature: float) -> Floats:
     """Log-probs of softmax(scores / temperature), [V] -> [V]."""
     scaled: Floats = scores.double().cpu().numpy() / temperature

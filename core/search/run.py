@@ -26,6 +26,7 @@ from core.growth import (
     StochasticBeam,
     TreeSearch,
 )
+from core.models.line import Nodes
 from core.models.pair import Pair, never
 from core.protocol import SteerAction
 from core.search.beam import BeamSearch
@@ -70,13 +71,21 @@ class Run:
             raise UserFacingError("The prompt is empty: write something for the models to answer.")
         start = len(prompt_ids) + len(prefix)
         longest = min(start + spec.max_tokens, pair.context_length)
-        path = pair.tree.extend(pair.root(longest), [*prompt_ids, *prefix])
+        self.root = pair.root(longest)
+        """The root of the tree that it grows from."""
+        self.attention = pair.attention
+        """The way attention is run, in words, and for what length of text."""
+        if pair.depends_on_length:
+            self.attention += f"; rotary factors for {longest} tokens"
+        path = pair.tree.extend(self.root, [*prompt_ids, *prefix])
         self.spec = spec
         self.steps = 0
         self.seconds = 0.0
         self._pair = pair
         self._field = Field(pair, int(path[-1]), spec)
-        self._field.ledger.mark(self._field.start, Status.KEPT)
+        self._field.ledger.mark_now(self._field.start, Status.KEPT)
+        self._step: Step | None = None
+        """A step that was taken, and not told of yet."""
         self._strategy = MAKERS[type(spec.strategy)](self._field, spec.strategy)
 
     @property
@@ -84,23 +93,34 @@ class Run:
         """Tokens that went through the models."""
         return self._field.computed
 
+    def nodes(self) -> Nodes:
+        """The nodes whose numbers this search goes by, or has told of."""
+        return self._field.nodes()
+
     def step(self, cancelled: Callable[[], bool] = never) -> Growth | None:
         """One step of the search; None once it has ended.
 
         Raises:
-            Cancelled: soon after ``cancelled()`` turns true; the next call does the step again.
+            Cancelled: soon after ``cancelled()`` turns true.
             UserFacingError: the models cannot go on (NaN, the context's end).
+            Exception: memory ran out, ...
+
+        Whatever it was, the next call does the step again, and none is lost.
         """
         began = time.perf_counter()
         self._field.cancelled = cancelled
         try:
-            step = self._strategy.step()
+            if self._step is None:
+                self._field.ledger.begin()
+                self._step = self._strategy.step()
+            if self._step is None:
+                return None
+            growth = self._growth(self._step)
         finally:
             self.seconds += time.perf_counter() - began
-        if step is None:
-            return None
+        self._step = None
         self.steps += 1
-        return self._growth(step)
+        return growth
 
     def steer(self, node: int, action: SteerAction) -> None:
         """Prune a node with all below it, pin it, or release it to the search again.
@@ -111,7 +131,7 @@ class Run:
             UserFacingError: there is no such node.
         """
         field = self._field
-        if not 0 < node < len(self._pair.tree):
+        if node == 0 or not self._pair.tree.has(node):
             raise UserFacingError("There is no such node: choose one of the tree.")
         field.pruned.discard(node)
         field.pinned.discard(node)
@@ -121,7 +141,7 @@ class Run:
             field.pinned.add(node)
         if node in field.score:
             status = Status.PRUNED if action == "prune" else Status.KEPT
-            field.ledger.mark(node, status, Reason.BY_HAND)
+            field.ledger.mark_now(node, status, Reason.BY_HAND)
 
     def _growth(self, step: Step) -> Growth:
         tree, codec = self._pair.tree, self._pair.codec

@@ -2,7 +2,7 @@
 
 from core.growth import Reason, Sampling, Status, Step
 from core.search.field import Field
-from core.search.randomness import draw, log_softmax, uniform
+from core.search.randomness import draw, forked, log_softmax, uniform
 
 
 class Sampler:
@@ -19,26 +19,29 @@ class Sampler:
     def step(self) -> Step | None:
         """Draw one token for each open response."""
         field, ledger, how = self._field, self._field.ledger, self._settings
-        self._open = [node for node in self._open if not field.is_cut(node)]
-        if not self._open or self._length >= field.max_tokens:
+        going = [node for node in self._open if not field.is_cut(node)]
+        if not going or self._length >= field.max_tokens:
             return None
-        states = list(dict.fromkeys(self._open))
+        states = list(dict.fromkeys(going))
         actions = field.expand(states)
-        self._length += 1
+        length, random = self._length + 1, forked(self._random)
         row = {state: index for index, state in enumerate(states)}
         logp = [log_softmax(scores, how.temperature) for scores in actions.scores]
-        rows = [row[node] for node in self._open]
-        tokens = [draw(logp[r], self._random, how.top_p, how.min_p) for r in rows]
+        rows = [row[node] for node in going]
+        tokens = [draw(logp[r], random, how.top_p, how.min_p) for r in rows]
         nodes = actions.take(rows, tokens).tolist()
-        last = self._length >= field.max_tokens
-        self._open = []
+        last = length >= field.max_tokens
+        finished, going = list(self._finished), []
         for node, token in zip(nodes, tokens, strict=True):
             closed = token == field.closing
             if closed or last:
                 ledger.mark(node, Status.FINISHED, Reason.CLOSED if closed else Reason.LENGTH)
-                self._finished.append(node)
+                finished.append(node)
             else:
                 ledger.mark(node, Status.KEPT)
-                self._open.append(node)
-        best = field.ranked(self._finished) + field.ranked(self._open)
-        return ledger.step(best, 1.0 if not self._open else self._length / field.max_tokens)
+                going.append(node)
+        best = field.ranked(finished) + field.ranked(going)
+        step = ledger.step(best, 1.0 if not going else length / field.max_tokens)
+        self._open, self._finished = going, finished
+        self._length, self._random = length, random
+        return step

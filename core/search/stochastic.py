@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.growth import Reason, Status, Step, StochasticBeam
 from core.search.field import Field
-from core.search.randomness import log_softmax, uniform
+from core.search.randomness import forked, log_softmax, uniform
 
 
 class StochasticBeamSearch:
@@ -27,40 +27,40 @@ class StochasticBeamSearch:
     def step(self) -> Step | None:
         """Lengthen all open beams by one token."""
         field, ledger = self._field, self._field.ledger
-        self._beams = {n: v for n, v in self._beams.items() if not field.is_cut(n)}
-        states = [node for node in self._beams if not self._is_finished(node)]
+        going = {n: v for n, v in self._beams.items() if not field.is_cut(n)}
+        states = [node for node in going if not self._is_finished(node)]
         if not states or self._length >= field.max_tokens:
             return None
         actions = field.expand(states)
-        self._length += 1
-        found = [(value, node, -1, -1) for node, value in self._beams.items() if node not in states]
+        length, random = self._length + 1, forked(self._random)
+        found = [(value, node, -1, -1) for node, value in going.items() if node not in states]
         for row, state in enumerate(states):
-            phi, perturbed = self._beams[state]
+            phi, perturbed = going[state]
             logp = phi + log_softmax(actions.scores[row], self._temperature)
-            gumbel = conditioned(logp, perturbed, self._random)
+            gumbel = conditioned(logp, perturbed, random)
             top = np.argsort(-gumbel)[: self._width + 1]
             found += [((float(logp[t]), float(gumbel[t])), state, row, t) for t in top.tolist()]
         found.sort(key=lambda item: -item[0][1])
         new = [item for item in found if item[2] >= 0]
         nodes = actions.take([item[2] for item in new], [item[3] for item in new]).tolist()
         reached = iter(nodes)
-        last = self._length >= field.max_tokens
-        self._beams = {}
+        last = length >= field.max_tokens
+        beams: dict[int, tuple[float, float]] = {}
         for rank, (value, state, row, token) in enumerate(found):
             node = state if row < 0 else next(reached)
             if rank >= self._width:
                 ledger.mark(node, Status.PRUNED, Reason.NOT_DRAWN)
                 continue
-            self._beams[node] = value
+            beams[node] = value
             if token == field.closing or (last and row >= 0):
                 closed = token == field.closing
                 ledger.mark(node, Status.FINISHED, Reason.CLOSED if closed else Reason.LENGTH)
             elif row >= 0:
                 ledger.mark(node, Status.KEPT)
-        fraction = 1.0 if all(map(self._is_finished, self._beams)) else 0.0
-        return ledger.step(
-            field.ranked(self._beams), max(fraction, self._length / field.max_tokens)
-        )
+        fraction = 1.0 if all(map(self._is_finished, beams)) else 0.0
+        step = ledger.step(field.ranked(beams), max(fraction, length / field.max_tokens))
+        self._beams, self._length, self._random = beams, length, random
+        return step
 
     def _is_finished(self, node: int) -> bool:
         return node != self._field.start and self._field.ledger.status(node) == Status.FINISHED

@@ -13,8 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from core.errors import UserFacingError
-from core.growth import Beam, Given, GrownTree, Objective, SearchSpec, Strategy
+from core.growth import Beam, Given, GrownTree, Growth, Objective, SearchSpec, Strategy
+from core.models.line import Nodes
 from core.models.pair import Pair, never
 from core.protocol import PairInfo
 from core.search.judges import Judge, decide
@@ -25,6 +28,8 @@ from core.text import Prompt
 
 PROBE = Prompt.of("Qscope")
 PROBED = 8
+KEPT = 20_000
+"""Answers, of about a kilobyte each, that are kept in memory alone."""
 TOLERANCE = 0.25
 """Nats by which the same weights may differ between two runs (other devices, number formats)."""
 
@@ -44,7 +49,7 @@ class Answers:
     """Answers that are known, by what was asked; with a file they outlive the process.
 
     The file is JSON Lines: which pair it is of, then an answer a line. A last line that a crash cut
-    off is dropped.
+    off is dropped. Without a file, the last KEPT ones are known.
 
     Raises:
         UserFacingError: the file cannot be used, or is of another pair.
@@ -76,8 +81,10 @@ class Answers:
 
     def put(self, key: str, answer: Answer) -> None:
         """Remember an answer; in the file too, at once."""
-        self._known[key] = answer
         self._write({"key": key} | asdict(answer))
+        self._known[key] = answer
+        if self._file is None and len(self._known) > KEPT:
+            del self._known[next(iter(self._known))]
 
     def close(self) -> None:
         if self._file is not None:
@@ -171,6 +178,8 @@ class Sweep:
         self._all = len(self._tasks)
         self._run: Run | None = None
         self._grown = GrownTree()
+        self._growth: Growth | None = None
+        """What the search has grown and its tree has not taken in yet."""
         self._part = 0.0
         self._to_beat: Answer | None = None
 
@@ -192,12 +201,19 @@ class Sweep:
         doing = f"{task.width} beams" if task.width else "the response to beat"
         return f"Prompt {task.number + 1} of {self.info.prompts}: {doing}"
 
+    def nodes(self) -> Nodes:
+        """The nodes whose numbers the search at hand goes by."""
+        return self._run.nodes() if self._run is not None else np.empty(0, dtype=np.int64)
+
     def step(self, cancelled: Callable[[], bool] = never) -> SweepRow | None:
         """One step of the search at hand; the row, if that has finished one.
 
         Raises:
-            Cancelled: soon after ``cancelled()`` turns true; the next call does the step again.
+            Cancelled: soon after ``cancelled()`` turns true.
             UserFacingError: the models or the judge cannot go on.
+            Exception: memory ran out, ...
+
+        Whatever it was, the next call does the step again, and no row is lost.
         """
         task = self._tasks[0]
         key = self._key(task)
@@ -238,14 +254,15 @@ class Sweep:
         spec = self._search_spec(task)
         if self._run is None:
             try:
-                self._run = Run(self._pair, task.question.turns, (), spec)
+                run = Run(self._pair, task.question.turns, (), spec)
             except UserFacingError as error:
                 raise UserFacingError(f"Prompt {task.number + 1}: {error}") from error
-            self._grown = GrownTree()
-        growth = self._run.step(cancelled)
-        if growth is not None:
+            self._run, self._grown = run, GrownTree()
+        if self._growth is None:
+            self._growth = self._run.step(cancelled)
+        if (growth := self._growth) is not None:
             self._grown.add(growth)
-            self._part = growth.step.fraction
+            self._growth, self._part = None, growth.step.fraction
             return None
         best = self._grown.hypotheses(spec)[0]
         given = isinstance(task.strategy, Given)

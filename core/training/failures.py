@@ -1,6 +1,6 @@
 """What went wrong in a training run, in one sentence that says what to do.
 
-Knows the words in which libraries report a full disk or too little memory.
+Knows the words in which libraries report a full disk.
 """
 
 import errno
@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from core.errors import UserFacingError
+from core.failures import is_out_of_memory
 from core.training.job import OUTPUT
 
 FULL = ("no space left", "disk quota exceeded", "file too large")
@@ -26,7 +27,7 @@ def sentence_of(error: BaseException, run: Path) -> str:
             f"The disk of {run} is full: free some space, then resume the run from its last "
             f"checkpoint."
         )
-    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+    if is_out_of_memory(error):
         return (
             "There was not enough memory: start a new run with a smaller batch (and more "
             "accumulation), shorter texts or a smaller rank."

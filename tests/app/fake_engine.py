@@ -174,6 +174,7 @@ class FakeEngine:
     load_seconds = 0.0
     fail_load = ""
     fail_score = ""
+    lost = False
     fail_search = ""
     fail_scrub = ""
     step_delay = 0.0
@@ -251,7 +252,7 @@ class FakeEngine:
             case Score():
                 time.sleep(self.delay)
                 if self.fail_score:
-                    return Failed(request.id, "Score", self.fail_score)
+                    return Failed(request.id, "Score", self.fail_score, self.lost)
                 tokens = self._tokens(request)
                 self._last[request.side] = tokens
                 return Scored(request.id, request.side, scoring_of(tokens, self._shown), "<user>…")

@@ -15,7 +15,7 @@ from app.settings import Settings
 from core.growth import Beam, BestFirst, Given, Objective, Reason, Sampling, SearchSpec, Status
 from core.protocol import Inspect, InspectNode, PairSpec, Resume, Score, Search, Steer
 from tests.app.conftest import settled
-from tests.app.fake_engine import INFO, WORDS, FakeEngine, word_id
+from tests.app.fake_engine import INFO, WORDS, FakeEngine, example, word_id
 from tests.app.fake_search import Grower, Words, child_of, random_growths
 
 CTRL = Qt.KeyboardModifier.ControlModifier
@@ -107,7 +107,9 @@ def test_a_click_shows_the_node_and_asks_what_may_follow(view, window, qtbot):
     assert canvas.chosen == entry and view.side.currentWidget() is view.node_page
     assert view.node.text.text() == tree.text(entry)
     qtbot.waitUntil(lambda: view.node.following.rowCount() == 8, timeout=3000)
-    assert FakeEngine.last.asked(InspectNode)[-1].node == tree.node[entry]
+    asked = FakeEngine.last.asked(InspectNode)[-1]
+    assert asked.node == tree.node[entry]  # and by text, if the engine has let go of the node
+    assert asked.prompt == example().prompt and asked.ids == tree.ids(entry)
     asked = len(FakeEngine.last.requests)
     click(qtbot, canvas, 0)
     quiet(qtbot, window)

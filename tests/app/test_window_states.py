@@ -12,7 +12,7 @@ from PySide6.QtGui import QDropEvent
 
 from app.notices import Notices
 from app.settings import Settings, read_draft
-from core.protocol import Load, PairSpec, Score, Unload
+from core.protocol import Load, Memory, PairSpec, Score, Unload
 from tests.app.conftest import settled
 from tests.app.fake_engine import INFO, FakeEngine, example
 
@@ -207,6 +207,60 @@ def test_texts_come_back_for_the_same_pair(open_window, qtbot, tmp_path):
     assert texts(other)[0].startswith("Kept. ")
     for window in (again, other):
         ready(qtbot, window)
+
+
+LOST = "The device no longer answers (CUDA error: device-side assert triggered): start anew."
+
+
+class LostDevice(FakeEngine):
+    fail_score, lost = LOST, True
+
+
+def test_a_lost_device_is_said_with_one_way_out(open_window, qtbot, tmp_path):
+    window = open_window(engine=LostDevice)
+    qtbot.waitUntil(lambda: window.notice.topic() == "lost", timeout=5000)
+    assert window.notice.message.text() == LOST and window.notice.action.text() == "Start anew"
+    qtbot.keyClicks(window.view.panels["A"].editor, "Kept. ")
+    qtbot.waitUntil(lambda: len(FakeEngine.last.asked(Score)) > 2, timeout=5000)
+    ready_again = lambda: window.notice.topic() == "lost" and not window.bridge.busy()  # noqa: E731
+    qtbot.waitUntil(ready_again, timeout=5000)
+    assert not window.anew
+    qtbot.mouseClick(window.notice.action, Qt.MouseButton.LeftButton)
+    assert window.anew and not window.isVisible()
+    assert read_draft(tmp_path / "draft.json").a.startswith("Kept. ")
+
+
+def test_nothing_is_started_anew_where_the_texts_cannot_be_saved(open_window, qtbot, tmp_path):
+    window = open_window(engine=LostDevice)
+    qtbot.waitUntil(lambda: window.notice.topic() == "lost", timeout=5000)
+    (tmp_path / "draft.new").mkdir()
+    window.start_anew()
+    assert not window.anew and window.isVisible()
+    assert "could not be saved" in window.notice.message.text()
+
+
+def test_undo_keeps_tokens_of_so_many_texts_and_no_more(window, monkeypatch):
+    """By hand put tokens are remembered by text, the last ones, and few of very long texts."""
+    panel, scoring = window.view.panels["A"], window.view.panels["A"].scoring
+    monkeypatch.setattr("app.credit.response_panel.REMEMBERED_TOKENS", 5 * len(scoring))
+    for number in range(30):
+        panel.swap_in(f"text {number}", tuple(range(len(scoring))))
+    kept = []
+    for number in range(30):
+        panel.editor.set_text_keeping_undo(f"text {number}")
+        kept.append(panel.wanted().ids is not None)
+    assert kept == [False] * 25 + [True] * 5
+    panel.swap_in("long", tuple(range(50 * len(scoring))))
+    assert panel.wanted().ids is not None  # the last one always is
+
+
+def test_what_is_kept_is_in_the_status_lines_tooltip(window, qtbot):
+    FakeEngine.last.emit(Memory(12 << 20, 256 << 20, 300 << 20, 2 << 30))
+    tip = window.status.machine.toolTip
+    qtbot.waitUntil(lambda: "numbers kept: 12 MB of 256 MB" in tip(), timeout=3000)
+    assert "KV kept: 300 MB of 2.0 GB" in tip() and "vocabulary 500" in tip()
+    window.close_pair()
+    assert tip() == ""
 
 
 def test_looks_are_remembered(open_window, qtbot):

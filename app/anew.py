@@ -1,0 +1,35 @@
+"""Qscope started anew in a process of its own, with the same pair and the texts as they were saved.
+
+What a device has done to a process stays with that process; a new one finds the device well. Knows
+the command line's options; knows nothing of windows.
+"""
+
+import sys
+
+from PySide6.QtCore import QProcess
+
+from core.protocol import PairSpec
+
+
+def arguments_of(spec: PairSpec | None) -> list[str]:
+    """The options of main.py that open this pair, and the texts of the last session with it."""
+    options = ["--restore"]
+    if spec is None:
+        return options
+    for name in ("policy", "reference", "base", "run", "search_base", "device", "dtype"):
+        if value := getattr(spec, name):
+            options += [f"--{name.replace('_', '-')}", value]
+    if spec.beta is not None:
+        options += ["--beta", repr(spec.beta)]
+    if spec.allow_pickle:
+        options.append("--allow-pickle")
+    if spec.allow_remote_code:
+        options.append("--trust-remote-code")
+    return options
+
+
+def start_anew(spec: PairSpec | None) -> bool:
+    """Start this program again, as it was started but with this pair; whether that could be."""
+    own = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
+    started, _ = QProcess.startDetached(sys.executable, [*own, *arguments_of(spec)], "")
+    return bool(started)
