@@ -4,6 +4,8 @@ All of it runs on the engine thread (core.engine), one request at a time. It imp
 when a pair is loaded, so that a window can show first.
 
 A run's pair shows one checkpoint; searches and sweeps keep to the one that they were begun under.
+A checkpoint is meant as it was when it was shown: what is written anew under its path is another,
+which is shown when it is asked for again. That files of the pair have changed is told once.
 
 Knows nothing of threads, queues or urgency.
 """
@@ -24,6 +26,7 @@ from core.errors import Cancelled, UserFacingError
 from core.protocol import (
     Event,
     Failed,
+    FilesChanged,
     Grown,
     Inspect,
     Inspected,
@@ -58,6 +61,7 @@ from core.protocol import (
 )
 
 if TYPE_CHECKING:
+    from core.checkpoints.identity import Identity
     from core.models.pair import Pair
     from core.scoring import Scoring
     from core.search.run import Run
@@ -66,6 +70,9 @@ if TYPE_CHECKING:
     from core.text import Prompt, Tokens
 
 log = logging.getLogger(__name__)
+
+Shown = tuple[str, "Identity | str"]
+"""A checkpoint's path and which one it was, as Pair has them; "" for a pair that is of no run."""
 
 
 class Answering:
@@ -79,13 +86,16 @@ class Answering:
         self._cancelled = cancelled
         self._pair: Pair | None = None
         self._info: PairInfo | None = None
-        self._shown = ""
-        """The checkpoint that scores and inspections are of; "" for a pair that is not of a run."""
+        self._load_id = 0
+        self._shown: Shown = "", ""
+        """The checkpoint that scores and inspections are of."""
+        self._scored: dict[str, Identity | str] = {}
+        """By path, which checkpoint was scrubbed to, or replayed, last."""
         self._last: dict[Side, tuple[Prompt, Tokens, Scoring]] = {}
-        self._searches: dict[str, tuple[Run, str]] = {}
+        self._searches: dict[str, tuple[Run, Shown]] = {}
         """By pane, a search and the checkpoint that it goes on under."""
-        self._sweep: tuple[SweepRun, str] | None = None
-        self._answers: dict[str, Answers] = {}
+        self._sweep: tuple[SweepRun, Shown] | None = None
+        self._answers: dict[Shown, Answers] = {}
         """What sweeps have found under each checkpoint of this pair."""
         self._replay: list[str] = []
         """The checkpoints that are yet to be replayed."""
@@ -153,14 +163,16 @@ class Answering:
             from core.models.load import load_pair
 
             self._pair, self._info = load_pair(request.spec, progress, self._cancelled)
-        self._shown = self._pair.shown
+        self._load_id = request.id
+        self._shown = self._pair.shown, self._pair.version
+        self._scored = dict([self._shown])
         return Loaded(request.id, self._info)
 
     def _forget_pair(self) -> None:
         """Let go of the pair and of all that was found with it."""
         self._pair = self._info = self._sweep = None
-        self._shown = ""
-        for found in (self._last, self._searches, self._answers, self._replay):
+        self._shown = "", ""
+        for found in (self._last, self._searches, self._answers, self._replay, self._scored):
             found.clear()
 
     def _let_go(self) -> None:
@@ -223,18 +235,18 @@ class Answering:
 
         if not again and isinstance(request, Search):
             old = None if request.anew else self._searches.get(request.pane)
-            checkpoint = old[1] if old is not None else self._shown
-            pair = self._showing(request, checkpoint)
+            shown = old[1] if old is not None else self._shown
+            pair = self._showing(request, shown)
             run = Run(pair, request.prompt, request.prefix, request.spec)
-            self._searches[request.pane] = run, checkpoint
+            self._searches[request.pane] = run, shown
         if request.pane not in self._searches:
             self._loaded()
             raise UserFacingError("There is no search to go on with: start one.")
-        run, checkpoint = self._searches[request.pane]
-        pair = self._showing(request, checkpoint)
+        run, shown = self._searches[request.pane]
+        pair = self._showing(request, shown)
         growth = run.step(self._cancelled)
         if growth is not None:
-            return Grown(request.id, request.pane, growth, checkpoint)
+            return Grown(request.id, request.pane, growth, shown[0])
         return Searched(
             request.id, request.pane, run.steps, run.computed, run.seconds, pair.attention
         )
@@ -259,8 +271,8 @@ class Answering:
         """One step of a sweep; it goes on while steps are taken."""
         if not again or self._sweep is None:
             self._sweep = self._new_sweep(request), self._shown
-        sweep, checkpoint = self._sweep
-        self._showing(request, checkpoint)
+        sweep, shown = self._sweep
+        self._showing(request, shown)
         if sweep.ended:
             return SweepDone(request.id)
         row = sweep.step(self._cancelled)
@@ -274,7 +286,7 @@ class Answering:
 
         pair, spec = self._showing(request), request.spec
         assert self._info is not None
-        info = self._info.at(self._shown)
+        info = self._info.at(self._shown[0])
         if self._shown not in self._answers:
             self._answers[self._shown] = Answers(pair, info)
         judge = make_judge(spec.judge, info.device) if spec.judge is not None else None
@@ -284,11 +296,11 @@ class Answering:
     def _scrub(self, request: Scrub) -> Event:
         """Show another checkpoint, once all that is on the table is scored under it."""
         began = time.perf_counter()
-        scorings = self._scorings(request, request.checkpoint)
-        self._shown = request.checkpoint
+        scorings, self._shown, anew = self._scorings(request, request.checkpoint)
         for side, scoring in scorings.items():
             self._last[side] = *self._last[side][:2], scoring
-        return Scrubbed(request.id, self._shown, scorings, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        return Scrubbed(request.id, request.checkpoint, scorings, seconds, anew)
 
     def _replay_on(self, request: Replay, again: bool) -> Event:
         """One checkpoint of a replay; those that cannot be shown are passed over until its end.
@@ -299,29 +311,38 @@ class Answering:
             self._loaded()
             self._replay, self._amiss = list(request.checkpoints), ""
         while self._replay:
-            scorings: dict[Side, Scoring] | None = None
+            found = None
             try:
-                scorings = self._scorings(request, self._replay[0])
+                found = self._scorings(request, self._replay[0])
             except UserFacingError as error:
                 self._amiss = self._amiss or str(error)
             checkpoint = self._replay.pop(0)
-            if scorings is not None:
+            if found is not None:
                 fraction = 1 - len(self._replay) / len(request.checkpoints)
-                return Replayed(request.id, checkpoint, scorings, fraction)
+                return Replayed(request.id, checkpoint, found[0], fraction, found[2])
         self._warm(request)
         if self._amiss:
             raise UserFacingError(self._amiss)
         return ReplayDone(request.id)
 
-    def _scorings(self, request: Request, checkpoint: str) -> "dict[Side, Scoring]":
-        """What both sides hold, scored under a checkpoint."""
+    def _scorings(
+        self, request: Request, checkpoint: str
+    ) -> "tuple[dict[Side, Scoring], Shown, bool]":
+        """What both sides hold, scored under a checkpoint as it lies on disk now; which one that
+        is, and whether it is another than the one that was scored before."""
         from core.models.score import score
 
-        pair = self._showing(request, checkpoint)
-        return {
+        pair = self._loaded()
+        pair.use(checkpoint)
+        shown = pair.shown, pair.version
+        self._showing(request, shown)
+        scorings = {
             side: score(pair, prompt, tokens, self._cancelled, hold=side)
             for side, (prompt, tokens, _) in self._last.items()
         }
+        anew = self._scored.get(checkpoint, pair.version) != pair.version
+        self._scored[checkpoint] = pair.version
+        return scorings, shown, anew
 
     def _warm(self, request: Request) -> None:
         """Have the KV of what both sides hold ready under the checkpoint that is shown."""
@@ -330,12 +351,15 @@ class Answering:
             end = pair.tree.parent[scoring.nodes[-1:]]
             pair.reach(end, cancelled=self._cancelled)
 
-    def _showing(self, request: Request, checkpoint: str | None = None) -> "Pair":
+    def _showing(self, request: Request, shown: Shown | None = None) -> "Pair":
         """The pair under a checkpoint: the one that is shown, if none is named."""
         pair = self._loaded()
-        pair.use(self._shown if checkpoint is None else checkpoint)
+        pair.use(*(self._shown if shown is None else shown))
         if pair.swap is not None:
             pair.swap.report = self._reporter(request)
+        if (change := pair.changed()) is not None:
+            checkpoint = pair.shown if change.policy_only else ""
+            self._emit(FilesChanged(self._load_id, change.sentence, checkpoint))
         return pair
 
     def _reporter(self, request: Request) -> Callable[[str, float | None], None]:

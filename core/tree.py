@@ -13,7 +13,7 @@ The policy may be several models in turn (the checkpoints of a run): what each s
 Knows nothing of models, text, rewards or where a KV cache lies.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,9 +52,9 @@ class TokenTree:
         self._structure[2, ROOT] = 0
         self._shared = np.full((len(SHARED_COLUMNS), capacity), np.nan)
         self._numbers = np.full((len(LAYER_COLUMNS), capacity), np.nan)
-        self._layers: dict[str, NDArray[np.float64]] = {}
+        self._layers: dict[Hashable, NDArray[np.float64]] = {}
         """The numbers of the layers that are not shown; they may have been made for fewer nodes."""
-        self._layer = ""
+        self._layer: Hashable = ""
         self._same = False
         self._children: dict[tuple[int, int], int] = {}
         self._paths: dict[int, NDArray[np.int64]] = {}
@@ -77,7 +77,7 @@ class TokenTree:
         """Number of tokens from the root, [n]."""
         return self._structure[2, : self._size]
 
-    def show(self, layer: str, same: bool = False) -> None:
+    def show(self, layer: Hashable, same: bool = False) -> None:
         """From now on the policy's columns are those of this layer, empty if it is new.
 
         ``same``: the policy is the reference in it: the columns in TWINS are one, and the
