@@ -81,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.checkpoint is not None:
             info = show(pair, info, arguments.checkpoint)
         for count, item in enumerate(items, 1):
+            if (change := pair.changed()) is not None:
+                reporter.say(change.sentence)
             scoring = score_item(pair, item)
             if scoring.note:
                 reporter.say(f"{item.where}: {scoring.note}")

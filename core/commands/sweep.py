@@ -207,6 +207,8 @@ def swept(
             reporter.say(f"{known} answers are known from {resume}.")
         while not sweep.ended:
             sweep.step()
+            if (change := pair.changed()) is not None:
+                reporter.say(change.sentence)
             reporter.count(f"{sweep.what} ({sweep.fraction:.0%})")
     return sweep
 
