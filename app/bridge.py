@@ -16,6 +16,7 @@ from core.growth import SearchSpec
 from core.protocol import (
     Event,
     Failed,
+    FilesChanged,
     Grown,
     Inspect,
     Inspected,
@@ -91,6 +92,8 @@ class Bridge(QObject):
     scrubbed = Signal(object)
     replayed = Signal(object)
     replay_done = Signal(object)
+    files_changed = Signal(object)
+    """Files of the pair that is loaded have been written anew on disk."""
     pair_let_go = Signal()
     """Nothing that was asked of the pair before is answered any more."""
     failed = Signal(object)
@@ -261,6 +264,10 @@ class Bridge(QObject):
         self._dirty.clear()
         while self._events and not self._closed:
             event = self._events.popleft()
+            if isinstance(event, FilesChanged):
+                if event.id == self._newest.get("pair"):
+                    self.files_changed.emit(event)
+                continue
             slot = self._slots.get(event.id)
             if slot is None or self._newest.get(slot) != event.id:
                 continue
