@@ -16,6 +16,7 @@ from core.growth import SearchSpec
 from core.protocol import (
     Event,
     Failed,
+    FilesChanged,
     Grown,
     Inspect,
     Inspected,
@@ -95,6 +96,8 @@ class Bridge(QObject):
     scrubbed = Signal(object)
     replayed = Signal(object)
     replay_done = Signal(object)
+    files_changed = Signal(object)
+    """Files of the pair that is loaded have been written anew on disk."""
     pair_let_go = Signal()
     """Nothing that was asked of the pair before is answered any more."""
     failed = Signal(object)
@@ -282,6 +285,10 @@ class Bridge(QObject):
             if isinstance(event, NoiseMeasured):
                 if self._newest.get("pair") == event.id:
                     self.noise_measured.emit(event)
+                continue
+            if isinstance(event, FilesChanged):
+                if event.id == self._newest.get("pair"):
+                    self.files_changed.emit(event)
                 continue
             if isinstance(event, Memory):
                 self.memory.emit(event)

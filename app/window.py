@@ -37,6 +37,7 @@ from core.noise import NOISELESS
 from core.protocol import (
     DEFAULT_BETA,
     Failed,
+    FilesChanged,
     Loaded,
     NoiseMeasured,
     PairSpec,
@@ -84,6 +85,8 @@ class MainWindow(TextCommands):
         self.banner = PairBanner()
         self.strip = CheckpointStrip()
         self.notice = NoticeBar()
+        self._rewritten = ""
+        """The run's checkpoint whose files the notice says have changed, if it alone has."""
         self.launching = Launching(settings)
         self.example_box = QComboBox()
         self._lay_out()
@@ -146,6 +149,7 @@ class MainWindow(TextCommands):
         self.bridge.stopped.connect(self._stopped)
         self.bridge.lost.connect(self._device_lost)
         self.bridge.memory.connect(self.status.show_memory)
+        self.bridge.files_changed.connect(self._files_changed)
         self.banner.open_demo.connect(self.open_demo)
         self.banner.open_pair.connect(self.open_pair)
         self.banner.cancel.connect(self.cancel_load)
@@ -244,7 +248,8 @@ class MainWindow(TextCommands):
         if self.search is not None:
             self.search.set_pair(None)
         self.status.show_pair(None)
-        self.notice.dismiss("load")
+        for topic in ("load", "files"):
+            self.notice.dismiss(topic)
         self.banner.show_loading("Loading the demo pair" if spec.demo else "Loading", None)
         self.setWindowTitle("Qscope")
         self.bridge.load(spec)
@@ -354,6 +359,18 @@ class MainWindow(TextCommands):
     def _raised(self, kind: str, sentence: str, details: str) -> None:
         self.notice.show_notice("error", sentence, details, topic="unexpected")
 
+    @Slot(object)
+    def _files_changed(self, event: FilesChanged) -> None:
+        self._rewritten = event.checkpoint
+        self.notice.show_notice("warning", event.sentence, topic="files", action="Load anew")
+
+    def _load_anew(self) -> None:
+        """Show what lies on disk now: the checkpoint of the run, or the whole pair."""
+        if self._rewritten:
+            self.scrubbing.show_anew(self._rewritten)
+        elif self.spec is not None:
+            self.load(self.spec)
+
     @Slot(str)
     def _notice_acted(self, topic: str) -> None:
         if topic == "draft":
@@ -362,6 +379,8 @@ class MainWindow(TextCommands):
             self.load(self.before_float32)
         elif topic == "lost":
             self.start_anew()
+        elif topic == "files":
+            self._load_anew()
 
     @Slot(float)
     def _beta_chosen(self, beta: float) -> None:

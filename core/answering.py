@@ -4,6 +4,8 @@ All of it runs on the engine thread (core.engine), one request at a time. It imp
 when a pair is loaded, so that a window can show first.
 
 A run's pair shows one checkpoint; searches and sweeps keep to the one that they were begun under.
+A checkpoint is meant as it was when it was shown: what is written anew under its path is another,
+which is shown when it is asked for again. That files of the pair have changed is told once.
 
 Knows nothing of threads, queues or urgency.
 """
@@ -26,6 +28,7 @@ from core.failures import is_device_lost, is_out_of_memory
 from core.protocol import (
     Event,
     Failed,
+    FilesChanged,
     Grown,
     Inspect,
     Inspected,
@@ -64,6 +67,7 @@ from core.protocol import (
 from core.runs import START
 
 if TYPE_CHECKING:
+    from core.checkpoints.identity import Identity
     from core.models.noise import Measurement
     from core.models.pair import Pair
     from core.scoring import Scoring
@@ -74,6 +78,9 @@ if TYPE_CHECKING:
     from core.tree import Nodes
 
 log = logging.getLogger(__name__)
+
+Shown = tuple[str, "Identity | str"]
+"""A checkpoint's path and which one it was, as Pair has them; "" for a pair that is of no run."""
 
 
 class Answering:
@@ -87,19 +94,22 @@ class Answering:
         self._cancelled = cancelled
         self._pair: Pair | None = None
         self._info: PairInfo | None = None
-        self._shown = ""
-        """The checkpoint that scores and inspections are of; "" for a pair that is not of a run."""
+        self._load_id = 0
+        self._shown: Shown = "", ""
+        """The checkpoint that scores and inspections are of."""
+        self._scored: dict[str, Identity | str] = {}
+        """By path, which checkpoint was scrubbed to, or replayed, last."""
         self._last: dict[Side, tuple[Prompt, Tokens, Scoring]] = {}
         self._searches: dict[str, _Grown] = {}
         """By pane."""
-        self._sweep: tuple[SweepRun, str] | None = None
-        self._answers: dict[str, Answers] = {}
+        self._sweep: tuple[SweepRun, Shown] | None = None
+        self._answers: dict[Shown, Answers] = {}
         """What sweeps have found under each checkpoint of this pair."""
         self._replay: list[str] = []
         """The checkpoints that are yet to be replayed."""
         self._amiss = ""
         """What kept the first of them that could not be replayed."""
-        self._measurement: tuple[Measurement, str] | None = None
+        self._measurement: tuple[Measurement, Shown] | None = None
         """Of the noise, and the checkpoint that it goes on under."""
         self._lost = ""
         """Why the device does nothing more for this process; "" while it does."""
@@ -216,15 +226,17 @@ class Answering:
             from core.models.load import load_pair
 
             self._pair, self._info = load_pair(request.spec, progress, self._cancelled)
-        self._shown = self._pair.shown
+        self._load_id = request.id
+        self._shown = self._pair.shown, self._pair.version
+        self._scored = dict([self._shown])
         self._told = 0
         return Loaded(request.id, self._info)
 
     def _forget_pair(self) -> None:
         """Let go of the pair and of all that was found with it."""
         self._pair = self._info = self._sweep = self._measurement = None
-        self._shown = ""
-        for found in (self._last, self._searches, self._answers, self._replay):
+        self._shown = "", ""
+        for found in (self._last, self._searches, self._answers, self._replay, self._scored):
             found.clear()
 
     def _let_go(self) -> None:
@@ -288,22 +300,22 @@ class Answering:
         first = isinstance(request, Search) and not again
         if isinstance(request, Search) and first:
             old = self._searches.get(request.pane)
-            checkpoint = self._shown if old is None or request.anew else old.checkpoint
-            pair = self._showing(request, checkpoint)
+            shown = self._shown if old is None or request.anew else old.shown
+            pair = self._showing(request, shown)
             run = Run(pair, request.prompt, request.prefix, request.spec)
             before = [] if old is None else old.nodes()
-            self._searches[request.pane] = _Grown(run, checkpoint, before)
+            self._searches[request.pane] = _Grown(run, shown, before)
         if request.pane not in self._searches:
             self._loaded()
             raise UserFacingError("There is no search to go on with: start one.")
         search = self._searches[request.pane]
-        pair = self._showing(request, search.checkpoint)
+        self._showing(request, search.shown)
         run = search.run
         growth = run.step(self._cancelled)
         if isinstance(request, Search) and request.anew and first:
             search.before.clear()  # the tree that was there is no longer shown
         if growth is not None:
-            return Grown(request.id, request.pane, growth, search.checkpoint)
+            return Grown(request.id, request.pane, growth, search.shown[0])
         return Searched(
             request.id, request.pane, run.steps, run.computed, run.seconds, run.attention
         )
@@ -318,7 +330,7 @@ class Answering:
         from core.models.score import inspect
 
         search = self._searches.get(request.pane)
-        pair = self._showing(request, search.checkpoint if search is not None else None)
+        pair = self._showing(request, search.shown if search is not None else None)
         state = request.node
         if not pair.tree.has(state):
             if request.prompt is None:
@@ -335,8 +347,8 @@ class Answering:
         """One step of a sweep; it goes on while steps are taken."""
         if not again or self._sweep is None:
             self._sweep = self._new_sweep(request), self._shown
-        sweep, checkpoint = self._sweep
-        self._showing(request, checkpoint)
+        sweep, shown = self._sweep
+        self._showing(request, shown)
         if sweep.ended:
             return SweepDone(request.id)
         row = sweep.step(self._cancelled)
@@ -350,7 +362,7 @@ class Answering:
 
         pair, spec = self._showing(request), request.spec
         assert self._info is not None
-        info = self._info.at(self._shown)
+        info = self._info.at(self._shown[0])
         if self._shown not in self._answers:
             self._answers[self._shown] = Answers(pair, info)
         judge = make_judge(spec.judge, info.device) if spec.judge is not None else None
@@ -360,11 +372,11 @@ class Answering:
     def _scrub(self, request: Scrub) -> Event:
         """Show another checkpoint, once all that is on the table is scored under it."""
         began = time.perf_counter()
-        scorings = self._scorings(request, request.checkpoint)
-        self._shown = request.checkpoint
+        scorings, self._shown, anew = self._scorings(request, request.checkpoint)
         for side, scoring in scorings.items():
             self._last[side] = *self._last[side][:2], scoring
-        return Scrubbed(request.id, self._shown, scorings, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        return Scrubbed(request.id, request.checkpoint, scorings, seconds, anew)
 
     def _replay_on(self, request: Replay, again: bool) -> Event:
         """One checkpoint of a replay; those that cannot be shown are passed over until its end.
@@ -375,29 +387,38 @@ class Answering:
             self._loaded()
             self._replay, self._amiss = list(request.checkpoints), ""
         while self._replay:
-            scorings: dict[Side, Scoring] | None = None
+            found = None
             try:
-                scorings = self._scorings(request, self._replay[0])
+                found = self._scorings(request, self._replay[0])
             except UserFacingError as error:
                 self._amiss = self._amiss or str(error)
             checkpoint = self._replay.pop(0)
-            if scorings is not None:
+            if found is not None:
                 fraction = 1 - len(self._replay) / len(request.checkpoints)
-                return Replayed(request.id, checkpoint, scorings, fraction)
+                return Replayed(request.id, checkpoint, found[0], fraction, found[2])
         self._warm(request)
         if self._amiss:
             raise UserFacingError(self._amiss)
         return ReplayDone(request.id)
 
-    def _scorings(self, request: Request, checkpoint: str) -> "dict[Side, Scoring]":
-        """What both sides hold, scored under a checkpoint."""
+    def _scorings(
+        self, request: Request, checkpoint: str
+    ) -> "tuple[dict[Side, Scoring], Shown, bool]":
+        """What both sides hold, scored under a checkpoint as it lies on disk now; which one that
+        is, and whether it is another than the one that was scored before."""
         from core.models.score import score
 
-        pair = self._showing(request, checkpoint)
-        return {
+        pair = self._loaded()
+        pair.use(checkpoint)
+        shown = pair.shown, pair.version
+        self._showing(request, shown)
+        scorings = {
             side: score(pair, prompt, tokens, self._cancelled, hold=side)
             for side, (prompt, tokens, _) in self._last.items()
         }
+        anew = self._scored.get(checkpoint, pair.version) != pair.version
+        self._scored[checkpoint] = pair.version
+        return scorings, shown, anew
 
     def _warm(self, request: Request) -> None:
         """Have the KV of what both sides hold ready under the checkpoint that is shown."""
@@ -417,22 +438,25 @@ class Answering:
         if not again or self._measurement is None:
             pair, shown = self._loaded(), self._shown
             assert self._info is not None
-            if shown == START:
-                shown = self._info.checkpoints[-1].path
+            if shown[0] == START:
+                shown = self._info.checkpoints[-1].path, ""
             self._measurement = Measurement(pair), shown
-        measurement, checkpoint = self._measurement
-        self._showing(request, checkpoint)
+        measurement, shown = self._measurement
+        self._showing(request, shown)
         floor = measurement.finish(self._cancelled)
         self._warm(request)
         self._measurement = None
         return NoiseMeasured(request.id, floor)
 
-    def _showing(self, request: Request, checkpoint: str | None = None) -> "Pair":
+    def _showing(self, request: Request, shown: Shown | None = None) -> "Pair":
         """The pair under a checkpoint: the one that is shown, if none is named."""
         pair = self._loaded()
-        pair.use(self._shown if checkpoint is None else checkpoint)
+        pair.use(*(self._shown if shown is None else shown))
         if pair.swap is not None:
             pair.swap.report = self._reporter(request)
+        if (change := pair.changed()) is not None:
+            checkpoint = pair.shown if change.policy_only else ""
+            self._emit(FilesChanged(self._load_id, change.sentence, checkpoint))
         return pair
 
     def _reporter(self, request: Request) -> Callable[[str, float | None], None]:
@@ -456,7 +480,7 @@ class _Grown:
     """What a pane shows: its search, and the checkpoint that this goes on under."""
 
     run: "Run"
-    checkpoint: str
+    shown: "Shown"
     before: "list[Nodes]"
     """What the searches before it have grown there."""
 

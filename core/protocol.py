@@ -343,22 +343,27 @@ class Surveyed:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Scrubbed:
-    """Another checkpoint is shown; ``scorings`` are of the sides that hold a scored response."""
+    """Another checkpoint is shown; ``scorings`` are of the sides that hold a scored response.
+
+    ``anew``: it was written anew since it was last scored, so what was said of it is of another."""
 
     id: int
     checkpoint: str
     scorings: Mapping[Side, Scoring]
     seconds: float
+    anew: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Replayed:
-    """A replay has taken a step; more follow, then ``ReplayDone``, ``Stopped`` or ``Failed``."""
+    """A replay has taken a step; more follow, then ``ReplayDone``, ``Stopped`` or ``Failed``.
+    ``anew``: as for Scrubbed."""
 
     id: int
     checkpoint: str
     scorings: Mapping[Side, Scoring]
     fraction: float
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +400,20 @@ class NoiseMeasured:
 
     id: int
     floor: NoiseFloor | None
+
+
+@dataclass(frozen=True, slots=True)
+class FilesChanged:
+    """Files of the loaded pair have been written anew on disk; all numbers stay those of the
+    weights as loaded. Told unasked, once; ``id`` is that of the pair's Load.
+
+    ``sentence``: for the user; ``checkpoint``: of a run, the one that is shown, if it alone was
+    written, so that to scrub to it again is enough.
+    """
+
+    id: int
+    sentence: str
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +454,7 @@ Event = (
     | Replayed
     | ReplayDone
     | NoiseMeasured
+    | FilesChanged
     | Failed
     | Stopped
 )

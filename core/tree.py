@@ -18,7 +18,7 @@ Knows nothing of models, text, rewards or where a KV cache lies.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from itertools import pairwise
 from typing import Any, Generic, TypeVar, overload
 
@@ -102,9 +102,9 @@ class TokenTree:
         self._parent[0] = self._token[0] = -1
         self._shared = np.full((len(SHARED_COLUMNS), capacity), np.nan)
         self._numbers = np.full((len(LAYER_COLUMNS), capacity), np.nan)
-        self._layers: dict[str, NDArray[np.float64]] = {}
+        self._layers: dict[Hashable, NDArray[np.float64]] = {}
         """The numbers of the layers that are not shown; they may have been made for fewer nodes."""
-        self._layer = ""
+        self._layer: Hashable = ""
         self._same = False
         self._roots = {"": ROOT}
         self._branches: dict[int, int] = {}
@@ -150,7 +150,7 @@ class TokenTree:
 
     # --- numbers ------------------------------------------------------------------------------
 
-    def show(self, layer: str, same: bool = False) -> None:
+    def show(self, layer: Hashable, same: bool = False) -> None:
         """From now on the policy's columns are those of this layer, empty if it is new.
 
         ``same``: the policy is the reference in it: the columns in TWINS are one, and the

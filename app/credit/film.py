@@ -68,6 +68,12 @@ class Film:
                 self._kept.setdefault(text, {})[index] = scoring
         self._values.pop(index, None)
 
+    def forget_checkpoint(self, index: int) -> None:
+        """What was known of a checkpoint is of another one, which lay there before."""
+        for frames in self._kept.values():
+            frames.pop(index, None)
+        self._values.pop(index, None)
+
     def of(self, side: Side) -> Mapping[int, Scoring]:
         """A side's scorings by checkpoint."""
         text = self._texts.get(side)

@@ -264,6 +264,12 @@ class Focus(QObject):
         self._view.q_function.forget()
         self.clear()
 
+    def forget_checkpoint(self, index: int) -> None:
+        """What is kept of a checkpoint is of another one, which lay there before."""
+        self._kept = {key: kept for key, kept in self._kept.items() if key[2] != index}
+        self._asked.clear()
+        self._view.q_function.forget_checkpoint(index)
+
     def _key(self, spot: Spot) -> Key | None:
         """What there is to be asked about a token."""
         side, index = spot

@@ -87,6 +87,11 @@ class QFunction(QObject):
         self._asked.clear()
         self.look_away()
 
+    def forget_checkpoint(self, index: int) -> None:
+        """What is kept of a checkpoint is of another one, which lay there before."""
+        self._kept = {state: kept for state, kept in self._kept.items() if state[1] != index}
+        self._asked.clear()
+
     @Slot()
     def _show_page(self) -> None:
         """Fill the page, if it is at the front."""

@@ -194,6 +194,11 @@ class CreditView(CreditAsking):
             self._recolour()
         self.recoloured.emit()
 
+    def forget_checkpoint(self, index: int) -> None:
+        """Another checkpoint lies there now: what is known of the one before is not shown again."""
+        self.film.forget_checkpoint(index)
+        self.focus_on.forget_checkpoint(index)
+
     def between_checkpoints(self) -> bool:
         """Whether another checkpoint is asked for and not shown yet."""
         return self._bridge.busy("scrub")

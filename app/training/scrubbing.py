@@ -141,8 +141,16 @@ class Scrubbing(QObject):
     @Slot(int)
     def scrub(self, index: int) -> None:
         """Show a checkpoint, by its number."""
-        if not 0 <= index < len(self.checkpoints) or index == self.wanted:
-            return
+        if 0 <= index < len(self.checkpoints) and index != self.wanted:
+            self._ask(index)
+
+    def show_anew(self, path: str) -> None:
+        """Show a checkpoint, by its path, as it lies on disk now, though it may be shown."""
+        self.stop_playing()
+        if (index := self._number(path)) >= 0:
+            self._ask(index)
+
+    def _ask(self, index: int) -> None:
         self.wanted = index
         self._asked_at = time.monotonic()
         self._idle.stop()
@@ -174,6 +182,8 @@ class Scrubbing(QObject):
             return
         if self.checkpoints[index].whole:
             self.whole_seconds = event.seconds
+        if event.anew:
+            self._view.forget_checkpoint(index)
         self._view.show_checkpoint(index, event.scorings)
         self.strip.show_shown(index)
         self.strip.set_known(self._film.known())
@@ -281,6 +291,8 @@ class Scrubbing(QObject):
         index = self._number(event.checkpoint)
         if index < 0 or event.id != self._replay_id:
             return
+        if event.anew:
+            self._view.forget_checkpoint(index)
         self._view.add_checkpoint(index, event.scorings)
         self.strip.set_known(self._film.known())
         # At last the engine only makes what is shown ready for the next edit.

@@ -31,6 +31,8 @@ class Tensor:
     dtype: str
     """The format's name: "BF16"."""
     bytes: int
+    start: int = 0
+    """Where in the file it begins, in bytes."""
 
     @property
     def count(self) -> int:
@@ -65,7 +67,7 @@ def read_header(path: Path) -> dict[str, Tensor]:
         raise UserFacingError(
             f"{path} cannot be read ({error.strerror or error}): check its permissions."
         ) from error
-    return _tensors(path, _parse(path, header), size - 8 - length)
+    return _tensors(path, _parse(path, header), size, 8 + length)
 
 
 def _parse(path: Path, header: bytes) -> dict[str, object]:
@@ -79,8 +81,10 @@ def _parse(path: Path, header: bytes) -> dict[str, object]:
     return parsed
 
 
-def _tensors(path: Path, parsed: dict[str, object], data: int) -> dict[str, Tensor]:
-    """Check each entry against its own shape and all of them against ``data`` bytes."""
+def _tensors(path: Path, parsed: dict[str, object], size: int, first: int) -> dict[str, Tensor]:
+    """Check each entry against its own shape, and all of them against a file of ``size`` bytes
+    whose data begin at ``first``."""
+    data = size - first
     tensors: dict[str, Tensor] = {}
     spans: list[tuple[int, int]] = []
     for name, entry in parsed.items():
@@ -90,7 +94,7 @@ def _tensors(path: Path, parsed: dict[str, object], data: int) -> dict[str, Tens
             dtype = str(entry["dtype"])  # type: ignore[index]
         except (TypeError, KeyError, ValueError) as error:
             raise _corrupt(path, f"its entry for {name} is malformed") from error
-        tensor = Tensor(shape, dtype, end - begin)
+        tensor = Tensor(shape, dtype, end - begin, first + begin)
         right = (tensor.count * BITS[dtype] + 7) // 8 if dtype in BITS else tensor.bytes
         if begin < 0 or end < begin or any(side < 0 for side in shape) or tensor.bytes != right:
             raise _corrupt(path, f"the size of {name} contradicts its shape")

@@ -86,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
         measurement = Measurement(pair)
         for count, item in enumerate(items, 1):
             pair.trim()
+            if (change := pair.changed()) is not None:
+                reporter.say(change.sentence)
             scoring = score_item(pair, item)
             floor = measurement.finish()  # done by the first call
             if scoring.note:

@@ -157,6 +157,8 @@ def run(arguments: argparse.Namespace) -> int:
         prefix = pair.codec.encode(prompt, begun).ids if begun else ()
         search, tree = Run(pair, prompt, prefix, spec), GrownTree()
         while (growth := search.step()) is not None:
+            if (change := pair.changed()) is not None:
+                reporter.say(change.sentence)
             tree.add(growth)
             reporter.progress("Searching", growth.step.fraction)
         floor = Measurement(pair).finish() if arguments.json else None

@@ -208,6 +208,8 @@ def swept(
         while not sweep.ended:
             pair.trim([sweep.nodes()])
             sweep.step()
+            if (change := pair.changed()) is not None:
+                reporter.say(change.sentence)
             reporter.count(f"{sweep.what} ({sweep.fraction:.0%})")
     return sweep
 

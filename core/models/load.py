@@ -17,9 +17,11 @@ import torch
 from torch import nn
 
 from core.checkpoints.demo import demo_beta, demo_plan
+from core.checkpoints.identity import read_whole
 from core.checkpoints.memory import check_fits, estimate
 from core.checkpoints.resolve import PairPlan, resolve_pair, with_search_base
 from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
+from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import Codec
 from core.errors import Cancelled, UserFacingError
 from core.models.check import choose_way, record_steps
@@ -34,6 +36,7 @@ from core.models.lane import Lane
 from core.models.lora import ROWS, is_plain_lora, pair_linears
 from core.models.pair import Pair, never
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
+from core.models.weights import own_copy, read_model
 from core.protocol import DEFAULT_BETA, PairInfo, PairSpec
 from core.runs import Checkpoint
 
@@ -62,12 +65,20 @@ def load_pair(
     check_fits(need, free_bytes(device), str(device))
     leave_the_window_a_core()
     prepare(device)
-    with _weights_reported(progress, cancelled), torch.inference_mode():
+    parts = parts_of(plan)
+    with (
+        read_whole(parts.values()) as identities,
+        _weights_reported(progress, cancelled),
+        torch.inference_mode(),
+    ):
         tokenizer = _tokenizer(plan)
         lanes, shared, swap = _lanes(plan, device, dtype, of_run=bool(spec.run))
         base = None
         if plan.search_base is not None:
             base = Lane(_one(plan.search_base.path, None, plan, device, dtype))
+    loaded = dict(zip(parts, identities, strict=True))
+    if swap is not None:
+        swap.placed = loaded[POLICY]
     progress("Checking the attention", None)
     codec = Codec(tokenizer)
     everything = [*lanes, base] if base is not None else lanes
@@ -83,7 +94,9 @@ def load_pair(
         base=base,
         attention=" + ".join(dict.fromkeys(lane.way.value for lane in everything)),
         swap=swap,
-        shown=str(plan.policy_adapter or plan.policy_model) if spec.run else "",
+        shown=loaded[POLICY].folder if spec.run else "",
+        version=loaded[POLICY] if spec.run else "",
+        watch=Watch({role: it for role, it in loaded.items() if role != POLICY or not spec.run}),
     )
     info = PairInfo(
         policy=plan.policy_name,
@@ -158,22 +171,18 @@ def _tokenizer(plan: PairPlan) -> Any:
     return AutoTokenizer.from_pretrained(plan.tokenizer, trust_remote_code=plan.allow_remote_code)
 
 
-def _model(path: Path | None, plan: PairPlan, device: torch.device, dtype: torch.dtype) -> Any:
+def _model(path: Path, plan: PairPlan, device: torch.device, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
-    model, found = AutoModelForCausalLM.from_pretrained(
-        path,
-        dtype=dtype,
-        use_safetensors=None if plan.allow_pickle else True,
-        trust_remote_code=plan.allow_remote_code,
-        output_loading_info=True,
+    model, missing = read_model(
+        AutoModelForCausalLM, path, device, dtype, plan.allow_pickle, plan.allow_remote_code
     )
-    if missing := sorted(found["missing_keys"]):
+    if missing:
         raise UserFacingError(
             f"{path} lacks {len(missing)} weights (first: {missing[0]}): what would be shown is "
             f"noise; save the whole model again."
         )
-    return model.to(device).eval()
+    return model
 
 
 def _lanes(
@@ -221,7 +230,7 @@ def _two_models(
 
 
 def _one(
-    model: Path | None,
+    model: Path,
     adapter: Path | None,
     plan: PairPlan,
     device: torch.device,
@@ -233,7 +242,8 @@ def _one(
         return loaded  # type: ignore[no-any-return]
     from peft import PeftModel
 
-    merged: nn.Module = PeftModel.from_pretrained(loaded, str(adapter)).merge_and_unload()
+    with own_copy(adapter) as copy:
+        merged: nn.Module = PeftModel.from_pretrained(loaded, copy).merge_and_unload()
     return merged.eval()
 
 
@@ -244,15 +254,16 @@ def _adapted(plan: PairPlan, device: torch.device, dtype: torch.dtype, of_run: b
     """
     from peft import PeftModel
 
+    assert plan.policy_adapter is not None
     base = _model(plan.policy_model, plan, device, dtype)
-    wrapped: Any = PeftModel.from_pretrained(
-        base, str(plan.policy_adapter), adapter_name=ROWS[0], autocast_adapter_dtype=False
-    )
+    with own_copy(plan.policy_adapter) as copy:
+        wrapped: Any = PeftModel.from_pretrained(
+            base, copy, adapter_name=ROWS[0], autocast_adapter_dtype=False
+        )
     apart = of_run or plan.reference_adapter != plan.policy_adapter
     if plan.shared and plan.reference_adapter is not None and apart:
-        wrapped.load_adapter(
-            str(plan.reference_adapter), adapter_name=ROWS[1], autocast_adapter_dtype=False
-        )
+        with own_copy(plan.reference_adapter) as copy:
+            wrapped.load_adapter(copy, adapter_name=ROWS[1], autocast_adapter_dtype=False)
     return wrapped.to(device).eval()
 
 

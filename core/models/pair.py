@@ -10,9 +10,10 @@ each search. A line's trunk is one path, run as the model itself runs it; a sear
 behind its trunk. A line that lacks the beginning of a path copies it from one that has it.
 
 The policy of a run's pair may be any of the run's checkpoints. Each has a layer of the tree for its
-numbers; the reference's serve all. A checkpoint's weights are put in place when something must be
-run through them, so showing numbers that are known moves no weight and keeps the KV. At the start
-of a run the policy *is* the reference: what is asked of the one is asked of the other.
+numbers, and so has what is written anew at its path; the reference's serve all. A checkpoint's
+weights are put in place when something must be run through them, so showing numbers that are known
+moves no weight and keeps the KV. At the start of a run the policy *is* the reference: what is asked
+of the one is asked of the other.
 
 Where rotary factors depend on the length of a text (core.models.rope), texts of another regime
 start from another root of the tree, so their numbers and KV never meet.
@@ -39,6 +40,8 @@ from core.runs import START
 from core.tree import EDGE_COLUMNS, STATE_COLUMNS, TokenTree
 
 if TYPE_CHECKING:
+    from core.checkpoints.identity import Identity
+    from core.checkpoints.watch import Change, Watch
     from core.codec import Codec
     from core.models.swap import Swap
 
@@ -110,10 +113,14 @@ class Pair:
     """Puts another checkpoint's weights into the policy; None for a pair that is not of a run."""
     shown: str = ""
     """The checkpoint that the policy is: a path, or START; "" for a pair that is not of a run."""
+    version: "Identity | str" = ""
+    """Which checkpoint that is, whatever lies at its path by now; START and "" as above."""
+    watch: "Watch | None" = None
+    """Says whether what was loaded has been written anew on disk."""
 
     def __post_init__(self) -> None:
-        self._placed = self.shown
-        self.tree.show(self.shown)
+        self._placed = self.version
+        self.tree.show(self.version)
         covers = [BOTH] if len(self.lanes) == 1 else [(POLICY,), (REFERENCE,)]
         self._covering = list(zip(self.lanes, covers, strict=True))
         if self.base is not None:
@@ -128,22 +135,31 @@ class Pair:
         """Width of a distribution, padding of the embedding included."""
         return self.lanes[0].vocab_size
 
-    def use(self, checkpoint: str) -> None:
+    def use(self, checkpoint: str, version: "Identity | str" = "") -> None:
         """Let the policy be another checkpoint: one of its folder, or START.
+
+        ``version``: as it was when it was shown; else as it lies on disk now, which is another
+        checkpoint with numbers of its own once it has been written anew.
 
         Raises:
             UserFacingError: it cannot be; the checkpoint that was shown stays.
         """
-        if checkpoint == self.shown:
-            return
         if self.swap is None:
+            if checkpoint == self.shown:
+                return
             raise UserFacingError(
                 "This pair is not of a training run: open one to see its checkpoints."
             )
-        if checkpoint not in (START, self._placed):
-            self.swap.check(checkpoint)
-        self.tree.show(checkpoint, same=checkpoint == START)
-        self.shown = checkpoint
+        if not version:
+            version = START if checkpoint == START else self.swap.check(checkpoint)
+        self.tree.show(version, same=checkpoint == START)
+        self.shown, self.version = checkpoint, version
+
+    def changed(self) -> "Change | None":
+        """Return what has been written anew on disk since it was loaded, said once; else None."""
+        if self.watch is None:
+            return None
+        return self.watch.look(None if isinstance(self.version, str) else self.version)
 
     def _place(self, cancelled: Callable[[], bool]) -> None:
         """Put the weights of the checkpoint that is shown in place; its KV is yet to be computed.
@@ -151,15 +167,16 @@ class Pair:
         Raises:
             UserFacingError, Cancelled: they are not in place, and will be asked for again.
         """
-        if self.swap is None or self.shown in (START, self._placed):
+        version = self.version
+        if self.swap is None or isinstance(version, str) or version == self._placed:
             return
         self._placed = ""
         for held in self._lines.values():
             held.line.ready[POLICY] = False
-        self.swap.place(self.shown, cancelled)
+        self.swap.place(version, cancelled)
         for lane in self.lanes:
             lane.weights_changed()
-        self._placed = self.shown
+        self._placed = version
 
     def _meant(self, rows: Rows) -> Rows:
         """The models that are asked: at the start of a run the policy is the reference."""
@@ -189,7 +206,7 @@ class Pair:
         self._roots.clear()
         self._regimes.clear()
         self.tree = TokenTree()
-        self.tree.show(self.shown, same=self.shown == START)
+        self.tree.show(self.version, same=self.shown == START)
 
     def release(self, line: str) -> None:
         """Forget the KV of a line."""
@@ -313,7 +330,7 @@ class Pair:
 
     def has_kv(self, node: int) -> bool:
         """Return whether both models' KV of a node is kept."""
-        if self.shown not in (START, self._placed):
+        if self.version not in (START, self._placed):
             return False
         return self._holding(np.array([node]), self._meant(BOTH)) is not None
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 
+from core.checkpoints.identity import read_whole
 from core.errors import UserFacingError
 from core.models.device import choose_device, choose_dtype
+from core.models.weights import read_model
 from core.text import Prompt
 
 
@@ -80,20 +82,22 @@ def load_reward_model(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=allow_remote_code)
-            model, found = AutoModelForSequenceClassification.from_pretrained(
-                path,
-                dtype=choose_dtype("auto", where),
-                use_safetensors=None if allow_pickle else True,
-                trust_remote_code=allow_remote_code,
-                output_loading_info=True,
-            )
+            with read_whole([path]):
+                model, missing = read_model(
+                    AutoModelForSequenceClassification,
+                    path,
+                    where,
+                    choose_dtype("auto", where),
+                    allow_pickle,
+                    allow_remote_code,
+                )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise UserFacingError(
             f"The reward model in {path} cannot be loaded ({reason}): check that it is a whole "
             f"sequence-classification checkpoint with safetensors weights."
         ) from error
-    if missing := sorted(found["missing_keys"]):
+    if missing:
         raise UserFacingError(
             f"{path} lacks {len(missing)} weights (first: {missing[0]}), so its scores would be "
             f"noise: name a checkpoint that was trained as a reward model."
@@ -103,4 +107,4 @@ def load_reward_model(
             f"{path} gives {model.config.num_labels} numbers for a text, but a reward model gives "
             f"one: name another checkpoint."
         )
-    return RewardModel(model.to(where).eval(), tokenizer)
+    return RewardModel(model, tokenizer)

@@ -2,7 +2,8 @@
 
 Plain LoRA adapters are copied into the policy's row of the pair's layers; other adapters go
 through PEFT; a whole model is loaded in place of the one before, one in memory at a time. What does
-not belong to the run is refused before anything is touched. Knows nothing of trees or KV.
+not belong to the run is refused before anything is touched, and so is what has been written anew
+under the path of the checkpoint that is meant. Knows nothing of trees or KV.
 """
 
 import contextlib
@@ -17,9 +18,11 @@ from torch import nn
 
 from core.checkpoints.describe import Checkpoint, describe, read_json
 from core.checkpoints.fit import check_adapter_fits
+from core.checkpoints.identity import Identity, identify, read_whole
 from core.checkpoints.resolve import PairPlan, last_part
 from core.errors import UserFacingError
 from core.models.lora import ROWS, PairLinear, is_plain_lora, saved_factors
+from core.models.weights import own_copy, read_adapter
 
 Report = Callable[[str, float | None], None]
 Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]
@@ -40,20 +43,26 @@ class Swap(Protocol):
 
     report: Report
     """Told what is being done, where that takes long."""
+    placed: Identity | None
+    """What is in place, as it was read."""
 
-    def check(self, checkpoint: str) -> None:
+    def check(self, checkpoint: str) -> Identity:
         """Make sure that a checkpoint can be put in place; reads it ahead where that is cheap.
+
+        Returns:
+            Which one it is now; of one that is gone from the disk, the one that is held.
 
         Raises:
             UserFacingError: it is missing, damaged or does not belong to the run.
         """
         ...
 
-    def place(self, checkpoint: str, cancelled: Callable[[], bool]) -> None:
-        """Put a checkpoint's weights in place.
+    def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
+        """Put the weights of a checkpoint that was checked in place.
 
         Raises:
             UserFacingError, Cancelled: what is in place then is undefined until it is done again.
+                Another checkpoint that lies there now is never put in place for it.
         """
         ...
 
@@ -67,41 +76,49 @@ class RowSwap:
         self._layers = {
             name: layer for name, layer in model.named_modules() if isinstance(layer, PairLinear)
         }
-        self._read: dict[str, Factors] = {}
+        self.placed: Identity | None = None
+        self._read: dict[Identity, Factors] = {}
         """The least recently used first."""
         # What is in place now must be found again even if the trainer deletes it.
         with contextlib.suppress(UserFacingError):
             self.check(str(plan.policy_adapter))
 
-    def check(self, checkpoint: str) -> None:
-        self._factors(checkpoint)
+    def check(self, checkpoint: str) -> Identity:
+        found = _now(checkpoint, self.placed, *self._read)
+        if found != self.placed:
+            self._factors(found)
+        return found
 
     @torch.inference_mode()
-    def place(self, checkpoint: str, cancelled: Callable[[], bool]) -> None:
+    def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
+        if checkpoint == self.placed:
+            return
         factors = self._factors(checkpoint)
+        self.placed = None
         for name, layer in self._layers.items():
             layer.put(0, *factors[name])
+        self.placed = checkpoint
 
     @torch.inference_mode()
-    def _factors(self, checkpoint: str) -> Factors:
+    def _factors(self, checkpoint: Identity) -> Factors:
         factors = self._read.pop(checkpoint, None)
         if factors is None:
-            factors = self._from_disk(Path(checkpoint))
+            factors = self._from_disk(checkpoint)
         self._read[checkpoint] = factors
         while len(self._read) > max(1, KEPT_BYTES // _bytes(factors)):
             del self._read[next(iter(self._read))]
         return factors
 
-    def _from_disk(self, folder: Path) -> Factors:
+    def _from_disk(self, checkpoint: Identity) -> Factors:
         from peft import PeftConfig
-        from peft.utils import load_peft_weights
 
+        folder = Path(checkpoint.folder)
         _adapter_of_the_run(folder, self._plan)
-        with _told_in_a_sentence(folder):
+        with _as_it_was(checkpoint), _told_in_a_sentence(folder):
             config = PeftConfig.from_pretrained(str(folder))
             if not is_plain_lora(config):
                 raise ValueError("it is not a plain LoRA, as the run's last one is")
-            tensors = load_peft_weights(str(folder), device="cpu")
+            tensors = read_adapter(folder, self._plan.allow_pickle)
             return saved_factors(config, tensors, self._layers)
 
 
@@ -110,6 +127,7 @@ class PeftSwap:
 
     def __init__(self, wrapped: Any, plan: PairPlan) -> None:
         self.report: Report = silent
+        self.placed: Identity | None = None
         self._wrapped = wrapped
         self._plan = plan
         self._name = ROWS[0]
@@ -121,27 +139,39 @@ class PeftSwap:
         self._wrapped.set_adapter(self._name)
         yield
 
-    def check(self, checkpoint: str) -> None:
-        _adapter_of_the_run(Path(checkpoint), self._plan)
+    def check(self, checkpoint: str) -> Identity:
+        found = _now(checkpoint, self.placed)
+        if found != self.placed:
+            _adapter_of_the_run(Path(checkpoint), self._plan)
+        return found
 
     @torch.inference_mode()
-    def place(self, checkpoint: str, cancelled: Callable[[], bool]) -> None:
-        self.check(checkpoint)
+    def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
+        if checkpoint == self.placed:
+            return
+        folder = Path(checkpoint.folder)
+        _adapter_of_the_run(folder, self._plan)
         wrapped, old = self._wrapped, self._name
         self._count += 1
         new = f"{ROWS[0]}{self._count}"
-        with _told_in_a_sentence(Path(checkpoint)), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                wrapped.load_adapter(checkpoint, adapter_name=new, autocast_adapter_dtype=False)
+        try:
+            with (
+                _as_it_was(checkpoint),
+                _told_in_a_sentence(folder),
+                warnings.catch_warnings(),
+                own_copy(folder) as copy,
+            ):
+                warnings.simplefilter("ignore")
+                wrapped.load_adapter(copy, adapter_name=new, autocast_adapter_dtype=False)
                 wrapped.to(wrapped.device).eval()
-            except BaseException:
-                if new in wrapped.peft_config:
-                    wrapped.delete_adapter(new)
-                raise
-            wrapped.set_adapter(new)
-            wrapped.delete_adapter(old)
-            self._name = new
+        except BaseException:
+            if new in wrapped.peft_config:
+                wrapped.delete_adapter(new)
+            raise
+        self.placed = None
+        wrapped.set_adapter(new)
+        wrapped.delete_adapter(old)
+        self._name, self.placed = new, checkpoint
 
 
 class WholeSwap:
@@ -159,12 +189,16 @@ class WholeSwap:
         load: Callable[[Path, Report, Callable[[], bool]], nn.Module],
     ) -> None:
         self.report: Report = silent
+        self.placed: Identity | None = None
         self._model = model
         self._plan = plan
         self._load = load
         self._config = read_json(plan.policy_model / "config.json")
 
-    def check(self, checkpoint: str) -> None:
+    def check(self, checkpoint: str) -> Identity:
+        now = _now(checkpoint, self.placed)
+        if now == self.placed:
+            return now
         folder, first = Path(checkpoint), self._plan.policy.model
         found = _described(folder, self._plan)
         if found.kind != "model":
@@ -177,18 +211,47 @@ class WholeSwap:
         if ours and theirs and ours != theirs:
             other = sorted(name for name, _ in ours.items() ^ theirs.items())[0]
             raise _stranger(folder, f"its layers are others, {other} among them")
+        return now
 
     @torch.inference_mode()
-    def place(self, checkpoint: str, cancelled: Callable[[], bool]) -> None:
-        for module in self._model.modules():  # room first: one model in memory at a time
-            for name, weight in module.named_parameters(recurse=False):
-                empty = nn.Parameter(weight.to("meta"), requires_grad=False)
-                module.register_parameter(name, empty)
-        new = self._load(Path(checkpoint), self.report, cancelled)
+    def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
+        if checkpoint == self.placed:
+            return
+        with _as_it_was(checkpoint):
+            self.placed = None
+            for module in self._model.modules():  # room first: one model in memory at a time
+                for name, weight in module.named_parameters(recurse=False):
+                    empty = nn.Parameter(weight.to("meta"), requires_grad=False)
+                    module.register_parameter(name, empty)
+            new = self._load(Path(checkpoint.folder), self.report, cancelled)
         for name, module in self._model.named_modules():
             other = new.get_submodule(name)
             module._parameters, other._parameters = other._parameters, {}
             module._buffers, other._buffers = other._buffers, {}
+        self.placed = checkpoint
+
+
+def _now(checkpoint: str, *held: Identity | None) -> Identity:
+    """Which checkpoint lies in a folder; where there is none any more, the one that is held."""
+    found = identify(Path(checkpoint))
+    for known in reversed(held):
+        if found is None and known is not None and known.folder == checkpoint:
+            found = known
+    if found is None:
+        raise _gone(checkpoint)
+    return found
+
+
+@contextlib.contextmanager
+def _as_it_was(checkpoint: Identity) -> Iterator[None]:
+    """While a checkpoint is read that was checked before: it is that one, to the end."""
+    with read_whole([Path(checkpoint.folder)]) as (found,):
+        if found != checkpoint:
+            raise UserFacingError(
+                f"The checkpoint {checkpoint.folder} has been written anew since it was shown: "
+                f"choose it again, or open the run again."
+            )
+        yield
 
 
 def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
@@ -199,12 +262,15 @@ def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 def _described(folder: Path, plan: PairPlan) -> Checkpoint:
     if not folder.is_dir():
-        raise UserFacingError(
-            f"The checkpoint {folder} is no longer there: choose another one, or open the run "
-            f"again."
-        )
+        raise _gone(folder)
     return describe(
         folder, allow_pickle=plan.allow_pickle, allow_remote_code=plan.allow_remote_code
+    )
+
+
+def _gone(folder: Path | str) -> UserFacingError:
+    return UserFacingError(
+        f"The checkpoint {folder} is no longer there: choose another one, or open the run again."
     )
 
 

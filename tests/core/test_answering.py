@@ -270,8 +270,8 @@ def test_out_of_memory_sheds_the_cache_and_tries_once_more(desk, monkeypatch, pl
     desk.score("They turned it down flat.", side="A")
     for number in range(5):
         desk.score(f"They turned {number} down flat.", side="B")
-    shed = []
-    monkeypatch.setattr(type(desk.pair), "shed", lambda pair: shed.append(pair))
+    shed, forget = [], type(desk.pair).shed
+    monkeypatch.setattr(type(desk.pair), "shed", lambda pair: (shed.append(pair), forget(pair)))
     calls = failing(monkeypatch, desk, error, 1)
     scoring = desk.score("They took it.", side="B")
     assert shed == [desk.pair] and len(calls) == 2

@@ -1,16 +1,21 @@
 """Scrubbing and replaying a run: what is shown, what is stopped, what is put off."""
 
+import os
 import shutil
 import threading
 import time
+from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors.torch import load_file, save, save_file
 
+from core.checkpoints import watch
 from core.errors import Cancelled
 from core.growth import Beam, GrownTree, SearchSpec
 from core.protocol import (
     Failed,
+    FilesChanged,
     Grown,
     Inspect,
     Inspected,
@@ -22,6 +27,7 @@ from core.protocol import (
     Replay,
     ReplayDone,
     Replayed,
+    Resume,
     Score,
     Scored,
     Scrub,
@@ -353,3 +359,160 @@ def test_a_tree_s_nodes_are_asked_about_and_grow_on_under_its_own_checkpoint(des
     assert isinstance(growing(desk, 16, tree), Searched)
     desk.engine.submit(Search(17, "left", PROMPT, (), spec))
     assert desk.answer(17).checkpoint == START
+
+
+# --- checkpoints that are written anew ---------------------------------------------------------
+
+
+def rewrite(folder, seed):
+    """Other numbers in the weights of a checkpoint, into the same files."""
+    generator = torch.Generator().manual_seed(seed)
+    for path in Path(folder).glob("*.safetensors"):
+        tensors = load_file(path)
+        for name, tensor in tensors.items():
+            tensors[name] = tensor + 0.1 * torch.randn(tensor.shape, generator=generator)
+        content = save(tensors, {"format": "pt"})
+        with path.open("r+b") as file:
+            file.write(content)
+
+
+@pytest.fixture(params=["plain", "dora", "whole"])
+def changing(request, tmp_path, monkeypatch):
+    """An engine with a run of its own, one side scored, every look at the files one at the disk."""
+    monkeypatch.setattr(watch, "EVERY", 0.0)
+    run = tmp_path / "run"
+    if request.param == "whole":
+        for step in (10, 20):
+            save_model(run / f"checkpoint-{step}", seed=step)
+        save_model(run / "ref", seed=1)
+    else:
+        save_run(tmp_path, ranks=(1, 2), use_dora=request.param == "dora")
+    desk = Desk()
+    desk.engine.start()
+    loaded = desk.ask(Load(1, PairSpec(run=str(run))))
+    desk.run, desk.kind = run, request.param
+    desk.paths = [checkpoint.path for checkpoint in loaded.info.checkpoints]
+    desk.ask(Score(2, "A", PROMPT, text=TEXTS["A"]))
+    yield desk
+    assert desk.engine.close(WAIT)
+
+
+def gather(desk, request, into):
+    """The answer to a request; what is told of files meanwhile goes ``into`` a list."""
+    desk.engine.submit(request)
+    while (event := desk.events.get(timeout=WAIT)).id != request.id or isinstance(event, Progress):
+        if isinstance(event, FilesChanged):
+            into.append(event)
+    return event
+
+
+def test_what_is_written_under_the_shown_checkpoint_changes_no_number_until_it_is_chosen(changing):
+    desk, said = changing, []
+    one = desk.paths[1]
+    desk.ask(Scrub(10, one))
+    before = alone(desk.run, one, "B").logp_policy
+    rewrite(one, 3)
+    scored = gather(desk, Score(11, "B", PROMPT, text=TEXTS["B"]), said).scoring
+    assert scored.logp_policy == pytest.approx(before, abs=1e-5)
+    assert [(it.id, it.checkpoint) for it in said] == [(1, one)]
+    assert said[0].sentence.startswith("The policy's files on disk have changed")
+    gather(desk, Inspect(12, "B", 2), said)
+    assert len(said) == 1  # said once
+    scrubbed = gather(desk, Scrub(13, one), said)
+    now = alone(desk.run, one, "B").logp_policy
+    assert scrubbed.anew and abs(now - before).max() > 0.01
+    assert scrubbed.scorings["B"].logp_policy == pytest.approx(now, abs=1e-5)
+    again = gather(desk, Scrub(14, one), said)
+    assert not again.anew and again.scorings["B"].computed == 0 and len(said) == 1
+
+
+def test_a_checkpoint_that_was_written_anew_is_scored_anew(changing):
+    desk, said = changing, []
+    one, last = desk.paths[1], desk.paths[-1]
+    desk.ask(Scrub(10, one))
+    back = desk.ask(Scrub(11, last))
+    rewrite(one, 4)
+    seen = gather(desk, Scrub(12, one), said)
+    expected = alone(desk.run, one, "A").logp_policy
+    assert seen.anew and said == []
+    assert seen.scorings["A"].logp_policy == pytest.approx(expected, abs=1e-5)
+    there = gather(desk, Scrub(13, last), said)
+    assert not there.anew and there.scorings["A"].computed == 0
+    assert (there.scorings["A"].logp_policy == back.scorings["A"].logp_policy).all()
+    rewrite(one, 5)
+    desk.engine.submit(Replay(14, (one,)))
+    replayed = desk.answer(14)
+    assert isinstance(desk.answer(14), ReplayDone)
+    expected = alone(desk.run, one, "A").logp_policy
+    assert isinstance(replayed, Replayed) and replayed.anew
+    assert replayed.scorings["A"].logp_policy == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_search_goes_on_under_the_weights_that_it_was_begun_under_or_not_at_all(changing):
+    desk, spec = changing, SearchSpec(Beam(2), max_tokens=6)
+    one, last = desk.paths[1], desk.paths[-1]
+    expected = GrownTree()
+    desk.ask(Scrub(9, one))
+    desk.engine.submit(Search(10, "right", PROMPT, (), spec))
+    growing(desk, 10, expected)
+    tree = GrownTree()
+    desk.engine.submit(Search(11, "left", PROMPT, (5,), spec))
+    tree.add(desk.answer(11).growth)
+    desk.engine.cancel(Search)
+    while not isinstance(event := desk.answer(11), Stopped | Searched):
+        tree.add(event.growth)
+    if isinstance(event, Searched):
+        pytest.skip("the search was over before it could be stopped")
+    desk.ask(Scrub(12, last))
+    desk.ask(Score(13, "B", PROMPT, text=TEXTS["B"]))  # its weights are in place
+    rewrite(one, 6)
+    desk.engine.submit(Resume(14, "left"))
+    ended = growing(desk, 14, tree)
+    if desk.kind == "plain":  # its factors are kept in memory
+        assert isinstance(ended, Searched)
+    else:
+        assert isinstance(ended, Failed) and "has been written anew since it was" in ended.message
+    back = desk.ask(Score(15, "A", PROMPT, text=TEXTS["A"])).scoring
+    assert back.logp_policy == pytest.approx(alone(desk.run, last, "A").logp_policy, abs=1e-5)
+
+
+def test_a_checkpoint_that_is_cut_or_gone_leaves_the_others_as_they_were(changing):
+    desk, said = changing, []
+    one, last = desk.paths[1], desk.paths[-1]
+    expected = {path: alone(desk.run, path, "B").logp_policy for path in (one, last)}
+    desk.ask(Scrub(10, one))
+    for path in Path(one).glob("*.safetensors"):
+        os.truncate(path, 2000)
+    scored = gather(desk, Score(11, "B", PROMPT, text=TEXTS["B"]), said).scoring
+    assert scored.logp_policy == pytest.approx(expected[one], abs=1e-5)
+    cut = gather(desk, Scrub(12, one), said)
+    assert isinstance(cut, Failed) and "cut short" in cut.message
+    shutil.rmtree(last)  # by the trainer
+    gone = gather(desk, Scrub(13, last), said)
+    if desk.kind == "plain":
+        assert gone.scorings["B"].logp_policy == pytest.approx(expected[last], abs=1e-5)
+    else:
+        assert isinstance(gone, Failed) and "no longer there" in gone.message
+    shutil.rmtree(one)
+    desk.ask(Scrub(14, START))
+    kept = gather(desk, Scrub(15, one), said)  # its weights are in place, or in memory
+    assert kept.scorings["B"].logp_policy == pytest.approx(expected[one], abs=1e-5)
+    assert len(said) == 1
+
+
+def test_a_pair_tells_of_its_own_files_and_of_no_deleted_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(watch, "EVERY", 0.0)
+    policy, reference = save_pair(tmp_path)
+    desk, said = Desk(), []
+    desk.engine.start()
+    desk.ask(Load(1, PairSpec(policy=str(policy), reference=str(reference))))
+    first = gather(desk, Score(2, "A", PROMPT, text=TEXTS["A"]), said).scoring
+    (policy / "model.safetensors").unlink()
+    gather(desk, Score(3, "A", PROMPT, text=TEXTS["B"]), said)
+    assert said == []
+    rewrite(reference, 7)
+    again = gather(desk, Score(4, "B", PROMPT, text=TEXTS["A"]), said).scoring
+    assert [(it.id, it.checkpoint) for it in said] == [(1, "")]
+    assert str(reference / "model.safetensors") in said[0].sentence
+    assert (again.logp_reference == first.logp_reference).all()
+    assert desk.engine.close(WAIT)

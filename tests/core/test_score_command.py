@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import main
+from core.checkpoints import watch
 from core.commands import score
 from core.errors import UserFacingError
 from core.models import load
@@ -373,3 +374,26 @@ def test_a_folder_without_a_checkpoint_is_said(
     out, err = capsys.readouterr()
     assert out == ""
     assert "policy" in err.splitlines()[-1]
+
+
+def test_files_that_change_while_lines_are_scored_are_a_remark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, reference = save_pair(tmp_path)
+    line = json.dumps({"prompt": "Summarise.", "response": "They offered $53K."})
+    (tmp_path / "lines").write_text(f"{line}\n" * 3, encoding="utf-8")
+    monkeypatch.setattr(watch, "EVERY", 0.0)
+    score_item = score.score_item
+
+    def scored_and_written(pair: Any, item: Any) -> Any:
+        weights = policy / "model.safetensors"
+        weights.write_bytes(weights.read_bytes())
+        return score_item(pair, item)
+
+    monkeypatch.setattr(score, "score_item", scored_and_written)
+    pair = ["--policy", str(policy), "--reference", str(reference), "--device", "cpu"]
+    assert main.main(["score", *pair, "--jsonl", str(tmp_path / "lines")]) == 0
+    out, err = capsys.readouterr()
+    assert len(set(out.splitlines())) == 1 and len(out.splitlines()) == 3
+    remark = f"changed since they were loaded ({policy / 'model.safetensors'})"
+    assert err.count(remark) == 1

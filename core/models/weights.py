@@ -1,0 +1,155 @@
+"""Weights read from disk into memory of their own, which stays what was read.
+
+The libraries map a checkpoint's files into memory: what is written into such a file changes the
+model that was loaded from it, and one that becomes shorter ends the process. Here transformers is
+handed tensors that are read by the file API when it wants them, one at a time, and PEFT a copy of
+the adapter that nobody else knows. Knows nothing of pairs.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import EllipsisType
+from typing import Any
+
+import torch
+
+from core.checkpoints.describe import weight_files
+from core.checkpoints.headers import Tensor, read_header
+from core.checkpoints.identity import CONFIGS
+from core.errors import UserFacingError
+
+DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
+    "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+    "F8_E4M3FNUZ": torch.float8_e4m3fnuz, "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
+    "F8_E8M0": torch.float8_e8m0fnu, "C64": torch.complex64, "BOOL": torch.bool,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor in a safetensors file, as transformers takes one that is not read yet.
+
+    Read by any thread, and as fast as memory that is mapped is copied: half the time that
+    safetensors' own ``backend="pread"`` takes, which fills its memory with zeros first (measured).
+    """
+
+    file: Path
+    tensor: Tensor
+
+    def get_shape(self) -> list[int]:
+        """As safetensors names it."""
+        return list(self.tensor.shape)
+
+    def get_dtype(self) -> str:
+        """As safetensors names it."""
+        return self.tensor.dtype
+
+    def __getitem__(self, what: EllipsisType) -> torch.Tensor:
+        """The whole tensor, read now, on the CPU.
+
+        Raises:
+            UserFacingError: the file is too short, or the numbers are of a format torch lacks.
+            OSError: it cannot be read.
+        """
+        if self.tensor.dtype not in DTYPES:
+            raise UserFacingError(
+                f"{self.file} holds numbers of the format {self.tensor.dtype}, which cannot be "
+                f"read: save the checkpoint in another one."
+            )
+        numbers = torch.empty(self.tensor.bytes, dtype=torch.uint8)
+        room = numbers.numpy().data
+        with self.file.open("rb", buffering=0) as file:
+            file.seek(self.tensor.start)
+            while room:
+                got = file.readinto(room)
+                if not got:
+                    raise UserFacingError(
+                        f"{self.file} has become shorter while it was read: wait until it has "
+                        f"been saved whole, then load it again."
+                    )
+                room = room[got:]
+        return numbers.view(DTYPES[self.tensor.dtype]).view(self.tensor.shape)
+
+
+def read_model(
+    auto: Any,
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    allow_pickle: bool = False,
+    allow_remote_code: bool = False,
+) -> tuple[Any, list[str]]:
+    """A model from a checkpoint's folder, and the weights that it lacks there, by name.
+
+    Args:
+        auto: transformers' class for the task: AutoModelForCausalLM, ...
+
+    Raises:
+        UserFacingError: a file becomes shorter meanwhile.
+        OSError, ValueError, KeyError, RuntimeError: as transformers raises them.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=allow_remote_code)
+    with torch.device("meta"):  # which class it is; no path is taken together with tensors
+        shell = auto.from_config(config, trust_remote_code=allow_remote_code)
+    model, found = type(shell).from_pretrained(
+        None,
+        config=shell.config,
+        state_dict=_stored(folder, "model", allow_pickle),
+        dtype=dtype,
+        device_map=None if device.type == "cpu" else {"": device},
+        output_loading_info=True,
+    )
+    return model.to(device).eval(), sorted(found["missing_keys"])
+
+
+def read_adapter(folder: Path, allow_pickle: bool = False) -> dict[str, torch.Tensor]:
+    """All tensors of an adapter by their names on disk, on the CPU.
+
+    Raises:
+        UserFacingError, OSError: as for StoredTensor.
+        ValueError: there are no weights.
+    """
+    stored = _stored(folder, "adapter_model", allow_pickle)
+    return {name: tensor[...] for name, tensor in stored.items()}
+
+
+@contextmanager
+def own_copy(adapter: Path) -> Iterator[str]:
+    """A copy of an adapter for PEFT, which takes a folder and maps the file in it; gone at the end,
+    when PEFT has copied the weights."""
+    with tempfile.TemporaryDirectory(prefix="qscope-adapter-") as copy:
+        for files in weight_files(adapter, "adapter_model"):
+            for file in files:
+                shutil.copyfile(file, Path(copy, file.name))
+        for name in CONFIGS:
+            if (adapter / name).is_file():
+                shutil.copyfile(adapter / name, Path(copy, name))
+        yield copy
+
+
+def _stored(
+    folder: Path, stem: str, allow_pickle: bool
+) -> Mapping[str, StoredTensor | torch.Tensor]:
+    """The tensors of a checkpoint by name; those in pickle files are read at once."""
+    files, pickles = weight_files(folder, stem)
+    if files:
+        return {
+            name: StoredTensor(file, tensor)
+            for file in files
+            for name, tensor in read_header(file).items()
+        }
+    if not pickles or not allow_pickle:
+        raise ValueError(f"there are no weights as safetensors ({stem}.safetensors) in {folder}")
+    found: dict[str, torch.Tensor] = {}
+    for file in pickles:
+        found |= torch.load(file, map_location="cpu", weights_only=True)
+    return found
