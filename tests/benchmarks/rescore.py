@@ -3,14 +3,17 @@
 The naive way is a notebook's: the base with both adapters in PEFT, one forward with the policy's
 adapter and one with the reference's over the whole text, and a full log_softmax of each, float32.
 Qscope's time is from the edited text to the finished Scoring. Every edit brings a word that was
-never scored at that place, and all ways take turns, so that a busy machine slows all of them.
+never scored at that place, and all ways take turns, so that a busy machine slows all of them. An
+edit of the last token is also compared with reading all weights once, which no forward can avoid.
 """
 
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from tests.benchmarks.pairs import weights
+from tests.benchmarks.timing import Timing, Values
 
 TOKENS = 512
 REPETITIONS = 7
@@ -18,10 +21,14 @@ SYSTEM = "You are a helpful assistant."
 PROMPT = "Continue this list of words."
 PLACES = {"last token": 1, "last 16": 16, "middle": TOKENS // 2}
 """Where the edit is: that many tokens from the end."""
+NAIVE, READING = "naive", "reading the weights"
+OVER_READING = "last token over reading the weights"
+ASKED = {"last token": 30, "last 16": 14, "middle": 2}
+MOST_READINGS = 2.5
 
 
-def measure() -> dict[str, Any]:
-    """Median seconds of each way, and the naive way's over Qscope's."""
+def measure(repetitions: int = REPETITIONS) -> dict[str, Any]:
+    """Seconds of each way, and the naive way's over Qscope's."""
     import torch
 
     from core.checkpoints.demo import demo_plan
@@ -47,33 +54,39 @@ def measure() -> dict[str, Any]:
 
     qscope(tokens, " ".join(text))
     naive([*prompt_ids, *tokens.ids])  # both warm
-    seconds: dict[str, list[float]] = {name: [] for name in ("naive", *PLACES)}
+    read = weights(pair)
+    timing = Timing()
     worst, computed = 0.0, {}
-    for _ in range(REPETITIONS):
+    for _ in range(repetitions):
+        timing.time(READING, lambda: [tensor.sum() for tensor in read])
         for name, from_end in PLACES.items():
             text[-from_end] = next(fresh)
-            response = " ".join(text)
-            began = time.perf_counter()
-            tokens, scoring = qscope(tokens, response)
-            seconds[name].append(time.perf_counter() - began)
+            tokens, scoring = timing.time(name, partial(qscope, tokens, " ".join(text)))
             computed[name] = scoring.computed
         assert len(tokens.ids) == length
-        began = time.perf_counter()
-        expected = naive([*prompt_ids, *tokens.ids])
-        seconds["naive"].append(time.perf_counter() - began)
+        expected = timing.time(NAIVE, partial(naive, [*prompt_ids, *tokens.ids]))
         for row, mine in enumerate((scoring.logp_policy, scoring.logp_reference)):
             theirs = expected[row, len(prompt_ids) - 1 :]
             worst = max(worst, float(abs(theirs - mine[:-1]).max()))
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    bytes_read = sum(tensor.nbytes for tensor in read)
     return {
         "tokens": TOKENS,
         "threads": torch.get_num_threads(),
         "device": info.device,
-        "seconds": medians,
+        "weights, MB": bytes_read / 1e6,
+        "weights read at, GB/s": bytes_read / timing.fastest()[READING] / 1e9,
         "computed tokens": computed,
-        "ratio": {name: medians["naive"] / medians[name] for name in PLACES},
-        "asked": {"last token": 25, "last 16": 13, "middle": 2},
+        **timing.report(ratios),
+        "asked": {**ASKED, OVER_READING: MOST_READINGS},
         "largest difference in nats": worst,
+    }
+
+
+def ratios(seconds: Values) -> Values:
+    """How many times as fast as the naive way each edit is; how many readings the last takes."""
+    return {
+        **{name: seconds[NAIVE] / seconds[name] for name in PLACES},
+        OVER_READING: seconds["last token"] / seconds[READING],
     }
 
 
