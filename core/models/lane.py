@@ -18,7 +18,7 @@ from torch import nn
 from core.errors import Cancelled
 from core.models.attention import GROUPED, ancestor_mask
 from core.models.kv import Slab, cache_argument
-from core.models.lora import ActiveRows, project
+from core.models.lora import ActiveRows
 
 TREE_PATHS: tuple[tuple[str, bool], ...] = (
     (GROUPED, False),
@@ -149,11 +149,7 @@ class Lane:
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of last hidden states, [rows, m, d] -> float32 [rows, m, V]."""
-        if type(self._head) is nn.Linear:
-            logits = project(hidden, self._head.weight, self._head.bias)
-        else:  # an adapted one
-            logits = self._head(hidden)
-        logits = logits.float().contiguous()
+        logits: torch.Tensor = self._head(hidden).float().contiguous()
         scale = getattr(self.config, "logit_scale", None)
         divisor = getattr(self.config, "logits_scaling", None)
         cap = getattr(self.config, "final_logit_softcapping", None)

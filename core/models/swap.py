@@ -133,7 +133,7 @@ class PeftSwap:
         with _told_in_a_sentence(Path(checkpoint)), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                wrapped.load_adapter(checkpoint, adapter_name=new, autocast_adapter_dtype=False)
+                wrapped.load_adapter(checkpoint, adapter_name=new)
                 wrapped.to(wrapped.device).eval()
             except BaseException:
                 if new in wrapped.peft_config:
