@@ -22,7 +22,7 @@ def check_adapter_fits(adapter: Checkpoint, base: Checkpoint) -> None:
     """Compare the shapes of an adapter's low-rank factors with the base's weights.
 
     Says nothing where the headers cannot tell: pickle or quantised weights, other kinds of
-    adapter, experts that loading fuses into one tensor.
+    adapter, experts that loading fuses into one tensor, what else it makes of several or of parts.
 
     Raises:
         UserFacingError: a layer is missing in the base or has another size there.
@@ -33,11 +33,16 @@ def check_adapter_fits(adapter: Checkpoint, base: Checkpoint) -> None:
     for name, tensor in base.tensors.items():
         if name.endswith(".weight"):
             shapes[_canonical(name.removesuffix(".weight"))].add(tensor.shape)
-    for module, (wide, narrow) in _adapted_modules(adapter).items():
+    adapted, made = _adapted_modules(adapter), set[str]()
+    if not all(_canonical(module) in shapes for module in adapted):
+        loaded, made = _as_loaded(base)
+        for name, shape in loaded.items():
+            shapes[_canonical(name)].add(shape)
+    for module, (wide, narrow) in adapted.items():
         there = shapes.get(_canonical(module), set())
         if not there and module.endswith("lm_head"):
             there = set().union(*(shapes.get(name, set()) for name in EMBEDDINGS))
-        if not there and "expert" in module:
+        if not there and ("expert" in module or module.rsplit(".", 1)[-1] in made):
             continue
         if not there:
             raise _misfit(adapter, base, f"it adapts {module}, which the base does not have")
@@ -108,6 +113,34 @@ def _canonical(module: str) -> str:
     """A module's name without the prefixes that differ between ways of saving it."""
     match = re.search(r"[^.]+\.\d+\..+$", module)
     return match[0] if match else module.rsplit(".", 1)[-1]
+
+
+def _as_loaded(base: Checkpoint) -> tuple[dict[str, Shape], set[str]]:
+    """The base's weights by the names that transformers gives them in memory, and the last part of
+    the names of those that it makes of several, or of parts of one.
+
+    An adapter is trained on the model in memory, and some architectures have other names there
+    than in their files.
+    """
+    try:
+        from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+        from transformers.core_model_loading import WeightRenaming, rename_source_key
+    except ImportError:  # a version of transformers that renames elsewhere
+        return {}, set()
+    entries = get_checkpoint_conversion_mapping(base.model_type) or []
+    renamings = [entry for entry in entries if isinstance(entry, WeightRenaming)]
+    converters = [entry for entry in entries if not isinstance(entry, WeightRenaming)]
+    made = {
+        target.removesuffix(".weight").rsplit(".", 1)[-1]
+        for converter in converters
+        for target in converter.target_patterns
+    }
+    found = {}
+    for name, tensor in base.tensors.items():
+        renamed, converted = rename_source_key(name, renamings, converters)
+        if converted is None and renamed.endswith(".weight"):
+            found[renamed.removesuffix(".weight")] = tensor.shape
+    return found, made
 
 
 def _adapted_modules(adapter: Checkpoint) -> dict[str, tuple[int, int]]:

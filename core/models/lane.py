@@ -30,9 +30,12 @@ from transformers import PreTrainedModel
 from core.errors import Cancelled
 from core.models.attention import GROUPED, Branches, branches
 from core.models.kv import Store, cache_argument
-from core.models.lora import ActiveRows, is_few, project
+from core.models.lora import ActiveRows
 from core.models.rope import Regime, Regimes
 from core.models.steps import SIZES, FixedSteps
+
+MANY = 64
+"""States whose logits are computed where they are wanted: large products need no other layout."""
 
 
 class Way(Enum):
@@ -228,18 +231,18 @@ class Lane:
         """
         self._activate(rows)
         hidden = hidden.to(self._head.weight.dtype)  # some bodies keep a wider residual
+        alike = hidden.dtype == out.dtype and hidden.device == out.device
+        many = hidden.shape[0] * hidden.shape[1] >= MANY
         with self._entered():
             if not self._head_alone:
                 out.copy_(self._through_the_model(hidden))
-            elif type(self._head) is not nn.Linear:  # an adapted one
-                out.copy_(self._head(hidden))
-            elif is_few(hidden) or hidden.dtype != out.dtype or hidden.device != out.device:
-                out.copy_(project(hidden, self._head.weight, self._head.bias))
-            else:
+            elif isinstance(self._head, nn.Linear) and alike and many:
                 flat = out.view(-1, out.shape[-1])
                 torch.mm(hidden.flatten(0, 1), self._head.weight.t(), out=flat)
                 if self._head.bias is not None:
                     out += self._head.bias
+            else:
+                out.copy_(self._head(hidden))
 
     @torch.inference_mode()
     def plain_logits(self, ids: torch.Tensor) -> torch.Tensor:

@@ -33,8 +33,9 @@ from core.models.device import (
     prepare,
 )
 from core.models.lane import Lane
-from core.models.lora import ROWS, is_plain_lora, pair_linears
+from core.models.lora import ROWS, is_plain_lora, pair_linears, weights_read
 from core.models.pair import Pair, never
+from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
 from core.models.weights import own_copy, read_model
 from core.protocol import DEFAULT_BETA, PairInfo, PairSpec
@@ -75,13 +76,14 @@ def load_pair(
         lanes, shared, swap = _lanes(plan, device, dtype, of_run=bool(spec.run))
         base = None
         if plan.search_base is not None:
-            base = Lane(_one(plan.search_base.path, None, plan, device, dtype))
+            base = Lane(_model(plan.search_base.path, plan, device, dtype))
     loaded = dict(zip(parts, identities, strict=True))
     if swap is not None:
         swap.placed = loaded[POLICY]
     progress("Checking the attention", None)
     codec = Codec(tokenizer)
     everything = [*lanes, base] if base is not None else lanes
+    learn(weight for lane in everything for weight in weights_read(lane.model))
     for lane in everything:
         choose_way(lane)
         record_steps(lane)
@@ -182,6 +184,7 @@ def _model(path: Path, plan: PairPlan, device: torch.device, dtype: torch.dtype)
             f"{path} lacks {len(missing)} weights (first: {missing[0]}): what would be shown is "
             f"noise; save the whole model again."
         )
+    replace_linears(model)
     return model
 
 
@@ -211,11 +214,11 @@ def _two_models(
     """The same for models that share nothing, unless they are the same."""
     same = plan.policy_model == plan.reference_model and plan.reference_adapter is None
     if same and not of_run:
-        return [Lane(_one(plan.policy_model, None, plan, device, dtype))], True, None
-    reference = Lane(_one(plan.reference_model, plan.reference_adapter, plan, device, dtype))
+        return [Lane(_model(plan.policy_model, plan, device, dtype))], True, None
+    reference = _alone(plan.reference_model, plan.reference_adapter, plan, device, dtype)
     if not of_run:
-        policy = _one(plan.policy_model, plan.policy_adapter, plan, device, dtype)
-        return [Lane(policy), reference], False, None
+        policy = _alone(plan.policy_model, plan.policy_adapter, plan, device, dtype)
+        return [policy, reference], False, None
     if plan.policy_adapter is not None:
         wrapped = _adapted(plan, device, dtype, of_run)
         through = PeftSwap(wrapped, plan)
@@ -223,47 +226,53 @@ def _two_models(
 
     def load(folder: Path, progress: Report, cancelled: Callable[[], bool]) -> nn.Module:
         with _weights_reported(progress, cancelled):
-            return _one(folder, None, plan, device, dtype)
+            return _model(folder, plan, device, dtype)  # type: ignore[no-any-return]
 
-    model = _one(plan.policy_model, None, plan, device, dtype)
+    model = _model(plan.policy_model, plan, device, dtype)
     return [Lane(model), reference], False, WholeSwap(model, plan, load)
 
 
-def _one(
+def _alone(
     model: Path,
     adapter: Path | None,
     plan: PairPlan,
     device: torch.device,
     dtype: torch.dtype,
-) -> nn.Module:
-    """A whole model; an adapter, if there is one, is merged into it."""
+) -> Lane:
+    """A lane of one model; an adapter, if there is one, runs beside its weights as in training.
+
+    It is not merged into them: in a low number format that rounds away most of what it says.
+    """
     loaded = _model(model, plan, device, dtype)
     if adapter is None:
-        return loaded  # type: ignore[no-any-return]
+        return Lane(loaded)
     from peft import PeftModel
 
     with own_copy(adapter) as copy:
-        merged: nn.Module = PeftModel.from_pretrained(loaded, copy).merge_and_unload()
-    return merged.eval()
+        wrapped: Any = PeftModel.from_pretrained(loaded, copy, adapter_name=ROWS[0])
+    inner = wrapped.to(device).eval().base_model.model
+    if all(map(is_plain_lora, wrapped.peft_config.values())):
+        with contextlib.suppress(ValueError):
+            return Lane(inner, pair_linears(inner, ROWS[:1]))
+    return Lane(inner)
 
 
 def _adapted(plan: PairPlan, device: torch.device, dtype: torch.dtype, of_run: bool) -> Any:
     """The policy's base with its adapter and, where both share it, the reference's if it has one.
 
-    That of a run is a copy even where it is the policy's, which will be another.
+    That of a run is a copy even where it is the policy's, which will be another. PEFT keeps the
+    factors in float32 where the base is in a lower format.
     """
     from peft import PeftModel
 
     assert plan.policy_adapter is not None
     base = _model(plan.policy_model, plan, device, dtype)
     with own_copy(plan.policy_adapter) as copy:
-        wrapped: Any = PeftModel.from_pretrained(
-            base, copy, adapter_name=ROWS[0], autocast_adapter_dtype=False
-        )
+        wrapped: Any = PeftModel.from_pretrained(base, copy, adapter_name=ROWS[0])
     apart = of_run or plan.reference_adapter != plan.policy_adapter
     if plan.shared and plan.reference_adapter is not None and apart:
         with own_copy(plan.reference_adapter) as copy:
-            wrapped.load_adapter(copy, adapter_name=ROWS[1], autocast_adapter_dtype=False)
+            wrapped.load_adapter(copy, adapter_name=ROWS[1])
     return wrapped.to(device).eval()
 
 

@@ -1,105 +1,211 @@
 """Policy and reference adapters on one base, in one forward: a batch of two rows.
 
 Row 0 is the policy, row 1 the reference. A linear layer applies its base weights to both rows at
-once and adds each row's own low-rank update with two batched products, so the base weights are
-in memory once and, at one token, read once for both models. PEFT's own mixed-adapter forward
-gives the same numbers but gathers and scatters rows at every layer.
+once and adds each row's own low-rank update, so the base weights are in memory once and, at one
+token, read once for both models. PEFT's own mixed-adapter forward gives the same numbers but
+gathers and scatters rows at every layer. A model with one adapter is a batch of one row.
+
+Layers that are given one and the same input (queries, keys and values; gate and up) take one
+product together: their weights, and the low-rank factors behind them, lie in one piece of memory.
+
+Factors keep the number format that they were loaded in, which may be finer than the base's; they
+are applied as PEFT applies them and never merged into the base.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
+from core.models.inputs import layers_by_input
+from core.models.products import Linear, multiply
+
 ROWS = ("policy", "reference")
 
 FEW_TOKENS = 64
-"""Up to here a CPU product is bound by reading the weights."""
+"""Up to here the low-rank updates of all rows are one product, with zeros where a token is not of
+the row: it is the number of operators that counts. With more tokens it is the multiplications."""
 
 
 class ActiveRows:
-    """Which rows of the batch of two a forward runs; all layers of a model share one."""
+    """Which rows of the batch a forward runs; all layers of a model share one."""
 
-    def __init__(self) -> None:
-        self.rows = slice(0, len(ROWS))
+    def __init__(self, count: int = len(ROWS)) -> None:
+        self.rows = slice(0, count)
+        self._tokens = 0
+        self._own: dict[Any, torch.Tensor] = {}
+
+    def own(self, tokens: int, rank: int, layers: int, like: torch.Tensor) -> torch.Tensor:
+        """Which low-rank products are of a token's own row, where all rows run: 1 or 0.
+
+        [tokens, layers * rows * rank]; kept, since all layers of a forward ask for a few of them.
+        """
+        key = (rank, layers, like.dtype, like.device)
+        if self._tokens != tokens:
+            self._own, self._tokens = {}, tokens
+        if key not in self._own:
+            count = self.rows.stop
+            own = torch.eye(count, dtype=like.dtype, device=like.device)
+            own = own.repeat_interleave(tokens // count, 0).repeat_interleave(rank, 1)
+            self._own[key] = own.repeat(1, layers)
+        return self._own[key]
 
 
 class PairLinear(nn.Module):
-    """A linear layer with one low-rank update for each of two rows.
+    """A linear layer with one low-rank update for each row.
 
-    ``down`` [2, r, in] and ``up`` [2, r, out] hold the LoRA factors, the latter transposed and
-    with the scaling alpha/r; a row without an adapter, or of smaller rank, is padded with zeros.
+    ``down`` [rows, r, in] and ``up`` [rows, r, out] hold the LoRA factors, the latter transposed
+    and with the scaling alpha/r; a row without an adapter, or of smaller rank, is padded with
+    zeros. What else a model asks of a linear layer (its weight, bias, sizes) is the base's.
     """
 
-    def __init__(
-        self, base: nn.Module, down: torch.Tensor, up: torch.Tensor, active: ActiveRows
-    ) -> None:
+    def __init__(self, base: nn.Module, down: torch.Tensor, up: torch.Tensor) -> None:
         super().__init__()
         self.base = base
-        self.active = active
         self.register_buffer("down", down)
         self.register_buffer("up", up)
         self.down: torch.Tensor
         self.up: torch.Tensor
+        self.joined: Joined
 
-    @property
-    def weight(self) -> torch.Tensor:
-        """The base's."""
-        return cast(torch.Tensor, self.base.weight)
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("base"), name)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """[active rows, T, in] -> [active rows, T, out]."""
-        rows = self.active.rows
-        if isinstance(self.base, nn.Linear) and is_few(states):
-            return self._few(states, self.base, rows)
-        out: torch.Tensor = self.base(states)
-        # A product this narrow is four times as fast with the few rows first (measured, CPU).
-        low = torch.bmm(self.down[rows], states.transpose(1, 2))
-        return out.baddbmm_(low.transpose(1, 2), self.up[rows])
+        """[rows, ..., in] or [rows * tokens, in] -> [..., out], perhaps not contiguous."""
+        return self.joined.output(self, states)
 
     def put(self, row: int, down: torch.Tensor, up: torch.Tensor) -> None:
         """Put other factors, [r, in] and [r, out], into a row; there is room for any rank."""
         rank = len(down)
         if rank > self.down.shape[1]:
-            more = rank - self.down.shape[1]
-            self.down = nn.functional.pad(self.down, (0, 0, 0, more))
-            self.up = nn.functional.pad(self.up, (0, 0, 0, more))
+            self.joined.widen(rank)
         for factors, new in ((self.down, down), (self.up, up)):
             factors[row, :rank] = new
             factors[row, rank:] = 0
 
-    def _few(self, states: torch.Tensor, base: nn.Linear, rows: slice) -> torch.Tensor:
-        """The same for few tokens on a CPU: all products as they lie in memory, see ``project``."""
-        length = states.shape[1]
-        flat = states.reshape(-1, states.shape[-1]).t()
-        out: torch.Tensor = base.weight @ flat
-        for place, row in enumerate(range(rows.start, rows.stop)):
-            own = slice(place * length, (place + 1) * length)
-            out[:, own].addmm_(self.up[row].t(), self.down[row] @ flat[:, own])
-        out = out.t().view(*states.shape[:-1], -1)
-        return out if base.bias is None else out + base.bias
 
+class Joined:
+    """Layers that are given the same input, whose products are taken together.
 
-def project(
-    states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
-) -> torch.Tensor:
-    """A linear layer, [rows, T, in] x [out, in] -> [rows, T, out], perhaps not contiguous.
-
-    With few tokens on a CPU the product is taken as W x^T: MKL then reads the weights at the
-    speed of memory, where x W^T takes 1.6 times as long (measured, float32, 2 to 16 tokens).
+    The first that is asked computes for all, and the others are handed their part if they are
+    asked with that very tensor for the same rows; whatever else they are asked, they compute anew.
     """
-    if not is_few(states):
-        return nn.functional.linear(states, weight, bias)
-    flat = states.reshape(-1, states.shape[-1])
-    out = (weight @ flat.t()).t().view(*states.shape[:-1], weight.shape[0])
-    return out if bias is None else out + bias
+
+    def __init__(self, layers: Sequence[PairLinear], active: ActiveRows) -> None:
+        self._layers = list(layers)
+        self._bases: list[Any] = [layer.base for layer in layers]
+        self._active = active
+        self._states: torch.Tensor | None = None
+        self._rows = active.rows
+        self._parts: dict[PairLinear, torch.Tensor] = {}
+        for layer in layers:
+            layer.joined = self
+        self.widen(max(layer.down.shape[1] for layer in layers))
+
+    def weights(self) -> Iterator[torch.Tensor]:
+        """What inputs are multiplied with, [any, in]."""
+        if self._base is not None:
+            yield self._base
+        else:
+            yield from (
+                base.weight for layer in self._layers if isinstance(base := layer.base, Linear)
+            )
+        if not self._within:
+            yield self._down
+
+    def widen(self, rank: int) -> None:
+        """Give every layer's factors this rank and lay all weights in one piece of memory.
+
+        The layers' own tensors become views of it, so nothing is in memory twice.
+        """
+        first = self._layers[0]
+        for layer in self._layers:
+            more = rank - layer.down.shape[1]
+            layer.down = nn.functional.pad(layer.down, (0, 0, 0, more))
+            layer.up = nn.functional.pad(layer.up, (0, 0, 0, more))
+        linear = all(isinstance(base, nn.Linear) for base in self._bases)
+        weights = [base.weight.data for base in self._bases if linear]
+        downs = [layer.down.flatten(0, 1) for layer in self._layers]
+        self._rank = rank
+        self._within = linear and weights[0].dtype == downs[0].dtype
+        """Whether the factors lie behind the bases' weights."""
+        self._sizes = [len(weight) for weight in weights]
+        self._base: torch.Tensor | None = None
+        if self._within:
+            self._base = torch.cat([*weights, *downs])
+            self._sizes.append(sum(map(len, downs)))
+            *parts, self._down = self._base.split(self._sizes)
+        else:
+            self._down = torch.cat(downs)
+            parts = weights
+            if len(weights) > 1:
+                self._base = torch.cat(weights)
+                parts = list(self._base.split(self._sizes))
+        for base, part in zip(self._bases, parts, strict=False):
+            base.weight.data = part
+        for layer, down in zip(self._layers, self._down.chunk(len(self._layers)), strict=True):
+            layer.down = down.unflatten(0, (-1, rank))
+        self._ups = [layer.up.flatten(0, 1) for layer in self._layers]
+        self._wide = first.down.shape[-1]
+
+    def output(self, layer: PairLinear, states: torch.Tensor) -> torch.Tensor:
+        """What ``layer`` makes of ``states``."""
+        rows = self._active.rows
+        if self._states is not states or self._rows != rows or layer not in self._parts:
+            self._parts = dict(zip(self._layers, self._compute(states, rows), strict=True))
+            self._states, self._rows = states, rows
+        part = self._parts.pop(layer)
+        if not self._parts:
+            self._states = None
+        return part
+
+    def _compute(self, states: torch.Tensor, rows: slice) -> list[torch.Tensor]:
+        """The outputs of all layers."""
+        flat = states.reshape(-1, self._wide)
+        if self._base is not None:
+            outs = list(multiply(flat, self._base, self._bias()).split(self._sizes, 1))
+        else:
+            outs = [base(flat) for base in self._bases]
+        low = outs.pop() if self._within else multiply(flat.to(self._down.dtype), self._down)
+        count, tokens = rows.stop - rows.start, len(flat)
+        if count > 1 and tokens <= FEW_TOKENS:
+            low.mul_(self._active.own(tokens, self._rank, len(outs), low))
+            for out, part, up in zip(outs, low.chunk(len(outs), 1), self._ups, strict=True):
+                _add(out, part, up)
+        else:
+            length, low = tokens // count, low.unflatten(1, (len(outs), -1, self._rank))
+            for place, row in enumerate(range(rows.start, rows.stop)):
+                own = slice(place * length, (place + 1) * length)
+                for i, (layer, out) in enumerate(zip(self._layers, outs, strict=True)):
+                    _add(out[own], low[own, i, row], layer.up[row])
+        shape = states.shape[:-1]
+        return [out.view(*shape, -1) for out in outs]
+
+    def _bias(self) -> torch.Tensor | None:
+        """The biases behind each other, as they are now: some models put others in for a while."""
+        biases = [base.bias for base in self._bases]
+        if all(bias is None for bias in biases):
+            return None
+        assert self._base is not None
+        parts = [
+            self._base.new_zeros(size) if bias is None else bias
+            for size, bias in zip(self._sizes, [*biases, None][: len(self._sizes)], strict=True)
+        ]
+        return torch.cat(parts)
 
 
-def is_few(states: torch.Tensor) -> bool:
-    """Whether a product with the weights is bound by reading them."""
-    return states.device.type == "cpu" and states.shape[0] * states.shape[1] <= FEW_TOKENS
+def _add(out: torch.Tensor, low: torch.Tensor, up: torch.Tensor) -> None:
+    """Add a low-rank update: in its own format, and then rounded once, as in PEFT."""
+    if out.dtype == up.dtype:
+        out.addmm_(low, up)
+    else:
+        out.add_(low @ up)
 
 
 def is_plain_lora(config: Any) -> bool:
@@ -122,19 +228,44 @@ def is_plain_lora(config: Any) -> bool:
     )
 
 
-def pair_linears(wrapped: nn.Module) -> ActiveRows:
+def pair_linears(wrapped: nn.Module, rows: Sequence[str] = ROWS) -> ActiveRows:
     """Replace PEFT's LoRA layers inside ``wrapped`` by PairLinear; returns what they all obey.
 
-    ``wrapped`` is a PeftModel's base model that carries adapters named as in ROWS (or only
-    "policy"). Raises ValueError if an adapted layer is not a linear one.
+    ``wrapped`` is a PeftModel's base model that carries adapters named as in ``rows``, or some of
+    them. Raises ValueError, and leaves all as it was, if an adapted layer is not a linear one, or
+    if it is not given the tokens of one row after those of the other (experts that tokens are sent
+    to).
     """
-    active = ActiveRows()
-    for parent, name, layer in list(_lora_layers(wrapped)):
+    adapted: dict[Any, tuple[nn.Module, str]] = {
+        layer: (parent, name) for parent, name, layer in _lora_layers(wrapped)
+    }
+    for layer, (_, name) in adapted.items():
         base = layer.get_base_layer()
         if type(base).__name__ not in ("Linear", "Conv1D"):
             raise ValueError(f"{name} is a {type(base).__name__}, not a linear layer")
-        setattr(parent, name, PairLinear(base, *_factors(layer, base.weight), active))
+    active = ActiveRows(len(rows))
+    for alike in layers_by_input(wrapped, list(adapted), len(rows)):
+        layers: list[PairLinear] = []
+        for layer in alike:
+            parent, name = adapted[layer]
+            layers.append(PairLinear(layer.get_base_layer(), *_factors(layer, rows)))
+            setattr(parent, name, layers[-1])
+        Joined(layers, active)
     return active
+
+
+def weights_read(model: nn.Module) -> Iterator[torch.Tensor]:
+    """The weights that the linear layers of a model multiply with, [any, in]."""
+    joined: dict[Joined, None] = {}
+    below: set[nn.Module] = set()
+    for module in model.modules():
+        if isinstance(module, PairLinear):
+            joined[module.joined] = None
+            below.add(module.base)
+        elif isinstance(module, Linear) and module not in below:
+            yield module.weight
+    for together in joined:
+        yield from together.weights()
 
 
 def saved_factors(
@@ -181,15 +312,15 @@ def _lora_layers(model: nn.Module) -> Iterator[tuple[nn.Module, str, Any]]:
                 yield parent, name, child
 
 
-def _factors(layer: Any, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _factors(layer: Any, rows: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
     """The stacked, transposed, padded and scaled factors of one layer."""
-    rank = max(layer.r[row] for row in ROWS if row in layer.lora_A)
-    some = next(iter(layer.lora_A))
-    wide, narrow = layer.lora_A[some].in_features, layer.lora_B[some].out_features
-    down = weight.new_zeros(len(ROWS), rank, wide)
-    up = weight.new_zeros(len(ROWS), rank, narrow)
-    for i, row in enumerate(ROWS):
-        if row in layer.lora_A:
+    there = [row for row in rows if row in layer.lora_A]
+    some = layer.lora_A[there[0]].weight.detach()
+    rank = max(layer.r[row] for row in there)
+    down = some.new_zeros(len(rows), rank, some.shape[1])
+    up = some.new_zeros(len(rows), rank, len(layer.lora_B[there[0]].weight))
+    for i, row in enumerate(rows):
+        if row in there:
             r = layer.r[row]
             down[i, :r] = layer.lora_A[row].weight.detach()
             up[i, :r] = layer.lora_B[row].weight.detach().T * layer.scaling[row]

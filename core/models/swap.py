@@ -162,7 +162,7 @@ class PeftSwap:
                 own_copy(folder) as copy,
             ):
                 warnings.simplefilter("ignore")
-                wrapped.load_adapter(copy, adapter_name=new, autocast_adapter_dtype=False)
+                wrapped.load_adapter(copy, adapter_name=new)
                 wrapped.to(wrapped.device).eval()
         except BaseException:
             if new in wrapped.peft_config:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from core.checkpoints import fetch
 from core.checkpoints.demo import demo_plan
@@ -142,6 +143,38 @@ def test_an_adapter_that_does_not_fit(tmp_path: Path, change: dict[str, Any], sa
     with pytest.raises(UserFacingError, match=said) as caught:
         resolve_pair(policy, None, base)
     assert "org/right" in str(caught.value) and "--base" in str(caught.value)
+
+
+def renamed(folder: Path, old: str, new: str) -> Path:
+    """A checkpoint whose tensors have another name."""
+    (path,) = folder.glob("*.safetensors")
+    save_file({name.replace(old, new): tensor for name, tensor in load_file(path).items()}, path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "on_disk", "in_memory"),
+    [
+        ("mixtral", "block_sparse_moe.gate", "mlp.gate"),  # renamed by loading
+        ("sarvam_moe", "attention.query_key_value", "self_attn.q_proj"),  # split by loading
+    ],
+)
+def test_names_in_memory_that_are_not_those_on_disk(
+    tmp_path: Path, kind: str, on_disk: str, in_memory: str
+) -> None:
+    def model(name: str, there: str) -> Path:
+        return renamed(write_model(tmp_path / name, model_type=kind), "self_attn.q_proj", there)
+
+    def adapter(name: str, layer: int) -> Path:
+        written = write_adapter(tmp_path / name, "org/right", layer=layer)
+        return renamed(written, "self_attn.q_proj", in_memory)
+
+    assert resolve_pair(adapter("dpo", 0), None, model("base", on_disk)).shared
+    if kind == "mixtral":
+        with pytest.raises(UserFacingError, match=r"layers\.2\.mlp\.gate, which the base does"):
+            resolve_pair(adapter("deeper", 2), None, tmp_path / "base")
+        with pytest.raises(UserFacingError, match=r"layers\.0\.mlp\.gate, which the base does"):
+            resolve_pair(adapter("other", 0), None, model("llama", "mlp.up_proj"))
 
 
 def changed(**changes: Any) -> dict[str, Any]:

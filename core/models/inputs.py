@@ -1,0 +1,86 @@
+"""What the layers of a model are given: which get one and the same tensor, and whether a batch of
+rows stays in order on the way.
+
+A model's code is not read but run, twice on a few random tokens. Knows nothing of adapters.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+LENGTH = 7
+"""Tokens of a row: an odd number, so that what all rows share is never taken for one of each."""
+APART = 0.3
+"""Of the difference between rows: how much less a row may differ from itself at another place of
+the batch. It is rounding there, and about 1 where tokens are mixed up."""
+
+
+def layers_by_input(model: Any, layers: Sequence[nn.Module], rows: int) -> list[list[Any]]:
+    """The layers of a causal model in groups that are given the same tensors in each forward.
+
+    Args:
+        rows: of the batches that will be run, one or two.
+
+    Raises:
+        ValueError: there are several rows, and some layer's input is not [rows, ..., in], nor the
+            tokens of one row after those of the other, [rows * tokens, in]; or it is never called,
+            or the model cannot be run.
+    """
+    generator = torch.Generator().manual_seed(0)
+    known = len(model.get_input_embeddings().weight)
+    ids = torch.randint(3, known, (2, LENGTH), generator=generator)
+    try:
+        there, back = (_inputs(model, layers, batch) for batch in (ids, ids.flip(0)))
+    except (ValueError, TypeError, KeyError, RuntimeError, AttributeError, IndexError) as error:
+        raise ValueError(f"the model cannot be run on a batch of texts ({error})") from error
+    if rows > 1 and not all(_in_rows(there[layer], back[layer]) for layer in layers):
+        raise ValueError("an adapted layer is given tokens whose rows cannot be told")
+    alike: dict[Any, list[Any]] = defaultdict(list)
+    for layer in layers:
+        called = [*there[layer], *back[layer]]
+        alike[tuple(map(id, called)) or layer].append(layer)
+    return list(alike.values())
+
+
+@torch.inference_mode()
+def _inputs(
+    model: Any, layers: Sequence[nn.Module], ids: torch.Tensor
+) -> dict[nn.Module, list[torch.Tensor]]:
+    """What each layer is given in one forward, in order: a copy, the same one for what is the same
+    tensor and was not changed in between."""
+    seen: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    given: dict[nn.Module, list[torch.Tensor]] = {layer: [] for layer in layers}
+
+    def note(layer: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        (states,) = arguments
+        _, copy = seen.get(id(states), (states, None))
+        if copy is None or not torch.equal(states, copy):
+            copy = states.clone()
+            seen[id(states)] = states, copy
+        given[layer].append(copy)
+
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    try:
+        model(input_ids=ids.to(model.device), use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return given
+
+
+def _in_rows(there: list[torch.Tensor], back: list[torch.Tensor]) -> bool:
+    """Whether a layer's inputs are halves of a batch: swapped where the batch's rows were."""
+    if not there or [it.shape for it in there] != [it.shape for it in back]:
+        return False
+    for one, other in zip(there, back, strict=True):
+        if one.numel() // one.shape[-1] % 2:
+            return False
+        first = one.float().reshape(2, -1)
+        second = other.float().reshape(2, -1).flip(0)
+        apart = (first[0] - first[1]).norm()
+        if not bool((first - second).norm() <= APART * apart):
+            return False
+    return True

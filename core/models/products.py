@@ -1,0 +1,155 @@
+"""The product of token states with a weight, taken in the way that is fastest on this processor.
+
+With few tokens a product on a CPU is bound by reading the weight, and the libraries differ in how
+fast they read: which one wins depends on the processor, the number of tokens and the shape of the
+weight, by a factor of up to four (measured on two processors, with opposite winners). So nothing
+is assumed: ``learn`` times every way on a model's own weights when it is loaded. All ways give the
+same numbers but for the order of summation.
+
+Knows nothing of models beyond their linear layers.
+"""
+
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from itertools import cycle
+
+import torch
+from torch import nn
+
+Way = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
+"""States [n, in], a weight [out, in] and a bias -> [n, out], contiguous."""
+Kind = tuple[torch.Size, torch.dtype, bool]
+"""What a way is chosen for: a weight's shape, its format, and whether its rows are contiguous."""
+
+TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Numbers of tokens that are timed; others go as the next larger one, more as the last."""
+REPETITIONS = 3
+WORK = 2 * 10**7
+"""Multiplications in one timed product, so that learning takes a fraction of a second: of a larger
+weight, so many rows are timed as this allows."""
+BOUND = 8
+"""With fewer tokens it is the reading that takes the time: as many rows as for these are timed."""
+CLOCK = (
+    time.thread_time if time.get_clock_info("thread_time").resolution < 1e-6 else time.perf_counter
+)
+"""Where it is fine enough, one that stands while other programs have the processor."""
+CLEARLY = 0.9
+"""Another way than the library's own is taken if it needs less than this part of its time."""
+
+
+def _states_first(
+    states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    return nn.functional.linear(states, weight, bias)
+
+
+def _weight_first(
+    states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    return _in_order(weight @ states.t(), bias)
+
+
+def _weight_first_onednn(
+    states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(weight, states, None, "none", [], "")
+    return _in_order(product, bias)
+
+
+def _in_order(product: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """[out, n] -> [n, out], a token's numbers beside each other.
+
+    The copy pays: in the other order attention takes its slow path, and small products with many
+    outputs take five times as long (measured).
+    """
+    product = product.t().contiguous()
+    return product if bias is None else product.add_(bias)
+
+
+WAYS: dict[str, Way] = {"states first": _states_first, "weight first": _weight_first}
+"""The first is PyTorch's own."""
+if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    WAYS["weight first, oneDNN"] = _weight_first_onednn
+
+_chosen: dict[Kind, tuple[Way, ...]] = {}
+"""The fastest way for each of TOKENS, by the kind of weight; about the processor, not a model."""
+
+
+class Linear(nn.Linear):
+    """A layer of a model that multiplies by ``project``; shares the parameters of ``layer``."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        self.weight, self.bias = layer.weight, layer.bias
+        self.train(layer.training)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return project(input, self.weight, self.bias)
+
+
+def replace_linears(model: nn.Module) -> None:
+    """Put Linear in place of every plain linear layer of a model on a CPU; names stay."""
+    for parent in list(model.modules()):
+        for name, layer in parent.named_children():
+            if type(layer) is nn.Linear and layer.weight.device.type == "cpu":
+                setattr(parent, name, Linear(layer))
+
+
+def project(
+    states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """A linear layer, [..., in] x [out, in] -> [..., out]."""
+    flat = states.reshape(-1, states.shape[-1])
+    return multiply(flat, weight, bias).view(*states.shape[:-1], len(weight))
+
+
+def multiply(
+    states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The same, [n, in] x [out, in] -> [n, out]."""
+    chosen = _chosen.get((weight.shape, weight.dtype, weight.is_contiguous()))
+    if chosen is None or states.device.type != "cpu":
+        return _states_first(states, weight, bias)
+    return chosen[min(bisect_left(TOKENS, len(states)), len(TOKENS) - 1)](states, weight, bias)
+
+
+def learn(weights: Iterable[torch.Tensor]) -> None:
+    """Time every way on weights of each kind among ``weights`` that was not timed before.
+
+    The weights of a kind, and the parts of a large one, take turns, so that what is timed is read
+    from memory and not from a cache, as in a forward.
+    """
+    kinds: dict[Kind, list[torch.Tensor]] = defaultdict(list)
+    for weight in weights:
+        if weight.device.type == "cpu":
+            kinds[weight.shape, weight.dtype, weight.is_contiguous()].append(weight)
+    for kind, alike in kinds.items():
+        if kind not in _chosen:
+            _chosen[kind] = tuple(_fastest(tokens, alike) for tokens in TOKENS)
+
+
+@torch.inference_mode()
+def _fastest(tokens: int, weights: list[torch.Tensor]) -> Way:
+    """The way that was fastest at its best for so many tokens."""
+    whole, wide = weights[0].shape
+    rows = min(whole, max(128, WORK // (max(tokens, BOUND) * wide)))
+    parts = cycle(
+        weight[first : first + rows]
+        for first in range(0, whole - rows + 1, rows)
+        for weight in weights
+    )
+    states = weights[0].new_ones(tokens, wide)
+    best = dict.fromkeys(WAYS.values(), float("inf"))
+    for way in best:
+        way(states, next(parts), None)  # the first time a library prepares itself
+    for _ in range(REPETITIONS):
+        for way in best:
+            part = next(parts)
+            began = CLOCK()
+            way(states, part, None)
+            best[way] = min(best[way], CLOCK() - began)
+    fastest = min(best, key=lambda way: best[way])
+    return fastest if best[fastest] < CLEARLY * best[_states_first] else _states_first
