@@ -1,0 +1,363 @@
+"""Whether Qscope's numbers of a model are the model's own, or what it says instead is true.
+
+The truth of a text is one forward of the freshly loaded model (with PEFT's adapter over it) on
+the whole of it, the closing token included: no cache, the model's own attention. Qscope is asked
+through what its window uses: a pair is loaded from folders, responses are scored, a search is
+run. Knows nothing of how models are built (zoo) or of processes and tables (__main__).
+"""
+
+import copy
+import random
+import re
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserFacingError
+from core.growth import Beam, GrownTree, SearchSpec
+from core.protocol import PairSpec
+from core.text import Prompt
+from tests.architectures import zoo
+from tests.tiny import CORPUS
+
+EXACT = 5e-5
+"""Nats by which a log-prob may differ in float32: other orders of the same sums."""
+APART = 1e-3
+"""Nats from which two forwards of a model are said to differ by more than rounding."""
+WIDTH, STEPS = 4, 24
+WORDS = 90
+"""Of a text: some 150 tokens, many windows long. The long text crosses what is run at once."""
+PROMPT = Prompt.of("Summarise this post in one sentence.")
+LORA_RANK, LORA_SCALE = 4, 0.3
+
+FALSE = re.compile(
+    r"unexpected|fault|Traceback|\b[A-Z]\w*(Error|Exception)\b|\black|damaged|incomplete"
+    r"|download the checkpoint|does not fit|could not be loaded|\bNaN\b|NoneType|object has no attribute",
+    re.IGNORECASE,
+)
+"""What no refusal of a whole, freshly saved checkpoint with finite numbers can rightly say."""
+
+
+@dataclass
+class Verdict:
+    """What came of a family.
+
+    ``verdict``: "exact", "refused", "WRONG", "fault", or "no truth" where transformers itself
+    cannot build it or run it. ``error``: the largest difference of a log-prob, in nats. ``parts``:
+    for "score", "edits", "search", "LoRA" and "LoRA search" the same word, or what stood in the
+    way.
+    """
+
+    name: str
+    verdict: str = ""
+    way: str = ""
+    error: float = 0.0
+    remark: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class _NoTruthError(Exception):
+    """Transformers or PEFT cannot do it."""
+
+
+class Truth:
+    """A freshly loaded model's log-probs of whole texts."""
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self._fresh = load().eval()
+        self._known: dict[tuple[int, ...], Any] = {}
+
+    def logp(self, ids: tuple[int, ...]) -> Any:
+        """Log-probs after each token of a text, float64 [T, V]."""
+        import torch
+
+        if ids not in self._known:
+            model = copy.deepcopy(self._fresh)  # a forward may leave its length in the rope
+            with torch.no_grad():
+                logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits
+            if logits.shape[:2] != (1, len(ids)):
+                raise _NoTruthError(f"its logits have the shape {tuple(logits.shape)}")
+            if not logits.isfinite().all():
+                raise _NoTruthError("its own forward gives NaN or infinite logits")
+            self._known[ids] = logits[0].double().log_softmax(-1)
+        return self._known[ids]
+
+
+Truths = tuple[Truth, Truth]
+"""Of the policy and of the reference."""
+
+
+def judge(name: str, folder: Path, parts: tuple[str, ...] = ("whole", "LoRA")) -> Verdict:
+    """Build a family or variant in ``folder`` and judge Qscope on it.
+
+    Args:
+        parts: "whole" for a pair of two models, "LoRA" for two adapters on one base.
+    """
+    began = time.perf_counter()
+    verdict = Verdict(name)
+    try:
+        with_whole = _saved(name, folder)
+        truths = tuple(Truth(lambda path=path: _loaded(path)) for path in with_whole)
+        causal = _is_causal(truths[0])
+    except Exception as error:
+        verdict.verdict, verdict.remark = "no truth", _said(error)
+    else:
+        if "whole" in parts:
+            _judge_pair(verdict, with_whole, truths, "", causal)
+        if "LoRA" in parts and causal and verdict.verdict in ("", "exact", "WRONG"):
+            _judge_lora(verdict, with_whole[0], folder)
+    verdict.seconds = time.perf_counter() - began
+    return verdict
+
+
+def _judge_lora(verdict: Verdict, base: Path, folder: Path) -> None:
+    """The same on two adapters over one base, if PEFT makes, saves and loads them."""
+    try:
+        adapters = _adapters(base, folder)
+        truths = tuple(Truth(lambda path=path: _loaded(base, path)) for path in adapters)
+        short = tuple(range(5, 25))
+        for truth, plain in zip(truths, [Truth(lambda: _loaded(base))] * 2, strict=True):
+            if float((truth.logp(short) - plain.logp(short)).abs().max()) < APART:
+                raise _NoTruthError("PEFT's adapter changes nothing once it is loaded")
+    except Exception as error:
+        verdict.parts["LoRA"] = f"no truth: {_said(error)}"
+        return
+    _judge_pair(verdict, adapters, truths, "LoRA ", True)
+
+
+def _judge_pair(
+    verdict: Verdict, folders: tuple[Path, Path], truths: Truths, prefix: str, causal: bool
+) -> None:
+    """Load a pair and judge each part; writes what came of it into ``verdict``."""
+    part = f"{prefix}score"
+    try:
+        pair, info = _pair(folders)
+        if prefix == "":
+            verdict.way = info.cache
+        elif info.cache != verdict.way:
+            verdict.parts["LoRA way"] = info.cache
+        asked: tuple[tuple[str, Callable[[Any, Truths], float]], ...] = (
+            ("score", _score_error),
+            ("edits", _edits_error),
+            ("search", _search_error),
+        )
+        for name, ask in asked:
+            part = f"{prefix}{name}"
+            error = ask(pair, truths)
+            verdict.error = max(verdict.error, error)
+            right = error <= EXACT
+            verdict.parts[part] = "exact" if right else f"WRONG by {error:.2g}"
+            if not right:
+                _worsen(verdict, "WRONG", f"{part} off by {error:.2g}")
+        _worsen(verdict, "exact", "")
+        if not causal:
+            _worsen(verdict, "WRONG", "not causal, but scored: earlier numbers know later tokens")
+    except UserFacingError as error:
+        said = str(error).replace(str(folders[0]), "DIR").replace(str(folders[1]), "DIR")
+        true = _is_one_true_sentence(said, causal)
+        verdict.parts[part] = f"refused: {said}"
+        _worsen(verdict, "refused" if true else "fault", ("" if true else "false: ") + said)
+    except _NoTruthError as error:
+        verdict.parts[part] = f"no truth: {error}"
+        _worsen(verdict, "no truth", str(error))
+    except Exception as error:
+        verdict.parts[part] = f"fault: {_said(error)}"
+        _worsen(verdict, "fault", f"{part}: {_said(error)}")
+
+
+ORDER = ("", "exact", "no truth", "refused", "fault", "WRONG")
+"""Of verdicts, the worst last."""
+
+
+def _worsen(verdict: Verdict, word: str, remark: str) -> None:
+    if ORDER.index(word) > ORDER.index(verdict.verdict):
+        verdict.verdict, verdict.remark = word, remark
+
+
+# --- what is asked ------------------------------------------------------------------------------
+
+
+def _score_error(pair: Any, truths: Truths) -> float:
+    """Of a fresh text many windows long."""
+    return _text_error(pair, truths, " ".join(_words(WORDS, seed=0)))
+
+
+def _edits_error(pair: Any, truths: Truths) -> float:
+    return max(_text_error(pair, truths, text) for text in _edited())
+
+
+def _edited() -> Iterator[str]:
+    """Texts, each an edit of the one before it: everywhere, to and fro, long and short."""
+    chance = random.Random(0)
+    words = _words(WORDS, seed=0)
+    first = list(words)
+    words[len(words) // 2] = "harbour"
+    yield " ".join(words)
+    words[-1:] = ["flat", "salary"]
+    yield " ".join(words)
+    words[0] = "poster"
+    yield " ".join(words)
+    yield " ".join(first)
+    for _ in range(3):
+        at = chance.randrange(len(words))
+        words[at : at + chance.randrange(4)] = _words(chance.randrange(4), chance.random())
+        yield " ".join(words)
+    yield " ".join(words[:5])
+    yield " ".join(first + _words(4 * WORDS, seed=2))
+    yield " ".join(words)
+
+
+def _words(count: int, seed: float) -> list[str]:
+    chance = random.Random(seed)
+    known = " ".join(CORPUS).split()
+    return [chance.choice(known) for _ in range(count)]
+
+
+def _text_error(pair: Any, truths: Truths, text: str) -> float:
+    """The largest difference of a text's log-probs, of both models."""
+    import torch
+
+    from core.models.score import score
+
+    found = score(pair, PROMPT, pair.codec.encode(PROMPT, text), hold="A")
+    before = pair.codec.prompt_ids(PROMPT)
+    ids = torch.from_numpy(found.ids)
+    worst = 0.0
+    for truth, ours in zip(truths, (found.logp_policy, found.logp_reference), strict=True):
+        states = truth.logp((*before, *map(int, ids)))[len(before) - 1 : -1]
+        taken = states.gather(-1, ids[:, None])[:, 0]
+        worst = max(worst, _apart(torch.from_numpy(ours), taken))
+    return worst
+
+
+def _search_error(pair: Any, truths: Truths) -> float:
+    """Of every edge that a beam search looked at, and of its best hypothesis scored as a text.
+
+    A search may run on to its longest allowed path, so that is the length whose truth is taken:
+    where a model's numbers do not depend on the length, what follows a token changes nothing.
+    """
+    import torch
+
+    from core.search.run import Run
+
+    spec = SearchSpec(Beam(WIDTH), max_tokens=STEPS)
+    run, tree = Run(pair, PROMPT, (), spec), GrownTree()
+    while (growth := run.step()) is not None:
+        tree.add(growth)
+    before = pair.codec.prompt_ids(PROMPT)
+    children: dict[int, list[int]] = {}
+    for entry in range(1, len(tree)):
+        children.setdefault(int(tree.parent[entry]), []).append(entry)
+    inner = {int(tree.parent[entry]) for entry in children if entry}
+    worst = 0.0
+    for leaf in (entry for entry in children if entry not in inner):
+        own = (*before, *tree.ids(leaf))
+        whole = (own + (3,) * STEPS)[: len(before) + STEPS]
+        for truth, name in zip(truths, ("logp_policy", "logp_reference"), strict=True):
+            states = truth.logp(whole)
+            for state in (0, *tree.path(leaf).tolist()):
+                edges = children[state]
+                logp = states[len(before) - 1 + int(tree.depth[state])]
+                ours = torch.from_numpy(tree.column(name)[edges])
+                worst = max(worst, _apart(ours, logp[tree.token[edges]]))
+    best = tree.hypotheses(spec)[0]
+    return max(worst, _text_error(pair, truths, best.text))
+
+
+def _apart(ours: Any, theirs: Any) -> float:
+    """The largest difference; infinite where ours has no number."""
+    worst = float((ours - theirs).abs().max()) if len(ours) else 0.0
+    return worst if worst == worst else float("inf")
+
+
+def _is_causal(truth: Truth) -> bool:
+    """Whether what follows a token leaves the numbers before it as they were."""
+    chance = random.Random(1)
+    first = tuple(chance.randrange(5, 400) for _ in range(120))
+    other = first[:70] + tuple(chance.randrange(5, 400) for _ in range(50))
+    return float((truth.logp(first)[:70] - truth.logp(other)[:70]).abs().max()) < APART
+
+
+# --- what is loaded -----------------------------------------------------------------------------
+
+
+def _saved(name: str, folder: Path) -> tuple[Path, Path]:
+    policy, reference = (
+        zoo.save(name, folder / part, seed) for seed, part in enumerate(("policy", "reference"))
+    )
+    return policy, reference
+
+
+def _loaded(model: Path, adapter: Path | None = None) -> Any:
+    """What transformers, and PEFT, load from folders."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    return loaded if adapter is None else PeftModel.from_pretrained(loaded, str(adapter))
+
+
+def _adapters(base: Path, folder: Path) -> tuple[Path, Path]:
+    """Two adapters of random factors on every linear layer of a saved model."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    def wrapped(**more: Any) -> Any:
+        config = LoraConfig(
+            r=LORA_RANK,
+            lora_alpha=LORA_RANK,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+            **more,
+        )
+        return get_peft_model(_loaded(base), config)
+
+    found = []
+    for seed, name in enumerate(("policy_adapter", "reference_adapter")):
+        try:
+            model = wrapped()
+        except ValueError:  # layers that PEFT knows to be read past their own forward
+            model = wrapped(exclude_modules=["out_proj", "conv1d"])
+        chance = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for part, parameter in model.named_parameters():
+                if "lora_" in part:
+                    scale = LORA_SCALE * max(parameter.shape[-1], 1) ** -0.5
+                    parameter.copy_(torch.randn(parameter.shape, generator=chance) * scale)
+        model.peft_config["default"].base_model_name_or_path = str(base)
+        model.save_pretrained(folder / name)
+        found.append(folder / name)
+    return found[0], found[1]
+
+
+def _pair(folders: tuple[Path, Path]) -> tuple[Any, Any]:
+    from core.models.load import load_pair
+
+    policy, reference = map(str, folders)
+    spec = PairSpec(policy=policy, reference=reference, device="cpu", dtype="float32")
+    return load_pair(spec, lambda *_: None)
+
+
+# --- what is said -------------------------------------------------------------------------------
+
+
+def _is_one_true_sentence(said: str, causal: bool) -> bool:
+    """Whether a refusal may stand: the checkpoint is whole and its plain forward gives numbers."""
+    if FALSE.search(said) or "\n" in said or re.search(r"\.\s+[A-Z]", said):
+        return False
+    return said.endswith(".") and not (causal and "not a causal" in said)
+
+
+def _said(error: Exception) -> str:
+    """An exception in a line, with the place that raised it."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text} ({Path(place.filename).name}:{place.lineno})"
