@@ -106,7 +106,12 @@ LONGROPE = {
 }
 DYNAMIC = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 16.0}
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 16.0}
-MIXED = ["full_attention", "full_attention", "sliding_attention", "sliding_attention"]
+MIXED = {
+    "use_sliding_window": True,
+    "sliding_window": WINDOW,
+    "max_window_layers": 2,
+    "layer_types": ["full_attention"] * 2 + ["sliding_attention"] * 2,
+}
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "falcon+alibi": ("falcon", {"alibi": True}),
@@ -118,14 +123,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         "phi3",
         {"original_max_position_embeddings": 64, "rope_parameters": LONGROPE},
     ),
-    "qwen2+windows": (
-        "qwen2",
-        {"use_sliding_window": True, "max_window_layers": 2, "layer_types": MIXED},
-    ),
-    "qwen3+windows": (
-        "qwen3",
-        {"use_sliding_window": True, "max_window_layers": 2, "layer_types": MIXED},
-    ),
+    "qwen2+windows": ("qwen2", MIXED),
+    "qwen3+windows": ("qwen3", MIXED),
 }
 """Further models of a family that run otherwise: name -> (family, overrides)."""
 
