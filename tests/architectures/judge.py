@@ -6,13 +6,13 @@ through what its window uses: a pair is loaded from folders, responses are score
 run. Knows nothing of how models are built (zoo) or of processes and tables (__main__).
 """
 
-import copy
 import random
 import re
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Verdict:
     """What came of a family.
 
     ``verdict``: "exact", "refused", "WRONG", "fault", or "no truth" where transformers itself
-    cannot build it or run it. ``error``: the largest difference of a log-prob, in nats. ``parts``:
+    cannot build it. ``error``: the largest difference of a log-prob, in nats. ``parts``:
     for "score", "edits", "search", "LoRA" and "LoRA search" the same word, or what stood in the
     way.
     """
@@ -64,14 +64,17 @@ class Verdict:
 
 
 class _NoTruthError(Exception):
-    """Transformers or PEFT cannot do it."""
+    """Transformers or PEFT give no numbers to compare with."""
 
 
 class Truth:
     """A freshly loaded model's log-probs of whole texts."""
 
     def __init__(self, load: Callable[[], Any]) -> None:
-        self._fresh = load().eval()
+        self._model = load().eval()
+        self._fresh = [
+            (module, dict(vars(module)), _clones(module._buffers)) for module in self._model.modules()
+        ]
         self._known: dict[tuple[int, ...], Any] = {}
 
     def logp(self, ids: tuple[int, ...]) -> Any:
@@ -79,9 +82,9 @@ class Truth:
         import torch
 
         if ids not in self._known:
-            model = copy.deepcopy(self._fresh)  # a forward may leave its length in the rope
+            self._forget()
             with torch.no_grad():
-                logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits
+                logits = self._model(input_ids=torch.tensor([ids]), use_cache=False).logits
             if logits.shape[:2] != (1, len(ids)):
                 raise _NoTruthError(f"its logits have the shape {tuple(logits.shape)}")
             if not logits.isfinite().all():
@@ -89,53 +92,76 @@ class Truth:
             self._known[ids] = logits[0].double().log_softmax(-1)
         return self._known[ids]
 
+    def _forget(self) -> None:
+        """Undo what a forward leaves behind, as rotary embeddings do that follow the length."""
+        for module, attributes, buffers in self._fresh:
+            vars(module).clear()
+            vars(module).update(attributes)
+            module._buffers = _clones(buffers)
+
+
+def _clones(buffers: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if it is None else it.clone() for name, it in buffers.items()}
+
 
 Truths = tuple[Truth, Truth]
 """Of the policy and of the reference."""
 
 
-def judge(name: str, folder: Path, parts: tuple[str, ...] = ("whole", "LoRA")) -> Verdict:
-    """Build a family or variant in ``folder`` and judge Qscope on it.
-
-    Args:
-        parts: "whole" for a pair of two models, "LoRA" for two adapters on one base.
-    """
+def judge(name: str, folder: Path) -> Verdict:
+    """Build a family or variant in ``folder`` and judge Qscope on it, with LoRA and without."""
     began = time.perf_counter()
     verdict = Verdict(name)
     try:
-        with_whole = _saved(name, folder)
-        truths = tuple(Truth(lambda path=path: _loaded(path)) for path in with_whole)
-        causal = _is_causal(truths[0])
+        folders = _saved(name, folder)
     except Exception as error:
-        verdict.verdict, verdict.remark = "no truth", _said(error)
+        verdict.verdict, verdict.remark = "no truth", f"cannot be built: {_said(error)}"
     else:
-        if "whole" in parts:
-            _judge_pair(verdict, with_whole, truths, "", causal)
-        if "LoRA" in parts and causal and verdict.verdict in ("", "exact", "WRONG"):
-            _judge_lora(verdict, with_whole[0], folder)
+        _judge_whole(verdict, folders)
+        if verdict.verdict in ("exact", "WRONG"):
+            _judge_lora(verdict, folders[0], folder)
     verdict.seconds = time.perf_counter() - began
     return verdict
 
 
+def _judge_whole(verdict: Verdict, folders: tuple[Path, Path]) -> None:
+    """Two whole models. Where no number can be true, a refusal must be."""
+    try:
+        truths = _truths(*(partial(_loaded, path) for path in folders))
+        unjudged = "" if _is_causal(truths[0]) else "not causal: numbers know later tokens"
+    except Exception as error:
+        truths, unjudged = None, f"no plain forward: {_said(error)}"
+    _judge_pair(verdict, folders, truths, "", unjudged)
+
+
 def _judge_lora(verdict: Verdict, base: Path, folder: Path) -> None:
-    """The same on two adapters over one base, if PEFT makes, saves and loads them."""
+    """Two adapters over one base, if PEFT makes, saves and loads them."""
     try:
         adapters = _adapters(base, folder)
-        truths = tuple(Truth(lambda path=path: _loaded(base, path)) for path in adapters)
+        truths = _truths(*(partial(_loaded, base, path) for path in adapters))
         short = tuple(range(5, 25))
-        for truth, plain in zip(truths, [Truth(lambda: _loaded(base))] * 2, strict=True):
-            if float((truth.logp(short) - plain.logp(short)).abs().max()) < APART:
-                raise _NoTruthError("PEFT's adapter changes nothing once it is loaded")
+        plain = Truth(partial(_loaded, base)).logp(short)
+        if any(float((truth.logp(short) - plain).abs().max()) < APART for truth in truths):
+            raise _NoTruthError("an adapter changes nothing once PEFT has loaded it")
     except Exception as error:
         verdict.parts["LoRA"] = f"no truth: {_said(error)}"
         return
-    _judge_pair(verdict, adapters, truths, "LoRA ", True)
+    _judge_pair(verdict, adapters, truths, "LoRA ", "")
 
 
 def _judge_pair(
-    verdict: Verdict, folders: tuple[Path, Path], truths: Truths, prefix: str, causal: bool
+    verdict: Verdict,
+    folders: tuple[Path, Path],
+    truths: Truths | None,
+    prefix: str,
+    unjudged: str,
 ) -> None:
-    """Load a pair and judge each part; writes what came of it into ``verdict``."""
+    """Load a pair and judge each part; writes what came of it into ``verdict``.
+
+    Args:
+        truths: None where transformers itself gives no numbers.
+        unjudged: why no number of this model is right.
+    """
     part = f"{prefix}score"
     try:
         pair, info = _pair(folders)
@@ -143,12 +169,12 @@ def _judge_pair(
             verdict.way = info.cache
         elif info.cache != verdict.way:
             verdict.parts["LoRA way"] = info.cache
-        asked: tuple[tuple[str, Callable[[Any, Truths], float]], ...] = (
-            ("score", _score_error),
-            ("edits", _edits_error),
-            ("search", _search_error),
-        )
-        for name, ask in asked:
+        if unjudged:
+            _text_error(pair, None, " ".join(_words(WORDS, seed=0)))
+            _worsen(verdict, "WRONG", f"scored, though {unjudged}")
+            return
+        asked = {"score": _score_error, "edits": _edits_error, "search": _search_error}
+        for name, ask in asked.items():
             part = f"{prefix}{name}"
             error = ask(pair, truths)
             verdict.error = max(verdict.error, error)
@@ -157,22 +183,27 @@ def _judge_pair(
             if not right:
                 _worsen(verdict, "WRONG", f"{part} off by {error:.2g}")
         _worsen(verdict, "exact", "")
-        if not causal:
-            _worsen(verdict, "WRONG", "not causal, but scored: earlier numbers know later tokens")
     except UserFacingError as error:
-        said = str(error).replace(str(folders[0]), "DIR").replace(str(folders[1]), "DIR")
-        true = _is_one_true_sentence(said, causal)
+        said = str(error)
+        for path, stand_in in zip((*folders, folders[0].parent), ("DIR", "DIR2", "IN"), strict=True):
+            said = said.replace(str(path), stand_in)
+        true = _is_one_true_sentence(said, can=not unjudged)
         verdict.parts[part] = f"refused: {said}"
-        _worsen(verdict, "refused" if true else "fault", ("" if true else "false: ") + said)
-    except _NoTruthError as error:
-        verdict.parts[part] = f"no truth: {error}"
-        _worsen(verdict, "no truth", str(error))
+        _worsen(verdict, "refused" if true else "fault", ("" if true else "falsely: ") + said)
     except Exception as error:
         verdict.parts[part] = f"fault: {_said(error)}"
         _worsen(verdict, "fault", f"{part}: {_said(error)}")
 
 
-ORDER = ("", "exact", "no truth", "refused", "fault", "WRONG")
+def _truths(policy: Callable[[], Any], reference: Callable[[], Any]) -> Truths:
+    """Both models' truths, tried on a few tokens."""
+    truths = Truth(policy), Truth(reference)
+    for truth in truths:
+        truth.logp((5, 6, 7))
+    return truths
+
+
+ORDER = ("", "exact", "refused", "fault", "WRONG")
 """Of verdicts, the worst last."""
 
 
@@ -220,8 +251,8 @@ def _words(count: int, seed: float) -> list[str]:
     return [chance.choice(known) for _ in range(count)]
 
 
-def _text_error(pair: Any, truths: Truths, text: str) -> float:
-    """The largest difference of a text's log-probs, of both models."""
+def _text_error(pair: Any, truths: Truths | None, text: str) -> float:
+    """The largest difference of a text's log-probs, of both models; 0 without a truth."""
     import torch
 
     from core.models.score import score
@@ -230,6 +261,8 @@ def _text_error(pair: Any, truths: Truths, text: str) -> float:
     before = pair.codec.prompt_ids(PROMPT)
     ids = torch.from_numpy(found.ids)
     worst = 0.0
+    if truths is None:
+        return worst
     for truth, ours in zip(truths, (found.logp_policy, found.logp_reference), strict=True):
         states = truth.logp((*before, *map(int, ids)))[len(before) - 1 : -1]
         taken = states.gather(-1, ids[:, None])[:, 0]
@@ -349,11 +382,14 @@ def _pair(folders: tuple[Path, Path]) -> tuple[Any, Any]:
 # --- what is said -------------------------------------------------------------------------------
 
 
-def _is_one_true_sentence(said: str, causal: bool) -> bool:
-    """Whether a refusal may stand: the checkpoint is whole and its plain forward gives numbers."""
+def _is_one_true_sentence(said: str, can: bool) -> bool:
+    """Whether a refusal may stand of a checkpoint that is whole.
+
+    ``can``: the model itself gives causal numbers, so that it must not be called something else.
+    """
     if FALSE.search(said) or "\n" in said or re.search(r"\.\s+[A-Z]", said):
         return False
-    return said.endswith(".") and not (causal and "not a causal" in said)
+    return said.endswith(".") and not (can and "not a causal" in said)
 
 
 def _said(error: Exception) -> str:

@@ -20,12 +20,15 @@ import core.models.score
 import core.search.run  # noqa: F401
 from tests.architectures.judge import judge
 
+SECONDS = 150
+"""Of the processor for a family: one that hangs ends alone, however busy the machine is."""
 MEMORY = 12 << 30
 """Bytes of address space for a family: a model that is not tiny fails alone."""
 
 
 def work(name: str, answer: Connection) -> None:
     """Judge one family, quietly, and send its verdict."""
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     logging.disable(logging.CRITICAL)
     torch.set_num_threads(1)

@@ -31,7 +31,7 @@ SIZES: dict[str, int] = {
         (WIDTH, "hidden_size d_model n_embd embedding_dim emb_dim embedding_size dim_model "
         "input_embedding_size output_embedding_size word_embed_proj_dim lru_width "
         "attention_hidden_size rotary_emb_base_size pronunciation_embed_dim shape_embed_dim "
-        "mamba_d_ssm qk_rank prompt_mid_dim router_hidden_size"),
+        "hidden_size_global mamba_d_ssm qk_rank prompt_mid_dim router_hidden_size"),
         (LAYERS, "num_hidden_layers n_layer n_layers num_layers num_blocks decoder_layers "
         "encoder_layers num_decoder_layers num_encoder_layers num_layers_per_stack"),
         (HEADS, "num_attention_heads n_head n_heads num_heads attention_heads "
@@ -39,25 +39,25 @@ SIZES: dict[str, int] = {
         "num_encoder_attention_heads swa_num_attention_heads linear_num_value_heads "
         "linear_num_heads index_n_heads"),
         (2, "num_key_value_heads num_kv_heads swa_num_key_value_heads linear_num_key_heads "
-        "num_experts_per_tok num_experts_per_token moe_topk top_k_experts moe_k topk_group n_group "
+        "num_experts_per_tok num_experts_per_token moe_topk top_k_experts moe_k n_group "
         "num_expert_group n_groups mamba_n_groups mamba_ngroups o_groups kv_n_heads moe_top_k "
         "num_codebooks hc_mult hc_count n_recurrent_loops H_cycles L_cycles type_vocab_size "
         "num_random_blocks n_input_layers n_recurrent_layers n_output_layers layer_group_size "
         "n_layers_per_attn_res_block"),
         (1, "n_shared_experts num_shared_experts moe_num_shared_experts first_k_dense_replace "
-        "moe_layer_start_index zero_expert_num num_dense_layers num_kv_shared_layers "
+        "topk_group moe_layer_start_index zero_expert_num num_dense_layers num_kv_shared_layers "
         "num_nextn_predict_layers"),
         (HEAD, "head_dim dim_head d_head kv_channels attention_head_size swa_head_dim "
         "linear_key_head_dim linear_value_head_dim linear_head_dim qk_nope_head_dim v_head_dim "
         "q_lora_rank kv_lora_rank o_lora_rank index_head_dim laurel_rank "
         "hidden_size_per_layer_input mamba_d_head mamba_head_dim mamba_headdim mamba_dt_rank "
         "time_step_rank mamba_d_state state_size ssm_state_size hc_lowrank gated_norm_rank "
-        "adapter_rank loop_gate_rank ple_embed_dim"),
+        "adapter_rank loop_gate_rank ple_embed_dim query_pre_attn_scalar"),
         (8, "qk_rope_head_dim rotary_dim index_topk index_topk_blocks index_block_size "
         "heads_per_ngram prompt_length keep_window_size mamba_chunk_size chunk_size block_size "
         "d_rel n_mamba_heads mamba_n_heads mamba_num_heads conv1d_width num_buckets "
         "position_bias_num_buckets prompt_types segment_types pronunciation_vocab_size "
-        "shape_vocab_size floor_scale"),
+        "shape_vocab_size floor_scale log_scaling_n_floor"),
         (96, "intermediate_size ffn_dim encoder_ffn_dim decoder_ffn_dim n_inner dff dim_ff "
         "ffn_hidden_size d_inner feed_forward_size intermediate_size_mlp "
         "dense_intermediate_size"),
@@ -86,16 +86,77 @@ ALWAYS = {"head_dim"}
 NOT_CYCLED = {"mlp_layer_types", "moe_layers", "full_attn_idxs", "cross_attention_layers"}
 """Lists of a kind a layer whose kinds come one after the other, not in turn."""
 
+_MAMBA2 = {"mamba_d_ssm": 128, "mamba_n_heads": 8}
+_INDEXED = {
+    "indexer_n_heads": 2,
+    "indexer_kv_heads": 1,
+    "indexer_head_dim": 16,
+    "indexer_budget": 16,
+    "indexer_compress_ratio": 4,
+}
+_KINDS = {"layer_types": ["sliding_attention", "full_attention"] * 2}
+_DOTS = {
+    "layer_types": ["indexed_attention", "sliding_attention"] * 2,
+    "swa_num_attention_heads": 4,
+    "swa_num_key_value_heads": 4,
+    "swa_q_lora_rank": 16,
+    "swa_kv_lora_rank": 16,
+    "swa_head_dim": 24,
+    "swa_qk_nope_head_dim": 16,
+    "swa_v_head_dim": 16,
+}
+_ASSISTANT = {
+    "hidden_size_per_layer_input": 0,
+    "vocab_size_per_layer_input": 0,
+    "num_hidden_layers": LAYERS,
+    "num_kv_shared_layers": LAYERS,
+}
 OVERRIDES: dict[str, dict[str, Any]] = {
-    "dory": {"num_hidden_layers": 6},
-    "falcon_h1": {"mamba_d_ssm": 128, "mamba_n_heads": 8},
+    "blt": {"encoder_hash_byte_group_vocab": 64},
+    "cohere": {"logit_scale": 0.5},
+    "cohere2": {"logit_scale": 0.5},
+    "cohere2_moe": {"logit_scale": 0.5},
+    "cohere_compass_text": {
+        **_KINDS,
+        "rope_parameters": {
+            "full_attention": {"rope_type": "default", "rope_theta": 500000.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+        },
+    },
+    "deepseek_v2": {"num_experts_per_tok": 2},
+    "dbrx": {"attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10000.0}},
+    "dory": {"num_hidden_layers": 6, "layer_types": ["sliding_attention", "full_attention"] * 3},
+    "dots1": {**_KINDS, "n_shared_experts": 1, "n_routed_experts": 4, "num_experts_per_tok": 2},
+    "dots3_note_text": _DOTS,
+    "dots3_note": {
+        "text_config": _DOTS,
+        "vision_config": {"adapter_in_dim": WIDTH, "adapter_out_dim": WIDTH},
+        "audio_config": {"adapter_input_size": WIDTH, "adapter_out_dim": WIDTH},
+    },
+    "falcon_h1": _MAMBA2,
+    "gemma4_assistant": {"text_config": _ASSISTANT},
     "gemma4_text": {"global_head_dim": 32},
     "gemma4": {"text_config": {"global_head_dim": 32}},
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
+    "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"] * 2},
+    "inkling_text": {"logits_mup_width_multiplier": 2.0},
+    "laguna": _KINDS,
+    "lfm2": {"layer_types": ["conv", "full_attention"] * 2},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
+    "longcat_flash": {"head_dim": 8},
     "mamba2": {"num_heads": 8},
-    "reformer": {"is_decoder": True},
+    "mellum": _KINDS,
+    "minimax_m3_vl_text": {"layer_types": ["full_attention", "minimax_m3_sparse"] * 2},
+    "minicpm3": {"dim_model_base": 32},
+    "nemotron": {"num_key_value_heads": 2},
+    "qwen4_exp": {"text_config": _INDEXED},
+    "qwen4_exp_text": _INDEXED,
+    "reformer": {"axial_pos_embds": False, "hash_seed": 0},
+    "xmod": {"default_language": "en_XX"},
+    "zamba": {"attention_hidden_size": 128, "attention_head_dim": 32, "mamba_dt_rank": 4},
     "zaya": {"num_experts_per_tok": 1},
 }
+"""What the table cannot know: kinds of layers in a mix, sizes that hang together."""
 
 LONGROPE = {
     "rope_type": "longrope",
@@ -123,8 +184,13 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         "phi3",
         {"original_max_position_embeddings": 64, "rope_parameters": LONGROPE},
     ),
+    "qwen4_exp_text+ngrams": (
+        "qwen4_exp_text",
+        {"ple_layer_ids": [1, 2], "ple_embed_dim": 64, "ngram_vocab_size_base": 64},
+    ),
     "qwen2+windows": ("qwen2", MIXED),
     "qwen3+windows": ("qwen3", MIXED),
+    "smollm3+windows": ("smollm3", MIXED),
 }
 """Further models of a family that run otherwise: name -> (family, overrides)."""
 
@@ -175,7 +241,7 @@ def config(name: str) -> Any:
     family, more = VARIANTS.get(name, (name, {}))
     kind = CONFIG_MAPPING[family]
     given = OVERRIDES.get(family, {}) | more
-    values = _shrunk(_default(kind, given), iter(range(VOCAB - 1, 0, -1)))
+    values = _shrunk(_default(kind, given), iter(range(VOCAB - 1, 0, -1)), given)
     return kind(**_joined(values, given))
 
 
@@ -187,20 +253,25 @@ def _default(kind: Any, given: Mapping[str, Any]) -> Any:
         return kind(**given)
 
 
-def _shrunk(default: Any, free_ids: Iterator[int]) -> dict[str, Any]:
-    """The fields of a config that shall be other than its default's."""
+def _shrunk(
+    default: Any, free_ids: Iterator[int], given: Mapping[str, Any] = {}
+) -> dict[str, Any]:
+    """The fields of a config that shall be other than its default's; configs inside it whole."""
     known = vars(default)
     layers = known.get(default.attribute_map.get("num_hidden_layers", "num_hidden_layers"), 0)
     found: dict[str, Any] = {}
     for name in (field.name for field in fields(default)):
-        value = known.get(name)
+        value = known.get(default.attribute_map.get(name, name))
         if name in default.sub_configs or hasattr(value, "to_dict"):
             if value is not None:
-                found[name] = type(value)(**_shrunk(value, free_ids))
+                more = given.get(name, {})
+                found[name] = type(value)(**_joined(_shrunk(value, free_ids, more), more))
         elif name.endswith(("_token_id", "_token_index")):
             if value is not None:
                 ours = name.startswith(("bos", "eos", "pad", "decoder_start", "sep", "cls"))
                 found[name] = 0 if ours else next(free_ids)
+        elif name == "is_decoder":
+            found[name] = True
         elif name in GROUPED and value and value == known.get(GROUPED[name]):
             found[name] = HEADS
         elif name in SIZES and (value or name in ALWAYS):
@@ -219,16 +290,9 @@ def _kinds(name: str, values: list[Any]) -> list[Any]:
 
 
 def _joined(values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """``values`` with what is ``given``; a dict for a config inside changes fields of it."""
-    found = dict(values)
-    for name, value in given.items():
-        inside = found.get(name)
-        if isinstance(value, dict) and hasattr(inside, "to_dict"):
-            known = {field.name: vars(inside)[field.name] for field in fields(inside)}
-            found[name] = type(inside)(**_joined(known, value))
-        else:
-            found[name] = value
-    return found
+    """``values`` with what is ``given`` of this config; what is given of those inside is there."""
+    inside = {name for name, value in values.items() if hasattr(value, "to_dict")}
+    return {**values, **{name: value for name, value in given.items() if name not in inside}}
 
 
 def _spread(model: Any) -> None:
