@@ -37,7 +37,7 @@ SIZES: dict[str, int] = {
         (HEADS, "num_attention_heads n_head n_heads num_heads attention_heads "
         "decoder_attention_heads encoder_attention_heads num_decoder_attention_heads "
         "num_encoder_attention_heads swa_num_attention_heads linear_num_value_heads "
-        "linear_num_heads index_n_heads"),
+        "linear_num_heads"),
         (2, "num_key_value_heads num_kv_heads swa_num_key_value_heads linear_num_key_heads "
         "num_experts_per_tok num_experts_per_token moe_topk top_k_experts moe_k n_group "
         "num_expert_group n_groups mamba_n_groups mamba_ngroups o_groups kv_n_heads moe_top_k "
@@ -63,7 +63,7 @@ SIZES: dict[str, int] = {
         "dense_intermediate_size"),
         (32, "moe_intermediate_size shared_expert_intermediate_size shared_intermediate_size "
         "expert_ffn_hidden_size shared_experts_intermediate_size "
-        "moe_shared_expert_intermediate_size rel_extent"),
+        "moe_shared_expert_intermediate_size rel_extent index_n_heads"),
         (4, "num_experts num_local_experts n_routed_experts moe_num_experts "
         "global_attn_every_n_layers"),
         (POSITIONS, "max_position_embeddings n_positions max_seq_len seq_length model_max_length "
@@ -88,7 +88,7 @@ NOT_CYCLED = {"mlp_layer_types", "moe_layers", "full_attn_idxs", "cross_attentio
 
 _MAMBA2 = {"mamba_d_ssm": 128, "mamba_n_heads": 8}
 _INDEXED = {
-    "indexer_n_heads": 2,
+    "indexer_n_heads": 32,
     "indexer_kv_heads": 1,
     "indexer_head_dim": 16,
     "indexer_budget": 16,
@@ -186,7 +186,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "qwen4_exp_text+ngrams": (
         "qwen4_exp_text",
-        {"ple_layer_ids": [1, 2], "ple_embed_dim": 64, "ngram_vocab_size_base": 64},
+        {"ple_layer_ids": [1, 3], "ple_embed_dim": 64, "ngram_vocab_size_base": 64},
     ),
     "qwen2+windows": ("qwen2", MIXED),
     "qwen3+windows": ("qwen3", MIXED),
