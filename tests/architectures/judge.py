@@ -34,12 +34,16 @@ WORDS = 90
 PROMPT = Prompt.of("Summarise this post in one sentence.")
 LORA_RANK, LORA_SCALE = 4, 0.3
 
-FALSE = re.compile(
-    r"unexpected|fault|Traceback|\b[A-Z]\w*(Error|Exception)\b|\black|damaged|incomplete"
-    r"|download the checkpoint|does not fit|could not be loaded|\bNaN\b|NoneType|object has no attribute",
+RAW = re.compile(
+    r"unexpected|fault|Traceback|\b[A-Z]\w*(Error|Exception)\b|NoneType|object has no attribute",
     re.IGNORECASE,
 )
-"""What no refusal of a whole, freshly saved checkpoint with finite numbers can rightly say."""
+"""What no sentence for people says."""
+FALSE = re.compile(
+    r"\black|damaged|incomplete|download|does not fit|could not be loaded|not a causal|\bNaN\b",
+    re.IGNORECASE,
+)
+"""What no refusal can rightly say of a whole checkpoint that transformers loads and runs."""
 
 
 @dataclass
@@ -75,7 +79,8 @@ class Truth:
         self._load = load
         self._model = load().eval()
         self._fresh = [
-            (module, dict(vars(module)), _clones(module._buffers)) for module in self._model.modules()
+            (module, dict(vars(module)), _clones(module._buffers))
+            for module in self._model.modules()
         ]
         self._known: dict[tuple[int, ...], Any] = {}
 
@@ -201,7 +206,9 @@ def _judge_pair(
         _worsen(verdict, "exact", "")
     except UserFacingError as error:
         said = str(error)
-        for path, stand_in in zip((*folders, folders[0].parent), ("DIR", "DIR2", "IN"), strict=True):
+        for path, stand_in in zip(
+            (*folders, folders[0].parent), ("DIR", "DIR2", "IN"), strict=True
+        ):
             said = said.replace(str(path), stand_in)
         true = _is_one_true_sentence(said, can=not unjudged)
         verdict.parts[part] = f"refused: {said}"
@@ -404,13 +411,13 @@ def _pair(folders: tuple[Path, Path]) -> tuple[Any, Any]:
 
 
 def _is_one_true_sentence(said: str, can: bool) -> bool:
-    """Whether a refusal may stand of a checkpoint that is whole.
+    """Whether a refusal may stand.
 
-    ``can``: the model itself gives causal numbers, so that it must not be called something else.
+    ``can``: transformers loads the model and it gives causal numbers.
     """
-    if FALSE.search(said) or "\n" in said or re.search(r"\.\s+[A-Z]", said):
+    if RAW.search(said) or (can and FALSE.search(said)):
         return False
-    return said.endswith(".") and not (can and "not a causal" in said)
+    return said.endswith(".") and "\n" not in said and not re.search(r"\.\s+[A-Z]", said)
 
 
 def _said(error: Exception) -> str:

@@ -28,48 +28,84 @@ SIZES: dict[str, int] = {
     name: size
     for size, names in (
         (VOCAB, "vocab_size vocab_size_per_layer_input unpadded_vocab_size"),
-        (WIDTH, "hidden_size d_model n_embd embedding_dim emb_dim embedding_size dim_model "
-        "input_embedding_size output_embedding_size word_embed_proj_dim lru_width "
-        "attention_hidden_size rotary_emb_base_size pronunciation_embed_dim shape_embed_dim "
-        "hidden_size_global mamba_d_ssm qk_rank prompt_mid_dim router_hidden_size"),
-        (LAYERS, "num_hidden_layers n_layer n_layers num_layers num_blocks decoder_layers "
-        "encoder_layers num_decoder_layers num_encoder_layers num_layers_per_stack"),
-        (HEADS, "num_attention_heads n_head n_heads num_heads attention_heads "
-        "decoder_attention_heads encoder_attention_heads num_decoder_attention_heads "
-        "num_encoder_attention_heads swa_num_attention_heads linear_num_value_heads "
-        "linear_num_heads"),
-        (2, "num_key_value_heads num_kv_heads swa_num_key_value_heads linear_num_key_heads "
-        "num_experts_per_tok num_experts_per_token moe_topk top_k_experts moe_k n_group "
-        "num_expert_group n_groups mamba_n_groups mamba_ngroups o_groups kv_n_heads moe_top_k "
-        "num_codebooks hc_mult hc_count n_recurrent_loops H_cycles L_cycles type_vocab_size "
-        "num_random_blocks n_input_layers n_recurrent_layers n_output_layers layer_group_size "
-        "n_layers_per_attn_res_block"),
-        (1, "n_shared_experts num_shared_experts moe_num_shared_experts first_k_dense_replace "
-        "topk_group moe_layer_start_index zero_expert_num num_dense_layers num_kv_shared_layers "
-        "num_nextn_predict_layers"),
-        (HEAD, "head_dim dim_head d_head kv_channels attention_head_size swa_head_dim "
-        "linear_key_head_dim linear_value_head_dim linear_head_dim qk_nope_head_dim v_head_dim "
-        "q_lora_rank kv_lora_rank o_lora_rank index_head_dim laurel_rank "
-        "hidden_size_per_layer_input mamba_d_head mamba_head_dim mamba_headdim mamba_dt_rank "
-        "time_step_rank mamba_d_state state_size ssm_state_size hc_lowrank gated_norm_rank "
-        "adapter_rank loop_gate_rank ple_embed_dim query_pre_attn_scalar"),
-        (8, "qk_rope_head_dim rotary_dim index_topk index_topk_blocks index_block_size "
-        "heads_per_ngram prompt_length keep_window_size mamba_chunk_size chunk_size block_size "
-        "d_rel n_mamba_heads mamba_n_heads mamba_num_heads conv1d_width num_buckets "
-        "position_bias_num_buckets prompt_types segment_types pronunciation_vocab_size "
-        "shape_vocab_size floor_scale log_scaling_n_floor"),
-        (96, "intermediate_size ffn_dim encoder_ffn_dim decoder_ffn_dim n_inner dff dim_ff "
-        "ffn_hidden_size d_inner feed_forward_size intermediate_size_mlp "
-        "dense_intermediate_size"),
-        (32, "moe_intermediate_size shared_expert_intermediate_size shared_intermediate_size "
-        "expert_ffn_hidden_size shared_experts_intermediate_size "
-        "moe_shared_expert_intermediate_size rel_extent index_n_heads"),
-        (4, "num_experts num_local_experts n_routed_experts moe_num_experts "
-        "global_attn_every_n_layers"),
-        (POSITIONS, "max_position_embeddings n_positions max_seq_len seq_length model_max_length "
-        "context_length max_target_positions n_ctx"),
-        (WINDOW, "sliding_window sliding_window_size attention_chunk_size window_size "
-        "attention_window_size local_attention attn_window_size"),
+        (
+            WIDTH,
+            "hidden_size d_model n_embd embedding_dim emb_dim embedding_size dim_model "
+            "input_embedding_size output_embedding_size word_embed_proj_dim lru_width "
+            "attention_hidden_size rotary_emb_base_size pronunciation_embed_dim shape_embed_dim "
+            "hidden_size_global mamba_d_ssm qk_rank prompt_mid_dim router_hidden_size",
+        ),
+        (
+            LAYERS,
+            "num_hidden_layers n_layer n_layers num_layers num_blocks decoder_layers "
+            "encoder_layers num_decoder_layers num_encoder_layers num_layers_per_stack",
+        ),
+        (
+            HEADS,
+            "num_attention_heads n_head n_heads num_heads attention_heads "
+            "decoder_attention_heads encoder_attention_heads num_decoder_attention_heads "
+            "num_encoder_attention_heads swa_num_attention_heads linear_num_value_heads "
+            "linear_num_heads",
+        ),
+        (
+            2,
+            "num_key_value_heads num_kv_heads swa_num_key_value_heads linear_num_key_heads "
+            "num_experts_per_tok num_experts_per_token moe_topk top_k_experts moe_k n_group "
+            "num_expert_group n_groups mamba_n_groups mamba_ngroups o_groups kv_n_heads moe_top_k "
+            "num_codebooks hc_mult hc_count n_recurrent_loops H_cycles L_cycles type_vocab_size "
+            "num_random_blocks n_input_layers n_recurrent_layers n_output_layers layer_group_size "
+            "n_layers_per_attn_res_block",
+        ),
+        (
+            1,
+            "n_shared_experts num_shared_experts moe_num_shared_experts first_k_dense_replace "
+            "topk_group moe_layer_start_index zero_expert_num num_dense_layers num_kv_shared_layers "
+            "num_nextn_predict_layers",
+        ),
+        (
+            HEAD,
+            "head_dim dim_head d_head kv_channels attention_head_size swa_head_dim "
+            "linear_key_head_dim linear_value_head_dim linear_head_dim qk_nope_head_dim v_head_dim "
+            "q_lora_rank kv_lora_rank o_lora_rank index_head_dim laurel_rank "
+            "hidden_size_per_layer_input mamba_d_head mamba_head_dim mamba_headdim mamba_dt_rank "
+            "time_step_rank mamba_d_state state_size ssm_state_size hc_lowrank gated_norm_rank "
+            "adapter_rank loop_gate_rank ple_embed_dim query_pre_attn_scalar",
+        ),
+        (
+            8,
+            "qk_rope_head_dim rotary_dim index_topk index_topk_blocks index_block_size "
+            "heads_per_ngram prompt_length keep_window_size mamba_chunk_size chunk_size block_size "
+            "d_rel n_mamba_heads mamba_n_heads mamba_num_heads conv1d_width num_buckets "
+            "position_bias_num_buckets prompt_types segment_types pronunciation_vocab_size "
+            "shape_vocab_size floor_scale log_scaling_n_floor",
+        ),
+        (
+            96,
+            "intermediate_size ffn_dim encoder_ffn_dim decoder_ffn_dim n_inner dff dim_ff "
+            "ffn_hidden_size d_inner feed_forward_size intermediate_size_mlp "
+            "dense_intermediate_size",
+        ),
+        (
+            32,
+            "moe_intermediate_size shared_expert_intermediate_size shared_intermediate_size "
+            "expert_ffn_hidden_size shared_experts_intermediate_size "
+            "moe_shared_expert_intermediate_size rel_extent index_n_heads",
+        ),
+        (
+            4,
+            "num_experts num_local_experts n_routed_experts moe_num_experts "
+            "global_attn_every_n_layers",
+        ),
+        (
+            POSITIONS,
+            "max_position_embeddings n_positions max_seq_len seq_length model_max_length "
+            "context_length max_target_positions n_ctx",
+        ),
+        (
+            WINDOW,
+            "sliding_window sliding_window_size attention_chunk_size window_size "
+            "attention_window_size local_attention attn_window_size",
+        ),
     )
     for name in names.split()
 }
@@ -126,6 +162,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "deepseek_v2": {"num_experts_per_tok": 2},
     "dbrx": {"attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10000.0}},
     "dory": {"num_hidden_layers": 6, "layer_types": ["sliding_attention", "full_attention"] * 3},
+    "electra": {"embedding_size": 32},
     "dots1": {**_KINDS, "n_shared_experts": 1, "n_routed_experts": 4, "num_experts_per_tok": 2},
     "dots3_note_text": _DOTS,
     "dots3_note": {
@@ -137,6 +174,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "gemma4_assistant": {"text_config": _ASSISTANT},
     "gemma4_text": {"global_head_dim": 32},
     "gemma4": {"text_config": {"global_head_dim": 32}},
+    "git": {"vision_config": {"num_hidden_layers": 2}},
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"] * 2},
     "inkling_text": {"logits_mup_width_multiplier": 2.0},
@@ -152,6 +190,8 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "qwen4_exp": {"text_config": _INDEXED},
     "qwen4_exp_text": _INDEXED,
     "reformer": {"axial_pos_embds": False, "hash_seed": 0},
+    "rembert": {"input_embedding_size": 32, "output_embedding_size": 48},
+    "roformer": {"embedding_size": 32},
     "xmod": {"default_language": "en_XX"},
     "zamba": {"attention_hidden_size": 128, "attention_head_dim": 32, "mamba_dt_rank": 4},
     "zaya": {"num_experts_per_tok": 1},
@@ -186,7 +226,12 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "qwen4_exp_text+ngrams": (
         "qwen4_exp_text",
-        {"ple_layer_ids": [1, 3], "ple_embed_dim": 64, "ngram_vocab_size_base": 64},
+        {
+            "ple_layer_ids": [1, 3],
+            "ple_embed_dim": 64,
+            "ngram_vocab_size_base": 64,
+            "eos_token_id": 0,
+        },
     ),
     "qwen2+windows": ("qwen2", MIXED),
     "qwen3+windows": ("qwen3", MIXED),
@@ -253,9 +298,7 @@ def _default(kind: Any, given: Mapping[str, Any]) -> Any:
         return kind(**given)
 
 
-def _shrunk(
-    default: Any, free_ids: Iterator[int], given: Mapping[str, Any] = {}
-) -> dict[str, Any]:
+def _shrunk(default: Any, free_ids: Iterator[int], given: Mapping[str, Any] = {}) -> dict[str, Any]:
     """The fields of a config that shall be other than its default's; configs inside it whole."""
     known = vars(default)
     layers = known.get(default.attribute_map.get("num_hidden_layers", "num_hidden_layers"), 0)
@@ -315,5 +358,3 @@ def _spread(model: Any) -> None:
             elif parameter.dim() >= 2 and abs(float(parameter.mean())) < 0.2 * spread:
                 sharp = SHARP if id(parameter) in words else 1.0
                 parameter.mul_(sharp * parameter.shape[-1] ** -0.5 / spread)
-
-
