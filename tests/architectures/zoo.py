@@ -59,8 +59,8 @@ SIZES: dict[str, int] = {
         (
             1,
             "n_shared_experts num_shared_experts moe_num_shared_experts first_k_dense_replace "
-            "topk_group moe_layer_start_index zero_expert_num num_dense_layers num_kv_shared_layers "
-            "num_nextn_predict_layers",
+            "topk_group moe_layer_start_index zero_expert_num num_dense_layers "
+            "num_kv_shared_layers num_nextn_predict_layers",
         ),
         (
             HEAD,
