@@ -193,7 +193,7 @@ def _judge_pair(
             return
         margin = EXACT
         if truths is not None:
-            margin = max(EXACT, min(APART / 2, *(t.rounding(_numbers(150)) for t in truths)))
+            margin = max(EXACT, min(APART / 2, *(t.rounding(_numbers(600)) for t in truths)))
         asked = {"score": _score_error, "edits": _edits_error, "search": _search_error}
         for name, ask in asked.items():
             part = f"{prefix}{name}"
@@ -205,11 +205,7 @@ def _judge_pair(
                 _worsen(verdict, "WRONG", f"{part} off by {error:.2g}")
         _worsen(verdict, "exact", "")
     except UserFacingError as error:
-        said = str(error)
-        for path, stand_in in zip(
-            (*folders, folders[0].parent), ("DIR", "DIR2", "IN"), strict=True
-        ):
-            said = said.replace(str(path), stand_in)
+        said = str(error).replace(f"{folders[0].parent}/", "")
         true = _is_one_true_sentence(said, can=not unjudged)
         verdict.parts[part] = f"refused: {said}"
         _worsen(verdict, "refused" if true else "fault", ("" if true else "falsely: ") + said)

@@ -184,7 +184,10 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "longcat_flash": {"head_dim": 8},
     "mamba2": {"num_heads": 8},
     "mellum": _KINDS,
-    "minimax_m3_vl_text": {"layer_types": ["full_attention", "minimax_m3_sparse"] * 2},
+    "minimax_m3_vl_text": {
+        "layer_types": ["full_attention", "minimax_m3_sparse"] * 2,
+        "index_n_heads": HEADS,
+    },
     "minicpm3": {"dim_model_base": 32},
     "nemotron": {"num_key_value_heads": 2},
     "qwen4_exp": {"text_config": _INDEXED},
@@ -215,6 +218,7 @@ MIXED = {
 }
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert+both-ways": ("bert", {"is_decoder": False}),
     "falcon+alibi": ("falcon", {"alibi": True}),
     "falcon+grouped": ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}),
     "gpt_bigcode+heads": ("gpt_bigcode", {"multi_query": False}),
@@ -273,8 +277,15 @@ def build(name: str, seed: int) -> Any:
 
 
 def save(name: str, folder: Path, seed: int) -> Path:
-    """Write a whole checkpoint with its tokenizer."""
+    """Write a whole checkpoint with its tokenizer.
+
+    Its config is the family's whole one, as in checkpoints that people have, also where the model
+    is the text part of it.
+    """
     build(name, seed).save_pretrained(folder)
+    whole = config(name)
+    if whole.get_text_config(decoder=True) is not whole and not whole.is_encoder_decoder:
+        whole.save_pretrained(folder)
     byte_level_tokenizer().save_pretrained(folder)
     return folder
 
@@ -354,7 +365,8 @@ def _spread(model: Any) -> None:
                 continue
             spread = float(parameter.std()) if parameter.numel() > 1 else 0.0
             if spread < 1e-6:
-                parameter.add_(torch.randn_like(parameter) * 0.1)
+                size = float(parameter.abs().mean()) or 1.0
+                parameter.add_(torch.randn_like(parameter) * 0.1 * size)
             elif parameter.dim() >= 2 and abs(float(parameter.mean())) < 0.2 * spread:
                 sharp = SHARP if id(parameter) in words else 1.0
                 parameter.mul_(sharp * parameter.shape[-1] ** -0.5 / spread)
