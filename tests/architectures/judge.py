@@ -103,12 +103,14 @@ class Truth:
         """How far float32 is from float64 on a text; 0 where the model cannot be run so."""
         import torch
 
+        model = self._load().double().eval()
+        model.set_experts_implementation("eager")  # the fast ones know no float64
         try:
             with torch.no_grad():
-                exact = self._load().double().eval()(input_ids=torch.tensor([ids]), use_cache=False)
+                logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits
         except Exception:
             return 0.0
-        return _apart(self.logp(ids), exact.logits[0].double().log_softmax(-1))
+        return _apart(self.logp(ids), logits[0].log_softmax(-1))
 
     def _forget(self) -> None:
         """Undo what a forward leaves behind, as rotary embeddings do that follow the length."""

@@ -201,14 +201,17 @@ OVERRIDES: dict[str, dict[str, Any]] = {
 }
 """What the table cannot know: kinds of layers in a mix, sizes that hang together."""
 
+BEND = 40
+"""Tokens from which rope that follows the length changes: more than a short text, fewer than a
+search may reach."""
 LONGROPE = {
     "rope_type": "longrope",
     "rope_theta": 10000.0,
-    "original_max_position_embeddings": 64,
+    "original_max_position_embeddings": BEND,
     "short_factor": [1.0] * (HEAD // 2),
     "long_factor": [1.0 + 3.0 * i for i in range(HEAD // 2)],
 }
-DYNAMIC = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 16.0}
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 64.0}
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 16.0}
 MIXED = {
     "use_sliding_window": True,
@@ -222,11 +225,11 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "falcon+alibi": ("falcon", {"alibi": True}),
     "falcon+grouped": ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}),
     "gpt_bigcode+heads": ("gpt_bigcode", {"multi_query": False}),
-    "llama+dynamic": ("llama", {"max_position_embeddings": 128, "rope_parameters": DYNAMIC}),
+    "llama+dynamic": ("llama", {"max_position_embeddings": BEND, "rope_parameters": DYNAMIC}),
     "llama+yarn": ("llama", {"rope_parameters": YARN | {"original_max_position_embeddings": 128}}),
     "phi3+longrope": (
         "phi3",
-        {"original_max_position_embeddings": 64, "rope_parameters": LONGROPE},
+        {"original_max_position_embeddings": BEND, "rope_parameters": LONGROPE},
     ),
     "qwen4_exp_text+ngrams": (
         "qwen4_exp_text",
