@@ -33,6 +33,16 @@ VIRTUAL_TOKENS = {
     "CPT",
 }  # fmt: skip
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+CONTEXT_LENGTH = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_seq_len",
+    "seq_length",
+    "model_max_length",
+    "context_length",
+    "max_target_positions",
+)
+"""What configs call the longest text, the usual names first."""
 
 
 @dataclass(frozen=True)
@@ -314,9 +324,7 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Checkp
         model_type=model_type,
         architecture=architecture,
         vocab_size=_integer(text, "vocab_size"),
-        context_length=_integer(
-            text, "max_position_embeddings", "n_positions", "max_seq_len", "seq_length"
-        ),
+        context_length=_integer(text, *CONTEXT_LENGTH),
         layers=_integer(text, "num_hidden_layers", "n_layer", "num_layers", "n_layers"),
         kv_heads=_integer(text, "num_key_value_heads", "num_kv_heads") or heads,
         head_dim=_integer(text, "head_dim") or (hidden // heads if heads else 0),
@@ -329,13 +337,17 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Checkp
 
 
 def _check_layers(model: Checkpoint) -> None:
-    """Layers that no file holds would be filled with random numbers on loading."""
+    """A layer that no file holds between two that are held was lost.
+
+    Says nothing of layers that would come after the last one: what config.json counts as a layer
+    may be half of one, or several, and loading finds what is missing there.
+    """
     held = {int(match[1]) for name in model.tensors if (match := LAYER.search(name))}
-    missing = [layer for layer in range(model.layers) if layer not in held]
-    if held and missing:
+    lost = sorted(set(range(max(held, default=0))) - held)
+    if lost:
         raise UserFacingError(
-            f"The weights in {model.path} lack layer {missing[0]} of the {model.layers} that "
-            f"config.json names: copy or download the checkpoint again."
+            f"The weights in {model.path} have a layer {max(held)} but lack layer {lost[0]}: copy "
+            f"or download the checkpoint again."
         )
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from core.checkpoints.demo import demo_beta, demo_plan
+from core.checkpoints.describe import CONTEXT_LENGTH, read_json
 from core.checkpoints.identity import read_whole
 from core.checkpoints.memory import check_fits, estimate
 from core.checkpoints.resolve import PairPlan, resolve_pair, with_search_base
@@ -24,6 +25,7 @@ from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_star
 from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import Codec
 from core.errors import Cancelled, UserFacingError
+from core.models.causal import check_causal
 from core.models.check import choose_way, record_steps
 from core.models.device import (
     choose_device,
@@ -176,6 +178,7 @@ def _tokenizer(plan: PairPlan) -> Any:
 def _model(path: Path, plan: PairPlan, device: torch.device, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
+    _check_kind(path, plan)
     model, missing = read_model(
         AutoModelForCausalLM, path, device, dtype, plan.allow_pickle, plan.allow_remote_code
     )
@@ -184,8 +187,33 @@ def _model(path: Path, plan: PairPlan, device: torch.device, dtype: torch.dtype)
             f"{path} lacks {len(missing)} weights (first: {missing[0]}): what would be shown is "
             f"noise; save the whole model again."
         )
+    check_causal(model, str(path))
     replace_linears(model)
     return model
+
+
+def _check_kind(path: Path, plan: PairPlan) -> None:
+    """Ask whether the installed transformers has a causal language model of a checkpoint's kind.
+
+    Raises:
+        UserFacingError: it does not know the kind, or has only other models of it.
+    """
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, __version__
+
+    config = read_json(path / "config.json")
+    if config.get("auto_map") and plan.allow_remote_code:
+        return
+    kind = str(config.get("model_type") or "")
+    if kind not in CONFIG_MAPPING:
+        raise UserFacingError(
+            f"{path} holds a model of the kind {kind!r}, which transformers {__version__} does not "
+            f"know: upgrade transformers, or check model_type in its config.json."
+        )
+    if CONFIG_MAPPING[kind] not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise UserFacingError(
+            f"{path} holds a model of the kind {kind!r}, of which transformers {__version__} has "
+            f"no causal language model: choose the checkpoint of a policy or a reference."
+        )
 
 
 def _lanes(
@@ -308,12 +336,17 @@ def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterat
             yield
     except (UserFacingError, Cancelled):
         raise
+    except ImportError as error:
+        raise UserFacingError(
+            f"This model needs a library that is not installed ({_first_line(error)}): install it "
+            f"and load again."
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         if type(error).__name__ == "OutOfMemoryError":
             raise
         raise UserFacingError(
-            f"The checkpoint could not be loaded: {_first_line(error)} "
-            f"Check that its files are complete and were saved by transformers or PEFT."
+            f"The checkpoint could not be loaded ({_first_line(error)}): check that its files are "
+            f"complete and were saved by transformers or PEFT."
         ) from error
     finally:
         hf_logging.set_tqdm_hook(previous)
@@ -345,16 +378,22 @@ class _Reported:
 
 
 def _first_line(error: Exception) -> str:
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return text if text.endswith(".") else text + "."
+    lines = str(error).strip().splitlines()
+    return lines[0].strip().rstrip(".:") if lines else type(error).__name__
 
 
 def _context_length(lane: Lane) -> int:
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
-        value = getattr(lane.config, name, None)
-        if isinstance(value, int) and value > 0:
-            return value
-    return 2**20
+    """The longest text of a model; 2^20 where its config names no end.
+
+    Rotary positions that are stretched as the text grows begin to be at the length that the
+    config gives (transformers' "dynamic" NTK scaling), and end that many times further on.
+    """
+    names = (getattr(lane.config, name, None) for name in CONTEXT_LENGTH)
+    length = next((it for it in names if isinstance(it, int) and it > 0), 2**20)
+    rope = getattr(lane.config, "rope_parameters", None) or {}
+    if rope.get("rope_type") == "dynamic":
+        length = int(length * rope.get("factor", 1.0))
+    return length
 
 
 def _bytes(lanes: list[Lane]) -> int:

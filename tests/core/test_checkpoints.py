@@ -218,10 +218,24 @@ def test_what_is_not_a_causal_language_model(tmp_path: Path) -> None:
     assert "not a causal" in sentence(write_model(tmp_path / "b", is_encoder_decoder=True))
 
 
-def test_weights_that_lack_layers_of_the_config(tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "a")
-    save_file(tensors(layers=1), folder / "model.safetensors")
-    assert "lack layer 1 of the 2" in sentence(folder)
+def test_weights_that_lack_a_layer(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "a", num_hidden_layers=4)
+    held = tensors(layers=4)
+    del held["model.layers.1.self_attn.q_proj.weight"]
+    save_file(held, folder / "model.safetensors")
+    assert "have a layer 3 but lack layer 1" in sentence(folder)
+
+
+def test_what_a_config_counts_as_a_layer_may_be_half_of_one(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "a", num_hidden_layers=4)
+    save_file(tensors(layers=2), folder / "model.safetensors")
+    assert describe(folder).layers == 4
+
+
+@pytest.mark.parametrize("name", ["n_positions", "model_max_length", "max_target_positions"])
+def test_the_context_has_many_names(tmp_path: Path, name: str) -> None:
+    folder = write_model(tmp_path / "a", **{"max_position_embeddings": None, name: 96})
+    assert describe(folder).context_length == 96
 
 
 # Safetensors files

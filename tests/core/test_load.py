@@ -198,3 +198,48 @@ def test_missing_weights_are_a_sentence_not_noise(tmp_path):
     save_file(weights, path / "model.safetensors", {"format": "pt"})
     with pytest.raises(UserFacingError, match=r"lacks 1 weights.*layers\.1\.mlp\.up_proj"):
         load_pair(PairSpec(policy=str(path), reference=str(path)), quiet)
+
+
+def test_layers_after_the_last_one_are_missed_on_loading(tmp_path):
+    path = save_model(tmp_path / "m")
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4}))
+    with pytest.raises(UserFacingError, match=r"lacks 9 weights.*layers\.3\."):
+        load_pair(PairSpec(policy=str(path), reference=str(path)), quiet)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("mine", "'mine', which transformers .* does not know: upgrade"),
+        ("vit", "'vit', of which transformers .* has no causal language model"),
+    ],
+)
+def test_kinds_that_transformers_cannot_run_are_sentences(tmp_path, kind, said):
+    path = save_model(tmp_path / "m")
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | {"model_type": kind}))
+    with pytest.raises(UserFacingError, match=said):
+        load_pair(PairSpec(policy=str(path), reference=str(path)), quiet)
+
+
+def test_a_library_that_is_not_there_is_named(models, monkeypatch):
+    from transformers import AutoModelForCausalLM
+
+    def without_pillow(*args, **kwargs):
+        raise ImportError("This model requires the PIL library.\nInstall it with pip.")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", without_pillow)
+    with pytest.raises(
+        UserFacingError, match=r"not installed \(This model requires the PIL library"
+    ):
+        load_pair(PairSpec(policy=str(models[0]), reference=str(models[1])), quiet)
+
+
+def test_rotary_positions_that_stretch_lengthen_the_context(tmp_path):
+    path = save_model(tmp_path / "m")
+    config = json.loads((path / "config.json").read_text())
+    rope = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0}
+    (path / "config.json").write_text(json.dumps(config | {"rope_parameters": rope}))
+    _, info = load_pair(PairSpec(policy=str(path), reference=str(path)), quiet)
+    assert info.context_length == 4 * config["max_position_embeddings"]

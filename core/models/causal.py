@@ -1,0 +1,53 @@
+"""Whether a model is one that Qscope can show: it reads tokens alone, and only those before.
+
+Asked of every model once, by one small forward of two texts that begin alike. What a class is
+called does not tell: some read both ways unless their config says otherwise, some want images,
+sound or another model's states. Knows nothing of caches, lanes or adapters.
+"""
+
+from typing import Any
+
+import torch
+
+from core.errors import UserFacingError
+
+ALIKE, APART = 6, 4
+"""Tokens that two texts share, and tokens after them that differ."""
+
+
+@torch.inference_mode()
+def check_causal(model: Any, name: str) -> None:
+    """Run two texts and compare what is said of the tokens that they share.
+
+    Args:
+        model: a Hugging Face model, freshly loaded.
+        name: of the checkpoint, for the sentence.
+
+    Raises:
+        UserFacingError: it does not run on token ids alone, gives no distribution for each token,
+            or what it says of a token depends on later ones.
+    """
+    kind = model.config.model_type
+    ids = torch.arange(3, 3 + ALIKE + APART, device=model.device).repeat(2, 1)
+    ids[1, ALIKE:] += APART
+    try:
+        logits = model(input_ids=ids, use_cache=False).logits
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # whatever a model raises that was given too little
+        raise UserFacingError(
+            f"{name} holds a model of the kind {kind!r}, which does not run on the tokens of a "
+            f"text alone: choose a language model that continues text."
+        ) from error
+    if not isinstance(logits, torch.Tensor) or logits.shape[:-1] != ids.shape:
+        raise UserFacingError(
+            f"{name} holds a model of the kind {kind!r}, which does not give each token of a text "
+            f"one distribution of the next: choose a language model that continues text."
+        )
+    shared = logits[:, :ALIKE].float()
+    margin = 1e-3 if logits.dtype == torch.float32 else 0.1
+    if float((shared[0] - shared[1]).abs().max()) > margin * float(shared.std()):
+        raise UserFacingError(
+            f"{name} holds a model of the kind {kind!r}, whose numbers of a token depend on those "
+            f"after it: choose a language model that reads from left to right."
+        )
