@@ -31,6 +31,9 @@ DTYPES = {
     "F8_E8M0": torch.float8_e8m0fnu, "C64": torch.complex64, "BOOL": torch.bool,
 }  # fmt: skip
 
+ATTENTION = (None, "eager", "sdpa", "flex_attention")
+"""Attention functions that come with transformers and torch."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
@@ -98,6 +101,7 @@ def read_model(
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=allow_remote_code)
+    _name_no_kernel(config)
     with torch.device("meta"):  # which class it is; no path is taken together with tensors
         shell = auto.from_config(config, trust_remote_code=allow_remote_code)
     model, found = type(shell).from_pretrained(
@@ -109,6 +113,16 @@ def read_model(
         output_loading_info=True,
     )
     return model.to(device).eval(), sorted(found["missing_keys"])
+
+
+def _name_no_kernel(config: Any) -> None:
+    """Forget an attention function that a config.json asks for and that may be code from a hub;
+    transformers then takes its own."""
+    if config._attn_implementation not in ATTENTION:
+        config._attn_implementation = None
+    for name in config.sub_configs:
+        if (inner := getattr(config, name, None)) is not None:
+            _name_no_kernel(inner)
 
 
 def read_adapter(folder: Path, allow_pickle: bool = False) -> dict[str, torch.Tensor]:

@@ -337,3 +337,24 @@ def test_an_adapter_s_tensors_by_their_names_on_disk(tmp_path):
     found, expected = read_adapter(policy), load_file(policy / "adapter_model.safetensors")
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("named", ["kernels-community/flash-attn2", "evil/kernel", "paged|x/y"])
+def test_no_attention_that_a_config_names_is_fetched(named, tmp_path, monkeypatch):
+    """It would be code from a hub; the model runs transformers' own attention, and then ours."""
+    from transformers.integrations import hub_kernels
+
+    fetched = []
+    for name in ("get_kernel", "load_and_register_attn_kernel"):
+        monkeypatch.setattr(
+            hub_kernels, name, lambda *args, **_: fetched.append(args), raising=False
+        )
+    policy, reference = save_pair(tmp_path)
+    for folder in (policy, reference):
+        config = json.loads((folder / "config.json").read_text())
+        config["attn_implementation"] = named
+        (folder / "config.json").write_text(json.dumps(config))
+    spec = PairSpec(policy=str(policy), reference=str(reference))
+    pair, info = load_pair(spec, lambda *_: None)
+    assert not fetched and info.cache == "tree cache"
+    assert all(lane.plain_logits(torch.arange(9)).isfinite().all() for lane in pair.lanes)
