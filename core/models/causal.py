@@ -1,6 +1,6 @@
 """Whether a model is one that Qscope can show: it reads tokens alone, and only those before.
 
-Asked of every model once, by one small forward of two texts that begin alike. What a class is
+Asked once of every form of model, by one small forward of two texts that begin alike. What a class is
 called does not tell: some read both ways unless their config says otherwise, some want images,
 sound or another model's states. Knows nothing of caches, lanes or adapters.
 """
@@ -10,6 +10,10 @@ from typing import Any
 import torch
 
 from core.errors import UserFacingError
+from core.models.miniature import shrunk
+from core.models.remembered import recall, remember
+
+SUBJECT = "causal"
 
 ALIKE, APART = 6, 4
 """Tokens that two texts share, and tokens after them that differ."""
@@ -28,6 +32,9 @@ def check_causal(model: Any, name: str) -> None:
             or what it says of a token depends on later ones.
     """
     kind = model.config.model_type
+    key = [(shrunk(model.config) or model.config).to_dict(), type(model).__qualname__]
+    if recall(SUBJECT, key):
+        return
     ids = torch.arange(3, 3 + ALIKE + APART, device=model.device).repeat(2, 1)
     ids[1, ALIKE:] += APART
     try:
@@ -51,3 +58,4 @@ def check_causal(model: Any, name: str) -> None:
             f"{name} holds a model of the kind {kind!r}, whose numbers of a token depend on those "
             f"after it: choose a language model that reads from left to right."
         )
+    remember(SUBJECT, key, True)

@@ -3,25 +3,23 @@
 Some ways are silently wrong for some models (windows kept outside of masks, position biases by
 cell, states that cannot be cut), so nothing is assumed: a small tree is run and compared with plain
 forwards, past a chunk's border, after an edit and over branches. A model with windows is first
-tried on a tiny copy of its class whose windows a short text passes (core.models.miniature); that
-verdict is remembered on disk. Knows nothing of checkpoints or text.
+tried on a tiny copy of its class whose windows a short text passes (core.models.miniature).
+
+The verdict is remembered for the form of a configuration; it is then confirmed by one plain forward
+whenever such a model is loaded. Knows nothing of checkpoints or text.
 """
 
-import hashlib
-import json
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import transformers
 
-from core.checkpoints.fetch import cache_folder
 from core.errors import Cancelled, UserFacingError
 from core.models.lane import Lane, Way
-from core.models.miniature import WINDOW, miniature, windows
+from core.models.miniature import WINDOW, miniature, shrunk, windows
 from core.models.pair import Pair
+from core.models.remembered import recall, remember
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +31,7 @@ MARGIN = {torch.float32: 1e-4}
 HALF_MARGIN = 5e-2
 """How far a right way may differ, in standard deviations of the logits: rounding. Wrong ways differ
 by far more."""
+SUBJECT = "attention"
 
 
 def choose_way(lane: Lane) -> Way:
@@ -41,17 +40,30 @@ def choose_way(lane: Lane) -> Way:
     Raises:
         UserFacingError: the model's logits cannot be made from its last hidden states.
     """
+    key = form(lane)
+    known = recall(SUBJECT, key)
+    if known is not None:
+        name, lane.head_alone = known
+        lane.use(Way[name])
+        if _is_confirmed(lane):
+            return lane.way
     if not _reads_the_head(lane):
         raise UserFacingError(
             f"Qscope cannot read the output of a {lane.config.model_type} model: its logits do "
             f"not follow from its last hidden states alone."
         )
-    for way in _candidates(lane):
-        if _is_exact(lane, way, SHORT):
-            lane.use(way)
-            return way
-    lane.use(Way.WHOLE)
-    return Way.WHOLE
+    way = next((way for way in _candidates(lane) if _is_exact(lane, way, SHORT)), Way.WHOLE)
+    lane.use(way)
+    remember(SUBJECT, key, [way.name, lane.head_alone])
+    return way
+
+
+def form(lane: Lane) -> list[Any]:
+    """Return what a verdict holds for: a configuration, sizes aside, and how it is run."""
+    config = lane.model.config
+    small = shrunk(config) or config
+    kind = type(lane.model).__qualname__
+    return [small.to_dict(), kind, lane.rows, lane.device.type, str(lane.dtype), lane.is_entered]
 
 
 def record_steps(lane: Lane) -> None:
@@ -71,16 +83,11 @@ def _candidates(lane: Lane) -> list[Way]:
     made = miniature(lane.model)
     if made is None:
         return []
-    key = _key(made.config, lane.device)
-    known = _remembered().get(key)
-    if known is None:
-        small = Lane(made)
-        best = None
-        if _reads_the_head(small):
-            best = next((way for way in ways if _is_exact(small, way, LONG)), None)
-        known = (best or Way.WHOLE).name
-        _remember(key, known)
-    return ways[ways.index(Way[known]) :] if known in {way.name for way in ways} else []
+    small = Lane(made)
+    if not _reads_the_head(small):
+        return []
+    right = [_is_exact(small, way, LONG) for way in ways]
+    return [way for way, is_right in zip(ways, right, strict=True) if is_right]
 
 
 def _reads_the_head(lane: Lane) -> bool:
@@ -93,21 +100,34 @@ def _reads_the_head(lane: Lane) -> bool:
     return lane.choose_head(ids, expected, _margin(lane, expected))
 
 
+def _is_confirmed(lane: Lane) -> bool:
+    """Return whether the lane, as it is, equals one plain forward behind a short prefix."""
+    pair = _scratch(lane)
+    path = _path(pair, ids := _random(lane, SHORT, 1))
+
+    def run() -> bool:
+        pair.reach_path(path[:-2])
+        pair.reach_path(path)
+        return _agree(pair, ids, path)
+
+    return _succeeds(lane, run)
+
+
 @torch.inference_mode()
 def _is_exact(lane: Lane, way: Way, length: int) -> bool:
     """Return whether a way equals plain forwards: in two chunks, after an edit, over branches."""
     lane.use(way)
     if way is Way.TREE and not lane.has_tree_attention:
         return False
-    pair = Pair([lane], None, context_length=2**30)  # type: ignore[arg-type]
+    pair = _scratch(lane)
     ids = _random(lane, length, 1)
     edited = torch.cat([ids[: length // 2], _random(lane, length - length // 2, 2)])
     left, right = (torch.cat([edited[:-4], _random(lane, n, 3 + n)]) for n in (3, 2))
     longer = torch.cat([left, _random(lane, 2, 9)])
-    try:
-        chunk = length // 2 + 1
+
+    def run() -> bool:
         path = _path(pair, ids)
-        pair.reach_path(path[:chunk])
+        pair.reach_path(path[: length // 2 + 1])
         pair.reach_path(path)
         if not _agree(pair, ids, path[2:]):
             return False
@@ -121,13 +141,24 @@ def _is_exact(lane: Lane, way: Way, length: int) -> bool:
             if not all(_agree(pair, t, tip[-1:]) for t, tip in zip(texts, tips, strict=True)):
                 return False
         return True
-    except Cancelled:
+
+    return _succeeds(lane, run)
+
+
+def _succeeds(lane: Lane, run: Any) -> bool:
+    """Return what ``run`` returns, False if the model cannot be run so."""
+    try:
+        return bool(run())
+    except (Cancelled, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # whatever an unknown class raises: it cannot be run that way
-        if type(error).__name__ == "OutOfMemoryError":
-            raise
-        log.info("%s cannot be run as %s: %s", lane.config.model_type, way.name, error)
+    except Exception as error:  # whatever an unknown class raises
+        log.info("%s cannot be run as %s: %s", lane.config.model_type, lane.way.name, error)
         return False
+
+
+def _scratch(lane: Lane) -> Pair:
+    """Return a pair of one lane, with a tree of its own."""
+    return Pair([lane], None, context_length=2**30)  # type: ignore[arg-type]
 
 
 def _path(pair: Pair, ids: torch.Tensor) -> Any:
@@ -150,32 +181,3 @@ def _margin(lane: Lane, expected: torch.Tensor) -> float:
 def _random(lane: Lane, count: int, seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(3, lane.vocab_size, (count,), generator=generator)
-
-
-def _key(config: Any, device: torch.device) -> str:
-    """Return what a verdict holds for: the form of a configuration, the device, the code."""
-    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    ours = hashlib.sha256(code).hexdigest()
-    said = [config.to_dict(), device.type, torch.__version__, transformers.__version__, ours]
-    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:24]
-
-
-def _file() -> Path:
-    return cache_folder() / "attention.json"
-
-
-def _remembered() -> dict[str, str]:
-    try:
-        found = json.loads(_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _remember(key: str, way: str) -> None:
-    """Note a verdict; where that cannot be written, it is found again next time."""
-    try:
-        _file().parent.mkdir(parents=True, exist_ok=True)
-        _file().write_text(json.dumps({**_remembered(), key: way}), encoding="utf-8")
-    except OSError as error:
-        log.info("the verdict on an architecture is not remembered: %s", error)

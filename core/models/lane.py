@@ -72,7 +72,8 @@ class Lane:
         self._base: Any = body(model)
         self._cache_argument = cache_argument(self._base)
         self._head = self.model.get_output_embeddings()
-        self._head_alone = True
+        self.head_alone = True
+        """Whether logits are the output embedding's alone: no scale, cap or other head."""
         self._output: Any = None
         """The last output of the body, whose form ``_through_the_model`` hands on."""
         self._regimes = Regimes(model)
@@ -85,6 +86,11 @@ class Lane:
     @property
     def dtype(self) -> torch.dtype:
         return cast(torch.dtype, self.model.dtype)
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether a forward is run inside something, such as an adapter switched on."""
+        return self._entered is not nullcontext
 
     @property
     def has_tree_attention(self) -> bool:
@@ -234,7 +240,7 @@ class Lane:
         alike = hidden.dtype == out.dtype and hidden.device == out.device
         many = hidden.shape[0] * hidden.shape[1] >= MANY
         with self._entered():
-            if not self._head_alone:
+            if not self.head_alone:
                 out.copy_(self._through_the_model(hidden))
             elif isinstance(self._head, nn.Linear) and alike and many:
                 flat = out.view(-1, out.shape[-1])
@@ -273,7 +279,7 @@ class Lane:
         self._activate(None)
         hidden = self._run(self._batch(ids))
         for alone in (True, False):
-            self._head_alone = alone
+            self.head_alone = alone
             try:
                 found = torch.empty_like(expected)
                 self.logits(hidden, None, found)

@@ -42,10 +42,10 @@ def windows(config: Any) -> list[int]:
 
 def miniature(model: Any) -> Any | None:
     """Return a tiny random float32 copy of a model's class on its device, None if none is made."""
-    config = copy.deepcopy(model.config)
-    text = config.get_text_config()
+    config = shrunk(model.config)
+    if config is None:
+        return None
     try:
-        _shrink(text)
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(0)
@@ -59,6 +59,16 @@ def miniature(model: Any) -> Any | None:
     except Exception:  # whatever an unknown class raises: no copy is made
         return None
     return made if logits.isfinite().all() else None
+
+
+def shrunk(config: Any) -> Any | None:
+    """Return a copy of a configuration with small sizes, None if it cannot be shrunk."""
+    try:
+        small = copy.deepcopy(config)
+        _shrink(small.get_text_config())
+    except Exception:  # sizes that hang together in a way that is not known
+        return None
+    return small
 
 
 def _is_window(name: str, value: Any) -> bool:

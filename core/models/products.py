@@ -9,14 +9,19 @@ same numbers but for the order of summation.
 Knows nothing of models beyond their linear layers.
 """
 
+import platform
 import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import cache
 from itertools import cycle
+from pathlib import Path
 
 import torch
 from torch import nn
+
+from core.models.remembered import recall, remember
 
 Way = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 """States [n, in], a weight [out, in] and a bias -> [n, out], contiguous."""
@@ -128,7 +133,31 @@ def learn(weights: Iterable[torch.Tensor]) -> None:
             kinds[weight.shape, weight.dtype, weight.is_contiguous()].append(weight)
     for kind, alike in kinds.items():
         if kind not in _chosen:
-            _chosen[kind] = tuple(_fastest(tokens, alike) for tokens in TOKENS)
+            _chosen[kind] = _learnt(kind, alike)
+
+
+def _learnt(kind: Kind, weights: list[torch.Tensor]) -> tuple[Way, ...]:
+    """Return the fastest way for each of TOKENS: as it was found on this processor before, so that
+    numbers do not differ by rounding from load to load, or timed now."""
+    shape, dtype, contiguous = kind
+    key = [_processor(), torch.get_num_threads(), list(shape), str(dtype), contiguous]
+    names = recall("products", key)
+    if names is None or not set(names) <= WAYS.keys():
+        found = [_fastest(tokens, weights) for tokens in TOKENS]
+        names = [name for way in found for name in WAYS if WAYS[name] is way]
+        remember("products", key, names)
+    return tuple(WAYS[name] for name in names)
+
+
+@cache
+def _processor() -> list[str]:
+    """Return what this processor is called."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        return [platform.machine(), platform.processor()]
+    wanted = ("model name", "cpu family", "model", "flags", "Features")
+    return [line for line in lines if line.partition(":")[0].strip() in wanted]
 
 
 @torch.inference_mode()

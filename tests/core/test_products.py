@@ -17,6 +17,8 @@ IDS = list(range(10, 40))
 def force(monkeypatch, way):
     """Let one way win every race."""
     monkeypatch.setattr(products, "_chosen", {})
+    monkeypatch.setattr(products, "recall", lambda *_: None)
+    monkeypatch.setattr(products, "remember", lambda *_: None)
     monkeypatch.setattr(products, "_fastest", lambda tokens, weights: WAYS[way])
 
 
@@ -91,6 +93,8 @@ def test_the_fastest_way_is_chosen_for_each_number_of_tokens(monkeypatch):
     monkeypatch.setattr(products, "WAYS", {"plain": plain, "few": few, "much alike": no_faster})
     monkeypatch.setattr(products, "CLOCK", lambda: now[0])
     monkeypatch.setattr(products, "_chosen", {})
+    monkeypatch.setattr(products, "recall", lambda *_: None)
+    monkeypatch.setattr(products, "remember", lambda *_: None)
     weight = torch.ones(300, 20)
     learn([weight, torch.ones(300, 20)])
     (chosen,) = products._chosen.values()

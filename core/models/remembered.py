@@ -1,0 +1,65 @@
+"""What was found out about a kind of model or a processor, remembered in the user's cache folder.
+
+A finding holds for a key and for this very code and these libraries: anything else is another
+finding. What cannot be read or written is found out again. Knows nothing of what is remembered.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from core.checkpoints.fetch import cache_folder
+
+log = logging.getLogger(__name__)
+
+MOST = 500
+"""Findings that a file holds; of more, those noted first are forgotten."""
+
+
+def recall(subject: str, key: Any) -> Any:
+    """Return what was found of ``key`` (anything that JSON can say), None if nothing."""
+    return _read(subject).get(_name(key))
+
+
+def remember(subject: str, key: Any, found: Any) -> None:
+    """Note what was found, anything that JSON can say but None."""
+    noted = {**_read(subject), _name(key): found}
+    path = _file(subject)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(f".{os.getpid()}")
+        beside.write_text(json.dumps(dict(list(noted.items())[-MOST:])), encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        log.info("%s is not remembered: %s", subject, error)
+
+
+def _file(subject: str) -> Path:
+    return cache_folder() / f"{subject}.json"
+
+
+def _read(subject: str) -> dict[str, Any]:
+    try:
+        found = json.loads(_file(subject).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _name(key: Any) -> str:
+    said = [key, torch.__version__, transformers.__version__, _code()]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+@cache
+def _code() -> str:
+    """Return a name of the code in this folder as it is."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
