@@ -1,6 +1,6 @@
 """Whether a model is one that Qscope can show: it reads tokens alone, and only those before.
 
-Asked once of every form of model, by one small forward of two texts that begin alike. What a class is
+Asked once of every form of model, by one small forward of two texts that begin alike. What it is
 called does not tell: some read both ways unless their config says otherwise, some want images,
 sound or another model's states. Knows nothing of caches, lanes or adapters.
 """
