@@ -2,14 +2,16 @@
 
 Some ways are silently wrong for some models (windows kept outside of masks, position biases by
 cell, states that cannot be cut), so nothing is assumed: a small tree is run and compared with plain
-forwards, past a chunk's border, after an edit and over branches. A model with windows is first
-tried on a tiny copy of its class whose windows a short text passes (core.models.miniature); that
-verdict is remembered on disk. Knows nothing of checkpoints or text.
+forwards, past a chunk's border, after an edit and over branches. A model with windows, or one that
+must keep states, is first tried on a tiny copy of its class (core.models.miniature): a short text
+passes the copy's windows, a longer one costs nothing, and float32 shows errors that a low format
+hides. That verdict is remembered on disk. Knows nothing of checkpoints or text.
 """
 
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import transformers
 
 from core.checkpoints.fetch import cache_folder
 from core.errors import Cancelled, UserFacingError
-from core.models.lane import Lane, Way
+from core.models.lane import MANNERS, Lane, Way
 from core.models.miniature import WINDOW, miniature, windows
 from core.models.pair import Pair
 
@@ -29,10 +31,24 @@ SHORT = 14
 """Tokens of the text that a model itself is tried on."""
 LONG = 6 * WINDOW
 """Tokens of the text that a tiny copy is tried on: several windows and chunks."""
+PARTS = (Way.CHUNKS, Way.SINGLES)
+"""What STATES mixes: both must be exact."""
+LONGEST = 160
+"""The same where states are kept: some models compute 64 tokens at a time, whatever they are told."""
 MARGIN = {torch.float32: 1e-4}
 HALF_MARGIN = 5e-2
 """How far a right way may differ, in standard deviations of the logits: rounding. Wrong ways differ
 by far more."""
+
+
+IMPLIED = {
+    Way.TREE: (Way.TREE, Way.PATH),
+    Way.PATH: (Way.PATH,),
+    Way.STATES: (Way.STATES, *PARTS),
+    Way.CHUNKS: (Way.CHUNKS,),
+    Way.SINGLES: (Way.SINGLES,),
+}
+"""Which ways were tried where one was found to be exact, the fastest first."""
 
 
 def choose_way(lane: Lane) -> Way:
@@ -49,6 +65,8 @@ def choose_way(lane: Lane) -> Way:
     for way in _candidates(lane):
         if _is_exact(lane, way, SHORT):
             lane.use(way)
+            if way in MANNERS:
+                lane.measure()
             return way
     lane.use(Way.WHOLE)
     return Way.WHOLE
@@ -63,24 +81,30 @@ def record_steps(lane: Lane) -> None:
         lane.use_steps(record=None)
 
 
-def _candidates(lane: Lane) -> list[Way]:
-    """Return the ways to try on the model itself, the fastest first, without WHOLE."""
-    ways = [Way.TREE, Way.PATH]
+def _candidates(lane: Lane) -> Iterator[Way]:
+    """Yield the ways to try on the model itself, the fastest first, without WHOLE."""
+    ways = tuple(IMPLIED)
     if not windows(lane.config):
-        return ways
+        yield from IMPLIED[Way.TREE]
+        ways = tuple(MANNERS)
     made = miniature(lane.model)
     if made is None:
-        return []
+        return
     key = _key(made.config, lane.device)
     known = _remembered().get(key)
     if known is None:
         small = Lane(made)
         best = None
         if _reads_the_head(small):
-            best = next((way for way in ways if _is_exact(small, way, LONG)), None)
+            best = next((way for way in ways if _is_exact(small, way, _long(way))), None)
         known = (best or Way.WHOLE).name
         _remember(key, known)
-    return ways[ways.index(Way[known]) :] if known in {way.name for way in ways} else []
+    if known in {way.name for way in ways}:
+        yield from IMPLIED[Way[known]]
+
+
+def _long(way: Way) -> int:
+    return LONGEST if way in MANNERS else LONG
 
 
 def _reads_the_head(lane: Lane) -> bool:
@@ -95,7 +119,10 @@ def _reads_the_head(lane: Lane) -> bool:
 
 @torch.inference_mode()
 def _is_exact(lane: Lane, way: Way, length: int) -> bool:
-    """Return whether a way equals plain forwards: in two chunks, after an edit, over branches."""
+    """Return whether a way equals plain forwards: in two chunks, after an edit, over branches, and
+    typed on token by token."""
+    if way is Way.STATES and not all(_is_exact(lane, part, length) for part in PARTS):
+        return False
     lane.use(way)
     if way is Way.TREE and not lane.has_tree_attention:
         return False
@@ -119,6 +146,12 @@ def _is_exact(lane: Lane, way: Way, length: int) -> bool:
             tips = [_path(pair, text) for text in texts]
             pair.reach(np.array([tip[-1] for tip in tips]), line="branches")
             if not all(_agree(pair, t, tip[-1:]) for t, tip in zip(texts, tips, strict=True)):
+                return False
+        for count in range(1, 4):
+            text = torch.cat([edited, _random(lane, count, 4)])
+            path = _path(pair, text)
+            pair.reach_path(path)
+            if not _agree(pair, text, path[-count - 1 :]):
                 return False
         return True
     except Cancelled:
