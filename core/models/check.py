@@ -34,7 +34,7 @@ LONG = 6 * WINDOW
 PARTS = (Way.CHUNKS, Way.SINGLES)
 """What STATES mixes: both must be exact."""
 LONGEST = 160
-"""The same where states are kept: some models compute 64 tokens at a time, whatever they are told."""
+"""The same where states are kept: some models compute 64 tokens at a time, whatever is set."""
 MARGIN = {torch.float32: 1e-4}
 HALF_MARGIN = 5e-2
 """How far a right way may differ, in standard deviations of the logits: rounding. Wrong ways differ

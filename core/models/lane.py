@@ -95,7 +95,7 @@ class Lane:
         self._regime: Regime = 0
         self._steps: FixedSteps | None = None
         self._places = 0
-        self._costs: dict[str, float] = {}
+        self._costs: dict[str, Any] = {}
         """What chunks cost in single tokens, once it was measured."""
         for layer in self._layers():
             layer.register_forward_pre_hook(self._stop_if_cancelled)

@@ -103,7 +103,8 @@ def kept(counts: Iterable[int], length: int, spacing: int) -> set[int]:
 
 def stops(manner: Manner, start: int, stop: int, marks: Iterable[int]) -> list[int]:
     """Return where the forwards that run the tokens ``start`` to ``stop`` end, at ``marks`` too."""
-    found, at = [], start
+    found: list[int] = []
+    at = start
     for mark in (*marks, stop):
         if at and manner.one_by_one(mark - at):
             found += range(at + 1, mark + 1)
@@ -135,11 +136,11 @@ class Snapshot:
 
     def has(self, rows: slice) -> bool:
         """Return whether it is of these rows, and perhaps of others."""
-        return self.rows.start <= rows.start and rows.stop <= self.rows.stop
+        return _numbers(rows) <= _numbers(self.rows)
 
     def meets(self, rows: slice) -> bool:
         """Return whether it is of one of these rows."""
-        return self.rows.start < rows.stop and rows.start < self.rows.stop
+        return not _numbers(rows).isdisjoint(_numbers(self.rows))
 
     def place(self, ids: torch.Tensor) -> int | None:
         """Return which of the branches a path [m] goes on from, None if from none of them."""
@@ -331,6 +332,10 @@ def _batches(
     for snapshot, tips in groups.items():
         for first in range(0, len(tips), most):
             yield snapshot, tips[first : first + most]
+
+
+def _numbers(rows: slice) -> set[int]:
+    return set(range(rows.start, rows.stop))
 
 
 def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:

@@ -319,15 +319,26 @@ def test_bellman_residual_in_the_raw_logit_gauge():
     assert np.abs(q.bellman_residual(raw, rewards, v, v_next)).max() <= 1e-4
 
 
-def test_the_self_check_rejects_a_model_that_ignores_masks():
-    """Its branches see each other, so every path is run whole, and is right."""
+@pytest.mark.parametrize(
+    ("ignored", "way", "said"),
+    [
+        (("attention_mask",), Way.SINGLES, "token by token"),  # which needs none
+        (("attention_mask", "cache", "past_key_values"), Way.WHOLE, "no cache"),
+    ],
+)
+def test_the_self_check_rejects_a_model_that_ignores_masks(ignored, way, said):
+    """Its branches see each other, so it is run otherwise, and is right."""
     model = tiny_model("llama", VOCAB, 1)
     lane = Lane(copy.deepcopy(model))
     layer = lane.model.model.layers[1]
     run = layer.forward
-    layer.forward = lambda *args, **inputs: run(*args, **{**inputs, "attention_mask": None})
-    assert choose_way(lane) is Way.WHOLE
-    assert "no cache" in lane.way.value
+
+    def forward(*args, **inputs):
+        return run(*args, **inputs | dict.fromkeys(inputs.keys() & ignored))
+
+    layer.forward = forward
+    assert choose_way(lane) is way
+    assert said in lane.way.value
     other = tiny_model("llama", VOCAB, 2)
     pair = Pair([lane, lane_of(other)], None, 64)
     observe(pair, list(range(10, 30)), 4)
