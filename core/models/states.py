@@ -93,12 +93,16 @@ class Manner:
         return spacing
 
 
-def kept(counts: Iterable[int], length: int, spacing: int) -> set[int]:
-    """Return at which counts of tokens the snapshots of a text are kept: the multiples of the
-    spacing and, of each octave of the distance from its end, the one that is nearest to it."""
-    nearest = {(length - count).bit_length(): count for count in sorted(counts)}
+def kept(counts: set[int], length: int, spacing: int) -> set[int]:
+    """Return at which counts of tokens, up to its length, snapshots of a text are kept.
+
+    These are the multiples of the spacing, the nearest to the end, and of each octave of the
+    distance from the end the farthest: it is in the next one before another takes its place, so
+    however a text grew, there is one less than four times as far from the end as any that was.
+    """
+    farthest = {(length - count).bit_length(): count for count in sorted(counts, reverse=True)}
     spaced = {count for count in counts if spacing and count % spacing == 0}
-    return spaced | set(nearest.values())
+    return spaced | set(farthest.values()) | {max(counts)}
 
 
 def stops(manner: Manner, start: int, stop: int, marks: Iterable[int]) -> list[int]:
