@@ -2,21 +2,24 @@
 
 Some ways are silently wrong for some models (windows kept outside of masks, position biases by
 cell, states that cannot be cut), so nothing is assumed: a small tree is run and compared with plain
-forwards, past a chunk's border, after an edit and over branches. A model with windows is first
-tried on a tiny copy of its class whose windows a short text passes (core.models.miniature).
+forwards, past a chunk's border, after an edit and over branches. A model with windows, or one that
+must keep states, is first tried on a tiny copy of its class (core.models.miniature): a short text
+passes the copy's windows, a longer one costs nothing, and float32 shows errors that a low format
+hides.
 
 The verdict is remembered for the form of a configuration; it is then confirmed by one plain forward
 whenever such a model is loaded. Knows nothing of checkpoints or text.
 """
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
 from core.errors import Cancelled, UserFacingError
-from core.models.lane import Lane, Way
+from core.models.lane import MANNERS, Lane, Way
 from core.models.miniature import WINDOW, miniature, shrunk, windows
 from core.models.pair import Pair
 from core.models.remembered import recall, remember
@@ -27,6 +30,18 @@ SHORT = 14
 """Tokens of the text that a model itself is tried on."""
 LONG = 6 * WINDOW
 """Tokens of the text that a tiny copy is tried on: several windows and chunks."""
+LONGEST = 160
+"""The same where states are kept: some models compute 64 tokens at a time, whatever is set."""
+PARTS = (Way.CHUNKS, Way.SINGLES)
+"""What STATES mixes: both must be exact."""
+IMPLIED = {
+    Way.TREE: (Way.TREE, Way.PATH),
+    Way.PATH: (Way.PATH,),
+    Way.STATES: (Way.STATES, *PARTS),
+    Way.CHUNKS: (Way.CHUNKS,),
+    Way.SINGLES: (Way.SINGLES,),
+}
+"""Which ways are left to try where one was found to be exact on a copy, the fastest first."""
 MARGIN = {torch.float32: 1e-4}
 HALF_MARGIN = 5e-2
 """How far a right way may differ, in standard deviations of the logits: rounding. Wrong ways differ
@@ -44,7 +59,7 @@ def choose_way(lane: Lane) -> Way:
     known = recall(SUBJECT, key)
     if known is not None:
         name, lane.head_alone = known
-        lane.use(Way[name])
+        _use(lane, Way[name])
         if _is_confirmed(lane):
             return lane.way
     if not _reads_the_head(lane):
@@ -53,7 +68,7 @@ def choose_way(lane: Lane) -> Way:
             f"not follow from its last hidden states alone."
         )
     way = next((way for way in _candidates(lane) if _is_exact(lane, way, SHORT)), Way.WHOLE)
-    lane.use(way)
+    _use(lane, way)
     remember(SUBJECT, key, [way.name, lane.head_alone])
     return way
 
@@ -75,19 +90,31 @@ def record_steps(lane: Lane) -> None:
         lane.use_steps(record=None)
 
 
-def _candidates(lane: Lane) -> list[Way]:
-    """Return the ways to try on the model itself, the fastest first, without WHOLE."""
-    ways = [Way.TREE, Way.PATH]
+def _candidates(lane: Lane) -> Iterator[Way]:
+    """Yield the ways to try on the model itself, the fastest first, without WHOLE."""
+    ways = tuple(IMPLIED)
     if not windows(lane.config):
-        return ways
+        yield from IMPLIED[Way.TREE]
+        ways = tuple(MANNERS)
     made = miniature(lane.model)
     if made is None:
-        return []
+        return
     small = Lane(made)
     if not _reads_the_head(small):
-        return []
-    right = [_is_exact(small, way, LONG) for way in ways]
-    return [way for way, is_right in zip(ways, right, strict=True) if is_right]
+        return
+    best = next((way for way in ways if _is_exact(small, way, _long(way))), None)
+    if best is not None:
+        yield from IMPLIED[best]
+
+
+def _long(way: Way) -> int:
+    return LONGEST if way in MANNERS else LONG
+
+
+def _use(lane: Lane, way: Way) -> None:
+    lane.use(way)
+    if way in MANNERS:
+        lane.measure()
 
 
 def _reads_the_head(lane: Lane) -> bool:
@@ -115,7 +142,10 @@ def _is_confirmed(lane: Lane) -> bool:
 
 @torch.inference_mode()
 def _is_exact(lane: Lane, way: Way, length: int) -> bool:
-    """Return whether a way equals plain forwards: in two chunks, after an edit, over branches."""
+    """Return whether a way equals plain forwards: in two chunks, after an edit, over branches, and
+    typed on token by token."""
+    if way is Way.STATES and not all(_is_exact(lane, part, length) for part in PARTS):
+        return False
     lane.use(way)
     if way is Way.TREE and not lane.has_tree_attention:
         return False
@@ -139,6 +169,14 @@ def _is_exact(lane: Lane, way: Way, length: int) -> bool:
             tips = [_path(pair, text) for text in texts]
             pair.reach(np.array([tip[-1] for tip in tips]), line="branches")
             if not all(_agree(pair, t, tip[-1:]) for t, tip in zip(texts, tips, strict=True)):
+                return False
+        if way not in MANNERS:
+            return True
+        for count in range(1, 4):
+            text = torch.cat([edited, _random(lane, count, 4)])
+            path = _path(pair, text)
+            pair.reach_path(path)
+            if not _agree(pair, text, path[-count - 1 :]):
                 return False
         return True
 

@@ -6,7 +6,8 @@ forward copies no prefix (``DynamicCache`` copies all of it at every step). Laye
 window keep all cells too: what a token may see is the mask's business (core.models.attention).
 
 Beside KV a store keeps the last hidden state of each cell: KV alone cannot give the distribution at
-the boundary of a reused prefix.
+the boundary of a reused prefix. Of a model whose cache cannot lie in slabs it keeps states instead
+(core.models.states).
 
 A store has a row for each model that runs in one batch; a forward may run some of the rows, and the
 cells of the others can be filled in later. Every change of memory is all or nothing: where it runs
@@ -21,6 +22,8 @@ from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
+
+from core.models.states import States
 
 ROOM = 256
 """Cells by which a slab grows at least; it grows by a quarter where that is more."""
@@ -127,6 +130,7 @@ class Store:
         self._cursor = _Cursor(rows)
         self._layers = [_SlabLayer(self._cursor) for _ in range(layers)]
         self.cache = Cache(layers=list(self._layers))
+        self.states = States()
         self._hidden: torch.Tensor | None = None
 
     @property
@@ -188,6 +192,7 @@ class Store:
         for mine, theirs in zip(self._layers, other._layers, strict=True):
             if theirs.keys is not None and theirs.values is not None:
                 mine.update(theirs.keys[:, :, cells], theirs.values[:, :, cells])
+        self.states.copy(other.states, where.start, where.stop)
         if other._hidden is not None:
             self.put_hidden(other._hidden[:, cells], slice(0, self._cursor.all_rows), where)
 
@@ -211,8 +216,9 @@ class Store:
 
     def bytes(self) -> int:
         """Return the memory held, in bytes."""
-        return sum(tensor.nbytes for tensor in self.tensors())
+        return sum(tensor.nbytes for tensor in self.tensors()) + self.states.bytes()
 
     def cell_bytes(self) -> int:
         """Return the memory of one cell, in bytes; 0 before the first forward."""
-        return sum(tensor.nbytes // tensor.shape[-2] for tensor in self.tensors())
+        slabs = sum(tensor.nbytes // tensor.shape[-2] for tensor in self.tensors())
+        return slabs + self.states.cell_bytes()

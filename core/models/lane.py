@@ -1,13 +1,15 @@
 """One run of a Hugging Face model: tokens in, KV and last hidden states kept, logits out.
 
 A lane has one row (one model) or two (policy and reference adapters on one base, see
-core.models.lora). It runs tokens in one of three ways; the self-check (core.models.check) chooses
-the fastest that is exact for the model:
+core.models.lora). It runs tokens in one of several ways; the self-check (core.models.check)
+chooses the fastest that is exact for the model:
 
 - TREE: along a path as the model runs itself, over a kept prefix; and all tips of many branches in
   one forward, each token seeing its own ancestors.
 - PATH: along a path over a kept prefix, with the model's own attention; branches one by one, each
   from where it leaves the trunk.
+- STATES, CHUNKS, SINGLES: from copies of the model's own cache at some places of a path, which is
+  continued as the manner (core.models.states) says.
 - WHOLE: without a cache; every path is run from its first token.
 
 Logits are made from hidden states when they are wanted, a few positions at a time, so memory does
@@ -16,8 +18,11 @@ not grow with vocabulary x length.
 Knows nothing of the tree: its caller says which cells are a path, and what a branch's tokens see.
 """
 
+import copy
+import dataclasses
 import itertools
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
@@ -32,6 +37,7 @@ from core.models.attention import GROUPED, Branches, branches
 from core.models.kv import Store, cache_argument
 from core.models.lora import ActiveRows
 from core.models.rope import Regime, Regimes
+from core.models.states import Manner
 from core.models.steps import SIZES, FixedSteps
 
 MANY = 64
@@ -43,7 +49,20 @@ class Way(Enum):
 
     TREE = "tree cache"
     PATH = "path cache (branches one by one)"
+    STATES = "kept states (branches from the trunk)"
+    CHUNKS = "kept states (continued in chunks)"
+    SINGLES = "kept states (continued token by token)"
     WHOLE = "no cache (recomputes each response)"
+
+
+MANNERS = {
+    Way.STATES: Manner(chunks=True, singles=True),
+    Way.CHUNKS: Manner(chunks=True, singles=False),
+    Way.SINGLES: Manner(chunks=False, singles=True),
+}
+"""The ways that keep states."""
+FEW, MANY, REPEATS = 16, 128, 3
+"""Tokens of the two forwards whose times tell what a chunk costs, and how often each is run."""
 
 
 class Lane:
@@ -80,6 +99,8 @@ class Lane:
         self._regime: Regime = 0
         self._steps: FixedSteps | None = None
         self._places = 0
+        self._costs: dict[str, Any] = {}
+        """What chunks cost in single tokens, once it was measured."""
         for layer in self._layers():
             layer.register_forward_pre_hook(self._stop_if_cancelled)
 
@@ -113,6 +134,15 @@ class Lane:
     def store(self) -> Store:
         """Return an empty store for this model."""
         return Store(int(getattr(self.config, "num_hidden_layers", 0)), self.rows)
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether a long path may be run in several calls without running any of it twice."""
+        return self.way not in (Way.WHOLE, Way.SINGLES)
+
+    @property
+    def _manner(self) -> Manner:
+        return dataclasses.replace(MANNERS[self.way], **self._costs)
 
     @property
     def depends_on_length(self) -> bool:
@@ -167,6 +197,8 @@ class Lane:
             steps = self._fixed(store, ids[first:], cells, seen, rows)
         if steps is not None:
             hidden = steps
+        elif self.way in MANNERS:
+            hidden = store.states.run_path(self._continue, self._manner, ids, first, rows)
         elif self.way is Way.WHOLE:
             hidden = self._run(self._batch(ids))[:, first:]
         else:
@@ -203,31 +235,74 @@ class Lane:
 
     @torch.inference_mode()
     def run_tips(
-        self, store: Store, ids: torch.Tensor, trunk: int, rows: slice | None = None
+        self,
+        store: Store,
+        ids: torch.Tensor,
+        trunk: int,
+        first: int,
+        rows: slice | None = None,
     ) -> torch.Tensor:
-        """Run branches of one length from the trunk's end (PATH) or from the root (WHOLE).
+        """Run branches of one length: from the trunk's end, from states kept behind it, or (WHOLE)
+        from the root.
 
         Args:
-            ids: int64 [B, t], the tokens of each branch behind the first ``trunk`` cells.
+            ids: int64 [B, n], all tokens of each branch.
+            trunk: how many of the first tokens all share and have in the cells of that number.
+            first: the first token whose hidden state is wanted, behind the trunk.
 
         Returns:
-            Their last hidden states, [rows, B, t, d]; no KV is kept.
+            The last hidden states of the tokens ``first`` and behind, [rows, B, n - first, d]; no
+            KV is kept.
 
         Raises:
             Cancelled: between two layers.
         """
         rows = self._activate(rows)
+        if self.way in MANNERS:
+            return store.states.run_tips(
+                self._continue, self._manner, ids, trunk, first, rows, together=self.rows == 1
+            )
         kept = None
-        if self.way is not Way.WHOLE and trunk:
+        if self.way is Way.WHOLE:
+            trunk = 0
+        elif trunk:
             kept = store
+        behind, first = ids[:, trunk:], first - trunk
         if self.rows == 1:
             store.after(rows, trunk)
-            return self._run(ids.to(self.device), kept)[None]
+            return self._run(behind.to(self.device), kept)[None, :, first:]
         found = []
-        for sequence in ids:
+        for sequence in behind:
             store.after(rows, trunk)
             found.append(self._run(self._batch(sequence), kept))
-        return torch.stack(found, dim=1)
+        return torch.stack(found, dim=1)[:, :, first:]
+
+    @torch.inference_mode()
+    def measure(self) -> None:
+        """Measure what running several tokens at once costs beside single ones.
+
+        On the device and with the weights at hand: one token behind a text of FEW, and texts of FEW
+        and of MANY tokens from their beginning, the best of REPEATS each.
+        """
+        self._activate(None)
+
+        def seconds(count: int, cache: Any) -> float:
+            spans = []
+            for _ in range(REPEATS):
+                given = copy.deepcopy(cache)
+                self._wait()
+                began = time.perf_counter()
+                self._continue(ids[:, :count], given)
+                self._wait()
+                spans.append(time.perf_counter() - began)
+            return min(spans)
+
+        ids = torch.arange(MANY)[None] % self.vocab_size
+        single = seconds(1, self._continue(ids[:, :FEW], None)[1])
+        few, many = seconds(FEW, None) / single, seconds(MANY, None) / single
+        token = max(0.0, (many - few) / (MANY - FEW))
+        # No forward costs less than that of one token.
+        self._costs = {"start": max(1.0, few - FEW * token), "token": token}
 
     @torch.inference_mode()
     def logits(self, hidden: torch.Tensor, rows: slice | None, out: torch.Tensor) -> None:
@@ -332,6 +407,29 @@ class Lane:
         with self._entered():
             self._output = self._base(input_ids=batch, use_cache=store is not None, **how)
         return cast(torch.Tensor, self._output.last_hidden_state)
+
+    def _continue(self, ids: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
+        """Run tokens [B, t] behind a cache of the model's own, which it may change; None for none.
+        A single sequence is run in every active row. Returns the last hidden states, and the cache
+        then.
+
+        Raises:
+            ValueError: the model hands back no cache.
+        """
+        rows = self._active.rows.stop - self._active.rows.start
+        batch = ids.to(self.device).expand(max(rows, len(ids)), -1)
+        how = {} if cache is None else {self._cache_argument: cache}
+        with self._entered():
+            output = self._base(input_ids=batch, use_cache=True, **how)
+        cache = getattr(output, self._cache_argument, None)
+        if cache is None:
+            raise ValueError("the model hands back no cache")
+        return cast(torch.Tensor, output.last_hidden_state), cache
+
+    def _wait(self) -> None:
+        """Wait until the device has done what was asked of it."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def _batch(self, ids: torch.Tensor) -> torch.Tensor:
         """Return one sequence [T] for every active row, [rows, T]."""

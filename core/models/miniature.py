@@ -19,18 +19,23 @@ WINDOW = 8
 LAYERS = 8
 """The copy's layers at most."""
 SIZES = {
-    64: "hidden_size n_embd d_model dim embed_dim model_dim",
+    64: "hidden_size n_embd d_model dim embed_dim model_dim mamba_d_ssm",
     96: "intermediate_size moe_intermediate_size shared_expert_intermediate_size ffn_dim "
     "n_inner d_ff intermediate_size_mlp ffn_hidden_size",
     4: "num_attention_heads n_head n_heads num_heads num_experts num_local_experts "
-    "n_routed_experts moe_num_experts",
-    2: "num_experts_per_tok top_k num_experts_per_token moe_k moe_top_k",
-    1: "n_group topk_group num_expert_groups n_shared_experts first_k_dense_replace",
-    16: "head_dim q_lora_rank kv_lora_rank qk_nope_head_dim v_head_dim global_head_dim",
+    "n_routed_experts moe_num_experts mamba_n_heads mamba_num_heads n_mamba_heads",
+    2: "num_experts_per_tok top_k num_experts_per_token moe_k moe_top_k n_groups mamba_n_groups "
+    "mamba_ngroups",
+    1: "n_group topk_group num_expert_groups n_shared_experts first_k_dense_replace expand "
+    "mamba_expand",
+    16: "head_dim q_lora_rank kv_lora_rank qk_nope_head_dim v_head_dim global_head_dim "
+    "mamba_d_head mamba_head_dim mamba_headdim",
+    32: "attention_head_dim",
     8: "qk_rope_head_dim rotary_dim hidden_size_per_layer_input",
-    128: "vocab_size vocab_size_per_layer_input",
+    128: "attention_hidden_size vocab_size vocab_size_per_layer_input",
     512: "max_position_embeddings n_positions max_seq_len seq_length n_ctx",
 }
+HEADS = "num_attention_heads n_head n_heads num_heads".split()
 KEY_HEADS = "num_key_value_heads num_kv_heads n_head_kv num_global_key_value_heads".split()
 LAYER_COUNTS = "num_hidden_layers n_layer num_layers n_layers".split()
 
@@ -51,8 +56,7 @@ def miniature(model: Any) -> Any | None:
             torch.manual_seed(0)
             made = type(model)._from_config(config, dtype=torch.float32)
             made = made.to(model.device).eval()
-            # Peaked predictions: a token that is wrongly seen or missed then shows.
-            made.get_input_embeddings().weight.data.mul_(10)
+            _spread(made)
             ids = torch.arange(3, 3 + 4 * WINDOW, device=model.device)[None]
             with torch.inference_mode():
                 logits = made(input_ids=ids, use_cache=False).logits
@@ -71,6 +75,24 @@ def shrunk(config: Any) -> Any | None:
     return small
 
 
+@torch.no_grad()
+def _spread(model: Any) -> None:
+    """Give all weights a part in the numbers, in place: what is computed wrongly then shows.
+
+    Predictions become peaked; matrices keep the scale of what passes through them, which at this
+    width they would shrink to nothing; and what training moves off its first value is moved too.
+    """
+    words = model.get_input_embeddings().weight
+    for parameter in model.parameters():
+        spread = float(parameter.std()) if parameter.numel() > 1 else 0.0
+        if parameter is words:
+            parameter.mul_(10)
+        elif parameter.dim() == 1:
+            parameter.add_(torch.randn_like(parameter))
+        elif spread and abs(float(parameter.mean())) < 0.2 * spread:
+            parameter.mul_(parameter.shape[-1] ** -0.5 / spread)
+
+
 def _is_window(name: str, value: Any) -> bool:
     sized = isinstance(value, int) and not isinstance(value, bool) and value > 0
     return sized and (
@@ -80,25 +102,27 @@ def _is_window(name: str, value: Any) -> bool:
 
 def _shrink(config: Any) -> None:
     """Make every size small, in place; which kinds of layer there are stays."""
-    heads = next(getattr(config, n) for n in ("num_attention_heads", "n_head") if _has(config, n))
+    heads = next((getattr(config, n) for n in HEADS if _has(config, n)), None)
     for name in KEY_HEADS:
         if _has(config, name):
             count = getattr(config, name)
             setattr(config, name, 4 if count == heads else 1 if count == 1 else 2)
     layers = int(config.num_hidden_layers)
     kinds = getattr(config, "layer_types", None) or []
-    few = max(2, *(kinds.index(kind) + 1 for kind in set(kinds)), 2)
-    few = min(few, layers, LAYERS)
+    firsts = {kinds.index(kind) for kind in kinds}
+    keep = list(range(min(layers, max({1, *firsts}) + 1)))
+    if len(keep) > LAYERS:
+        keep = sorted(firsts)
     for name, value in list(vars(config).items()):
         if isinstance(value, list | tuple) and len(value) == layers:
-            setattr(config, name, list(value)[:few])
+            setattr(config, name, [value[layer] for layer in keep])
         elif _is_window(name, value):
             setattr(config, name, WINDOW if "window" in name else 2 * WINDOW)
         elif name.endswith("_token_id"):
             setattr(config, name, None)
     for name in LAYER_COUNTS:
         if _has(config, name):
-            setattr(config, name, few)
+            setattr(config, name, len(keep))
     for value, names in SIZES.items():
         for name in names.split():
             if _has(config, name):

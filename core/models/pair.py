@@ -451,7 +451,7 @@ class Pair:
         for (lane, covers), store in zip(self._covering, held.stores, strict=True):
             wanted = [row for row in rows if row in covers]
             step = PATH_TOKENS.get(lane.device.type, CPU_PATH_TOKENS)
-            if lane.way is Way.WHOLE:
+            if not lane.in_pieces:
                 step = len(ids)
             for alike in _alike(line.ready[:, : line.trunk], wanted):
                 for start in range(line.ready_to(alike[0]), len(ids), step):
@@ -573,18 +573,18 @@ class Pair:
             return
         # Each tip is run from where it leaves the trunk (or from the root, without a cache); of
         # the states on its way those asked for are kept.
-        trunk = line.trunk if lane.way is Way.PATH else 0
         inner = set(line.parents[cells].tolist())
         tips = [cell for cell in cells.tolist() if cell not in inner]
         ways = [np.flatnonzero(line.ancestry(np.array([tip]))[0]) for tip in tips]
         ways = [way[np.argsort(depths[way])] for way in ways]
-        common = min(trunk, *(int((way < line.trunk).sum()) for way in ways))
+        common = min(int((way < line.trunk).sum()) for way in ways)
         for length in sorted({len(way) for way in ways}):
             alike = [way for way in ways if len(way) == length]
-            ids = torch.from_numpy(np.stack([tokens[way[common:]] for way in alike]))
-            hidden = lane.run_tips(store, ids, common, rows)
+            ids = torch.from_numpy(np.stack([tokens[way] for way in alike]))
+            first = min(int(np.isin(way, cells).argmax()) for way in alike)
+            hidden = lane.run_tips(store, ids, common, first, rows)
             for i, way in enumerate(alike):
-                behind = way[common:]
+                behind = way[first:]
                 asked = np.isin(behind, cells)
                 where = torch.from_numpy(behind[asked]).to(lane.device)
                 kept = hidden[:, i, torch.from_numpy(asked).to(lane.device)]

@@ -70,12 +70,11 @@ LLAMAS = [tiny_model("llama", VOCAB, seed) for seed in (1, 2)]
 class EditMachine(RuleBasedStateMachine):
     """Two responses are edited, undone and swapped; the KV budget is too small for all of them."""
 
-    way = Way.TREE
+    way, models = Way.TREE, LLAMAS
 
     def __init__(self):
         super().__init__()
-        self.models = LLAMAS
-        self.pair = pair_of(*LLAMAS, way=self.way, kv_budget=60_000)
+        self.pair = pair_of(*self.models, way=self.way, kv_budget=60_000)
         self.prompt = [5, 6, 7, 8]
         self.sides = {"A": [[9, 10, 11]], "B": [[9, 12]]}
 
@@ -125,6 +124,12 @@ class EditMachine(RuleBasedStateMachine):
     def equals_a_plain_forward(self):
         for side in self.sides:
             check(self.pair, self.models, self.now(side), len(self.prompt))
+
+
+class StatesEditMachine(EditMachine):
+    """The same where states are kept."""
+
+    way, models = Way.SINGLES, [tiny_model("mamba", VOCAB, seed) for seed in (1, 2)]
 
 
 class FrontierMachine(RuleBasedStateMachine):
@@ -182,14 +187,36 @@ class PathFrontierMachine(FrontierMachine):
     way = Way.PATH
 
 
+class StatesFrontierMachine(FrontierMachine):
+    """The same where states are kept, which chunks of tokens and single ones go on from."""
+
+    way = Way.STATES
+
+
+class ChunksFrontierMachine(FrontierMachine):
+    """The same where chunks alone do."""
+
+    way = Way.CHUNKS
+
+
 EditMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=8, deadline=None)
 TestEdits = EditMachine.TestCase
+TestStatesEdits = StatesEditMachine.TestCase
 FEW = settings(max_examples=12, stateful_step_count=8, deadline=None)
-for machine in (FrontierMachine, PlainFrontierMachine, PathFrontierMachine):
+for machine in (
+    StatesEditMachine,
+    FrontierMachine,
+    PlainFrontierMachine,
+    PathFrontierMachine,
+    StatesFrontierMachine,
+    ChunksFrontierMachine,
+):
     machine.TestCase.settings = FEW
 TestFrontier = FrontierMachine.TestCase
 TestPlainFrontier = PlainFrontierMachine.TestCase
 TestPathFrontier = PathFrontierMachine.TestCase
+TestStatesFrontier = StatesFrontierMachine.TestCase
+TestChunksFrontier = ChunksFrontierMachine.TestCase
 
 
 def test_lines_go_in_the_order_of_their_last_use_and_responses_last():
@@ -319,16 +346,27 @@ def test_bellman_residual_in_the_raw_logit_gauge():
     assert np.abs(q.bellman_residual(raw, rewards, v, v_next)).max() <= 1e-4
 
 
-def test_the_self_check_rejects_a_model_that_ignores_masks():
-    """Its branches see each other, so every path is run whole, and is right."""
+@pytest.mark.parametrize(
+    ("ignored", "way", "said"),
+    [
+        (("attention_mask",), Way.SINGLES, "token by token"),  # which needs none
+        (("attention_mask", "cache", "past_key_values"), Way.WHOLE, "no cache"),
+    ],
+)
+def test_the_self_check_rejects_a_model_that_ignores_masks(ignored, way, said):
+    """Its branches see each other, so it is run otherwise, and is right."""
     model = tiny_model("llama", VOCAB, 1)
     lane = Lane(copy.deepcopy(model))
-    lane.model.config.ignores_masks = True  # what is known of others is not said of it
+    lane.model.config.ignores = ignored  # what is known of others is not said of it
     layer = lane.model.model.layers[1]
     run = layer.forward
-    layer.forward = lambda *args, **inputs: run(*args, **{**inputs, "attention_mask": None})
-    assert choose_way(lane) is Way.WHOLE
-    assert "no cache" in lane.way.value
+
+    def forward(*args, **inputs):
+        return run(*args, **inputs | dict.fromkeys(inputs.keys() & ignored))
+
+    layer.forward = forward
+    assert choose_way(lane) is way
+    assert said in lane.way.value
     other = tiny_model("llama", VOCAB, 2)
     pair = Pair([lane, lane_of(other)], None, 64)
     observe(pair, list(range(10, 30)), 4)
