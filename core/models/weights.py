@@ -39,8 +39,8 @@ ATTENTION = (None, "eager", "sdpa", "flex_attention")
 class StoredTensor:
     """A tensor in a safetensors file, as transformers takes one that is not read yet.
 
-    Read by any thread, and as fast as memory that is mapped is copied: half the time that
-    safetensors' own ``backend="pread"`` takes, which fills its memory with zeros first (measured).
+    Read by any thread, at the cost of copying it from a mapped file: two thirds of the processor
+    time of safetensors' own ``backend="pread"`` (measured on 1.9 GB of bfloat16).
     """
 
     file: Path
