@@ -183,7 +183,8 @@ def _causal(
         return scaled_dot_product_attention(
             query, key, value, is_causal=True, scale=scaling, enable_gqa=groups > 1
         )
-    if query.device.type == "cpu" and query.shape[-1] == value.shape[-1]:
+    whole = query.dtype == torch.float32  # in a lower format each part would be rounded
+    if query.device.type == "cpu" and whole and query.shape[-1] == value.shape[-1]:
         return _joined(query, key, value, scaling)
     if groups > 1 and query.device.type != "cuda":
         key, value = (it.repeat_interleave(groups, dim=1) for it in (key, value))

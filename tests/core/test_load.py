@@ -229,7 +229,7 @@ def test_a_library_that_is_not_there_is_named(models, monkeypatch):
     def without_pillow(*args, **kwargs):
         raise ImportError("This model requires the PIL library.\nInstall it with pip.")
 
-    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", without_pillow)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_config", without_pillow)
     with pytest.raises(
         UserFacingError, match=r"not installed \(This model requires the PIL library"
     ):
