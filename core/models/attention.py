@@ -179,22 +179,24 @@ def _causal(
     """Return the attention of the last T of S tokens, [rows, heads, T, e], without any mask."""
     length, before = query.shape[2], key.shape[2] - query.shape[2]
     groups = query.shape[1] // key.shape[1]
-    if not before:
-        return scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scaling, enable_gqa=groups > 1
-        )
-    whole = query.dtype == torch.float32  # in a lower format each part would be rounded
-    if query.device.type == "cpu" and whole and query.shape[-1] == value.shape[-1]:
+    whole = query.dtype == torch.float32
+    device = query.device.type
+    if before and device == "cpu" and whole and query.shape[-1] == value.shape[-1]:
         return _joined(query, key, value, scaling)
-    if groups > 1 and query.device.type != "cuda":
+    # Elsewhere float32 has no kernel that folds heads, and other devices none at all; a CPU's
+    # takes no other alignment than the upper left.
+    if groups > 1 and (device not in ("cpu", "cuda") or (device == "cuda" and whole)):
         key, value = (it.repeat_interleave(groups, dim=1) for it in (key, value))
+        groups = 1
+    mask = causal_lower_right(length, key.shape[2]) if before else None
     return scaled_dot_product_attention(
         query,
         key,
         value,
-        attn_mask=causal_lower_right(length, key.shape[2]),
+        attn_mask=mask,
+        is_causal=not before,
         scale=scaling,
-        enable_gqa=query.shape[1] != key.shape[1],
+        enable_gqa=groups > 1,
     )
 
 

@@ -167,9 +167,10 @@ class Store:
         cursor.rows, cursor.keep = rows, False
         cursor.used = cursor.before = used
 
-    def put_hidden(self, hidden: torch.Tensor, rows: slice, cells: slice | torch.Tensor) -> None:
-        """Keep last hidden states, [rows, T, d], of some cells."""
-        last = cells.stop if isinstance(cells, slice) else int(cells.max()) + 1
+    def put_hidden(
+        self, hidden: torch.Tensor, rows: slice, cells: slice | torch.Tensor, last: int
+    ) -> None:
+        """Keep last hidden states, [rows, T, d], of some cells, all of them before ``last``."""
         there = 0 if self._hidden is None else self._hidden.shape[1]
         if self._hidden is None or last > there:
             capacity = max(last, there + max(ROOM, there // 4))
@@ -194,7 +195,9 @@ class Store:
                 mine.update(theirs.keys[:, :, cells], theirs.values[:, :, cells])
         self.states.copy(other.states, where.start, where.stop)
         if other._hidden is not None:
-            self.put_hidden(other._hidden[:, cells], slice(0, self._cursor.all_rows), where)
+            self.put_hidden(
+                other._hidden[:, cells], slice(0, self._cursor.all_rows), where, where.stop
+            )
 
     def gather(self, cells: torch.Tensor, first: int) -> None:
         """Move ``cells`` (int64, [k]) to ``first`` and behind, in that order.

@@ -204,7 +204,7 @@ class Lane:
         else:
             store.along(rows, first, len(ids))
             hidden = self._run(self._batch(ids[first:]), store)
-        store.put_hidden(hidden, rows, slice(first, len(ids)))
+        store.put_hidden(hidden, rows, slice(first, len(ids)), len(ids))
 
     @torch.inference_mode()
     def run_branches(
@@ -231,7 +231,7 @@ class Lane:
             seen = seen.to(self.device)
             store.among(rows, cells, len(seen.keys))
             hidden = self._masked(store, ids, cells, seen, rows)
-        store.put_hidden(hidden, rows, cells)
+        store.put_hidden(hidden, rows, cells, seen.visible.shape[1])
 
     @torch.inference_mode()
     def run_tips(

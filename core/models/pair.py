@@ -588,7 +588,7 @@ class Pair:
                 asked = np.isin(behind, cells)
                 where = torch.from_numpy(behind[asked]).to(lane.device)
                 kept = hidden[:, i, torch.from_numpy(asked).to(lane.device)]
-                store.put_hidden(kept, rows, where)
+                store.put_hidden(kept, rows, where, len(line))
 
     def _set_regime(self, path: Nodes) -> None:
         root = int(self.tree.parent[path[0]])
