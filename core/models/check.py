@@ -32,20 +32,21 @@ LONG = 6 * WINDOW
 """Tokens of the text that a tiny copy is tried on: several windows and chunks."""
 LONGEST = 160
 """The same where states are kept: some models compute 64 tokens at a time, whatever is set."""
-PARTS = (Way.CHUNKS, Way.SINGLES)
-"""What STATES mixes: both must be exact."""
+PARTS = {Way.STATES: (Way.CHUNKS, Way.SINGLES)}
+"""What a way mixes: a model itself is tried on each; on all together its tiny copy is."""
 IMPLIED = {
     Way.TREE: (Way.TREE, Way.PATH),
     Way.PATH: (Way.PATH,),
-    Way.STATES: (Way.STATES, *PARTS),
+    Way.STATES: (Way.STATES, Way.CHUNKS, Way.SINGLES),
     Way.CHUNKS: (Way.CHUNKS,),
     Way.SINGLES: (Way.SINGLES,),
 }
 """Which ways are left to try where one was found to be exact on a copy, the fastest first."""
-MARGIN = {torch.float32: 1e-4}
-HALF_MARGIN = 5e-2
-"""How far a right way may differ, in standard deviations of the logits: rounding. Wrong ways differ
-by far more."""
+LEAST, MOST, HALF = 1e-4, 1e-3, 5e-2
+"""How far a right way may differ, in standard deviations of the logits, in float32 at least and at
+most, and in a low format: rounding. Wrong ways differ by far more."""
+ROUNDINGS = 4
+"""In float32: of what moving each number of the embeddings by one rounding changes."""
 SUBJECT = "attention"
 
 
@@ -58,18 +59,19 @@ def choose_way(lane: Lane) -> Way:
     key = form(lane)
     known = recall(SUBJECT, key)
     if known is not None:
-        name, lane.head_alone = known
+        name, lane.head_alone, margin = known
         _use(lane, Way[name])
-        if _is_confirmed(lane):
+        if _is_confirmed(lane, margin):
             return lane.way
-    if not _reads_the_head(lane):
+    margin = _margin(lane)
+    if not _reads_the_head(lane, margin):
         raise UserFacingError(
             f"Qscope cannot read the output of a {lane.config.model_type} model: its logits do "
             f"not follow from its last hidden states alone."
         )
-    way = next((way for way in _candidates(lane) if _is_exact(lane, way, SHORT)), Way.WHOLE)
+    way = next((way for way in _candidates(lane) if _are_exact(lane, way, margin)), Way.WHOLE)
     _use(lane, way)
-    remember(SUBJECT, key, [way.name, lane.head_alone])
+    remember(SUBJECT, key, [way.name, lane.head_alone, margin])
     return way
 
 
@@ -86,7 +88,7 @@ def record_steps(lane: Lane) -> None:
     if lane.device.type != "cuda" or lane.way is not Way.TREE:
         return
     lane.use_steps(record=True)
-    if not _is_exact(lane, Way.TREE, SHORT):
+    if not _is_exact(lane, Way.TREE, SHORT, _margin(lane)):
         lane.use_steps(record=None)
 
 
@@ -100,15 +102,23 @@ def _candidates(lane: Lane) -> Iterator[Way]:
     if made is None:
         return
     small = Lane(made)
-    if not _reads_the_head(small):
+    margin = _margin(small)
+    if not _reads_the_head(small, margin):
         return
-    best = next((way for way in ways if _is_exact(small, way, _long(way))), None)
+    best = next((way for way in ways if _is_exact_in_small(small, way, margin)), None)
     if best is not None:
         yield from IMPLIED[best]
 
 
-def _long(way: Way) -> int:
-    return LONGEST if way in MANNERS else LONG
+def _are_exact(lane: Lane, way: Way, margin: float) -> bool:
+    """Return whether all that a way mixes is exact for a model itself."""
+    return all(_is_exact(lane, part, SHORT, margin) for part in PARTS.get(way, (way,)))
+
+
+def _is_exact_in_small(lane: Lane, way: Way, margin: float) -> bool:
+    """Return whether a way is exact for a tiny copy, over texts that a large model is spared."""
+    length = LONGEST if way in MANNERS else LONG
+    return all(_is_exact(lane, it, length, margin) for it in (*PARTS.get(way, ()), way))
 
 
 def _use(lane: Lane, way: Way) -> None:
@@ -117,17 +127,49 @@ def _use(lane: Lane, way: Way) -> None:
         lane.measure()
 
 
-def _reads_the_head(lane: Lane) -> bool:
+def _reads_the_head(lane: Lane, margin: float) -> bool:
     """Return whether the lane makes the model's logits from its last hidden states."""
     lane.use(Way.WHOLE)
     ids = _random(lane, SHORT, 0)
     expected = lane.plain_logits(ids)
     if not expected.isfinite().all():  # said when something is scored
         return True
-    return lane.choose_head(ids, expected, _margin(lane, expected))
+    return lane.choose_head(ids, expected, margin * _scale(expected))
 
 
-def _is_confirmed(lane: Lane) -> bool:
+@torch.inference_mode()
+def _margin(lane: Lane) -> float:
+    """Return how far a right way may differ from a plain forward, in standard deviations of the
+    logits.
+
+    Rounding alone moves the logits of a deep model further than those of a shallow one. How far,
+    a model shows when its embeddings are moved by one rounding.
+    """
+    if lane.dtype != torch.float32:
+        return HALF
+    generator = torch.Generator().manual_seed(0)
+    unit = torch.finfo(torch.float32).eps
+
+    def moved(module: Any, inputs: Any, out: torch.Tensor) -> torch.Tensor:
+        noise = torch.randn(out.shape, generator=generator).to(out)
+        return out * (1 + unit * noise)
+
+    ids = _random(lane, SHORT, 0)
+    expected = lane.plain_logits(ids)
+    hook = lane.model.get_input_embeddings().register_forward_hook(moved)
+    try:
+        found = lane.plain_logits(ids)
+    finally:
+        hook.remove()
+    rounding = ROUNDINGS * float((found - expected).std()) / _scale(expected)
+    return min(MOST, max(LEAST, rounding))  # LEAST where it is not a number
+
+
+def _scale(logits: torch.Tensor) -> float:
+    return float((logits - logits.mean()).std())
+
+
+def _is_confirmed(lane: Lane, margin: float) -> bool:
     """Return whether the lane, as it is, equals one plain forward behind a short prefix."""
     pair = _scratch(lane)
     path = _path(pair, ids := _random(lane, SHORT, 1))
@@ -135,17 +177,15 @@ def _is_confirmed(lane: Lane) -> bool:
     def run() -> bool:
         pair.reach_path(path[:-2])
         pair.reach_path(path)
-        return _agree(pair, ids, path)
+        return _agree(pair, ids, path, margin)
 
     return _succeeds(lane, run)
 
 
 @torch.inference_mode()
-def _is_exact(lane: Lane, way: Way, length: int) -> bool:
+def _is_exact(lane: Lane, way: Way, length: int, margin: float) -> bool:
     """Return whether a way equals plain forwards: in two chunks, after an edit, over branches, and
     typed on token by token."""
-    if way is Way.STATES and not all(_is_exact(lane, part, length) for part in PARTS):
-        return False
     lane.use(way)
     if way is Way.TREE and not lane.has_tree_attention:
         return False
@@ -159,16 +199,17 @@ def _is_exact(lane: Lane, way: Way, length: int) -> bool:
         path = _path(pair, ids)
         pair.reach_path(path[: length // 2 + 1])
         pair.reach_path(path)
-        if not _agree(pair, ids, path[2:]):
+        if not _agree(pair, ids, path[2:], margin):
             return False
         path = _path(pair, edited)
         pair.reach_path(path)
-        if not _agree(pair, edited, path[length // 2 - 1 :]):
+        if not _agree(pair, edited, path[length // 2 - 1 :], margin):
             return False
         for texts in ((left, right), (longer, right)):
             tips = [_path(pair, text) for text in texts]
             pair.reach(np.array([tip[-1] for tip in tips]), line="branches")
-            if not all(_agree(pair, t, tip[-1:]) for t, tip in zip(texts, tips, strict=True)):
+            ends = zip(texts, tips, strict=True)
+            if not all(_agree(pair, text, tip[-1:], margin) for text, tip in ends):
                 return False
         if way not in MANNERS:
             return True
@@ -176,7 +217,7 @@ def _is_exact(lane: Lane, way: Way, length: int) -> bool:
             text = torch.cat([edited, _random(lane, count, 4)])
             path = _path(pair, text)
             pair.reach_path(path)
-            if not _agree(pair, text, path[-count - 1 :]):
+            if not _agree(pair, text, path[-count - 1 :], margin):
                 return False
         return True
 
@@ -203,17 +244,12 @@ def _path(pair: Pair, ids: torch.Tensor) -> Any:
     return pair.tree.extend(pair.root(len(ids)), ids.tolist())
 
 
-def _agree(pair: Pair, ids: torch.Tensor, nodes: Any) -> bool:
+def _agree(pair: Pair, ids: torch.Tensor, nodes: Any, margin: float) -> bool:
     """Return whether the logits of the last nodes of a path are those of a plain forward."""
     lane = pair.lanes[0]
     expected = lane.plain_logits(ids)[:, -len(nodes) :]
     found = pair.logits(nodes)
-    return float((found - expected).std()) <= _margin(lane, expected)
-
-
-def _margin(lane: Lane, expected: torch.Tensor) -> float:
-    scale = float((expected - expected.mean()).std())
-    return MARGIN.get(lane.dtype, HALF_MARGIN) * scale
+    return float((found - expected).std()) <= margin * _scale(expected)
 
 
 def _random(lane: Lane, count: int, seed: int) -> torch.Tensor:

@@ -211,9 +211,10 @@ class States:
         Returns:
             The last hidden states of the tokens ``first`` and behind, [rows, B, n - first, d].
         """
-        if trunk:
-            self._reach(run, manner, ids[0, :trunk], rows)
-        else:  # no path was run that would have dropped what is of other weights
+        stem = trunk if manner.can_continue(1) else trunk - 1  # what is left is two tokens or more
+        if stem > 0:
+            self._reach(run, manner, ids[0, :stem], rows)
+        if not trunk:  # no path was run that would have dropped what is of other weights
             self._drop(0, rows)
         near = [*(it for tips in reversed(self._tips) for it in tips), *self._path]
         sources = [self._source(near, manner, tip, first, rows) for tip in ids]
@@ -250,7 +251,7 @@ class States:
 
     def bytes(self) -> int:
         """Return the memory held, in bytes."""
-        return sum(it.bytes for kept in (self._path, *self._tips) for it in kept)
+        return sum(it.bytes for group in (self._path, *self._tips) for it in group)
 
     def cell_bytes(self) -> int:
         """Return the memory of all snapshots of the path, for each of its tokens."""
