@@ -64,6 +64,9 @@ def choose_way(lane: Lane) -> Way:
         if _is_confirmed(lane, margin):
             return lane.way
     margin = _margin(lane)
+    if margin is None:  # said when something is scored
+        lane.use(Way.WHOLE)
+        return lane.way
     if not _reads_the_head(lane, margin):
         raise UserFacingError(
             f"Qscope cannot read the output of a {lane.config.model_type} model: its logits do "
@@ -88,7 +91,8 @@ def record_steps(lane: Lane) -> None:
     if lane.device.type != "cuda" or lane.way is not Way.TREE:
         return
     lane.use_steps(record=True)
-    if not _is_exact(lane, Way.TREE, SHORT, _margin(lane)):
+    margin = _margin(lane)
+    if margin is None or not _is_exact(lane, Way.TREE, SHORT, margin):
         lane.use_steps(record=None)
 
 
@@ -103,7 +107,7 @@ def _candidates(lane: Lane) -> Iterator[Way]:
         return
     small = Lane(made)
     margin = _margin(small)
-    if not _reads_the_head(small, margin):
+    if margin is None or not _reads_the_head(small, margin):
         return
     best = next((way for way in ways if _is_exact_in_small(small, way, margin)), None)
     if best is not None:
@@ -132,19 +136,21 @@ def _reads_the_head(lane: Lane, margin: float) -> bool:
     lane.use(Way.WHOLE)
     ids = _random(lane, SHORT, 0)
     expected = lane.plain_logits(ids)
-    if not expected.isfinite().all():  # said when something is scored
-        return True
     return lane.choose_head(ids, expected, margin * _scale(expected))
 
 
 @torch.inference_mode()
-def _margin(lane: Lane) -> float:
+def _margin(lane: Lane) -> float | None:
     """Return how far a right way may differ from a plain forward, in standard deviations of the
-    logits.
+    logits; None where they are not finite, and nothing can be compared.
 
     Rounding alone moves the logits of a deep model further than those of a shallow one. How far,
     a model shows when its embeddings are moved by one rounding.
     """
+    ids = _random(lane, SHORT, 0)
+    expected = lane.plain_logits(ids)
+    if not expected.isfinite().all():
+        return None
     if lane.dtype != torch.float32:
         return HALF
     generator = torch.Generator().manual_seed(0)
@@ -154,8 +160,6 @@ def _margin(lane: Lane) -> float:
         noise = torch.randn(out.shape, generator=generator).to(out)
         return out * (1 + unit * noise)
 
-    ids = _random(lane, SHORT, 0)
-    expected = lane.plain_logits(ids)
     hook = lane.model.get_input_embeddings().register_forward_hook(moved)
     try:
         found = lane.plain_logits(ids)
