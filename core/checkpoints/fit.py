@@ -5,6 +5,7 @@ Compares headers and tokenizer files only. Knows nothing of loading.
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ def check_adapter_fits(adapter: Checkpoint, base: Checkpoint) -> None:
             there = set().union(*(shapes.get(name, set()) for name in EMBEDDINGS))
         if not there and ("expert" in module or module.rsplit(".", 1)[-1] in made):
             continue
+        if not there and _shares_a_layer(module, base, shapes):
+            continue
         if not there:
             raise _misfit(adapter, base, f"it adapts {module}, which the base does not have")
         if not any(sorted(shape) == sorted((wide, narrow)) for shape in there):
@@ -54,6 +57,17 @@ def check_adapter_fits(adapter: Checkpoint, base: Checkpoint) -> None:
                 f"{module} is {' x '.join(map(str, sorted((wide, narrow))))} there and {size} "
                 f"in the base",
             )
+
+
+def _shares_a_layer(module: str, base: Checkpoint, shapes: Iterable[str]) -> bool:
+    """Return whether a layer's module may be another layer's: layers that share weights are saved
+    once."""
+    name = _canonical(module)
+    number = re.search(r"\.(\d+)\.", name)
+    if number is None or not base.layers or int(number[1]) >= base.layers:
+        return False
+    alike = re.sub(r"\.\d+\.", ".#.", name)
+    return any(re.sub(r"\.\d+\.", ".#.", it) == alike for it in shapes)
 
 
 def check_same_vocabulary(policy: Named, reference: Named) -> None:

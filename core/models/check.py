@@ -42,6 +42,8 @@ IMPLIED = {
     Way.SINGLES: (Way.SINGLES,),
 }
 """Which ways are left to try where one was found to be exact on a copy, the fastest first."""
+FEW = 512
+"""Tokens of a plain forward that a model itself is asked for at most, beyond SHORT."""
 LEAST, MOST, HALF = 1e-4, 1e-3, 5e-2
 """How far a right way may differ, in standard deviations of the logits, in float32 at least and at
 most, and in a low format: rounding. Wrong ways differ by far more."""
@@ -54,7 +56,8 @@ def choose_way(lane: Lane) -> Way:
     """Return the fastest way that is exact for a lane's model, and let the lane use it.
 
     Raises:
-        UserFacingError: the model's logits cannot be made from its last hidden states.
+        UserFacingError: the model's logits cannot be made from its last hidden states, or depend on
+            how long the text is that follows.
     """
     key = form(lane)
     known = recall(SUBJECT, key)
@@ -97,12 +100,23 @@ def record_steps(lane: Lane) -> None:
 
 
 def _candidates(lane: Lane) -> Iterator[Way]:
-    """Yield the ways to try on the model itself, the fastest first, without WHOLE."""
+    """Yield the ways to try on the model itself, the fastest first, without WHOLE.
+
+    Raises:
+        UserFacingError: what is said of a text's beginning depends on how much follows.
+    """
+    kinds = {getattr(module, "attention_type", None) for module in lane.model.modules()}
+    if "block_sparse" in map(str, kinds):  # which blocks are seen, and whether, goes by length
+        raise _unsteady(lane)
     ways = tuple(IMPLIED)
-    if not windows(lane.config):
+    longest = max(windows(lane.config), default=0)
+    if not longest:
         yield from IMPLIED[Way.TREE]
         ways = tuple(MANNERS)
     made = miniature(lane.model)
+    steady = not longest or _is_steady(lane, longest)
+    if not steady or (made is not None and not _is_steady(Lane(made), WINDOW)):
+        raise _unsteady(lane)
     if made is None:
         return
     small = Lane(made)
@@ -112,6 +126,34 @@ def _candidates(lane: Lane) -> Iterator[Way]:
     best = next((way for way in ways if _is_exact_in_small(small, way, margin)), None)
     if best is not None:
         yield from IMPLIED[best]
+
+
+def _unsteady(lane: Lane) -> UserFacingError:
+    return UserFacingError(
+        f"What a {lane.config.model_type} model says of a text's first tokens changes with the "
+        f"length of what follows, so no reward of a token would hold: choose a model that reads "
+        f"from left to right."
+    )
+
+
+@torch.inference_mode()
+def _is_steady(lane: Lane, window: int) -> bool:
+    """Return whether plain forwards of a text and of its beginning, both past a window, agree.
+
+    Of models that take other rotary factors for another length that is not asked, nor where the
+    window is too wide for a few tokens.
+    """
+    length = 3 * window + 5
+    if lane.depends_on_length or length > FEW:
+        return True
+    ids = _random(lane, length, 8)
+    whole = lane.plain_logits(ids)
+    margin = MOST if lane.dtype == torch.float32 else HALF
+    for cut in (window + 3, 2 * window + 2, length - 1):
+        begun = lane.plain_logits(ids[:cut])
+        if float((begun - whole[:, :cut]).std()) > margin * _scale(whole):
+            return False
+    return True
 
 
 def _are_exact(lane: Lane, way: Way, margin: float) -> bool:
@@ -196,7 +238,9 @@ def _is_exact(lane: Lane, way: Way, length: int, margin: float) -> bool:
     pair = _scratch(lane)
     ids = _random(lane, length, 1)
     edited = torch.cat([ids[: length // 2], _random(lane, length - length // 2, 2)])
-    left, right = (torch.cat([edited[:-4], _random(lane, n, 3 + n)]) for n in (3, 2))
+    left, right, beside = (
+        torch.cat([edited[:-4], _random(lane, n, seed)]) for n, seed in ((3, 6), (2, 5), (3, 7))
+    )
     longer = torch.cat([left, _random(lane, 2, 9)])
 
     def run() -> bool:
@@ -209,7 +253,7 @@ def _is_exact(lane: Lane, way: Way, length: int, margin: float) -> bool:
         pair.reach_path(path)
         if not _agree(pair, edited, path[length // 2 - 1 :], margin):
             return False
-        for texts in ((left, right), (longer, right)):
+        for texts in ((left, right, beside), (longer, right)):
             tips = [_path(pair, text) for text in texts]
             pair.reach(np.array([tip[-1] for tip in tips]), line="branches")
             ends = zip(texts, tips, strict=True)
@@ -257,5 +301,6 @@ def _agree(pair: Pair, ids: torch.Tensor, nodes: Any, margin: float) -> bool:
 
 
 def _random(lane: Lane, count: int, seed: int) -> torch.Tensor:
+    known = min(lane.vocab_size, len(lane.model.get_input_embeddings().weight))
     generator = torch.Generator().manual_seed(seed)
-    return torch.randint(3, lane.vocab_size, (count,), generator=generator)
+    return torch.randint(3, known, (count,), generator=generator)

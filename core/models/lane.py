@@ -36,6 +36,7 @@ from core.errors import Cancelled
 from core.models.attention import GROUPED, Branches, branches
 from core.models.kv import Store, cache_argument
 from core.models.lora import ActiveRows
+from core.models.products import Linear
 from core.models.rope import Regime, Regimes
 from core.models.states import Manner
 from core.models.steps import SIZES, FixedSteps
@@ -317,7 +318,7 @@ class Lane:
         with self._entered():
             if not self.head_alone:
                 out.copy_(self._through_the_model(hidden))
-            elif isinstance(self._head, nn.Linear) and alike and many:
+            elif type(self._head) in (nn.Linear, Linear) and alike and many:
                 flat = out.view(-1, out.shape[-1])
                 torch.mm(hidden.flatten(0, 1), self._head.weight.t(), out=flat)
                 if self._head.bias is not None:

@@ -96,7 +96,8 @@ def _spread(model: Any) -> None:
 def _is_window(name: str, value: Any) -> bool:
     sized = isinstance(value, int) and not isinstance(value, bool) and value > 0
     return sized and (
-        ("window" in name and "max_window" not in name) or name.endswith("chunk_size")
+        ("window" in name and "max_window" not in name)
+        or name.endswith(("chunk_size", "chunk_length"))
     )
 
 

@@ -401,3 +401,26 @@ def test_nan_is_a_sentence_and_nothing_is_written():
         observe(pair, list(range(10, 20)), 4)
     path = pair.tree.extend(0, list(range(10, 20)))
     assert np.isnan(pair.tree.column("logp_policy")[path]).all()
+
+
+def test_a_model_whose_numbers_change_with_what_follows_is_refused():
+    """Past its window a token's numbers depend on how long the text is: no edit could be shown."""
+    model = tiny_model("mistral", VOCAB, 1)
+    model.config.grows_colder = True  # what is known of others is not said of it
+    run = model.model.forward
+
+    def colder(input_ids, **inputs):
+        out = run(input_ids, **inputs)
+        length = input_ids.shape[1] + (inputs.get("cache") or NOTHING).get_seq_length()
+        out.last_hidden_state = out.last_hidden_state / (1 + 0.1 * (length > 8))
+        return out
+
+    model.model.forward = colder
+    with pytest.raises(UserFacingError, match="changes with the length of what follows"):
+        choose_way(Lane(model))
+
+
+class NOTHING:
+    @staticmethod
+    def get_seq_length():
+        return 0
