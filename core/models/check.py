@@ -105,9 +105,9 @@ def _candidates(lane: Lane) -> Iterator[Way]:
     Raises:
         UserFacingError: what is said of a text's beginning depends on how much follows.
     """
-    kinds = {getattr(module, "attention_type", None) for module in lane.model.modules()}
-    if "block_sparse" in map(str, kinds):  # which blocks are seen, and whether, goes by length
-        raise _unsteady(lane)
+    sparse = getattr(lane.config, "attention_type", None) == "block_sparse"
+    if sparse and any(hasattr(module, "attention_type") for module in lane.model.modules()):
+        raise _unsteady(lane)  # whether blocks are left out, and which, goes by length
     ways = tuple(IMPLIED)
     longest = max(windows(lane.config), default=0)
     if not longest:
