@@ -300,6 +300,7 @@ def _agree(pair: Pair, ids: torch.Tensor, nodes: Any, margin: float) -> bool:
     return float((found - expected).std()) <= margin * _scale(expected)
 
 
+@torch.inference_mode()  # an adapted embedding may compute its weight
 def _random(lane: Lane, count: int, seed: int) -> torch.Tensor:
     known = min(lane.vocab_size, len(lane.model.get_input_embeddings().weight))
     generator = torch.Generator().manual_seed(seed)
