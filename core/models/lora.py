@@ -21,6 +21,7 @@ from torch import nn
 
 from core.models.inputs import layers_by_input
 from core.models.products import Linear, multiply
+from core.models.remembered import recall, remember
 
 ROWS = ("policy", "reference")
 
@@ -244,7 +245,7 @@ def pair_linears(wrapped: nn.Module, rows: Sequence[str] = ROWS) -> ActiveRows:
         if type(base).__name__ not in ("Linear", "Conv1D"):
             raise ValueError(f"{name} is a {type(base).__name__}, not a linear layer")
     active = ActiveRows(len(rows))
-    for alike in layers_by_input(wrapped, list(adapted), len(rows)):
+    for alike in _by_input(wrapped, list(adapted), len(rows)):
         layers: list[PairLinear] = []
         for layer in alike:
             parent, name = adapted[layer]
@@ -252,6 +253,21 @@ def pair_linears(wrapped: nn.Module, rows: Sequence[str] = ROWS) -> ActiveRows:
             setattr(parent, name, layers[-1])
         Joined(layers, active)
     return active
+
+
+def _by_input(wrapped: nn.Module, layers: list[Any], rows: int) -> list[list[Any]]:
+    """Return ``layers_by_input``, as it was found for this configuration and these layers before,
+    or found now. Raises as it does."""
+    config: Any = wrapped.config
+    names = {module: name for name, module in wrapped.named_modules()}
+    key = [config.to_dict(), type(wrapped).__qualname__, rows, sorted(names[it] for it in layers)]
+    known = recall("inputs", key)
+    if known is None:
+        groups = layers_by_input(wrapped, layers, rows)
+        remember("inputs", key, [[names[layer] for layer in group] for group in groups])
+        return groups
+    named = {names[layer]: layer for layer in layers}
+    return [[named[name] for name in group] for group in known]
 
 
 def weights_read(model: nn.Module) -> Iterator[torch.Tensor]:
