@@ -425,16 +425,16 @@ class Pair:
         held = self._line(name)
         line = held.line
         line.truncate(line.shared(path))
-        lender, cells = self._lender(path, held)
+        first = min(line.ready_to(row) for row in rows)
+        lender, cells = self._lender(path, held, rows, first)
         self._make_room(len(path) - len(line), (held, lender))
         if lender is not None:
-            first = len(line)
             for (lane, _), mine, theirs in zip(
                 self._covering, held.stores, lender.stores, strict=True
             ):
                 mine.copy(theirs, torch.from_numpy(cells[first:]).to(lane.device), first)
-            line.extend(path[first : len(cells)])
-            line.ready[:, first:] = lender.line.ready[:, cells[first:]]
+            line.extend(path[len(line) : len(cells)])
+            line.ready[:, first : len(cells)] = lender.line.ready[:, cells[first:]]
         if len(path) > len(line):
             line.extend(path[len(line) :])
         computed = len(path) - min(line.ready_to(row) for row in rows)
@@ -463,15 +463,22 @@ class Pair:
                     for row in alike if lane.rows > 1 else covers:
                         line.ready[row, start:stop] = True
 
-    def _lender(self, path: Nodes, held: Held) -> tuple[Held | None, Nodes]:
-        """Return the line that has most of a path, and in which cells, if it has more of it than
-        ``held``: the beginning is copied from it."""
+    def _lender(self, path: Nodes, held: Held, rows: Rows, first: int) -> tuple[Held | None, Nodes]:
+        """Return the line that has most of a path ready, and in which cells, if it has more than
+        the ``first`` nodes: what ``held`` lacks of the beginning is copied from it.
+
+        It must be ready wherever ``held`` is, since all rows are copied.
+        """
         depths = self.tree.depth[path]
         trunk_only = any(lane.way is not Way.TREE for lane, _ in self._covering)
-        lender, most = None, np.arange(len(held.line))
+        lender, most = None, np.arange(first)
         for other in self._lines.values():
             cells = other.line.beginning(path, depths, trunk_only)
-            if other is not held and len(cells) > len(most):
+            unready = ~other.line.ready[list(rows)][:, cells].all(axis=0)
+            cells = cells[: int(unready.argmax())] if unready.any() else cells
+            own = held.line.ready[:, first : len(cells)]
+            lent = other.line.ready[:, cells[first : first + own.shape[1]]]
+            if other is not held and len(cells) > len(most) and not (own & ~lent).any():
                 lender, most = other, cells
         return lender, most
 
