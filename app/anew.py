@@ -16,9 +16,18 @@ def arguments_of(spec: PairSpec | None) -> list[str]:
     options = ["--restore"]
     if spec is None:
         return options
-    for name in ("policy", "reference", "base", "run", "search_base", "device", "dtype"):
-        if value := getattr(spec, name):
-            options += [f"--{name.replace('_', '-')}", value]
+    named = {
+        "--policy": spec.policy,
+        "--reference": spec.reference,
+        "--base": spec.base,
+        "--run": spec.run,
+        "--search-base": spec.search_base,
+        "--device": spec.device,
+        "--dtype": spec.dtype,
+    }
+    for option, value in named.items():
+        if value:
+            options += [option, value]
     if spec.beta is not None:
         options += ["--beta", repr(spec.beta)]
     if spec.allow_pickle:

@@ -449,7 +449,7 @@ def test_a_checkpoint_that_was_written_anew_is_scored_anew(changing):
 
 
 def test_a_search_goes_on_under_the_weights_that_it_was_begun_under_or_not_at_all(changing):
-    desk, spec = changing, SearchSpec(Beam(2), max_tokens=6)
+    desk, spec = changing, SearchSpec(Beam(2), max_tokens=60)  # too long to end by itself
     one, last = desk.paths[1], desk.paths[-1]
     expected = GrownTree()
     desk.ask(Scrub(9, one))
@@ -461,8 +461,7 @@ def test_a_search_goes_on_under_the_weights_that_it_was_begun_under_or_not_at_al
     desk.engine.cancel(Search)
     while not isinstance(event := desk.answer(11), Stopped | Searched):
         tree.add(event.growth)
-    if isinstance(event, Searched):
-        pytest.skip("the search was over before it could be stopped")
+    assert isinstance(event, Stopped)
     desk.ask(Scrub(12, last))
     desk.ask(Score(13, "B", PROMPT, text=TEXTS["B"]))  # its weights are in place
     rewrite(one, 6)
