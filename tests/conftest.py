@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+# A checkpoint's own code is copied here before it runs: never into the user's cache.
+_modules = tempfile.TemporaryDirectory(prefix="qscope-modules-")
+os.environ["HF_MODULES_CACHE"] = _modules.name
 
 
 class _Errors(logging.Handler):
