@@ -8,7 +8,7 @@ import sys
 
 from PySide6.QtCore import QProcess
 
-from core.protocol import PairSpec
+from core.engine.protocol import PairSpec
 
 
 def arguments_of(spec: PairSpec | None) -> list[str]:

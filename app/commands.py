@@ -16,13 +16,13 @@ from PySide6.QtWidgets import QApplication, QToolBar, QWidget
 
 from app import actions
 from app.banner import PairBanner
-from app.credit.table import table
 from app.files import read_text, write_text
 from app.help import GLOSSARY, HelpDialog, shortcuts_html
 from app.launch_commands import LaunchCommands
 from app.notices import Notices
+from core.engine.protocol import PairSpec, Side
 from core.errors import UserFacingError
-from core.protocol import PairSpec, Side
+from core.present.table import table
 from core.text import Prompt
 
 if TYPE_CHECKING:

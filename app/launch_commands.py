@@ -1,6 +1,6 @@
 """What the window does about starting training runs: the dialog, their rows, their curves.
 
-The part of MainWindow that ties the runs in processes of their own (app.training.launching) to the
+The part of MainWindow that ties the runs in processes of their own (app.launch.launching) to the
 training view, in which each is opened as soon as it has a log. Knows nothing of processes.
 """
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PySide6.QtCore import Slot
 
+from app.launch.launching import Launching
 from app.scrub_commands import ScrubCommands
-from app.training.launching import Launching
 
 
 class LaunchCommands(ScrubCommands):

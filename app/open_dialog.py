@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.credit.controls import BetaBox
-from core.protocol import DEFAULT_BETA, PairSpec
+from core.engine.protocol import DEFAULT_BETA, PairSpec
 
 REFERENCE = "Model or adapter that DPO started from"
 NAMED_BY_RUN = "Only if the run's files do not name it"

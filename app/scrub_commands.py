@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal, Slot
 
+from app.replay.scrubbing import Scrubbing
+from app.replay.strip import CheckpointStrip
 from app.status import Status
-from app.training.scrubbing import Scrubbing
-from app.training.strip import CheckpointStrip
 from app.training_commands import TrainingCommands
-from core.protocol import PairInfo, PairSpec
+from core.engine.protocol import PairInfo, PairSpec
 
 if TYPE_CHECKING:
-    from app.training.heat_panel import HeatPanel
-    from app.training.view import TrainingView
+    from app.curves.view import TrainingView
+    from app.replay.heat_panel import HeatPanel
 
 
 class ScrubCommands(TrainingCommands):
@@ -79,7 +79,7 @@ class ScrubCommands(TrainingCommands):
 
     def _add_heat_map(self, training: "TrainingView") -> None:
         """Put the heat map under the charts, whose steps are those of the strip."""
-        from app.training.heat_panel import HeatPanel
+        from app.replay.heat_panel import HeatPanel
 
         self.heat = heat = HeatPanel(self.view, self._new_file)
         layout = training.below.layout()

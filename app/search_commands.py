@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QMainWindow, QStackedWidget, QTabBar, QWidget
 
-from app.bridge import Bridge
 from app.credit.view import CreditView
+from app.engine_client import Bridge
 from app.notices import NoticeBar
 from app.settings import Settings
-from core.protocol import PairInfo, Side
+from core.engine.protocol import PairInfo, Side
 
 if TYPE_CHECKING:
     from app.search.view import SearchView

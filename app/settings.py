@@ -11,7 +11,7 @@ from typing import Any
 
 from PySide6.QtCore import QByteArray, QSettings
 
-from core.protocol import PairSpec
+from core.engine.protocol import PairSpec
 from core.text import Message, Prompt
 
 RECENT = 8

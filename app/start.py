@@ -26,8 +26,8 @@ from app.notices import Notices, log_folder
 from app.settings import Settings
 from app.theme import Theme
 from app.window import MainWindow
+from core.engine.protocol import Failed, PairSpec
 from core.errors import UserFacingError
-from core.protocol import Failed, PairSpec
 
 PATIENCE_MS = 15 * 60 * 1000
 POLL_MS = 60

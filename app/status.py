@@ -3,8 +3,8 @@
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtWidgets import QLabel, QStatusBar
 
+from core.engine.protocol import Memory, PairInfo
 from core.noise import NoiseFloor
-from core.protocol import Memory, PairInfo
 
 EXAMPLE = 50
 """Tokens of a response, as which the tooltip says how noisy sums are."""

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QComboBox
 from app.commands import WindowCommands
 from app.credit.examples import Example
 from app.settings import Draft, pair_key, write_draft
-from core.protocol import Failed, PairSpec
+from core.engine.protocol import Failed, PairSpec
 
 
 class TextCommands(WindowCommands):

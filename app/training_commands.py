@@ -15,7 +15,7 @@ from app.gentle_import import import_then
 from app.search_commands import TRAINING, SearchCommands
 
 if TYPE_CHECKING:
-    from app.training.view import TrainingView
+    from app.curves.view import TrainingView
 
 RUN_FILES = "Logs (*.json *.jsonl *.csv *.tsv *tfevents*);;All files (*)"
 
@@ -65,7 +65,7 @@ class TrainingCommands(SearchCommands):
 
     def _make_training(self) -> None:
         if self.training is None:
-            from app.training.view import TrainingView
+            from app.curves.view import TrainingView
 
             self.training = view = TrainingView(self._new_file)
             self.pages.addWidget(view)

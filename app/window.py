@@ -21,20 +21,19 @@ from PySide6.QtWidgets import (
 
 from app import actions, theme
 from app.banner import PairBanner
-from app.bridge import Bridge, MakeEngine, real_engine
 from app.commands import USUAL_POINTS
 from app.credit.examples import Example, read_examples
 from app.credit.view import CreditView
 from app.drops import FolderDrops
+from app.engine_client import Bridge, MakeEngine, real_engine
+from app.launch.launching import Launching
 from app.notices import NoticeBar, Notices
 from app.open_dialog import ask_for_pair
+from app.replay.strip import CheckpointStrip
 from app.settings import Settings, read_draft
 from app.status import Status
 from app.text_commands import TextCommands
-from app.training.launching import Launching
-from app.training.strip import CheckpointStrip
-from core.noise import NOISELESS
-from core.protocol import (
+from core.engine.protocol import (
     DEFAULT_BETA,
     Failed,
     FilesChanged,
@@ -44,6 +43,7 @@ from core.protocol import (
     Progress,
     Stopped,
 )
+from core.noise import NOISELESS
 from core.trace import mark
 
 AUTOSAVE_MS = 1500

@@ -1,8 +1,8 @@
 """A post whose facts are known by heart."""
 
-from core.data.kinds import all_kinds
-from core.data.posts import Post
-from core.data.values import Fact
+from core.demo.kinds import all_kinds
+from core.demo.posts import Post
+from core.demo.values import Fact
 
 
 def job_post() -> Post:

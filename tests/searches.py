@@ -6,10 +6,10 @@ import itertools
 import torch
 
 from core.codec import Codec
-from core.growth import GrownTree
 from core.models.check import choose_way
 from core.models.lane import Lane
 from core.models.pair import Pair
+from core.search.grown import GrownTree
 from core.search.run import Run
 from core.text import Prompt
 from tests.tiny import byte_level_tokenizer, tiny_model

@@ -42,8 +42,8 @@ def main(argv=None):
 def soak(arguments, folder):
     """Type and search for the time given; resident bytes at each line."""
     import core.models.load
-    from core.engine import Engine
-    from core.protocol import Failed, Load, Loaded, PairSpec
+    from core.engine.loop import Engine
+    from core.engine.protocol import Failed, Load, Loaded, PairSpec
     from tests.tiny import save_pair
 
     load, pairs = core.models.load.load_pair, []
@@ -81,14 +81,14 @@ def soak(arguments, folder):
 
 def is_last(event):
     """Whether an event is the last that its request is answered by."""
-    from core.protocol import Grown, Progress
+    from core.engine.protocol import Grown, Progress
 
     return not isinstance(event, Grown | Progress)
 
 
 def typed(ask, pair, seconds, every):
-    from core.growth import Beam, BestFirst, Sampling, SearchSpec, TreeSearch
-    from core.protocol import Inspect, Score, Search
+    from core.engine.protocol import Inspect, Score, Search
+    from core.search.spec import Beam, BestFirst, Sampling, SearchSpec, TreeSearch
     from core.text import Prompt
 
     prompt = Prompt.of("Summarise this post in one sentence. " + " ".join(WORDS))

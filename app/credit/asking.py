@@ -6,10 +6,10 @@ knows nothing of answers or colours.
 
 from PySide6.QtCore import Signal, Slot
 
-from app.bridge import Bridge
 from app.credit.focus import Focus
 from app.credit.layout import SIDES, CreditLayout
-from core.protocol import PairInfo, Side
+from app.engine_client import Bridge
+from core.engine.protocol import PairInfo, Side
 
 BLANK_PROMPT = "Write a prompt for the models to answer."
 

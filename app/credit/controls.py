@@ -17,8 +17,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.credit.numbers import BY_KEY, MODES, Key, Mode
 from app.widgets.legend import Legend
+from core.present.measures import BY_KEY, MODES, Key, Mode
 from core.text import UNITS, Unit
 
 ROOMY = 800

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QPoint, QRect, QTimer, Slot
 
-from app.bridge import Bridge
-from app.credit.facts import popup_html
 from app.credit.inspector import Inspector
 from app.credit.popup import TokenPopup
 from app.credit.response_panel import ResponsePanel
-from core.protocol import Inspected, Side
+from app.engine_client import Bridge
+from core.engine.protocol import Inspected, Side
+from core.present.token_facts import popup_html
 from core.scoring import Inspection
 from core.text import Tokens, align
 

@@ -23,10 +23,10 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.credit.facts import Fact, alternative_tip, facts, percent
-from app.credit.numbers import signed
 from app.widgets.colour_scale import ColourScale
 from core.noise import NOISELESS, NoiseFloor
+from core.present.measures import signed
+from core.present.token_facts import Fact, alternative_tip, facts, percent
 from core.scoring import Alternative, Inspection, Scoring
 
 SEARCH_MS = 120

@@ -14,7 +14,7 @@ from app.credit.prompt_panel import PromptPanel
 from app.credit.q_page import QPage
 from app.credit.response_panel import ResponsePanel
 from app.credit.summary import Summary
-from core.protocol import Side
+from core.engine.protocol import Side
 
 NARROW = 640
 """Editors in a column narrower than this, in pixels, are always stacked."""

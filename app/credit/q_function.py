@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QEvent, QObject, QTimer, Signal, Slot
 from PySide6.QtWidgets import QComboBox
 
-from app.bridge import Bridge
 from app.credit.q_page import QPage
+from app.engine_client import Bridge
+from core.engine.protocol import Side, Surveyed
 from core.gauge import response_gauge
-from core.protocol import Side, Surveyed
 from core.scoring import StateActions
 
 if TYPE_CHECKING:

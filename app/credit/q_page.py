@@ -20,11 +20,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.credit.facts import gauge_facts, percent, plain
 from app.credit.inspector import Choices, show_fact
-from app.credit.numbers import signed
 from app.widgets.colour_scale import ColourScale
 from core.gauge import FLOOR, Gauge, check_state, state_rewards
+from core.present.measures import signed
+from core.present.token_facts import gauge_facts, percent, plain
 from core.scoring import StateActions
 
 if TYPE_CHECKING:

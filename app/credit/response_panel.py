@@ -11,13 +11,13 @@ import numpy as np
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from app.credit.numbers import Floats, noise_words, signed
 from app.theme import SIDE_COLOURS, set_faint
 from app.widgets.colour_scale import ColourScale
 from app.widgets.spans import TokenSpans
 from app.widgets.token_editor import TokenEditor
+from core.engine.protocol import Side
 from core.noise import NOISELESS, NoiseFloor
-from core.protocol import Side
+from core.present.measures import Floats, noise_words, signed
 from core.scoring import Scoring
 
 DEBOUNCE_MS = 60

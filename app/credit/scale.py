@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.credit.numbers import NOISES, Floats, Key, Mode
 from app.widgets.colour_scale import ColourScale, fit_limit
+from core.present.measures import NOISES, Floats, Key, Mode
 
 
 @dataclass

@@ -5,9 +5,9 @@ Knows the pair's numbers; knows nothing of tokens or engines.
 
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QWidget
 
-from app.credit.numbers import Pair, Split, noise_words, signed, split_shown
 from app.theme import set_faint
 from core.noise import NOISELESS, NoiseFloor
+from core.present.measures import Pair, Split, noise_words, signed, split_shown
 
 FIGURES = (
     ("sum_a", "Σr A", "Response score of A: the sum of its implicit rewards"),

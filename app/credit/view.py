@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QTimer, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
-from app.bridge import Bridge
-from app.credit import numbers
 from app.credit.asking import CreditAsking
 from app.credit.examples import Example
-from app.credit.film import Film, Frame, Values
 from app.credit.focus import Focus
 from app.credit.layout import SIDES
 from app.credit.q_function import QFunction
 from app.credit.scale import ScaleChoice, compared_words
+from app.engine_client import Bridge
+from app.replay.scorings import Film, Frame, Values
 from app.widgets.colour_scale import ColourScale
+from core.engine.protocol import Failed, PairInfo, Scored, Side, Stopped
 from core.noise import NOISELESS, NoiseFloor
-from core.protocol import Failed, PairInfo, Scored, Side, Stopped
+from core.present import measures as numbers
 from core.scoring import Scoring
 from core.text import Alignment, align
 from core.trace import mark

@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, QPoint, Slot
 from app.search.menu import node_menu
 from app.search.pane import SearchPane
 from app.search.settings_form import BY_NAME
-from core.growth import Given, Objective, Sampling, SearchSpec
+from core.search.spec import Given, Objective, Sampling, SearchSpec
 
 if TYPE_CHECKING:
     from app.search.view import SearchView

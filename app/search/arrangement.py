@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.bridge import Bridge
+from app.engine_client import Bridge
 from app.search.canvas import TreeCanvas
 from app.search.compare import Overlay
 from app.search.controls import SearchForm

@@ -10,7 +10,7 @@ import numpy as np
 
 from app.search.layout import Ints
 from app.search.picture import BOTH, ONLY_HERE, ONLY_THERE, Picture
-from core.growth import GrownTree, Growth, Status
+from core.search.grown import GrownTree, Growth, Status
 
 ABSENT = -1
 TAKE_MS = 10.0

@@ -33,7 +33,7 @@ from app.search.settings_form import (
     dial_words,
     objection,
 )
-from core.growth import Beam, Objective, SearchSpec, Strategy
+from core.search.spec import Beam, Objective, SearchSpec, Strategy
 
 TICKS = 20
 """Steps of the dial from one whole number to the next."""

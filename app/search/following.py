@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Slot
 
-from app.bridge import Bridge
+from app.engine_client import Bridge
 from app.widgets.colour_scale import ColourScale
-from core.protocol import NodeInspected
+from core.engine.protocol import NodeInspected
 from core.scoring import Inspection
 
 if TYPE_CHECKING:

@@ -29,12 +29,12 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.credit.facts import plain
-from app.credit.numbers import noise_words, signed
 from app.widgets.colour_scale import ColourScale
 from core import quantities
-from core.growth import Hypothesis
 from core.noise import NOISELESS, NoiseFloor
+from core.present.measures import noise_words, signed
+from core.present.token_facts import plain
+from core.search.grown import Hypothesis
 
 Index = QModelIndex | QPersistentModelIndex
 EMPTY = "The hypotheses that a search finds are listed here, the best first."

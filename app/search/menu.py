@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from app.search.picture import Picture
 from app.search.settings_form import KINDS
-from core.growth import Reason
+from core.search.grown import Reason
 
 
 def node_menu(parent: QWidget, picture: Picture, entry: int, alive: bool) -> QMenu:

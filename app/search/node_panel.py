@@ -20,15 +20,15 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.credit.inspector import SEARCH_MS, Choices, show_fact
-from app.search.facts import node_facts, spelled
 from app.search.picture import Picture
 from app.widgets.colour_scale import ColourScale
 from app.widgets.spans import TokenSpans
 from app.widgets.token_editor import TokenEditor
 from core import quantities
-from core.growth import Reason
 from core.noise import NoiseFloor
+from core.present.node_facts import node_facts, spelled
 from core.scoring import Inspection
+from core.search.grown import Reason
 
 EMPTY = (
     "Click a node of the tree, or walk there with the arrow keys, to see its text, its numbers "

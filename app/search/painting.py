@@ -1,9 +1,9 @@
 """A picture of a tree put on the screen: batches of rectangles, and text where it can be read.
 
 Everything but text is a filled rectangle, drawn in one call per colour from an array, without
-smoothing (app.search.fills). What is outside of the window is left out. Seen from afar, boxes are
-bars whose thickness is the token's probability; nearer they are boxes, and nearer still they carry
-text. Knows Qt's painter; knows nothing of widgets.
+smoothing (app.search.rectangles). What is outside of the window is left out. Seen from afar, boxes
+are bars whose thickness is the token's probability; nearer they are boxes, and nearer still they
+carry text. Knows Qt's painter; knows nothing of widgets.
 """
 
 from dataclasses import dataclass, field
@@ -23,12 +23,12 @@ from PySide6.QtGui import (
 )
 
 from app import theme
-from app.search.fills import Brushes, Fill, Pixels
 from app.search.layout import GAP, PAD, Flags, Floats, Ints
 from app.search.picture import BOTH, ONLY_HERE, Picture
+from app.search.rectangles import Brushes, Fill, Pixels
 from app.search.viewpoint import BOX, Viewpoint
 from app.widgets.colour_scale import ColourScale, Rgb, from_oklab, oklab
-from core.growth import Status
+from core.search.grown import Status
 
 LETTERS = 13
 """Size of the letters in pixels, unzoomed."""

@@ -15,19 +15,20 @@ from PySide6.QtCore import QPoint, QRect, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from app.bridge import Bridge
 from app.credit.popup import TokenPopup
+from app.engine_client import Bridge
 from app.search.canvas import TreeCanvas
-from app.search.facts import popup_html
 from app.search.layout import Ints
 from app.search.minimap import Minimap
 from app.search.picture import START, Picture
 from app.search.settings_form import named
 from app.search.start import Start
 from app.widgets.colour_scale import ColourScale
-from core.growth import Given, GrownTree, Growth, Hypothesis, SearchSpec, Status
+from core.engine.protocol import Failed, Grown, Searched, SteerAction, Steered, Stopped
 from core.noise import NOISELESS
-from core.protocol import Failed, Grown, Searched, SteerAction, Steered, Stopped
+from core.present.node_facts import popup_html
+from core.search.grown import GrownTree, Growth, Hypothesis, Status
+from core.search.spec import Given, SearchSpec
 from core.text import Prompt
 
 TAKE_MS = 8.0

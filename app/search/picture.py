@@ -12,7 +12,8 @@ import numpy as np
 from app.search.layout import Flags, Floats, Ints, Layout, Placed
 from app.widgets.colour_scale import ColourScale
 from core import quantities
-from core.growth import GrownTree, Growth, Hypothesis, Reason, SearchSpec, Status
+from core.search.grown import GrownTree, Growth, Hypothesis, Reason, Status
+from core.search.spec import SearchSpec
 
 BOTH, ONLY_HERE, ONLY_THERE = 0, 1, 2
 """Where a comparison finds an entry."""

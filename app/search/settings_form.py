@@ -1,12 +1,12 @@
 """What can be chosen of a search: the strategies' settings, what they mean, and what is refused.
 
 One table of fields per strategy, from which the form is made; one function that says in a sentence
-why a search makes no sense. Knows the records of core.growth; knows nothing of widgets.
+why a search makes no sense. Knows the records of core.search.spec; knows nothing of widgets.
 """
 
 from dataclasses import dataclass
 
-from core.growth import (
+from core.search.spec import (
     Beam,
     BestFirst,
     ChunkBeam,

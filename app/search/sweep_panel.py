@@ -27,13 +27,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.bridge import Bridge
+from app.engine_client import Bridge
 from app.files import write_text
 from app.notices import NoticeBar
 from app.search.sweep_plot import SweepPlot, save
+from core.engine.protocol import Failed, Stopped, SweepDone, Swept
 from core.errors import UserFacingError
-from core.protocol import Failed, Stopped, SweepDone, Swept
-from core.sweeps import (
+from core.sweeps.record import (
     AGAINST,
     MOST_PROMPTS,
     WIDTHS,

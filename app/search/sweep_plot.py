@@ -1,8 +1,8 @@
 """The figure of a sweep of beam widths: win rate and mean length over width, with intervals.
 
 Two panels over one logarithmic axis of widths, under a title that says what was compared and who
-judged. Importing this module imports pyqtgraph. Knows the records of core.sweeps; knows nothing of
-models or engines.
+judged. Importing this module imports pyqtgraph. Knows the records of core.sweeps.record; knows
+nothing of models or engines.
 """
 
 import math
@@ -18,7 +18,7 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QVBoxLayout, QW
 
 from app import theme
 from core.errors import UserFacingError
-from core.sweeps import SweepInfo, SweepRow, WidthFigures, figures
+from core.sweeps.record import SweepInfo, SweepRow, WidthFigures, figures
 
 EMPTY = "Win rate and length appear here, prompt by prompt, once the sweep runs."
 NOTE = "Bars: 95% intervals, Wilson's for the win rate (a tie is half a win), bootstrap for length"

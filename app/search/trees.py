@@ -11,7 +11,7 @@ from app.search.canvas import TreeCanvas
 from app.search.compare import Overlay, differences, same_start
 from app.search.pane import SearchPane
 from app.settings import Settings
-from core.protocol import PairInfo
+from core.engine.protocol import PairInfo
 
 ELSEWHERE = (
     "The two trees begin at different states, so they cannot lie over each other: press Grow both."

@@ -11,21 +11,21 @@ from dataclasses import replace
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtGui import QShowEvent
 
-from app.bridge import Bridge
-from app.credit.numbers import BY_KEY
 from app.credit.scale import ScaleChoice
+from app.engine_client import Bridge
 from app.search.acting import Acting
 from app.search.arrangement import ONE, OVER, TABLE_MS
-from app.search.facts import fate
 from app.search.finding import Finding
 from app.search.following import Following
 from app.search.hypotheses import Row
 from app.search.start import Start
 from app.search.trees import SearchTrees
 from app.widgets.colour_scale import ColourScale, fit_limit
-from core.growth import Given, SearchSpec
+from core.engine.protocol import Failed, PairInfo
 from core.noise import NOISELESS, NoiseFloor
-from core.protocol import Failed, PairInfo
+from core.present.measures import BY_KEY
+from core.present.node_facts import fate
+from core.search.spec import Given, SearchSpec
 from core.text import Prompt
 
 ENOUGH = 40

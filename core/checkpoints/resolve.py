@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.checkpoints.describe import Checkpoint, describe
-from core.checkpoints.fetch import DEMO_BASE, cached_base
 from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
+from core.demo.base import DEMO_BASE, cached_base
 from core.errors import UserFacingError
 
 

@@ -2,7 +2,7 @@
 
 The policy is the run's last checkpoint. The reference is never guessed: it is what was named, what
 the trainer saved beside the policy, what the run says of itself, or the base with the adapter off.
-Knows nothing of curves (core.training.logs reads those) or of loading.
+Knows nothing of curves (core.runs reads those) or of loading.
 """
 
 import re
@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.checkpoints.demo import demo_base
 from core.checkpoints.describe import describe, read_json
-from core.checkpoints.fetch import DEMO_BASE
 from core.checkpoints.resolve import PairPlan, resolve_pair
+from core.demo.base import DEMO_BASE
+from core.demo.pair import demo_base
 from core.errors import UserFacingError
-from core.runs import ABOUT, START, Checkpoint
+from core.runs.records import ABOUT, START, Checkpoint
 
 Report = Callable[[str, float | None], None]
 STEP = re.compile(r"(?:checkpoint|step)[-_](\d{1,15})")

@@ -18,7 +18,7 @@ from core.commands.console import Reporter
 from core.errors import UserFacingError
 
 if TYPE_CHECKING:
-    from core.data.posts import Pair
+    from core.demo.posts import Pair
 
 SEED = 99
 PAIRS = 240
@@ -47,14 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pairs < 2:
         raise UserFacingError("--pairs must be at least 2.")
 
-    from core.checkpoints.demo import DEMO_FOLDER, demo_base
+    from core.demo.pair import DEMO_FOLDER, demo_base
 
     folder = arguments.adapters or DEMO_FOLDER
     for name in ("sft", "dpo"):
         if not (folder / name / "adapter_config.json").is_file():
             raise UserFacingError(f"There is no adapter in {folder / name}: train a pair first.")
 
-    from core.training.evaluate import adapter, report_figures, score_pairs
+    from core.evaluation.localisation import adapter, report_figures, score_pairs
     from core.training.stages import load_both
 
     with warnings.catch_warnings(), Reporter(sys.stderr) as reporter:
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def held_out_pairs(count: int) -> list["Pair"]:
     """The first ``count`` held-out pairs, two to a post; always the same."""
-    from core.data.posts import write_pairs
+    from core.demo.posts import write_pairs
 
     posts = write_pairs(SEED, held_out=True, summaries=2, each=1)
     return list(islice((pair for pairs in posts for pair in pairs), count))

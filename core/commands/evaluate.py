@@ -21,10 +21,10 @@ from core.errors import UserFacingError
 
 if TYPE_CHECKING:
     from core.checkpoints.resolve import PairPlan
-    from core.data.posts import Pair
-    from core.runs import Checkpoint
+    from core.demo.posts import Pair
+    from core.preferences import Side
+    from core.runs.records import Checkpoint
     from core.text import Prompt
-    from core.training.preferences import Side
 
 PAIRS = 120
 DEMO_DATA = "the demo's held-out posts"
@@ -83,9 +83,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pairs < 2:
         raise UserFacingError("--pairs must be at least 2.")
     from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
+    from core.engine.protocol import DEFAULT_BETA
     from core.models.pair import never
-    from core.protocol import DEFAULT_BETA
-    from core.runs import EVALUATION
+    from core.runs.records import EVALUATION
 
     with warnings.catch_warnings(), Reporter(sys.stderr) as reporter:
         warnings.simplefilter("ignore")  # between the libraries, not for the user
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.run, arguments.reference, arguments.base, reporter.progress, never
         )
         checkpoints = wanted(arguments.run, run_checkpoints(arguments.run), arguments.steps)
-        from core.training.localise import measure_run
+        from core.evaluation.over_steps import measure_run
 
         pairs = read_pairs(arguments.data, arguments.pairs)
         beta = arguments.beta or run_beta(arguments.run) or DEFAULT_BETA
@@ -137,9 +137,9 @@ def read_pairs(file: Path | None, count: int) -> "list[Pair]":
     """The first ``count`` pairs of a file, or of the demo's held-out ones."""
     if file is None:
         return held_out_pairs(count)
-    from core.data.posts import Pair
-    from core.training.localise import differing_words
-    from core.training.preferences import load_preferences
+    from core.demo.posts import Pair
+    from core.evaluation.over_steps import differing_words
+    from core.preferences import load_preferences
 
     pairs = []
     for pair in load_preferences(file)[:count]:

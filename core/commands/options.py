@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from core.protocol import PairSpec
+    from core.engine.protocol import PairSpec
 
 
 def positive(text: str) -> float:
@@ -106,7 +106,7 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         parser.error("--policy and --run exclude each other")
     if own and not (arguments.policy or arguments.run):
         parser.error(f"--{own[0]} needs --policy or --run")
-    from core.protocol import PairSpec
+    from core.engine.protocol import PairSpec
 
     return PairSpec(
         demo=not own,

@@ -20,9 +20,9 @@ from core.commands.console import Reporter
 from core.errors import UserFacingError
 
 if TYPE_CHECKING:
+    from core.engine.protocol import PairInfo
     from core.models.pair import Pair
     from core.noise import NoiseFloor
-    from core.protocol import PairInfo
     from core.scoring import Scoring
 
 

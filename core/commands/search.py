@@ -17,25 +17,23 @@ from typing import TYPE_CHECKING, Any
 from core.commands import options
 from core.commands.console import Reporter
 from core.commands.score import check_text, read_text
-from core.growth import (
+from core.search.grown import GrownTree, Reason, Status
+from core.search.spec import (
     Beam,
     BestFirst,
     ChunkBeam,
     DiverseBeam,
-    GrownTree,
     Objective,
-    Reason,
     Sampling,
     SearchSpec,
-    Status,
     StochasticBeam,
     Strategy,
     TreeSearch,
 )
 
 if TYPE_CHECKING:
+    from core.engine.protocol import PairInfo
     from core.noise import NoiseFloor
-    from core.protocol import PairInfo
 
 STRATEGIES: dict[str, type] = {
     "beam": Beam,

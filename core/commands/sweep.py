@@ -30,17 +30,17 @@ from core.commands.console import Reporter
 from core.errors import UserFacingError
 
 if TYPE_CHECKING:
-    from core.protocol import PairSpec
-    from core.search.questions import Question
-    from core.search.sweep import Sweep
-    from core.sweeps import JudgeSpec, SweepSpec
+    from core.engine.protocol import PairSpec
+    from core.sweeps.questions import Question
+    from core.sweeps.record import JudgeSpec, SweepSpec
+    from core.sweeps.run import Sweep
 
 KINDS = ("facts", "reward", "model", "verdicts")
 
 
 def widths(text: str) -> tuple[int, ...]:
     """Beam widths as 1,2,5 for argparse."""
-    from core.sweeps import parse_widths
+    from core.sweeps.record import parse_widths
 
     try:
         return parse_widths(text)
@@ -123,9 +123,9 @@ def run(arguments: argparse.Namespace) -> int:
     pair_spec = options.pair_spec(parser, arguments)
     judge = judge_of(parser, arguments)
 
-    from core.search.questions import questions_of
-    from core.search.sweep import check
-    from core.sweeps import WIDTHS, SweepSpec, as_json
+    from core.sweeps.questions import questions_of
+    from core.sweeps.record import WIDTHS, SweepSpec, as_json
+    from core.sweeps.run import check
 
     spec = SweepSpec(
         judge=judge,
@@ -158,7 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def judge_of(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> "JudgeSpec | None":
     """The judge that the options name; a wrong name ends the program with status 2."""
-    from core.sweeps import JudgeSpec
+    from core.sweeps.record import JudgeSpec
 
     words = arguments.judge or []
     if not words:
@@ -193,8 +193,8 @@ def swept(
 ) -> "Sweep":
     """Load the pair and the judge, and sweep to the end."""
     from core.models.load import load_pair
-    from core.search.judges import make_judge
-    from core.search.sweep import Answers, Sweep
+    from core.sweeps.judges import make_judge
+    from core.sweeps.run import Answers, Sweep
 
     reporter.progress("Preparing the judge", None)
     judge = make_judge(spec.judge, pair_spec.device) if spec.judge else None
@@ -228,7 +228,7 @@ def writable(path: Path | None) -> None:
 
 def write_pairs(path: Path, sweep: "Sweep") -> None:
     """Write the pairs of texts to be judged."""
-    from core.search.judges import pairs_to_judge
+    from core.sweeps.judges import pairs_to_judge
 
     lines = [json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs_to_judge(sweep.rows)]
     try:

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserFacingError: the recipe cannot be used, DIR cannot be written, or there is no base.
     """
-    from core.training.recipe import load_recipe
+    from core.demo.recipe import load_recipe
 
     recipe = load_recipe(arguments.recipe)
     try:
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"The folder {arguments.out} cannot be made ({error.strerror}): choose another --out."
         ) from error
 
-    from core.checkpoints.demo import demo_base
+    from core.demo.pair import demo_base
     from core.training.stages import ship, train
 
     with warnings.catch_warnings(), Reporter(sys.stderr) as reporter:

@@ -112,9 +112,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def start(arguments: argparse.Namespace) -> int:
     """Check the job and its data, start it and say where it can be followed."""
+    from core.preferences import inspect_preferences
     from core.training import process
     from core.training.job import TrainingJob
-    from core.training.preferences import inspect_preferences
 
     names = {field.name for field in fields(TrainingJob)}
     given = {name: value for name, value in vars(arguments).items() if name in names}

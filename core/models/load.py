@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.checkpoints.demo import demo_beta, demo_plan
 from core.checkpoints.describe import CONTEXT_LENGTH, read_json
 from core.checkpoints.identity import read_whole
 from core.checkpoints.memory import check_fits, estimate
@@ -24,6 +23,8 @@ from core.checkpoints.resolve import PairPlan, resolve_pair, with_search_base
 from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
 from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import Codec
+from core.demo.pair import demo_beta, demo_plan
+from core.engine.protocol import DEFAULT_BETA, PairInfo, PairSpec
 from core.errors import Cancelled, UserFacingError
 from core.models.causal import check_causal
 from core.models.check import choose_way, record_steps
@@ -40,8 +41,7 @@ from core.models.pair import Pair, never
 from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
 from core.models.weights import own_copy, read_model
-from core.protocol import DEFAULT_BETA, PairInfo, PairSpec
-from core.runs import Checkpoint
+from core.runs.records import Checkpoint
 
 Report = Callable[[str, float | None], None]
 

@@ -36,7 +36,7 @@ from core.models.kv import Store
 from core.models.lane import Lane, Way
 from core.models.line import Line, Nodes
 from core.models.rope import Regime
-from core.runs import START
+from core.runs.records import START
 from core.tree import EDGE_COLUMNS, STATE_COLUMNS, TokenTree
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import transformers
 
-from core.checkpoints.fetch import cache_folder
+from core.demo.base import cache_folder
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ and the k best others go on; the search ends when no beam can overtake the k-th 
 from collections import Counter
 from dataclasses import dataclass, field
 
-from core.growth import Beam, DiverseBeam, Reason, Status, Step
 from core.search.field import Actions, Field
+from core.search.grown import Reason, Status, Step
+from core.search.spec import Beam, DiverseBeam
 
 
 @dataclass

@@ -7,8 +7,9 @@ opened.
 
 import heapq
 
-from core.growth import BestFirst, Reason, Status, Step
 from core.search.field import Field
+from core.search.grown import Reason, Status, Step
+from core.search.spec import BestFirst
 
 
 class BestFirstSearch:

@@ -5,10 +5,11 @@ where there is one, else the reference), and the beams of the best objective go 
 objective is the reward alone, the log-ratio of a small pair.
 """
 
-from core.growth import ChunkBeam, Reason, Status, Step
 from core.models.pair import BASE, REFERENCE
 from core.search.field import Field
+from core.search.grown import Reason, Status, Step
 from core.search.randomness import draw, forked, log_softmax, uniform
+from core.search.spec import ChunkBeam
 
 
 class ChunkSearch:

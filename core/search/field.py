@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from core.errors import UserFacingError
-from core.growth import Reason, SearchSpec, Status, Step
 from core.models.line import Nodes
 from core.models.pair import BASE, BOTH, POLICY, Pair, Rows, never, state_numbers
+from core.search.grown import Reason, Status, Step
+from core.search.spec import SearchSpec
 from core.tree import BASE_COLUMN, STATE_COLUMNS
 
 _numbers = itertools.count(1)

@@ -1,7 +1,8 @@
 """A path of tokens put into the tree by hand, scored in one forward."""
 
-from core.growth import Given, Reason, Status, Step
 from core.search.field import Field
+from core.search.grown import Reason, Status, Step
+from core.search.spec import Given
 
 TOGETHER = 32
 """States whose distributions are in memory at once."""

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from core.growth import Reason, Status, Step, TreeSearch
 from core.search.field import Actions, Field
+from core.search.grown import Reason, Status, Step
 from core.search.randomness import draw, forked, log_softmax, uniform
+from core.search.spec import TreeSearch
 
 
 @dataclass(frozen=True)

@@ -10,32 +10,29 @@ from typing import Any
 
 import numpy as np
 
+from core.engine.protocol import SteerAction
 from core.errors import UserFacingError
-from core.growth import (
-    Beam,
-    BestFirst,
-    ChunkBeam,
-    DiverseBeam,
-    Given,
-    Growth,
-    Reason,
-    Sampling,
-    SearchSpec,
-    Status,
-    Step,
-    StochasticBeam,
-    TreeSearch,
-)
 from core.models.line import Nodes
 from core.models.pair import Pair, never
-from core.protocol import SteerAction
 from core.search.beam import BeamSearch
 from core.search.best_first import BestFirstSearch
 from core.search.chunks import ChunkSearch
 from core.search.field import Field, Strategy
 from core.search.given import GivenPath
+from core.search.grown import Growth, Reason, Status, Step
 from core.search.mcts import MonteCarlo
 from core.search.sampling import Sampler
+from core.search.spec import (
+    Beam,
+    BestFirst,
+    ChunkBeam,
+    DiverseBeam,
+    Given,
+    Sampling,
+    SearchSpec,
+    StochasticBeam,
+    TreeSearch,
+)
 from core.search.stochastic import StochasticBeamSearch
 from core.text import Prompt
 

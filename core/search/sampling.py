@@ -1,8 +1,9 @@
 """Sampling, and best-of-n: responses drawn token by token, the best of them by the objective."""
 
-from core.growth import Reason, Sampling, Status, Step
 from core.search.field import Field
+from core.search.grown import Reason, Status, Step
 from core.search.randomness import draw, forked, log_softmax, uniform
+from core.search.spec import Sampling
 
 
 class Sampler:

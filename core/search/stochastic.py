@@ -7,9 +7,10 @@ is the beam's own, and the k highest of all go on. A closed hypothesis keeps its
 import numpy as np
 from numpy.typing import NDArray
 
-from core.growth import Reason, Status, Step, StochasticBeam
 from core.search.field import Field
+from core.search.grown import Reason, Status, Step
 from core.search.randomness import forked, log_softmax, uniform
+from core.search.spec import StochasticBeam
 
 
 class StochasticBeamSearch:

@@ -1,7 +1,8 @@
 """What is asked of a training run, checked, and the file in the run's folder that says it.
 
-RUN/qscope-run.json (core.runs.ABOUT) holds the job's fields, what the run came from (``base``,
-``reference``) and its ``state``. Imports no model library: the window fills these records in.
+RUN/qscope-run.json (core.runs.records.ABOUT) holds the job's fields, what the run came from
+(``base``, ``reference``) and its ``state``. Imports no model library: the window
+fills these records in.
 """
 
 import contextlib
@@ -15,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoints.describe import describe
+from core.engine.protocol import DEFAULT_BETA
 from core.errors import UserFacingError
-from core.protocol import DEFAULT_BETA
-from core.runs import ABOUT
+from core.runs.records import ABOUT
 
 CHECKPOINTS = 12
 """About so many are saved, where the job does not say how often."""
@@ -37,7 +38,7 @@ class TrainingJob:
     """Every choice of a run. Paths are absolute once ``prepared`` has been through them."""
 
     data: str
-    """Preference pairs, as core.training.preferences reads them."""
+    """Preference pairs, as core.preferences reads them."""
     out: str
     """The run's folder."""
     base: str = ""

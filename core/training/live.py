@@ -21,7 +21,7 @@ from trl import DPOTrainer, SFTTrainer
 from trl.trainer.utils import use_adapter
 
 from core.errors import UserFacingError
-from core.runs import KL
+from core.runs.records import KL
 from core.training.job import LOG, PROGRESS, write_json
 
 EVERY_SECONDS = 0.5

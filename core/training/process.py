@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import UserFacingError
-from core.runs import ABOUT
+from core.runs.records import ABOUT
 from core.training.job import (
     OUTPUT,
     PROGRESS,

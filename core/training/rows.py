@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.codec import Codec
-from core.data.posts import Pair
+from core.demo.posts import Pair
 from core.text import Prompt
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.data.posts import Pair, write_pairs
-from core.runs import ABOUT
+from core.demo.posts import Pair, write_pairs
+from core.demo.recipe import Recipe
+from core.runs.records import ABOUT
 from core.text import Prompt
-from core.training.recipe import Recipe
 from core.training.rows import Row, make_row, row_of_pairs
 
 Report = Callable[[str, float | None], None]
@@ -33,7 +33,7 @@ def train(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
         train_sft(recipe, base, out, report)
     sampled = out / "sampled.jsonl"
     if recipe.sampled_posts and not sampled.exists():
-        from core.training.sample import sample_pairs
+        from core.demo.sample import sample_pairs
 
         model, tokenizer = load(base, out / "sft" if recipe.sft_steps else None)
         pairs = sample_pairs(recipe, model, tokenizer, report)

@@ -107,7 +107,7 @@ def work(run: Path) -> bool:
 def _base(job: TrainingJob, run: Path) -> Path:
     if job.base:
         return Path(job.base)
-    from core.checkpoints.demo import demo_base
+    from core.demo.pair import demo_base
 
     def tell(what: str, fraction: float | None) -> None:
         share = "" if fraction is None else f" ({fraction:.0%})"
@@ -271,7 +271,7 @@ def arguments(job: TrainingJob, folder: Path, steps: int, every: int) -> dict[st
 
 def examples(job: TrainingJob, tokenizer: Any) -> list[dict[str, Any]]:
     """The pairs as TRL takes them; plain text as a chat, if that is wanted and can be done."""
-    from core.training.preferences import load_preferences
+    from core.preferences import load_preferences
 
     rows = []
     for pair in load_preferences(Path(job.data)):

@@ -6,7 +6,7 @@ from PySide6.QtCore import QSettings
 from app import theme
 from app.settings import Settings
 from app.window import MainWindow
-from core.protocol import PairSpec
+from core.engine.protocol import PairSpec
 from tests.app.fake_engine import FakeEngine, example
 
 PAIR = PairSpec(policy="p", reference="r")

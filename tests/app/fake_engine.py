@@ -1,4 +1,4 @@
-"""A scripted engine: the interface of core.engine.Engine, numbers that follow from the letters.
+"""A scripted engine with the interface of the real one: numbers that follow from the letters.
 
 A "token" is a word with the space before it; its log-probs depend on itself and on the word
 before, so that an edit has an effect downstream.
@@ -13,8 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from app.credit.examples import Example
-from core.gauge import extremes
-from core.protocol import (
+from core.engine.protocol import (
     Failed,
     Grown,
     Inspect,
@@ -43,7 +42,8 @@ from core.protocol import (
     Unload,
     Unloaded,
 )
-from core.runs import START, Checkpoint
+from core.gauge import extremes
+from core.runs.records import START, Checkpoint
 from core.scoring import Alternative, Inspection, Scoring, StateActions
 from core.text import Prompt, Tokens
 from tests.app.fake_search import Grower, Words, inspection_of

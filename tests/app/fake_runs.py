@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.runs import HELD_OUT, KL, RunLog, Series
+from core.runs.records import HELD_OUT, KL, RunLog, Series
 
 
 def series(steps, values):

@@ -9,8 +9,9 @@ from dataclasses import astuple
 
 import numpy as np
 
-from core.growth import Given, GrownTree, Growth, Reason, Status, Step
 from core.scoring import Alternative, Inspection
+from core.search.grown import GrownTree, Growth, Reason, Status, Step
+from core.search.spec import Given
 
 CLOSING = 0
 START = 7

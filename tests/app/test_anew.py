@@ -8,7 +8,7 @@ from PySide6.QtCore import QProcess
 import main
 from app.anew import arguments_of, start_anew
 from core.commands import options
-from core.protocol import PairSpec
+from core.engine.protocol import PairSpec
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from PySide6.QtCore import QCoreApplication
 
-from app.bridge import Bridge
-from core.protocol import (
+from app.engine_client import Bridge
+from core.engine.protocol import (
     Inspect,
     Loaded,
     PairSpec,

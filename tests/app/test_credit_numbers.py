@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from app.credit import numbers
 from app.credit.examples import FIG_1, read_examples
-from app.credit.facts import percent
+from core.present import measures as numbers
+from core.present.token_facts import percent
 from core.text import align
 from tests.app.fake_engine import scoring_of, split, tokens_of
 

@@ -4,10 +4,10 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from safetensors.torch import load_file, save
 
-from app.bridge import real_engine
-from app.training import scrubbing
+from app.engine_client import real_engine
+from app.replay import scrubbing
 from core.checkpoints import watch
-from core.protocol import FilesChanged, Inspect, Load, PairSpec, Score, Scrub, Scrubbed
+from core.engine.protocol import FilesChanged, Inspect, Load, PairSpec, Score, Scrub, Scrubbed
 from tests.app.conftest import PAIR, settled
 from tests.app.fake_engine import CHECKPOINTS, RUN_INFO, FakeEngine, scoring_of
 from tests.app.test_scrubbing_real import fresh

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.credit import film as film_module
-from app.credit.film import Film
-from app.credit.numbers import BY_KEY
 from app.credit.scale import ScaleChoice
+from app.replay import scorings as film_module
+from app.replay.scorings import Film
 from app.widgets.colour_scale import fit_limit
+from core.present.measures import BY_KEY
 from tests.app.fake_engine import CHECKPOINTS, scoring_of, tokens_of
 
 A = tokens_of(["one", " two"])

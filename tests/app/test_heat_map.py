@@ -8,11 +8,11 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QPixmap
 
-from app.training import scrubbing
-from app.training.heat_map import HeatMap, Picture
-from app.training.measures import measure
+from app.replay import scrubbing
+from app.replay.heat_map import HeatMap, Picture
+from app.replay.measures import measure
 from app.widgets.colour_scale import ColourScale
-from core.protocol import PairSpec
+from core.engine.protocol import PairSpec
 from tests.app.conftest import settled
 from tests.app.fake_engine import CHECKPOINTS, RUN_INFO, FakeEngine, scoring_of, tokens_of
 from tests.app.fake_runs import made_log

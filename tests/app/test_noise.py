@@ -8,13 +8,13 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QPalette
 
 from app import theme
-from app.credit import numbers
-from app.credit.facts import facts, popup_html
-from app.search.facts import node_facts
 from app.search.hypotheses import REWARD
 from app.widgets.colour_scale import ColourScale
+from core.engine.protocol import Load, NoiseMeasured
 from core.noise import NOISELESS, NoiseFloor
-from core.protocol import Load, NoiseMeasured
+from core.present import measures as numbers
+from core.present.node_facts import node_facts
+from core.present.token_facts import facts, popup_html
 from core.text import align
 from tests.app.conftest import settled
 from tests.app.fake_engine import INFO, FakeEngine, scoring_of, split, tokens_of

@@ -3,7 +3,7 @@
 import pytest
 
 from app.open_dialog import OpenDialog
-from core.protocol import PairSpec
+from core.engine.protocol import PairSpec
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 
-from app.credit import numbers
-from app.training import scrubbing
-from app.training.scrubbing import cost_text
-from core.protocol import Inspect, PairSpec, Replay, Scrub
+from app.replay import scrubbing
+from app.replay.scrubbing import cost_text
+from core.engine.protocol import Inspect, PairSpec, Replay, Scrub
+from core.present import measures as numbers
 from tests.app.conftest import settled
 from tests.app.fake_engine import CHECKPOINTS, RUN_INFO, FakeEngine, scoring_of
 

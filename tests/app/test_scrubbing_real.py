@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 
-from app.bridge import real_engine
-from app.training import scrubbing
+from app.engine_client import real_engine
+from app.replay import scrubbing
+from core.engine.protocol import PairSpec
 from core.models.score import score
-from core.protocol import PairSpec
 from tests.app.conftest import settled
 from tests.tiny import save_model, save_run
 

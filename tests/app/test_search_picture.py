@@ -3,24 +3,15 @@
 import numpy as np
 import pytest
 
-from app.credit.numbers import signed
 from app.search import settings_form
 from app.search.compare import Overlay, differences, same_start
-from app.search.facts import fate, node_facts, popup_html, spelled
 from app.search.picture import ONLY_HERE, ONLY_THERE, Picture
 from app.search.settings_form import KINDS, dial_words, objection
 from app.widgets.colour_scale import ColourScale
-from core.growth import (
-    Beam,
-    DiverseBeam,
-    Given,
-    GrownTree,
-    Objective,
-    Reason,
-    Sampling,
-    SearchSpec,
-    Status,
-)
+from core.present.measures import signed
+from core.present.node_facts import fate, node_facts, popup_html, spelled
+from core.search.grown import GrownTree, Reason, Status
+from core.search.spec import Beam, DiverseBeam, Given, Objective, Sampling, SearchSpec
 from tests.app.fake_engine import WORDS, word_id
 from tests.app.fake_search import Grower, Words
 

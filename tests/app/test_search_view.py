@@ -12,8 +12,9 @@ from PySide6.QtWidgets import QApplication
 from app.search.arrangement import BESIDE, ONE, OVER
 from app.search.viewpoint import Viewpoint
 from app.settings import Settings
-from core.growth import Beam, BestFirst, Given, Objective, Reason, Sampling, SearchSpec, Status
-from core.protocol import Inspect, InspectNode, PairSpec, Resume, Score, Search, Steer
+from core.engine.protocol import Inspect, InspectNode, PairSpec, Resume, Score, Search, Steer
+from core.search.grown import Reason, Status
+from core.search.spec import Beam, BestFirst, Given, Objective, Sampling, SearchSpec
 from tests.app.conftest import settled
 from tests.app.fake_engine import INFO, WORDS, FakeEngine, example, word_id
 from tests.app.fake_search import Grower, Words, child_of, random_growths

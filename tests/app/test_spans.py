@@ -8,11 +8,10 @@ from app.widgets.spans import (
     State,
     TokenSpans,
     changed_range,
-    shared_units,
-    sum_shared,
     utf16,
     utf16_offsets,
 )
+from core.present.spans import shared_units, sum_shared
 
 TEXT = st.text(alphabet="ab c\n🎉é字", max_size=24)
 

@@ -8,8 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QImage
 
 from app import theme
-from core.protocol import Failed, Stopped, Sweep, SweepDone, Swept
-from core.sweeps import Answer, SweepInfo, SweepRow, Verdict
+from core.engine.protocol import Failed, Stopped, Sweep, SweepDone, Swept
+from core.sweeps.record import Answer, SweepInfo, SweepRow, Verdict
 from tests.app.conftest import settled
 from tests.app.fake_engine import FakeEngine
 

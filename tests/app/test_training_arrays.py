@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.training.curves import BY_KEY, as_csv, curves, value_at
-from app.training.smoothing import BLOCK, smooth, thin
-from core.runs import HELD_OUT, KL, RunLog, Series
+from app.curves.charts import BY_KEY, as_csv, curves, value_at
+from app.curves.smoothing import BLOCK, smooth, thin
+from core.runs.records import HELD_OUT, KL, RunLog, Series
 
 STEPS = np.array([10, 20, 30])
 

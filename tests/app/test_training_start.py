@@ -8,10 +8,10 @@ import pytest
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QApplication, QMessageBox
 
-from app.training import start_dialog
-from app.training.launching import ask_about_running, ask_to_train
-from app.training.run_row import OutputDialog, RunRow
-from app.training.start_dialog import StartDialog
+from app.launch import dialog as start_dialog
+from app.launch.dialog import StartDialog
+from app.launch.launching import ask_about_running, ask_to_train
+from app.launch.run_row import OutputDialog, RunRow
 from core.errors import UserFacingError
 from core.training import process
 from core.training.cost import cost_of

@@ -11,9 +11,9 @@ from PySide6.QtGui import QGuiApplication, QImage, QWheelEvent
 from PySide6.QtWidgets import QApplication
 
 from app import theme
+from app.curves.view import TrainingView
 from app.settings import Settings
-from app.training.view import TrainingView
-from core.runs import EVAL, KL, RunLog
+from core.runs.records import EVAL, KL, RunLog
 from tests.app.fake_runs import FakeWatcher, held_out, made_log, series
 
 A, B, BAD = Path("/runs/a"), Path("/runs/b"), Path("/runs/bad")
@@ -192,7 +192,7 @@ def test_a_run_that_grows_is_followed_and_marked_live(view, qtbot, there, monkey
     qtbot.waitUntil(row.live.isVisible, timeout=3000)
     assert view.grid.charts["loss"].lines[0].curve.steps[-1] == 300
     assert "step 300" in row.about.words and len(view.session.runs) == 2
-    monkeypatch.setattr("app.training.session.LIVE_SECONDS", 0.0)
+    monkeypatch.setattr("app.curves.session.LIVE_SECONDS", 0.0)
     view._show_live()
     assert not row.live.isVisible()
 

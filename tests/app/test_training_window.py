@@ -13,7 +13,7 @@ from PySide6.QtGui import QDropEvent
 
 import main
 from app.settings import pair_key
-from core.protocol import PairSpec
+from core.engine.protocol import PairSpec
 from tests.app.conftest import settled
 
 ROOT = Path(__file__).parents[2]
@@ -201,7 +201,7 @@ import sys
 from pathlib import Path
 from PySide6.QtCore import QTimer
 from app import start
-from core.protocol import PairSpec
+from core.engine.protocol import PairSpec
 application = start.make_application()
 def look():
     from PySide6.QtWidgets import QApplication

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 
-from app.credit import numbers
 from app.widgets.spans import State
-from core.protocol import Inspect, Score
+from core.engine.protocol import Inspect, Score
+from core.present import measures as numbers
 from tests.app.conftest import settled
 from tests.app.fake_engine import FakeEngine, word_id
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 
+from core.engine.protocol import Failed, Survey
 from core.gauge import response_gauge
-from core.protocol import Failed, Survey
 from tests.app.conftest import settled
 from tests.app.fake_engine import FakeEngine, _logp, word_id
 

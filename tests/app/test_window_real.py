@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from app.bridge import real_engine
-from core.protocol import PairSpec
+from app.engine_client import real_engine
+from core.engine.protocol import PairSpec
 from tests.app.conftest import settled
 from tests.tiny import save_pair
 

@@ -15,7 +15,7 @@ CLOSE_SOON = """
 import sys
 from PySide6.QtCore import QTimer
 from app import start
-from core.protocol import PairSpec
+from core.engine.protocol import PairSpec
 application = start.make_application()
 QTimer.singleShot({delay}, application.closeAllWindows)
 sys.exit(start.open_window(PairSpec(policy=sys.argv[1], reference=sys.argv[2])))

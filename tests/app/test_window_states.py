@@ -12,7 +12,7 @@ from PySide6.QtGui import QDropEvent
 
 from app.notices import Notices
 from app.settings import Settings, read_draft
-from core.protocol import Load, Memory, PairSpec, Score, Unload
+from core.engine.protocol import Load, Memory, PairSpec, Score, Unload
 from tests.app.conftest import settled
 from tests.app.fake_engine import INFO, FakeEngine, example
 

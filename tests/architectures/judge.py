@@ -16,9 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from core.engine.protocol import PairSpec
 from core.errors import UserFacingError
-from core.growth import Beam, GrownTree, SearchSpec
-from core.protocol import PairSpec
+from core.search.grown import GrownTree
+from core.search.spec import Beam, SearchSpec
 from core.text import Prompt
 from tests.architectures import zoo
 from tests.tiny import CORPUS

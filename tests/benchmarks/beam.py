@@ -83,8 +83,8 @@ def both() -> tuple[dict[str, Search], Callable[[int], list[int]]]:
 
 
 def qscope() -> tuple[dict[str, Search], Callable[[int], list[int]]]:
+    from core.engine.protocol import PairSpec
     from core.models.load import load_pair
-    from core.protocol import PairSpec
     from core.text import Prompt
     from tests.benchmarks.rescore import ignore, single_token_words
 
@@ -114,8 +114,9 @@ def best_hypothesis(
     pair: Any, prompt: Any, prefix: list[int], policy_only: bool
 ) -> tuple[list[int], float]:
     """Qscope's beam search after a prompt and the first tokens of a response to it."""
-    from core.growth import Beam, GrownTree, SearchSpec
+    from core.search.grown import GrownTree
     from core.search.run import Run
+    from core.search.spec import Beam, SearchSpec
 
     spec = SearchSpec(Beam(BEAMS), max_tokens=NEW, policy_only=policy_only)
     search, tree = Run(pair, prompt, tuple(prefix), spec), GrownTree()
@@ -130,7 +131,7 @@ def generate() -> Search:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from core.checkpoints.demo import demo_plan
+    from core.demo.pair import demo_plan
     from tests.benchmarks.rescore import ignore
 
     plan = demo_plan(ignore)

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, Qwen3Config
 
 from core.codec import Codec
-from core.protocol import PairSpec
+from core.engine.protocol import PairSpec
 from tests.benchmarks.made import WORDS
 from tests.benchmarks.texts import Texts
 

@@ -34,7 +34,7 @@ RIVAL = "json.load"
 
 def measure() -> dict[str, Any]:
     """Median seconds of each format and of the rival, and the rival's over ours."""
-    from core.training.logs.read import Run, read_run
+    from core.runs.read import Run, read_run
 
     with tempfile.TemporaryDirectory() as folder:
         paths = write(Path(folder))

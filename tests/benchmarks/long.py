@@ -32,11 +32,11 @@ import torch
 from torch.nn.modules import module
 from transformers import AutoTokenizer, LlamaConfig
 
-from core.checkpoints.demo import demo_plan
 from core.codec import Codec
+from core.demo.pair import demo_plan
+from core.engine.protocol import PairSpec
 from core.models.load import load_pair
 from core.models.score import score as score_tokens
-from core.protocol import PairSpec
 from tests.benchmarks.made import WORDS, save_pair
 from tests.benchmarks.memory import peak_mb
 from tests.benchmarks.pairs import forget

@@ -31,10 +31,10 @@ def measure(repetitions: int = REPETITIONS) -> dict[str, Any]:
     """Seconds of each way, and the naive way's over Qscope's."""
     import torch
 
-    from core.checkpoints.demo import demo_plan
+    from core.demo.pair import demo_plan
+    from core.engine.protocol import PairSpec
     from core.models.load import load_pair
     from core.models.score import score
-    from core.protocol import PairSpec
     from core.text import Prompt, Tokens
 
     pair, info = load_pair(PairSpec(demo=True, device="cpu", dtype="float32"), ignore)

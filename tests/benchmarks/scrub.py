@@ -35,8 +35,8 @@ def measure() -> dict[str, Any]:
     """Median seconds of each way, and Qscope's over the plain one's."""
     import torch
 
+    from core.engine.protocol import Scrub
     from core.models.swap import RowSwap
-    from core.protocol import Scrub
 
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
@@ -94,8 +94,8 @@ class Desk:
     """An engine with the run loaded, and its answers."""
 
     def __init__(self, run: Path) -> None:
-        from core.engine import Engine
-        from core.protocol import Load, PairSpec
+        from core.engine.loop import Engine
+        from core.engine.protocol import Load, PairSpec
 
         self.events: queue.Queue[tuple[float, Any]] = queue.Queue()
         self.engine = Engine(lambda event: self.events.put((time.perf_counter(), event)))
@@ -108,7 +108,7 @@ class Desk:
 
     def ask(self, make: Callable[[int], Any]) -> tuple[float, Any]:
         """Seconds from a request to its final answer, and the answer."""
-        from core.protocol import Failed, Progress
+        from core.engine.protocol import Failed, Progress
 
         self.last_id += 1
         request = make(self.last_id)
@@ -122,7 +122,7 @@ class Desk:
 
     def score(self, side: Any, prompt: Any, text: str) -> list[int]:
         """Put the first tokens of a text on a side; these tokens."""
-        from core.protocol import Score
+        from core.engine.protocol import Score
 
         ids = self.pair.codec.encode(prompt, text).ids[:RESPONSE]
         self.ask(lambda id: Score(id, side, prompt, ids=ids))
@@ -149,8 +149,8 @@ def write_run(run: Path, count: int) -> tuple[Any, Callable[[str], None]]:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    from core.checkpoints.demo import demo_base
-    from core.checkpoints.fetch import DEMO_BASE
+    from core.demo.base import DEMO_BASE
+    from core.demo.pair import demo_base
     from tests.benchmarks.rescore import ignore
 
     logging.disable_progress_bar()

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import QApplication
 from app.credit.examples import Example
 from app.settings import Settings
 from app.window import MainWindow
-from core.protocol import PairSpec
+from core.engine.protocol import PairSpec
 from core.text import Prompt
 
 SECONDS = 10.0

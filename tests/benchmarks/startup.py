@@ -39,7 +39,7 @@ with torch.inference_mode():
 
 def measure() -> dict[str, Any]:
     """Median seconds to the window, to its first colours, and of the rival; and the ratio."""
-    from core.checkpoints.demo import demo_plan
+    from core.demo.pair import demo_plan
 
     plan = demo_plan(lambda what, fraction: None)  # fetched beforehand, for both
     paths = [str(plan.base), str(plan.policy_adapter), str(plan.reference_adapter)]

@@ -20,8 +20,8 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtWidgets import QApplication
 
-from app.training.view import TrainingView
-from core.runs import KL, RunLog, Series
+from app.curves.view import TrainingView
+from core.runs.records import KL, RunLog, Series
 
 STEPS = 100_000
 PANS = 20

@@ -18,14 +18,14 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from PySide6.QtCore import QObject, Qt, QTimer, Slot
 from PySide6.QtWidgets import QApplication
 
-from app.bridge import Bridge
+from app.engine_client import Bridge
 from app.search.canvas import TreeCanvas
 from app.search.pane import SearchPane
 from app.search.view import SearchView
 from app.search.viewpoint import ROW, Viewpoint
 from app.widgets.colour_scale import ColourScale
-from core.growth import Growth
-from core.protocol import Grown, Search, Searched
+from core.engine.protocol import Grown, Search, Searched
+from core.search.grown import Growth
 from core.text import Prompt
 from tests.app.fake_engine import INFO
 from tests.app.fake_search import random_growths

@@ -11,9 +11,8 @@ from transformers import AutoModelForCausalLM
 
 import core.models.load
 import core.models.score
-from core.answering import Answering
-from core.growth import Beam, GrownTree, SearchSpec, Status
-from core.protocol import (
+from core.engine.answering import Answering
+from core.engine.protocol import (
     Failed,
     Grown,
     Inspect,
@@ -32,6 +31,8 @@ from core.protocol import (
     Unload,
     Unloaded,
 )
+from core.search.grown import GrownTree, Status
+from core.search.spec import Beam, SearchSpec
 from core.text import Prompt
 from tests.tiny import save_pair
 

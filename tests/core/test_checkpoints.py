@@ -100,7 +100,7 @@ def test_names_are_for_people(tmp_path: Path, path: str, name: str) -> None:
 def test_describing_imports_no_model_library(tmp_path: Path) -> None:
     write_model(tmp_path / "a")
     code = (
-        "import sys; from pathlib import Path; import core.checkpoints.demo; "
+        "import sys; from pathlib import Path; import core.demo.pair; "
         "from core.checkpoints.resolve import resolve_pair; "
         f"path = Path({str(tmp_path / 'a')!r}); resolve_pair(path, path); "
         "print(sorted({'torch', 'transformers', 'peft', 'numpy'} & set(sys.modules)))"

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from core.checkpoints import fetch
-from core.checkpoints.demo import demo_plan
 from core.checkpoints.memory import KV_TOKENS, Need, check_fits, estimate
 from core.checkpoints.resolve import PairPlan, resolve_pair
+from core.demo import base as fetch
+from core.demo.pair import demo_plan
 from core.errors import UserFacingError
 from tests.core.checkpoint_folders import HIDDEN, TOKENIZER, write_adapter, write_model
 
@@ -232,7 +232,7 @@ def test_pickles_are_refused_in_every_place(tmp_path: Path) -> None:
 
 
 def test_the_demo_without_its_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.checkpoints.demo.DEMO_FOLDER", tmp_path)
+    monkeypatch.setattr("core.demo.pair.DEMO_FOLDER", tmp_path)
     with pytest.raises(UserFacingError, match=r"adapter .*dpo is missing"):
         demo_plan(lambda what, fraction: None)
 

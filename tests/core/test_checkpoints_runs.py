@@ -9,7 +9,7 @@ from core.checkpoints import runs
 from core.checkpoints.resolve import PairPlan
 from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
 from core.errors import UserFacingError
-from core.runs import ABOUT, START, Checkpoint
+from core.runs.records import ABOUT, START, Checkpoint
 from tests.core.checkpoint_folders import write_adapter, write_model
 
 

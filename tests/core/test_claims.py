@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from core.data.claims import check_claims, values
-from core.data.kinds import kinds_for
-from core.data.posts import corrupt, write_post, write_summary
+from core.demo.claims import check_claims, values
+from core.demo.kinds import kinds_for
+from core.demo.posts import corrupt, write_post, write_summary
 from tests.posts import job_post
 
 pytest.importorskip("faker")

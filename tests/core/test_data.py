@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from core.data.facts import check
-from core.data.kinds import SLOT, all_kinds, kinds_for, parse_kind
-from core.data.posts import (
+from core.demo.fact_checker import check
+from core.demo.kinds import SLOT, all_kinds, kinds_for, parse_kind
+from core.demo.posts import (
     INSTRUCTION,
     Post,
     corrupt,
@@ -22,7 +22,7 @@ from core.data.posts import (
     write_post,
     write_summary,
 )
-from core.data.values import draw, wrong
+from core.demo.values import draw, wrong
 
 pytest.importorskip("faker")
 
@@ -175,7 +175,7 @@ def trip(text="From Rome to Bath for $120, I said yes."):
     rng = random.Random(0)
     facts = {name: draw(spec, rng) for name, spec in kind.facts.items()}
     fixed = {"start": ("Rome",), "goal": ("Bath",), "price": ("$120", "120 dollars")}
-    from core.data.values import Fact
+    from core.demo.values import Fact
 
     for name, forms in fixed.items():
         facts[name] = Fact(facts[name].type, forms, forms, forms)
@@ -252,7 +252,7 @@ def test_a_faulty_kind_is_said_in_a_sentence(text, sentence):
 def test_the_same_seed_gives_the_same_pairs_whatever_python_hashes():
     """Two processes with other hash seeds: sets have other orders there."""
     program = (
-        "import hashlib, itertools; from core.data.posts import write_pairs;"
+        "import hashlib, itertools; from core.demo.posts import write_pairs;"
         "pairs = list(itertools.islice(write_pairs(5), 60));"
         "print(hashlib.sha256(repr(pairs).encode()).hexdigest())"
     )

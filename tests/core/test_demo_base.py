@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from core.checkpoints import fetch
-from core.checkpoints.demo import demo_base
+from core.demo import base as fetch
+from core.demo.pair import demo_base
 from core.errors import Cancelled, UserFacingError
 from tests.core.checkpoint_folders import write_model
 
@@ -213,7 +213,7 @@ def test_a_cache_that_cannot_be_a_folder(
 
 
 def test_the_demo_s_beta_is_its_recipe_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.checkpoints import demo
+    from core.demo import pair as demo
 
     monkeypatch.setattr(demo, "DEMO_FOLDER", tmp_path)
     (tmp_path / "recipe.toml").write_text("[dpo]\nbeta = 0.25\n")

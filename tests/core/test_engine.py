@@ -9,9 +9,8 @@ import weakref
 
 import pytest
 
-from core.engine import Engine
-from core.growth import Beam, GrownTree, Sampling, SearchSpec, Status
-from core.protocol import (
+from core.engine.loop import Engine
+from core.engine.protocol import (
     Failed,
     Grown,
     Inspect,
@@ -36,6 +35,8 @@ from core.protocol import (
     Unload,
     Unloaded,
 )
+from core.search.grown import GrownTree, Status
+from core.search.spec import Beam, Sampling, SearchSpec
 from core.text import Prompt
 from tests.tiny import byte_level_tokenizer, save_pair
 
@@ -256,7 +257,7 @@ def test_what_is_let_go_is_freed_at_once(loaded, follow):
 def test_torch_finds_its_library_open():
     script = (
         "import sys\n"
-        "from core.answering import _open_torch_library\n"
+        "from core.engine.answering import _open_torch_library\n"
         "_open_torch_library()\n"
         "assert 'torch' not in sys.modules\n"
         "assert 'libtorch_cpu.so' in open('/proc/self/maps').read()\n"

@@ -6,10 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from core import engine
-from core.errors import Cancelled
-from core.models.noise import Measurement
-from core.protocol import (
+from core.engine import loop as engine
+from core.engine.protocol import (
     Failed,
     Load,
     Loaded,
@@ -26,7 +24,9 @@ from core.protocol import (
     Unload,
     Unloaded,
 )
-from core.runs import START
+from core.errors import Cancelled
+from core.models.noise import Measurement
+from core.runs.records import START
 from core.text import Prompt
 from tests.core.test_engine import WAIT, Desk
 from tests.tiny import save_pair, save_run

@@ -11,9 +11,7 @@ import torch
 from safetensors.torch import load_file, save, save_file
 
 from core.checkpoints import watch
-from core.errors import Cancelled
-from core.growth import Beam, GrownTree, SearchSpec
-from core.protocol import (
+from core.engine.protocol import (
     Failed,
     FilesChanged,
     Grown,
@@ -39,8 +37,11 @@ from core.protocol import (
     SweepDone,
     Swept,
 )
-from core.runs import START
-from core.sweeps import SweepSpec
+from core.errors import Cancelled
+from core.runs.records import START
+from core.search.grown import GrownTree
+from core.search.spec import Beam, SearchSpec
+from core.sweeps.record import SweepSpec
 from tests.core.test_engine import PROMPT, WAIT, Desk, growing
 from tests.tiny import save_model, save_pair, save_run
 

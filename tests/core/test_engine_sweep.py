@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from core.engine import Engine
-from core.growth import Beam, SearchSpec
-from core.protocol import (
+from core.engine.loop import Engine
+from core.engine.protocol import (
     Failed,
     Grown,
     Load,
@@ -23,7 +22,8 @@ from core.protocol import (
     Unload,
     Unloaded,
 )
-from core.sweeps import JudgeSpec, SweepSpec
+from core.search.spec import Beam, SearchSpec
+from core.sweeps.record import JudgeSpec, SweepSpec
 from core.text import Prompt
 from tests.core.test_engine import WAIT, Desk
 from tests.tiny import save_pair

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 import main
-from core.runs import EVALUATION
+from core.runs.records import EVALUATION
 from tests.tiny import save_adapters, save_model
 
 PAIRS = [

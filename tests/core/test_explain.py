@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.runs import HELD_OUT, KL, Checkpoint, RunLog, Series
-from core.training.explain import best_step, course, explain
+from core.runs.explain import best_step, course, explain
+from core.runs.records import HELD_OUT, KL, Checkpoint, RunLog, Series
 
 STEPS = np.arange(5, 505, 5)
 

@@ -7,9 +7,9 @@ import torch
 
 from core.errors import UserFacingError
 from core.models.reward_model import load_reward_model
-from core.search.judges import VerdictJudge, decide, make_judge, pairs_to_judge
-from core.search.questions import Question, demo_questions, read_questions
-from core.sweeps import Answer, JudgeSpec, SweepRow
+from core.sweeps.judges import VerdictJudge, decide, make_judge, pairs_to_judge
+from core.sweeps.questions import Question, demo_questions, read_questions
+from core.sweeps.record import Answer, JudgeSpec, SweepRow
 from core.text import Prompt
 from tests.posts import job_post
 from tests.tiny import TEMPLATE, VOCAB, byte_level_tokenizer
@@ -206,7 +206,7 @@ def test_pairs_to_judge_tell_no_widths_and_can_be_judged(tmp_path):
 
 def test_demo_prompts_are_held_out_and_always_the_same():
     pytest.importorskip("faker")
-    from core.data.kinds import kinds_for
+    from core.demo.kinds import kinds_for
 
     found = demo_questions(60)
     assert demo_questions(70)[:60] == found

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from core.engine.protocol import PairSpec
 from core.errors import Cancelled, UserFacingError
 from core.models.device import choose_device, choose_dtype
 from core.models.load import load_pair
 from core.models.score import inspect, score
-from core.protocol import PairSpec
 from core.text import Prompt
 from tests.tiny import save_adapters, save_model, save_pair
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from core.checkpoints.resolve import resolve_pair
-from core.data.posts import Pair
+from core.demo.posts import Pair
 from core.errors import UserFacingError
-from core.runs import START, Checkpoint
+from core.evaluation.over_steps import differing_words, measure_run, start_figures
+from core.runs.records import START, Checkpoint
 from core.text import Prompt
-from core.training.localise import differing_words, measure_run, start_figures
 from tests.tiny import save_adapters, save_model
 
 PAIRS = [

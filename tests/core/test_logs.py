@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from core.errors import UserFacingError
-from core.runs import ABOUT, EVALUATION, HELD_OUT, RunLog
-from core.training.logs.names import canonical
-from core.training.logs.read import read_run, read_runs
-from core.training.logs.table import Table
+from core.runs.names import canonical
+from core.runs.read import read_run, read_runs
+from core.runs.records import ABOUT, EVALUATION, HELD_OUT, RunLog
+from core.runs.table import Table
 from tests.core.checkpoint_folders import write_adapter, write_model
 from tests.test_layers import MODELS, QT, brought_along
 
@@ -93,7 +93,7 @@ def test_names(logged: str, name: str) -> None:
 
 
 def test_importing_brings_no_model_library() -> None:
-    assert brought_along("import core.training.logs.watch", MODELS | QT) == ""
+    assert brought_along("import core.runs.watch", MODELS | QT) == ""
 
 
 # Trainer states
@@ -187,8 +187,8 @@ def test_long_logs_are_read_in_pieces(
         whole = read_run(path)
         assert points(whole, "loss") == sorted(last.items())
         for size in (1, 50, 300):
-            monkeypatch.setattr("core.training.logs.states.PIECE", size)
-            monkeypatch.setattr("core.training.logs.lines.PIECE", size)
+            monkeypatch.setattr("core.runs.readers.states.PIECE", size)
+            monkeypatch.setattr("core.runs.readers.lines.PIECE", size)
             pieces = read_run(path)
             assert same(pieces.series, whole.series) and pieces.problems == whole.problems == ()
 

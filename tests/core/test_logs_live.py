@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserFacingError
-from core.runs import EVALUATION, HELD_OUT, RunLog
-from core.training.logs.read import Run, read_run
-from core.training.logs.watch import Watcher
+from core.runs.read import Run, read_run
+from core.runs.records import EVALUATION, HELD_OUT, RunLog
+from core.runs.watch import Watcher
 from tests.core.checkpoint_folders import write_adapter
 from tests.core.test_logs import frame, points, record, same, simple, write_events, write_state
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from core.engine.protocol import PairSpec
 from core.models.inputs import layers_by_input
 from core.models.load import load_pair
 from core.models.lora import ROWS, ActiveRows, Joined, PairLinear, pair_linears
-from core.protocol import PairSpec
 from tests.tiny import byte_level_tokenizer, save_adapters, save_model, tiny_model
 
 IDS = list(range(10, 30))

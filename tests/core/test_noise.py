@@ -8,13 +8,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from core.engine.protocol import PairSpec
 from core.errors import Cancelled
 from core.models import noise
 from core.models.load import load_pair
 from core.models.noise import Measurement, widened
 from core.models.score import score
 from core.noise import NOISELESS, NoiseFloor, floor_of
-from core.protocol import PairSpec
 from core.text import Prompt
 from tests.tiny import save_adapters, save_model, save_pair
 

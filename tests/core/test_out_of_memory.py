@@ -15,27 +15,26 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import core
-from core.growth import (
+from core.engine.protocol import PairInfo
+from core.models.score import score
+from core.search.grown import GrownTree, Reason
+from core.search.run import Run
+from core.search.spec import (
     Beam,
     BestFirst,
     ChunkBeam,
     DiverseBeam,
     Given,
-    GrownTree,
     Objective,
-    Reason,
     Sampling,
     SearchSpec,
     StochasticBeam,
     TreeSearch,
 )
-from core.models.score import score
-from core.protocol import PairInfo
-from core.search.judges import RewardJudge
-from core.search.questions import Question
-from core.search.run import Run
-from core.search.sweep import Answers, Sweep
-from core.sweeps import SweepSpec
+from core.sweeps.judges import RewardJudge
+from core.sweeps.questions import Question
+from core.sweeps.record import SweepSpec
+from core.sweeps.run import Answers, Sweep
 from tests.searches import PROMPT, search_pair
 
 STRATEGIES = [

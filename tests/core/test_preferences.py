@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from core import preferences
 from core.errors import UserFacingError
-from core.training import preferences
-from core.training.preferences import as_text, inspect_preferences, load_preferences
+from core.preferences import as_text, inspect_preferences, load_preferences
 
 PLAIN = [
     {"prompt": f"Summarise post {n}.", "chosen": f"It is {n}.", "rejected": f"It is {n + 1}."}

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from core.engine.protocol import PairSpec
 from core.models import products
 from core.models.load import load_pair
 from core.models.products import TOKENS, WAYS, learn, multiply, project, replace_linears
-from core.protocol import PairSpec
 from tests.tiny import save_adapters, save_pair, tiny_model
 
 IDS = list(range(10, 40))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from core.demo.recipe import load_recipe
 from core.errors import UserFacingError
-from core.training.recipe import load_recipe
 from tests.tiny import byte_level_tokenizer, tiny_model
 
 SHIPPED = Path(__file__).parents[2] / "resources/demo/recipe.toml"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.data.posts import Pair
-from core.training.evaluate import LIKELY, Scored, auroc, figures, report_figures, units
+from core.demo.posts import Pair
+from core.evaluation.localisation import LIKELY, Scored, auroc, figures, report_figures, units
 from core.training.rows import (
     collate,
     make_row,

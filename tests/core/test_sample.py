@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from core.data.facts import judge
-from core.training.sample import Gap, gaps
+from core.demo.fact_checker import judge
+from core.demo.sample import Gap, gaps
 
 pytest.importorskip("faker")
 

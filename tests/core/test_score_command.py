@@ -14,7 +14,7 @@ from core.commands import score
 from core.errors import UserFacingError
 from core.models import load
 from core.models.load import load_pair
-from core.runs import ABOUT
+from core.runs.records import ABOUT
 from tests.tiny import save_adapters, save_pair, save_run
 
 PAIR = ["--policy", "nowhere/policy", "--reference", "nowhere/reference"]

@@ -8,23 +8,22 @@ import pytest
 import torch
 
 from core.errors import Cancelled, UserFacingError
-from core.growth import (
+from core.models.check import choose_way
+from core.models.lane import Lane
+from core.search.grown import GrownTree, Status
+from core.search.run import Run
+from core.search.spec import (
     Beam,
     BestFirst,
     ChunkBeam,
     DiverseBeam,
     Given,
-    GrownTree,
     Objective,
     Sampling,
     SearchSpec,
-    Status,
     StochasticBeam,
     TreeSearch,
 )
-from core.models.check import choose_way
-from core.models.lane import Lane
-from core.search.run import Run
 from core.text import Prompt
 from tests.searches import (
     PROMPT,

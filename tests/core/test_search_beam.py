@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from core.growth import Beam, DiverseBeam, GrownTree, Objective, Reason, SearchSpec, Status
 from core.models.lane import Way
+from core.search.grown import GrownTree, Reason, Status
 from core.search.run import Run
+from core.search.spec import Beam, DiverseBeam, Objective, SearchSpec
 from tests.searches import (
     PROMPT,
     all_responses,

@@ -8,13 +8,13 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core.growth import Beam, SearchSpec
 from core.models import states
 from core.models.check import choose_way
 from core.models.lane import MANNERS, Lane, Way
 from core.models.lora import pair_linears
 from core.models.pair import BOTH, POLICY, Pair
 from core.models.states import Manner, kept, stops
+from core.search.spec import Beam, SearchSpec
 from tests.searches import grown, search_pair, sequence_logp
 from tests.tiny import tiny_model
 

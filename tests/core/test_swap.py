@@ -22,11 +22,11 @@ from safetensors.torch import load_file, save_file
 
 from core import quantities as q
 from core.checkpoints.describe import describe
+from core.engine.protocol import PairSpec
 from core.errors import Cancelled, UserFacingError
 from core.models.load import load_pair
 from core.models.swap import PeftSwap, RowSwap, WholeSwap
-from core.protocol import PairSpec
-from core.runs import ABOUT, START
+from core.runs.records import ABOUT, START
 from tests.tiny import save_lora, save_model, save_run
 
 IDS = list(range(10, 40))

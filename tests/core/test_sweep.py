@@ -6,13 +6,12 @@ import math
 import numpy as np
 import pytest
 
+from core.engine.protocol import PairInfo
 from core.errors import Cancelled, UserFacingError
-from core.growth import Beam, Objective, SearchSpec
-from core.protocol import PairInfo
-from core.search.judges import RewardJudge
-from core.search.questions import Question
-from core.search.sweep import Answers, Sweep
-from core.sweeps import (
+from core.search.spec import Beam, Objective, SearchSpec
+from core.sweeps.judges import RewardJudge
+from core.sweeps.questions import Question
+from core.sweeps.record import (
     Answer,
     SweepInfo,
     SweepRow,
@@ -23,6 +22,7 @@ from core.sweeps import (
     figures,
     wilson,
 )
+from core.sweeps.run import Answers, Sweep
 from tests.searches import PROMPT, grown, search_pair, sequence_logp
 
 INFO = PairInfo("pi", "ref", "cpu", "float32", 1, False, 480, 256, True, "tree", 0.1, 0.5)
@@ -168,7 +168,7 @@ def test_a_second_run_searches_only_for_what_is_not_known(models, tmp_path, monk
     again = Answers(pair, INFO, file)
     assert len(again) == 5  # two responses to beat, three answers
     searched = []
-    monkeypatch.setattr("core.search.sweep.Run", _counted(searched))
+    monkeypatch.setattr("core.sweeps.run.Run", _counted(searched))
     second = swept(pair, judge=RewardJudge(), answers=again)
     again.close()
     assert searched == [Beam(3)]

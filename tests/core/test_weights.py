@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import save_file
 
 from core.checkpoints.headers import read_header
+from core.engine.protocol import PairSpec
 from core.errors import UserFacingError
 from core.models.load import load_pair
 from core.models.reward_model import load_reward_model
 from core.models.score import score
 from core.models.weights import DTYPES, StoredTensor, read_adapter, read_model
-from core.protocol import PairSpec
 from core.text import Prompt
 from tests.core.test_judges import save_reward_model
 from tests.tiny import save_adapters, save_lora, save_model, save_pair
@@ -275,7 +275,7 @@ CHILD = """
 import json, os, sys
 from pathlib import Path
 from core.models.load import load_pair
-from core.protocol import PairSpec
+from core.engine.protocol import PairSpec
 from tests.core.test_weights import said, weight_files
 
 for folder, named in json.loads(sys.argv[1]):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.checkpoints.demo import demo_base
 from core.checkpoints.describe import describe
+from core.demo.pair import demo_base
 
 pytestmark = pytest.mark.demo
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from core import quantities as q
-from core.checkpoints.demo import DEMO_FOLDER
+from core.demo.pair import DEMO_FOLDER
+from core.engine.protocol import PairSpec
 from core.models.load import load_pair
 from core.models.score import score
-from core.protocol import PairSpec
 from core.text import Prompt, align, units
 
 pytestmark = pytest.mark.demo

@@ -8,14 +8,14 @@ import pytest
 
 from core import quantities as q
 from core.checkpoints.runs import run_beta, run_checkpoints, run_plan
+from core.engine.protocol import PairSpec
 from core.models.load import load_pair
 from core.models.pair import never
 from core.models.score import score
-from core.protocol import PairSpec
-from core.runs import EVALUATION, START
+from core.runs.explain import explain
+from core.runs.read import read_runs
+from core.runs.records import EVALUATION, START
 from core.text import Prompt
-from core.training.explain import explain
-from core.training.logs.read import read_runs
 
 RUNS = Path(__file__).parents[2] / "resources/demo/training"
 MEGABYTE = 10**6

@@ -5,11 +5,12 @@ import json
 import pytest
 import torch
 
-from core.checkpoints.demo import DEMO_FOLDER, demo_plan
-from core.growth import Beam, GrownTree, SearchSpec
+from core.demo.pair import DEMO_FOLDER, demo_plan
+from core.engine.protocol import PairSpec
 from core.models.load import load_pair
-from core.protocol import PairSpec
+from core.search.grown import GrownTree
 from core.search.run import Run
+from core.search.spec import Beam, SearchSpec
 from core.text import Prompt
 
 pytestmark = pytest.mark.demo

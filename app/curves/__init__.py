@@ -1,0 +1,1 @@
+"""The curves view: training runs over steps, as charts that explain themselves."""

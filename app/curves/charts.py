@@ -1,0 +1,197 @@
+"""Which charts there are, and which of a run's series each of them draws.
+
+Takes records and gives arrays; knows nothing of colours or of drawing.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.runs.explain import margins
+from core.runs.records import EVAL, HELD_OUT, KL, RunLog, Series
+
+Floats = NDArray[np.float64]
+
+SOURCES = {"": "training", EVAL: "eval", HELD_OUT: "held-out"}
+"""What stands before a series' name, and what to call it."""
+REWARD_UNIT = "β · nats"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A curve of a chart: its label, and the series that can be it, the first found counts.
+
+    ``penalty``: the series is KL(π_ref‖π), and what is drawn is −β times it.
+    """
+
+    label: str
+    names: tuple[str, ...]
+    penalty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChartKind:
+    """A chart over steps. ``log``: a logarithmic y axis can help; ``tip``: what it shows."""
+
+    key: str
+    title: str
+    axis: str
+    roles: tuple[Role, ...]
+    tip: str
+    log: bool = False
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Curve:
+    """What is drawn: ``place`` among its chart's roles, ``source`` of SOURCES, ``name`` in the
+    log (or a formula), ``steps`` and ``values`` float64 [n], steps increasing."""
+
+    place: int
+    label: str
+    source: str
+    name: str
+    steps: Floats
+    values: Floats
+
+
+def _localised(what: str) -> tuple[str, ...]:
+    return f"words/{what}", f"tokens/{what}"
+
+
+CHARTS = (
+    ChartKind(
+        "rewards",
+        "Implicit rewards",
+        f"reward ({REWARD_UNIT})",
+        (
+            Role("chosen", ("rewards/chosen",)),
+            Role("rejected", ("rewards/rejected",)),
+            Role("−β KL(π_ref‖π)", (KL,), penalty=True),
+        ),
+        "Σ β (log π − log π_ref) of chosen and rejected responses (Eq. 11), beside what the "
+        "reference's own responses lose on average (Eq. 16)",
+    ),
+    ChartKind(
+        "margin",
+        "Margin",
+        f"margin ({REWARD_UNIT})",
+        (Role("margin", ("rewards/margins",)),),
+        "Reward of chosen less that of rejected; DPO's loss is −log σ of it (Eqs. 8, 9)",
+    ),
+    ChartKind(
+        "accuracy",
+        "Accuracy",
+        "share of pairs",
+        (Role("accuracy", ("rewards/accuracies",)),),
+        "The share of pairs whose chosen response has the higher reward; chance is 0.5",
+    ),
+    ChartKind("loss", "Loss", "loss (nats)", (Role("loss", ("loss",)),), "Of the training", True),
+    ChartKind(
+        "kl",
+        "KL(π_ref‖π)",
+        "KL (nats per response)",
+        (Role("KL(π_ref‖π)", (KL,)), Role("“kl”, its direction unsaid", ("kl",))),
+        "How far the policy has moved from the reference, summed over a chosen response",
+        True,
+    ),
+    ChartKind(
+        "logps",
+        "Log-probs",
+        "log π (nats per response)",
+        (Role("chosen", ("logps/chosen",)), Role("rejected", ("logps/rejected",))),
+        "Of whole responses under the policy",
+    ),
+    ChartKind(
+        "localisation",
+        "Localisation: where to stop",
+        "AUROC, share of pairs",
+        (
+            Role("AUROC of −reward", _localised("auroc/-reward")),
+            Role("AUROC of −log π", _localised("auroc/-log_policy")),
+            Role("AUROC of −log π_ref", _localised("auroc/-log_ref")),
+            Role("most blamed is wrong", _localised("hit/-reward")),
+            Role("second error found", _localised("second/-reward")),
+        ),
+        "How well wrong words of held-out responses are found; −log π_ref is plain surprise",
+    ),
+)
+BY_KEY = {kind.key: kind for kind in CHARTS}
+STOP_ROLE = 0
+"""The role of the localisation chart whose best step is marked."""
+
+
+def curves(kind: ChartKind, run: RunLog, beta: float | None) -> list[Curve]:
+    """What a run has for a chart."""
+    found = []
+    for source in SOURCES:
+        for place, role in enumerate(kind.roles):
+            name = next((n for n in role.names if source + n in _known(run.series, source)), None)
+            if name is None or (role.penalty and beta is None):
+                continue
+            series = _known(run.series, source)[source + name]
+            values = series.values
+            label, name = role.label, source + name
+            if role.penalty and beta is not None:
+                values, name = -beta * values, f"-beta*{name}"
+            found.append(Curve(place, label, source, name, series.steps.astype(float), values))
+    return found
+
+
+def _known(series: Mapping[str, Series], source: str) -> Mapping[str, Series]:
+    """The series, with the margins that follow from others."""
+    made = margins(series, source)
+    return series if made is None else {source + "rewards/margins": made, **series}
+
+
+def value_at(curve: Curve, values: Floats, step: float | None) -> tuple[int, float] | None:
+    """(step, value) of the last logged value at or before a step, or of the last one of all.
+
+    None before the first step and later than one more after the last. ``values``: the curve's own,
+    or smoothed ones.
+    """
+    steps = curve.steps
+    if not len(steps):
+        return None
+    index = len(steps) - 1
+    if step is not None:
+        if step < steps[0] or step > 2 * steps[-1] - steps[max(len(steps) - 2, 0)]:
+            return None
+        index = int(np.searchsorted(steps, step, side="right")) - 1
+    if not np.isfinite(values[index]):
+        known = np.flatnonzero(np.isfinite(values[: index + 1]))
+        if not len(known):
+            return None
+        index = int(known[-1])
+    return int(steps[index]), float(values[index])
+
+
+def as_csv(runs: Iterable[tuple[RunLog, float | None]], kinds: Iterable[ChartKind]) -> str:
+    """What charts show of runs, as logged: a line for each run and step, a column a series."""
+    import csv
+    import io
+
+    kinds = tuple(kinds)
+    tables = [
+        (run.name, {c.name: c for kind in kinds for c in curves(kind, run, beta)})
+        for run, beta in runs
+    ]
+    names = list(dict.fromkeys(name for _, found in tables for name in found))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", "step", *names])
+    for run_name, found in tables:
+        if not found:
+            continue
+        steps = np.unique(np.concatenate([curve.steps for curve in found.values()]))
+        columns = []
+        for name in names:
+            cells = np.full(len(steps), "", dtype=object)
+            if (curve := found.get(name)) is not None:
+                places = np.searchsorted(steps, curve.steps)
+                cells[places] = ["" if v != v else repr(v) for v in curve.values.tolist()]
+            columns.append(cells.tolist())
+        numbers = steps.astype(int).tolist()
+        writer.writerows([run_name, n, *row] for n, *row in zip(numbers, *columns, strict=True))
+    return text.getvalue()

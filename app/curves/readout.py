@@ -1,0 +1,182 @@
+"""The value of every curve at one step, in a table that stays where it is.
+
+A row for each curve of the charts that are shown, a column for each run. Rows change only when
+curves do, never with the step. Knows lines; knows nothing of charts.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import theme
+from app.curves.charts import BY_KEY, SOURCES, value_at
+from app.curves.lines import Line
+from app.curves.styles import swatch
+from core.runs.records import EVAL, HELD_OUT
+
+Key = tuple[str, int, str]
+"""A chart, a role's place, a source."""
+VALUE_WIDTH, ALONE_WIDTH = 68, 112
+MARKS = {"": "", EVAL: "○ ", HELD_OUT: "● "}
+"""Before the name of a curve that was not logged by the training itself, as the charts have it."""
+
+
+class Readout(QWidget):
+    """Numbers at a step."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._rows: list[Key | str] = []
+        self._lines: dict[tuple[Key, int], Line] = {}
+        self._hues: list[int] = []
+        self._names: list[str] = []
+        self._heads: list[QTableWidgetItem] = []
+        self._titles: list[QTableWidgetItem] = []
+        self._cells: dict[tuple[Key, int], QTableWidgetItem] = {}
+        self._step: int | None = None
+        self._dark = False
+        self.title = QLabel("Last values")
+        self.title.setObjectName("heading")
+        self.table = QTableWidget()
+        self.table.setAccessibleName("Values of all curves at the step of the crosshair")
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setShowGrid(False)
+        self.table.viewport().setAutoFillBackground(False)
+        self.table.setTabKeyNavigation(False)
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(20)
+        self.table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.table.setFrameShape(QTableWidget.Shape.NoFrame)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 6, 2, 2)
+        column.setSpacing(3)
+        column.addWidget(self.title)
+        column.addWidget(self.table, 1)
+
+    def show_lines(self, lines: Mapping[str, Sequence[Line]]) -> None:
+        """Make the rows; ``show_step`` fills them."""
+        before = list(self._lines), self._names
+        self._lines = {
+            ((key, line.curve.place, line.curve.source), line.hue): line
+            for key, found in lines.items()
+            for line in found
+        }
+        runs = {line.hue: line.run for line in self._lines.values()}
+        self._names = list(runs.values())
+        if before == (list(self._lines), self._names):
+            self.show_step(self._step)
+            return
+        self._hues = list(runs)
+        self._rows = []
+        for key in lines:
+            own = sorted({k for k, _ in self._lines if k[0] == key}, key=_order)
+            if own:
+                self._rows += [key, *own]
+        self.table.clear()
+        self.table.setRowCount(len(self._rows))
+        self.table.setColumnCount(1 + len(runs))
+        self.table.setHorizontalHeaderItem(0, QTableWidgetItem())
+        self._heads = []
+        wide = VALUE_WIDTH if len(runs) > 1 else ALONE_WIDTH
+        for place, (number, name) in enumerate(runs.items(), start=1):
+            room = wide - 26  # the swatch's and the margins'
+            short = self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, room)
+            head = QTableWidgetItem(swatch(number, self._dark), short)
+            head.setToolTip(name)
+            self.table.setHorizontalHeaderItem(place, head)
+            self._heads.append(head)
+        header = self.table.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        header.setMinimumSectionSize(40)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for place in range(1, 1 + len(runs)):
+            header.setSectionResizeMode(place, QHeaderView.ResizeMode.Fixed)
+            header.resizeSection(place, wide)
+        self._name_rows()
+        self.show_step(self._step)
+
+    def _name_rows(self) -> None:
+        muted = QColor(theme.colours(self._dark).muted)
+        self._titles, self._cells = [], {}
+        for number, row in enumerate(self._rows):
+            if isinstance(row, str):
+                item = QTableWidgetItem(BY_KEY[row].title)
+                item.setForeground(muted)
+                item.setFlags(Qt.ItemFlag.ItemIsEnabled)
+                item.setToolTip(BY_KEY[row].tip)
+                self.table.setItem(number, 0, item)
+                self.table.setSpan(number, 0, 1, self.table.columnCount())
+                self._titles.append(item)
+                continue
+            key, place, source = row
+            label = BY_KEY[key].roles[place].label
+            name = QTableWidgetItem(f"  {MARKS[source]}{label}")
+            name.setToolTip(f"{label}, {SOURCES[source]}")
+            self.table.setItem(number, 0, name)
+            for column, run in enumerate(self._hues, start=1):
+                cell = self._cells[row, run] = QTableWidgetItem()
+                cell.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                self.table.setItem(number, column, cell)
+
+    def show_step(self, step: int | None) -> None:
+        """Fill in the values at a step, the last ones that were logged by then; None: the last of
+        each curve."""
+        self._step = step
+        smoothed = any(line.values is not line.curve.values for line in self._lines.values())
+        where = "Last values" if step is None else f"At step {step:,}"
+        self.title.setText(f"{where}, smoothed" if smoothed else where)
+        for at, cell in self._cells.items():
+            line = self._lines.get(at)
+            found = value_at(line.curve, line.values, step) if line is not None else None
+            cell.setText("" if found is None else shown(found[1]))
+            cell.setToolTip("" if found is None else f"logged at step {found[0]:,}")
+
+    def set_dark(self, dark: bool) -> None:
+        self._dark = dark
+        for head, run in zip(self._heads, self._hues, strict=True):
+            head.setIcon(swatch(run, dark))
+        for title in self._titles:
+            title.setForeground(QColor(theme.colours(dark).muted))
+
+    def as_text(self) -> str:
+        """The table as tab-separated text."""
+        lines = ["\t".join([self.title.text(), *self._names])]
+        for row in self._rows:
+            if isinstance(row, str):
+                continue
+            key, place, source = row
+            name = f"{BY_KEY[key].title}: {BY_KEY[key].roles[place].label}"
+            cells = [self._cells[row, run].text() for run in self._hues]
+            lines.append("\t".join([f"{name}, {SOURCES[source]}", *cells]))
+        return "\n".join(lines)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.matches(QKeySequence.StandardKey.Copy):
+            QGuiApplication.clipboard().setText(self.as_text())
+            return
+        super().keyPressEvent(event)
+
+
+def shown(value: float) -> str:
+    """A number as it is read: four digits, no more than four after the point where that says
+    something, a real minus."""
+    text = f"{value:#.4g}".rstrip(".")
+    if 5e-5 <= abs(value) < 1:
+        text = f"{value:.4f}"
+    return text.replace("-", "−")
+
+
+def _order(key: Key) -> tuple[int, int]:
+    return list(SOURCES).index(key[2]), key[1]

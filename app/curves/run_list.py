@@ -1,0 +1,193 @@
+"""The list of open runs: a row for each with its tick, colour, name, kind, last step and beta.
+
+Says what the user did with a row; knows nothing of charts or files.
+"""
+
+from collections.abc import Collection, Sequence
+
+from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.credit.controls import BetaBox
+from app.curves.session import OpenRun
+from app.curves.styles import swatch
+from core.runs.records import RunLog
+
+
+class Clipped(QLabel):
+    """A line of text that gives way: it ends in dots where there is no room."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = ""
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setMinimumWidth(20)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def show_words(self, words: str) -> None:
+        self.words = words
+        end = Qt.TextElideMode.ElideRight
+        self.setText(self.fontMetrics().elidedText(words, end, max(self.width(), 20)))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.show_words(self.words)
+
+
+class RunRow(QFrame):
+    """One run."""
+
+    shown = Signal(str, bool)
+    removed = Signal(str)
+    beta_chosen = Signal(str, float)
+
+    def __init__(self, run: OpenRun, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.run = run.key
+        self.setObjectName("run")
+        self.tick = QCheckBox()
+        self.colour = QLabel()
+        self.name, self.about, self.trouble = Clipped(), Clipped(), Clipped()
+        self.live = QLabel("● live")
+        self.beta = BetaBox()
+        self.close_button = QToolButton()
+        self._lay_out()
+        self.tick.toggled.connect(self._ticked)
+        self.close_button.clicked.connect(self._close)
+        self.beta.valueChanged.connect(self._beta_chosen)
+
+    def _lay_out(self) -> None:
+        self.name.setObjectName("heading")
+        self.about.setObjectName("muted")
+        self.live.setToolTip("Its log has grown in the last minute; the charts follow it")
+        self.close_button.setText("✕")
+        self.close_button.setAutoRaise(True)
+        self.beta.setMinimum(0.0)
+        self.beta.setSpecialValueText("β = ?")
+        self.beta.setPrefix("β = ")
+        self.beta.setFixedWidth(96)
+        self.beta.setToolTip(
+            "β of the training: the log does not say it. Rewards are as logged; it is needed for "
+            "−β KL alone"
+        )
+        row = QGridLayout(self)
+        row.setContentsMargins(4, 3, 2, 3)
+        row.setHorizontalSpacing(5)
+        row.setVerticalSpacing(1)
+        row.addWidget(self.tick, 0, 0)
+        row.addWidget(self.colour, 0, 1)
+        row.addWidget(self.name, 0, 2)
+        row.addWidget(self.live, 0, 3)
+        row.addWidget(self.close_button, 0, 4)
+        below = QHBoxLayout()
+        below.setSpacing(4)
+        below.addWidget(self.about, 1)
+        below.addWidget(self.beta)
+        row.addLayout(below, 1, 2, 1, 3)
+        row.addWidget(self.trouble, 2, 2, 1, 3)
+        row.setColumnStretch(2, 1)
+
+    def show_run(self, run: OpenRun, live: bool, dark: bool) -> None:
+        """Show what is known of the run now."""
+        log = run.log
+        for widget, value in ((self.tick, run.visible), (self.beta, run.beta or 0.0)):
+            blocked = widget.blockSignals(True)
+            if isinstance(widget, QCheckBox):
+                widget.setChecked(bool(value))
+            else:
+                widget.setValue(float(value))
+            widget.blockSignals(blocked)
+        self.colour.setPixmap(swatch(run.hue, dark).pixmap(12, 12))
+        self.name.show_words(run.name)
+        self.name.setToolTip(str(run.source))
+        self.tick.setAccessibleName(f"Show {run.name}")
+        self.tick.setToolTip("Show this run in the charts")
+        self.close_button.setAccessibleName(f"Remove {run.name}")
+        self.close_button.setToolTip("Remove this run from the list; its files stay (Delete)")
+        self.beta.setAccessibleName(f"Beta of {run.name}")
+        self.live.setVisible(live)
+        self.beta.setVisible(log.beta is None)
+        self.about.show_words(_about(log))
+        self.about.setToolTip(f"{run.source}\n{_about(log)}")
+        problems = run.problems()
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        self.trouble.setVisible(bool(problems))
+        self.trouble.show_words(f"⚠ {problems[0]}{more}" if problems else "")
+        self.trouble.setToolTip("\n".join(problems))
+        self.trouble.setAccessibleName("Problems: " + " ".join(problems))
+
+    @Slot(bool)
+    def _ticked(self, on: bool) -> None:
+        self.shown.emit(self.run, on)
+
+    @Slot()
+    def _close(self) -> None:
+        self.removed.emit(self.run)
+
+    @Slot(float)
+    def _beta_chosen(self, beta: float) -> None:
+        self.beta_chosen.emit(self.run, beta)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Delete:
+            self._close()
+            return
+        super().keyPressEvent(event)
+
+
+def _about(log: RunLog) -> str:
+    beta = f" · β {log.beta:g}" if log.beta is not None else ""
+    saved = f" · {len(log.checkpoints)} checkpoints" if log.checkpoints else ""
+    return f"step {log.last_step:,}{beta} · {log.kind}{saved}"
+
+
+class RunList(QScrollArea):
+    """All open runs."""
+
+    shown = Signal(str, bool)
+    removed = Signal(str)
+    beta_chosen = Signal(str, float)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rows: dict[str, RunRow] = {}
+        inside = QWidget()
+        self._column = QVBoxLayout(inside)
+        self._column.setContentsMargins(2, 2, 2, 2)
+        self._column.setSpacing(2)
+        self._column.addStretch(1)
+        self.setWidget(inside)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setAccessibleName("Open runs")
+        self.viewport().setAutoFillBackground(False)
+        inside.setAutoFillBackground(False)
+
+    def show_runs(self, runs: Sequence[OpenRun], live: Collection[str], dark: bool) -> None:
+        """``live``: the keys of runs that grow. Rows that are there stay, as do their widgets."""
+        for key in set(self.rows) - {run.key for run in runs}:
+            row = self.rows.pop(key)
+            row.hide()
+            row.deleteLater()
+        for run in runs:
+            if run.key not in self.rows:
+                self.rows[run.key] = row = RunRow(run)
+                row.shown.connect(self.shown)
+                row.removed.connect(self.removed)
+                row.beta_chosen.connect(self.beta_chosen)
+                self._column.insertWidget(self._column.count() - 1, row)
+            self.rows[run.key].show_run(run, run.key in live, dark)

@@ -1,0 +1,148 @@
+"""The runs that are open: which, in which colours, shown or not, and what is remembered of them.
+
+Plain records; knows nothing of widgets or files.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from core.runs.records import RunLog
+
+LIVE_SECONDS = 75.0
+"""A log that has grown within this time is being written."""
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """A run in the list. ``source``: the path that was opened, which may hold several runs;
+    ``hue``: its place among the colours; ``beta``: the user's, where the log says none;
+    ``grew_at``: when its log was last seen to grow; ``problem``: of the last reading."""
+
+    source: Path
+    hue: int
+    log: RunLog
+    visible: bool = True
+    beta: float | None = None
+    grew_at: float | None = None
+    problem: str = ""
+
+    @property
+    def key(self) -> str:
+        return run_key(self.source, self.log.name)
+
+    @property
+    def name(self) -> str:
+        return self.log.name
+
+    def known_beta(self) -> float | None:
+        """Of the log, else the user's."""
+        return self.log.beta if self.log.beta is not None else self.beta
+
+    def problems(self) -> tuple[str, ...]:
+        return (self.problem, *self.log.problems) if self.problem else self.log.problems
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered of a run."""
+
+    source: str
+    name: str
+    visible: bool
+    beta: float | None
+
+
+def run_key(source: Path, name: str) -> str:
+    """What a run is known by."""
+    return f"{source}\n{name}"
+
+
+class Session:
+    """The open runs, in the order in which they were opened."""
+
+    def __init__(self) -> None:
+        self.runs: list[OpenRun] = []
+        self._recalled: dict[str, Memory] = {}
+        self._removed: set[str] = set()
+        """Of paths that have other open runs: they do not come back with the next reading."""
+
+    def take(self, log: RunLog, now: float) -> None:
+        """A run as it is now, new or known; one that was removed does not come back."""
+        key = run_key(log.path, log.name)
+        if key in self._removed:
+            return
+        run = self.find(key)
+        if run is None:
+            run = OpenRun(log.path, self._free_hue(), log)
+            if (old := self._recalled.get(key)) is not None:
+                run.visible, run.beta = old.visible, old.beta
+            self.runs.append(run)
+        elif _size(log) != _size(run.log):
+            run.grew_at = now
+        run.log, run.problem = log, ""
+
+    def remove(self, run: OpenRun) -> bool:
+        """Take a run out; whether its path has no other one."""
+        self.runs.remove(run)
+        self._removed.add(run.key)
+        if self.of(run.source):
+            return False
+        self._removed -= {key for key in self._removed if key.startswith(f"{run.source}\n")}
+        return True
+
+    def bring_back(self, source: Path) -> bool:
+        """Take the runs of a path that were removed as not removed; whether there are any."""
+        gone = {key for key in self._removed if key.startswith(f"{source}\n")}
+        self._removed -= gone
+        return bool(gone)
+
+    def find(self, key: str) -> OpenRun | None:
+        return next((run for run in self.runs if run.key == key), None)
+
+    def of(self, source: Path) -> list[OpenRun]:
+        """The open runs of a path."""
+        return [run for run in self.runs if run.source == source]
+
+    def visible(self) -> list[OpenRun]:
+        return [run for run in self.runs if run.visible]
+
+    def live(self, now: float) -> set[str]:
+        """The keys of the runs whose logs grow."""
+        return {
+            run.key
+            for run in self.runs
+            if run.grew_at is not None and now - run.grew_at < LIVE_SECONDS
+        }
+
+    def _free_hue(self) -> int:
+        taken = {run.hue for run in self.runs}
+        return next(place for place in range(len(taken) + 1) if place not in taken)
+
+    # --- memory -----------------------------------------------------------------------------
+
+    def remembered(self) -> str:
+        """All open runs as a word for the settings."""
+        return json.dumps(
+            [asdict(Memory(str(r.source), r.name, r.visible, r.beta)) for r in self.runs]
+        )
+
+    def recall(self, word: str) -> list[Path]:
+        """What ``remembered`` said: the paths to open; a word that says nothing gives none."""
+        try:
+            found = [
+                Memory(str(m["source"]), str(m["name"]), bool(m["visible"]), _beta(m["beta"]))
+                for m in json.loads(word)
+            ]
+        except (ValueError, KeyError, TypeError):
+            return []
+        self._recalled = {run_key(Path(m.source), m.name): m for m in found}
+        return list(dict.fromkeys(Path(m.source) for m in found))
+
+
+def _beta(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and value > 0 else None
+
+
+def _size(log: RunLog) -> tuple[int, int]:
+    return log.last_step, sum(len(series.steps) for series in log.series.values())

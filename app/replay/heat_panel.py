@@ -1,0 +1,346 @@
+"""The heat map of A or B with what belongs to it: choice, readout, legend, measures, export.
+
+Follows the credit view: its colour-by mode, units, beta and colour scale, and what its film knows
+of the run's checkpoints. Asks for nothing itself. Knows the credit view; knows nothing of the
+engine or of the training view that it stands in.
+"""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QColor, QGuiApplication, QPainter, QPixmap, QResizeEvent, QShowEvent
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QScrollArea,
+    QSplitter,
+    QStackedLayout,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.credit.layout import SIDES
+from app.credit.view import CreditView
+from app.files import write_text
+from app.replay.heat_map import HeatMap, Picture
+from app.replay.measures import MeasurePlot, measure
+from app.settings import Settings
+from app.widgets.legend import ScaleBar
+from core.engine.protocol import Side
+from core.errors import UserFacingError
+from core.present.measures import rewards, signed
+
+ROOMY, HIGH, NARROW = 760, 380, 470
+"""Heat map and curves stand side by side, but in a panel less wide and at least so high (pixels)
+one below the other. A narrow one has the heat map alone."""
+ABOUT = (
+    "Each row is a checkpoint, the first at the top; each column a token of the response. Point at "
+    "a cell for its numbers, click it to show that checkpoint, click a token to pin it in the "
+    "credit view. Hatched rows are not computed yet: Replay, at the window's foot, does it."
+)
+CHOSEN = """
+QToolButton { padding: 3px 9px; border: 1px solid palette(mid); border-radius: 4px; }
+QToolButton:checked { background: palette(highlight); color: palette(highlighted-text); }
+QToolButton:focus { border: 1px solid palette(highlight); }
+"""
+HEADER = "response step index token reward logp_policy logp_reference kl value".split()
+ChooseNewFile = Callable[[str, str, str], str]
+
+
+class HeatPanel(QFrame):
+    """Small multiples of one response over all checkpoints of the loaded run."""
+
+    step_wanted = Signal(int)
+    """This checkpoint is to be shown, by its number."""
+    run_wanted = Signal()
+    """A run's checkpoints are to be opened."""
+    problem = Signal(str)
+
+    def __init__(
+        self, view: CreditView, choose_new_file: ChooseNewFile, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setObjectName("card")
+        self._view, self._choose_new_file = view, choose_new_file
+        self.side: Side = "B"
+        self.map = HeatMap()
+        self.measures = MeasurePlot()
+        self.legend = ScaleBar()
+        self.readout = QLabel()
+        self.readout.setMinimumWidth(60)
+        self.sides: dict[Side, QToolButton] = {}
+        self._refresh_soon = QTimer(self)
+        self._refresh_soon.setSingleShot(True)
+        self._refresh_soon.setInterval(0)
+        self._refresh_soon.timeout.connect(self.refresh)
+        self._lay_out()
+        view.recoloured.connect(self._changed)
+        view.texts_replaced.connect(self._changed)
+        self.map.hovered.connect(self._say)
+        self.map.step_wanted.connect(self.step_wanted)
+        self.map.token_wanted.connect(self._pin)
+        self.measures.step_wanted.connect(self.step_wanted)
+
+    def _lay_out(self) -> None:
+        top = QHBoxLayout()
+        group = QButtonGroup(self)
+        for side in SIDES:
+            button = QToolButton()
+            button.setText(side)
+            button.setCheckable(True)
+            button.setAccessibleName(f"Heat map of {side}")
+            button.setToolTip(f"Show response {side}")
+            button.setStyleSheet(CHOSEN)
+            group.addButton(button)
+            top.addWidget(button)
+            self.sides[side] = button
+        group.buttonClicked.connect(self._side_chosen)
+        self.sides[self.side].setChecked(True)
+        self.export = QToolButton()
+        self.export.setText("Export")
+        self.export.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.export.setToolTip("Save or copy the picture or the numbers")
+        menu = QMenu(self.export)
+        menu.addAction("Save the picture…", self.save_picture)
+        menu.addAction("Save the numbers…", self.save_numbers)
+        menu.addAction("Copy the picture", self.copy_picture)
+        menu.addAction("Copy the numbers", self.copy_numbers)
+        self.export.setMenu(menu)
+        self.legend.setMaximumWidth(300)
+        top.addWidget(self.readout, 1)
+        top.addWidget(self.legend)
+        top.addWidget(self.export)
+        self._scroll = QScrollArea()
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setWidget(self.map)
+        self._scroll.viewport().installEventFilter(self)
+        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._halves = QSplitter(Qt.Orientation.Horizontal)
+        self._halves.setChildrenCollapsible(False)
+        self._halves.addWidget(self._scroll)
+        self._halves.addWidget(self.measures)
+        self._halves.setStretchFactor(0, 1)
+        self._halves.setSizes([900, 280])
+        filled = QWidget()
+        column = QVBoxLayout(filled)
+        column.setContentsMargins(8, 4, 8, 6)
+        column.setSpacing(4)
+        column.addLayout(top)
+        column.addWidget(self._halves, 1)
+        self._empty = QWidget()
+        self._why = QLabel()
+        self._why.setWordWrap(True)
+        self._why.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._open = QPushButton("Open a run's checkpoints…")
+        self._open.clicked.connect(self.run_wanted)
+        middle = QVBoxLayout(self._empty)
+        middle.addStretch(1)
+        middle.addWidget(self._why)
+        middle.addWidget(self._open, 0, Qt.AlignmentFlag.AlignCenter)
+        middle.addStretch(1)
+        self._pages = QStackedLayout(self)
+        self._pages.addWidget(self._empty)
+        self._pages.addWidget(filled)
+        self.setMinimumSize(260, 190)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        width, high = event.size().width(), event.size().height() >= HIGH
+        wide = width >= ROOMY or not high
+        self.legend.setMaximumWidth(300 if width >= ROOMY else 190)
+        self.legend.setVisible(width >= NARROW)
+        self.measures.setVisible(width >= NARROW or high)
+        self._halves.setOrientation(Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical)
+
+    def sizeHint(self) -> QSize:
+        return QSize(900, 270)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """The heat map's rows follow the height there is."""
+        if event.type() == QEvent.Type.Resize:
+            self.map.set_room(self._scroll.viewport().height())
+        return super().eventFilter(watched, event)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.refresh()
+
+    # --- what is shown ----------------------------------------------------------------------
+
+    def offer(self, run: str) -> None:
+        """Name the run whose checkpoints can be loaded at once; "" for none."""
+        self._open.setText(f"Load the checkpoints of {run}" if run else "Open a run's checkpoints…")
+
+    @Slot()
+    def _changed(self) -> None:
+        if self.isVisible():
+            self._refresh_soon.start()
+
+    def empty_because(self) -> str:
+        """Why there is nothing to show; "" if there is something."""
+        film = self._view.film
+        if not film.checkpoints:
+            return (
+                "No run's checkpoints are loaded. Load them as a pair to see how credit emerges in "
+                "a response from step to step, and where it smears."
+            )
+        if not film.of(self.side):
+            return f"{self.side} is not scored yet."
+        return ""
+
+    @Slot()
+    def refresh(self) -> None:
+        """Show what is known, in the credit view's colours."""
+        why = self.empty_because()
+        film, view = self._view.film, self._view
+        self._pages.setCurrentIndex(int(not why))
+        self._why.setText(why)
+        self._open.setVisible(not film.checkpoints)
+        if why:
+            return
+        known = film.of(self.side)
+        scoring = next(iter(known.values()))
+        values = np.full((len(film.checkpoints), len(scoring)), np.nan)
+        for index, frame in view.film_values().items():
+            if self.side in frame:
+                values[index] = frame[self.side]
+        mode, scale = view.controls.mode(), view.scale.scale(view.controls.mode())
+        steps = tuple(checkpoint.step for checkpoint in film.checkpoints)
+        self.map.show_picture(Picture(steps, scoring.labels, values), scale)
+        pinned = view.focus_on.pinned
+        selected = pinned[1] if pinned is not None and pinned[0] == self.side else -1
+        self.map.mark(film.shown, selected)
+        unit = view.controls.unit()
+        quantity = mode.quantity if unit == "token" else f"{mode.quantity}, each {unit}"
+        self.legend.show_scale(scale, quantity, mode.unit, mode.negative)
+        frames = {side: film.of(side) for side in SIDES}
+        found = measure(len(steps), frames, self.side, view.beta())
+        self.measures.show_measures(steps, found, self.side, film.shown)
+        self._say(*self.map.hover)
+
+    @Slot(int, int)
+    def _say(self, checkpoint: int, token: int) -> None:
+        """The numbers of a cell."""
+        film = self._view.film
+        scoring = film.of(self.side).get(checkpoint)
+        self.map.setToolTip("" if token >= 0 else ABOUT)
+        if checkpoint < 0 or token < 0 or not 0 <= token < len(self.map.picture.labels):
+            unknown = len(film.checkpoints) - len(film.of(self.side))
+            left = f"{unknown} of {len(film.checkpoints)} checkpoints are not computed yet"
+            self.readout.setText(
+                left if unknown else "Tokens of the response under each checkpoint"
+            )
+            self.readout.setEnabled(False)
+            return
+        text = f"{self.map.picture.labels[token]}   step {film.checkpoints[checkpoint].step}   "
+        if scoring is None:
+            text += "not computed yet"
+        else:
+            r = float(rewards(scoring, self._view.beta())[token])
+            text += (
+                f"r {signed(r)}   log π {signed(float(scoring.logp_policy[token]))}   "
+                f"log π_ref {signed(float(scoring.logp_reference[token]))}"
+            )
+        self.readout.setEnabled(True)
+        self.readout.setText(text)
+
+    @Slot()
+    def _side_chosen(self) -> None:
+        self.show_side("A" if self.sides["A"].isChecked() else "B")
+
+    def show_side(self, side: Side) -> None:
+        """Show A or B."""
+        self.side = side
+        self.sides[side].setChecked(True)
+        self.refresh()
+
+    @Slot(int)
+    def _pin(self, token: int) -> None:
+        self._view.focus_on.pin(self.side, token)
+        self.refresh()
+
+    # --- export -----------------------------------------------------------------------------
+
+    def picture(self) -> QPixmap:
+        """The whole heat map with its legend and curves, at twice the screen's size."""
+        scale = self._view.scale.scale(self._view.controls.mode())
+        head, gap = 46, 12
+        wide = self.map.width() + gap + self.measures.width()
+        high = head + max(self.map.heightForWidth(self.map.width()), self.measures.height())
+        made = QPixmap(2 * wide, 2 * high)
+        made.setDevicePixelRatio(2)
+        made.fill(QColor(*scale.surface))
+        painter = QPainter(made)
+        painter.setFont(self.font())
+        painter.setPen(QColor(*scale.text))
+        name = f"Response {self.side} under each checkpoint, β = {self._view.beta():g}"
+        painter.drawText(QRectF(8, 4, wide, 24), name)
+        painter.end()
+        only = QWidget.RenderFlag.DrawChildren
+        self.legend.render(made, QPoint(wide - self.legend.width() - 8, 4), renderFlags=only)
+        beside = QPoint(self.map.width() + gap, head)
+        self.measures.render(made, beside, renderFlags=only)
+        painter = QPainter(made)
+        painter.translate(0, head)
+        self.map.paint_bands(painter, QRectF(self.map.rect()))
+        painter.end()
+        return made
+
+    def numbers(self, delimiter: str) -> str:
+        """All tokens of both responses under every checkpoint that is known; nats."""
+        out = io.StringIO()
+        writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(HEADER)
+        film, values = self._view.film, self._view.film_values()
+        for side in SIDES:
+            for index, scoring in sorted(film.of(side).items()):
+                step = film.checkpoints[index].step
+                r, shown = rewards(scoring, self._view.beta()), values[index][side]
+                for i, label in enumerate(scoring.labels):
+                    columns = r, scoring.logp_policy, scoring.logp_reference, scoring.kl, shown
+                    writer.writerow((side, step, i, label, *(float(c[i]) for c in columns)))
+        return out.getvalue()
+
+    @Slot()
+    def save_picture(self) -> None:
+        picture = self.picture()
+        path = self._choose_new_file("Save the picture", "credit-over-steps.png", "PNG (*.png)")
+        if path and not picture.save(path, "PNG"):
+            self.problem.emit(f"{path} cannot be written: choose another folder.")
+
+    @Slot()
+    def save_numbers(self) -> None:
+        kinds = "Comma-separated (*.csv);;Tab-separated (*.tsv)"
+        path = self._choose_new_file("Save the numbers", "credit-over-steps.csv", kinds)
+        if path:
+            try:
+                write_text(Path(path), self.numbers("\t" if path.endswith(".tsv") else ","))
+            except UserFacingError as error:
+                self.problem.emit(str(error))
+
+    @Slot()
+    def copy_picture(self) -> None:
+        QGuiApplication.clipboard().setPixmap(self.picture())
+
+    @Slot()
+    def copy_numbers(self) -> None:
+        QGuiApplication.clipboard().setText(self.numbers("\t"))
+
+    # --- what is remembered -----------------------------------------------------------------
+
+    def recall(self, settings: Settings) -> None:
+        self.show_side("A" if settings.get("heat map of", "B") == "A" else "B")
+
+    def remember(self, settings: Settings) -> None:
+        settings.put("heat map of", self.side)

@@ -1,0 +1,188 @@
+"""Two small curves over a run's checkpoints: the pair's margin, and how far credit has spread.
+
+``measure`` makes the numbers from scorings; MeasurePlot draws them. Knows scorings and the paper's
+quantities; knows nothing of where scorings come from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontMetricsF,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QPen,
+    QPolygonF,
+)
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from core import quantities
+from core.engine.protocol import Side
+from core.present.measures import rewards, signed
+from core.scoring import Scoring
+
+Floats = NDArray[np.float64]
+TIP = (
+    "Margin: Σr(A) − Σr(B), the sum over each whole response.\n"
+    "Spread of credit: (Σ|r|)² / Σr² over the tokens of the response that is shown: k tokens of "
+    "equal |r| and else 0 give k. It falls as credit gathers on a few tokens and grows as it "
+    "smears over many. At first rewards are all near 0 and as good as even, so read it with the "
+    "margin."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """By checkpoint, [n] each, NaN where a checkpoint is not known."""
+
+    margin: Floats
+    """Σr(A) − Σr(B), in nats times beta."""
+    spread: Floats
+    """Over how many tokens the shown response's credit is spread."""
+    tokens: int
+    """Of the shown response, the closing one among them."""
+
+
+def measure(
+    checkpoints: int, frames: Mapping[Side, Mapping[int, Scoring]], side: Side, beta: float
+) -> Measures:
+    """The numbers of all checkpoints that are known."""
+    margin, spread = np.full(checkpoints, np.nan), np.full(checkpoints, np.nan)
+    for index in range(checkpoints):
+        found = {s: rewards(known[index], beta) for s, known in frames.items() if index in known}
+        if len(found) == 2:
+            sums = (quantities.response_score(found[s]) for s in ("A", "B"))
+            margin[index] = next(sums) - next(sums)
+        if side in found:
+            spread[index] = quantities.credit_spread(found[side])
+    tokens = max((len(scoring) for scoring in frames.get(side, {}).values()), default=0)
+    return Measures(margin, spread, tokens)
+
+
+NOTHING = Measures(np.zeros(0), np.zeros(0), 0)
+
+
+class MeasurePlot(QWidget):
+    """Margin above, spread below, over the same steps."""
+
+    step_wanted = Signal(int)
+    """A checkpoint was clicked."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.measures = NOTHING
+        self._steps: tuple[int, ...] = ()
+        self._shown = -1
+        self._side: Side = "A"
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumSize(220, 120)
+        self.setToolTip(TIP)
+
+    def sizeHint(self) -> QSize:
+        return QSize(280, 200)
+
+    def show_measures(
+        self, steps: tuple[int, ...], measures: Measures, side: Side, shown: int
+    ) -> None:
+        self._steps, self.measures, self._side, self._shown = steps, measures, side, shown
+        self.setAccessibleName(". ".join(self.headings()))
+        self.update()
+
+    def headings(self) -> tuple[str, str]:
+        """What both curves are, and their numbers at the checkpoint that is shown."""
+        margin = spread = ""
+        if 0 <= self._shown < len(self.measures.margin):
+            at_margin = self.measures.margin[self._shown]
+            at_spread = self.measures.spread[self._shown]
+            margin = f" = {signed(at_margin)}" if np.isfinite(at_margin) else ""
+            if np.isfinite(at_spread):
+                spread = f" = {at_spread:.1f} of {self.measures.tokens} tokens"
+        return (
+            f"Margin Σr(A) − Σr(B){margin}",
+            f"Spread of credit in {self._side}{spread}",
+        )
+
+    def _x(self, index: int) -> float:
+        first, last = self._steps[0], self._steps[-1]
+        share = (self._steps[index] - first) / (last - first) if last > first else 0.5
+        return 44 + share * (self.width() - 56)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton and self._steps:
+            away = [abs(self._x(i) - event.position().x()) for i in range(len(self._steps))]
+            self.step_wanted.emit(int(np.argmin(away)))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if self._steps:
+            half = self.height() / 2
+            margin, spread = self.headings()
+            width = self.width()
+            self._paint(painter, QRectF(0, 0, width, half), margin, self.measures.margin, False)
+            self._paint(painter, QRectF(0, half, width, half), spread, self.measures.spread, True)
+        painter.end()
+
+    def _paint(
+        self, painter: QPainter, area: QRectF, heading: str, values: Floats, counts: bool
+    ) -> None:
+        """One curve: its heading, its least and most, and 0, or 1 where it ``counts`` tokens."""
+        text = self.palette().color(QPalette.ColorRole.WindowText)
+        accent = self.palette().color(QPalette.ColorRole.Highlight)
+        faint = QColor(text)
+        faint.setAlpha(90)
+        metrics = QFontMetricsF(self.font())
+        painter.setFont(self.font())
+        painter.setPen(text)
+        name = metrics.elidedText(heading, Qt.TextElideMode.ElideRight, area.width() - 8)
+        painter.drawText(QPointF(4, area.top() + metrics.ascent()), name)
+        plot = QRectF(40, area.top() + metrics.height() + 7, area.width() - 48, 0)
+        plot.setBottom(area.bottom() - 9)
+        floor = 1.0 if counts else 0.0
+        known = np.flatnonzero(np.isfinite(values))
+        low = min(floor, float(values[known].min(initial=floor)))
+        high = max(floor + 1e-9, float(values[known].max(initial=floor)))
+
+        def y_of(value: float) -> float:
+            return plot.bottom() - (value - low) / (high - low) * plot.height()
+
+        self._paint_scale(painter, plot, {y_of(v): v for v in (low, floor, high)}, counts)
+        painter.setPen(QPen(faint, 1))
+        painter.drawLine(QPointF(plot.left(), y_of(floor)), QPointF(plot.right(), y_of(floor)))
+        if self._shown >= 0:
+            x = self._x(self._shown)
+            painter.setPen(QPen(faint, 1.5))
+            painter.drawLine(QPointF(x, plot.top() - 3), QPointF(x, plot.bottom() + 3))
+        points = {int(i): QPointF(self._x(int(i)), y_of(float(values[i]))) for i in known}
+        painter.setPen(QPen(accent, 1.8))
+        painter.drawPolyline(QPolygonF(list(points.values())))
+        painter.setBrush(accent)
+        for index, point in points.items():
+            size = 4.0 if index == self._shown else 2.2
+            painter.drawEllipse(point, size, size)
+
+    def _paint_scale(
+        self, painter: QPainter, plot: QRectF, places: dict[float, float], counts: bool
+    ) -> None:
+        """Numbers left of the plot, those that do not lie on each other."""
+        font = QFont(self.font())
+        font.setPointSizeF(max(font.pointSizeF() - 1.5, 6.5))
+        muted = QColor(self.palette().color(QPalette.ColorRole.WindowText))
+        muted.setAlpha(170)
+        painter.setFont(font)
+        painter.setPen(muted)
+        taken: list[float] = []
+        for y, value in sorted(places.items()):
+            if all(abs(y - other) > 11 for other in taken):
+                taken.append(y)
+                name = f"{value:.1f}" if counts else signed(value, 2)
+                box = QRectF(0, y - 8, plot.left() - 5, 16)
+                align = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                painter.drawText(box, align, name)

@@ -1,0 +1,375 @@
+"""Scrubbing, playing and replaying: between the strip, the bridge and the credit view.
+
+Asks for the checkpoint under the handle at once and shows what comes. Playing waits for each
+checkpoint before it asks for the next. While the user rests, the checkpoints that are not known for
+the texts on the screen are replayed; of a run of whole models only when the user says so.
+"""
+
+import time
+from collections.abc import Callable
+
+from PySide6.QtCore import QObject, QTimer, Signal, Slot
+from PySide6.QtWidgets import QMessageBox, QWidget
+
+from app.credit.view import CreditView
+from app.engine_client import Bridge
+from app.replay.strip import SPEEDS, CheckpointStrip
+from app.settings import Settings
+from app.status import size_text
+from core.engine.protocol import (
+    Failed,
+    Loaded,
+    Progress,
+    ReplayDone,
+    Replayed,
+    Scored,
+    Scrubbed,
+    Stopped,
+)
+from core.runs.records import Checkpoint
+
+IDLE_MS = 1500
+"""How long nothing happens before a replay begins by itself."""
+EDITED_MS = 3000
+"""The same after an edit that has been scored."""
+
+
+def ask_whether(parent: QWidget, question: str) -> bool:
+    """Ask in a dialog; True for yes."""
+    buttons = QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No
+    return (
+        QMessageBox.question(parent, "Replay the run", question, buttons)
+        == QMessageBox.StandardButton.Yes
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as people say it."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def cost_text(checkpoints: int, bytes: int, seconds: float) -> str:
+    """What it takes to replay checkpoints that are whole models, as a question."""
+    return (
+        f"Each checkpoint is a whole model of {size_text(bytes)}: about {duration_text(seconds)} "
+        f"each, {checkpoints} checkpoints, about {duration_text(checkpoints * seconds)}. "
+        "Replay them all?"
+    )
+
+
+class Scrubbing(QObject):
+    """Which checkpoint is wanted, and what is done to have it on the screen."""
+
+    problem = Signal(str)
+    """A checkpoint could not be shown: one sentence; "" once that is over."""
+    shown = Signal(int)
+    """Another step's policy is shown."""
+
+    def __init__(
+        self, bridge: Bridge, view: CreditView, strip: CheckpointStrip, parent: QWidget
+    ) -> None:
+        super().__init__(parent)
+        self._bridge, self._view, self.strip = bridge, view, strip
+        self._film = view.film
+        self.checkpoints: tuple[Checkpoint, ...] = ()
+        self.wanted = -1
+        """The checkpoint that is asked for; where it is shown, the same as ``film.shown``."""
+        self.whole_seconds = 0.0
+        """What a checkpoint that is a whole model takes."""
+        self.confirm: Callable[[QWidget, str], bool] = ask_whether
+        self._window = parent
+        self._scrub_id = self._replay_id = self._return_id = 0
+        self._asked_at = 0.0
+        self._declined = False
+        """The user stopped the replay of these texts."""
+        self._rest_ms = IDLE_MS
+        self._idle = self._timer(self._idle_over)
+        self._next = self._timer(self._play_on)
+        strip.asked.connect(self.scrub)
+        strip.touched.connect(self.stop_playing)
+        strip.play_wanted.connect(self.play_or_stop)
+        strip.replay_wanted.connect(self.replay_or_stop)
+        view.edited.connect(self._edited)
+        view.texts_replaced.connect(self._texts_replaced)
+        for signal, slot in (
+            (bridge.loaded, self._loaded),
+            (bridge.pair_let_go, self.forget),
+            (bridge.scored, self._scored),
+            (bridge.scrub_progress, self._progress),
+            (bridge.scrubbed, self._scrubbed),
+            (bridge.replayed, self._replayed),
+            (bridge.replay_done, self._replay_done),
+            (bridge.failed, self._failed),
+            (bridge.stopped, self._stopped),
+        ):
+            signal.connect(slot)
+
+    def _timer(self, slot: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.timeout.connect(slot)
+        return timer
+
+    # --- the run ----------------------------------------------------------------------------
+
+    @Slot(object)
+    def _loaded(self, event: Loaded) -> None:
+        self.checkpoints = event.info.checkpoints
+        self.wanted = len(self.checkpoints) - 1
+        self.whole_seconds = event.info.seconds
+        self.strip.set_steps([checkpoint.step for checkpoint in self.checkpoints])
+        if self.checkpoints:
+            self.shown.emit(self.checkpoints[-1].step)
+
+    @Slot()
+    def forget(self) -> None:
+        """The pair is let go."""
+        self.stop_playing()
+        self._idle.stop()
+        self.checkpoints = ()
+        self.wanted = -1
+        self._scrub_id = self._replay_id = self._return_id = 0
+        self._declined = False
+        self._rest_ms = IDLE_MS
+        self.strip.show_replaying(None)
+        self.strip.set_steps(())
+
+    # --- scrubbing --------------------------------------------------------------------------
+
+    @Slot(int)
+    def scrub(self, index: int) -> None:
+        """Show a checkpoint, by its number."""
+        if 0 <= index < len(self.checkpoints) and index != self.wanted:
+            self._ask(index)
+
+    def show_anew(self, path: str) -> None:
+        """Show a checkpoint, by its path, as it lies on disk now, though it may be shown."""
+        self.stop_playing()
+        if (index := self._number(path)) >= 0:
+            self._ask(index)
+
+    def _ask(self, index: int) -> None:
+        self.wanted = index
+        self._asked_at = time.monotonic()
+        self._idle.stop()
+        self.strip.show_asked(index)
+        self._scrub_id = self._bridge.scrub(self.checkpoints[index].path)
+
+    @Slot(int)
+    def show_checkpoint(self, index: int) -> None:
+        """The same, asked for elsewhere than on the strip: whatever plays stops."""
+        self.stop_playing()
+        self.scrub(index)
+
+    @Slot(int)
+    def scrub_to_step(self, step: int) -> None:
+        """Show the checkpoint nearest to a step."""
+        if self.checkpoints:
+            numbers = range(len(self.checkpoints))
+            self.show_checkpoint(min(numbers, key=lambda i: abs(self.checkpoints[i].step - step)))
+
+    @Slot(object)
+    def _progress(self, event: Progress) -> None:
+        """A whole model is being loaded."""
+        self.strip.show_under_way(event.what, event.fraction)
+
+    @Slot(object)
+    def _scrubbed(self, event: Scrubbed) -> None:
+        index = self._number(event.checkpoint)
+        if index < 0:
+            return
+        if self.checkpoints[index].whole:
+            self.whole_seconds = event.seconds
+        if event.anew:
+            self._view.forget_checkpoint(index)
+        self._view.show_checkpoint(index, event.scorings)
+        self.strip.show_shown(index)
+        self.strip.set_known(self._film.known())
+        self.shown.emit(self.checkpoints[index].step)
+        if event.id != self._return_id:  # what kept another checkpoint is still to be read
+            self.problem.emit("")
+        step = self.checkpoints[index].step
+        self._view.updated.emit(f"step {step}: {1000 * event.seconds:.0f} ms")
+        if self.strip.playing:
+            waited = time.monotonic() - self._asked_at
+            self._next.start(max(0, round(1000 * (1 / self._speed() - waited))))
+        else:
+            self._rest()
+
+    def _number(self, path: str) -> int:
+        """A checkpoint's number by its path, -1 if it is of another run."""
+        paths = [checkpoint.path for checkpoint in self.checkpoints]
+        return paths.index(path) if path in paths else -1
+
+    # --- playing ----------------------------------------------------------------------------
+
+    @Slot()
+    def play_or_stop(self) -> None:
+        """Play on from the checkpoint that is wanted, from the first at the end; or stop."""
+        if self.strip.playing:
+            self.stop_playing()
+        elif len(self.checkpoints) > 1:
+            self.strip.show_playing(True)
+            self._idle.stop()
+            at_end = self.wanted == len(self.checkpoints) - 1
+            self.scrub(0 if at_end else self.wanted + 1)
+
+    @Slot()
+    def stop_playing(self) -> None:
+        """Stay at the checkpoint that is shown."""
+        self._next.stop()
+        if self.strip.playing:
+            self.strip.show_playing(False)
+            self._rest()
+
+    @Slot()
+    def _play_on(self) -> None:
+        if self.wanted + 1 < len(self.checkpoints):
+            self.scrub(self.wanted + 1)
+        elif self.strip.loop.isChecked():
+            self.scrub(0)
+        else:
+            self.stop_playing()
+
+    def _speed(self) -> int:
+        return int(self.strip.speed.currentData())
+
+    # --- replaying --------------------------------------------------------------------------
+
+    def _rest(self) -> None:
+        """Begin to wait for the user to do nothing."""
+        if self.checkpoints and not self._replay_id and not self._declined:
+            self._idle.start(self._rest_ms)
+
+    @Slot()
+    def _idle_over(self) -> None:
+        busy = any(self._bridge.busy(slot) for slot in ("score A", "score B", "scrub"))
+        if busy or self.strip.playing or self._has_whole():
+            return  # what comes of these begins the wait anew; whole models need the user's word
+        self._rest_ms = IDLE_MS
+        self._replay()
+
+    def _has_whole(self) -> bool:
+        return any(checkpoint.whole for checkpoint in self.checkpoints)
+
+    @Slot()
+    def replay_or_stop(self) -> None:
+        """Compute what is not known, after asking where that is dear; or stop doing so."""
+        if self._replay_id:
+            self._declined = True
+            self._stop_replay()
+            return
+        missing = self._film.unknown()
+        if self._has_whole() and missing:
+            largest = max(self.checkpoints[index].bytes for index in missing)
+            question = cost_text(len(missing), largest, self.whole_seconds)
+            if not self.confirm(self._window, question):
+                return
+        self._declined = False
+        self._replay()
+
+    def _replay(self) -> None:
+        missing = self._film.unknown()
+        if missing and len(self._view.scorings()) == 2:
+            paths = tuple(self.checkpoints[index].path for index in missing)
+            self._replay_id = self._bridge.replay(paths)
+            self.strip.show_replaying(0.0)
+
+    def _stop_replay(self) -> None:
+        if self._replay_id:
+            self._bridge.stop_replay()
+            self._end_replay()
+
+    def _end_replay(self) -> None:
+        self._replay_id = 0
+        self.strip.show_replaying(None)
+
+    @Slot(object)
+    def _replayed(self, event: Replayed) -> None:
+        index = self._number(event.checkpoint)
+        if index < 0 or event.id != self._replay_id:
+            return
+        if event.anew:
+            self._view.forget_checkpoint(index)
+        self._view.add_checkpoint(index, event.scorings)
+        self.strip.set_known(self._film.known())
+        # At last the engine only makes what is shown ready for the next edit.
+        self.strip.show_replaying(event.fraction if self._film.unknown() else None)
+
+    @Slot(object)
+    def _replay_done(self, event: ReplayDone) -> None:
+        if event.id == self._replay_id:
+            self._end_replay()
+
+    # --- the texts --------------------------------------------------------------------------
+
+    @Slot()
+    def _edited(self) -> None:
+        """Typing goes first: what plays or is replayed stops until the texts are scored."""
+        self._rest_ms = EDITED_MS
+        self._texts_replaced()
+
+    @Slot()
+    def _texts_replaced(self) -> None:
+        self._declined = False
+        self._idle.stop()
+        self.stop_playing()
+        self._idle.stop()
+        self._stop_replay()
+        self.strip.set_known(())
+
+    @Slot(object)
+    def _scored(self, event: Scored) -> None:
+        self.strip.show_under_way("", None)
+        self.strip.set_known(self._film.known())
+        if len(self._view.scorings()) == 2:
+            self._rest()
+
+    # --- what goes wrong --------------------------------------------------------------------
+
+    @Slot(object)
+    def _failed(self, event: Failed) -> None:
+        if event.id == self._scrub_id:
+            self.problem.emit(event.message)
+            self._return()
+        elif event.id == self._replay_id:
+            self._declined = True
+            self._end_replay()
+            self.problem.emit(event.message)
+
+    @Slot(object)
+    def _stopped(self, event: Stopped) -> None:
+        if event.id == self._scrub_id:
+            self._return()
+        elif event.id == self._replay_id:
+            self._end_replay()
+
+    def _return(self) -> None:
+        """The checkpoint that was wanted will not come: go back to the one that is shown.
+
+        It is asked for again, since the engine may have gone to another one before that, whose
+        answer was dropped.
+        """
+        self.stop_playing()
+        failed, self.wanted = self.wanted, self._film.shown
+        self.strip.show_asked(self.wanted)
+        if failed != self.wanted and self.checkpoints:
+            self._scrub_id = self._bridge.scrub(self.checkpoints[self.wanted].path)
+            self._return_id = self._scrub_id
+
+    # --- what is remembered -----------------------------------------------------------------
+
+    def recall(self, settings: Settings) -> None:
+        speed = int(settings.number("play speed", SPEEDS[1]))
+        if speed in SPEEDS:
+            self.strip.speed.setCurrentIndex(SPEEDS.index(speed))
+        self.strip.loop.setChecked(settings.get("play loop", "0") == "1")
+
+    def remember(self, settings: Settings) -> None:
+        """Save the choices; nothing happens by itself any more."""
+        self._idle.stop()
+        self._next.stop()
+        settings.put("play speed", str(self._speed()))
+        settings.put("play loop", str(int(self.strip.loop.isChecked())))

@@ -1,0 +1,262 @@
+"""The strip at the window's foot: which checkpoint of the run is shown, and playing through them.
+
+Says what the user wants and shows what it is told. Knows checkpoints as steps; knows nothing of
+scores, of the engine or of when a checkpoint has come.
+"""
+
+from collections.abc import Collection, Sequence
+
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal, Slot
+from PySide6.QtGui import QColor, QIcon, QPainter, QPainterPath, QPalette, QPen, QPixmap, QPolygonF
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QToolButton,
+    QWidget,
+)
+
+from app import theme
+from app.replay.step_axis import StepAxis
+
+SPEEDS = (1, 2, 4, 8)
+"""Checkpoints a second."""
+USUAL_SPEED = 2
+
+
+class CheckpointStrip(QFrame):
+    """Play, axis, label, speed, loop and replay, in one row."""
+
+    asked = Signal(int)
+    """The user wants this checkpoint."""
+    touched = Signal()
+    """The user takes the handle, or moves it by keys: whatever plays must stop."""
+    play_wanted = Signal()
+    """Play, or stop playing."""
+    replay_wanted = Signal()
+    """Compute the checkpoints that are not known, or stop doing so."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("strip")
+        self.playing = self.replaying = False
+        self._ask, self._shown, self._muted = -1, -1, "#808080"
+        self._under_way = ""
+        self.axis = StepAxis()
+        self.play = self._button("Play", "")
+        self.back = self._button(
+            "Previous checkpoint", "The one before (Alt+Left; in A or B that walks tokens)"
+        )
+        self.forward = self._button(
+            "Next checkpoint", "The next one (Alt+Right; in A or B that walks tokens)"
+        )
+        self.loop = self._button("Loop", "Play over and over")
+        self.loop.setCheckable(True)
+        self.label = QLabel()
+        self.label.setTextFormat(Qt.TextFormat.RichText)
+        self.label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
+        self.speed = QComboBox()
+        self.speed.setAccessibleName("Speed of playing")
+        self.speed.setToolTip("How many checkpoints a second; it waits for those not known yet")
+        for speed in SPEEDS:
+            self.speed.addItem(f"{speed} a second", speed)
+        self.speed.setCurrentIndex(SPEEDS.index(USUAL_SPEED))
+        self.replay = QToolButton()
+        self.replay.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        stays = self.replay.sizePolicy()
+        stays.setRetainSizeWhenHidden(True)  # or the axis would jump
+        self.replay.setSizePolicy(stays)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(8, 0, 8, 0)
+        row.setSpacing(4)
+        for button in (self.back, self.play, self.forward):
+            row.addWidget(button)
+        row.addWidget(self.axis, 1)
+        after: tuple[QWidget, ...] = self.label, self.speed, self.loop, self.replay
+        for widget in after:
+            row.addWidget(widget)
+        self.setFixedHeight(38)
+        self.axis.valueChanged.connect(self._moved)
+        self.axis.sliderPressed.connect(self.touched)
+        self.axis.play_wanted.connect(self.play_wanted)
+        self.play.clicked.connect(self.play_wanted)
+        self.back.clicked.connect(self.go_back)
+        self.forward.clicked.connect(self.go_forward)
+        self.replay.clicked.connect(self.replay_wanted)
+        self.show_playing(False)
+        self.show_replaying(None)
+        self.set_steps(())
+
+    def _button(self, name: str, tip: str) -> QToolButton:
+        button = QToolButton()
+        button.setAutoRaise(True)
+        button.setAccessibleName(name)
+        button.setToolTip(tip)
+        button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        return button
+
+    # --- what is shown ----------------------------------------------------------------------
+
+    def set_steps(self, steps: Sequence[int]) -> None:
+        """A run's checkpoints, the last one shown; without any the strip hides."""
+        self.axis.set_steps(steps)
+        self._ask = self._shown = len(steps) - 1
+        self._under_way = ""
+        self.setVisible(bool(steps))
+        if steps:
+            last = len(steps) - 1
+            far = f"{self._name(last)}{self._place(last)} → step {steps[-1]}"
+            self.label.setFixedWidth(self.fontMetrics().horizontalAdvance(far) + 12)
+            self.replay.setFixedWidth(self.fontMetrics().horizontalAdvance("Stop 100 %") + 14)
+        self._show_label()
+
+    def set_known(self, known: Collection[int]) -> None:
+        """The checkpoints whose colours are known."""
+        self.axis.set_known(known)
+        self._show_label()
+
+    def show_asked(self, index: int) -> None:
+        """A checkpoint is asked for; its colours come later."""
+        self._ask = index
+        self._under_way = ""
+        self.axis.ask(index)
+        self._show_label()
+
+    def show_shown(self, index: int) -> None:
+        """A checkpoint's colours are on the screen."""
+        self._shown = index
+        self._under_way = ""
+        self.axis.set_shown(index)
+        self._show_label()
+
+    def show_under_way(self, what: str, fraction: float | None) -> None:
+        """A model that is being loaded, ``fraction`` 0..1 or not known; "" once that is over."""
+        self._under_way = what if fraction is None else f"{what}, {100 * fraction:.0f} %"
+        self._show_label()
+
+    def show_playing(self, on: bool) -> None:
+        self.playing = on
+        self.play.setAccessibleName("Pause" if on else "Play")
+        what = "Stop playing" if on else "Play through the checkpoints"
+        self.play.setToolTip(f"{what} (F5, or Space on the axis)")
+        self._draw_icons()
+
+    def show_replaying(self, fraction: float | None) -> None:
+        """How much of a replay is done, None where there is none."""
+        self.replaying = fraction is not None
+        self._under_way = ""
+        self.replay.setText("Replay" if fraction is None else f"Stop {100 * fraction:.0f} %")
+        self.replay.setToolTip(
+            "Stop computing the other checkpoints; what is known is kept"
+            if self.replaying
+            else "Compute the checkpoints that are not known for these texts"
+        )
+        self._show_label()
+
+    def _show_label(self) -> None:
+        steps = self.axis.steps
+        all_known = len(self.axis.known) == len(steps)
+        self.replay.setVisible(self.replaying or (bool(steps) and not all_known))
+        if not steps:
+            self.label.setText("")
+            return
+        plain, place, wanted = self._name(self._shown), self._place(self._shown), ""
+        if self._ask != self._shown:
+            wanted = f" → step {steps[self._ask]}"
+        if self._under_way:
+            place, wanted = "", f"{wanted} · {self._under_way}"
+        self.label.setText(
+            f'<b>{plain}</b>{place}<span style="color:{self._muted}">{wanted}</span>'
+        )
+        self.label.setAccessibleName(plain + self._place(self._shown) + wanted)
+        self.label.setToolTip(
+            f"The colours and numbers are those of {plain}{self._place(self._shown)}"
+            + (f"; asked for:{wanted[2:]}" if wanted else "")
+        )
+
+    def _name(self, index: int) -> str:
+        return f"step {self.axis.steps[index]}"
+
+    def _place(self, index: int) -> str:
+        steps = self.axis.steps
+        return f" of {steps[-1]} · {index + 1} of {len(steps)}"
+
+    # --- what the user does -----------------------------------------------------------------
+
+    @Slot()
+    def go_back(self) -> None:
+        self.go_to(self.axis.value() - 1)
+
+    @Slot()
+    def go_forward(self) -> None:
+        self.go_to(self.axis.value() + 1)
+
+    def go_to(self, index: int) -> None:
+        """Ask for a checkpoint as a key press would; beyond the ends there is none."""
+        if self.axis.steps and 0 <= index < len(self.axis.steps):
+            self.axis.setValue(index)
+
+    @Slot(int)
+    def _moved(self, index: int) -> None:
+        self.touched.emit()
+        self.asked.emit(index)
+
+    # --- looks ------------------------------------------------------------------------------
+
+    def set_dark(self, dark: bool) -> None:
+        self._muted = theme.colours(dark).muted
+        self._show_label()
+        self._draw_icons()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "replay"):
+            self._draw_icons()
+
+    def _draw_icons(self) -> None:
+        colour = self.palette().color(QPalette.ColorRole.WindowText)
+        ratio = self.devicePixelRatioF()
+        for button, shape in (
+            (self.play, "pause" if self.playing else "play"),
+            (self.back, "back"),
+            (self.forward, "forward"),
+            (self.loop, "loop"),
+        ):
+            button.setIcon(QIcon(_icon(shape, colour, ratio)))
+
+
+TRIANGLE = ((5.0, 3.0), (13.0, 8.0), (5.0, 13.0))
+
+
+def _icon(shape: str, colour: QColor, ratio: float) -> QPixmap:
+    """16 by 16 pixels."""
+    picture = QPixmap(round(16 * ratio), round(16 * ratio))
+    picture.setDevicePixelRatio(ratio)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(colour)
+    if shape == "pause":
+        painter.drawRect(QRectF(4, 3, 3, 10))
+        painter.drawRect(QRectF(9, 3, 3, 10))
+    elif shape == "loop":
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(colour, 1.6))
+        path = QPainterPath()
+        path.arcMoveTo(QRectF(3, 3, 10, 10), 60)
+        path.arcTo(QRectF(3, 3, 10, 10), 60, 290)
+        painter.drawPath(path)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colour)
+        painter.drawPolygon(QPolygonF([QPointF(9.5, 0.5), QPointF(14.5, 4), QPointF(9.5, 7)]))
+    else:
+        mirrored = shape == "back"
+        turned = [QPointF(16 - x if mirrored else x, y) for x, y in TRIANGLE]
+        painter.drawPolygon(QPolygonF(turned))
+        if shape != "play":
+            painter.drawRect(QRectF(2 if mirrored else 12, 3, 2, 10))
+    painter.end()
+    return picture

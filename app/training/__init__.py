@@ -1,1 +1,0 @@
-"""The training view: runs over steps, as charts that explain themselves."""

@@ -1,1 +1,0 @@
-"""Preference data: the generated pairs of the demo."""

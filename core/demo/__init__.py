@@ -1,0 +1,1 @@
+"""The demo pair: its posts, its recipe, its base and its judge; nothing else knows them."""

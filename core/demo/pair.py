@@ -1,0 +1,65 @@
+"""The demo pair: two adapters that ship with Qscope, over a base that is fetched on first use.
+
+Knows nothing of loading.
+"""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+from core.checkpoints.resolve import PairPlan, resolve_pair
+from core.demo.base import fetch_base
+from core.errors import UserFacingError
+
+Report = Callable[[str, float | None], None]
+
+DEMO_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "demo"
+
+
+def _never() -> bool:
+    return False
+
+
+def demo_base(progress: Report, cancelled: Callable[[], bool] = _never) -> Path:
+    """The folder of SmolLM2-135M-Instruct; the first time it is fetched (93 MB) and converted.
+
+    Args:
+        progress: told what is being done and how far it is, 0..1 or None.
+
+    Raises:
+        UserFacingError: it cannot be fetched; the sentence says why and what to do.
+        Cancelled: soon after ``cancelled()`` turns true.
+    """
+    return fetch_base(progress, cancelled)
+
+
+def demo_beta() -> float:
+    """The beta that the demo's policy was trained with, as its recipe says.
+
+    Raises:
+        UserFacingError: the recipe is not there or not whole.
+    """
+    try:
+        recipe = tomllib.loads((DEMO_FOLDER / "recipe.toml").read_text(encoding="utf-8"))
+        return float(recipe["dpo"]["beta"])
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise UserFacingError(
+            f"The demo's recipe in {DEMO_FOLDER} is damaged: get Qscope again whole (git checkout "
+            f"resources)."
+        ) from error
+
+
+def demo_plan(progress: Report, cancelled: Callable[[], bool] = _never) -> PairPlan:
+    """The DPO adapter against the SFT adapter that it was trained from, over the demo base.
+
+    Raises:
+        UserFacingError, Cancelled: as ``demo_base``; or the adapters are not there.
+    """
+    adapters = DEMO_FOLDER / "dpo", DEMO_FOLDER / "sft"
+    for adapter in adapters:
+        if not (adapter / "adapter_config.json").is_file():
+            raise UserFacingError(
+                f"The demo's adapter {adapter} is missing: get Qscope again whole (git checkout "
+                f"resources), or pass a pair of your own with --policy and --reference."
+            )
+    return resolve_pair(*adapters, base=demo_base(progress, cancelled))

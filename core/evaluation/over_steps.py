@@ -1,0 +1,173 @@
+"""Localisation over the steps of a run: every checkpoint measured on the same held-out pairs.
+
+Adapters lie over one base together, so that the reference runs once for all of them; of whole
+models one is in memory at a time, beside the reference. Writes no file; knows nothing of the
+command line.
+"""
+
+import contextlib
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core import quantities as q
+from core.checkpoints.resolve import PairPlan
+from core.demo.posts import Pair
+from core.errors import UserFacingError
+from core.evaluation.localisation import SCORES, Entered, Scored, adapter, figures, score_pairs
+from core.runs.records import KL, START, Checkpoint
+from core.training.stages import load
+
+Report = Callable[[str, float | None], None]
+SHORT = {"auroc": "auroc", "top1_hit": "hit", "second_error_recall": "second"}
+"""What a figure is called in the name of its curve."""
+ALIKE = 0.5
+"""Below this likeness (difflib's ratio over words) a rejected response is another text: which of
+its words are wrong cannot be told from the chosen one."""
+
+
+def measure_run(
+    plan: PairPlan,
+    checkpoints: Sequence[Checkpoint],
+    pairs: Sequence[Pair],
+    beta: float,
+    report: Report,
+) -> list[dict[str, float]]:
+    """The figures of each checkpoint, by step; ``START`` is what the reference itself gives.
+
+    Args:
+        plan: how the run's last checkpoint and its reference are loaded.
+
+    Raises:
+        UserFacingError: a checkpoint cannot be loaded over the base.
+    """
+    trained = [checkpoint for checkpoint in checkpoints if checkpoint.path != START]
+    scored: dict[int, list[Scored]] = {}
+    if plan.policy_adapter is not None:
+        scored = _measure_adapters(plan, trained, pairs, report)
+    else:
+        reference, tokenizer = _reference(plan)
+        for number, checkpoint in enumerate(trained):
+            report(f"Loading step {checkpoint.step}", number / len(trained))
+            with _loading(checkpoint):
+                model, _ = load(Path(checkpoint.path))
+            policies: Mapping[int, Entered] = {checkpoint.step: _whole(model)}
+            scored |= score_pairs(reference, policies, tokenizer, pairs, report)
+            del model, policies
+    rows = [{"step": step, **step_figures(items, beta)} for step, items in sorted(scored.items())]
+    if rows and len(trained) < len(checkpoints):
+        rows.insert(0, {"step": 0, **start_figures(rows[0])})
+    return rows
+
+
+def step_figures(scored: Sequence[Scored], beta: float) -> dict[str, float]:
+    """What one checkpoint's curves get from its scored pairs.
+
+    Rewards, margins and loss are those that DPO trains on (Eqs. 8, 9), β Σ (log π − log π_ref);
+    KL(π_ref‖π) is summed over the chosen response, as its reward is, so that −β KL (Eq. 16) can
+    be laid beside it. Localisation is over the pairs whose wrong words are known.
+    """
+    chosen = beta * np.array([item.chosen for item in scored])
+    rejected = beta * np.array([item.rejected for item in scored])
+    row = {
+        "rewards/chosen": chosen.mean(),
+        "rewards/rejected": rejected.mean(),
+        "rewards/margins": (chosen - rejected).mean(),
+        "rewards/accuracies": (chosen > rejected).mean(),
+        "loss": np.mean([q.dpo_loss(a, b) for a, b in zip(chosen, rejected, strict=True)]),
+        KL: np.mean([item.kl for item in scored]),
+    }
+    known = [item for item in scored if item.spans]
+    table = figures(known) if known else {}
+    for unit in ("tokens", "words"):
+        for score in SCORES if known else ():
+            for name, short in SHORT.items():
+                row[f"{unit}/{short}/{score}"] = table[unit][score][name]
+    return {name: float(value) for name, value in row.items() if value is not None}
+
+
+def start_figures(later: Mapping[str, float]) -> dict[str, float]:
+    """Before the first step the policy is the reference: every reward is 0, so the loss is log 2
+    and −log π localises as −log π_ref does. What a reward of 0 everywhere would rank is left out.
+    """
+    row = dict.fromkeys(("rewards/chosen", "rewards/rejected", "rewards/margins", KL), 0.0)
+    row["loss"] = float(np.log(2))
+    for name, value in later.items():
+        if name.endswith("/-log_ref"):
+            row[name] = row[name.replace("-log_ref", "-log_policy")] = value
+    return row
+
+
+def differing_words(chosen: str, rejected: str) -> tuple[tuple[int, int], ...]:
+    """The stretches of ``rejected`` whose words the chosen response lacks, as code-point ranges.
+
+    Empty if the two are alike in less than half of their words.
+    """
+    ours, theirs = (list(re.finditer(r"\S+", text)) for text in (rejected, chosen))
+    matcher = difflib.SequenceMatcher(
+        None, [m.group() for m in theirs], [m.group() for m in ours], autojunk=False
+    )
+    if matcher.ratio() < ALIKE:
+        return ()
+    return tuple(
+        (ours[start].start(), ours[end - 1].end())
+        for kind, _, _, start, end in matcher.get_opcodes()
+        if kind in ("replace", "insert")
+    )
+
+
+def _measure_adapters(
+    plan: PairPlan, trained: Sequence[Checkpoint], pairs: Sequence[Pair], report: Report
+) -> dict[int, list[Scored]]:
+    from peft import PeftModel
+
+    report("Loading the base", None)
+    model, tokenizer = load(plan.policy_model, tokenizer=plan.tokenizer)
+    for checkpoint in trained:
+        with _loading(checkpoint):
+            if not isinstance(model, PeftModel):
+                model = PeftModel.from_pretrained(
+                    model, checkpoint.path, adapter_name=str(checkpoint.step)
+                )
+            else:
+                model.load_adapter(checkpoint.path, adapter_name=str(checkpoint.step))
+    if not plan.shared:
+        reference, _ = _reference(plan)
+    elif plan.reference_adapter is not None:
+        model.load_adapter(str(plan.reference_adapter), adapter_name="reference")
+        reference = adapter(model, "reference")
+    else:
+        reference = adapter(model, None)
+    model.eval()
+    policies = {at.step: adapter(model, str(at.step)) for at in trained}
+    return score_pairs(reference, policies, tokenizer, pairs, report)
+
+
+def _reference(plan: PairPlan) -> tuple[Entered, Any]:
+    """The reference as a model of its own, and the tokenizer."""
+    model, tokenizer = load(plan.reference_model, plan.reference_adapter, tokenizer=plan.tokenizer)
+    model.eval()
+    return _whole(model), tokenizer
+
+
+def _whole(model: Any) -> Entered:
+    return lambda: contextlib.nullcontext(model.eval())
+
+
+@contextlib.contextmanager
+def _loading(checkpoint: Checkpoint) -> Iterator[None]:
+    """What the libraries throw at a checkpoint that does not fit becomes a sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            raise
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserFacingError(
+            f"{checkpoint.path} could not be loaded over this run's base ({first}): leave it out "
+            f"with --steps, or save it again."
+        ) from error

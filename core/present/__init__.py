@@ -1,0 +1,1 @@
+"""What views and tables show: measures, facts and tables, without Qt."""

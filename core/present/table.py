@@ -1,0 +1,51 @@
+"""The tokens of both responses as a table: what is copied or saved, as TSV or CSV."""
+
+import csv
+import io
+
+from core.present.measures import rewards
+from core.scoring import Scoring
+
+HEADER = (
+    "response index id text reward logp_policy logp_reference rank_policy rank_reference kl "
+    "kl_reverse entropy_policy entropy_reference running_sum forced end_of_turn"
+).split()
+
+
+def table(scorings: dict[str, Scoring], beta: float, delimiter: str) -> str:
+    """One line per token of every side; nats, full precision."""
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(HEADER)
+    for side, scoring in scorings.items():
+        r = rewards(scoring, beta)
+        total = 0.0
+        for i in range(len(scoring)):
+            total += float(r[i])
+            closing = i == len(scoring.tokens)
+            text = (
+                ""
+                if closing
+                else scoring.tokens.text[scoring.tokens.starts[i] : scoring.tokens.ends[i]]
+            )
+            writer.writerow(
+                (
+                    side,
+                    i,
+                    int(scoring.ids[i]),
+                    text or scoring.labels[i],
+                    float(r[i]),
+                    float(scoring.logp_policy[i]),
+                    float(scoring.logp_reference[i]),
+                    int(scoring.rank_policy[i]),
+                    int(scoring.rank_reference[i]),
+                    float(scoring.kl[i]),
+                    float(scoring.kl_reverse[i]),
+                    float(scoring.entropy_policy[i]),
+                    float(scoring.entropy_reference[i]),
+                    total,
+                    not closing and scoring.tokens.forced[i],
+                    closing,
+                )
+            )
+    return out.getvalue()

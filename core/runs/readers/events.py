@@ -1,0 +1,341 @@
+"""TensorBoard's event files: scalars by tag and step, without TensorBoard.
+
+A file is a sequence of frames (length, CRC of the length, data, CRC of the data), each of them one
+Event message of Protocol Buffers. Frames of one curve differ only in their time, step and value, so
+one of each shape is taken apart by hand and all others like it at once. Everything that is no
+scalar is passed over.
+"""
+
+import re
+import struct
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from core.runs.curves import Curves
+from core.runs.records import Series
+from core.runs.table import Floats, Integers, Piece, Table, merged
+from core.runs.tail import Tail
+
+Bytes = NDArray[np.uint8]
+HEADER, FOOTER = 12, 4
+"""Bytes of a frame before and after its data."""
+SHAPES = 64
+"""So many shapes of frames of one length are looked for; what is left is read one by one."""
+PLUGIN = "scalars"
+DTYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<f4"),
+    2: np.dtype("<f8"),
+    3: np.dtype("<i4"),
+    9: np.dtype("<i8"),
+}
+"""Of tensors, by TensorFlow's number."""
+LISTS = {5: 1, 6: 2}
+"""Fields of a tensor that list its numbers, float_val and double_val: which dtype each has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A scalar in a frame: where its parts lie in the data."""
+
+    tag: str
+    step: slice
+    """The varint; empty where it is left out, which means 0."""
+    value: slice
+    dtype: np.dtype[Any]
+    tensor: bool
+    """A tensor is a scalar only if the tag's plugin says so."""
+    plugin: str = ""
+
+
+class Events:
+    """Follows a run's event files: one for each time that it was started."""
+
+    def __init__(self) -> None:
+        self.curves: Curves | None = None
+        self._files: dict[Path, EventFile] = {}
+
+    def refresh(self, files: Iterable[Path]) -> bool:
+        """Look at ``files`` and those that were there before; whether anything is different."""
+        for path in files:
+            self._files.setdefault(path, EventFile(path))
+        changed = [file.refresh() for file in self._files.values()]
+        if not any(changed):
+            return False
+        series: dict[str, Series] = {}
+        problems: list[str] = []
+        for path in sorted(self._files, key=_started):
+            file = self._files[path]
+            series = _restarted(series, file.table.series())
+            if file.damaged:
+                problems.append(f"{path} is damaged; what follows the damage could not be read.")
+            if file.tail.trouble:
+                problems.append(file.tail.trouble)
+        if series or self.curves is None:
+            self.curves = Curves("TensorBoard events", series, tuple(problems)) if series else None
+        return True
+
+
+def _started(path: Path) -> tuple[int, str]:
+    """Sorts event files by when they were begun, which is in their names."""
+    found = re.search(r"tfevents\.(\d+)", path.name)
+    return int(found[1]) if found else 0, str(path)
+
+
+def _restarted(before: Mapping[str, Series], after: Mapping[str, Series]) -> dict[str, Series]:
+    """The curves of a run that was started again: what the first had logged beyond the step at
+    which the second went on was lost with it."""
+    kept = dict(before)
+    for name, series in after.items():
+        if name in kept:
+            until = int(np.searchsorted(kept[name].steps, series.steps[0]))
+            kept[name] = Series(kept[name].steps[:until], kept[name].values[:until])
+    return merged(kept, after)
+
+
+class EventFile:
+    """Follows one event file."""
+
+    def __init__(self, path: Path) -> None:
+        self.table = Table()
+        self.damaged = False
+        """Whether something in its middle is no frame; what follows cannot be found."""
+        self.tail = Tail(path)
+        self._plugins: dict[str, str] = {}
+
+    def refresh(self) -> bool:
+        """Read what was added; whether anything is different."""
+        before = self.tail.trouble
+        found = self.tail.more()
+        if found is None:
+            return before != self.tail.trouble
+        anew, data = found
+        if anew:
+            self.table, self._plugins, self.damaged = Table(), {}, False
+        starts, lengths, end, self.damaged = frames(data)
+        self.tail.used(data[:end])
+        self.table.add_points(self._points(data, starts, lengths))
+        return True
+
+    def _points(self, data: bytes, starts: Integers, lengths: Integers) -> dict[str, list[Piece]]:
+        """The points of all frames, by tag."""
+        found: dict[str, list[Piece]] = defaultdict(list)
+        tensors: set[tuple[str, int]] = set()
+        for length in np.unique(lengths[lengths > 0]):
+            places = np.flatnonzero(lengths == length)
+            alike = sliding_window_view(np.frombuffer(data, np.uint8), int(length))[starts[places]]
+            for scalars, rows in shapes(alike):
+                for scalar in scalars:
+                    if scalar.plugin:
+                        self._plugins.setdefault(scalar.tag, scalar.plugin)
+                    if scalar.tensor:
+                        tensors.add((scalar.tag, len(found[scalar.tag])))
+                    found[scalar.tag].append((places[rows], *values(alike[rows], scalar)))
+        for tag, pieces in list(found.items()):
+            kept = [
+                piece
+                for index, piece in enumerate(pieces)
+                if (tag, index) not in tensors or self._plugins.get(tag) == PLUGIN
+            ]
+            found[tag] = kept
+        return {tag: pieces for tag, pieces in found.items() if pieces}
+
+
+def frames(data: bytes) -> tuple[Integers, Integers, int, bool]:
+    """Where the data of each whole frame starts, its length, where the last one ends, and whether
+    what follows is damaged, not merely unfinished."""
+    unpack, size = struct.Struct("<Q").unpack_from, len(data)
+    starts, lengths, at = [], [], 0
+    while at + HEADER <= size:
+        (length,) = unpack(data, at)
+        after = at + HEADER + length + FOOTER
+        if after > size:
+            break
+        starts.append(at + HEADER)
+        lengths.append(length)
+        at = after
+    heads = np.array([*starts, at + HEADER][: len(starts) + (at + HEADER <= size)], dtype=np.int64)
+    right = _right(np.frombuffer(data, np.uint8), heads - HEADER)
+    damaged = not right.all()
+    whole = min(int(np.argmin(right)), len(starts)) if damaged else len(starts)
+    # What was written after a frame that was cut short would be taken for the rest of it.
+    if whole and not _has_crc(data, starts[whole - 1], lengths[whole - 1]):
+        damaged, whole = True, whole - 1
+    if whole < len(starts):
+        at = starts[whole] - HEADER
+    return np.array(starts[:whole], np.int64), np.array(lengths[:whole], np.int64), at, damaged
+
+
+def shapes(alike: Bytes) -> Iterator[tuple[list[Scalar], Integers]]:
+    """Frames of one length [n, length] by shape: the scalars in each, and the rows that have it."""
+    left, turns = np.arange(len(alike)), 0
+    while len(left):
+        first = alike[left[0]]
+        scalars = take_apart(first.tobytes())
+        if not scalars or turns >= SHAPES:
+            yield scalars, left[:1]
+            left = left[1:]
+        else:
+            same = _alike(alike[left], first, scalars)
+            yield scalars, left[same]
+            left, turns = left[~same], turns + 1
+
+
+def _alike(rows: Bytes, first: Bytes, scalars: list[Scalar]) -> NDArray[np.bool_]:
+    """Which rows differ from the first in time, step and values only."""
+    mask = np.full(len(first), 255, dtype=np.uint8)
+    for scalar in scalars:
+        mask[scalar.value] = 0
+        mask[scalar.step] = 0x80  # the bit that says whether a varint goes on
+    if first[0] == 0x09:  # the time, a double
+        mask[1:9] = 0
+    same: NDArray[np.bool_] = ((rows & mask) == (first & mask)).all(axis=1)
+    same[0] = True
+    return same
+
+
+def values(rows: Bytes, scalar: Scalar) -> tuple[Integers, Floats]:
+    """Steps and values of frames of one shape."""
+    digits = (rows[:, scalar.step] & 0x7F).astype(np.int64)
+    steps = (digits << (7 * np.arange(digits.shape[1]))).sum(axis=1)
+    held = np.ascontiguousarray(rows[:, scalar.value]).view(scalar.dtype)[:, 0]
+    return steps, held.astype(np.float64)
+
+
+def take_apart(data: bytes) -> list[Scalar]:
+    """The scalars of an Event message; none if it is no message."""
+    step, summary = slice(0, 0), None
+    try:
+        for field, kind, part in _fields(data, 0, len(data)):
+            if (field, kind) == (2, 0):
+                step = part
+            elif (field, kind) == (5, 2):
+                summary = part
+        if summary is None or step.stop - step.start > 9:  # ten bytes: a step below 0
+            return []
+        held = [p for f, k, p in _fields(data, summary.start, summary.stop) if (f, k) == (1, 2)]
+        found = [_scalar(data, part, step) for part in held]
+        return [scalar for scalar in found if scalar is not None]
+    except (ValueError, IndexError):
+        return []
+
+
+def _scalar(data: bytes, part: slice, step: slice) -> Scalar | None:
+    """A Summary.Value: tag = 1, simple_value = 2, tensor = 8, metadata = 9."""
+    tag, plugin = "", ""
+    value: tuple[slice, np.dtype[Any]] | None = None
+    tensor = False
+    for field, kind, inner in _fields(data, part.start, part.stop):
+        if (field, kind) == (1, 2):
+            tag = data[inner].decode("utf-8")
+        elif (field, kind) == (2, 5):
+            value = inner, DTYPES[1]
+        elif (field, kind) == (8, 2):
+            value, tensor = _tensor(data, inner), True
+        elif (field, kind) == (9, 2):
+            plugin = _plugin(data, inner)
+    if not tag or value is None:
+        return None
+    return Scalar(tag, step, *value, tensor, plugin)
+
+
+def _tensor(data: bytes, part: slice) -> tuple[slice, np.dtype[Any]] | None:
+    """A TensorProto of one number: dtype = 1, tensor_content = 4, float_val = 5, double_val = 6."""
+    dtype, held = None, []
+    for field, kind, inner in _fields(data, part.start, part.stop):
+        if (field, kind) == (1, 0):
+            dtype = DTYPES.get(data[inner.start])
+        elif (field, kind) == (4, 2) or (field in LISTS and kind in (1, 2, 5)):
+            held.append((inner, None if field == 4 else DTYPES[LISTS[field]]))
+    if dtype is None or len(held) != 1:
+        return None
+    inner, own = held[0]
+    dtype = own or dtype
+    return (inner, dtype) if inner.stop - inner.start == dtype.itemsize else None
+
+
+def _plugin(data: bytes, part: slice) -> str:
+    """A SummaryMetadata's plugin_data = 1 with plugin_name = 1."""
+    for field, kind, inner in _fields(data, part.start, part.stop):
+        if (field, kind) == (1, 2):
+            for field, kind, name in _fields(data, inner.start, inner.stop):
+                if (field, kind) == (1, 2):
+                    return data[name].decode("utf-8")
+    return ""
+
+
+def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, slice]]:
+    """The fields of a message: number, wire type, where the payload lies."""
+    while at < end:
+        key, at = _varint(data, at)
+        kind = key & 7
+        if kind == 0:
+            _, after = _varint(data, at)
+        elif kind == 1:
+            after = at + 8
+        elif kind == 2:
+            length, at = _varint(data, at)
+            after = at + length
+        elif kind == 5:
+            after = at + 4
+        else:
+            raise ValueError(kind)
+        if after > end:
+            raise ValueError(after)
+        yield key >> 3, kind, slice(at, after)
+        at = after
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+        if shift > 63:
+            raise ValueError(at)
+
+
+def _crc_table() -> NDArray[np.uint32]:
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = np.where(table & 1, (table >> 1) ^ np.uint32(0x82F63B78), table >> 1)
+    return table.astype(np.uint32)
+
+
+_CRC = _crc_table()
+"""CRC-32C, byte by byte."""
+MASK = 0xA282EAD8
+"""What TensorFlow adds to a CRC after turning it by 15 bits."""
+
+
+def _has_crc(data: bytes, start: int, length: int) -> bool:
+    """Whether the data of a frame has the masked CRC that follows it."""
+    table, crc = _CRC.tolist(), 0xFFFFFFFF
+    for byte in data[start : start + length]:
+        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    crc ^= 0xFFFFFFFF
+    masked = ((crc >> 15 | crc << 17) + MASK) & 0xFFFFFFFF
+    return masked == int.from_bytes(data[start + length : start + length + FOOTER], "little")
+
+
+def _right(data: Bytes, heads: Integers) -> NDArray[np.bool_]:
+    """Whether the length at each of ``heads`` has the masked CRC that follows it."""
+    crc = np.full(len(heads), 0xFFFFFFFF, dtype=np.uint32)
+    for byte in range(8):
+        crc = _CRC[(crc ^ data[heads + byte]) & 0xFF] ^ (crc >> 8)
+    crc = ~crc
+    masked = ((crc >> 15) | (crc << 17)) + np.uint32(MASK)
+    said = np.zeros(len(heads), dtype=np.uint32)
+    for byte in range(4):
+        said |= data[heads + 8 + byte].astype(np.uint32) << (8 * byte)
+    right: NDArray[np.bool_] = masked == said
+    return right

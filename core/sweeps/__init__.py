@@ -1,0 +1,1 @@
+"""Sweeps of beam widths over prompts (the paper's Fig. 2): searches, judges and statistics."""

@@ -1,0 +1,169 @@
+"""Judges of a sweep: which of two responses to one prompt is better, by how much, and why.
+
+Each says in its ``name`` what it goes by; there is no other. Knows nothing of searches.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from core.demo.claims import check_claims
+from core.errors import UserFacingError
+from core.jsonl import read_objects
+from core.sweeps.questions import Question
+from core.sweeps.record import Answer, JudgeSpec, SweepRow, Verdict
+
+if TYPE_CHECKING:
+    from core.models.reward_model import RewardModel
+
+PENALTY = 2.0
+"""Of the fact judge: how many right facts a wrong value outweighs."""
+
+
+class Judge(Protocol):
+    """Compares a response with the one to beat."""
+
+    @property
+    def name(self) -> str:
+        """What it goes by, in words: part of every result."""
+        ...
+
+    def judge(self, question: Question, answer: Answer, against: Answer) -> Verdict | None:
+        """How ``answer`` did; None where this judge has nothing to say."""
+        ...
+
+
+def make_judge(spec: JudgeSpec, device: str = "auto") -> Judge:
+    """The judge that is asked for, its files read and checked.
+
+    Raises:
+        UserFacingError: its model or file cannot be used.
+    """
+    match spec.kind:
+        case "facts":
+            return FactJudge()
+        case "reward":
+            return RewardJudge()
+        case "model":
+            from core.models.reward_model import load_reward_model
+
+            path = Path(spec.path).expanduser()
+            model = load_reward_model(path, device, spec.allow_pickle, spec.allow_remote_code)
+            return ModelJudge(path.name, model)
+        case "verdicts":
+            return VerdictJudge(Path(spec.path).expanduser())
+
+
+def decide(judge: Judge, question: Question, answer: Answer, against: Answer) -> Verdict | None:
+    """A judge's verdict; the same text twice is a tie, whoever judges."""
+    if answer.text.strip() == against.text.strip():
+        return Verdict("tie", 0.0, "the same text")
+    return judge.judge(question, answer, against)
+
+
+def by_margin(margin: float, why: str) -> Verdict:
+    """Above 0 is a win, 0 a tie."""
+    return Verdict("win" if margin > 0 else "loss" if margin < 0 else "tie", margin, why)
+
+
+class FactJudge:
+    """Counts facts of a generated post: right ones less ``PENALTY`` times wrong values.
+
+    What it can and cannot see is core.demo.claims' business. A longer response can state more
+    facts, and a fact counts once however often it is said.
+    """
+
+    name = f"facts (right facts - {PENALTY:g} × wrong values)"
+
+    def judge(self, question: Question, answer: Answer, against: Answer) -> Verdict:
+        own, own_words = self._score(question, answer.text)
+        other, other_words = self._score(question, against.text)
+        return by_margin(own - other, f"{own_words}; to beat: {other_words}")
+
+    def _score(self, question: Question, text: str) -> tuple[float, str]:
+        if question.post is None:
+            raise UserFacingError(
+                "The fact judge knows only the demo's own posts: choose another judge for a file "
+                "of prompts (reward, model DIR or verdicts FILE)."
+            )
+        found = check_claims(question.post, text)
+        wrong = sorted({text[c.start : c.end] for c in found.claims if c.state == "contradicted"})
+        words = f"{len(found.supported)} right, {len(found.contradicted)} wrong"
+        said = f" ({', '.join(wrong)})" if wrong else ""
+        return len(found.supported) - PENALTY * len(found.contradicted), words + said
+
+
+class RewardJudge:
+    """The pair's own implicit reward, summed: what the search itself follows, so no independent
+    judge."""
+
+    name = "the pair's own implicit reward Σr (it judges itself: expect over-optimisation)"
+
+    def judge(self, question: Question, answer: Answer, against: Answer) -> Verdict:
+        own, other = answer.log_ratio, against.log_ratio
+        return by_margin(own - other, f"Σr/β {own:+.3f}; to beat: {other:+.3f}")
+
+
+class ModelJudge:
+    """A reward model: the response with the higher score wins."""
+
+    def __init__(self, name: str, model: "RewardModel") -> None:
+        self.name = f"reward model {name}"
+        self._model = model
+
+    def judge(self, question: Question, answer: Answer, against: Answer) -> Verdict:
+        own, other = (
+            self._model.score(question.turns, response.text) for response in (answer, against)
+        )
+        return by_margin(own - other, f"score {own:.4f}; to beat: {other:.4f}")
+
+
+class VerdictJudge:
+    """Verdicts that were written down by people or by another model.
+
+    A file of {"prompt", "a", "b", "winner"}, where ``winner`` is "a", "b" or "tie". The order of
+    a and b does not matter; where several judged the same two texts, the majority counts.
+
+    Raises:
+        UserFacingError: the file cannot be used; the sentence names the line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = f"verdicts in {path.name}"
+        self._votes: dict[tuple[str, str, str], list[float]] = {}
+        for where, value in read_objects(path, ("prompt", "a", "b", "winner")):
+            if value["winner"] not in ("a", "b", "tie"):
+                raise UserFacingError(
+                    f'{where}: "winner" is {value["winner"]!r}: write "a", "b" or "tie".'
+                )
+            vote = {"a": 1.0, "b": -1.0, "tie": 0.0}[value["winner"]]
+            prompt, a, b = (value[key].strip() for key in ("prompt", "a", "b"))
+            self._votes.setdefault((prompt, a, b), []).append(vote)
+            self._votes.setdefault((prompt, b, a), []).append(-vote)
+        if not self._votes:
+            raise UserFacingError(f"{path} has no verdicts: write them with --write-pairs first.")
+
+    def judge(self, question: Question, answer: Answer, against: Answer) -> Verdict | None:
+        key = question.prompt.strip(), answer.text.strip(), against.text.strip()
+        votes = self._votes.get(key)
+        if votes is None:
+            return None
+        return by_margin(sum(votes) / len(votes), f"{len(votes)} verdicts")
+
+
+def pairs_to_judge(rows: Iterable[SweepRow]) -> list[dict[str, str]]:
+    """The pairs of texts to be judged, each once, as {"prompt", "a", "b", "winner": ""}.
+
+    Which of the two is "a" is as good as random, and no width is told, so that nobody can guess.
+    """
+    found: dict[tuple[str, str, str], dict[str, str]] = {}
+    for row in rows:
+        texts = row.answer.text, row.against.text
+        if texts[0].strip() == texts[1].strip():
+            continue
+        digest = hashlib.sha256(json.dumps([row.prompt, *texts]).encode()).digest()
+        a, b = texts if digest[0] % 2 else texts[::-1]
+        found[row.prompt, texts[0], texts[1]] = {"prompt": row.prompt, "a": a, "b": b, "winner": ""}
+    return list(found.values())

@@ -1,0 +1,303 @@
+"""A sweep of beam widths over prompts, a step of one search at a time.
+
+Drives core.search.run.Run and hands each finished answer to the judge. Can be stopped between any
+two steps; answers that are known already (``Answers``, in memory or from a file) are not searched
+for again. Knows nothing of threads or windows.
+"""
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from core.engine.protocol import PairInfo
+from core.errors import UserFacingError
+from core.models.line import Nodes
+from core.models.pair import Pair, never
+from core.search.grown import GrownTree, Growth
+from core.search.run import Run
+from core.search.spec import Beam, Given, Objective, SearchSpec, Strategy
+from core.sweeps.judges import Judge, decide
+from core.sweeps.questions import Question
+from core.sweeps.record import AGAINST, WIDEST, Answer, SweepInfo, SweepRow, SweepSpec
+from core.text import Prompt
+
+PROBE = Prompt.of("Qscope")
+PROBED = 8
+KEPT = 20_000
+"""Answers, of about a kilobyte each, that are kept in memory alone."""
+TOLERANCE = 0.25
+"""Nats by which the same weights may differ between two runs (other devices, number formats)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One search: of a beam width, or (width 0) for the response to compare with."""
+
+    number: int
+    question: Question
+    width: int
+    strategy: Strategy
+    objective: float
+
+
+class Answers:
+    """Answers that are known, by what was asked; with a file they outlive the process.
+
+    The file is JSON Lines: which pair it is of, then an answer a line. A last line that a crash cut
+    off is dropped. Without a file, the last KEPT ones are known.
+
+    Raises:
+        UserFacingError: the file cannot be used, or is of another pair.
+    """
+
+    def __init__(self, pair: Pair, info: PairInfo, path: Path | None = None) -> None:
+        self._known: dict[str, Answer] = {}
+        self._file: TextIO | None = None
+        if path is None:
+            return
+        head = {"policy": info.policy, "reference": info.reference, "probe": _probe(pair)}
+        whole = self._read(path, head) if path.exists() else b""
+        try:
+            if path.exists() and path.read_bytes() != whole:
+                path.write_bytes(whole)
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise UserFacingError(
+                f"{path} cannot be written ({error.strerror}): choose another file to resume from."
+            ) from error
+        if not whole:
+            self._write(head)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, key: str) -> Answer | None:
+        return self._known.get(key)
+
+    def put(self, key: str, answer: Answer) -> None:
+        """Remember an answer; in the file too, at once."""
+        self._write({"key": key} | asdict(answer))
+        self._known[key] = answer
+        if self._file is None and len(self._known) > KEPT:
+            del self._known[next(iter(self._known))]
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, value: dict[str, Any]) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps(value) + "\n")
+            self._file.flush()
+
+    def _read(self, path: Path, head: dict[str, Any]) -> bytes:
+        """Take in a file's answers; returns its whole lines."""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise UserFacingError(f"{path} cannot be read: {error.strerror}.") from error
+        if not data:
+            return data
+        whole = data[: data.rfind(b"\n") + 1]
+        try:
+            first, *lines = map(json.loads, whole.splitlines())
+            for line in lines:
+                key = str(line.pop("key"))
+                self._known[key] = Answer(**line)
+            named = all(first[name] == head[name] for name in ("policy", "reference"))
+            same = named and _near(first["probe"], head["probe"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserFacingError(
+                f"{path} is not a file that a sweep wrote: choose another file to resume from."
+            ) from error
+        if not same:
+            raise UserFacingError(
+                f"{path} is of another pair ({first['policy']} and {first['reference']}, or other "
+                f"weights of them): choose another file to resume from."
+            )
+        return whole
+
+
+def _probe(pair: Pair) -> list[float]:
+    """Log-probs of some tokens under both models: other weights would not give them all."""
+    state = int(pair.tree.extend(pair.root(1), pair.codec.prompt_ids(PROBE))[-1])
+    logp = pair.logprobs(state)
+    some = logp[:, :: max(1, logp.shape[1] // PROBED)][:, :PROBED]
+    return [float(value) for value in some.flatten()]
+
+
+def _near(a: list[float], b: list[float]) -> bool:
+    return all(abs(one - other) < TOLERANCE for one, other in zip(a, b, strict=True))
+
+
+class Sweep:
+    """A sweep under way: ``step`` until ``ended``.
+
+    Raises:
+        UserFacingError: the spec makes no sense.
+    """
+
+    def __init__(
+        self,
+        pair: Pair,
+        info: PairInfo,
+        spec: SweepSpec,
+        questions: list[Question],
+        judge: Judge | None,
+        answers: Answers,
+    ) -> None:
+        check(spec)
+        self.rows: list[SweepRow] = []
+        widths = tuple(sorted(set(spec.widths)))
+        self.info = SweepInfo(
+            policy=info.policy,
+            reference=info.reference,
+            beta=info.beta,
+            judge=judge.name if judge is not None else "none",
+            against=AGAINST[spec.against],
+            prompts=len(questions),
+            widths=widths,
+            objective=spec.objective,
+            max_tokens=spec.max_tokens,
+            length_penalty=spec.length_penalty,
+        )
+        self._pair = pair
+        self._spec = spec
+        self._judge = judge
+        self._answers = answers
+        self._tasks = deque(
+            task
+            for number, question in enumerate(questions)
+            for task in self._tasks_of(number, question, widths)
+        )
+        self._all = len(self._tasks)
+        self._run: Run | None = None
+        self._grown = GrownTree()
+        self._growth: Growth | None = None
+        """What the search has grown and its tree has not taken in yet."""
+        self._part = 0.0
+        self._to_beat: Answer | None = None
+
+    @property
+    def ended(self) -> bool:
+        return not self._tasks
+
+    @property
+    def fraction(self) -> float:
+        """How much is done, 0..1."""
+        return (self._all - len(self._tasks) + self._part) / self._all
+
+    @property
+    def what(self) -> str:
+        """What is being done, in words."""
+        if self.ended:
+            return "Done"
+        task = self._tasks[0]
+        doing = f"{task.width} beams" if task.width else "the response to beat"
+        return f"Prompt {task.number + 1} of {self.info.prompts}: {doing}"
+
+    def nodes(self) -> Nodes:
+        """The nodes whose numbers the search at hand goes by."""
+        return self._run.nodes() if self._run is not None else np.empty(0, dtype=np.int64)
+
+    def step(self, cancelled: Callable[[], bool] = never) -> SweepRow | None:
+        """One step of the search at hand; the row, if that has finished one.
+
+        Raises:
+            Cancelled: soon after ``cancelled()`` turns true.
+            UserFacingError: the models or the judge cannot go on.
+            Exception: memory ran out, ...
+
+        Whatever it was, the next call does the step again, and no row is lost.
+        """
+        task = self._tasks[0]
+        key = self._key(task)
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._advance(task, cancelled)
+            if answer is None:
+                return None
+            self._answers.put(key, answer)
+        row = self._row(task, answer)
+        self._tasks.popleft()
+        self._run, self._part = None, 0.0
+        return row
+
+    def _tasks_of(self, number: int, question: Question, widths: tuple[int, ...]) -> list[Task]:
+        against: Strategy = Beam(1)
+        if self._spec.against == "chosen":
+            if question.chosen is None:
+                raise UserFacingError(f"Prompt {number + 1} has no response to compare with.")
+            codec = self._pair.codec
+            against = Given(codec.encode(question.turns, question.chosen).ids, closed=True)
+        weight = self._spec.objective
+        searches = [Task(number, question, width, Beam(width), weight) for width in widths]
+        return [Task(number, question, 0, against, 0.0), *searches]
+
+    def _search_spec(self, task: Task) -> SearchSpec:
+        objective = Objective.dial(task.objective)
+        spec = self._spec
+        return SearchSpec(task.strategy, objective, spec.max_tokens, spec.length_penalty)
+
+    def _key(self, task: Task) -> str:
+        question, spec = task.question, self._search_spec(task)
+        asked = [question.prompt, question.system, type(task.strategy).__name__, asdict(spec)]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:24]
+
+    def _advance(self, task: Task, cancelled: Callable[[], bool]) -> Answer | None:
+        """A step of a task's search; the answer once it has ended."""
+        spec = self._search_spec(task)
+        if self._run is None:
+            try:
+                run = Run(self._pair, task.question.turns, (), spec)
+            except UserFacingError as error:
+                raise UserFacingError(f"Prompt {task.number + 1}: {error}") from error
+            self._run, self._grown = run, GrownTree()
+        if self._growth is None:
+            self._growth = self._run.step(cancelled)
+        if (growth := self._growth) is not None:
+            self._grown.add(growth)
+            self._growth, self._part = None, growth.step.fraction
+            return None
+        best = self._grown.hypotheses(spec)[0]
+        given = isinstance(task.strategy, Given)
+        return Answer(
+            task.question.chosen or "" if given else best.text,
+            best.length,
+            best.sum_policy,
+            best.sum_reference,
+            self._grown.is_closed(best.index),
+        )
+
+    def _row(self, task: Task, answer: Answer) -> SweepRow | None:
+        """What an answer comes to: a row, or the response that the next ones must beat."""
+        if not task.width:
+            self._to_beat = answer
+            return None
+        to_beat = self._to_beat
+        assert to_beat is not None
+        verdict = None
+        if self._judge is not None:
+            verdict = decide(self._judge, task.question, answer, to_beat)
+        row = SweepRow(task.number, task.question.prompt, task.width, answer, to_beat, verdict)
+        self.rows.append(row)
+        return row
+
+
+def check(spec: SweepSpec) -> None:
+    """Refuse widths that make no sense; all else is checked by the searches.
+
+    Raises:
+        UserFacingError: one sentence that says what they may be.
+    """
+    if not spec.widths:
+        raise UserFacingError("There are no widths to sweep: give some, such as 1,2,3,5,8,16.")
+    for width in spec.widths:
+        if not 1 <= width <= WIDEST:
+            raise UserFacingError(f"A width must be from 1 to {WIDEST}, not {width}.")

@@ -1,1 +1,0 @@
-"""Logs of training runs, in every usual format: read once, or followed while they grow."""
