@@ -270,7 +270,7 @@ class MainWindow(TextCommands):
             self.settings.put_bytes("geometry", self.saveGeometry())
         self.settings.put_bytes("rows", self.view.rows.saveState())
         self.settings.put_bytes("columns", self.view.columns.saveState())
-        put("colour by", self.view.controls.mode().key)
+        put("colour by", self.view.controls.measure().key)
         put("units", self.view.controls.unit())
         put("swap", str(int(self.view.scale.swap)))
         put("text points", str(self.points))

@@ -1,11 +1,11 @@
 """The row of choices above the editors: colour by, units, beta, and the legend.
 
-Knows the modes and the legend; says what was chosen and knows nothing of scorings.
+Knows the measures and the legend; says what was chosen and knows nothing of scorings.
 """
 
 from typing import cast
 
-from PySide6.QtCore import QSize, Signal, Slot
+from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.widgets.legend import Legend
-from core.present.measures import BY_KEY, MODES, Key, Mode
+from core.present.measures import MEASURES, Measure
 from core.text import UNITS, Unit
 
 ROOMY = 800
@@ -53,16 +53,17 @@ class BetaBox(QDoubleSpinBox):
 class Controls(QWidget):
     """What to colour by, over which units, with which beta and which scale."""
 
-    mode_changed = Signal()
+    measure_changed = Signal()
     units_changed = Signal()
     beta_changed = Signal(float)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.colour_by = QComboBox()
-        for mode in MODES:
-            self.colour_by.addItem(mode.title, mode.key)
-            self.colour_by.setItemData(self.colour_by.count() - 1, mode.meaning, 3)
+        for measure in MEASURES.values():
+            self.colour_by.addItem(measure.title, measure.key)
+            tip = Qt.ItemDataRole.ToolTipRole
+            self.colour_by.setItemData(self.colour_by.count() - 1, measure.explanation, tip)
         self.colour_by.setAccessibleName("Colour by")
         self.units = QComboBox()
         for unit in UNITS:
@@ -88,20 +89,21 @@ class Controls(QWidget):
         row.addStretch(1)
         self._line.addLayout(row)
         self._line.addWidget(self.legend, 1)
-        self.colour_by.currentIndexChanged.connect(self._mode_chosen)
+        self.colour_by.currentIndexChanged.connect(self._measure_chosen)
         self.units.currentIndexChanged.connect(self._units_chosen)
         self.beta.valueChanged.connect(self.beta_changed)
         self._describe()
 
-    def mode(self) -> Mode:
-        return BY_KEY[cast(Key, self.colour_by.currentData())]
+    def measure(self) -> Measure:
+        """Return the measure that is chosen."""
+        return MEASURES[cast(str, self.colour_by.currentData())]
 
     def unit(self) -> Unit:
         return cast(Unit, self.units.currentData())
 
-    def choose(self, mode: str, unit: str) -> None:
+    def choose(self, measure: str, unit: str) -> None:
         """Choose by key, as remembered; unknown keys change nothing."""
-        for box, key in ((self.colour_by, mode), (self.units, unit)):
+        for box, key in ((self.colour_by, measure), (self.units, unit)):
             index = box.findData(key)
             if index >= 0:
                 box.setCurrentIndex(index)
@@ -113,13 +115,13 @@ class Controls(QWidget):
         self.beta.blockSignals(blocked)
 
     def _describe(self) -> None:
-        mode = self.mode()
-        self.colour_by.setToolTip(mode.meaning)
-        quantity = mode.quantity
+        measure = self.measure()
+        self.colour_by.setToolTip(measure.explanation)
+        quantity = measure.quantity
         if self.unit() != "token":
-            ends = "to the end of" if mode.key == "gain" else "summed over"
+            ends = "to the end of" if measure.running else "summed over"
             quantity = f"{quantity}, {ends} each {self.unit()}"
-        self.legend.set_quantity(quantity, mode.unit)
+        self.legend.set_quantity(quantity, measure.unit)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """The legend goes below the choices where both do not fit in one row."""
@@ -134,9 +136,9 @@ class Controls(QWidget):
         return QSize(420, super().minimumSizeHint().height())
 
     @Slot()
-    def _mode_chosen(self) -> None:
+    def _measure_chosen(self) -> None:
         self._describe()
-        self.mode_changed.emit()
+        self.measure_changed.emit()
 
     @Slot()
     def _units_chosen(self) -> None:

@@ -25,8 +25,8 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.widgets.colour_scale import ColourScale
 from core.noise import NOISELESS, NoiseFloor
-from core.present.measures import signed
-from core.present.token_facts import Fact, alternative_tip, facts, percent
+from core.present.numerals import percent, signed
+from core.present.token_facts import Fact, alternative_tip, token_facts
 from core.scoring import Alternative, Inspection, Scoring
 
 SEARCH_MS = 120
@@ -241,7 +241,7 @@ class Inspector(QFrame):
         self.title.setText(
             f"{side} &nbsp;<span style='font-size:130%'>{label}</span><small>{state}</small>"
         )
-        for row, fact in enumerate(facts(scoring, index, beta, noise)):
+        for row, fact in enumerate(token_facts(scoring, index, beta, noise)):
             if row >= len(self._facts):
                 name, value = QLabel(), QLabel()
                 name.setObjectName("muted")

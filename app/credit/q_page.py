@@ -23,8 +23,8 @@ from PySide6.QtWidgets import (
 from app.credit.inspector import Choices, show_fact
 from app.widgets.colour_scale import ColourScale
 from core.gauge import FLOOR, Gauge, check_state, state_rewards
-from core.present.measures import signed
-from core.present.token_facts import gauge_facts, percent, plain
+from core.present.numerals import percent, plain, signed
+from core.present.token_facts import gauge_facts
 from core.scoring import StateActions
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from app.widgets.spans import TokenSpans
 from app.widgets.token_editor import TokenEditor
 from core.engine.protocol import Side
 from core.noise import NOISELESS, NoiseFloor
-from core.present.measures import Floats, noise_words, signed
+from core.present.numerals import noise_words, signed
+from core.present.units import Floats
 from core.scoring import Scoring
 
 DEBOUNCE_MS = 60

@@ -1,6 +1,6 @@
 """Which colour scale each way of colouring has: fitted to what is shown, or locked.
 
-Knows modes and colour scales; knows nothing of widgets.
+Knows measures and colour scales; knows nothing of widgets.
 """
 
 from collections.abc import Sequence
@@ -9,50 +9,51 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from app.widgets.colour_scale import ColourScale, fit_limit
-from core.present.measures import NOISES, Floats, Key, Mode
+from core.present.measures import Measure
+from core.present.units import Floats
 
 
 @dataclass
 class ScaleChoice:
-    """One limit per mode, and the choices that all modes share."""
+    """One limit per measure, and the choices that all measures share."""
 
     locked: bool = False
     swap: bool = False
     dark: bool = False
     floor: float = 0.0
     """The noise of one reward."""
-    _limits: dict[Key, float] = field(default_factory=dict)
+    _limits: dict[str, float] = field(default_factory=dict)
 
-    def fit(self, mode: Mode, *states: Sequence[Floats]) -> None:
-        """Fit the mode's limit to both responses' values; while locked, only the first time.
+    def fit(self, measure: Measure, *states: Sequence[Floats]) -> None:
+        """Fit the measure's limit to both responses' values; while locked, only the first time.
 
         Of several states (the checkpoints of a run) the one that needs the most decides, so that
         the colours of all of them compare.
         """
-        if self.locked and mode.key in self._limits:
+        if self.locked and measure.key in self._limits:
             return
         all_known = [np.concatenate([*values, np.zeros(0)]) for values in states]
         # Without any reward yet, as at a run's start, a state has no say.
         telling = [known for known in all_known if (np.isfinite(known) & (known != 0)).any()]
         if telling:
-            self._limits[mode.key] = max(map(fit_limit, telling))
+            self._limits[measure.key] = max(map(fit_limit, telling))
         elif any(np.isfinite(known).any() for known in all_known):
-            self._limits[mode.key] = 1.0
+            self._limits[measure.key] = 1.0
 
-    def lock(self, mode: Mode, limit: float) -> None:
+    def lock(self, measure: Measure, limit: float) -> None:
         """The user's own limit; it stays for new values."""
         self.locked = True
-        self._limits[mode.key] = limit
+        self._limits[measure.key] = limit
 
-    def scale(self, mode: Mode) -> ColourScale:
-        """The mode's scale."""
-        floor = self.floor * NOISES.get(mode.key, 0.0)
-        limit = self._limits.get(mode.key, 1.0)
-        return ColourScale(limit, mode.kind, self.swap, self.dark, floor)
+    def scale(self, measure: Measure) -> ColourScale:
+        """Return the measure's scale."""
+        floor = self.floor * measure.noise
+        limit = self._limits.get(measure.key, 1.0)
+        return ColourScale(limit, measure.kind, self.swap, self.dark, floor)
 
 
 def compared_words(checkpoints: int) -> str:
-    """What a scale's legend says of the checkpoints that the scale fits; "" of one alone."""
+    """Return what the legend says of the checkpoints that the scale fits; "" of one alone."""
     if checkpoints < 2:
         return ""
     return (

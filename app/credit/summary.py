@@ -7,7 +7,8 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QWidget
 
 from app.theme import set_faint
 from core.noise import NOISELESS, NoiseFloor
-from core.present.measures import Pair, Split, noise_words, signed, split_shown
+from core.present.numerals import noise_words, signed
+from core.present.pair import PairNumbers, Split, split_shown
 
 FIGURES = (
     ("sum_a", "Σr A", "Response score of A: the sum of its implicit rewards"),
@@ -52,7 +53,7 @@ class Summary(QFrame):
 
     def show_numbers(
         self,
-        pair: Pair | None,
+        pair: PairNumbers | None,
         split: Split | None,
         floors: tuple[float, ...] = (0.0, 0.0, 0.0),
         noise: NoiseFloor = NOISELESS,

@@ -18,11 +18,13 @@ from app.credit.layout import SIDES
 from app.credit.q_function import QFunction
 from app.credit.scale import ScaleChoice, compared_words
 from app.engine_client import Bridge
-from app.replay.scorings import Film, Frame, Values
 from app.widgets.colour_scale import ColourScale
 from core.engine.protocol import Failed, PairInfo, Scored, Side, Stopped
 from core.noise import NOISELESS, NoiseFloor
-from core.present import measures as numbers
+from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
+from core.present.measures import REWARD, rewards, shown
+from core.present.pair import pair_noise, pair_numbers, split
+from core.present.units import Floats, groups, roll_up
 from core.scoring import Scoring
 from core.text import Alignment, align
 from core.trace import mark
@@ -54,10 +56,10 @@ class CreditView(CreditAsking):
         self._asked: dict[int, Side] = {}
         self._failed: set[Side] = set()
         self._alignment: Alignment | None = None
-        self._values: dict[Side, numbers.Floats] = {}
+        self._values: dict[Side, Floats] = {}
         self._coloured = False
         self._drawn: dict[Side, tuple[Scoring | None, float]] = {}
-        self.film = Film()
+        self.film = ScoringsByCheckpoint()
         self.chart: RewardChart | None = None
         self.scale = ScaleChoice()
         self.noise = NOISELESS
@@ -78,7 +80,7 @@ class CreditView(CreditAsking):
             panel.changed.connect(self._text_rested)
             panel.typed.connect(self._typed)
         self.prompt.changed.connect(self._prompt_rested)
-        self.controls.mode_changed.connect(self._recolour)
+        self.controls.measure_changed.connect(self._recolour)
         self.controls.units_changed.connect(self._recolour)
         self.controls.beta_changed.connect(self._beta_changed)
         legend = self.controls.legend
@@ -188,9 +190,9 @@ class CreditView(CreditAsking):
     def add_checkpoint(self, index: int, frame: Frame) -> None:
         """What a checkpoint that is not shown says: colours fit it too."""
         self.film.put(index, frame)
-        before = self.scale.scale(self.controls.mode())
+        before = self.scale.scale(self.controls.measure())
         self._fit_scale()
-        if self.scale.scale(self.controls.mode()) != before:
+        if self.scale.scale(self.controls.measure()) != before:
             self._recolour()
         self.recoloured.emit()
 
@@ -240,13 +242,13 @@ class CreditView(CreditAsking):
     @Slot()
     def _recolour(self) -> None:
         """Show all numbers anew, from what is known already."""
-        mode, unit, beta = self.controls.mode(), self.controls.unit(), self.beta()
+        measure, unit, beta = self.controls.measure(), self.controls.unit(), self.beta()
         known = {s: p.scoring for s, p in self.panels.items() if p.scoring is not None}
-        self._values = numbers.shown(mode.key, unit, beta, known, self._alignment, self.noise)
+        self._values = shown(measure, unit, beta, known, self._alignment, self.noise)
         self.scale.floor = float(self.noise.of_rewards(beta))
         self._fit_scale()
         self._show_legend()
-        scale = self.scale.scale(mode)
+        scale = self.scale.scale(measure)
         for side, panel in self.panels.items():
             panel.set_scale(scale)
             scoring = known.get(side)
@@ -254,7 +256,7 @@ class CreditView(CreditAsking):
                 panel.show_sum(None)
                 continue
             panel.paint(self._values[side], scale)
-            panel.show_sum(numbers.rewards(scoring, beta), beta, self.noise)
+            panel.show_sum(rewards(scoring, beta), beta, self.noise)
         self._show_summary()
         self.focus_on.refresh()
         if self.chart is not None and not self._draw.isActive():
@@ -263,13 +265,13 @@ class CreditView(CreditAsking):
 
     def film_values(self) -> Mapping[int, Values]:
         """What each known checkpoint's tokens are coloured by, as the controls say."""
-        key, unit = self.controls.mode().key, self.controls.unit()
-        return self.film.values(key, unit, self.beta(), self._alignment, self.noise)
+        measure, unit = self.controls.measure(), self.controls.unit()
+        return self.film.values(measure, unit, self.beta(), self._alignment, self.noise)
 
     def _fit_scale(self) -> None:
         """Fit the colours to what is shown and to the run's other checkpoints."""
         states = [[*values.values()] for values in self.film_values().values()]
-        self.scale.fit(self.controls.mode(), [*self._values.values()], *states)
+        self.scale.fit(self.controls.measure(), [*self._values.values()], *states)
         self.controls.legend.set_note(compared_words(len(states)))
 
     @Slot()
@@ -277,7 +279,7 @@ class CreditView(CreditAsking):
         if self.chart is None:
             return
         others = (one for side in SIDES for one in self.film.of(side).values())
-        self.chart.set_room([numbers.rewards(one, self.beta()) for one in others])
+        self.chart.set_room([rewards(one, self.beta()) for one in others])
         self.q_function.show_chart()
         for side, panel in self.panels.items():
             drawn = panel.scoring, self.beta()
@@ -285,7 +287,7 @@ class CreditView(CreditAsking):
                 continue
             self._drawn[side] = drawn
             if panel.scoring is not None:
-                r = numbers.rewards(panel.scoring, self.beta())
+                r = rewards(panel.scoring, self.beta())
                 self.chart.set_series(side, r, panel.scoring.labels)
             else:
                 self.chart.set_series(side, [])
@@ -306,10 +308,10 @@ class CreditView(CreditAsking):
             self.summary.show_numbers(None, None)
             return
         pairs = self._alignment
-        parts = numbers.split(a, b, pairs, self.beta()) if pairs is not None else None
+        parts = split(a, b, pairs, self.beta()) if pairs is not None else None
         beta, noise = self.beta(), self.noise
-        floors = numbers.pair_noise(a, b, beta, noise)
-        self.summary.show_numbers(numbers.pair_numbers(a, b, beta), parts, floors, noise)
+        floors = pair_noise(a, b, beta, noise)
+        self.summary.show_numbers(pair_numbers(a, b, beta), parts, floors, noise)
 
     def _realign(self) -> None:
         """Align A and B anew; long, unlike texts take a while: then only once typing rests."""
@@ -346,17 +348,17 @@ class CreditView(CreditAsking):
         unit, scoring = self.controls.unit(), self.panels[side].scoring
         if unit == "token" or scoring is None:
             return "", 0.0, 1
-        group = numbers.groups(scoring.tokens, unit)
-        sums = numbers.roll_up(numbers.rewards(scoring, self.beta()), group)
+        group = groups(scoring.tokens, unit)
+        sums = roll_up(rewards(scoring, self.beta()), group)
         return unit, float(sums[index]), int((group == group[index]).sum())
 
     def reward_scale(self) -> ColourScale:
         """The scale for rewards, whatever the editors are coloured by."""
-        return self.scale.scale(numbers.BY_KEY["reward"])
+        return self.scale.scale(REWARD)
 
     def _show_legend(self) -> None:
-        mode = self.controls.mode()
-        self.controls.legend.set_scale(self.scale.scale(mode), negative=mode.negative)
+        measure = self.controls.measure()
+        self.controls.legend.set_scale(self.scale.scale(measure), negative=measure.at_most_zero)
         self.controls.legend.set_locked(self.scale.locked)
 
     @Slot(float)
@@ -371,7 +373,7 @@ class CreditView(CreditAsking):
 
     @Slot(float)
     def _limit_changed(self, limit: float) -> None:
-        self.scale.lock(self.controls.mode(), limit)
+        self.scale.lock(self.controls.measure(), limit)
         self._recolour()
 
     @Slot(bool)

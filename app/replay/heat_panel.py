@@ -1,7 +1,7 @@
 """The heat map of A or B with what belongs to it: choice, readout, legend, measures, export.
 
-Follows the credit view: its colour-by mode, units, beta and colour scale, and what its film knows
-of the run's checkpoints. Asks for nothing itself. Knows the credit view; knows nothing of the
+Follows the credit view: its colour-by measure, units, beta and colour scale, and what its film
+knows of the run's checkpoints. Asks for nothing itself. Knows the credit view; knows nothing of the
 engine or of the training view that it stands in.
 """
 
@@ -32,12 +32,13 @@ from app.credit.layout import SIDES
 from app.credit.view import CreditView
 from app.files import write_text
 from app.replay.heat_map import HeatMap, Picture
-from app.replay.measures import MeasurePlot, measure
+from app.replay.margin_plot import MarginPlot, margin_and_spread
 from app.settings import Settings
 from app.widgets.legend import ScaleBar
 from core.engine.protocol import Side
 from core.errors import UserFacingError
-from core.present.measures import rewards, signed
+from core.present.measures import rewards
+from core.present.numerals import signed
 
 ROOMY, HIGH, NARROW = 760, 380, 470
 """Heat map and curves stand side by side, but in a panel less wide and at least so high (pixels)
@@ -73,7 +74,7 @@ class HeatPanel(QFrame):
         self._view, self._choose_new_file = view, choose_new_file
         self.side: Side = "B"
         self.map = HeatMap()
-        self.measures = MeasurePlot()
+        self.measures = MarginPlot()
         self.legend = ScaleBar()
         self.readout = QLabel()
         self.readout.setMinimumWidth(60)
@@ -215,17 +216,18 @@ class HeatPanel(QFrame):
         for index, frame in view.film_values().items():
             if self.side in frame:
                 values[index] = frame[self.side]
-        mode, scale = view.controls.mode(), view.scale.scale(view.controls.mode())
+        measure = view.controls.measure()
+        scale = view.scale.scale(measure)
         steps = tuple(checkpoint.step for checkpoint in film.checkpoints)
         self.map.show_picture(Picture(steps, scoring.labels, values), scale)
         pinned = view.focus_on.pinned
         selected = pinned[1] if pinned is not None and pinned[0] == self.side else -1
         self.map.mark(film.shown, selected)
         unit = view.controls.unit()
-        quantity = mode.quantity if unit == "token" else f"{mode.quantity}, each {unit}"
-        self.legend.show_scale(scale, quantity, mode.unit, mode.negative)
+        quantity = measure.quantity if unit == "token" else f"{measure.quantity}, each {unit}"
+        self.legend.show_scale(scale, quantity, measure.unit, measure.at_most_zero)
         frames = {side: film.of(side) for side in SIDES}
-        found = measure(len(steps), frames, self.side, view.beta())
+        found = margin_and_spread(len(steps), frames, self.side, view.beta())
         self.measures.show_measures(steps, found, self.side, film.shown)
         self._say(*self.map.hover)
 
@@ -274,7 +276,7 @@ class HeatPanel(QFrame):
 
     def picture(self) -> QPixmap:
         """The whole heat map with its legend and curves, at twice the screen's size."""
-        scale = self._view.scale.scale(self._view.controls.mode())
+        scale = self._view.scale.scale(self._view.controls.measure())
         head, gap = 46, 12
         wide = self.map.width() + gap + self.measures.width()
         high = head + max(self.map.heightForWidth(self.map.width()), self.measures.height())

@@ -32,8 +32,7 @@ from app import theme
 from app.widgets.colour_scale import ColourScale
 from core import quantities
 from core.noise import NOISELESS, NoiseFloor
-from core.present.measures import noise_words, signed
-from core.present.token_facts import plain
+from core.present.numerals import noise_words, plain, signed
 from core.search.grown import Hypothesis
 
 Index = QModelIndex | QPersistentModelIndex

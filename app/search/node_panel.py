@@ -26,7 +26,8 @@ from app.widgets.spans import TokenSpans
 from app.widgets.token_editor import TokenEditor
 from core import quantities
 from core.noise import NoiseFloor
-from core.present.node_facts import node_facts, spelled
+from core.present.node_facts import node_facts
+from core.present.spelling import spell
 from core.scoring import Inspection
 from core.search.grown import Reason
 
@@ -196,7 +197,7 @@ class NodePanel(QWidget):
         if self._way and tree.is_closed(entry):
             closing = tree.labels[self._way[-1]]
         open_way = self._way[:-1] if closing else self._way
-        tokens = spelled([tree.pieces[i] for i in open_way], ())
+        tokens = spell([tree.pieces[i] for i in open_way], ())
         r = quantities.reward(
             tree.column("logp_policy")[self._way], tree.column("logp_reference")[self._way], beta
         )

@@ -23,14 +23,13 @@ from app.search.trees import SearchTrees
 from app.widgets.colour_scale import ColourScale, fit_limit
 from core.engine.protocol import Failed, PairInfo
 from core.noise import NOISELESS, NoiseFloor
-from core.present.measures import BY_KEY
+from core.present.measures import REWARD
 from core.present.node_facts import fate
 from core.search.spec import Given, SearchSpec
 from core.text import Prompt
 
 ENOUGH = 40
 """Nodes from which a scale can be fitted that then stays until the search has ended."""
-REWARD = BY_KEY["reward"]
 NO_PAIR = "Nothing is loaded: open a policy and its reference, then press Grow."
 BLANK = "The prompt is empty: write one in the credit view, then press Grow."
 

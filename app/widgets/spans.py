@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.widgets.colour_scale import NO_COLOUR
-from core.present.spans import shared_units
+from core.present.units import shared_units
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -3,14 +3,15 @@
 Knows grown trees, beta and the paper's quantities; knows nothing of widgets.
 """
 
+from html import escape
+
 import numpy as np
 
 from core import quantities
 from core.noise import NOISELESS, NoiseFloor
-from core.present.measures import signed
-from core.present.token_facts import Fact, percent, plain, reward_fact, told
+from core.present.numerals import emphasised, percent, plain, signed
+from core.present.token_facts import Fact, reward_fact
 from core.search.grown import GrownTree, Reason, Status
-from core.text import Tokens
 
 STATUS_WORDS = {
     Status.OPEN: "open: it may still be expanded",
@@ -21,7 +22,7 @@ STATUS_WORDS = {
 
 
 def fate(tree: GrownTree, entry: int) -> str:
-    """What has become of a node, when and why."""
+    """Return what has become of a node, when and why."""
     words = STATUS_WORDS[Status(int(tree.status[entry]))]
     reason = Reason(int(tree.reason[entry])).words
     return f"{words} at step {int(tree.step[entry])}" + (f", {reason}" if reason else "")
@@ -34,7 +35,7 @@ def _number(value: float, digits: int = 3) -> str:
 def node_facts(
     tree: GrownTree, entry: int, beta: float, noise: NoiseFloor = NOISELESS
 ) -> tuple[Fact, ...]:
-    """Everything known of a node; the start has no token and so no numbers of one."""
+    """Return everything known of a node; the start has no token and so no numbers of one."""
     facts = [Fact("what became of it", fate(tree, entry))]
     if entry:
         facts += _edge_facts(tree, entry, beta, noise)
@@ -49,14 +50,14 @@ def node_facts(
 def _reward(
     name: str, value: float, beta: float, noise: NoiseFloor, meaning: str, count: int, digits: int
 ) -> Fact:
-    """A reward or a sum of some, if it is known."""
+    """Return a reward, or a sum of some, if it is known."""
     if not np.isfinite(value):
         return Fact(name, "not known", meaning)
     return reward_fact(name, value, beta, noise, meaning, count, digits)
 
 
 def _edge_facts(tree: GrownTree, entry: int, beta: float, noise: NoiseFloor) -> list[Fact]:
-    """What is known of the token that leads to a node, and of the way to it."""
+    """Return what is known of the token that leads to a node, and of the way to it."""
     values = {
         name: float(tree.column(name)[entry])
         for name in ("logp_policy", "logp_reference", "logit", "sum_policy", "sum_reference")
@@ -96,43 +97,12 @@ def _edge_facts(tree: GrownTree, entry: int, beta: float, noise: NoiseFloor) -> 
 def popup_html(
     tree: GrownTree, entry: int, beta: float, start: str, noise: NoiseFloor = NOISELESS
 ) -> str:
-    """The card beside the mouse."""
+    """Return the card beside the mouse, as rich text."""
     title = tree.labels[entry] if entry else start
     rows = "".join(
-        f"<tr><td>{_escape(fact.name)}&nbsp;&nbsp;</td>"
-        f"<td>{told(_escape(fact.value), fact.faint)}</td></tr>"
+        f"<tr><td>{escape(fact.name)}&nbsp;&nbsp;</td>"
+        f"<td>{emphasised(escape(fact.value), fact.faint)}</td></tr>"
         for fact in node_facts(tree, entry, beta, noise)
         if fact.name != "token, id"
     )
-    return f"<b style='font-size:115%'>{_escape(title)}</b><table>{rows}</table>"
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def spelled(pieces: list[bytes], ids: tuple[int, ...]) -> Tokens:
-    """Tokens with their spans in the text that their bytes make together.
-
-    Parts of one character all carry that character's span, as in core.codec.
-    """
-    data = b"".join(pieces)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        # Not whole: each token by itself, what is no text shown as such.
-        texts = [piece.decode("utf-8", "replace") for piece in pieces]
-        stops = np.cumsum([len(part) for part in texts], dtype=np.int64).tolist()
-        starts = [0, *stops[:-1]] if stops else []
-        text = "".join(texts)
-    else:
-        first = np.array([byte & 0xC0 != 0x80 for byte in data], dtype=np.int64)
-        character = np.append(np.cumsum(first) - 1, len(text))
-        ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
-        begins = ends - [len(piece) for piece in pieces]
-        starts = [int(character[b]) for b in begins]
-        stops = [
-            int(character[e - 1]) + 1 if e > b else int(character[b])
-            for b, e in zip(begins, ends, strict=True)
-        ]
-    return Tokens(text, ids, tuple(starts), tuple(stops), tuple(pieces), (False,) * len(pieces))
+    return f"<b style='font-size:115%'>{escape(title)}</b><table>{rows}</table>"

@@ -13,7 +13,7 @@ HEADER = (
 
 
 def table(scorings: dict[str, Scoring], beta: float, delimiter: str) -> str:
-    """One line per token of every side; nats, full precision."""
+    """Return one line per token of every side; nats, full precision."""
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
     writer.writerow(HEADER)

@@ -4,13 +4,15 @@ Knows scorings and beta; knows nothing of widgets.
 """
 
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 
 from core import quantities
 from core.gauge import Gauge
 from core.noise import NOISELESS, NoiseFloor
-from core.present.measures import noise_words, rewards, signed
+from core.present.measures import rewards
+from core.present.numerals import emphasised, noise_words, percent, plain, signed, tiny
 from core.scoring import Alternative, Scoring
 
 
@@ -34,41 +36,25 @@ def reward_fact(
     count: int = 1,
     digits: int = 4,
 ) -> Fact:
-    """A reward, or a sum of ``count`` of them, grey where noise hides it."""
+    """Return a reward, or a sum of ``count`` of them, grey where noise hides it."""
     faint = bool(noise.hides(value, beta, count))
     if faint:
         meaning += "; " + noise_words(noise, float(noise.of_rewards(beta, count)))
     return Fact(name, signed(value, digits), meaning, faint)
 
 
-def percent(logp: float) -> str:
-    """A probability, with as many digits as it deserves."""
-    p = 100.0 * float(np.exp(logp))
-    if p >= 99.95:
-        return f"{p:.1f}%" if p < 100 else "100%"
-    if p >= 1:
-        return f"{p:.1f}%"
-    if p >= 0.0001:
-        return f"{p:.2g}%"
-    return f"{p:.0e}%".replace("e-0", "e\u2212") if p > 0 else "≈0%"
-
-
-def plain(value: float, digits: int = 3) -> str:
-    return f"{value:.{digits}f}".replace("-", "\u2212")
-
-
 def token_text(scoring: Scoring, index: int) -> str:
-    """The token's text, quoted as Python would, so that white space shows."""
+    """Return the token's text, quoted as Python would, so that white space shows."""
     if index >= len(scoring.tokens):
         return scoring.labels[index]
     tokens = scoring.tokens
     return repr(tokens.text[tokens.starts[index] : tokens.ends[index]])
 
 
-def facts(
+def token_facts(
     scoring: Scoring, index: int, beta: float, noise: NoiseFloor = NOISELESS
 ) -> tuple[Fact, ...]:
-    """Everything that is known of a token before anything more is asked for."""
+    """Return everything that is known of a token before anything more is asked for."""
     r = rewards(scoring, beta)
     closing = index >= len(scoring.tokens)
     data = b"" if closing else scoring.tokens.pieces[index]
@@ -105,8 +91,10 @@ def facts(
 
 
 def gauge_facts(gauge: Gauge, row: int, floor: float = 0.0) -> tuple[Fact, ...]:
-    """The Q-function's numbers of one edge: three in the raw-logit gauge, then three that do not
-    depend on it. A dash where a number is not known; ``floor``: the noise of a reward.
+    """Return the Q-function's numbers of one edge.
+
+    Three in the raw-logit gauge, then three that do not depend on it. A dash where a number is
+    not known; ``floor``: the noise of a reward.
     """
     faint = bool(abs(gauge.reward[row]) < floor)
     noise = f"; below the noise floor (±{floor:.2g})" if faint else ""
@@ -133,20 +121,8 @@ def gauge_facts(gauge: Gauge, row: int, floor: float = 0.0) -> tuple[Fact, ...]:
     )
 
 
-def tiny(value: float) -> str:
-    """A number that should be 0, to its first digit."""
-    if np.isnan(value):
-        return "–"
-    return f"{value:.0e}".replace("-", "\u2212") if value else "0"
-
-
 def _known(value: float) -> str:
     return "–" if np.isnan(value) else signed(float(value), 4)
-
-
-def told(value: str, faint: bool) -> str:
-    """A number as rich text: bold, unless noise may be all that it is."""
-    return f"{value} <small>(noise)</small>" if faint else f"<b>{value}</b>"
 
 
 def popup_html(
@@ -156,25 +132,25 @@ def popup_html(
     group: tuple[str, float, int],
     noise: NoiseFloor = NOISELESS,
 ) -> str:
-    """The few key numbers beside a hovered token, as rich text.
+    """Return the few key numbers beside a hovered token, as rich text.
 
     ``group``: the unit that it is coloured with ("" for none), its sum, and over how many tokens.
     """
     r = float(rewards(scoring, beta)[index])
-    label = _escape(scoring.labels[index])
+    label = escape(scoring.labels[index])
     lp, lr = float(scoring.logp_policy[index]), float(scoring.logp_reference[index])
     name, total, count = group
-    unit = told(signed(total), bool(noise.hides(total, beta, count)))
+    unit = emphasised(signed(total), bool(noise.hides(total, beta, count)))
     unit = f"<br>{name} Σ {unit}" if name else ""
     return (
-        f"<b>{label}</b> &nbsp; r {told(signed(r), bool(noise.hides(r, beta)))}{unit}<br>"
+        f"<b>{label}</b> &nbsp; r {emphasised(signed(r), bool(noise.hides(r, beta)))}{unit}<br>"
         f"π {percent(lp)} <small>#{int(scoring.rank_policy[index]):,}</small> &nbsp; "
         f"π_ref {percent(lr)} <small>#{int(scoring.rank_reference[index]):,}</small>"
     )
 
 
 def alternative_tip(choice: Alternative, beta: float, floor: float = 0.0) -> str:
-    """All numbers of an alternative, for its row's tooltip; ``floor``: the noise of its reward."""
+    """Return all numbers of an alternative for its tooltip; ``floor``: the noise of its reward."""
     r = beta * (choice.logp_policy - choice.logp_reference)
     noise = f", below the noise floor (±{floor:.2g})" if abs(r) < floor else ""
     return (
@@ -183,7 +159,3 @@ def alternative_tip(choice: Alternative, beta: float, floor: float = 0.0) -> str
         f"log π_ref {plain(choice.logp_reference)}, rank {choice.rank_reference:,}\n"
         "Double-click or Enter puts it in place."
     )
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

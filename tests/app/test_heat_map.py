@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QGuiApplication, QPixmap
 
 from app.replay import scrubbing
 from app.replay.heat_map import HeatMap, Picture
-from app.replay.measures import measure
+from app.replay.margin_plot import margin_and_spread
 from app.widgets.colour_scale import ColourScale
 from core.engine.protocol import PairSpec
 from tests.app.conftest import settled
@@ -73,7 +73,7 @@ def test_the_cells_have_the_credit_views_colours(panel, window, qtbot):
             assert colour_at(panel, index, token).name() == scale.css(r[token])
     window.view.controls.choose("logp_policy", "token")
     qtbot.wait(5)
-    scale = window.view.scale.scale(window.view.controls.mode())
+    scale = window.view.scale.scale(window.view.controls.measure())
     assert colour_at(panel, 2, 4).name() == scale.css(known.logp_policy[4])
 
 
@@ -155,7 +155,7 @@ def test_margin_and_spread_by_hand(panel, window, qtbot):
 
 def test_one_side_alone_has_no_margin():
     scoring = scoring_of(tokens_of(["one", " two"]))
-    found = measure(2, {"A": {1: scoring}, "B": {}}, "A", 0.1)
+    found = margin_and_spread(2, {"A": {1: scoring}, "B": {}}, "A", 0.1)
     assert np.isnan(found.margin).all() and np.isnan(found.spread[0]) and found.spread[1] > 1
 
 

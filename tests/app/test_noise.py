@@ -8,13 +8,14 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QPalette
 
 from app import theme
-from app.search.hypotheses import REWARD
+from app.search.hypotheses import REWARD as REWARD_COLUMN
 from app.widgets.colour_scale import ColourScale
 from core.engine.protocol import Load, NoiseMeasured
 from core.noise import NOISELESS, NoiseFloor
-from core.present import measures as numbers
+from core.present.measures import MEASURES, REWARD, shown
 from core.present.node_facts import node_facts
-from core.present.token_facts import facts, popup_html
+from core.present.pair import pair_noise, pair_numbers
+from core.present.token_facts import popup_html, token_facts
 from core.text import align
 from tests.app.conftest import settled
 from tests.app.fake_engine import INFO, FakeEngine, scoring_of, split, tokens_of
@@ -49,23 +50,23 @@ def ratios(scoring):
 
 
 def test_single_rewards_below_the_floor_are_shown_as_0():
-    found = numbers.shown("reward", "token", BETA, {"A": A}, None, FLOOR)["A"]
+    found = shown(MEASURES["reward"], "token", BETA, {"A": A}, None, FLOOR)["A"]
     expected = [0.0 if abs(r) < 1.6 else BETA * r for r in ratios(A)]
     assert found == pytest.approx(expected) and 0 < np.count_nonzero(found) < len(found)
     for key in ("kl", "logp_policy"):
         assert np.array_equal(
-            numbers.shown(key, "token", BETA, {"A": A}, None, FLOOR)["A"],
-            numbers.shown(key, "token", BETA, {"A": A}, None)["A"],
+            shown(MEASURES[key], "token", BETA, {"A": A}, None, FLOOR)["A"],
+            shown(MEASURES[key], "token", BETA, {"A": A}, None)["A"],
         )
 
 
 def test_sums_are_held_against_the_noise_of_sums():
     """A running sum over n tokens against 1.6 times the root of n; a sentence, all its tokens."""
-    found = numbers.shown("gain", "token", BETA, {"A": A}, None, FLOOR)["A"]
+    found = shown(MEASURES["gain"], "token", BETA, {"A": A}, None, FLOOR)["A"]
     sums = np.cumsum(ratios(A))
     below = np.abs(sums) < 1.6 * np.sqrt(np.arange(1, len(A) + 1))
     assert found == pytest.approx(np.where(below, 0.0, BETA * sums)) and below.any()
-    found = numbers.shown("reward", "sentence", BETA, {"A": A}, None, FLOOR)["A"]
+    found = shown(MEASURES["reward"], "sentence", BETA, {"A": A}, None, FLOOR)["A"]
     total = ratios(A)[:-1].sum()
     hidden = abs(total) < 1.6 * np.sqrt(len(A) - 1)
     assert found[:-1] == pytest.approx(0.0 if hidden else BETA * total)
@@ -73,8 +74,8 @@ def test_sums_are_held_against_the_noise_of_sums():
 
 def test_a_difference_of_two_is_noisier():
     pairs = align(A.tokens, B.tokens)
-    whole = numbers.shown("delta", "token", BETA, {"A": A, "B": B}, pairs)
-    found = numbers.shown("delta", "token", BETA, {"A": A, "B": B}, pairs, FLOOR)
+    whole = shown(MEASURES["delta"], "token", BETA, {"A": A, "B": B}, pairs)
+    found = shown(MEASURES["delta"], "token", BETA, {"A": A, "B": B}, pairs, FLOOR)
     for side in "AB":
         below = np.abs(whole[side]) < BETA * 1.6 * np.sqrt(2)
         expected = np.where(below, 0.0, whole[side])
@@ -83,13 +84,13 @@ def test_a_difference_of_two_is_noisier():
 
 def test_the_margin_is_free_of_what_both_share():
     """A and B begin with the same four words: their noise cancels."""
-    found = numbers.pair_noise(A, B, BETA, FLOOR)
+    found = pair_noise(A, B, BETA, FLOOR)
     assert A.tokens.ids[:4] == B.tokens.ids[:4] and A.tokens.ids[4] != B.tokens.ids[4]
     apart = [BETA * 1.6 * np.sqrt(len(side) - 4) for side in (A, B)]
     assert found[:2] == pytest.approx([BETA * 1.6 * np.sqrt(len(side)) for side in (A, B)])
     assert found[2] == pytest.approx(np.hypot(*apart))
-    assert numbers.pair_noise(A, A, BETA, FLOOR)[2] == 0
-    assert numbers.pair_noise(A, B, BETA, NOISELESS) == (0, 0, 0)
+    assert pair_noise(A, A, BETA, FLOOR)[2] == 0
+    assert pair_noise(A, B, BETA, NOISELESS) == (0, 0, 0)
 
 
 def test_a_scale_has_the_colour_of_0_below_its_floor():
@@ -104,10 +105,10 @@ def test_a_scale_has_the_colour_of_0_below_its_floor():
 
 def test_facts_say_why_they_are_grey():
     index = int(np.abs(ratios(A)).argmin())
-    found = {fact.name: fact for fact in facts(A, index, BETA, FLOOR)}
+    found = {fact.name: fact for fact in token_facts(A, index, BETA, FLOOR)}
     assert found["reward r"].faint and not found["log π"].faint
     assert found["reward r"].meaning.endswith("below the noise floor of bfloat16 (±0.16)")
-    assert not any(fact.faint for fact in facts(A, index, BETA))
+    assert not any(fact.faint for fact in token_facts(A, index, BETA))
     assert "(noise)" in popup_html(A, index, BETA, ("", 0.0, 1), FLOOR)
     assert "(noise)" not in popup_html(A, index, BETA, ("", 0.0, 1))
 
@@ -121,15 +122,15 @@ def test_the_window_shows_noise_as_noise(narrow, open_window, qtbot):
     scoring = view.scorings()["A"]
     hidden = np.abs(ratios(scoring)) < 1.6
     spans = view.panels["A"].editor._spans
-    zero = view.scale.scale(view.controls.mode()).zero
+    zero = view.scale.scale(view.controls.measure()).zero
     assert ((spans.colours == zero) == hidden[:-1]).all() and hidden.any() and not hidden.all()
     assert status.noise.isVisible() and "noise ±1.6 nat a token" in status.noise.text()
     assert FLOOR.measured in status.noise.toolTip()
     assert view.controls.legend.bar.ends()[1] == "0 ± 0.16 noise"
     assert "noise floor" in view.controls.legend.bar.toolTip()
     margin = view.summary._figures["margin"]
-    pair = numbers.pair_numbers(*view.scorings().values(), BETA)
-    floors = numbers.pair_noise(*view.scorings().values(), BETA, FLOOR)
+    pair = pair_numbers(*view.scorings().values(), BETA)
+    floors = pair_noise(*view.scorings().values(), BETA, FLOOR)
     for key, floor in zip(("sum_a", "sum_b", "margin"), floors, strict=True):
         label = view.summary._figures[key]
         assert (label.foregroundRole() == FAINT) == (abs(getattr(pair, key)) < floor)
@@ -209,7 +210,7 @@ def test_trees_show_noise_and_keep_that_of_their_pair(narrow, open_window, qtbot
     view = window.search_view()
     view.grow()
     qtbot.waitUntil(lambda: view.panes["left"].state == "done", timeout=10_000)
-    picture, scale = view.panes["left"].picture, view.scale.scale(numbers.BY_KEY["reward"])
+    picture, scale = view.panes["left"].picture, view.scale.scale(REWARD)
     hidden = np.abs(picture.rewards) < 0.16
     assert (picture.classes[hidden] == scale.zero).all() and hidden[1:].any()
     assert (picture.classes[1:][~hidden[1:]] != scale.zero).all()
@@ -217,7 +218,7 @@ def test_trees_show_noise_and_keep_that_of_their_pair(narrow, open_window, qtbot
     assert next(f for f in node_facts(picture.tree, entry, BETA, FLOOR) if f.faint)
     model = view.hypotheses.table.found
     for place, row in enumerate(model.rows):
-        cell = model.index(place, REWARD)
+        cell = model.index(place, REWARD_COLUMN)
         grey = abs(row.reward(BETA)) < BETA * 1.6 * np.sqrt(row.found.length)
         assert (model.data(cell, Qt.ItemDataRole.BackgroundRole) is None) == grey
         assert ("noise" in model.data(cell, Qt.ItemDataRole.ToolTipRole)) == grey

@@ -9,7 +9,7 @@ from PySide6.QtCore import QPoint, Qt
 from app.replay import scrubbing
 from app.replay.scrubbing import cost_text
 from core.engine.protocol import Inspect, PairSpec, Replay, Scrub
-from core.present import measures as numbers
+from core.present.measures import rewards
 from tests.app.conftest import settled
 from tests.app.fake_engine import CHECKPOINTS, RUN_INFO, FakeEngine, scoring_of
 
@@ -105,7 +105,7 @@ def test_dragging_recolours_both_sides_and_leaves_the_texts(window, qtbot):
     for side, text, before in zip("AB", texts, colours, strict=True):
         assert np.array_equal(scorings[side].logp_policy, expected(window, side, 1).logp_policy)
         classes = view.panels[side].editor._spans.colours
-        r = numbers.rewards(scorings[side], view.beta())
+        r = rewards(scorings[side], view.beta())
         assert np.array_equal(classes, view.reward_scale().classes(r)[:-1])
         assert not np.array_equal(classes, before)
         assert view.panels[side].text() == text

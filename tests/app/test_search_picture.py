@@ -8,8 +8,9 @@ from app.search.compare import Overlay, differences, same_start
 from app.search.picture import ONLY_HERE, ONLY_THERE, Picture
 from app.search.settings_form import KINDS, dial_words, objection
 from app.widgets.colour_scale import ColourScale
-from core.present.measures import signed
-from core.present.node_facts import fate, node_facts, popup_html, spelled
+from core.present.node_facts import fate, node_facts, popup_html
+from core.present.numerals import signed
+from core.present.spelling import spell
 from core.search.grown import GrownTree, Reason, Status
 from core.search.spec import Beam, DiverseBeam, Given, Objective, Sampling, SearchSpec
 from tests.app.fake_engine import WORDS, word_id
@@ -183,12 +184,12 @@ def test_facts_say_the_gauge_and_add_up(picture):
 
 def test_characters_split_over_tokens_share_a_span():
     pieces = [b"na", "ï".encode()[:1], "ï".encode()[1:], "ve 🎉".encode(), b""]
-    tokens = spelled(pieces, ())
+    tokens = spell(pieces, ())
     assert tokens.text == "naïve 🎉"
     assert list(zip(tokens.starts, tokens.ends, strict=True)) == [
         (0, 2), (2, 3), (2, 3), (3, 7), (7, 7),
     ]  # fmt: skip
-    broken = spelled([b"a", b"\xf0\x9f", b"b"], ())
+    broken = spell([b"a", b"\xf0\x9f", b"b"], ())
     assert broken.text == "a\ufffdb" and broken.starts == (0, 1, 2) and broken.ends == (1, 2, 3)
 
 

@@ -11,7 +11,7 @@ from app.widgets.spans import (
     utf16,
     utf16_offsets,
 )
-from core.present.spans import shared_units, sum_shared
+from core.present.units import shared_units, sum_shared
 
 TEXT = st.text(alphabet="ab c\n🎉é字", max_size=24)
 

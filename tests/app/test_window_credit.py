@@ -8,7 +8,7 @@ from PySide6.QtCore import QPoint, Qt
 
 from app.widgets.spans import State
 from core.engine.protocol import Inspect, Score
-from core.present import measures as numbers
+from core.present.measures import rewards
 from tests.app.conftest import settled
 from tests.app.fake_engine import FakeEngine, word_id
 
@@ -228,14 +228,14 @@ def test_delta_colours_equal_tokens_only(window):
     window.view.controls.choose("delta", "token")
     values = window.view._values["A"]
     a, b = (window.view.panels[s].scoring for s in "AB")
-    ra, rb = (numbers.rewards(s, window.view.beta()) for s in (a, b))
+    ra, rb = (rewards(s, window.view.beta()) for s in (a, b))
     assert np.isnan(values[6])
     assert np.allclose(values[:6], 0, atol=0)
     assert values[7] == pytest.approx(rb[7] - ra[7]) and values[7] != 0
 
 
 def test_words_lines_and_sentences_are_sums(window):
-    r = numbers.rewards(window.view.panels["A"].scoring, window.view.beta())
+    r = rewards(window.view.panels["A"].scoring, window.view.beta())
     window.view.controls.choose("reward", "line")
     values = window.view._values["A"]
     assert values[0] == pytest.approx(r[:-1].sum()) and values[-1] == pytest.approx(r[-1])
@@ -297,5 +297,5 @@ def test_a_table_can_be_copied(window, qapp):
     rows = [line.split("\t") for line in qapp.clipboard().text().splitlines()]
     assert len(rows) == 1 + sum(len(p.scoring) for p in window.view.panels.values())
     reward = rows[0].index("reward")
-    a = numbers.rewards(window.view.panels["A"].scoring, window.view.beta())
+    a = rewards(window.view.panels["A"].scoring, window.view.beta())
     assert [float(r[reward]) for r in rows[1:] if r[0] == "A"] == pytest.approx(a.tolist())

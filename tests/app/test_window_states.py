@@ -272,7 +272,7 @@ def test_looks_are_remembered(open_window, qtbot):
     ready(qtbot, first)
     first.close()
     again = open_window()
-    assert again.view.controls.mode().key == "kl" and again.view.controls.unit() == "word"
+    assert again.view.controls.measure().key == "kl" and again.view.controls.unit() == "word"
     assert again.actions_by_name["set_marks"].isChecked() and again.points == points
     ready(qtbot, again)
 

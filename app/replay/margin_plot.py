@@ -1,7 +1,7 @@
 """Two small curves over a run's checkpoints: the pair's margin, and how far credit has spread.
 
-``measure`` makes the numbers from scorings; MeasurePlot draws them. Knows scorings and the paper's
-quantities; knows nothing of where scorings come from.
+``margin_and_spread`` makes the numbers from scorings; MarginPlot draws them. Knows scorings and
+the paper's quantities; knows nothing of where scorings come from.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,8 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from core import quantities
 from core.engine.protocol import Side
-from core.present.measures import rewards, signed
+from core.present.measures import rewards
+from core.present.numerals import signed
 from core.scoring import Scoring
 
 Floats = NDArray[np.float64]
@@ -39,7 +40,7 @@ TIP = (
 
 
 @dataclass(frozen=True, eq=False)
-class Measures:
+class MarginAndSpread:
     """By checkpoint, [n] each, NaN where a checkpoint is not known."""
 
     margin: Floats
@@ -50,9 +51,9 @@ class Measures:
     """Of the shown response, the closing one among them."""
 
 
-def measure(
+def margin_and_spread(
     checkpoints: int, frames: Mapping[Side, Mapping[int, Scoring]], side: Side, beta: float
-) -> Measures:
+) -> MarginAndSpread:
     """The numbers of all checkpoints that are known."""
     margin, spread = np.full(checkpoints, np.nan), np.full(checkpoints, np.nan)
     for index in range(checkpoints):
@@ -63,13 +64,13 @@ def measure(
         if side in found:
             spread[index] = quantities.credit_spread(found[side])
     tokens = max((len(scoring) for scoring in frames.get(side, {}).values()), default=0)
-    return Measures(margin, spread, tokens)
+    return MarginAndSpread(margin, spread, tokens)
 
 
-NOTHING = Measures(np.zeros(0), np.zeros(0), 0)
+NOTHING = MarginAndSpread(np.zeros(0), np.zeros(0), 0)
 
 
-class MeasurePlot(QWidget):
+class MarginPlot(QWidget):
     """Margin above, spread below, over the same steps."""
 
     step_wanted = Signal(int)
@@ -89,7 +90,7 @@ class MeasurePlot(QWidget):
         return QSize(280, 200)
 
     def show_measures(
-        self, steps: tuple[int, ...], measures: Measures, side: Side, shown: int
+        self, steps: tuple[int, ...], measures: MarginAndSpread, side: Side, shown: int
     ) -> None:
         self._steps, self.measures, self._side, self._shown = steps, measures, side, shown
         self.setAccessibleName(". ".join(self.headings()))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from app.credit.scale import ScaleChoice
-from app.replay import scorings as film_module
-from app.replay.scorings import Film
 from app.widgets.colour_scale import fit_limit
-from core.present.measures import BY_KEY
+from core.present import by_checkpoint
+from core.present.by_checkpoint import ScoringsByCheckpoint
+from core.present.measures import REWARD
 from tests.app.fake_engine import CHECKPOINTS, scoring_of, tokens_of
 
 A = tokens_of(["one", " two"])
@@ -18,7 +18,7 @@ B = tokens_of(["one", " three", " four"])
 
 @pytest.fixture
 def film():
-    film = Film()
+    film = ScoringsByCheckpoint()
     film.begin(CHECKPOINTS)
     film.take("A", "prompt", scoring_of(A))
     film.take("B", "prompt", scoring_of(B))
@@ -54,34 +54,38 @@ def test_a_score_of_who_knows_which_checkpoint_is_not_kept(film):
 
 
 def test_values_follow_what_is_put(film):
-    values = film.values("reward", "token", 0.1, None)
+    values = film.values(REWARD, "token", 0.1, None)
     assert set(values) == {3}
     film.put(0, frame(0, A=A, B=B))
-    values = film.values("reward", "token", 0.1, None)
+    values = film.values(REWARD, "token", 0.1, None)
     assert set(values) == {0, 3} and not values[0]["A"].any()
     known = scoring_of(A, CHECKPOINTS[3].path)
     r = 0.2 * (known.logp_policy - known.logp_reference)
-    assert np.allclose(film.values("reward", "token", 0.2, None)[3]["A"], r)
+    assert np.allclose(film.values(REWARD, "token", 0.2, None)[3]["A"], r)
 
 
-def test_old_texts_are_shed(film, monkeypatch):
-    monkeypatch.setattr(film_module, "KEPT_TOKENS", 20)
+def test_old_texts_are_evicted(film, monkeypatch):
+    monkeypatch.setattr(by_checkpoint, "CACHED_TOKENS", 20)
     for i in range(30):
         film.take("A", f"prompt {i}", scoring_of(A))
-    assert len(film._kept) < 12
     assert set(film.of("A")) == {3} and set(film.of("B")) == {3}
+    cached = 0
+    for i in range(30):
+        film.take("A", f"prompt {i}", scoring_of(A), between=True)  # adds nothing to what is cached
+        cached += bool(film.of("A"))
+    assert 0 < cached < 12
 
 
 def test_a_pair_that_is_not_of_a_run_has_no_film():
-    film = Film()
+    film = ScoringsByCheckpoint()
     film.begin(())
     film.take("A", "prompt", scoring_of(A))
     assert film.known() == () and film.unknown() == () and film.shown == -1
-    assert dict(film.values("reward", "token", 0.1, None)) == {}
+    assert dict(film.values(REWARD, "token", 0.1, None)) == {}
 
 
 def test_a_scale_fits_the_checkpoint_that_needs_the_most():
-    scale, mode = ScaleChoice(), BY_KEY["reward"]
+    scale, mode = ScaleChoice(), REWARD
     early, late = np.array([0.01, -0.02, 0.0]), np.array([0.7, -0.1, 0.2])
     scale.fit(mode, [early], [np.zeros(3)], [late])
     assert scale.scale(mode).limit == fit_limit(late) > fit_limit(early)

@@ -6,31 +6,34 @@ import numpy as np
 import pytest
 
 from app.credit.examples import FIG_1, read_examples
-from core.present import measures as numbers
-from core.present.token_facts import percent
+from core.present.measures import deltas
+from core.present.numerals import percent, signed
+from core.present.pair import pair_numbers, split, split_shown
+from core.present.units import groups, roll_up
 from core.text import align
-from tests.app.fake_engine import scoring_of, split, tokens_of
+from tests.app.fake_engine import scoring_of, tokens_of
+from tests.app.fake_engine import split as words
 
 
 def scoring(text):
-    return scoring_of(tokens_of(split(text)))
+    return scoring_of(tokens_of(words(text)))
 
 
 def test_groups_and_sums():
     group = np.array([0, 0, 1, 1, 2])
     values = np.array([1.0, 2.0, 3.0, np.nan, 5.0])
-    assert numbers.roll_up(values, group).tolist() == [3.0, 3.0, 3.0, 3.0, 5.0]
+    assert roll_up(values, group).tolist() == [3.0, 3.0, 3.0, 3.0, 5.0]
     running = np.array([1.0, 3.0, 6.0, 10.0, 15.0])
-    assert numbers.roll_up(running, group, cumulative=True).tolist() == [3, 3, 10, 10, 15]
-    only = numbers.roll_up(np.array([np.nan, 1.0]), np.array([0, 1]))
+    assert roll_up(running, group, running=True).tolist() == [3, 3, 10, 10, 15]
+    only = roll_up(np.array([np.nan, 1.0]), np.array([0, 1]))
     assert np.isnan(only[0]) and only[1] == 1.0
 
 
 def test_the_closing_token_is_a_group_of_its_own():
     for unit in ("token", "word", "sentence", "line"):
-        group = numbers.groups(tokens_of([" a", " b.", " c"]), unit)
+        group = groups(tokens_of([" a", " b.", " c"]), unit)
         assert len(group) == 4 and (group[:-1] < group[-1]).all()
-    assert numbers.groups(tokens_of([]), "word").tolist() == [0]
+    assert groups(tokens_of([]), "word").tolist() == [0]
 
 
 def test_split_by_hand():
@@ -39,28 +42,28 @@ def test_split_by_hand():
     beta = 0.3
     ra = beta * (a.logp_policy - a.logp_reference)
     rb = beta * (b.logp_policy - b.logp_reference)
-    parts = numbers.split(a, b, pairs, beta)
+    parts = split(a, b, pairs, beta)
     assert parts.edited == pytest.approx(rb[1] - ra[1])
     assert parts.downstream == pytest.approx((rb[2:] - ra[2:]).sum())
     assert parts.total == parts.edited + parts.downstream
-    shown = [float(t.replace("−", "-")) for t in numbers.split_shown(parts)]
+    shown = [float(t.replace("−", "-")) for t in split_shown(parts)]
     assert round(shown[1] + shown[2], 3) == shown[0]
-    on_a, on_b = numbers.deltas(a, b, pairs, beta)
+    on_a, on_b = deltas({"A": a, "B": b}, pairs, beta).values()
     assert np.nansum(on_a) == pytest.approx(parts.downstream)
     assert np.isnan(on_a[1]) and np.isnan(on_b[1]) and on_a[0] == 0
 
 
 def test_pair_numbers_by_hand():
     a, b = scoring("x y"), scoring("x z")
-    found = numbers.pair_numbers(a, b, 0.1)
+    found = pair_numbers(a, b, 0.1)
     assert found.margin == pytest.approx(found.sum_a - found.sum_b)
     assert found.preference == pytest.approx(1 / (1 + np.exp(-found.margin)))
     assert found.loss == pytest.approx(-np.log(found.preference))
 
 
 def test_numbers_as_text():
-    assert numbers.signed(-0.0001) == "0.000"
-    assert numbers.signed(-1.5) == "−1.500" and numbers.signed(2.0, 1) == "+2.0"
+    assert signed(-0.0001) == "0.000"
+    assert signed(-1.5) == "−1.500" and signed(2.0, 1) == "+2.0"
     assert percent(0.0) == "100%" and percent(np.log(0.5)) == "50.0%"
     assert percent(-20.0).startswith("2e−")
 

@@ -1,0 +1,50 @@
+"""Numbers as text: signs, digits, probabilities, and what noise hides.
+
+Knows numbers and the noise floor; knows nothing of widgets.
+"""
+
+import numpy as np
+
+from core.noise import NoiseFloor
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """Return a number with its sign, a real minus, and no minus zero."""
+    text = f"{value:+.{digits}f}"
+    if float(text) == 0:
+        text = f"{0:.{digits}f}"
+    return text.replace("-", "\u2212")
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """Return a number with a real minus."""
+    return f"{value:.{digits}f}".replace("-", "\u2212")
+
+
+def tiny(value: float) -> str:
+    """Return a number that should be 0, to its first digit."""
+    if np.isnan(value):
+        return "–"
+    return f"{value:.0e}".replace("-", "\u2212") if value else "0"
+
+
+def percent(logp: float) -> str:
+    """Return a log-probability as a percentage, with as many digits as it deserves."""
+    p = 100.0 * float(np.exp(logp))
+    if p >= 99.95:
+        return f"{p:.1f}%" if p < 100 else "100%"
+    if p >= 1:
+        return f"{p:.1f}%"
+    if p >= 0.0001:
+        return f"{p:.2g}%"
+    return f"{p:.0e}%".replace("e-0", "e\u2212") if p > 0 else "≈0%"
+
+
+def emphasised(value: str, faint: bool) -> str:
+    """Return a number as rich text: bold, unless noise may be all that it is."""
+    return f"{value} <small>(noise)</small>" if faint else f"<b>{value}</b>"
+
+
+def noise_words(noise: NoiseFloor, floor: float) -> str:
+    """Return why a number is grey."""
+    return f"below the noise floor of {noise.dtype} (±{floor:.2g})"

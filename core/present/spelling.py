@@ -1,0 +1,32 @@
+"""Tokens laid out as text from their bytes alone, without a tokenizer; knows nothing else."""
+
+import numpy as np
+
+from core.text import Tokens
+
+
+def spell(pieces: list[bytes], ids: tuple[int, ...]) -> Tokens:
+    """Return tokens with their spans in the text that their bytes make together.
+
+    Parts of one character all carry that character's span, as in core.codec.
+    """
+    data = b"".join(pieces)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        # Not whole: each token by itself, what is no text shown as such.
+        texts = [piece.decode("utf-8", "replace") for piece in pieces]
+        stops = np.cumsum([len(part) for part in texts], dtype=np.int64).tolist()
+        starts = [0, *stops[:-1]] if stops else []
+        text = "".join(texts)
+    else:
+        first = np.array([byte & 0xC0 != 0x80 for byte in data], dtype=np.int64)
+        character = np.append(np.cumsum(first) - 1, len(text))
+        ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
+        begins = ends - [len(piece) for piece in pieces]
+        starts = [int(character[b]) for b in begins]
+        stops = [
+            int(character[e - 1]) + 1 if e > b else int(character[b])
+            for b, e in zip(begins, ends, strict=True)
+        ]
+    return Tokens(text, ids, tuple(starts), tuple(stops), tuple(pieces), (False,) * len(pieces))

@@ -1,0 +1,62 @@
+"""Tokens taken together: as parts of one character, or as words, sentences and lines.
+
+Arrays of one row per token; knows tokens and their spans, nothing of scores or Qt.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.text import Tokens, Unit, units
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def shared_units(starts: ArrayLike, ends: ArrayLike) -> Ints:
+    """Return a unit number for every token, [n]: tokens whose spans overlap are one unit."""
+    s, e = np.asarray(starts, dtype=np.int64), np.asarray(ends, dtype=np.int64)
+    if not len(s):
+        return np.zeros(0, dtype=np.int64)
+    reach = np.maximum.accumulate(e)
+    fresh = np.concatenate([[True], s[1:] >= reach[:-1]])
+    # Two empty spans in one place are two tokens; two equal characters' parts are one.
+    return np.cumsum(fresh) - 1
+
+
+def sum_shared(starts: ArrayLike, ends: ArrayLike, values: ArrayLike) -> Floats:
+    """Return values with those of tokens that share a character summed, given to each, [n]."""
+    unit = shared_units(starts, ends)
+    v = np.asarray(values, dtype=np.float64)
+    sums: Floats = np.zeros(unit.max(initial=-1) + 1)
+    np.add.at(sums, unit, v)
+    return sums[unit]
+
+
+def groups(tokens: Tokens, unit: Unit) -> Ints:
+    """Return the group that each row belongs to, [n]; the closing token is one of its own.
+
+    Parts of one character are always together.
+    """
+    if unit == "token":
+        found = shared_units(tokens.starts, tokens.ends)
+    else:
+        found = np.asarray(units(tokens, unit), dtype=np.int64)
+    return np.append(found, found.max(initial=-1) + 1)
+
+
+def roll_up(values: Floats, group: Ints, running: bool = False) -> Floats:
+    """Return each row's value replaced by its group's sum, [n]; NaN counts for nothing.
+
+    ``running`` values are sums already: the group has that of its last row.
+    """
+    size = int(group.max(initial=-1)) + 1
+    total = np.zeros(size)
+    if running:
+        total[group] = values  # of equal indices the last one stays
+        return total[group]
+    known = ~np.isnan(values)
+    np.add.at(total, group[known], values[known])
+    seen = np.zeros(size, dtype=bool)
+    seen[group[known]] = True
+    total[~seen] = np.nan
+    return total[group]
