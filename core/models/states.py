@@ -96,13 +96,19 @@ class Manner:
 def kept(counts: set[int], length: int, spacing: int) -> set[int]:
     """Return at which counts of tokens, up to its length, snapshots of a text are kept.
 
-    These are the multiples of the spacing, the nearest to the end, and of each octave of the
-    distance from the end the farthest: it is in the next one before another takes its place, so
-    however a text grew, there is one less than four times as far from the end as any that was.
+    These are the multiples of the spacing, the nearest to the end, and of the others so few that
+    of any three the farthest is more than four times as far from the end as the nearest. One
+    between two that are not so far apart is dropped: as the text grows their ratio only falls, so
+    there is always one less than four times as far from the end as any that was.
     """
-    farthest = {(length - count).bit_length(): count for count in sorted(counts, reverse=True)}
-    spaced = {count for count in counts if spacing and count % spacing == 0}
-    return spaced | set(farthest.values()) | {max(counts)}
+    found: list[int] = []
+    for count in sorted(counts, reverse=True):
+        while len(found) > 1 and length - count <= 4 * (length - found[-2]):
+            if spacing and found[-1] % spacing == 0:
+                break
+            found.pop()
+        found.append(count)
+    return set(found)
 
 
 def stops(manner: Manner, start: int, stop: int, marks: Iterable[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says of adding: each test adds one thing at run time and finds it everywhere."""
+"""Adding things as CONTRIBUTING.md says: each test adds one at run time and finds it everywhere."""
 
 import numpy as np
 import pytest
