@@ -38,7 +38,6 @@ from core.sweeps.record import (
     MOST_PROMPTS,
     WIDTHS,
     Against,
-    JudgeKind,
     JudgeSpec,
     SweepInfo,
     SweepRow,
@@ -47,7 +46,7 @@ from core.sweeps.record import (
     parse_widths,
 )
 
-JUDGES: tuple[tuple[str, JudgeKind, str], ...] = (
+JUDGES: tuple[tuple[str, str, str], ...] = (
     ("The demo's fact checker", "facts", "Right facts less twice the wrong values of a demo post"),
     ("The pair's implicit reward", "reward", "It judges itself: expect over-optimisation"),
     ("A reward model…", "model", "A Hugging Face sequence classifier with one label"),
@@ -372,8 +371,8 @@ class SweepPanel(QDialog):
         self.prompt_file.setVisible(self.source.currentIndex() == 1)
         self.judge_path.setVisible(self._needs_path())
 
-    def _kind(self) -> JudgeKind:
-        kind: JudgeKind = self.judge.currentData()
+    def _kind(self) -> str:
+        kind: str = self.judge.currentData()
         return kind
 
     def _needs_path(self) -> bool:

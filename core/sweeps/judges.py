@@ -1,13 +1,15 @@
 """Judges of a sweep: which of two responses to one prompt is better, by how much, and why.
 
-Each says in its ``name`` what it goes by; there is no other. Knows nothing of searches.
+The form and the command line offer the kinds of judge that are registered here. Each judge says in
+its ``name`` what it goes by; there is no other. Knows nothing of searches, nor who registers more.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from core.demo.claims import check_claims
 from core.errors import UserFacingError
@@ -16,10 +18,8 @@ from core.sweeps.questions import Question
 from core.sweeps.record import Answer, JudgeSpec, SweepRow, Verdict
 
 if TYPE_CHECKING:
+    from core.demo.posts import Post
     from core.models.reward_model import RewardModel
-
-PENALTY = 2.0
-"""Of the fact judge: how many right facts a wrong value outweighs."""
 
 
 class Judge(Protocol):
@@ -31,68 +31,68 @@ class Judge(Protocol):
         ...
 
     def judge(self, question: Question, answer: Answer, against: Answer) -> Verdict | None:
-        """How ``answer`` did; None where this judge has nothing to say."""
+        """Return how ``answer`` did; None where this judge has nothing to say."""
         ...
 
 
+Make = Callable[[JudgeSpec, str], Judge]
+"""Makes a judge from its spec and the name of a device ("auto", "cuda:1", ...), its files read and
+checked. Raises UserFacingError where its model or file cannot be used."""
+Takes = Literal["", "DIR", "FILE"]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeKind:
+    """A kind of judge that can be chosen."""
+
+    kind: str
+    """Its name on the command line."""
+    title: str
+    make: Make
+    meaning: str
+    takes: Takes
+    """What ``JudgeSpec.path`` must name; "" for nothing."""
+    source: str
+    """The only source of prompts (core.sweeps.questions) that it can judge; "" for any."""
+
+
+_KINDS: dict[str, JudgeKind] = {}
+
+
+def register(
+    kind: str, title: str, make: Make, meaning: str = "", takes: Takes = "", source: str = ""
+) -> None:
+    """Offer a kind of judge, in place of one that has the same name."""
+    _KINDS[kind] = JudgeKind(kind, title, make, meaning, takes, source)
+
+
+def judge_kinds() -> dict[str, JudgeKind]:
+    """Return all kinds of judge by name; those that are made for one source come first."""
+    return {kind.kind: kind for kind in sorted(_KINDS.values(), key=lambda kind: not kind.source)}
+
+
 def make_judge(spec: JudgeSpec, device: str = "auto") -> Judge:
-    """The judge that is asked for, its files read and checked.
+    """Make the judge that is asked for, its files read and checked.
 
     Raises:
-        UserFacingError: its model or file cannot be used.
+        UserFacingError: there is no such judge, or its model or file cannot be used.
     """
-    match spec.kind:
-        case "facts":
-            return FactJudge()
-        case "reward":
-            return RewardJudge()
-        case "model":
-            from core.models.reward_model import load_reward_model
-
-            path = Path(spec.path).expanduser()
-            model = load_reward_model(path, device, spec.allow_pickle, spec.allow_remote_code)
-            return ModelJudge(path.name, model)
-        case "verdicts":
-            return VerdictJudge(Path(spec.path).expanduser())
+    kinds = judge_kinds()
+    if spec.kind not in kinds:
+        raise UserFacingError(f"There is no judge {spec.kind!r}: choose {', '.join(kinds)}.")
+    return kinds[spec.kind].make(spec, device)
 
 
 def decide(judge: Judge, question: Question, answer: Answer, against: Answer) -> Verdict | None:
-    """A judge's verdict; the same text twice is a tie, whoever judges."""
+    """Return a judge's verdict; the same text twice is a tie, whoever judges."""
     if answer.text.strip() == against.text.strip():
         return Verdict("tie", 0.0, "the same text")
     return judge.judge(question, answer, against)
 
 
 def by_margin(margin: float, why: str) -> Verdict:
-    """Above 0 is a win, 0 a tie."""
+    """Return a win for a margin above 0, a tie for 0."""
     return Verdict("win" if margin > 0 else "loss" if margin < 0 else "tie", margin, why)
-
-
-class FactJudge:
-    """Counts facts of a generated post: right ones less ``PENALTY`` times wrong values.
-
-    What it can and cannot see is core.demo.claims' business. A longer response can state more
-    facts, and a fact counts once however often it is said.
-    """
-
-    name = f"facts (right facts - {PENALTY:g} × wrong values)"
-
-    def judge(self, question: Question, answer: Answer, against: Answer) -> Verdict:
-        own, own_words = self._score(question, answer.text)
-        other, other_words = self._score(question, against.text)
-        return by_margin(own - other, f"{own_words}; to beat: {other_words}")
-
-    def _score(self, question: Question, text: str) -> tuple[float, str]:
-        if question.post is None:
-            raise UserFacingError(
-                "The fact judge knows only the demo's own posts: choose another judge for a file "
-                "of prompts (reward, model DIR or verdicts FILE)."
-            )
-        found = check_claims(question.post, text)
-        wrong = sorted({text[c.start : c.end] for c in found.claims if c.state == "contradicted"})
-        words = f"{len(found.supported)} right, {len(found.contradicted)} wrong"
-        said = f" ({', '.join(wrong)})" if wrong else ""
-        return len(found.supported) - PENALTY * len(found.contradicted), words + said
 
 
 class RewardJudge:
@@ -153,8 +153,39 @@ class VerdictJudge:
         return by_margin(sum(votes) / len(votes), f"{len(votes)} verdicts")
 
 
+def _model_judge(spec: JudgeSpec, device: str) -> Judge:
+    from core.models.reward_model import load_reward_model
+
+    path = Path(spec.path).expanduser()
+    model = load_reward_model(path, device, spec.allow_pickle, spec.allow_remote_code)
+    return ModelJudge(path.name, model)
+
+
+register(
+    "reward",
+    "The pair's implicit reward",
+    lambda spec, device: RewardJudge(),
+    meaning="The pair's own implicit reward. It judges itself: expect over-optimisation",
+)
+register(
+    "model",
+    "A reward model",
+    _model_judge,
+    meaning="A Hugging Face reward model: sequence classification, one label",
+    takes="DIR",
+)
+register(
+    "verdicts",
+    "A file of verdicts",
+    lambda spec, device: VerdictJudge(Path(spec.path).expanduser()),
+    meaning='JSON Lines of {"prompt", "a", "b", "winner": "a" | "b" | "tie"}, written by people or '
+    "by another model",
+    takes="FILE",
+)
+
+
 def pairs_to_judge(rows: Iterable[SweepRow]) -> list[dict[str, str]]:
-    """The pairs of texts to be judged, each once, as {"prompt", "a", "b", "winner": ""}.
+    """Return the pairs of texts to be judged, each once, as {"prompt", "a", "b", "winner": ""}.
 
     Which of the two is "a" is as good as random, and no width is told, so that nobody can guess.
     """
@@ -167,3 +198,46 @@ def pairs_to_judge(rows: Iterable[SweepRow]) -> list[dict[str, str]]:
         a, b = texts if digest[0] % 2 else texts[::-1]
         found[row.prompt, texts[0], texts[1]] = {"prompt": row.prompt, "a": a, "b": b, "winner": ""}
     return list(found.values())
+
+
+# --- the demo's own -----------------------------------------------------------------------------
+
+PENALTY = 2.0
+"""How many right facts a wrong value outweighs."""
+
+
+class FactJudge:
+    """Counts facts of a generated post: right ones less ``PENALTY`` times wrong values.
+
+    What it can and cannot see is core.demo.claims' business. A longer response can state more
+    facts, and a fact counts once however often it is said.
+    """
+
+    name = f"facts (right facts - {PENALTY:g} × wrong values)"
+
+    def judge(self, question: Question, answer: Answer, against: Answer) -> Verdict:
+        post = question.about
+        if post is None:
+            raise UserFacingError(
+                "The fact judge knows only the demo's own posts: choose another judge for a file "
+                "of prompts (reward, model DIR or verdicts FILE)."
+            )
+        own, own_words = self._score(post, answer.text)
+        other, other_words = self._score(post, against.text)
+        return by_margin(own - other, f"{own_words}; to beat: {other_words}")
+
+    def _score(self, post: "Post", text: str) -> tuple[float, str]:
+        found = check_claims(post, text)
+        wrong = sorted({text[c.start : c.end] for c in found.claims if c.state == "contradicted"})
+        words = f"{len(found.supported)} right, {len(found.contradicted)} wrong"
+        said = f" ({', '.join(wrong)})" if wrong else ""
+        return len(found.supported) - PENALTY * len(found.contradicted), words + said
+
+
+register(
+    "facts",
+    "The demo's fact checker",
+    lambda spec, device: FactJudge(),
+    meaning="Right facts less twice the wrong values of a demo post",
+    source="demo",
+)

@@ -1,41 +1,75 @@
-"""The prompts of a sweep: posts of the demo that training never saw, or a file of one's own.
+"""The prompts of a sweep: drawn from a source that is registered here, or read from a file.
 
-Knows nothing of models.
+Knows nothing of models, nor who registers sources.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from core.demo.kinds import kinds_for
-from core.demo.posts import Post, write_post, write_summary
+from core.demo.posts import write_post, write_summary
 from core.errors import UserFacingError
 from core.jsonl import read_objects
 from core.sweeps.record import MOST_PROMPTS, SweepSpec
 from core.text import Prompt
 
-SEED = "sweep 1"
-"""Of the demo's posts. Training, and demo evaluate, draw with other seeds."""
 USUAL = 20
+"""How many prompts a source gives where the sweep does not say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A prompt, the response to compare with if there is one, and the post if it is generated."""
+    """A prompt, and the response to compare with if there is one.
+
+    ``about``: what the prompt's source knows of it, for a judge that is made for that source.
+    """
 
     prompt: str
     system: str | None = None
     chosen: str | None = None
-    post: Post | None = None
+    about: Any = None
 
     @property
     def turns(self) -> Prompt:
         return Prompt.of(self.prompt, self.system)
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Prompts that can be asked for without a file; ``draw(count)`` returns so many of them.
+
+    ``draw`` raises UserFacingError where it cannot. The same count gives the same prompts.
+    """
+
+    name: str
+    title: str
+    draw: Callable[[int], list[Question]]
+
+
+_SOURCES: dict[str, Source] = {}
+
+
+def register(name: str, title: str, draw: Callable[[int], list[Question]]) -> None:
+    """Offer a source of prompts, in place of one that has the same name."""
+    _SOURCES[name] = Source(name, title, draw)
+
+
+def sources() -> dict[str, Source]:
+    """Return all sources by name; the first is the one that is asked if none is named."""
+    return dict(_SOURCES)
+
+
+def source_of(spec: SweepSpec) -> str:
+    """Return the name of the source that a sweep draws from; "" if it reads a file."""
+    return "" if spec.prompt_file else spec.source or next(iter(_SOURCES), "")
+
+
 def questions_of(spec: SweepSpec) -> list[Question]:
-    """The prompts that a sweep asks for.
+    """Return the prompts that a sweep asks for.
 
     Raises:
         UserFacingError: there are none, or the file cannot be used.
@@ -43,7 +77,10 @@ def questions_of(spec: SweepSpec) -> list[Question]:
     if spec.prompts is not None and not 1 <= spec.prompts <= MOST_PROMPTS:
         raise UserFacingError(f"The prompts must be from 1 to {MOST_PROMPTS}, not {spec.prompts}.")
     if not spec.prompt_file:
-        return demo_questions(USUAL if spec.prompts is None else spec.prompts)
+        source = _SOURCES.get(source_of(spec))
+        if source is None:
+            raise UserFacingError("There is no such source of prompts: give a file of prompts.")
+        return source.draw(USUAL if spec.prompts is None else spec.prompts)
     found = read_questions(Path(spec.prompt_file))[: spec.prompts]
     if spec.against == "chosen" and any(question.chosen is None for question in found):
         number = next(n for n, question in enumerate(found, 1) if question.chosen is None)
@@ -52,6 +89,32 @@ def questions_of(spec: SweepSpec) -> list[Question]:
             f"compare with the reference model (--against reference-greedy)."
         )
     return found
+
+
+def read_questions(path: Path) -> list[Question]:
+    """Return the prompts of a JSON Lines file of {"prompt", "system"?, "chosen"?}.
+
+    Raises:
+        UserFacingError: it cannot be used; the sentence names the line.
+    """
+    found = []
+    for where, value in read_objects(path, ("prompt",)):
+        system, chosen = value.get("system"), value.get("chosen")
+        for key, text in (("system", system), ("chosen", chosen)):
+            if text is not None and not isinstance(text, str):
+                raise UserFacingError(f'{where}: "{key}" is not a string.')
+        if not value["prompt"].strip():
+            raise UserFacingError(f"{where}: the prompt is empty.")
+        found.append(Question(value["prompt"], system, chosen))
+    if not found:
+        raise UserFacingError(f'{path} has no prompts: give one {{"prompt": "…"}} a line.')
+    return found
+
+
+# --- the demo's own -----------------------------------------------------------------------------
+
+SEED = "sweep 1"
+"""Of the demo's posts. Training, and demo evaluate, draw with other seeds."""
 
 
 def demo_questions(count: int) -> list[Question]:
@@ -69,7 +132,7 @@ def demo_questions(count: int) -> list[Question]:
             for kind in islice(rng.sample(kinds, len(kinds)), count - len(found)):
                 post = write_post(kind, rng)
                 summary = write_summary(post, rng.choice(kind.summaries), rng)
-                found.append(Question(post.prompt, chosen=summary.text, post=post))
+                found.append(Question(post.prompt, chosen=summary.text, about=post))
         return found
 
     try:
@@ -81,21 +144,4 @@ def demo_questions(count: int) -> list[Question]:
         ) from error
 
 
-def read_questions(path: Path) -> list[Question]:
-    """The prompts of a JSON Lines file of {"prompt", "system"?, "chosen"?}.
-
-    Raises:
-        UserFacingError: it cannot be used; the sentence names the line.
-    """
-    found = []
-    for where, value in read_objects(path, ("prompt",)):
-        system, chosen = value.get("system"), value.get("chosen")
-        for key, text in (("system", system), ("chosen", chosen)):
-            if text is not None and not isinstance(text, str):
-                raise UserFacingError(f'{where}: "{key}" is not a string.')
-        if not value["prompt"].strip():
-            raise UserFacingError(f"{where}: the prompt is empty.")
-        found.append(Question(value["prompt"], system, chosen))
-    if not found:
-        raise UserFacingError(f'{path} has no prompts: give one {{"prompt": "…"}} a line.')
-    return found
+register("demo", "the demo's held-out posts", demo_questions)

@@ -15,7 +15,6 @@ from core.errors import UserFacingError
 from core.search.grown import Floats
 
 Against = Literal["chosen", "reference-greedy"]
-JudgeKind = Literal["facts", "reward", "model", "verdicts"]
 Winner = Literal["win", "tie", "loss"]
 
 WIDTHS = (1, 2, 3, 5, 8, 16)
@@ -46,9 +45,12 @@ def parse_widths(text: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class JudgeSpec:
-    """Who says which of two responses is better; ``path``: a model folder or a file of verdicts."""
+    """Who says which of two responses is better: a kind that core.sweeps.judges registers.
 
-    kind: JudgeKind
+    ``path``: its model's folder, or its file.
+    """
+
+    kind: str
     path: str = ""
     allow_pickle: bool = False
     allow_remote_code: bool = False
@@ -56,7 +58,8 @@ class JudgeSpec:
 
 @dataclass(frozen=True, slots=True)
 class SweepSpec:
-    """One sweep. ``prompts``: how many, of the file or (no file) of the demo's held-out posts.
+    """One sweep. ``prompts``: how many, of the file or (no file) of ``source``, which
+    core.sweeps.questions registers ("": the first one).
 
     ``against``: what each response is compared with: the prompt's own reference response, or the
     reference model's greedy one. ``objective`` is the λ of core.search.spec.Objective.dial.
@@ -66,6 +69,7 @@ class SweepSpec:
     judge: JudgeSpec | None
     widths: tuple[int, ...] = WIDTHS
     prompts: int | None = None
+    source: str = ""
     prompt_file: str = ""
     against: Against = "chosen"
     objective: float = 1.0

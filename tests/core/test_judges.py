@@ -54,14 +54,14 @@ def save_reward_model(folder, labels=1, template=TEMPLATE, **options):
 def test_facts_are_counted(text, to_beat, winner, margin):
     pytest.importorskip("faker")
     judge = make_judge(JudgeSpec("facts"))
-    verdict = decide(judge, Question("p", post=job_post()), answer(text), answer(to_beat))
+    verdict = decide(judge, Question("p", about=job_post()), answer(text), answer(to_beat))
     assert (verdict.winner, verdict.margin) == (winner, margin)
 
 
 def test_the_fact_judge_says_what_it_saw_and_refuses_other_prompts():
     pytest.importorskip("faker")
     judge = make_judge(JudgeSpec("facts"))
-    said = decide(judge, Question("p", post=job_post()), answer("For $95K."), answer("In Leeds."))
+    said = decide(judge, Question("p", about=job_post()), answer("For $95K."), answer("In Leeds."))
     assert said.why == "0 right, 1 wrong ($95K); to beat: 1 right, 0 wrong"
     with pytest.raises(UserFacingError, match="choose another judge"):
         decide(judge, OWN, answer("a"), answer("b"))
@@ -213,9 +213,9 @@ def test_demo_prompts_are_held_out_and_always_the_same():
     held_out = {kind.name: kind for kind in kinds_for(held_out=True)}
     trained = {s for kind in kinds_for(held_out=False) for s in kind.summaries}
     for question in found:
-        assert question.post.kind == held_out[question.post.kind.name]
-        assert question.post.text in question.prompt
-        assert not trained & set(question.post.kind.summaries)
+        assert question.about.kind == held_out[question.about.kind.name]
+        assert question.about.text in question.prompt
+        assert not trained & set(question.about.kind.summaries)
     assert len({question.prompt for question in found}) == 60
 
 
