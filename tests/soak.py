@@ -88,7 +88,11 @@ def is_last(event):
 
 def typed(ask, pair, seconds, every):
     from core.engine.protocol import Inspect, Score, Search
-    from core.search.spec import Beam, BestFirst, Sampling, SearchSpec, TreeSearch
+    from core.search.spec import SearchSpec
+    from core.search.strategies.beam import Beam
+    from core.search.strategies.best_first import BestFirst
+    from core.search.strategies.mcts import TreeSearch
+    from core.search.strategies.sampling import Sampling
     from core.text import Prompt
 
     prompt = Prompt.of("Summarise this post in one sentence. " + " ".join(WORDS))

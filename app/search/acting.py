@@ -11,8 +11,10 @@ from PySide6.QtCore import QObject, QPoint, Slot
 
 from app.search.menu import node_menu
 from app.search.pane import SearchPane
-from app.search.settings_form import BY_NAME
-from core.search.spec import Given, Objective, Sampling, SearchSpec
+from core.search.spec import Objective, SearchSpec
+from core.search.strategies import strategies
+from core.search.strategies.given import Given
+from core.search.strategies.sampling import Sampling
 
 if TYPE_CHECKING:
     from app.search.view import SearchView
@@ -57,7 +59,7 @@ class Acting(QObject):
 
     @Slot(str)
     def wanted(self, action: str) -> None:
-        """Do something at the node that is shown; "grow Beam" names a strategy."""
+        """Do something at the node that is shown; "grow beam" names a strategy."""
         if self._view.shown is None:
             return
         name, entry = self._view.shown
@@ -78,7 +80,7 @@ class Acting(QObject):
             case ["release"]:
                 pane.steer(entry, "release")
             case ["sample"]:
-                self._grow_on(pane, entry, "Sampling")
+                self._grow_on(pane, entry, Sampling.name)
             case ["grow", *named]:
                 self._grow_on(pane, entry, *named)
 
@@ -86,8 +88,8 @@ class Acting(QObject):
         spec = self._view.ready()
         if spec is None or not pane.can_grow_from(entry):
             return
-        if strategy and type(spec.strategy).__name__ != strategy:
-            chosen = Sampling(count=4) if strategy == "Sampling" else BY_NAME[strategy].kind()
+        if strategy and spec.strategy.name != strategy:
+            chosen = Sampling(count=4) if strategy == Sampling.name else strategies()[strategy]()
             spec = replace(spec, strategy=chosen)
         pane.grow_from(entry, spec)
 

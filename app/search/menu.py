@@ -7,8 +7,8 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QWidget
 
 from app.search.picture import Picture
-from app.search.settings_form import KINDS
 from core.search.grown import Reason
+from core.search.strategies import strategies
 
 
 def node_menu(parent: QWidget, picture: Picture, entry: int, alive: bool) -> QMenu:
@@ -30,8 +30,8 @@ def node_menu(parent: QWidget, picture: Picture, entry: int, alive: bool) -> QMe
     inner = menu.addMenu("Grow from here &with")
     inner.setEnabled(open_end)
     inner.setToolTipsVisible(True)
-    for kind in KINDS:
-        add(inner, kind.title, f"grow {kind.kind.__name__}", open_end, kind.meaning)
+    for name, kind in strategies().items():
+        add(inner, kind.title, f"grow {name}", open_end, kind.meaning)
     add(menu, "&Sample on", "sample", open_end, "Draw responses that begin with this text")
     add(menu, "&Force a token…", "force", open_end, "Choose the token that follows")
     menu.addSeparator()

@@ -21,14 +21,14 @@ from app.search.canvas import TreeCanvas
 from app.search.layout import Ints
 from app.search.minimap import Minimap
 from app.search.picture import START, Picture
-from app.search.settings_form import named
 from app.search.start import Start
 from app.widgets.colour_scale import ColourScale
 from core.engine.protocol import Failed, Grown, Searched, SteerAction, Steered, Stopped
 from core.noise import NOISELESS
 from core.present.node_facts import popup_html
 from core.search.grown import GrownTree, Growth, Hypothesis, Status
-from core.search.spec import Given, SearchSpec
+from core.search.spec import SearchSpec, named
+from core.search.strategies.given import Given
 from core.text import Prompt
 
 TAKE_MS = 8.0

@@ -25,7 +25,8 @@ from core.engine.protocol import Failed, PairInfo
 from core.noise import NOISELESS, NoiseFloor
 from core.present.measures import REWARD
 from core.present.node_facts import fate
-from core.search.spec import Given, SearchSpec
+from core.search.spec import SearchSpec
+from core.search.strategies.given import Given
 from core.text import Prompt
 
 ENOUGH = 40

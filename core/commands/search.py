@@ -10,7 +10,8 @@ import argparse
 import json
 import math
 import sys
-from dataclasses import fields
+import textwrap
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,38 +19,21 @@ from core.commands import options
 from core.commands.console import Reporter
 from core.commands.score import check_text, read_text
 from core.search.grown import GrownTree, Reason, Status
-from core.search.spec import (
-    Beam,
-    BestFirst,
-    ChunkBeam,
-    DiverseBeam,
-    Objective,
-    Sampling,
-    SearchSpec,
-    StochasticBeam,
-    Strategy,
-    TreeSearch,
-)
+from core.search.spec import WEIGHT, Objective, SearchSpec, Strategy, check
+from core.search.strategies import strategies
+from core.search.strategies.beam import Beam
+from core.setting import figure, parsed, settings_of
 
 if TYPE_CHECKING:
     from core.engine.protocol import PairInfo
     from core.noise import NoiseFloor
 
-STRATEGIES: dict[str, type] = {
-    "beam": Beam,
-    "diverse": DiverseBeam,
-    "stochastic": StochasticBeam,
-    "best-first": BestFirst,
-    "sample": Sampling,
-    "mcts": TreeSearch,
-    "chunk": ChunkBeam,
-}
 COLUMNS = ("logp_policy", "logp_reference", "logp_base", "logit", "logsumexp", "kl")
 SUMS = ("sum_policy", "sum_reference")
 
 
 def objective(text: str) -> Objective:
-    """λ as a number, or "reward", for argparse."""
+    """Return the objective of λ, a number, or of "reward", for argparse."""
     if text == "reward":
         return Objective.reward()
     weight = float(text)
@@ -58,19 +42,32 @@ def objective(text: str) -> Objective:
     return Objective.dial(weight)
 
 
-def setting(text: str) -> tuple[str, float | str]:
-    """NAME=VALUE of a strategy's own setting, for argparse."""
+def setting(text: str) -> tuple[str, str]:
+    """Split NAME=VALUE, a strategy's own setting, for argparse."""
     name, _, value = text.partition("=")
-    try:
-        return name.replace("-", "_"), float(value)
-    except ValueError:
-        if not value:
-            raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE") from None
-        return name.replace("-", "_"), value
+    if not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name.replace("-", "_"), value
+
+
+def strategies_in_words() -> str:
+    """Return what ``--help`` says of each strategy and its settings, from their records."""
+
+    def wrapped(line: str, indent: int) -> list[str]:
+        return textwrap.wrap(line, 100, subsequent_indent=" " * indent)
+
+    lines = ["strategies, and the settings of each (--set NAME=VALUE):"]
+    for name, kind in strategies().items():
+        lines += wrapped(f"  {name:<12}{kind.title}. {kind.meaning}", 14)
+        for found in settings_of(kind):
+            default = f"{found.name}={figure(found.default)}"
+            lines += wrapped(f"    {default:<18}{found.described}", 22)
+    return "\n".join(lines)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(parser=parser)
+    parser.epilog = strategies_in_words()
     parser.add_argument(
         "--prompt-file", type=Path, metavar="F", required=True, help="the user's turn"
     )
@@ -78,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--response-file", type=Path, metavar="G", help="the beginning of the response"
     )
-    parser.add_argument("--strategy", choices=STRATEGIES, default="beam", help="default: beam")
+    parser.add_argument("--strategy", choices=strategies(), default=Beam.name, help="default: beam")
     parser.add_argument("--beams", type=int, metavar="K", help="width of a beam (default: 5)")
     parser.add_argument(
         "--set",
@@ -86,14 +83,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting of the strategy: seed, temperature, top_p, min_p, count, groups, "
-        "diversity, expansions, children, optimism, simulations, exploration, value, chunk, …",
+        help="a setting of the strategy; they are listed below",
     )
-    parser.add_argument("--max-new-tokens", type=int, default=64, metavar="N", help="default: 64")
+    known = {found.name: found for found in settings_of(SearchSpec)}
+    options.add_setting(parser, "--max-new-tokens", known["max_tokens"], "N")
     parser.add_argument(
         "--objective",
         type=objective,
-        default=Objective.dial(1.0),
+        default=Objective.dial(WEIGHT.default),
         metavar="λ",
         help="the weight of the reward: a number, or 'reward' (default: 1, policy likelihood)",
     )
@@ -103,13 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help="emulated fine-tuning: add W times the reward to --search-base's likelihood",
     )
-    parser.add_argument(
-        "--length-penalty",
-        type=float,
-        default=0.0,
-        metavar="A",
-        help="rank hypotheses by score / length**A (default: 0, the sum)",
-    )
+    options.add_setting(parser, "--length-penalty", known["length_penalty"], "A")
     parser.add_argument(
         "--policy-only", action="store_true", help="leave the reference out, which is faster"
     )
@@ -145,7 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from core.models.load import load_pair
     from core.models.noise import Measurement
-    from core.search.run import Run, check
+    from core.search.run import Run
     from core.text import Prompt
 
     check(spec)
@@ -172,29 +163,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def strategy(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Strategy:
-    """The strategy with its settings; unknown ones end the program with status 2."""
-    kind = STRATEGIES[arguments.strategy]
-    settings: dict[str, Any] = dict(arguments.set)
+    """Return the strategy with its settings; unknown ones end the program with status 2."""
+    texts = dict(arguments.set)
     if arguments.beams is not None:
-        settings["width"] = arguments.beams
-    known: dict[str, Any] = {field.name: type(field.default) for field in fields(kind)}
-    for name, value in settings.items():
-        if name not in known:
-            own = ", ".join(known)
-            parser.error(f"{arguments.strategy} has no setting {name!r} (it has: {own})")
-        if isinstance(value, str) != (known[name] is str):
-            parser.error(f"{name}={value!r} does not fit: it takes a {known[name].__name__}")
-        if known[name] is int and isinstance(value, float) and not value.is_integer():
-            parser.error(f"{name} takes a whole number, not {value}")
-        settings[name] = known[name](value)
-    made: Strategy = kind(**settings)
-    return made
+        texts["width"] = str(arguments.beams)
+    try:
+        return parsed(strategies()[arguments.strategy], texts)
+    except ValueError as error:
+        parser.error(f"{arguments.strategy}: {error}")
 
 
 def as_json(
     info: "PairInfo", tree: GrownTree, spec: SearchSpec, floor: "NoiseFloor | None"
 ) -> dict[str, Any]:
-    """The hypotheses found, the best first, each with the noise of its log-ratio in nats."""
+    """Return the hypotheses found, the best first, each with the noise of its log-ratio in nats."""
     from core.noise import as_json as noise_json
     from core.noise import total_of
 
@@ -206,9 +188,7 @@ def as_json(
         "search_base": info.search_base or None,
         "beta": info.beta,
         "strategy": type(spec.strategy).__name__,
-        "objective": {
-            name: getattr(spec.objective, name) for name in ("policy", "reference", "base")
-        },
+        "objective": asdict(spec.objective),
         "attention": info.cache,
         "noise": noise_json(floor, info.dtype, longest),
         "hypotheses": [
@@ -231,7 +211,7 @@ def as_json(
 
 
 def nodes_as_json(tree: GrownTree) -> list[dict[str, Any]]:
-    """Every node, parents before children; ``parent`` is an index into this list."""
+    """Return every node, parents before children; ``parent`` is an index into this list."""
     rows = []
     for i in range(len(tree)):
         row: dict[str, Any] = {

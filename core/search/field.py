@@ -23,10 +23,10 @@ from core.tree import BASE_COLUMN, STATE_COLUMNS
 _numbers = itertools.count(1)
 
 
-class Strategy(Protocol):
-    """A search that can be stopped anywhere and gone on with.
+class Algorithm(Protocol):
+    """What does a strategy: a search that can be stopped anywhere and resumed.
 
-    A step works on copies of the strategy's state. Its last act that can fail is ``Ledger.step``;
+    A step works on copies of the algorithm's state. Its last act that can fail is ``Ledger.step``;
     only then are the copies put in place, by assignments alone.
     """
 

@@ -3,9 +3,13 @@
 Drawn on the CPU in float64, so that the same seed gives the same search on every device.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 Floats = NDArray[np.float64]
 
@@ -22,7 +26,7 @@ def forked(random: np.random.Generator) -> np.random.Generator:
     return twin
 
 
-def log_softmax(scores: torch.Tensor, temperature: float) -> Floats:
+def log_softmax(scores: "torch.Tensor", temperature: float) -> Floats:
     """Log-probs of softmax(scores / temperature), [V] -> [V]."""
     scaled: Floats = scores.double().cpu().numpy() / temperature
     scaled = scaled - scaled.max()

@@ -1,9 +1,8 @@
 """One search on a pair, from what was asked to what travels: steps become growths.
 
-Knows all strategies; knows nothing of threads or windows.
+Knows nothing of threads or windows, and no strategy by name.
 """
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,46 +13,15 @@ from core.engine.protocol import SteerAction
 from core.errors import UserFacingError
 from core.models.line import Nodes
 from core.models.pair import Pair, never
-from core.search.beam import BeamSearch
-from core.search.best_first import BestFirstSearch
-from core.search.chunks import ChunkSearch
-from core.search.field import Field, Strategy
-from core.search.given import GivenPath
+from core.search.field import Field
 from core.search.grown import Growth, Reason, Status, Step
-from core.search.mcts import MonteCarlo
-from core.search.sampling import Sampler
-from core.search.spec import (
-    Beam,
-    BestFirst,
-    ChunkBeam,
-    DiverseBeam,
-    Given,
-    Sampling,
-    SearchSpec,
-    StochasticBeam,
-    TreeSearch,
-)
-from core.search.stochastic import StochasticBeamSearch
+from core.search.spec import SearchSpec, check
+from core.search.strategies import begin
 from core.text import Prompt
-
-MAKERS: dict[type, Callable[[Field, Any], Strategy]] = {
-    Beam: BeamSearch,
-    DiverseBeam: BeamSearch,
-    StochasticBeam: StochasticBeamSearch,
-    BestFirst: BestFirstSearch,
-    Sampling: Sampler,
-    TreeSearch: MonteCarlo,
-    ChunkBeam: ChunkSearch,
-    Given: GivenPath,
-}
-AT_ONCE = ("width", "groups", "children", "batch", "count", "samples")
-MOST_AT_ONCE = 4096
-IN_ALL = ("max_tokens", "expansions", "simulations", "rollout", "chunk")
-MOST_IN_ALL = 10**6
 
 
 class Run:
-    """A search under way. ``step`` until it returns None; it may be stopped and gone on with.
+    """A search under way. ``step`` until it returns None; it may be stopped and resumed.
 
     Raises:
         UserFacingError: what was asked cannot be done; the sentence says why.
@@ -83,7 +51,7 @@ class Run:
         self._field.ledger.mark_now(self._field.start, Status.KEPT)
         self._step: Step | None = None
         """A step that was taken, and not told of yet."""
-        self._strategy = MAKERS[type(spec.strategy)](self._field, spec.strategy)
+        self._algorithm = begin(self._field, spec.strategy)
 
     @property
     def computed(self) -> int:
@@ -109,7 +77,7 @@ class Run:
         try:
             if self._step is None:
                 self._field.ledger.begin()
-                self._step = self._strategy.step()
+                self._step = self._algorithm.step()
             if self._step is None:
                 return None
             growth = self._growth(self._step)
@@ -160,38 +128,3 @@ class Run:
             logsumexp=column("logsumexp"),
             kl=column("kl"),
         )
-
-
-def check(spec: SearchSpec) -> None:
-    """Refuse settings that make no sense.
-
-    Raises:
-        UserFacingError: one sentence that names the setting and what it may be.
-    """
-    settings = spec.strategy
-    for names, most in ((AT_ONCE, MOST_AT_ONCE), (IN_ALL, MOST_IN_ALL)):
-        for name in names:
-            value = getattr(spec if name == "max_tokens" else settings, name, 1)
-            if not 1 <= value <= most:
-                said = name.replace("_", " ").capitalize()
-                raise UserFacingError(f"{said} must be from 1 to {most}, not {value}.")
-    if isinstance(settings, DiverseBeam) and settings.width % settings.groups:
-        raise UserFacingError(
-            f"{settings.width} beams cannot be shared by {settings.groups} groups: choose a width "
-            f"that is a multiple of the groups."
-        )
-    temperature = getattr(settings, "temperature", 1.0)
-    if not (0 < temperature < math.inf):
-        raise UserFacingError(f"The temperature must be above 0, not {temperature}.")
-    for name, low, high in (("top_p", 0.0, 1.0), ("min_p", 0.0, 1.0)):
-        value = getattr(settings, name, 1.0 if name == "top_p" else 0.0)
-        if not low <= value <= high or (name == "top_p" and value == 0):
-            raise UserFacingError(f"{name} must be between 0 and 1, not {value}.")
-    if isinstance(settings, TreeSearch) and settings.value not in ("gain", "rollout"):
-        raise UserFacingError(f"A leaf's value is 'gain' or 'rollout', not {settings.value!r}.")
-    objective = spec.objective
-    numbers = objective.policy, objective.reference, objective.base, spec.length_penalty
-    if not all(map(math.isfinite, numbers)):
-        raise UserFacingError("The objective and the length penalty must be finite numbers.")
-    if spec.policy_only and isinstance(settings, TreeSearch | ChunkBeam):
-        raise UserFacingError("This search needs the reference: it cannot be left out.")

@@ -1,10 +1,42 @@
-"""What a search is: its strategy, objective and limits, as frozen records.
+"""What a search is: its strategy, objective and limits, as frozen records, and what they may be.
 
-The window and the command line name them before torch is loaded. Log-probs are in nats. Knows
-nothing of models or widgets; what a search does is its strategy's business.
+The window and the command line name them before torch is loaded, and are made from them. Log-probs
+are in nats. Knows nothing of models or widgets, and no strategy by name: each is a module of
+core.search.strategies.
 """
 
+import math
 from dataclasses import dataclass, field
+from typing import ClassVar
+
+from core.errors import UserFacingError
+from core.setting import Setting, problems_of, setting, settings_of, values_of
+
+MOST_AT_ONCE = 4096
+"""Of what goes through the models in one step: wider ones fit no memory."""
+MOST_IN_ALL = 10**6
+MOST_PENALTY = 50.0
+"""Of the length penalty's size: MOST_IN_ALL ** 50 is still a float."""
+MOST_SEED = 2**31 - 1
+WEIGHT = Setting(
+    "λ",
+    "λ: score(y) = Σ [log π_ref + (λ/β) r]. 0 the reference, 1 the policy, above 1 more reward "
+    "than the training asked for",
+    -1e6,
+    1e6,
+    step=0.05,
+    default=1.0,
+)
+"""The weight of the reward in an objective, β left out."""
+
+REWARD_ALONE = (
+    "Σ r alone, with nothing that holds it to the reference: it over-optimises, and finds text "
+    "that no reader would like."
+)
+EMULATED = (
+    "Emulated fine-tuning: the larger model's likelihood, plus λ times what the pair was taught. λ "
+    "is a weight of decoding, not the β of the training."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,101 +74,78 @@ class Objective:
         """Whether neither the reference nor a base is needed to search."""
         return not self.reference and not self.base
 
+    @property
+    def name(self) -> str:
+        """The objective in a word or two: its place on the dial."""
+        if self.base:
+            return f"emulated, λ = {self.policy:.3g}"
+        return "reward alone" if self == Objective.reward() else f"λ = {self.policy:.3g}"
 
-@dataclass(frozen=True, slots=True)
-class Beam:
-    """Beam search: of all continuations, the ``width`` best go on at each step."""
-
-    width: int = 5
-
-
-@dataclass(frozen=True, slots=True)
-class DiverseBeam:
-    """Diverse beam search (arXiv 1610.02424): groups of beams, each kept from the tokens that the
-    groups before it chose at that step by ``diversity`` nats for each time."""
-
-    width: int = 6
-    groups: int = 3
-    diversity: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class StochasticBeam:
-    """Stochastic beam search (arXiv 1903.06059): ``width`` samples without replacement."""
-
-    width: int = 5
-    temperature: float = 1.0
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class BestFirst:
-    """Best-first search: the open state of the highest score is expanded next.
-
-    ``expansions`` bounds the states expanded (``batch`` of them in one forward), ``children`` the
-    continuations that each of them opens. ``optimism``: nats a token by which an open state may
-    hope to do better than its score says, times the tokens it has left (A* with a constant bound;
-    0: uniform-cost search, whose first finished hypothesis is the best where log-probs are summed).
-    """
-
-    expansions: int = 200
-    children: int = 8
-    batch: int = 4
-    optimism: float = 0.0
+    @property
+    def meaning(self) -> str:
+        """What a search for it finds, in a sentence or two."""
+        weight = round(self.policy, 4)
+        if self.base:
+            return EMULATED
+        if self == Objective.reward():
+            return REWARD_ALONE
+        if weight < 0:
+            return "Away from what the training asked for: the less reward, the better."
+        if weight == 0:
+            return "The reference's own likeliest text: the reward counts for nothing."
+        if weight < 1:
+            return "Between reference and policy: less reward, nearer to π_ref than DPO went."
+        if weight == 1:
+            return (
+                "The policy's likelihood, which is reward less its KL cost: what DPO trained for."
+            )
+        warning = " So far out it may over-optimise." if weight > 2 else ""
+        return (
+            "Extrapolated: more reward than the training asked for, at a smaller β in effect "
+            "(decoding-time realignment)." + warning
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """``count`` responses sampled from softmax(score / temperature), the best of them first."""
+class Strategy:
+    """The settings of one strategy of search. Each is a subclass, in a module of its own."""
 
-    count: int = 8
-    temperature: float = 1.0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    seed: int = 0
+    name: ClassVar[str]
+    """On the command line, and in files."""
+    title: ClassVar[str]
+    meaning: ClassVar[str]
+    offered: ClassVar[bool] = True
+    """Whether a user can choose it."""
+    needs_reference: ClassVar[bool] = False
 
+    def conflicts(self) -> dict[str, str]:
+        """Return a sentence for each setting that does not fit the others, by its name.
 
-@dataclass(frozen=True, slots=True)
-class TreeSearch:
-    """Monte Carlo tree search: PUCT over the ``children`` likeliest tokens of each state.
-
-    ``value``: how a leaf is judged: its "gain" (the prefix value gain, Eq. 10), or a "rollout" of
-    up to ``rollout`` sampled tokens.
-    """
-
-    simulations: int = 200
-    children: int = 8
-    exploration: float = 1.5
-    value: str = "gain"
-    rollout: int = 16
-    temperature: float = 1.0
-    seed: int = 0
+        Asked only if each setting is within its own limits.
+        """
+        return {}
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkBeam:
-    """Chunk-level beam search (weak-to-strong search, arXiv 2405.19262): from each of ``width``
-    beams, ``samples`` chunks of ``chunk`` tokens are sampled; the best ``width`` go on."""
-
-    width: int = 3
-    samples: int = 4
-    chunk: int = 5
-    temperature: float = 1.0
-    seed: int = 0
+def at_once(default: int, title: str, meaning: str) -> int:
+    """Declare a strategy's setting: of how much there is one in each step."""
+    return setting(default, title, meaning, 1, MOST_AT_ONCE)
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A path of tokens put there by hand: a response to compare with, a forced token."""
-
-    tokens: tuple[int, ...] = ()
-    closed: bool = False
-    """Whether the response ends there: the closing token follows."""
+def in_all(default: int, title: str, meaning: str) -> int:
+    """Declare a strategy's setting: of how much there is one in the whole search."""
+    return setting(default, title, meaning, 1, MOST_IN_ALL)
 
 
-Strategy = (
-    Beam | DiverseBeam | StochasticBeam | BestFirst | Sampling | TreeSearch | ChunkBeam | Given
-)
+def seed() -> int:
+    """Declare a strategy's seed."""
+    meaning = "The same seed and settings give the same samples again"
+    return setting(0, "Seed", meaning, 0, MOST_SEED)
+
+
+def temperature() -> float:
+    """Declare a strategy's temperature."""
+    meaning = "Samples come from softmax(score / temperature)"
+    return setting(1.0, "Temperature", meaning, 0, above=True, step=0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +158,57 @@ class SearchSpec:
 
     strategy: Strategy
     objective: Objective = field(default_factory=Objective)
-    max_tokens: int = 64
-    length_penalty: float = 0.0
+    max_tokens: int = setting(
+        64,
+        "Most tokens",
+        "Where a response is cut off, counted from the search's start",
+        1,
+        MOST_IN_ALL,
+    )
+    length_penalty: float = setting(
+        0.0,
+        "Length penalty",
+        "Finished hypotheses are ranked by score / length ** penalty. 0: the sum, as the paper has "
+        "it; 1: the mean",
+        -MOST_PENALTY,
+        MOST_PENALTY,
+        step=0.1,
+    )
     policy_only: bool = False
     """Leave the reference out, where the objective is the policy's likelihood: faster, but no
     rewards are known."""
+
+
+def problems(spec: SearchSpec) -> dict[str, str]:
+    """Return a sentence for each setting of a search that cannot be used, by its name."""
+    strategy, objective = spec.strategy, spec.objective
+    found = problems_of(strategy) or strategy.conflicts()
+    found |= problems_of(spec)
+    if sentence := WEIGHT.problem(objective.policy):
+        found["objective"] = sentence
+    elif not (math.isfinite(objective.reference) and math.isfinite(objective.base)):
+        found["objective"] = "The weights of the objective must be finite numbers."
+    if spec.policy_only and strategy.needs_reference:
+        found["policy_only"] = (
+            f"{strategy.title} needs the reference: it cannot be left out of this search."
+        )
+    return found
+
+
+def check(spec: SearchSpec) -> None:
+    """Refuse a search that makes no sense.
+
+    Raises:
+        UserFacingError: one sentence that names the setting and what it may be.
+    """
+    for sentence in problems(spec).values():
+        raise UserFacingError(sentence)
+
+
+def named(spec: SearchSpec) -> str:
+    """Return a search in a few words: strategy, its first setting, objective."""
+    strategy, values = spec.strategy, values_of(spec.strategy)
+    if not strategy.offered or not values:
+        return strategy.title
+    first = settings_of(type(strategy))[0]
+    return f"{strategy.title}, {first.title.lower()} {values[first.name]} · {spec.objective.name}"

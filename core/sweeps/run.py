@@ -21,7 +21,9 @@ from core.models.line import Nodes
 from core.models.pair import Pair, never
 from core.search.grown import GrownTree, Growth
 from core.search.run import Run
-from core.search.spec import Beam, Given, Objective, SearchSpec, Strategy
+from core.search.spec import Objective, SearchSpec, Strategy
+from core.search.strategies.beam import Beam
+from core.search.strategies.given import Given
 from core.sweeps.judges import Judge, decide
 from core.sweeps.questions import Question
 from core.sweeps.record import AGAINST, WIDEST, Answer, SweepInfo, SweepRow, SweepSpec

@@ -11,7 +11,7 @@ import numpy as np
 
 from core.scoring import Alternative, Inspection
 from core.search.grown import GrownTree, Growth, Reason, Status, Step
-from core.search.spec import Given
+from core.search.strategies.given import Given
 
 CLOSING = 0
 START = 7

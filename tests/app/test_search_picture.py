@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from app.search import settings_form
 from app.search.compare import Overlay, differences, same_start
 from app.search.picture import ONLY_HERE, ONLY_THERE, Picture
-from app.search.settings_form import KINDS, dial_words, objection
 from app.widgets.colour_scale import ColourScale
 from core.present.node_facts import fate, node_facts, popup_html
 from core.present.numerals import signed
 from core.present.spelling import spell
 from core.search.grown import GrownTree, Reason, Status
-from core.search.spec import Beam, DiverseBeam, Given, Objective, Sampling, SearchSpec
+from core.search.spec import Objective, SearchSpec
+from core.search.strategies.beam import Beam
+from core.search.strategies.given import Given
 from tests.app.fake_engine import WORDS, word_id
 from tests.app.fake_search import Grower, Words
 
@@ -191,36 +191,3 @@ def test_characters_split_over_tokens_share_a_span():
     ]  # fmt: skip
     broken = spell([b"a", b"\xf0\x9f", b"b"], ())
     assert broken.text == "a\ufffdb" and broken.starts == (0, 1, 2) and broken.ends == (1, 2, 3)
-
-
-@pytest.mark.parametrize(
-    ("spec", "words"),
-    [
-        (SearchSpec(Beam(0)), "Width must be at least 1"),
-        (SearchSpec(Beam(100_000)), "at most 512"),
-        (SearchSpec(Beam(), max_tokens=0), "at least 1"),
-        (SearchSpec(Beam(), max_tokens=10**7), "No model reads"),
-        (SearchSpec(Beam(), length_penalty=-1), "length penalty"),
-        (SearchSpec(Beam(), Objective.dial(-0.5)), "λ must lie"),
-        (SearchSpec(Beam(), Objective.dial(500)), "Reward alone"),
-        (SearchSpec(DiverseBeam(5, 3)), "multiple of the groups"),
-        (SearchSpec(Sampling(temperature=0)), "temperature"),
-        (SearchSpec(Sampling(top_p=0)), "Top p"),
-        (SearchSpec(Sampling(min_p=1)), "Min p"),
-        (SearchSpec(Given()), "no token"),
-    ],
-)
-def test_absurd_settings_are_refused_in_a_sentence(spec, words):
-    sentence = objection(spec)
-    assert words in sentence and sentence.endswith((".", ")."))
-
-
-def test_every_strategy_is_fine_as_it_comes_and_has_words():
-    for kind in KINDS:
-        spec = SearchSpec(kind.kind())
-        assert objection(spec) == ""
-        assert settings_form.named(spec).startswith(kind.title)
-        assert {field.name for field in kind.fields} == set(kind.kind.__slots__)
-    assert objection(SearchSpec(Beam(), Objective.reward())) == ""
-    said = [dial_words(weight) for weight in (0, 0.5, 1, 1.5, 3, None)]
-    assert len(set(said)) == len(said)

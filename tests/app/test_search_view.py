@@ -14,7 +14,11 @@ from app.search.viewpoint import Viewpoint
 from app.settings import Settings
 from core.engine.protocol import Inspect, InspectNode, PairSpec, Resume, Score, Search, Steer
 from core.search.grown import Reason, Status
-from core.search.spec import Beam, BestFirst, Given, Objective, Sampling, SearchSpec
+from core.search.spec import Objective, SearchSpec
+from core.search.strategies.beam import Beam
+from core.search.strategies.best_first import BestFirst
+from core.search.strategies.given import Given
+from core.search.strategies.sampling import Sampling
 from tests.app.conftest import settled
 from tests.app.fake_engine import INFO, WORDS, FakeEngine, example, word_id
 from tests.app.fake_search import Grower, Words, child_of, random_growths
@@ -360,7 +364,7 @@ def test_a_node_is_grown_from_with_any_strategy(view, window, qtbot):
     assert {"grow", "sample", "pin", "prune", "A", "B", "force"} <= set(wanted)
     inner = next(action.menu() for action in view.acting.menu.actions() if action.menu())
     size = len(tree)
-    next(a for a in inner.actions() if a.data() == "grow BestFirst").trigger()
+    next(a for a in inner.actions() if a.data() == "grow best-first").trigger()
     view.acting.menu.close()
     quiet(qtbot, window)
     asked = searches()[-1]
@@ -523,11 +527,11 @@ def test_the_window_closes_at_once_while_a_tree_grows(open_window, qtbot):
 
 def test_absurd_settings_are_refused_and_nothing_is_asked(view, qtbot):
     asked = len(searches())
-    box = view.form.fields["width"]
+    box = view.form.settings.fields["width"]
     box.selectAll()
     qtbot.keyClicks(box, "0")
     qtbot.mouseClick(view.grow_button, Qt.MouseButton.LeftButton)
-    assert view.form.problem.isVisible() and "at least 1" in view.form.problem.text()
+    assert view.form.problem.isVisible() and "from 1 to 4096, not 0" in view.form.problem.text()
     assert len(searches()) == asked and len(pane(view).tree)
     box.selectAll()
     qtbot.keyClicks(box, "2")

@@ -19,7 +19,8 @@ from typing import Any
 from core.engine.protocol import PairSpec
 from core.errors import UserFacingError
 from core.search.grown import GrownTree
-from core.search.spec import Beam, SearchSpec
+from core.search.spec import SearchSpec
+from core.search.strategies.beam import Beam
 from core.text import Prompt
 from tests.architectures import zoo
 from tests.tiny import CORPUS

@@ -116,7 +116,8 @@ def best_hypothesis(
     """Qscope's beam search after a prompt and the first tokens of a response to it."""
     from core.search.grown import GrownTree
     from core.search.run import Run
-    from core.search.spec import Beam, SearchSpec
+    from core.search.spec import SearchSpec
+    from core.search.strategies.beam import Beam
 
     spec = SearchSpec(Beam(BEAMS), max_tokens=NEW, policy_only=policy_only)
     search, tree = Run(pair, prompt, tuple(prefix), spec), GrownTree()

@@ -32,7 +32,8 @@ from core.engine.protocol import (
     Unloaded,
 )
 from core.search.grown import GrownTree, Status
-from core.search.spec import Beam, SearchSpec
+from core.search.spec import SearchSpec
+from core.search.strategies.beam import Beam
 from core.text import Prompt
 from tests.tiny import save_pair
 

@@ -36,7 +36,9 @@ from core.engine.protocol import (
     Unloaded,
 )
 from core.search.grown import GrownTree, Status
-from core.search.spec import Beam, Sampling, SearchSpec
+from core.search.spec import SearchSpec
+from core.search.strategies.beam import Beam
+from core.search.strategies.sampling import Sampling
 from core.text import Prompt
 from tests.tiny import byte_level_tokenizer, save_pair
 

@@ -40,7 +40,8 @@ from core.engine.protocol import (
 from core.errors import Cancelled
 from core.runs.records import START
 from core.search.grown import GrownTree
-from core.search.spec import Beam, SearchSpec
+from core.search.spec import SearchSpec
+from core.search.strategies.beam import Beam
 from core.sweeps.record import SweepSpec
 from tests.core.test_engine import PROMPT, WAIT, Desk, growing
 from tests.tiny import save_model, save_pair, save_run

@@ -22,7 +22,8 @@ from core.engine.protocol import (
     Unload,
     Unloaded,
 )
-from core.search.spec import Beam, SearchSpec
+from core.search.spec import SearchSpec
+from core.search.strategies.beam import Beam
 from core.sweeps.record import JudgeSpec, SweepSpec
 from core.text import Prompt
 from tests.core.test_engine import WAIT, Desk

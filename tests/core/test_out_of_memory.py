@@ -19,18 +19,15 @@ from core.engine.protocol import PairInfo
 from core.models.score import score
 from core.search.grown import GrownTree, Reason
 from core.search.run import Run
-from core.search.spec import (
-    Beam,
-    BestFirst,
-    ChunkBeam,
-    DiverseBeam,
-    Given,
-    Objective,
-    Sampling,
-    SearchSpec,
-    StochasticBeam,
-    TreeSearch,
-)
+from core.search.spec import Objective, SearchSpec
+from core.search.strategies.beam import Beam
+from core.search.strategies.best_first import BestFirst
+from core.search.strategies.chunks import ChunkBeam
+from core.search.strategies.diverse import DiverseBeam
+from core.search.strategies.given import Given
+from core.search.strategies.mcts import TreeSearch
+from core.search.strategies.sampling import Sampling
+from core.search.strategies.stochastic import StochasticBeam
 from core.sweeps.judges import RewardJudge
 from core.sweeps.questions import Question
 from core.sweeps.record import SweepSpec

@@ -12,18 +12,15 @@ from core.models.check import choose_way
 from core.models.lane import Lane
 from core.search.grown import GrownTree, Status
 from core.search.run import Run
-from core.search.spec import (
-    Beam,
-    BestFirst,
-    ChunkBeam,
-    DiverseBeam,
-    Given,
-    Objective,
-    Sampling,
-    SearchSpec,
-    StochasticBeam,
-    TreeSearch,
-)
+from core.search.spec import Objective, SearchSpec
+from core.search.strategies.beam import Beam
+from core.search.strategies.best_first import BestFirst
+from core.search.strategies.chunks import ChunkBeam
+from core.search.strategies.diverse import DiverseBeam
+from core.search.strategies.given import Given
+from core.search.strategies.mcts import TreeSearch
+from core.search.strategies.sampling import Sampling
+from core.search.strategies.stochastic import StochasticBeam
 from core.text import Prompt
 from tests.searches import (
     PROMPT,
@@ -261,14 +258,20 @@ def test_nan_is_a_sentence_and_the_tree_so_far_stays():
         (SearchSpec(Beam(0)), "Width must be from 1 to 4096, not 0"),
         (SearchSpec(Beam(-3)), "Width must be"),
         (SearchSpec(Beam(10**9)), "Width must be"),
-        (SearchSpec(Beam(), max_tokens=0), "Max tokens must be from 1"),
+        (SearchSpec(Beam(), max_tokens=0), "Most tokens must be from 1 to 1000000, not 0"),
         (SearchSpec(DiverseBeam(5, 2)), "cannot be shared by 2 groups"),
-        (SearchSpec(Sampling(temperature=0.0)), "temperature must be above 0"),
-        (SearchSpec(Sampling(temperature=float("nan"))), "temperature must be above 0"),
-        (SearchSpec(Sampling(top_p=0.0)), "top_p must be"),
-        (SearchSpec(Sampling(min_p=1.5)), "min_p must be"),
+        (SearchSpec(Sampling(temperature=0.0)), "Temperature must be above 0"),
+        (SearchSpec(Sampling(temperature=float("nan"))), "Temperature must be above 0"),
+        (SearchSpec(Sampling(top_p=0.0)), "Top p must be above 0 and at most 1, not 0"),
+        (SearchSpec(Sampling(min_p=1.5)), "Min p must be from 0 to 1, not 1.5"),
         (SearchSpec(TreeSearch(value="luck")), "'gain' or 'rollout'"),
-        (SearchSpec(Beam(), objective=Objective(float("inf"))), "finite"),
+        (SearchSpec(Beam(), objective=Objective(float("inf"))), "λ must be from -1000000"),
+        (SearchSpec(Beam(), objective=Objective(1.0, float("nan"))), "finite"),
+        (SearchSpec(Beam(), length_penalty=51), "Length penalty must be from -50 to 50, not 51"),
+        (SearchSpec(Sampling(seed=-1)), "Seed must be from 0"),
+        (SearchSpec(DiverseBeam(diversity=-0.5)), "Diversity must be at least 0, not -0.5"),
+        (SearchSpec(TreeSearch(exploration=float("nan"))), "Exploration must be at least 0"),
+        (SearchSpec(Given()), "no token to put in place"),
         (SearchSpec(ChunkBeam(), policy_only=True), "needs the reference"),
     ],
 )

@@ -7,7 +7,9 @@ import torch
 from core.models.lane import Way
 from core.search.grown import GrownTree, Reason, Status
 from core.search.run import Run
-from core.search.spec import Beam, DiverseBeam, Objective, SearchSpec
+from core.search.spec import Objective, SearchSpec
+from core.search.strategies.beam import Beam
+from core.search.strategies.diverse import DiverseBeam
 from tests.searches import (
     PROMPT,
     all_responses,

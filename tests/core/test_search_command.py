@@ -76,8 +76,8 @@ def test_a_third_model_is_steered(folder, capsys):
     ("more", "sentence"),
     [
         (("--beams", "0"), "Width must be from 1 to 4096, not 0."),
-        (("--max-new-tokens", "-1"), "Max tokens must be from 1"),
-        (("--strategy", "sample", "--set", "temperature=0"), "temperature must be above 0"),
+        (("--max-new-tokens", "-1"), "Most tokens must be from 1 to 1000000, not -1."),
+        (("--strategy", "sample", "--set", "temperature=0"), "Temperature must be above 0, not 0."),
         (("--search-base", "nowhere"), "nowhere"),
     ],
 )

@@ -14,7 +14,8 @@ from core.models.lane import MANNERS, Lane, Way
 from core.models.lora import pair_linears
 from core.models.pair import BOTH, POLICY, Pair
 from core.models.states import Manner, kept, stops
-from core.search.spec import Beam, SearchSpec
+from core.search.spec import SearchSpec
+from core.search.strategies.beam import Beam
 from tests.searches import grown, search_pair, sequence_logp
 from tests.tiny import tiny_model
 

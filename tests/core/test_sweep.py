@@ -8,7 +8,8 @@ import pytest
 
 from core.engine.protocol import PairInfo
 from core.errors import Cancelled, UserFacingError
-from core.search.spec import Beam, Objective, SearchSpec
+from core.search.spec import Objective, SearchSpec
+from core.search.strategies.beam import Beam
 from core.sweeps.judges import RewardJudge
 from core.sweeps.questions import Question
 from core.sweeps.record import (

@@ -10,7 +10,8 @@ from core.engine.protocol import PairSpec
 from core.models.load import load_pair
 from core.search.grown import GrownTree
 from core.search.run import Run
-from core.search.spec import Beam, SearchSpec
+from core.search.spec import SearchSpec
+from core.search.strategies.beam import Beam
 from core.text import Prompt
 
 pytestmark = pytest.mark.demo

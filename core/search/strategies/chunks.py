@@ -5,17 +5,41 @@ where there is one, else the reference), and the beams of the best objective go 
 objective is the reward alone, the log-ratio of a small pair.
 """
 
-from core.models.pair import BASE, REFERENCE
-from core.search.field import Field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from core.search.grown import Reason, Status, Step
 from core.search.randomness import draw, forked, log_softmax, uniform
-from core.search.spec import ChunkBeam
+from core.search.spec import Strategy, at_once, in_all, seed, temperature
+from core.search.strategies import register
+
+if TYPE_CHECKING:
+    from core.search.field import Field
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkBeam(Strategy):
+    """Chunk-level beam search: from each of ``width`` beams, ``samples`` chunks of ``chunk`` tokens
+    are sampled; the best ``width`` go on."""
+
+    name = "chunk"
+    title = "Chunk-level beam search"
+    meaning = "Chunks of tokens are sampled, and the best go on (weak-to-strong search)"
+    needs_reference = True
+
+    width: int = at_once(3, "Width", "Hypotheses that go on after each chunk")
+    samples: int = at_once(4, "Samples", "Chunks sampled from each hypothesis")
+    chunk: int = in_all(5, "Chunk", "Tokens of a chunk")
+    temperature: float = temperature()
+    seed: int = seed()
 
 
 class ChunkSearch:
     """Beams that grow by sampled chunks; every step lengthens all samples by one token."""
 
-    def __init__(self, field: Field, settings: ChunkBeam) -> None:
+    def __init__(self, field: "Field", settings: ChunkBeam) -> None:
+        from core.models.pair import BASE, REFERENCE
+
         self._field = field
         self._settings = settings
         self._random = uniform(settings.seed)
@@ -78,3 +102,6 @@ class ChunkSearch:
                     if node not in used:
                         field.ledger.mark(node, Status.PRUNED, Reason.OUTSCORED)
         return [node for node in kept if node not in finished]
+
+
+register(ChunkBeam, ChunkSearch)

@@ -10,13 +10,47 @@ import math
 from collections import ChainMap
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.search.field import Actions, Field
 from core.search.grown import Reason, Status, Step
 from core.search.randomness import draw, forked, log_softmax, uniform
-from core.search.spec import TreeSearch
+from core.search.spec import Strategy, at_once, in_all, seed, temperature
+from core.search.strategies import register
+from core.setting import setting
+
+if TYPE_CHECKING:
+    from core.search.field import Actions, Field
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSearch(Strategy):
+    """Monte Carlo tree search: PUCT over the ``children`` likeliest tokens of each state.
+
+    ``value``: how a leaf is judged: its "gain" (the prefix value gain, Eq. 10), or a "rollout" of
+    up to ``rollout`` sampled tokens.
+    """
+
+    name = "mcts"
+    title = "Monte Carlo tree search"
+    meaning = "Walks that balance what has paid off against what was hardly tried (PUCT)"
+    needs_reference = True
+
+    simulations: int = in_all(200, "Simulations", "Walks from the start, one leaf each")
+    children: int = at_once(8, "Children", "Continuations that each expanded state opens")
+    exploration: float = setting(
+        1.5, "Exploration", "How much the untried counts against the good", 0, step=0.1
+    )
+    value: str = setting(
+        "gain",
+        "Leaf value",
+        "gain: the prefix value gain (Eq. 10); rollout: a sampled continuation's score",
+        words=("gain", "rollout"),
+    )
+    rollout: int = in_all(16, "Rollout", "Tokens sampled from a leaf to judge it")
+    temperature: float = temperature()
+    seed: int = seed()
 
 
 @dataclass(frozen=True)
@@ -50,7 +84,7 @@ class Seen:
 class MonteCarlo:
     """``simulations`` walks; one forward each, and one for each token of a rollout."""
 
-    def __init__(self, field: Field, settings: TreeSearch) -> None:
+    def __init__(self, field: "Field", settings: TreeSearch) -> None:
         self._field = field
         self._settings = settings
         self._random = uniform(settings.seed)
@@ -109,7 +143,7 @@ class MonteCarlo:
         bonus = branch.prior * math.sqrt(parent.visits + 1) / (1 + branch.visits)
         return value + self._settings.exploration * bonus
 
-    def _open_up(self, state: int, branches: Branches, actions: Actions) -> None:
+    def _open_up(self, state: int, branches: Branches, actions: "Actions") -> None:
         """Open the best children of an expanded state."""
         field = self._field
         gains, tokens = actions.best(self._settings.children)
@@ -169,3 +203,6 @@ class MonteCarlo:
                 break
         walked = [] if node == self._field.start or node in seen.ends else [node]
         return self._field.ranked(seen.ends) + self._field.ranked(walked)
+
+
+register(TreeSearch, MonteCarlo)

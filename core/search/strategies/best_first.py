@@ -6,16 +6,48 @@ opened.
 """
 
 import heapq
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from core.search.field import Field
 from core.search.grown import Reason, Status, Step
-from core.search.spec import BestFirst
+from core.search.spec import Strategy, at_once, in_all
+from core.search.strategies import register
+from core.setting import setting
+
+if TYPE_CHECKING:
+    from core.search.field import Field
+
+
+@dataclass(frozen=True, slots=True)
+class BestFirst(Strategy):
+    """Best-first search: the open state of the highest score is expanded next.
+
+    ``expansions`` bounds the states expanded (``batch`` of them in one forward), ``children`` the
+    continuations that each of them opens. ``optimism``: nats a token by which an open state may
+    hope to do better than its score says, times the tokens it has left (A* with a constant bound;
+    0: uniform-cost search, whose first finished hypothesis is the best where log-probs are summed).
+    """
+
+    name = "best-first"
+    title = "Best-first search"
+    meaning = "The open state of the highest score is expanded next"
+
+    expansions: int = in_all(200, "Expansions", "States that are expanded at most")
+    children: int = at_once(8, "Children", "Continuations that each expanded state opens")
+    batch: int = at_once(4, "At once", "States expanded in one go: more is faster, fewer is exact")
+    optimism: float = setting(
+        0.0,
+        "Optimism",
+        "Nats that an open state may hope for with each token it has left (A*); 0: uniform-cost "
+        "search",
+        step=0.1,
+    )
 
 
 class BestFirstSearch:
     """A heap of open states; a hypothesis is finished when it comes to the top."""
 
-    def __init__(self, field: Field, settings: BestFirst) -> None:
+    def __init__(self, field: "Field", settings: BestFirst) -> None:
         self._field = field
         self._settings = settings
         self._heap: list[tuple[float, int]] = [(0.0, field.start)]
@@ -72,3 +104,6 @@ class BestFirstSearch:
         promise = field.score[node] + self._settings.optimism * left
         pinned = bool(field.pinned) and not field.pinned.isdisjoint(field.way(node))
         return promise + (1e6 if pinned else 0.0)
+
+
+register(BestFirst, BestFirstSearch)

@@ -1,17 +1,42 @@
 """A path of tokens put into the tree by hand, scored in one forward."""
 
-from core.search.field import Field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from core.search.grown import Reason, Status, Step
-from core.search.spec import Given
+from core.search.spec import Strategy
+from core.search.strategies import register
+
+if TYPE_CHECKING:
+    from core.search.field import Field
 
 TOGETHER = 32
 """States whose distributions are in memory at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class Given(Strategy):
+    """A path of tokens put there by hand: a response to compare with, a forced token."""
+
+    name = "given"
+    title = "Given tokens"
+    meaning = "A path that is put there by hand"
+    offered = False
+
+    tokens: tuple[int, ...] = ()
+    closed: bool = False
+    """Whether the response ends there: the closing token follows."""
+
+    def conflicts(self) -> dict[str, str]:
+        if self.tokens or self.closed:
+            return {}
+        return {"tokens": "There is no token to put in place: choose one."}
+
+
 class GivenPath:
     """Walks the tokens that it is given, once."""
 
-    def __init__(self, field: Field, settings: Given) -> None:
+    def __init__(self, field: "Field", settings: Given) -> None:
         self._field = field
         self._tokens = [*settings.tokens, *([field.closing] if settings.closed else [])]
         self._closed = settings.closed
@@ -36,3 +61,6 @@ class GivenPath:
         step = field.ledger.step(nodes[-1:], 1.0)
         self._done = True
         return step
+
+
+register(Given, GivenPath)

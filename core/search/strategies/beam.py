@@ -1,4 +1,4 @@
-"""Beam search, and diverse beam search, which is several of them that avoid each other.
+"""Beam search: the strategy, and the algorithm that diverse beam search shares with it.
 
 The conventions are those of Hugging Face's ``generate`` with ``early_stopping="never"``: of the
 2k best continuations of a step, a closing token among the first k becomes a finished hypothesis,
@@ -8,10 +8,25 @@ and the k best others go on; the search ends when no beam can overtake the k-th 
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from core.search.field import Actions, Field
 from core.search.grown import Reason, Status, Step
-from core.search.spec import Beam, DiverseBeam
+from core.search.spec import Strategy, at_once
+from core.search.strategies import register
+
+if TYPE_CHECKING:
+    from core.search.field import Actions, Field
+
+
+@dataclass(frozen=True, slots=True)
+class Beam(Strategy):
+    """Beam search: of all continuations, the ``width`` best go on at each step."""
+
+    name = "beam"
+    title = "Beam search"
+    meaning = "Of all continuations, the best few go on at each step"
+
+    width: int = at_once(5, "Width", "Hypotheses that go on at each step")
 
 
 @dataclass
@@ -27,12 +42,10 @@ class Beams:
 class BeamSearch:
     """``groups`` beam searches of one start, step by step in one forward."""
 
-    def __init__(self, field: Field, settings: Beam | DiverseBeam) -> None:
+    def __init__(self, field: "Field", width: int, groups: int = 1, diversity: float = 0.0) -> None:
         self._field = field
-        groups = settings.groups if isinstance(settings, DiverseBeam) else 1
-        self._diversity = settings.diversity if isinstance(settings, DiverseBeam) else 0.0
-        width = settings.width // groups
-        self._groups = [Beams(width, [field.start]) for _ in range(groups)]
+        self._diversity = diversity
+        self._groups = [Beams(width // groups, [field.start]) for _ in range(groups)]
         self._length = 0
 
     def step(self) -> Step | None:
@@ -65,7 +78,7 @@ class BeamSearch:
         self,
         group: Beams,
         length: int,
-        actions: Actions,
+        actions: "Actions",
         states: list[int],
         chosen: Counter[int],
     ) -> None:
@@ -98,7 +111,7 @@ class BeamSearch:
                 ledger.mark(node, Status.PRUNED, Reason.HOPELESS)
 
     def _candidates(
-        self, group: Beams, actions: Actions, states: list[int], chosen: Counter[int]
+        self, group: Beams, actions: "Actions", states: list[int], chosen: Counter[int]
     ) -> list[tuple[float, int, int]]:
         """The 2k best continuations of a group: (score, row of ``states``, token), best first."""
         wanted = 2 * group.width
@@ -114,7 +127,7 @@ class BeamSearch:
         return found[:wanted]
 
     def _keep_pinned(
-        self, group: Beams, parents: list[int], actions: Actions, states: list[int]
+        self, group: Beams, parents: list[int], actions: "Actions", states: list[int]
     ) -> None:
         """A beam that runs through a pinned node goes on, beside the others if need be."""
         field = self._field
@@ -138,3 +151,6 @@ class BeamSearch:
         longest = self._field.max_tokens if penalty > 0 else length
         ahead = max(self._field.score[node] for node in group.running) / longest**penalty
         return bool(ahead > self._field.normalised(group.finished[-1]))
+
+
+register(Beam, lambda field, settings: BeamSearch(field, settings.width))

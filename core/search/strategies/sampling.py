@@ -1,15 +1,47 @@
 """Sampling, and best-of-n: responses drawn token by token, the best of them by the objective."""
 
-from core.search.field import Field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from core.search.grown import Reason, Status, Step
 from core.search.randomness import draw, forked, log_softmax, uniform
-from core.search.spec import Sampling
+from core.search.spec import Strategy, at_once, seed, temperature
+from core.search.strategies import register
+from core.setting import setting
+
+if TYPE_CHECKING:
+    from core.search.field import Field
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling(Strategy):
+    """``count`` responses sampled from softmax(score / temperature), the best of them first."""
+
+    name = "sample"
+    title = "Sampling"
+    meaning = "Responses drawn at random, the best of them first"
+
+    count: int = at_once(8, "Samples", "How many responses to draw")
+    temperature: float = temperature()
+    top_p: float = setting(
+        1.0,
+        "Top p",
+        "Draw from the likeliest tokens that make up this much",
+        0,
+        1,
+        above=True,
+        step=0.1,
+    )
+    min_p: float = setting(
+        0.0, "Min p", "Leave out tokens less likely than this share of the best", 0, 1, step=0.1
+    )
+    seed: int = seed()
 
 
 class Sampler:
     """``count`` independent responses, all lengthened in one forward."""
 
-    def __init__(self, field: Field, settings: Sampling) -> None:
+    def __init__(self, field: "Field", settings: Sampling) -> None:
         self._field = field
         self._settings = settings
         self._random = uniform(settings.seed)
@@ -46,3 +78,6 @@ class Sampler:
         self._open, self._finished = going, finished
         self._length, self._random = length, random
         return step
+
+
+register(Sampling, Sampler)

@@ -4,19 +4,38 @@ Each beam carries a Gumbel-perturbed log-prob; its continuations' are drawn so t
 is the beam's own, and the k highest of all go on. A closed hypothesis keeps its place among them.
 """
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from core.search.field import Field
 from core.search.grown import Reason, Status, Step
 from core.search.randomness import forked, log_softmax, uniform
-from core.search.spec import StochasticBeam
+from core.search.spec import Strategy, at_once, seed, temperature
+from core.search.strategies import register
+
+if TYPE_CHECKING:
+    from core.search.field import Field
+
+
+@dataclass(frozen=True, slots=True)
+class StochasticBeam(Strategy):
+    """Stochastic beam search: ``width`` samples without replacement."""
+
+    name = "stochastic"
+    title = "Stochastic beam search"
+    meaning = "Samples without replacement: every hypothesis is another one"
+
+    width: int = at_once(5, "Width", "Samples that go on at each step")
+    temperature: float = temperature()
+    seed: int = seed()
 
 
 class StochasticBeamSearch:
     """``width`` distinct samples of softmax(score / temperature), a token at a time."""
 
-    def __init__(self, field: Field, settings: StochasticBeam) -> None:
+    def __init__(self, field: "Field", settings: StochasticBeam) -> None:
         self._field = field
         self._width = settings.width
         self._temperature = settings.temperature
@@ -79,3 +98,6 @@ def conditioned(
         v = top - free + np.log1p(-np.exp(np.minimum(free - free.max(), 0.0)))
     shifted: NDArray[np.float64] = top - np.maximum(v, 0) - np.log1p(np.exp(-np.abs(v)))
     return shifted
+
+
+register(StochasticBeam, StochasticBeamSearch)
