@@ -148,6 +148,21 @@ def temperature() -> float:
     return setting(1.0, "Temperature", meaning, 0, above=True, step=0.1)
 
 
+def max_tokens() -> int:
+    """Declare the length at which a response is cut off."""
+    meaning = "Where a response is cut off, counted from the search's start"
+    return setting(64, "Most tokens", meaning, 1, MOST_IN_ALL)
+
+
+def length_penalty() -> float:
+    """Declare the exponent of a hypothesis' length by which its score is divided."""
+    meaning = (
+        "Finished hypotheses are ranked by score / length ** penalty. 0: the sum, as the paper has "
+        "it; 1: the mean"
+    )
+    return setting(0.0, "Length penalty", meaning, -MOST_PENALTY, MOST_PENALTY, step=0.1)
+
+
 @dataclass(frozen=True, slots=True)
 class SearchSpec:
     """One search. ``max_tokens`` counts from its start, the closing token included.
@@ -158,22 +173,8 @@ class SearchSpec:
 
     strategy: Strategy
     objective: Objective = field(default_factory=Objective)
-    max_tokens: int = setting(
-        64,
-        "Most tokens",
-        "Where a response is cut off, counted from the search's start",
-        1,
-        MOST_IN_ALL,
-    )
-    length_penalty: float = setting(
-        0.0,
-        "Length penalty",
-        "Finished hypotheses are ranked by score / length ** penalty. 0: the sum, as the paper has "
-        "it; 1: the mean",
-        -MOST_PENALTY,
-        MOST_PENALTY,
-        step=0.1,
-    )
+    max_tokens: int = max_tokens()
+    length_penalty: float = length_penalty()
     policy_only: bool = False
     """Leave the reference out, where the objective is the policy's likelihood: faster, but no
     rewards are known."""

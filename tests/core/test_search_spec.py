@@ -6,12 +6,10 @@ from dataclasses import asdict, dataclass, fields
 import pytest
 
 import main
-from core.errors import UserFacingError
 from core.search.grown import Status
 from core.search.spec import Objective, SearchSpec, Strategy, at_once, named, problems
 from core.search.strategies import (
-    as_table,
-    from_table,
+    records,
     register,
     strategies,
     unregister,
@@ -95,17 +93,14 @@ def test_every_place_on_the_dial_has_words_of_its_own():
     assert "over-optimises" in Objective.reward().meaning
 
 
-@pytest.mark.parametrize("strategy", [Beam(7), TreeSearch(value="rollout"), Given((1, 2), True)])
-def test_a_strategy_comes_back_from_plain_values(strategy):
-    table = as_table(strategy)
-    assert table == {"strategy": strategy.name, **asdict(strategy)}
-    assert from_table(table) == strategy
-
-
-@pytest.mark.parametrize("table", [{"strategy": "hope"}, {"strategy": "beam", "luck": 1}, {}])
-def test_a_strategy_of_another_version_is_a_sentence(table):
-    with pytest.raises(UserFacingError, match="no such strategy"):
-        from_table(table)
+def test_all_records_are_listed_and_told_apart_by_their_names():
+    kinds = records()
+    assert {*strategies().values(), Given} == set(kinds)
+    assert (
+        len({kind.__name__ for kind in kinds}) == len({kind.name for kind in kinds}) == len(kinds)
+    )
+    for kind in kinds:
+        assert kind(**asdict(kind())) == kind()
 
 
 def test_strategies_are_known_without_torch():

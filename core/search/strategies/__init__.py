@@ -7,12 +7,10 @@ imported: the window and ``--help`` read the records. Knows no strategy by name.
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from core.errors import UserFacingError
 from core.search.spec import Strategy
 
 if TYPE_CHECKING:
@@ -41,30 +39,16 @@ def strategies() -> dict[str, type[Strategy]]:
     return {found.name: found for found in by_title if found.offered}
 
 
+def records() -> tuple[type[Strategy], ...]:
+    """Return the record of every strategy, of those too that a user cannot choose."""
+    _discover()
+    return tuple(_STRATEGIES.values())
+
+
 def begin(field: "Field", strategy: Strategy) -> "Algorithm":
     """Return the algorithm that does a strategy on a field."""
     _discover()
     return _BEGIN[strategy.name](field, strategy)
-
-
-def as_table(strategy: Strategy) -> dict[str, Any]:
-    """Return a strategy as plain values: its settings, and its name as "strategy"."""
-    return {"strategy": strategy.name} | asdict(strategy)
-
-
-def from_table(table: Mapping[str, Any]) -> Strategy:
-    """Return the strategy that ``as_table`` was given, its settings not checked.
-
-    Raises:
-        UserFacingError: it names no strategy of this version, or settings that it does not have.
-    """
-    _discover()
-    settings = dict(table)
-    name = settings.pop("strategy", None)
-    try:
-        return _STRATEGIES[name](**settings)
-    except (KeyError, TypeError) as error:
-        raise UserFacingError(f"This version has no such strategy of search: {name!r}.") from error
 
 
 @cache
