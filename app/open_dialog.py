@@ -16,47 +16,17 @@ from PySide6.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
-    QPushButton,
     QRadioButton,
     QVBoxLayout,
     QWidget,
 )
 
 from app.credit.controls import BetaBox
+from app.widgets.path_edit import PathEdit
 from core.engine.protocol import DEFAULT_BETA, PairSpec
 
 REFERENCE = "Model or adapter that DPO started from"
 NAMED_BY_RUN = "Only if the run's files do not name it"
-
-
-class FolderField(QWidget):
-    """A path with a button to choose it."""
-
-    def __init__(self, name: str, placeholder: str) -> None:
-        super().__init__()
-        self.edit = QLineEdit()
-        self.edit.setPlaceholderText(placeholder)
-        self.edit.setAccessibleName(name)
-        self.edit.setClearButtonEnabled(True)
-        self._name = name
-        button = QPushButton("Choose…")
-        button.setToolTip(f"Choose the folder of the {name.lower()}")
-        button.clicked.connect(self._choose)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.edit, 1)
-        row.addWidget(button)
-        self.setFocusProxy(self.edit)
-
-    def path(self) -> str:
-        return self.edit.text().strip()
-
-    @Slot()
-    def _choose(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, f"{self._name} folder", self.path())
-        if folder:
-            self.edit.setText(folder)
 
 
 class OpenDialog(QDialog):
@@ -74,8 +44,8 @@ class OpenDialog(QDialog):
         for pair in recent:
             self.recent.addItem(recent_text(pair))
         self.recent.setToolTip("Pairs and runs that were loaded before")
-        self.policy = FolderField("Policy", "Model folder or adapter that DPO trained")
-        self.run = FolderField("Training run", "In place of a policy: a run with its checkpoints")
+        self.policy = self._folder("Policy", "Model folder or adapter that DPO trained")
+        self.run = self._folder("Training run", "In place of a policy: a run with its checkpoints")
         self.run.edit.setToolTip(
             "The folder that holds checkpoint-10, checkpoint-20, …: the last one is the policy, "
             "and a strip at the window's foot shows the others"
@@ -83,8 +53,8 @@ class OpenDialog(QDialog):
         self.separate = QRadioButton("A checkpoint or adapter")
         self.adapters_off = QRadioButton("The policy's base, its adapter off")
         self.adapters_off.setToolTip("Only for a policy adapter that was trained on the bare base")
-        self.reference = FolderField("Reference", REFERENCE)
-        self.base = FolderField("Base", "Only if the adapters' base has moved")
+        self.reference = self._folder("Reference", REFERENCE)
+        self.base = self._folder("Base", "Only if the adapters' base has moved")
         self.beta = BetaBox()
         self._beta_given = False
         self.device = QComboBox()
@@ -108,6 +78,14 @@ class OpenDialog(QDialog):
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         self._update()
+
+    def _folder(self, name: str, hint: str) -> PathEdit:
+        def choose() -> str:
+            return QFileDialog.getExistingDirectory(self, f"{name} folder", field.path())
+
+        field = PathEdit(name, hint, {"Choose…": choose})
+        field.buttons["Choose…"].setToolTip(f"Choose the folder of the {name.lower()}")
+        return field
 
     def _lay_out(self) -> None:
         form = QFormLayout()

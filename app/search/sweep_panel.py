@@ -1,8 +1,8 @@
 """The panel that sweeps beam widths (the paper's Fig. 2): what to sweep, the figure as it grows.
 
-Not modal: the window goes on beside it. Asks the bridge, and draws what returns; stopping, or
-closing the panel, keeps what was found, and starting again goes on from there. Knows nothing of
-models or judges beyond their names.
+Not modal: the window stays usable beside it. Asks the engine, and draws what returns; stopping, or
+closing the panel, leaves what was found, and starting again resumes from there. It is made from
+what a sweep's record declares and from the judges and sources of prompts that are registered.
 """
 
 import json
@@ -14,15 +14,12 @@ from PySide6.QtCore import QEvent, Qt, Slot
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
-    QDoubleSpinBox,
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QProgressBar,
     QPushButton,
     QSizePolicy,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -31,28 +28,22 @@ from app.engine_client import Bridge
 from app.files import write_text
 from app.notices import NoticeBar
 from app.search.sweep_plot import SweepPlot, save
+from app.widgets.path_edit import PathEdit
+from app.widgets.settings_form import SettingsForm, whole
 from core.engine.protocol import Failed, Stopped, SweepDone, Swept
 from core.errors import UserFacingError
-from core.sweeps.record import (
-    AGAINST,
-    MOST_PROMPTS,
-    WIDTHS,
-    Against,
-    JudgeSpec,
-    SweepInfo,
-    SweepRow,
-    SweepSpec,
-    as_json,
-    parse_widths,
-)
+from core.setting import figure, settings_of
+from core.sweeps.judges import judge_kinds
+from core.sweeps.problems import check
+from core.sweeps.questions import USUAL, sources
+from core.sweeps.record import AGAINST, JudgeSpec, SweepInfo, SweepRow, SweepSpec, as_json
 
-JUDGES: tuple[tuple[str, str, str], ...] = (
-    ("The demo's fact checker", "facts", "Right facts less twice the wrong values of a demo post"),
-    ("The pair's implicit reward", "reward", "It judges itself: expect over-optimisation"),
-    ("A reward model…", "model", "A Hugging Face sequence classifier with one label"),
-    ("A file of verdicts…", "verdicts", 'JSON Lines of {"prompt", "a", "b", "winner"}'),
-)
-USUAL_PROMPTS = 20
+SETTINGS = {setting.name: setting for setting in settings_of(SweepSpec)}
+NUMBERS = {
+    "objective": "&Objective λ",
+    "max_tokens": "&Most new tokens",
+    "length_penalty": "&Length penalty",
+}
 
 
 @dataclass(frozen=True)
@@ -62,31 +53,6 @@ class Ask:
     file: Callable[[str, str], str]
     folder: Callable[[str], str]
     new_file: Callable[[str, str, str], str]
-
-
-class PathField(QWidget):
-    """A path with a button to choose it; shown only where one is needed."""
-
-    def __init__(self, name: str, choose: Callable[[], str]) -> None:
-        super().__init__()
-        self.edit = QLineEdit()
-        self.edit.setAccessibleName(name)
-        self.edit.setPlaceholderText(name)
-        self.button = QPushButton("Choose…")
-        self._choose = choose
-        self.button.clicked.connect(self._chosen)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.edit, 1)
-        row.addWidget(self.button)
-
-    def path(self) -> str:
-        return self.edit.text().strip()
-
-    @Slot()
-    def _chosen(self) -> None:
-        if path := self._choose():
-            self.edit.setText(path)
 
 
 class SweepPanel(QDialog):
@@ -103,15 +69,18 @@ class SweepPanel(QDialog):
         """The id of the sweep under way; 0 for none."""
         self._bridge = bridge
         self._ask = ask
-        self.widths = QLineEdit(", ".join(map(str, WIDTHS)))
+        self.widths = QLineEdit(figure(SETTINGS["widths"].default).replace(",", ", "))
         self.source = QComboBox()
-        self.prompt_file = PathField("File of prompts", self._choose_prompts)
-        self.prompts = QSpinBox()
+        self.prompt_file = PathEdit(
+            "File of prompts", "File of prompts", {"Choose…": self._choose_prompts}
+        )
+        self.prompts = whole(SETTINGS["prompts"])
         self.judge = QComboBox()
-        self.judge_path = PathField("Path of the judge", self._choose_judge)
+        self.judge_path = PathEdit(
+            "Path of the judge", "Path of the judge", {"Choose…": self._choose_judge}
+        )
         self.against = QComboBox()
-        self.objective = QDoubleSpinBox()
-        self.tokens = QSpinBox()
+        self.numbers = SettingsForm()
         self.start = QPushButton("Start")
         self.stop = QPushButton("Stop")
         self.save_picture = QPushButton("Save the picture…")
@@ -128,24 +97,18 @@ class SweepPanel(QDialog):
         self._dress()
 
     def _fill(self) -> None:
-        self.source.addItems(["The demo's held-out posts", "A file of prompts…"])
+        for source in sources().values():
+            self.source.addItem(_capital(source.title), source.name)
+        self.source.addItem("A file of prompts…", "")
         self.source.setToolTip('A file: JSON Lines of {"prompt", "system"?, "chosen"?}')
-        for text, kind, tip in JUDGES:
-            self.judge.addItem(text, kind)
-            self.judge.setItemData(self.judge.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        for kind in judge_kinds().values():
+            self.judge.addItem(kind.title + "…" * bool(kind.takes), kind.kind)
+            last = self.judge.count() - 1
+            self.judge.setItemData(last, kind.meaning, Qt.ItemDataRole.ToolTipRole)
         for against, words in AGAINST.items():
-            self.against.addItem(words[0].upper() + words[1:] + " response" * (against != "chosen"))
-            self.against.setItemData(self.against.count() - 1, against)
-        self.prompts.setRange(1, MOST_PROMPTS)
-        self.prompts.setValue(USUAL_PROMPTS)
-        self.tokens.setRange(1, 4096)
-        self.tokens.setValue(64)
-        self.objective.setRange(-10.0, 100.0)
-        self.objective.setSingleStep(0.25)
-        self.objective.setValue(1.0)
-        self.objective.setToolTip(
-            "The search adds up log π_ref + λ log(π/π_ref): 1 is the policy's likelihood (Eq. 13)"
-        )
+            response = words if against == "chosen" else f"{words} response"
+            self.against.addItem(_capital(response), against)
+        self.prompts.setValue(USUAL)
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
         self.progress.setMaximumHeight(8)
@@ -153,17 +116,15 @@ class SweepPanel(QDialog):
         for widget, name in (
             (self.widths, "Beam widths"),
             (self.source, "Prompts from"),
-            (self.prompts, "Number of prompts"),
             (self.judge, "Judge"),
             (self.against, "Compared with"),
-            (self.objective, "Objective"),
-            (self.tokens, "Most new tokens"),
             (self.progress, "Progress of the sweep"),
         ):
             widget.setAccessibleName(name)
 
     def _lay_out(self) -> None:
-        left, right = QFormLayout(), QFormLayout()
+        left, right = SettingsForm(), self.numbers
+        right.show_settings((SETTINGS[name] for name in NUMBERS), NUMBERS)
         for form, rows in (
             (
                 left,
@@ -180,15 +141,12 @@ class SweepPanel(QDialog):
                     ("&Judge", self.judge),
                     ("", self.judge_path),
                     ("&Compared with", self.against),
-                    ("&Objective λ", self.objective),
-                    ("&Most new tokens", self.tokens),
                 ),
             ),
         ):
             form.setVerticalSpacing(6)
-            form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-            for label, field in rows:
-                form.addRow(label, field)
+            for row, (label, field) in enumerate(rows):
+                form.insertRow(row, label, field)
         fields = QWidget()
         fields.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         forms = QHBoxLayout(fields)
@@ -229,30 +187,30 @@ class SweepPanel(QDialog):
     # --- asking -----------------------------------------------------------------------------
 
     def spec(self) -> SweepSpec:
-        """What the fields ask for.
+        """Return what the fields ask for.
 
         Raises:
-            UserFacingError: they do not fit together; the sentence says which.
+            UserFacingError: they ask for nothing that can be done; the sentence says why.
         """
-        own_file, kind = self.source.currentIndex() == 1, self._kind()
-        if own_file and not self.prompt_file.path():
+        source, takes_path = self.source.currentData(), not self.judge_path.isHidden()
+        if not source and not self.prompt_file.path():
             raise UserFacingError("Choose the file of prompts.")
-        if kind in ("model", "verdicts") and not self.judge_path.path():
-            raise UserFacingError("Choose the judge's folder or file.")
-        if own_file and kind == "facts":
-            raise UserFacingError(
-                "The fact checker knows only the demo's own posts: choose another judge."
-            )
-        against: Against = self.against.currentData()
-        return SweepSpec(
-            judge=JudgeSpec(kind, self.judge_path.path() if self._needs_path() else ""),
-            widths=parse_widths(self.widths.text()),
+        try:
+            widths = SETTINGS["widths"].parse(self.widths.text())
+        except ValueError as error:
+            raise UserFacingError(f"Beam widths: {error}.") from error
+        judge = self.judge.currentData()
+        spec = SweepSpec(
+            judge=JudgeSpec(judge, self.judge_path.path() if takes_path else ""),
+            widths=widths,
             prompts=self.prompts.value(),
-            prompt_file=self.prompt_file.path() if own_file else "",
-            against=against,
-            objective=self.objective.value(),
-            max_tokens=self.tokens.value(),
+            source=source,
+            prompt_file="" if source else self.prompt_file.path(),
+            against=self.against.currentData(),
+            **self.numbers.values(),
         )
+        check(spec)
+        return spec
 
     @Slot()
     def begin(self) -> None:
@@ -297,7 +255,7 @@ class SweepPanel(QDialog):
     @Slot(object)
     def _stopped(self, event: Stopped) -> None:
         if event.id == self.running:
-            self._ended("Stopped: Start goes on with what was found")
+            self._ended("Stopped: Start resumes with what was found")
 
     @Slot(object)
     def _failed(self, event: Failed) -> None:
@@ -368,20 +326,18 @@ class SweepPanel(QDialog):
 
     @Slot()
     def _show_needed(self) -> None:
-        self.prompt_file.setVisible(self.source.currentIndex() == 1)
-        self.judge_path.setVisible(self._needs_path())
-
-    def _kind(self) -> str:
-        kind: str = self.judge.currentData()
-        return kind
-
-    def _needs_path(self) -> bool:
-        return self._kind() in ("model", "verdicts")
+        self.prompt_file.setVisible(not self.source.currentData())
+        self.judge_path.setVisible(bool(judge_kinds()[self.judge.currentData()].takes))
 
     def _choose_prompts(self) -> str:
         return self._ask.file("File of prompts", "JSON Lines (*.jsonl);;All files (*)")
 
     def _choose_judge(self) -> str:
-        if self._kind() == "model":
-            return self._ask.folder("Folder of the reward model")
-        return self._ask.file("File of verdicts", "JSON Lines (*.jsonl);;All files (*)")
+        kind = judge_kinds()[self.judge.currentData()]
+        if kind.takes == "DIR":
+            return self._ask.folder(f"{kind.title}: its folder")
+        return self._ask.file(f"{kind.title}", "JSON Lines (*.jsonl);;All files (*)")
+
+
+def _capital(words: str) -> str:
+    return words[0].upper() + words[1:]

@@ -27,16 +27,19 @@ def control(setting: Setting) -> Control:
         words.addItems(list(setting.words))
         words.setCurrentText(setting.default)
         return _dressed(words, setting)
-    if setting.kind is int:
-        number = QSpinBox()
-        number.setRange(-WIDEST, int(max(WIDEST, setting.maximum)))
-        number.setValue(setting.default or 0)
-        return _dressed(number, setting)
-    return fraction(setting)
+    return whole(setting) if setting.kind is int else fraction(setting)
+
+
+def whole(setting: Setting) -> QSpinBox:
+    """Return a control for a whole number that shows the setting's default."""
+    number = QSpinBox()
+    number.setRange(-WIDEST, int(max(WIDEST, setting.maximum)))
+    number.setValue(setting.default or 0)
+    return _dressed(number, setting)
 
 
 def fraction(setting: Setting) -> QDoubleSpinBox:
-    """Return a control for a number that need not be whole; it shows the setting's default."""
+    """Return a control for any number that shows the setting's default."""
     number = QDoubleSpinBox()
     number.setRange(-WIDEST_FRACTION, WIDEST_FRACTION)
     number.setDecimals(2)

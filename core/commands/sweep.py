@@ -3,103 +3,80 @@
 For every prompt and every width a beam search finds a response; a judge compares it with the
 reference response (or the reference model's greedy one). Prints, for each width, the win rate with
 its 95% interval (Wilson; a tie is half a win) and the mean length in tokens, the closing one
-included (bootstrap over prompts). The prompts are the demo's own held-out posts, or a file of
+included (bootstrap over prompts). The prompts are posts that training never saw, or a file of
 {"prompt", "system"?, "chosen"?} a line.
 
-Judges, the one used is printed and drawn:
-  facts          the demo's fact checker: right facts less 2 x wrong values (the demo's posts only)
-  reward         the pair's own implicit reward: it judges itself, so expect over-optimisation
-  model DIR      a Hugging Face reward model (sequence classification, one label)
-  verdicts FILE  {"prompt", "a", "b", "winner": "a" | "b" | "tie"} a line, written by people or by
-                 another model; --write-pairs FILE writes the pairs to be judged
-
-With --resume FILE every finished answer is kept there, and a second run with the same FILE goes on
-where the first one stopped; another judge needs no new search.
+With --resume FILE every finished answer is written there, and a second run with the same FILE
+resumes where the first one stopped; another judge needs no new search.
 """
 
 import argparse
 import contextlib
 import json
-import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.commands import options
 from core.commands.console import Reporter
 from core.errors import UserFacingError
+from core.setting import settings_of
+from core.sweeps.judges import judge_kinds, make_judge, pairs_to_judge
+from core.sweeps.problems import check, problems
+from core.sweeps.questions import questions_of, source_of
+from core.sweeps.record import JudgeSpec, SweepSpec, as_json
 
 if TYPE_CHECKING:
     from core.engine.protocol import PairSpec
     from core.sweeps.questions import Question
-    from core.sweeps.record import JudgeSpec, SweepSpec
     from core.sweeps.run import Sweep
 
-KINDS = ("facts", "reward", "model", "verdicts")
+COLUMNS = (
+    ("width", 5), ("win rate", 8), ("95%", 11), ("win/tie/loss", 12), ("gain", 6), ("tokens", 6),
+    ("95%", 11), ("closed", 6), ("Σ log π", 8), ("Σ r/β", 6),
+)  # fmt: skip
 
 
-def widths(text: str) -> tuple[int, ...]:
-    """Beam widths as 1,2,5 for argparse."""
-    from core.sweeps.record import parse_widths
+def judges_in_words() -> str:
+    """Return what ``--help`` says of each judge."""
+    lines = ["judges (the one that is used is printed and drawn):"]
+    for kind in judge_kinds().values():
+        lines.append(f"  {kind.kind} {kind.takes}".ljust(17) + kind.meaning)
+    lines.append("Pairs for a file of verdicts are written by --write-pairs.")
+    return "\n".join(lines)
 
-    try:
-        return parse_widths(text)
-    except UserFacingError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
-
-def finite(text: str) -> float:
-    """A finite number, for argparse."""
-    value = float(text)
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
-    return value
+def made_for(source: str) -> str:
+    """Return the judge that is made for a source of prompts; "" if there is none."""
+    return next(
+        (name for name, kind in judge_kinds().items() if source and kind.source == source), ""
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(parser=parser)
-    parser.add_argument(
-        "--prompts",
-        type=int,
-        metavar="N",
-        help="how many prompts (default: 20 posts, a whole file)",
-    )
+    parser.epilog = judges_in_words()
+    known = {setting.name: setting for setting in settings_of(SweepSpec)}
+    options.add_setting(parser, "--prompts", known["prompts"], "N")
     parser.add_argument(
         "--prompt-file", type=Path, metavar="F", help="prompts of your own, JSON Lines"
     )
-    parser.add_argument(
-        "--widths", type=widths, metavar="W,W", help="beam widths (default: 1,2,3,5,8,16)"
-    )
+    options.add_setting(parser, "--widths", known["widths"], "W,W")
     parser.add_argument(
         "--judge",
         nargs="+",
         metavar=("JUDGE", "PATH"),
-        help="facts, reward, model DIR or verdicts FILE (default, for the demo's posts: facts)",
+        help="one of those listed below (default, where no file of prompts is given: "
+        f"{made_for(source_of(SweepSpec(None))) or 'none'})",
     )
+    options.add_setting(parser, "--against", known["against"])
+    options.add_setting(parser, "--objective", known["objective"], "λ")
+    options.add_setting(parser, "--max-new-tokens", known["max_tokens"], "N")
+    options.add_setting(parser, "--length-penalty", known["length_penalty"], "X")
     parser.add_argument(
-        "--against",
-        choices=("chosen", "reference-greedy"),
-        default="chosen",
-        help="what to beat: the prompt's reference response (\"chosen\"), or the reference model's "
-        "greedy one (default: chosen)",
+        "--resume", type=Path, metavar="FILE", help="write finished answers here, and resume"
     )
-    parser.add_argument(
-        "--objective",
-        type=finite,
-        default=1.0,
-        metavar="λ",
-        help="what the search adds up: log π_ref + λ log(π/π_ref) (default: 1, the policy's "
-        "likelihood)",
-    )
-    parser.add_argument("--max-new-tokens", type=int, default=64, metavar="N", help="(default: 64)")
-    parser.add_argument(
-        "--length-penalty",
-        type=finite,
-        default=0.0,
-        metavar="X",
-        help="hypotheses are ranked by score / length^X (default: 0, the sum)",
-    )
-    parser.add_argument("--resume", type=Path, metavar="FILE", help="keep finished answers here")
     parser.add_argument("--write-pairs", type=Path, metavar="FILE", help="write pairs to be judged")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object, every row in it"
@@ -121,22 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     parser: argparse.ArgumentParser = arguments.parser
     options.require_pair(parser, arguments)
     pair_spec = options.pair_spec(parser, arguments)
-    judge = judge_of(parser, arguments)
-
-    from core.sweeps.questions import questions_of
-    from core.sweeps.record import WIDTHS, SweepSpec, as_json
-    from core.sweeps.run import check
-
-    spec = SweepSpec(
-        judge=judge,
-        widths=arguments.widths or WIDTHS,
-        prompts=arguments.prompts,
-        prompt_file=str(arguments.prompt_file or ""),
-        against=arguments.against,
-        objective=arguments.objective,
-        max_tokens=arguments.max_new_tokens,
-        length_penalty=arguments.length_penalty,
-    )
+    spec = sweep_spec(parser, arguments)
     # All that can be wrong is found out before the models are loaded.
     check(spec)
     questions = questions_of(spec)
@@ -156,44 +118,43 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def judge_of(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> "JudgeSpec | None":
-    """The judge that the options name; a wrong name ends the program with status 2."""
-    from core.sweeps.record import JudgeSpec
-
+def sweep_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> SweepSpec:
+    """Return the sweep that the options ask for; a wrong judge ends the program with status 2."""
     words = arguments.judge or []
-    if not words:
-        if not arguments.prompt_file:
-            words = ["facts"]
-        elif arguments.write_pairs:
-            return None
-        else:
-            parser.error("a file of prompts needs --judge (or --write-pairs, to have it judged)")
-    kind, *rest = words
-    if kind not in KINDS:
-        parser.error(f"there is no judge {kind!r}: choose facts, reward, model DIR, verdicts FILE")
-    if len(rest) != (kind in ("model", "verdicts")):
-        parser.error(
-            {"model": "--judge model DIR", "verdicts": "--judge verdicts FILE"}.get(
-                kind, f"--judge {kind} takes nothing more"
-            )
-        )
-    if kind == "facts" and arguments.prompt_file:
-        parser.error("the fact judge knows only the demo's own posts, not --prompt-file")
-    return JudgeSpec(
-        kind, rest[0] if rest else "", arguments.allow_pickle, arguments.trust_remote_code
+    spec = SweepSpec(
+        judge=None,
+        widths=arguments.widths,
+        prompts=arguments.prompts,
+        prompt_file=str(arguments.prompt_file or ""),
+        against=arguments.against,
+        objective=arguments.objective,
+        max_tokens=arguments.max_new_tokens,
+        length_penalty=arguments.length_penalty,
     )
+    if not words and (own := made_for(source_of(spec))):
+        words = [own]
+    if not words:
+        if not arguments.write_pairs:
+            parser.error("these prompts need --judge (or --write-pairs, to have them judged)")
+        return spec
+    if len(words) > 2:
+        parser.error(f"--judge {words[0]} takes one path at most, not {' '.join(words[1:])}")
+    risks = arguments.allow_pickle, arguments.trust_remote_code
+    spec = replace(spec, judge=JudgeSpec(words[0], "".join(words[1:]), *risks))
+    if sentence := problems(spec).get("judge"):
+        parser.error(sentence)
+    return spec
 
 
 def swept(
     pair_spec: "PairSpec",
-    spec: "SweepSpec",
+    spec: SweepSpec,
     questions: "list[Question]",
     resume: Path | None,
     reporter: Reporter,
 ) -> "Sweep":
     """Load the pair and the judge, and sweep to the end."""
     from core.models.load import load_pair
-    from core.sweeps.judges import make_judge
     from core.sweeps.run import Answers, Sweep
 
     reporter.progress("Preparing the judge", None)
@@ -228,8 +189,6 @@ def writable(path: Path | None) -> None:
 
 def write_pairs(path: Path, sweep: "Sweep") -> None:
     """Write the pairs of texts to be judged."""
-    from core.sweeps.judges import pairs_to_judge
-
     lines = [json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs_to_judge(sweep.rows)]
     try:
         path.write_text("".join(lines), encoding="utf-8")
@@ -241,10 +200,7 @@ def print_table(result: dict[str, Any]) -> None:
     """Print the figures for a reader."""
     print(f"policy     {result['policy']}\nreference  {result['reference']}")
     print(f"judge      {result['judge']}\nagainst    {result['against']}")
-    _print_row(
-        "width", "win rate", "95%", "win/tie/loss", "gain", "tokens", "95%", "closed", "Σ log π",
-        "Σ r/β",
-    )  # fmt: skip
+    _print_row(*(title for title, _ in COLUMNS))
     for row in result["figures"]:
         _print_row(
             str(row["width"]),
@@ -265,8 +221,7 @@ def print_table(result: dict[str, Any]) -> None:
 
 
 def _print_row(*cells: str) -> None:
-    sizes = (5, 8, 11, 12, 6, 6, 11, 6, 8, 6)
-    print("  ".join(f"{cell:>{size}}" for cell, size in zip(cells, sizes, strict=True)))
+    print("  ".join(f"{cell:>{size}}" for cell, (_, size) in zip(cells, COLUMNS, strict=True)))
 
 
 def _interval(row: dict[str, Any], name: str, digits: int) -> str:

@@ -14,7 +14,7 @@ from core.demo.kinds import kinds_for
 from core.demo.posts import write_post, write_summary
 from core.errors import UserFacingError
 from core.jsonl import read_objects
-from core.sweeps.record import MOST_PROMPTS, SweepSpec
+from core.sweeps.record import SweepSpec
 from core.text import Prompt
 
 USUAL = 20
@@ -74,8 +74,6 @@ def questions_of(spec: SweepSpec) -> list[Question]:
     Raises:
         UserFacingError: there are none, or the file cannot be used.
     """
-    if spec.prompts is not None and not 1 <= spec.prompts <= MOST_PROMPTS:
-        raise UserFacingError(f"The prompts must be from 1 to {MOST_PROMPTS}, not {spec.prompts}.")
     if not spec.prompt_file:
         source = _SOURCES.get(source_of(spec))
         if source is None:

@@ -11,15 +11,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from core.errors import UserFacingError
 from core.search.grown import Floats
+from core.search.spec import MOST_AT_ONCE, WEIGHT, length_penalty, max_tokens
+from core.setting import setting
 
-Against = Literal["chosen", "reference-greedy"]
 Winner = Literal["win", "tie", "loss"]
 
-WIDTHS = (1, 2, 3, 5, 8, 16)
-WIDEST = 512
-MOST_PROMPTS = 100_000
 Z = 1.959963984540054
 """Standard normal quantile of 97.5 %."""
 RESAMPLES = 2000
@@ -29,18 +26,6 @@ INTERVALS = (
 )
 POINTS = {"win": 1.0, "tie": 0.5, "loss": 0.0}
 AGAINST = {"chosen": "the reference response", "reference-greedy": "the reference model's greedy"}
-
-
-def parse_widths(text: str) -> tuple[int, ...]:
-    """Beam widths as people write them: 1, 2, 5.
-
-    Raises:
-        UserFacingError: it is no such list.
-    """
-    parts = text.replace(",", " ").split()
-    if not parts or not all(part.isdecimal() for part in parts):
-        raise UserFacingError(f"{text!r} is not a list of widths such as 1,2,3,5,8,16.")
-    return tuple(map(int, parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +43,45 @@ class JudgeSpec:
 
 @dataclass(frozen=True, slots=True)
 class SweepSpec:
-    """One sweep. ``prompts``: how many, of the file or (no file) of ``source``, which
-    core.sweeps.questions registers ("": the first one).
+    """One sweep of beam searches; what it may be is said by core.sweeps.problems.
 
-    ``against``: what each response is compared with: the prompt's own reference response, or the
-    reference model's greedy one. ``objective`` is the λ of core.search.spec.Objective.dial.
+    The prompts come from ``prompt_file`` or (no file) from ``source``, which core.sweeps.questions
+    registers ("": the first one). ``objective`` is the λ of core.search.spec.Objective.dial.
     ``judge`` None: nothing is judged, only lengths are measured.
     """
 
     judge: JudgeSpec | None
-    widths: tuple[int, ...] = WIDTHS
-    prompts: int | None = None
+    widths: tuple[int, ...] = setting(
+        (1, 2, 3, 5, 8, 16), "Beam widths", "How many beams each search has", 1, MOST_AT_ONCE
+    )
+    prompts: int | None = setting(
+        None,
+        "Number of prompts",
+        "How many prompts; if it is not said, 20, or the whole of a file",
+        1,
+        100_000,
+        kind=int,
+    )
     source: str = ""
     prompt_file: str = ""
-    against: Against = "chosen"
-    objective: float = 1.0
-    max_tokens: int = 64
-    length_penalty: float = 0.0
+    against: str = setting(
+        "chosen",
+        "Compared with",
+        "What to beat: the prompt's reference response (\"chosen\"), or the reference model's "
+        "greedy one",
+        words=tuple(AGAINST),
+    )
+    objective: float = setting(
+        1.0,
+        "Objective λ",
+        "What the search adds up: log π_ref + λ log(π/π_ref); 1 is the policy's likelihood "
+        "(Eq. 13)",
+        WEIGHT.minimum,
+        WEIGHT.maximum,
+        step=0.25,
+    )
+    max_tokens: int = max_tokens()
+    length_penalty: float = length_penalty()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +141,12 @@ class SweepInfo:
 
     @property
     def title(self) -> str:
+        """The two that are compared."""
         return f"{self.policy} against {self.against}"
 
     def subtitle(self, rows: Sequence[SweepRow] | None = None) -> str:
-        """The judge, the prompts and the search, on one line; with ``rows``, how far it has come
-        where that is not all the way."""
+        """Return the judge, the prompts and the search on one line; with ``rows``, how far it has
+        come where that is not all the way."""
         penalty = f", length penalty {self.length_penalty:g}" if self.length_penalty else ""
         known = self.prompts if rows is None else len({row.question for row in rows})
         done = "" if known == self.prompts else f"{known} of "
@@ -182,64 +190,45 @@ class WidthFigures:
 
 
 def figures(rows: Sequence[SweepRow]) -> list[WidthFigures]:
-    """The figures of every width that has a row, the narrowest first."""
-    widths = sorted({row.width for row in rows})
-    points = {width: _points(rows, width) for width in widths}
-    return [
-        _of_width(width, [row for row in rows if row.width == width], points[widths[0]], points)
-        for width in widths
-    ]
+    """Return the figures of every width that has a row, the narrowest first."""
+    found: list[WidthFigures] = []
+    narrowest: dict[int, float] | None = None
+    for width in sorted({row.width for row in rows}):
+        own = [row for row in rows if row.width == width]
+        won = {row.question: row.verdict.winner for row in own if row.verdict is not None}
+        winners = [*won.values()]
+        points = {question: POINTS[winner] for question, winner in won.items()}
+        narrowest = points if narrowest is None else narrowest
+        gains = [points[number] - narrowest[number] for number in points if number in narrowest]
+        answers = [row.answer for row in own]
+        found.append(
+            WidthFigures(
+                width,
+                len(own),
+                len(won),
+                winners.count("win"),
+                winners.count("tie"),
+                winners.count("loss"),
+                _mean([*points.values()]),
+                *wilson(sum(points.values()), len(points)),
+                _mean(gains),
+                *bootstrap(gains),
+                _mean([answer.tokens for answer in answers]),
+                *bootstrap([answer.tokens for answer in answers]),
+                _mean([answer.finished for answer in answers]),
+                _mean([answer.sum_policy for answer in answers]),
+                _mean([answer.log_ratio for answer in answers]),
+            )
+        )
+    return found
 
 
-def _points(rows: Sequence[SweepRow], width: int) -> dict[int, float]:
-    """Points by question: 1 for a win, ½ for a tie."""
-    return {
-        row.question: POINTS[row.verdict.winner]
-        for row in rows
-        if row.width == width and row.verdict is not None
-    }
-
-
-def _of_width(
-    width: int,
-    rows: Sequence[SweepRow],
-    narrowest: dict[int, float],
-    points: dict[int, dict[int, float]],
-) -> WidthFigures:
-    own = points[width]
-    winners = [row.verdict.winner for row in rows if row.verdict is not None]
-    rate = wilson(sum(own.values()), len(own))
-    gains = np.array([own[number] - narrowest[number] for number in own if number in narrowest])
-    tokens = np.array([row.answer.tokens for row in rows], dtype=np.float64)
-    gain, length = bootstrap(gains), bootstrap(tokens)
-    return WidthFigures(
-        width=width,
-        prompts=len(rows),
-        judged=len(winners),
-        wins=winners.count("win"),
-        ties=winners.count("tie"),
-        losses=winners.count("loss"),
-        win_rate=_mean(np.array(list(own.values()))),
-        win_rate_low=rate[0],
-        win_rate_high=rate[1],
-        gain=_mean(gains),
-        gain_low=gain[0],
-        gain_high=gain[1],
-        tokens=_mean(tokens),
-        tokens_low=length[0],
-        tokens_high=length[1],
-        finished=_mean(np.array([row.answer.finished for row in rows], dtype=np.float64)),
-        sum_policy=_mean(np.array([row.answer.sum_policy for row in rows])),
-        log_ratio=_mean(np.array([row.answer.log_ratio for row in rows])),
-    )
-
-
-def _mean(values: Floats) -> float:
-    return float(values.mean()) if len(values) else math.nan
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
 
 
 def wilson(points: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a rate of ``points`` in ``count`` trials; NaN for no trial.
+    """Return Wilson's 95 % interval of a rate of ``points`` in ``count`` trials; NaN for no trial.
 
     Half points (ties) vary less than wins and losses of the same mean do, so with them the
     interval is wider than it need be.
@@ -252,32 +241,32 @@ def wilson(points: float, count: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def bootstrap(values: Floats) -> tuple[float, float]:
-    """The percentile bootstrap's 95 % interval of the mean; always the same for the same values.
+def bootstrap(values: Sequence[float] | Floats) -> tuple[float, float]:
+    """Return the percentile bootstrap's 95 % interval of the mean; always the same for the same
+    values.
 
     NaN for fewer than two values: one tells nothing of how they vary.
     """
     if len(values) < 2:
         return math.nan, math.nan
-    drawn = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
-    low, high = np.percentile(values[drawn].mean(axis=1), (2.5, 97.5))
+    sample = np.asarray(values, dtype=np.float64)
+    drawn = np.random.default_rng(0).integers(len(sample), size=(RESAMPLES, len(sample)))
+    low, high = np.percentile(sample[drawn].mean(axis=1), (2.5, 97.5))
     return float(low), float(high)
 
 
 def as_json(info: SweepInfo, rows: Sequence[SweepRow]) -> dict[str, Any]:
-    """A sweep as one object: what was compared, the figures of each width, and every row."""
+    """Return a sweep as one object: what was compared, the figures of each width, every row.
+
+    What is not known is None.
+    """
     table = [
-        {name: _known(value) for name, value in asdict(width).items()} for width in figures(rows)
+        {name: None if math.isnan(value) else value for name, value in asdict(width).items()}
+        for width in figures(rows)
     ]
-    return {**asdict(info), "intervals": INTERVALS, "figures": table, "rows": [*map(_row, rows)]}
-
-
-def _row(row: SweepRow) -> dict[str, Any]:
-    return asdict(row) | {
-        "answer": asdict(row.answer) | {"log_ratio": row.answer.log_ratio},
-        "against": asdict(row.against) | {"log_ratio": row.against.log_ratio},
-    }
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    sides = ("answer", "against")
+    listed = [asdict(row) for row in rows]
+    for row, plain in zip(rows, listed, strict=True):
+        for side, answer in zip(sides, (row.answer, row.against), strict=True):
+            plain[side]["log_ratio"] = answer.log_ratio
+    return {**asdict(info), "intervals": INTERVALS, "figures": table, "rows": listed}

@@ -7,6 +7,7 @@ for again. Knows nothing of threads or windows.
 
 import hashlib
 import json
+import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,14 +26,15 @@ from core.search.spec import Objective, SearchSpec, Strategy
 from core.search.strategies.beam import Beam
 from core.search.strategies.given import Given
 from core.sweeps.judges import Judge, decide
+from core.sweeps.problems import check
 from core.sweeps.questions import Question
-from core.sweeps.record import AGAINST, WIDEST, Answer, SweepInfo, SweepRow, SweepSpec
+from core.sweeps.record import AGAINST, Answer, SweepInfo, SweepRow, SweepSpec
 from core.text import Prompt
 
 PROBE = Prompt.of("Qscope")
 PROBED = 8
-KEPT = 20_000
-"""Answers, of about a kilobyte each, that are kept in memory alone."""
+CACHED = 20_000
+"""Answers, of about a kilobyte each, that are cached in memory alone."""
 TOLERANCE = 0.25
 """Nats by which the same weights may differ between two runs (other devices, number formats)."""
 
@@ -44,15 +46,20 @@ class Task:
     number: int
     question: Question
     width: int
-    strategy: Strategy
-    objective: float
+    spec: SearchSpec
+
+    @property
+    def key(self) -> str:
+        """What is asked, as files of answers know it: a digest of the prompt and the search."""
+        asked = self.question.prompt, self.question.system, type(self.spec.strategy).__name__
+        return hashlib.sha256(json.dumps([*asked, asdict(self.spec)]).encode()).hexdigest()[:24]
 
 
 class Answers:
-    """Answers that are known, by what was asked; with a file they outlive the process.
+    """Answers that are known, by ``Task.key``; with a file they outlive the process.
 
     The file is JSON Lines: which pair it is of, then an answer a line. A last line that a crash cut
-    off is dropped. Without a file, the last KEPT ones are known.
+    off is dropped. Without a file, the last CACHED ones are known.
 
     Raises:
         UserFacingError: the file cannot be used, or is of another pair.
@@ -64,14 +71,15 @@ class Answers:
         if path is None:
             return
         head = {"policy": info.policy, "reference": info.reference, "probe": _probe(pair)}
-        whole = self._read(path, head) if path.exists() else b""
         try:
-            if path.exists() and path.read_bytes() != whole:
-                path.write_bytes(whole)
+            data = path.read_bytes() if path.exists() else b""
+            whole = data[: data.rfind(b"\n") + 1]
+            self._known = _read(path, whole, head) if data else {}
             self._file = path.open("a", encoding="utf-8")
+            os.truncate(path, len(whole))
         except OSError as error:
             raise UserFacingError(
-                f"{path} cannot be written ({error.strerror}): choose another file to resume from."
+                f"{path} cannot be used ({error.strerror}): choose another file to resume from."
             ) from error
         if not whole:
             self._write(head)
@@ -80,16 +88,18 @@ class Answers:
         return len(self._known)
 
     def get(self, key: str) -> Answer | None:
+        """Return the answer to what was asked, if it is known."""
         return self._known.get(key)
 
     def put(self, key: str, answer: Answer) -> None:
         """Remember an answer; in the file too, at once."""
         self._write({"key": key} | asdict(answer))
         self._known[key] = answer
-        if self._file is None and len(self._known) > KEPT:
+        if self._file is None and len(self._known) > CACHED:
             del self._known[next(iter(self._known))]
 
     def close(self) -> None:
+        """Close the file, if there is one."""
         if self._file is not None:
             self._file.close()
 
@@ -98,44 +108,33 @@ class Answers:
             self._file.write(json.dumps(value) + "\n")
             self._file.flush()
 
-    def _read(self, path: Path, head: dict[str, Any]) -> bytes:
-        """Take in a file's answers; returns its whole lines."""
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise UserFacingError(f"{path} cannot be read: {error.strerror}.") from error
-        if not data:
-            return data
-        whole = data[: data.rfind(b"\n") + 1]
-        try:
-            first, *lines = map(json.loads, whole.splitlines())
-            for line in lines:
-                key = str(line.pop("key"))
-                self._known[key] = Answer(**line)
-            named = all(first[name] == head[name] for name in ("policy", "reference"))
-            same = named and _near(first["probe"], head["probe"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserFacingError(
-                f"{path} is not a file that a sweep wrote: choose another file to resume from."
-            ) from error
-        if not same:
-            raise UserFacingError(
-                f"{path} is of another pair ({first['policy']} and {first['reference']}, or other "
-                f"weights of them): choose another file to resume from."
-            )
-        return whole
+
+def _read(path: Path, whole: bytes, head: dict[str, Any]) -> dict[str, Answer]:
+    """Return the answers that whole lines of a file hold; its first line must be like ``head``."""
+    try:
+        first, *lines = map(json.loads, whole.splitlines())
+        known = {str(line.pop("key")): Answer(**line) for line in lines}
+        same = all(first[name] == head[name] for name in ("policy", "reference"))
+        probes = zip(first["probe"], head["probe"], strict=True)
+        same = same and all(abs(one - other) < TOLERANCE for one, other in probes)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserFacingError(
+            f"{path} is not a file that a sweep wrote: choose another file to resume from."
+        ) from error
+    if not same:
+        raise UserFacingError(
+            f"{path} is of another pair ({first['policy']} and {first['reference']}, or other "
+            f"weights of them): choose another file to resume from."
+        )
+    return known
 
 
 def _probe(pair: Pair) -> list[float]:
-    """Log-probs of some tokens under both models: other weights would not give them all."""
+    """Return log-probs of some tokens under both models: other weights give others."""
     state = int(pair.tree.extend(pair.root(1), pair.codec.prompt_ids(PROBE))[-1])
     logp = pair.logprobs(state)
     some = logp[:, :: max(1, logp.shape[1] // PROBED)][:, :PROBED]
     return [float(value) for value in some.flatten()]
-
-
-def _near(a: list[float], b: list[float]) -> bool:
-    return all(abs(one - other) < TOLERANCE for one, other in zip(a, b, strict=True))
 
 
 class Sweep:
@@ -170,13 +169,12 @@ class Sweep:
             length_penalty=spec.length_penalty,
         )
         self._pair = pair
-        self._spec = spec
         self._judge = judge
         self._answers = answers
         self._tasks = deque(
             task
             for number, question in enumerate(questions)
-            for task in self._tasks_of(number, question, widths)
+            for task in _tasks(pair, spec, number, question, widths)
         )
         self._all = len(self._tasks)
         self._run: Run | None = None
@@ -219,7 +217,7 @@ class Sweep:
         Whatever it was, the next call does the step again, and no row is lost.
         """
         task = self._tasks[0]
-        key = self._key(task)
+        key = task.key
         answer = self._answers.get(key)
         if answer is None:
             answer = self._advance(task, cancelled)
@@ -231,33 +229,11 @@ class Sweep:
         self._run, self._part = None, 0.0
         return row
 
-    def _tasks_of(self, number: int, question: Question, widths: tuple[int, ...]) -> list[Task]:
-        against: Strategy = Beam(1)
-        if self._spec.against == "chosen":
-            if question.chosen is None:
-                raise UserFacingError(f"Prompt {number + 1} has no response to compare with.")
-            codec = self._pair.codec
-            against = Given(codec.encode(question.turns, question.chosen).ids, closed=True)
-        weight = self._spec.objective
-        searches = [Task(number, question, width, Beam(width), weight) for width in widths]
-        return [Task(number, question, 0, against, 0.0), *searches]
-
-    def _search_spec(self, task: Task) -> SearchSpec:
-        objective = Objective.dial(task.objective)
-        spec = self._spec
-        return SearchSpec(task.strategy, objective, spec.max_tokens, spec.length_penalty)
-
-    def _key(self, task: Task) -> str:
-        question, spec = task.question, self._search_spec(task)
-        asked = [question.prompt, question.system, type(task.strategy).__name__, asdict(spec)]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:24]
-
     def _advance(self, task: Task, cancelled: Callable[[], bool]) -> Answer | None:
-        """A step of a task's search; the answer once it has ended."""
-        spec = self._search_spec(task)
+        """Take a step of a task's search; return the answer once it has ended."""
         if self._run is None:
             try:
-                run = Run(self._pair, task.question.turns, (), spec)
+                run = Run(self._pair, task.question.turns, (), task.spec)
             except UserFacingError as error:
                 raise UserFacingError(f"Prompt {task.number + 1}: {error}") from error
             self._run, self._grown = run, GrownTree()
@@ -267,8 +243,8 @@ class Sweep:
             self._grown.add(growth)
             self._growth, self._part = None, growth.step.fraction
             return None
-        best = self._grown.hypotheses(spec)[0]
-        given = isinstance(task.strategy, Given)
+        best = self._grown.hypotheses(task.spec)[0]
+        given = isinstance(task.spec.strategy, Given)
         return Answer(
             task.question.chosen or "" if given else best.text,
             best.length,
@@ -278,7 +254,7 @@ class Sweep:
         )
 
     def _row(self, task: Task, answer: Answer) -> SweepRow | None:
-        """What an answer comes to: a row, or the response that the next ones must beat."""
+        """Return the row that an answer makes, if it is not the one that the next must beat."""
         if not task.width:
             self._to_beat = answer
             return None
@@ -292,14 +268,21 @@ class Sweep:
         return row
 
 
-def check(spec: SweepSpec) -> None:
-    """Refuse widths that make no sense; all else is checked by the searches.
+def _tasks(
+    pair: Pair, spec: SweepSpec, number: int, question: Question, widths: tuple[int, ...]
+) -> list[Task]:
+    """Return the searches of one prompt: for the response to beat, then by width."""
 
-    Raises:
-        UserFacingError: one sentence that says what they may be.
-    """
-    if not spec.widths:
-        raise UserFacingError("There are no widths to sweep: give some, such as 1,2,3,5,8,16.")
-    for width in spec.widths:
-        if not 1 <= width <= WIDEST:
-            raise UserFacingError(f"A width must be from 1 to {WIDEST}, not {width}.")
+    def task(width: int, strategy: Strategy, weight: float) -> Task:
+        objective = Objective.dial(weight)
+        search = SearchSpec(strategy, objective, spec.max_tokens, spec.length_penalty)
+        return Task(number, question, width, search)
+
+    to_beat: Strategy = Beam(1)
+    if spec.against == "chosen":
+        if question.chosen is None:
+            raise UserFacingError(f"Prompt {number + 1} has no response to compare with.")
+        ids = pair.codec.encode(question.turns, question.chosen).ids
+        to_beat = Given(ids, closed=True)
+    searches = [task(width, Beam(width), spec.objective) for width in widths]
+    return [task(0, to_beat, 0.0), *searches]

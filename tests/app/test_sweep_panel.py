@@ -9,7 +9,7 @@ from PySide6.QtGui import QImage
 
 from app import theme
 from core.engine.protocol import Failed, Stopped, Sweep, SweepDone, Swept
-from core.sweeps.record import Answer, SweepInfo, SweepRow, Verdict
+from core.sweeps.record import Answer, SweepInfo, SweepRow, SweepSpec, Verdict
 from tests.app.conftest import settled
 from tests.app.fake_engine import FakeEngine
 
@@ -124,7 +124,7 @@ def test_the_figure_grows_while_it_runs_and_stop_keeps_it(window, panel, engine,
     assert panel.running and panel.progress.isVisible() and "Prompt" in panel.doing.text()
     click(qtbot, panel.stop)
     qtbot.waitUntil(lambda: not panel.running, timeout=10_000)
-    assert "Start goes on" in panel.doing.text()
+    assert "Start resumes" in panel.doing.text()
     assert panel.start.isEnabled() and not panel.stop.isEnabled()
     assert len(panel.plot.win.points()) == 3 and panel.rows
     assert " of 1000 prompts" in panel.plot.subtitle.text()
@@ -165,10 +165,12 @@ def test_a_failure_is_told_in_the_panel_and_nothing_typed_is_lost(window, panel,
 @pytest.mark.parametrize(
     ("widths", "source", "judge", "said"),
     [
-        ("", 0, 0, "is not a list of widths"),
-        ("1, two", 0, 0, "is not a list of widths"),
+        ("", 0, 0, "Beam widths: '' is not a list of numbers such as 1,2,3,5,8,16."),
+        ("1, two", 0, 0, "'1, two' is not a list of numbers"),
         ("1", 1, 1, "Choose the file of prompts."),
-        ("1", 0, 2, "Choose the judge's folder or file."),
+        ("1", 0, 2, "A reward model is needed to judge: choose the folder."),
+        ("1", 0, 3, "A file of verdicts is needed to judge: choose the file."),
+        ("0", 0, 0, "Beam widths must be from 1 to 4096, not 0."),
     ],
 )
 def test_what_does_not_fit_is_told_at_once(window, panel, qtbot, widths, source, judge, said):
@@ -179,6 +181,20 @@ def test_what_does_not_fit_is_told_at_once(window, panel, qtbot, widths, source,
     click(qtbot, panel.start)
     assert said in panel.notice.message.text()
     assert not asked(window) and not panel.running
+
+
+def test_numbers_are_those_of_the_record_and_refused_by_it(window, panel, qtbot):
+    for name in ("objective", "max_tokens", "length_penalty"):
+        field = panel.numbers.fields[name]
+        assert field.value() == getattr(SweepSpec(None), name)
+        field.setValue({"objective": -1.5, "max_tokens": 9, "length_penalty": 0.5}[name])
+    run(qtbot, panel)
+    spec = asked(window)[-1].spec
+    assert (spec.objective, spec.max_tokens, spec.length_penalty) == (-1.5, 9, 0.5)
+    panel.prompts.setValue(0)
+    click(qtbot, panel.start)
+    assert panel.notice.message.text() == "Number of prompts must be from 1 to 100000, not 0."
+    assert len(asked(window)) == 1 and not panel.running
 
 
 def test_own_prompts_and_verdicts_are_asked_for(window, panel, qtbot, monkeypatch):

@@ -10,10 +10,13 @@ from core.engine.protocol import PairInfo
 from core.errors import Cancelled, UserFacingError
 from core.search.spec import Objective, SearchSpec
 from core.search.strategies.beam import Beam
-from core.sweeps.judges import RewardJudge
+from core.search.strategies.given import Given
+from core.sweeps.judges import RewardJudge, judge_kinds
+from core.sweeps.problems import problems
 from core.sweeps.questions import Question
 from core.sweeps.record import (
     Answer,
+    JudgeSpec,
     SweepInfo,
     SweepRow,
     SweepSpec,
@@ -23,7 +26,7 @@ from core.sweeps.record import (
     figures,
     wilson,
 )
-from core.sweeps.run import Answers, Sweep
+from core.sweeps.run import Answers, Sweep, Task
 from tests.searches import PROMPT, grown, search_pair, sequence_logp
 
 INFO = PairInfo("pi", "ref", "cpu", "float32", 1, False, 480, 256, True, "tree", 0.1, 0.5)
@@ -190,6 +193,14 @@ def _counted(searched):
     return run
 
 
+def test_answers_that_an_earlier_version_wrote_are_found():
+    """The keys that Qscope 0.1 wrote for these two searches."""
+    search = SearchSpec(Beam(3), Objective.dial(1.0), 6, 0.0)
+    given = SearchSpec(Given((5, 6, 7), closed=True), Objective.dial(0.0), 6, 0.0)
+    assert Task(0, QUESTIONS[0], 3, search).key == "14e7139d4b3b7ea2b9bc1825"
+    assert Task(7, QUESTIONS[0], 0, given).key == "4c66c540467d9e61178ebc22"
+
+
 @pytest.mark.parametrize("text", ["my notes", "my notes\n", "[]\n", '{"a": 1}\n', "null\n{}\n"])
 def test_a_file_that_is_no_sweeps_is_left_alone(models, tmp_path, text):
     file = tmp_path / "notes.txt"
@@ -212,8 +223,36 @@ def test_answers_of_other_weights_are_refused(models, tmp_path):
 
 @pytest.mark.parametrize("widths", [(), (0,), (-1, 2), (100_000,)])
 def test_senseless_widths_are_refused(models, widths):
+    assert list(problems(SweepSpec(None, widths))) == ["widths"]
     with pytest.raises(UserFacingError, match="width"):
         Sweep(models[0], INFO, SweepSpec(None, widths), QUESTIONS, None, Answers(models[0], INFO))
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "words"),
+    [
+        (SweepSpec(None, prompts=0), "prompts", "Number of prompts must be from 1 to 100000"),
+        (SweepSpec(None, against="hope"), "against", "must be 'chosen' or 'reference-greedy'"),
+        (SweepSpec(None, objective=math.inf), "objective", "Objective λ must be from -1000000"),
+        (SweepSpec(None, max_tokens=0), "max_tokens", "Most tokens must be from 1 to 1000000"),
+        (SweepSpec(None, length_penalty=51), "length_penalty", "from -50 to 50, not 51."),
+        (SweepSpec(JudgeSpec("oracle")), "judge", "There is no judge 'oracle': choose facts"),
+        (SweepSpec(JudgeSpec("model")), "judge", "choose the folder."),
+        (SweepSpec(JudgeSpec("verdicts")), "judge", "choose the file."),
+        (SweepSpec(JudgeSpec("reward", "x")), "judge", "takes no path"),
+        (SweepSpec(JudgeSpec("facts"), prompt_file="f"), "judge", "choose another judge."),
+    ],
+)
+def test_what_a_sweep_may_not_be_is_a_sentence(spec, field, words):
+    found = problems(spec)
+    assert list(found) == [field]
+    assert words in found[field] and found[field].endswith(".")
+
+
+def test_every_judge_is_fine_with_what_it_needs():
+    for name, kind in judge_kinds().items():
+        assert problems(SweepSpec(JudgeSpec(name, "x" if kind.takes else ""))) == {}
+    assert problems(SweepSpec(None, (1, 4096), prompts=100_000, prompt_file="f")) == {}
 
 
 def test_a_prompt_that_is_too_long_is_named(models):

@@ -99,12 +99,18 @@ def test_the_figure_is_drawn(pair, prompts, tmp_path, capsys, qtbot):
     ("argv", "said"),
     [
         ([], "give --policy and --reference, or --run, or --demo"),
-        (["--demo", "--judge", "oracle"], "there is no judge 'oracle'"),
-        (["--demo", "--judge", "model"], "--judge model DIR"),
-        (["--demo", "--judge", "facts", "x"], "--judge facts takes nothing more"),
-        (["--demo", "--prompt-file", "f"], "a file of prompts needs --judge"),
-        (["--demo", "--prompt-file", "f", "--judge", "facts"], "knows only the demo's own posts"),
-        (["--demo", "--widths", "1,x"], "is not a list of widths"),
+        (
+            ["--demo", "--judge", "oracle"],
+            "There is no judge 'oracle': choose facts, reward",
+        ),
+        (["--demo", "--judge", "model"], "A reward model is needed to judge: choose the folder"),
+        (["--demo", "--judge", "facts", "x"], "The demo's fact checker takes no path"),
+        (["--demo", "--prompt-file", "f"], "these prompts need --judge (or --write-pairs"),
+        (
+            ["--demo", "--prompt-file", "f", "--judge", "facts"],
+            "knows only the demo's held-out posts",
+        ),
+        (["--demo", "--widths", "1,x"], "'1,x' is not a list of numbers such as 1,2,3,5,8,16"),
         (["--demo", "--objective", "inf"], "is not a finite number"),
     ],
 )
@@ -118,13 +124,13 @@ def test_wrong_usage_exits_with_2(argv, said, capsys):
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--widths", "0,1"], "A width must be from 1 to 512, not 0."),
-        (["--widths", "100000"], "A width must be from 1 to 512, not 100000."),
-        (["--prompts", "0"], "The prompts must be from 1 to 100000, not 0."),
+        (["--widths", "0,1"], "Beam widths must be from 1 to 4096, not 0."),
+        (["--widths", "100000"], "Beam widths must be from 1 to 4096, not 100000."),
+        (["--prompts", "0"], "Number of prompts must be from 1 to 100000, not 0."),
         (["--prompt-file", "nowhere", "--judge", "reward"], "nowhere cannot be read"),
         (["--judge", "verdicts", "nowhere"], "nowhere cannot be read"),
         (["--judge", "model", "nowhere"], "There is no reward model in nowhere"),
-        (["--max-new-tokens", "0"], "Max tokens must be from 1"),
+        (["--max-new-tokens", "0"], "Most tokens must be from 1 to 1000000, not 0."),
         (["--resume", "."], ". is a folder"),
     ],
 )
