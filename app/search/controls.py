@@ -70,6 +70,7 @@ class SearchForm(QScrollArea):
         self.dial.setRange(0, FARTHEST_DIAL * TICKS)
         self.dial.setTickInterval(TICKS)
         self.dial.setPageStep(TICKS // 4)
+        self.dial.setValue(round(WEIGHT.default * TICKS))
         self.dial.setTickPosition(QSlider.TickPosition.TicksBelow)
         self.dial.setAccessibleName("Dial from the reference's to the reward's wish, lambda")
         self.dial.setToolTip(WEIGHT.meaning)

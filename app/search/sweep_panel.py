@@ -6,7 +6,7 @@ what a sweep's record declares and from the judges and sources of prompts that a
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +33,13 @@ from app.widgets.settings_form import SettingsForm, whole
 from core.engine.protocol import Failed, Stopped, SweepDone, Swept
 from core.errors import UserFacingError
 from core.setting import figure, settings_of
-from core.sweeps.judges import judge_kinds
+from core.sweeps.judges import JudgeKind, judge_kinds
 from core.sweeps.problems import check
 from core.sweeps.questions import USUAL, sources
 from core.sweeps.record import AGAINST, JudgeSpec, SweepInfo, SweepRow, SweepSpec, as_json
 
 SETTINGS = {setting.name: setting for setting in settings_of(SweepSpec)}
+LINES = "JSON Lines (*.jsonl);;All files (*)"
 NUMBERS = {
     "objective": "&Objective λ",
     "max_tokens": "&Most new tokens",
@@ -70,99 +71,71 @@ class SweepPanel(QDialog):
         self._bridge = bridge
         self._ask = ask
         self.widths = QLineEdit(figure(SETTINGS["widths"].default).replace(",", ", "))
-        self.source = QComboBox()
-        self.prompt_file = PathEdit(
-            "File of prompts", "File of prompts", {"Choose…": self._choose_prompts}
-        )
+        self.widths.setAccessibleName("Beam widths")
+        drawn = [(it.name, it.title, "") for it in sources().values()]
+        file_tip = 'JSON Lines of {"prompt", "system"?, "chosen"?}'
+        self.source = _choice("Prompts from", [*drawn, ("", "A file of prompts…", file_tip)])
+        self.prompt_file = _path("File of prompts", self._choose_prompts)
         self.prompts = whole(SETTINGS["prompts"])
-        self.judge = QComboBox()
-        self.judge_path = PathEdit(
-            "Path of the judge", "Path of the judge", {"Choose…": self._choose_judge}
+        self.prompts.setValue(USUAL)
+        self.judge = _choice(
+            "Judge",
+            [
+                (it.kind, it.title + "…" * bool(it.takes), it.meaning)
+                for it in judge_kinds().values()
+            ],
         )
-        self.against = QComboBox()
+        self.judge_path = _path("Path of the judge", self._choose_judge)
+        self.against = _choice(
+            "Compared with",
+            [
+                (it, words.removesuffix(" response") + " response", "")
+                for it, words in AGAINST.items()
+            ],
+        )
         self.numbers = SettingsForm()
-        self.start = QPushButton("Start")
-        self.stop = QPushButton("Stop")
+        self.start, self.stop = QPushButton("Start"), QPushButton("Stop")
         self.save_picture = QPushButton("Save the picture…")
         self.save_numbers = QPushButton("Save the numbers…")
         self.progress = QProgressBar()
+        self.progress.setAccessibleName("Progress of the sweep")
+        self.progress.setRange(0, 1000)
+        self.progress.setTextVisible(False)
+        self.progress.setMaximumHeight(8)
         self.doing = QLabel()
+        self.doing.setObjectName("muted")
         self.notice = NoticeBar()
         self.plot = SweepPlot()
-        self._fill()
         self._lay_out()
         self._connect()
         self._show_needed()
         self._show_state("")
         self._dress()
 
-    def _fill(self) -> None:
-        for source in sources().values():
-            self.source.addItem(_capital(source.title), source.name)
-        self.source.addItem("A file of prompts…", "")
-        self.source.setToolTip('A file: JSON Lines of {"prompt", "system"?, "chosen"?}')
-        for kind in judge_kinds().values():
-            self.judge.addItem(kind.title + "…" * bool(kind.takes), kind.kind)
-            last = self.judge.count() - 1
-            self.judge.setItemData(last, kind.meaning, Qt.ItemDataRole.ToolTipRole)
-        for against, words in AGAINST.items():
-            response = words if against == "chosen" else f"{words} response"
-            self.against.addItem(_capital(response), against)
-        self.prompts.setValue(USUAL)
-        self.progress.setRange(0, 1000)
-        self.progress.setTextVisible(False)
-        self.progress.setMaximumHeight(8)
-        self.doing.setObjectName("muted")
-        for widget, name in (
-            (self.widths, "Beam widths"),
-            (self.source, "Prompts from"),
-            (self.judge, "Judge"),
-            (self.against, "Compared with"),
-            (self.progress, "Progress of the sweep"),
-        ):
-            widget.setAccessibleName(name)
-
     def _lay_out(self) -> None:
         left, right = SettingsForm(), self.numbers
-        right.show_settings((SETTINGS[name] for name in NUMBERS), NUMBERS)
-        for form, rows in (
-            (
-                left,
-                (
-                    ("Beam &widths", self.widths),
-                    ("&Prompts from", self.source),
-                    ("", self.prompt_file),
-                    ("&Number of prompts", self.prompts),
-                ),
-            ),
-            (
-                right,
-                (
-                    ("&Judge", self.judge),
-                    ("", self.judge_path),
-                    ("&Compared with", self.against),
-                ),
-            ),
-        ):
-            form.setVerticalSpacing(6)
-            for row, (label, field) in enumerate(rows):
-                form.insertRow(row, label, field)
+        left.addRow("Beam &widths", self.widths)
+        left.addRow("&Prompts from", self.source)
+        left.addRow("", self.prompt_file)
+        left.addRow("&Number of prompts", self.prompts)
+        right.show_settings([SETTINGS[name] for name in NUMBERS], NUMBERS)
+        right.insertRow(0, "&Judge", self.judge)
+        right.insertRow(1, "", self.judge_path)
+        right.insertRow(2, "&Compared with", self.against)
         fields = QWidget()
         fields.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         forms = QHBoxLayout(fields)
         forms.setContentsMargins(0, 0, 0, 0)
         forms.setSpacing(24)
-        forms.addLayout(left, 1)
-        forms.addLayout(right, 1)
+        for form in (left, right):
+            form.setVerticalSpacing(6)
+            forms.addLayout(form, 1)
         buttons = QHBoxLayout()
-        for button in (self.start, self.stop):
+        for button in (self.start, self.stop, self.save_picture, self.save_numbers):
             buttons.addWidget(button)
             button.setAutoDefault(False)
+        buttons.insertWidget(2, self.doing, 1)
         self.start.setDefault(True)
-        buttons.addWidget(self.doing, 1)
-        for button in (self.save_picture, self.save_numbers):
-            buttons.addWidget(button)
-            button.setAutoDefault(False)
         column = QVBoxLayout(self)
         column.addWidget(self.notice)
         column.addWidget(fields)
@@ -192,16 +165,15 @@ class SweepPanel(QDialog):
         Raises:
             UserFacingError: they ask for nothing that can be done; the sentence says why.
         """
-        source, takes_path = self.source.currentData(), not self.judge_path.isHidden()
+        source, kind = self.source.currentData(), self._kind()
         if not source and not self.prompt_file.path():
             raise UserFacingError("Choose the file of prompts.")
         try:
             widths = SETTINGS["widths"].parse(self.widths.text())
         except ValueError as error:
             raise UserFacingError(f"Beam widths: {error}.") from error
-        judge = self.judge.currentData()
         spec = SweepSpec(
-            judge=JudgeSpec(judge, self.judge_path.path() if takes_path else ""),
+            judge=JudgeSpec(kind.kind, self.judge_path.path() if kind.takes else ""),
             widths=widths,
             prompts=self.prompts.value(),
             source=source,
@@ -327,17 +299,29 @@ class SweepPanel(QDialog):
     @Slot()
     def _show_needed(self) -> None:
         self.prompt_file.setVisible(not self.source.currentData())
-        self.judge_path.setVisible(bool(judge_kinds()[self.judge.currentData()].takes))
+        self.judge_path.setVisible(bool(self._kind().takes))
+
+    def _kind(self) -> JudgeKind:
+        return judge_kinds()[self.judge.currentData()]
 
     def _choose_prompts(self) -> str:
-        return self._ask.file("File of prompts", "JSON Lines (*.jsonl);;All files (*)")
+        return self._ask.file("File of prompts", LINES)
 
     def _choose_judge(self) -> str:
-        kind = judge_kinds()[self.judge.currentData()]
-        if kind.takes == "DIR":
-            return self._ask.folder(f"{kind.title}: its folder")
-        return self._ask.file(f"{kind.title}", "JSON Lines (*.jsonl);;All files (*)")
+        kind = self._kind()
+        folder = kind.takes == "DIR"
+        return self._ask.folder(kind.title) if folder else self._ask.file(kind.title, LINES)
 
 
-def _capital(words: str) -> str:
-    return words[0].upper() + words[1:]
+def _choice(name: str, offered: Sequence[tuple[str, str, str]]) -> QComboBox:
+    """Return a box to choose from; of each: what is chosen, its words, its tip."""
+    box = QComboBox()
+    box.setAccessibleName(name)
+    for row, (chosen, words, tip) in enumerate(offered):
+        box.addItem(words[0].upper() + words[1:], chosen)
+        box.setItemData(row, tip, Qt.ItemDataRole.ToolTipRole)
+    return box
+
+
+def _path(name: str, choose: Callable[[], str]) -> PathEdit:
+    return PathEdit(name, name, {"Choose…": choose})

@@ -2,14 +2,14 @@
 
 Drives core.search.run.Run and hands each finished answer to the judge. Can be stopped between any
 two steps; answers that are known already (``Answers``, in memory or from a file) are not searched
-for again. Knows nothing of threads or windows.
+for again. Knows nothing of threads or windows, and no judge by name.
 """
 
 import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -171,11 +171,7 @@ class Sweep:
         self._pair = pair
         self._judge = judge
         self._answers = answers
-        self._tasks = deque(
-            task
-            for number, question in enumerate(questions)
-            for task in _tasks(pair, spec, number, question, widths)
-        )
+        self._tasks = deque(_tasks(pair, spec, widths, questions))
         self._all = len(self._tasks)
         self._run: Run | None = None
         self._grown = GrownTree()
@@ -203,11 +199,11 @@ class Sweep:
         return f"Prompt {task.number + 1} of {self.info.prompts}: {doing}"
 
     def nodes(self) -> Nodes:
-        """The nodes whose numbers the search at hand goes by."""
+        """Return the nodes whose numbers the search at hand goes by."""
         return self._run.nodes() if self._run is not None else np.empty(0, dtype=np.int64)
 
     def step(self, cancelled: Callable[[], bool] = never) -> SweepRow | None:
-        """One step of the search at hand; the row, if that has finished one.
+        """Take a step of the search at hand; return the row, if that has finished one.
 
         Raises:
             Cancelled: soon after ``cancelled()`` turns true.
@@ -217,13 +213,12 @@ class Sweep:
         Whatever it was, the next call does the step again, and no row is lost.
         """
         task = self._tasks[0]
-        key = task.key
-        answer = self._answers.get(key)
+        answer = self._answers.get(task.key)
         if answer is None:
             answer = self._advance(task, cancelled)
             if answer is None:
                 return None
-            self._answers.put(key, answer)
+            self._answers.put(task.key, answer)
         row = self._row(task, answer)
         self._tasks.popleft()
         self._run, self._part = None, 0.0
@@ -258,31 +253,31 @@ class Sweep:
         if not task.width:
             self._to_beat = answer
             return None
-        to_beat = self._to_beat
+        judge, to_beat = self._judge, self._to_beat
         assert to_beat is not None
-        verdict = None
-        if self._judge is not None:
-            verdict = decide(self._judge, task.question, answer, to_beat)
+        verdict = None if judge is None else decide(judge, task.question, answer, to_beat)
         row = SweepRow(task.number, task.question.prompt, task.width, answer, to_beat, verdict)
         self.rows.append(row)
         return row
 
 
 def _tasks(
-    pair: Pair, spec: SweepSpec, number: int, question: Question, widths: tuple[int, ...]
-) -> list[Task]:
-    """Return the searches of one prompt: for the response to beat, then by width."""
+    pair: Pair, spec: SweepSpec, widths: tuple[int, ...], questions: list[Question]
+) -> Iterator[Task]:
+    """Yield the searches of each prompt: for the response to beat, then by width."""
 
-    def task(width: int, strategy: Strategy, weight: float) -> Task:
+    def search(strategy: Strategy, weight: float) -> SearchSpec:
         objective = Objective.dial(weight)
-        search = SearchSpec(strategy, objective, spec.max_tokens, spec.length_penalty)
-        return Task(number, question, width, search)
+        return SearchSpec(strategy, objective, spec.max_tokens, spec.length_penalty)
 
-    to_beat: Strategy = Beam(1)
-    if spec.against == "chosen":
-        if question.chosen is None:
-            raise UserFacingError(f"Prompt {number + 1} has no response to compare with.")
-        ids = pair.codec.encode(question.turns, question.chosen).ids
-        to_beat = Given(ids, closed=True)
-    searches = [task(width, Beam(width), spec.objective) for width in widths]
-    return [task(0, to_beat, 0.0), *searches]
+    greedy = search(Beam(1), 0.0)
+    searches = [(width, search(Beam(width), spec.objective)) for width in widths]
+    for number, question in enumerate(questions):
+        to_beat = greedy
+        if spec.against == "chosen":
+            if question.chosen is None:
+                raise UserFacingError(f"Prompt {number + 1} has no response to compare with.")
+            ids = pair.codec.encode(question.turns, question.chosen).ids
+            to_beat = search(Given(ids, closed=True), 0.0)
+        for width, asked in ((0, to_beat), *searches):
+            yield Task(number, question, width, asked)

@@ -41,6 +41,16 @@ def test_it_offers_every_strategy_with_its_settings_as_they_come(form):
             assert field.toolTip() == setting.described
 
 
+def test_the_dial_stands_where_lambda_is(form):
+    assert form.weight.value() == 1.0 and form.dial.value() == 20
+    form.weight.setValue(-2.0)
+    assert form.dial.value() == 0 and form.weight.value() == -2.0
+    assert form.checked() == SearchSpec(form.spec().strategy, Objective.dial(-2.0))
+    assert "Away from" in form.dial_meaning.text()
+    form.dial.setValue(30)
+    assert form.weight.value() == 1.5
+
+
 def test_what_was_typed_for_a_strategy_comes_back_with_it(form, qtbot):
     choose(form, "mcts")
     form.settings.fields["value"].setCurrentText("rollout")
