@@ -36,13 +36,14 @@ class Setting:
     @property
     def limits(self) -> str:
         """What it may be, in words that follow "must be"."""
-        low, high = figure(self.minimum), figure(self.maximum)
+        unit = f" {self.unit}" if self.unit else ""
+        low, high = figure(self.minimum), figure(self.maximum) + unit
         if self.words:
             return " or ".join(map(repr, self.words))
         if math.isinf(self.minimum):
             return "a finite number"
         if math.isinf(self.maximum):
-            return f"above {low}" if self.above else f"at least {low}"
+            return f"above {low}{unit}" if self.above else f"at least {low}{unit}"
         return f"above {low} and at most {high}" if self.above else f"from {low} to {high}"
 
     @property
@@ -62,8 +63,7 @@ class Setting:
                 return f"{self.title} must be a whole number, not {figure(one)}."
             if not self._allows(one):
                 shown = repr(one) if isinstance(one, str) else figure(one)
-                unit = f" {self.unit}" if self.unit else ""
-                return f"{self.title} must be {self.limits}{unit}, not {shown}."
+                return f"{self.title} must be {self.limits}, not {shown}."
         return ""
 
     def parse(self, text: str) -> Any:

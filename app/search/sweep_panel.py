@@ -200,7 +200,7 @@ class SweepPanel(QDialog):
 
     @Slot()
     def end(self) -> None:
-        """Stop; what was found stays."""
+        """Stop; leave what was found."""
         if self.running:
             self._bridge.stop_sweep()
 
@@ -253,12 +253,14 @@ class SweepPanel(QDialog):
 
     @Slot()
     def write_picture(self) -> None:
+        """Ask for a file and draw the figure into it."""
         path = self._ask.new_file("Save the picture", "sweep.png", "PNG (*.png)")
         if path:
             self._write(lambda: save(self.plot, Path(path)), path)
 
     @Slot()
     def write_numbers(self) -> None:
+        """Ask for a file and write what was found into it."""
         path = self._ask.new_file("Save the numbers", "sweep.json", "JSON (*.json)")
         if path and self.info is not None:
             text = json.dumps(as_json(self.info, self.rows), allow_nan=False, indent=1)
@@ -283,7 +285,7 @@ class SweepPanel(QDialog):
         self.plot.set_dark(self.palette().window().color().lightness() < 128)
 
     def _show_state(self, words: str) -> None:
-        """What may be pressed now, and what is being done."""
+        """Show what may be pressed now, and what is being done."""
         running = bool(self.running)
         self.doing.setText(words)
         self.start.setEnabled(not running)

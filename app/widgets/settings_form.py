@@ -44,6 +44,7 @@ def fraction(setting: Setting) -> QDoubleSpinBox:
     number.setRange(-WIDEST_FRACTION, WIDEST_FRACTION)
     number.setDecimals(2)
     number.setSingleStep(setting.step)
+    number.setSuffix(f" {setting.unit}" if setting.unit else "")
     number.setValue(setting.default or 0.0)
     return _dressed(number, setting)
 

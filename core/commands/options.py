@@ -122,7 +122,7 @@ def require_pair(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
 
 
 def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> "PairSpec":
-    """The pair that the options name; wrong combinations end the program with status 2."""
+    """Return the pair that the options name; wrong combinations end the program with status 2."""
     own = [name for name in ("policy", "run", "reference", "base") if getattr(arguments, name)]
     if arguments.demo and own:
         parser.error(f"--demo and --{own[0]} exclude each other")
@@ -148,5 +148,5 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
 
 
 def with_checkpoints(runs: Sequence[Path]) -> Path | None:
-    """The first of the runs, if it has checkpoints that can be a pair's policy."""
+    """Return the first of the runs, if it has checkpoints that can be a pair's policy."""
     return next((run for run in runs[:1] if any(run.glob("checkpoint-*"))), None)

@@ -66,6 +66,7 @@ def strategies_in_words() -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; those of strategies are made from their records."""
     parser.set_defaults(parser=parser)
     parser.epilog = strategies_in_words()
     parser.add_argument(

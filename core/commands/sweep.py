@@ -55,6 +55,7 @@ def made_for(source: str) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; most are made from the sweep's record."""
     parser.set_defaults(parser=parser)
     parser.epilog = judges_in_words()
     known = {setting.name: setting for setting in settings_of(SweepSpec)}

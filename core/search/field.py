@@ -37,8 +37,8 @@ class Algorithm(Protocol):
             What it did; None if the search had ended.
 
         Raises:
-            Exception: whatever kept it (Cancelled by ``Field.cancelled``, a lack of memory, ...);
-                the next call does the same step again.
+            Exception: whatever prevented it (Cancelled by ``Field.cancelled``, a lack of memory,
+                ...); the next call does the same step again.
         """
         ...
 
@@ -58,7 +58,7 @@ class Actions:
         self.scores = self.logp(0) if weights == [1.0] else self._weighted(weights)
 
     def logp(self, row: int) -> torch.Tensor:
-        """Log-probs of every action under one of the field's models, [m, V]."""
+        """Return log-probs of every action under one of the field's models, [m, V]."""
         return self._logits[row] - self._logsumexp[row, :, None]
 
     def _weighted(self, weights: list[float]) -> torch.Tensor:
@@ -69,12 +69,12 @@ class Actions:
         return total
 
     def best(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """The ``count`` best actions at each state: scores and tokens, [m, count]."""
+        """Return the ``count`` best actions at each state: scores and tokens, [m, count]."""
         top = torch.topk(self.scores, min(count, self.scores.shape[1]), dim=-1)
         return top.values.double().cpu().numpy(), top.indices.cpu().numpy()
 
     def take(self, rows: Iterable[int], tokens: Iterable[int]) -> Nodes:
-        """The nodes that actions lead to: action ``tokens[i]`` at state ``states[rows[i]]``."""
+        """Return the nodes that actions lead to: ``tokens[i]`` at state ``states[rows[i]]``."""
         at, taken = np.array(list(rows), np.int64), np.array(list(tokens), np.int64)
         nodes = self._field.pair.tree.grow(self.states[at], taken)
         if not len(nodes):
@@ -136,11 +136,11 @@ class Field:
         self.max_tokens = min(spec.max_tokens, room)
 
     def nodes(self) -> Nodes:
-        """All nodes that this search knows by number."""
+        """Return all nodes that this search knows by number."""
         return np.array([*self.score, *self.pruned, *self.pinned], dtype=np.int64)
 
     def expand(self, states: Iterable[int], visit: bool = True) -> Actions:
-        """All actions at some states, after one forward for what is new of them.
+        """Return all actions at some states, after one forward for what is new of them.
 
         ``visit``: count a visit of each; a search that counts its own says no.
         """
@@ -168,24 +168,24 @@ class Field:
         return logsumexp
 
     def length(self, node: int) -> int:
-        """Tokens from the start to a node."""
+        """Return the number of tokens from the start to a node."""
         return int(self.pair.tree.depth[node]) - self._depth
 
     def normalised(self, node: int) -> float:
-        """A node's score as finished hypotheses are compared by it."""
+        """Return a node's score as finished hypotheses are compared by it."""
         return self.score[node] / float(max(1, self.length(node)) ** self.spec.length_penalty)
 
     def way(self, node: int) -> list[int]:
-        """The nodes from the start (left out) to ``node``."""
+        """Return the nodes from the start (left out) to ``node``."""
         path: list[int] = self.pair.tree.path(node)[self._depth :].tolist()
         return path
 
     def is_cut(self, node: int) -> bool:
-        """Whether a node was pruned by hand, or one before it."""
+        """Return whether a node was pruned by hand, or one before it."""
         return bool(self.pruned) and not self.pruned.isdisjoint(self.way(node))
 
     def ranked(self, nodes: Iterable[int]) -> list[int]:
-        """Hypotheses, the best first, each once; those pruned by hand left out."""
+        """Return hypotheses, the best first, each once, without those pruned by hand."""
         whole = [node for node in dict.fromkeys(nodes) if not self.is_cut(node)]
         return sorted(whole, key=self.normalised, reverse=True)
 
@@ -207,7 +207,7 @@ class Ledger:
         self._steps = 0
 
     def begin(self) -> None:
-        """A step begins; forget what one that failed has marked."""
+        """Begin a step; forget what one that failed has marked."""
         self._marked.clear()
         self._visited.clear()
 
@@ -217,7 +217,7 @@ class Ledger:
             self._marked[node] = status, reason
 
     def visit(self, node: int, times: int = 1) -> None:
-        """The search has come through a node, or (no times) knows more of it."""
+        """Note that the search has come through a node, or (no times) knows more of it."""
         self._visited[node] = self.visits(node) + times
         if self._known(node) is None:
             self._marked[node] = Status.KEPT, Reason.NONE
@@ -229,18 +229,19 @@ class Ledger:
             self._state[node] = status, reason
 
     def status(self, node: int) -> Status | None:
-        """What has become of a node; None if it was never marked."""
+        """Return what has become of a node; None if it was never marked."""
         found = self._known(node)
         return found[0] if found else None
 
     def visits(self, node: int) -> int:
+        """Return how often the search has come through a node."""
         return self._visited.get(node, self._visits.get(node, 0))
 
     def _known(self, node: int) -> tuple[Status, Reason] | None:
         return self._marked.get(node, self._state.get(node))
 
     def step(self, best: Iterable[int], fraction: float) -> Step:
-        """All that is new, as one step, which is over with that."""
+        """Return all that is new, as one step, and end the step."""
         # A child's number is higher than its parent's.
         nodes = sorted(self._news | self._marked.keys() | self._visited.keys())
         state = [self._known(node) or (Status.KEPT, Reason.NONE) for node in nodes]

@@ -43,6 +43,7 @@ class Reason(IntEnum):
 
     @property
     def words(self) -> str:
+        """The reason as a reader is told; "" for none."""
         return _WORDS[self]
 
 
@@ -191,17 +192,20 @@ class GrownTree:
         return self._ints[7, : self._size]
 
     def column(self, name: str) -> Floats:
-        """A column of floats, [n]: of the edge into each entry ``logp_policy``, ``logp_reference``,
-        ``logp_base``, ``logit``; of the state that it is ``logsumexp``, ``kl``; of the way from the
-        start ``sum_policy``, ``sum_reference``, ``sum_base``. NaN where not known."""
+        """Return a column of floats, [n], NaN where not known.
+
+        Of the edge into each entry: ``logp_policy``, ``logp_reference``, ``logp_base``, ``logit``.
+        Of the state that it is: ``logsumexp``, ``kl``. Of the way from the start: ``sum_policy``,
+        ``sum_reference``, ``sum_base``.
+        """
         return self._floats[(_EDGE + _STATE + _SUMS).index(name), : self._size]
 
     def entry(self, node: int) -> int | None:
-        """The entry of a node of the token tree."""
+        """Return the entry of a node of the token tree."""
         return self._entry.get(node)
 
     def score(self, objective: Objective) -> Floats:
-        """The objective summed from the start to each entry, [n]."""
+        """Return the objective summed from the start to each entry, [n]."""
         total = np.zeros(self._size)
         for weight, name in (
             (objective.policy, "sum_policy"),
@@ -236,11 +240,11 @@ class GrownTree:
         return changed
 
     def is_closed(self, entry: int) -> bool:
-        """Whether the edge into an entry is the closing token."""
+        """Return whether the edge into an entry is the closing token."""
         return entry in self._closed
 
     def path(self, entry: int) -> Ints:
-        """The entries from the start (left out) to ``entry``."""
+        """Return the entries from the start (left out) to ``entry``."""
         way = []
         while entry > 0:
             way.append(entry)
@@ -248,18 +252,18 @@ class GrownTree:
         return np.array(way[::-1], dtype=np.int64)
 
     def ids(self, entry: int) -> tuple[int, ...]:
-        """Token ids from the start to ``entry``."""
+        """Return token ids from the start to ``entry``."""
         return tuple(self.token[self.path(entry)].tolist())
 
     def text(self, entry: int, closing: bool = False) -> str:
-        """The text from the start to ``entry``; with the closing token's name if ``closing``."""
+        """Return the text from the start to ``entry``, with the closing token's if ``closing``."""
         way = self.path(entry).tolist()
         if not closing and self.is_closed(entry):
             way.pop()
         return b"".join(self.pieces[i] for i in way).decode("utf-8", "replace")
 
     def hypotheses(self, spec: SearchSpec) -> list[Hypothesis]:
-        """What the last search found, the best first."""
+        """Return what the last search found, the best first."""
         scores = self.score(spec.objective)
         return [self._hypothesis(int(entry), spec, scores) for entry in self.best]
 

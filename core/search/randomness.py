@@ -15,19 +15,19 @@ Floats = NDArray[np.float64]
 
 
 def uniform(seed: int) -> np.random.Generator:
-    """The random numbers of one search."""
+    """Return the random numbers of one search."""
     return np.random.default_rng(seed)
 
 
 def forked(random: np.random.Generator) -> np.random.Generator:
-    """Another one that will give the same numbers, so that a step that fails draws them again."""
+    """Return a twin that gives the same numbers, so that a step that fails draws them again."""
     twin = uniform(0)  # a third of the time of a deep copy
     twin.bit_generator.state = random.bit_generator.state
     return twin
 
 
 def log_softmax(scores: "torch.Tensor", temperature: float) -> Floats:
-    """Log-probs of softmax(scores / temperature), [V] -> [V]."""
+    """Return log-probs of softmax(scores / temperature), [V] -> [V]."""
     scaled: Floats = scores.double().cpu().numpy() / temperature
     scaled = scaled - scaled.max()
     logp: Floats = scaled - np.log(np.exp(scaled).sum())
@@ -35,7 +35,7 @@ def log_softmax(scores: "torch.Tensor", temperature: float) -> Floats:
 
 
 def draw(logp: Floats, random: np.random.Generator, top_p: float = 1.0, min_p: float = 0.0) -> int:
-    """One token of exp(logp) [V], after the filters; the likeliest is always left in.
+    """Return a token drawn from exp(logp) [V], after the filters; the likeliest is always left in.
 
     ``top_p``: the fewest tokens whose probabilities reach it (nucleus sampling). ``min_p``: tokens
     at least so probable as this share of the likeliest.

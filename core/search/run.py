@@ -59,11 +59,11 @@ class Run:
         return self._field.computed
 
     def nodes(self) -> Nodes:
-        """The nodes whose numbers this search goes by, or has told of."""
+        """Return the nodes whose numbers this search goes by, or has told of."""
         return self._field.nodes()
 
     def step(self, cancelled: Callable[[], bool] = never) -> Growth | None:
-        """One step of the search; None once it has ended.
+        """Take one step of the search; return what it did, None once the search has ended.
 
         Raises:
             Cancelled: soon after ``cancelled()`` turns true.

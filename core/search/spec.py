@@ -52,7 +52,7 @@ class Objective:
 
     @classmethod
     def dial(cls, weight: float) -> "Objective":
-        """score(y) = Σ_t [log π_ref + (λ/β) r_t] with λ = ``weight``.
+        """Return score(y) = Σ_t [log π_ref + (λ/β) r_t] with λ = ``weight``.
 
         0: reference likelihood; 1: policy likelihood, which is reward less KL cost (Eqs. 12, 13);
         above 1: extrapolated (decoding-time realignment).
@@ -61,12 +61,12 @@ class Objective:
 
     @classmethod
     def reward(cls) -> "Objective":
-        """Σ_t r_t / β alone: λ without bound, unregularised, so it over-optimises."""
+        """Return Σ_t r_t / β alone: λ without bound, unregularised, so it over-optimises."""
         return cls(policy=1.0, reference=-1.0)
 
     @classmethod
     def emulated(cls, weight: float) -> "Objective":
-        """Emulated fine-tuning (Eqs. 14, 15): Σ_t [log π_base + weight · r_t / β]."""
+        """Return emulated fine-tuning (Eqs. 14, 15): Σ_t [log π_base + weight · r_t / β]."""
         return cls(policy=weight, reference=-weight, base=1.0)
 
     @property

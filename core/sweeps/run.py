@@ -182,6 +182,7 @@ class Sweep:
 
     @property
     def ended(self) -> bool:
+        """Whether nothing is left to do."""
         return not self._tasks
 
     @property

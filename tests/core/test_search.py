@@ -269,7 +269,7 @@ def test_nan_is_a_sentence_and_the_tree_so_far_stays():
         (SearchSpec(Beam(), objective=Objective(1.0, float("nan"))), "finite"),
         (SearchSpec(Beam(), length_penalty=51), "Length penalty must be from -50 to 50, not 51"),
         (SearchSpec(Sampling(seed=-1)), "Seed must be from 0"),
-        (SearchSpec(DiverseBeam(diversity=-0.5)), "Diversity must be at least 0, not -0.5"),
+        (SearchSpec(DiverseBeam(diversity=-0.5)), "Diversity must be at least 0 nats, not -0.5"),
         (SearchSpec(TreeSearch(exploration=float("nan"))), "Exploration must be at least 0"),
         (SearchSpec(Given()), "no token to put in place"),
         (SearchSpec(ChunkBeam(), policy_only=True), "needs the reference"),

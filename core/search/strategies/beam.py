@@ -70,7 +70,7 @@ class BeamSearch:
         return step
 
     def _uncut(self, group: Beams) -> Beams:
-        """A copy of a group, without what was pruned by hand."""
+        """Return a copy of a group, without what was pruned by hand."""
         running = [node for node in group.running if not self._field.is_cut(node)]
         return Beams(group.width, running, list(group.finished), group.ended or not running)
 
@@ -113,7 +113,10 @@ class BeamSearch:
     def _candidates(
         self, group: Beams, actions: "Actions", states: list[int], chosen: Counter[int]
     ) -> list[tuple[float, int, int]]:
-        """The 2k best continuations of a group: (score, row of ``states``, token), best first."""
+        """Return the 2k best continuations of a group, the best first.
+
+        Each is (score, row of ``states``, token).
+        """
         wanted = 2 * group.width
         more = len(chosen) if self._diversity else 0  # those that the penalty may push out
         gains, tokens = actions.best(wanted + more)
@@ -129,7 +132,7 @@ class BeamSearch:
     def _keep_pinned(
         self, group: Beams, parents: list[int], actions: "Actions", states: list[int]
     ) -> None:
-        """A beam that runs through a pinned node goes on, beside the others if need be."""
+        """Lengthen a beam that runs through a pinned node, beside the others if need be."""
         field = self._field
         for pin in field.pinned:
             through = [node for node in parents if node == pin or pin in field.way(node)]
@@ -144,7 +147,7 @@ class BeamSearch:
             group.running.append(node)
 
     def _can_improve(self, group: Beams, length: int) -> bool:
-        """Whether a beam may still overtake the worst of ``width`` finished hypotheses."""
+        """Return whether a beam may still overtake the worst of ``width`` finished hypotheses."""
         if len(group.finished) < group.width or not group.running:
             return bool(group.running)
         penalty = self._field.spec.length_penalty

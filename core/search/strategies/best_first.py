@@ -41,6 +41,7 @@ class BestFirst(Strategy):
         "Nats that an open state may hope for with each token it has left (A*); 0: uniform-cost "
         "search",
         step=0.1,
+        unit="nats",
     )
 
 
@@ -98,7 +99,7 @@ class BestFirstSearch:
         return step
 
     def _promise(self, node: int, closed: bool) -> float:
-        """The score that a state may still reach, as the bound has it; pinned states come first."""
+        """Return the score that a state may still reach by the bound; pinned states come first."""
         field = self._field
         left = 0 if closed else field.max_tokens - field.length(node)
         promise = field.score[node] + self._settings.optimism * left

@@ -85,7 +85,7 @@ class ChunkSearch:
         return step
 
     def _choose(self, samples: list[int], finished: list[int]) -> list[int]:
-        """The best beams, which go on; a finished one holds its place by its score."""
+        """Return the best beams, which go on; a finished one holds its place by its score."""
         field = self._field
         ends = field.ranked([*finished, *samples])
         kept = ends[: self._settings.width]

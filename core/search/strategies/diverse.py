@@ -24,10 +24,16 @@ class DiverseBeam(Strategy):
     groups: int = at_once(3, "Groups", "The width is divided among so many groups")
     # Below 0 a token would have to be looked for beyond the best ones, where it is not.
     diversity: float = setting(
-        1.0, "Diversity", "Nats by which a token chosen before is made worse", 0, step=0.1
+        1.0,
+        "Diversity",
+        "Nats by which a token chosen before is made worse",
+        0,
+        step=0.1,
+        unit="nats",
     )
 
     def conflicts(self) -> dict[str, str]:
+        """Return a sentence where the groups cannot share the width."""
         if self.width % self.groups == 0:
             return {}
         return {

@@ -28,6 +28,7 @@ class Given(Strategy):
     """Whether the response ends there: the closing token follows."""
 
     def conflicts(self) -> dict[str, str]:
+        """Return a sentence where there is no token."""
         if self.tokens or self.closed:
             return {}
         return {"tokens": "There is no token to put in place: choose one."}

@@ -95,7 +95,7 @@ class MonteCarlo:
         self._walk: list[int] = []
 
     def step(self) -> Step | None:
-        """One simulation, or one token of its rollout."""
+        """Do one simulation, or draw one token of its rollout."""
         field, seen = self._field, self._seen
         changed: dict[int, Branch] = {}
         branches: Branches = ChainMap(changed, self._branches)
@@ -126,7 +126,7 @@ class MonteCarlo:
         return step
 
     def _descend(self) -> list[int] | None:
-        """From the start to a leaf, by PUCT; None if everything was pruned by hand."""
+        """Return a walk to a leaf, by PUCT; None if everything was pruned by hand."""
         walk = [self._field.start]
         while (branch := self._branches[walk[-1]]).children:
             children = [c for c in branch.children if c not in self._field.pruned]
@@ -195,7 +195,7 @@ class MonteCarlo:
         return float(column("logp_policy")[node] - column("logp_reference")[node])
 
     def _best(self, branches: Branches, seen: Seen) -> list[int]:
-        """Finished hypotheses, then the end of the way that was walked most."""
+        """Return finished hypotheses, then the end of the way that was walked most."""
         node = self._field.start
         while children := branches[node].children:
             node = max(children, key=lambda child: branches[child].visits)

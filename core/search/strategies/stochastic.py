@@ -89,7 +89,7 @@ class StochasticBeamSearch:
 def conditioned(
     logp: NDArray[np.float64], top: float, random: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Gumbel variables with locations ``logp`` [V], given that the highest of them is ``top``.
+    """Draw Gumbel variables with locations ``logp`` [V], given that the highest of them is ``top``.
 
     Appendix B.3 of the paper, in the form that does not lose digits.
     """
