@@ -5,6 +5,7 @@ Knows preference files by core.preferences; knows nothing of jobs.
 
 import queue
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
@@ -13,6 +14,8 @@ from PySide6.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
+    QPushButton,
     QSizePolicy,
     QSpinBox,
     QVBoxLayout,
@@ -67,6 +70,36 @@ def count_box(name: str, low: int, high: int, value: int, tip: str = "") -> QSpi
     box.setAccessibleName(name)
     box.setToolTip(tip)
     return box
+
+
+class PathEdit(QWidget):
+    """A path, with a button for each way to choose it."""
+
+    def __init__(self, name: str, hint: str, ways: dict[str, Callable[[], str]]) -> None:
+        super().__init__()
+        self.edit = QLineEdit()
+        self.edit.setAccessibleName(name)
+        self.edit.setPlaceholderText(hint)
+        self.edit.setClearButtonEnabled(True)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.edit, 1)
+        self._ways = ways
+        self.buttons = {text: QPushButton(text) for text in ways}
+        for button in self.buttons.values():
+            button.setAutoDefault(False)
+            button.clicked.connect(self._choose)
+            row.addWidget(button)
+        self.setFocusProxy(self.edit)
+
+    def path(self) -> str:
+        return self.edit.text().strip()
+
+    @Slot()
+    def _choose(self) -> None:
+        button = self.sender()
+        if isinstance(button, QPushButton) and (path := self._ways[button.text()]()):
+            self.edit.setText(path)
 
 
 class Refusal(QLabel):

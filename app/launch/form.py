@@ -26,9 +26,8 @@ from PySide6.QtWidgets import (
 )
 
 from app.credit.controls import BetaBox
-from app.launch.fields import PairsShown, RateBox, Refusal, count_box
+from app.launch.fields import PairsShown, PathEdit, RateBox, Refusal, count_box
 from app.notices import NoticeBar
-from app.widgets.path_edit import PathEdit
 from core.demo.base import DEMO_BASE
 from core.training.job import MOST_STEPS, TrainingJob
 
