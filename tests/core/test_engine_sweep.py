@@ -149,8 +149,11 @@ def test_unloading_ends_a_sweep(desk, spec):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        (SweepSpec(JudgeSpec("reward"), (0,)), "A width must be from 1"),
-        (SweepSpec(JudgeSpec("reward"), prompts=0), "The prompts must be from 1"),
+        (SweepSpec(JudgeSpec("reward"), (0,)), "Beam widths must be from 1 to 4096, not 0."),
+        (
+            SweepSpec(JudgeSpec("reward"), prompts=0),
+            "Number of prompts must be from 1 to 100000, not 0.",
+        ),
         (SweepSpec(JudgeSpec("verdicts", "nowhere")), "nowhere cannot be read"),
         (SweepSpec(JudgeSpec("reward"), prompt_file="nowhere"), "nowhere cannot be read"),
     ],
