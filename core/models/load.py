@@ -19,11 +19,11 @@ from torch import nn
 from core.checkpoints.describe import CONTEXT_LENGTH, read_json
 from core.checkpoints.identity import read_whole
 from core.checkpoints.memory import check_fits, estimate
+from core.checkpoints.named import DEMO, Report, pair_named
 from core.checkpoints.resolve import PairPlan, resolve_pair, with_search_base
 from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
 from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import Codec
-from core.demo.pair import demo_beta, demo_plan
 from core.engine.protocol import DEFAULT_BETA, PairInfo, PairSpec
 from core.errors import Cancelled, UserFacingError
 from core.models.causal import check_causal
@@ -42,8 +42,6 @@ from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
 from core.models.weights import own_copy, read_model
 from core.runs.records import Checkpoint
-
-Report = Callable[[str, float | None], None]
 
 
 def load_pair(
@@ -125,7 +123,7 @@ def _trained_with(spec: PairSpec) -> float:
     """The beta of the training as far as it is known."""
     if spec.run:
         return run_beta(Path(spec.run)) or DEFAULT_BETA
-    return demo_beta() if spec.demo else DEFAULT_BETA
+    return pair_named(DEMO).beta() if spec.demo else DEFAULT_BETA
 
 
 def _checkpoints(spec: PairSpec, last: str) -> tuple[Checkpoint, ...]:
@@ -157,7 +155,7 @@ def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) 
             allow_remote_code=spec.allow_remote_code,
         )
     if spec.demo:
-        return demo_plan(progress, cancelled)
+        return pair_named(DEMO).plan(progress, cancelled)
     if not spec.policy:
         raise UserFacingError("No policy was named: pass --policy DIR, or --demo for the demo.")
     return resolve_pair(

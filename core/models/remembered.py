@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import transformers
 
-from core.demo.base import cache_folder
+from core.folders import cache_folder
 
 log = logging.getLogger(__name__)
 

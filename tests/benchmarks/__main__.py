@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core import demo
 from tests.benchmarks.machine import machine
 
 
@@ -45,6 +46,7 @@ def print_table(values: dict[str, Any], indent: str = "") -> None:
 
 
 def main() -> int:
+    demo.register()
     there = benchmarks()
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",

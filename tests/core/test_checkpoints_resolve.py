@@ -12,6 +12,7 @@ from core.checkpoints.resolve import PairPlan, resolve_pair
 from core.demo import base as fetch
 from core.demo.pair import demo_plan
 from core.errors import UserFacingError
+from core.folders import cache_folder
 from tests.core.checkpoint_folders import HIDDEN, TOKENIZER, write_adapter, write_model
 
 
@@ -100,7 +101,7 @@ def test_a_base_is_found_where_the_adapter_says(
     (refs / "main").write_text("abc")
     plan = resolve_pair(write_adapter(tmp_path / "x", "org/big"))
     assert plan.base == snapshot.resolve() and plan.reference_name == "org/big, adapters off"
-    demo = write_model(fetch.cache_folder() / fetch.DEMO_BASE)
+    demo = write_model(cache_folder() / fetch.DEMO_BASE)
     plan = resolve_pair(write_adapter(tmp_path / "y", "HuggingFaceTB/SmolLM2-135M-Instruct"))
     assert plan.base == demo.resolve()
 

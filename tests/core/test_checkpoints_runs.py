@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.checkpoints import runs
+from core.checkpoints import named
 from core.checkpoints.resolve import PairPlan
 from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
 from core.errors import UserFacingError
@@ -114,7 +114,7 @@ def test_folders_that_are_no_run_are_told_apart(run: Path, tmp_path: Path) -> No
     assert "has no whole checkpoint" in sentence(tmp_path / "empty")
 
 
-def test_a_run_of_the_demo_base_fetches_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_a_named_base_fetches_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = write_model(tmp_path / "cache" / "SmolLM2-135M-Instruct")
     asked = []
 
@@ -122,7 +122,8 @@ def test_a_run_of_the_demo_base_fetches_it(tmp_path: Path, monkeypatch: pytest.M
         asked.append(cancelled)
         return base
 
-    monkeypatch.setattr(runs, "demo_base", fetched)
+    brought = named.NamedBase(lambda: None, fetched)
+    monkeypatch.setitem(named.BASES, "SmolLM2-135M-Instruct", brought)
     run = tmp_path / "run"
     write_adapter(run / "checkpoint-1", "SmolLM2-135M-Instruct")
     assert plan(run).base == base and len(asked) == 1
@@ -130,3 +131,6 @@ def test_a_run_of_the_demo_base_fetches_it(tmp_path: Path, monkeypatch: pytest.M
     assert plan(run, base=other).base == other and len(asked) == 1
     write_adapter(run / "checkpoint-2", str(other))
     assert plan(run).base == other and len(asked) == 1
+    write_adapter(run / "checkpoint-3", "SmolLM2-135M-Instruct")
+    beside = write_model(run / "SmolLM2-135M-Instruct")
+    assert plan(run).base == beside and len(asked) == 1

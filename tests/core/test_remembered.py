@@ -10,7 +10,7 @@ from core.models.remembered import MOST, recall, remember
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(remembered, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setenv("QSCOPE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 

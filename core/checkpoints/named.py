@@ -1,0 +1,59 @@
+"""Pairs and bases that go by a name: whoever brings one registers it here at start.
+
+Imports nothing heavy. Knows nothing of what is registered (core.demo registers the demo's).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import UserFacingError
+
+if TYPE_CHECKING:
+    from core.checkpoints.resolve import PairPlan
+
+Report = Callable[[str, float | None], None]
+"""Told what is being done and how far it is, 0..1 or None."""
+Stop = Callable[[], bool]
+"""True as soon as the work is no longer wanted: then it ends with Cancelled."""
+DEMO = "demo"
+"""The name of the pair that ``PairSpec.demo`` asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedBase:
+    """A model that adapters name by its bare name, and that can be fetched."""
+
+    cached: Callable[[], Path | None]
+    """Its folder if it is on this machine already, else None."""
+    fetch: Callable[[Report, Stop], Path]
+    """Its folder, fetched if it is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPair:
+    """A pair that is opened by its name instead of by folders."""
+
+    plan: Callable[[Report, Stop], "PairPlan"]
+    beta: Callable[[], float]
+    """The beta that its policy was trained with."""
+
+
+BASES: dict[str, NamedBase] = {}
+PAIRS: dict[str, NamedPair] = {}
+
+
+def pair_named(name: str) -> NamedPair:
+    """Return a registered pair.
+
+    Raises:
+        UserFacingError: none of that name is registered.
+    """
+    try:
+        return PAIRS[name]
+    except KeyError:
+        raise UserFacingError(
+            f"No pair is registered under the name {name!r}: register it before it is opened, or "
+            f"name the policy and its reference."
+        ) from None
