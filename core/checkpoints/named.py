@@ -40,8 +40,14 @@ class NamedPair:
     """The beta that its policy was trained with."""
 
 
-BASES: dict[str, NamedBase] = {}
-PAIRS: dict[str, NamedPair] = {}
+BASES: dict[str, Callable[[], NamedBase]] = {}
+PAIRS: dict[str, Callable[[], NamedPair]] = {}
+"""By name what makes the record, so that to register imports nothing heavy either."""
+
+
+def base_named(name: str) -> NamedBase | None:
+    """Return a registered base, None if none has that name."""
+    return BASES[name]() if name in BASES else None
 
 
 def pair_named(name: str) -> NamedPair:
@@ -50,10 +56,9 @@ def pair_named(name: str) -> NamedPair:
     Raises:
         UserFacingError: none of that name is registered.
     """
-    try:
-        return PAIRS[name]
-    except KeyError:
+    if name not in PAIRS:
         raise UserFacingError(
             f"No pair is registered under the name {name!r}: register it before it is opened, or "
             f"name the policy and its reference."
-        ) from None
+        )
+    return PAIRS[name]()

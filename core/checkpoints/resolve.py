@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.checkpoints.describe import Checkpoint, describe
 from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
-from core.checkpoints.named import BASES
+from core.checkpoints.named import base_named
 from core.errors import UserFacingError
 
 
@@ -193,7 +193,7 @@ def _is_base_of(adapter: Checkpoint, model: Checkpoint) -> bool:
 
 
 def _find_base(adapter: Checkpoint, at_hand: Checkpoint | None) -> Path:
-    """Return the folder of an adapter's base: by path, in the Hugging Face cache, or one of BASES.
+    """Return the folder of an adapter's base: by path, in the Hugging Face cache, or registered.
 
     Args:
         at_hand: the other side's model where it seems to be the same; the second choice.
@@ -212,7 +212,7 @@ def _find_base(adapter: Checkpoint, at_hand: Checkpoint | None) -> Path:
     cached = _in_hugging_face_cache(adapter)
     if cached is not None:
         return cached
-    named = BASES.get(last_part(adapter.base))
+    named = base_named(last_part(adapter.base))
     fetched = named.cached() if named is not None else None
     if fetched is not None:
         return fetched

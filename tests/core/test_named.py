@@ -1,0 +1,35 @@
+"""Pairs and bases that are registered under a name."""
+
+import pytest
+
+from core.checkpoints import named
+from core.checkpoints.resolve import resolve_pair
+from core.engine.protocol import PairSpec
+from core.errors import UserFacingError
+from tests.tiny import save_pair
+
+
+def quiet(what, fraction):
+    """Progress that nobody watches."""
+
+
+def test_the_demo_registers_its_base_and_its_pair():
+    assert named.base_named("SmolLM2-135M-Instruct") is not None
+    assert named.pair_named("demo").beta() > 0
+    assert named.base_named("another") is None
+
+
+def test_a_pair_of_another_origin_is_opened_in_the_place_of_the_demo(tmp_path, monkeypatch):
+    from core.models.load import load_pair
+
+    policy, reference = save_pair(tmp_path)
+    own = named.NamedPair(lambda report, stop: resolve_pair(policy, reference), lambda: 0.375)
+    monkeypatch.setitem(named.PAIRS, "demo", lambda: own)
+    pair, info = load_pair(PairSpec(demo=True, device="cpu"), quiet)
+    assert info.beta == 0.375 and info.policy == policy.name and pair.vocab_size > 0
+
+
+def test_a_name_that_nobody_registered_is_said(monkeypatch):
+    monkeypatch.delitem(named.PAIRS, "demo")
+    with pytest.raises(UserFacingError, match="No pair is registered under the name 'demo'"):
+        named.pair_named("demo")
