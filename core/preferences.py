@@ -1,4 +1,4 @@
-"""Preference data as people have it: pairs of a chosen and a rejected response to one prompt.
+"""Preference data: a prompt with a chosen and a rejected response, and the files that hold them.
 
 Reads JSON Lines, JSON, Parquet, CSV and folders that ``datasets`` saved; the kind is told by what
 the file holds, not by its name. Sides are plain text or turns ({"role", "content"}); turns that
@@ -8,32 +8,64 @@ chosen and rejected begin with stand for a prompt that is not given. Knows nothi
 import csv
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from core.errors import UserFacingError
+from core.text import Message, Prompt
 
 COLUMNS = ("prompt", "chosen", "rejected")
 CHECKED = 2000
 """As many pairs are looked at beforehand; the rest is only counted."""
 KINDS = "JSON Lines, JSON, Parquet, CSV or a folder that the library datasets saved"
-Side = str | list[dict[str, str]]
+Side = str | tuple[Message, ...]
 Items = Iterator[tuple[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """One pair. All three are text, or all three are turns."""
+    """A prompt, the response that was preferred and the one that was not.
+
+    All three are plain text, or all three are turns.
+    """
 
     prompt: Side
     chosen: Side
     rejected: Side
+    wrong: tuple[tuple[int, int], ...] = ()
+    """What is known to be wrong in the rejected answer, as ranges of code points of its text."""
+    source: str = ""
+    """Where those errors come from, in a word; figures are given for each source too."""
 
     @property
     def conversational(self) -> bool:
         return not isinstance(self.chosen, str)
+
+    @property
+    def turns(self) -> Prompt:
+        """The turns before the answers; a plain prompt is one user turn."""
+        if isinstance(self.prompt, str) or isinstance(self.chosen, str):
+            return Prompt.of(str(self.prompt))
+        return Prompt((*self.prompt, *self.chosen[:-1]))
+
+    @property
+    def answers(self) -> tuple[str, str]:
+        """The texts of the chosen and the rejected response, each in its last turn."""
+        chosen, rejected = (
+            side if isinstance(side, str) else side[-1].content
+            for side in (self.chosen, self.rejected)
+        )
+        return chosen, rejected
+
+    def row(self) -> dict[str, Any]:
+        """Return the three sides as trainers take them: text, or lists of {"role", "content"}."""
+        sides = {"prompt": self.prompt, "chosen": self.chosen, "rejected": self.rejected}
+        return {
+            name: side if isinstance(side, str) else [asdict(turn) for turn in side]
+            for name, side in sides.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +132,10 @@ def load_preferences(path: Path) -> list[Preference]:
 
 
 def as_text(side: Side) -> str:
-    """A side for a reader: the text, or its turns one below the other."""
+    """Return a side for a reader: the text, or its turns one below the other."""
     if isinstance(side, str):
         return side
-    return "\n".join(f"{turn['role']}: {turn['content']}" for turn in side)
+    return "\n".join(f"{turn.role}: {turn.content}" for turn in side)
 
 
 def _nothing_to_learn(path: Path) -> UserFacingError:
@@ -339,36 +371,34 @@ def _side(path: Path, place: str, name: str, value: Any) -> Side:
         return value
     if isinstance(value, list) and value:
         turns = [_turn(turn) for turn in value]
-        if all(turns):
-            return turns
+        if None not in turns:
+            return tuple(turn for turn in turns if turn is not None)
     raise UserFacingError(
         f"In {place} of {path} {name} is neither text nor a list of turns with role and content: "
         f"mend or delete it."
     )
 
 
-def _turn(turn: Any) -> dict[str, str]:
-    """A turn, or nothing where it is none."""
-    if not isinstance(turn, dict):
-        return {}
-    role, content = turn.get("role"), turn.get("content")
-    if not isinstance(role, str) or not isinstance(content, str):
-        return {}
-    return {"role": role, "content": content}
+def _turn(turn: Any) -> Message | None:
+    """Return a turn, None where it is none."""
+    role, content = (
+        turn.get(key) if isinstance(turn, dict) else None for key in ("role", "content")
+    )
+    return Message(role, content) if isinstance(role, str) and isinstance(content, str) else None
 
 
 def _conversation(
     path: Path,
     place: str,
     prompt: Side | None,
-    chosen: list[dict[str, str]],
-    rejected: list[dict[str, str]],
+    chosen: tuple[Message, ...],
+    rejected: tuple[Message, ...],
 ) -> Preference:
     """Find where the prompt ends: many files repeat it in front of both responses."""
     shared = 0
     while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
         shared += 1
-    if isinstance(prompt, list):
+    if isinstance(prompt, tuple):
         length = len(prompt)
         if length <= shared and chosen[:length] == prompt:
             chosen, rejected = chosen[length:], rejected[length:]
@@ -380,4 +410,4 @@ def _conversation(
             f"{place.capitalize()} of {path} has no prompt, and chosen and rejected do not begin "
             f"with the same turns: add a column prompt."
         )
-    return Preference([{"role": "user", "content": prompt}], chosen, rejected)
+    return Preference((Message("user", prompt),), chosen, rejected)

@@ -38,7 +38,7 @@ RANKS = {
     "core.demo.convert": 3,
     "core.evaluation": 5,
     "core.runs": 5,
-    "core.preferences": 4,
+    "core.preferences": 1,
     "core.jsonl": 0,
     "core.training": 5,
     "core.engine": 6,

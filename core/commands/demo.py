@@ -10,17 +10,12 @@ import argparse
 import json
 import sys
 import warnings
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.commands.console import Reporter
 from core.errors import UserFacingError
 
-if TYPE_CHECKING:
-    from core.demo.posts import Pair
-
-SEED = 99
 PAIRS = 240
 
 
@@ -48,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserFacingError("--pairs must be at least 2.")
 
     from core.demo.pair import DEMO_FOLDER, demo_base
+    from core.demo.posts import held_out_pairs
 
     folder = arguments.adapters or DEMO_FOLDER
     for name in ("sft", "dpo"):
@@ -71,14 +67,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print_table(table)
     return 0
-
-
-def held_out_pairs(count: int) -> list["Pair"]:
-    """The first ``count`` held-out pairs, two to a post; always the same."""
-    from core.demo.posts import write_pairs
-
-    posts = write_pairs(SEED, held_out=True, summaries=2, each=1)
-    return list(islice((pair for pairs in posts for pair in pairs), count))
 
 
 def print_table(table: dict[str, Any]) -> None:

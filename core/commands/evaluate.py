@@ -15,19 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.commands.console import Reporter
-from core.commands.demo import held_out_pairs
 from core.commands.options import positive
 from core.errors import UserFacingError
+from core.evaluation.held_out import pairs_to_measure, usual
 
 if TYPE_CHECKING:
     from core.checkpoints.resolve import PairPlan
-    from core.demo.posts import Pair
-    from core.preferences import Side
     from core.runs.records import Checkpoint
-    from core.text import Prompt
 
 PAIRS = 120
-DEMO_DATA = "the demo's held-out posts"
 SHOWN = (
     "rewards/chosen",
     "rewards/rejected",
@@ -50,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="your own pairs (prompt, chosen, rejected; JSONL, Parquet or a datasets folder); the "
-        "words that the chosen response lacks count as wrong (default: the demo's held-out posts)",
+        f"words that the chosen response lacks count as wrong (default: {usual() or 'none'})",
     )
     parser.add_argument(
         "--pairs", type=int, default=PAIRS, metavar="N", help=f"how many pairs (default: {PAIRS})"
@@ -95,13 +91,13 @@ def run(arguments: argparse.Namespace) -> int:
         checkpoints = wanted(arguments.run, run_checkpoints(arguments.run), arguments.steps)
         from core.evaluation.over_steps import measure_run
 
-        pairs = read_pairs(arguments.data, arguments.pairs)
+        pairs = pairs_to_measure(arguments.data, arguments.pairs)
         beta = arguments.beta or run_beta(arguments.run) or DEFAULT_BETA
         reporter.say(cost(plan, checkpoints, len(pairs)))
         steps = measure_run(plan, with_start(checkpoints), pairs, beta, reporter.progress)
         table = {
             "qscope": "evaluation",
-            "data": str(arguments.data or DEMO_DATA),
+            "data": str(arguments.data or usual()),
             "wrong_words": "differ from the chosen response" if arguments.data else "known",
             "pairs": len(pairs),
             "beta": beta,
@@ -131,35 +127,6 @@ def wanted(
             there = ", ".join(map(str, known))
             raise UserFacingError(f"{run} has no checkpoint of step {step}: it has {there}.")
     return tuple(known[step] for step in sorted(set(steps))) if steps else checkpoints
-
-
-def read_pairs(file: Path | None, count: int) -> "list[Pair]":
-    """The first ``count`` pairs of a file, or of the demo's held-out ones."""
-    if file is None:
-        return held_out_pairs(count)
-    from core.demo.posts import Pair
-    from core.evaluation.over_steps import differing_words
-    from core.preferences import load_preferences
-
-    pairs = []
-    for pair in load_preferences(file)[:count]:
-        prompt, chosen = _turns(pair.prompt, pair.chosen)
-        _, rejected = _turns(pair.prompt, pair.rejected)
-        wrong = differing_words(chosen, rejected)
-        pairs.append(Pair(prompt, chosen, rejected, wrong, (), "file", ""))
-    if len(pairs) < 2:
-        raise UserFacingError(f"{file} holds {len(pairs)} pairs: at least 2 are needed.")
-    return pairs
-
-
-def _turns(prompt: "Side", response: "Side") -> "tuple[Prompt, str]":
-    """The turns before a response and its text; a plain prompt is one user turn."""
-    from core.text import Message, Prompt
-
-    if isinstance(prompt, str) or isinstance(response, str):
-        return Prompt.of(str(prompt)), str(response)
-    *before, last = [Message(turn["role"], turn["content"]) for turn in (*prompt, *response)]
-    return Prompt(tuple(before)), last.content
 
 
 def cost(plan: "PairPlan", checkpoints: "Sequence[Checkpoint]", pairs: int) -> str:

@@ -3,16 +3,23 @@
 Nothing else knows them: ``register`` puts them where named ones are looked up.
 """
 
+from typing import TYPE_CHECKING
+
 from core.checkpoints.named import BASES, DEMO, PAIRS, NamedBase, NamedPair
+from core.evaluation.held_out import SOURCES
+
+if TYPE_CHECKING:
+    from core.preferences import Preference
 
 
 def register() -> None:
-    """Make the demo known by name: its base and its pair; called once, at start.
+    """Make the demo known: its base, its pair and its held-out posts; called at start.
 
     The rest of this package is imported when one of them is asked for.
     """
     BASES["SmolLM2-135M-Instruct"] = _base
     PAIRS[DEMO] = _pair
+    SOURCES["the demo's held-out posts"] = _held_out
 
 
 def _base() -> NamedBase:
@@ -25,3 +32,9 @@ def _pair() -> NamedPair:
     from core.demo.pair import demo_beta, demo_plan
 
     return NamedPair(demo_plan, demo_beta)
+
+
+def _held_out(count: int) -> "list[Preference]":
+    from core.demo.posts import held_out_pairs
+
+    return held_out_pairs(count)

@@ -7,13 +7,15 @@ held-out pairs share no template. Knows nothing of tokens.
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from core.demo.kinds import SLOT, Kind, kinds_for
 from core.demo.values import CURRENCIES, Fact, draw, stand_in, wrong
 from core.demo.wording import chatter, reword
-from core.text import Prompt
+from core.preferences import Preference
 
 INSTRUCTION = "Summarise this post in one sentence."
+HELD_OUT_SEED = 99
 MANY = (0.70, 0.24, 0.06)
 """Shares of rejected summaries with one, two and three wrong facts."""
 
@@ -46,16 +48,20 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A preference pair. ``prompt``: one user turn, or all turns; ``spans``: code-point ranges of
-    the wrong words in ``rejected``."""
+    """A preference pair. ``prompt``: the user turn; ``spans``: code-point ranges of the wrong
+    words in ``rejected``; ``errors``: the types of the wrong facts."""
 
-    prompt: str | Prompt
+    prompt: str
     chosen: str
     rejected: str
     spans: tuple[tuple[int, int], ...]
     errors: tuple[str, ...]
     source: str
     kind: str
+
+    def preference(self) -> Preference:
+        """Return the pair as everything but the demo speaks of it."""
+        return Preference(self.prompt, self.chosen, self.rejected, self.spans, self.source)
 
 
 def user_turn(post: str) -> str:
@@ -208,3 +214,9 @@ def write_pairs(
                 made = {corrupt(post, summary, rng) for _ in range(each)}
                 pairs += sorted(made, key=lambda pair: pair.rejected)
             yield pairs
+
+
+def held_out_pairs(count: int) -> list[Preference]:
+    """Return the first ``count`` pairs that training never sees, two to a post; always the same."""
+    posts = write_pairs(HELD_OUT_SEED, held_out=True, summaries=2, each=1)
+    return [pair.preference() for pair in islice(chain.from_iterable(posts), count)]

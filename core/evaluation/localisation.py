@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.demo.posts import Pair
+from core.preferences import Preference
 from core.text import Prompt
 from core.training.rows import Row, collate, make_row, token_kl, token_logps, vocabulary_logits
 
@@ -45,7 +45,7 @@ class Scored:
     response; ``kl``: KL(π_ref‖π) summed over the states of the chosen one (Eq. 16).
     """
 
-    pair: Pair
+    pair: Preference
     policy: Array
     reference: Array
     words: Array
@@ -68,13 +68,13 @@ def score_pairs(
     reference: Entered,
     policies: Mapping[int, Entered],
     tokenizer: Any,
-    pairs: Sequence[Pair],
+    pairs: Sequence[Preference],
     report: Callable[[str, float | None], None],
 ) -> dict[int, list[Scored]]:
     """Score pairs under a reference and under each policy; the reference runs once for all."""
-    groups: dict[str | Prompt, list[Pair]] = {}
+    groups: dict[Prompt, list[Preference]] = {}
     for pair in pairs:
-        groups.setdefault(pair.prompt, []).append(pair)
+        groups.setdefault(pair.turns, []).append(pair)
     work = [(_row(tokenizer, group), group) for group in groups.values()]
     work.sort(key=lambda item: len(item[0].ids))
     scored: dict[int, list[Scored]] = {key: [] for key in policies}
@@ -121,21 +121,27 @@ def _run(
         return logits, inverse, token_logps(logits, inverse, there).double().cpu().numpy()
 
 
-def _row(tokenizer: Any, group: Sequence[Pair]) -> Row:
-    texts = [text for pair in group for text in (pair.chosen, pair.rejected)]
-    return make_row(tokenizer, group[0].prompt, texts)
+def _row(tokenizer: Any, group: Sequence[Preference]) -> Row:
+    texts = [text for pair in group for text in pair.answers]
+    return make_row(tokenizer, group[0].turns, texts)
 
 
 def _pairs_of(
-    tokenizer: Any, row: Row, group: Sequence[Pair], policy: Array, reference: Array, kl: Array
+    tokenizer: Any,
+    row: Row,
+    group: Sequence[Preference],
+    policy: Array,
+    reference: Array,
+    kl: Array,
 ) -> list[Scored]:
     scored = []
     for number, pair in enumerate(group):
         chosen, rejected = (np.array(row.paths[2 * number + side]) - row.prompt for side in (0, 1))
-        offsets = tokenizer(pair.rejected, add_special_tokens=False, return_offsets_mapping=True)[
+        text = pair.answers[1]
+        offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
             "offset_mapping"
         ]
-        words, spans = units(pair.rejected, offsets, pair.spans)
+        words, spans = units(text, offsets, pair.wrong)
         ratio = policy - reference
         scored.append(
             Scored(

@@ -6,8 +6,6 @@ command line.
 """
 
 import contextlib
-import difflib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,24 +14,21 @@ import numpy as np
 
 from core import quantities as q
 from core.checkpoints.resolve import PairPlan
-from core.demo.posts import Pair
 from core.errors import UserFacingError
 from core.evaluation.localisation import SCORES, Entered, Scored, adapter, figures, score_pairs
+from core.preferences import Preference
 from core.runs.records import KL, START, Checkpoint
 from core.training.stages import load
 
 Report = Callable[[str, float | None], None]
 SHORT = {"auroc": "auroc", "top1_hit": "hit", "second_error_recall": "second"}
 """What a figure is called in the name of its curve."""
-ALIKE = 0.5
-"""Below this likeness (difflib's ratio over words) a rejected response is another text: which of
-its words are wrong cannot be told from the chosen one."""
 
 
 def measure_run(
     plan: PairPlan,
     checkpoints: Sequence[Checkpoint],
-    pairs: Sequence[Pair],
+    pairs: Sequence[Preference],
     beta: float,
     report: Report,
 ) -> list[dict[str, float]]:
@@ -102,26 +97,8 @@ def start_figures(later: Mapping[str, float]) -> dict[str, float]:
     return row
 
 
-def differing_words(chosen: str, rejected: str) -> tuple[tuple[int, int], ...]:
-    """The stretches of ``rejected`` whose words the chosen response lacks, as code-point ranges.
-
-    Empty if the two are alike in less than half of their words.
-    """
-    ours, theirs = (list(re.finditer(r"\S+", text)) for text in (rejected, chosen))
-    matcher = difflib.SequenceMatcher(
-        None, [m.group() for m in theirs], [m.group() for m in ours], autojunk=False
-    )
-    if matcher.ratio() < ALIKE:
-        return ()
-    return tuple(
-        (ours[start].start(), ours[end - 1].end())
-        for kind, _, _, start, end in matcher.get_opcodes()
-        if kind in ("replace", "insert")
-    )
-
-
 def _measure_adapters(
-    plan: PairPlan, trained: Sequence[Checkpoint], pairs: Sequence[Pair], report: Report
+    plan: PairPlan, trained: Sequence[Checkpoint], pairs: Sequence[Preference], report: Report
 ) -> dict[int, list[Scored]]:
     from peft import PeftModel
 

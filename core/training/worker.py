@@ -18,7 +18,6 @@ import sys
 import traceback
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -275,7 +274,7 @@ def examples(job: TrainingJob, tokenizer: Any) -> list[dict[str, Any]]:
 
     rows = []
     for pair in load_preferences(Path(job.data)):
-        row: dict[str, Any] = asdict(pair)
+        row = pair.row()
         if pair.conversational and not tokenizer.chat_template:
             raise UserFacingError(
                 f"{job.data} holds conversations, but the tokenizer of {job.base} has no chat "

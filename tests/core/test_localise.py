@@ -8,17 +8,22 @@ import pytest
 import torch
 
 from core.checkpoints.resolve import resolve_pair
-from core.demo.posts import Pair
 from core.errors import UserFacingError
-from core.evaluation.over_steps import differing_words, measure_run, start_figures
+from core.evaluation.held_out import differing_words
+from core.evaluation.over_steps import measure_run, start_figures
+from core.preferences import Preference
 from core.runs.records import START, Checkpoint
-from core.text import Prompt
+from core.text import Message
 from tests.tiny import save_adapters, save_model
 
 PAIRS = [
-    Pair("A post.", "They got $53K.", "They got $250K now.", ((9, 14),), ("money",), "new", "job"),
-    Pair("A post.", "A new car.", "A red car.", ((2, 5),), ("colour",), "new", "car"),
-    Pair(Prompt.of("Another.", "Be brief."), "Yes.", "Nothing at all.", (), (), "yours", "file"),
+    Preference("A post.", "They got $53K.", "They got $250K now.", ((9, 14),), "new"),
+    Preference("A post.", "A new car.", "A red car.", ((2, 5),), "new"),
+    Preference(
+        (Message("system", "Be brief."), Message("user", "Another.")),
+        (Message("assistant", "Yes."),),
+        (Message("assistant", "Nothing at all."),),
+    ),
 ]
 BETA = 0.3
 QUIET = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -33,12 +38,12 @@ def plain_sums(model, tokenizer, pair):
     turns = (
         [{"role": "user", "content": pair.prompt}]
         if isinstance(pair.prompt, str)
-        else [{"role": m.role, "content": m.content} for m in pair.prompt.messages]
+        else pair.row()["prompt"]
     )
     start = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     before = tokenizer(start, add_special_tokens=False)["input_ids"]
     found = []
-    for text in (pair.chosen, pair.rejected):
+    for text in pair.answers:
         answer = [
             *tokenizer(text, add_special_tokens=False)["input_ids"],
             tokenizer.eos_token_id,
@@ -135,7 +140,7 @@ def test_before_the_first_step_every_reward_is_zero():
 
 def test_pairs_whose_wrong_words_are_unknown_count_for_rewards_alone(tmp_path):
     base, first, _ = save_adapters(tmp_path)
-    unknown = [replace(pair, spans=()) for pair in PAIRS]
+    unknown = [replace(pair, wrong=()) for pair in PAIRS]
     plan = resolve_pair(first, None, base)
     (row,) = measure_run(plan, (Checkpoint(1, str(first)),), unknown, BETA, tell)
     assert "rewards/margins" in row and not [name for name in row if name.startswith("words")]

@@ -8,6 +8,7 @@ import pytest
 from core import preferences
 from core.errors import UserFacingError
 from core.preferences import as_text, inspect_preferences, load_preferences
+from core.text import Prompt
 
 PLAIN = [
     {"prompt": f"Summarise post {n}.", "chosen": f"It is {n}.", "rejected": f"It is {n + 1}."}
@@ -62,7 +63,7 @@ def write(folder, kind, rows):
 
 
 def sides(pairs):
-    return [{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected} for p in pairs]
+    return [pair.row() for pair in pairs]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "json", "parquet", "csv", "dataset", "splits"])
@@ -121,7 +122,19 @@ def test_a_plain_prompt_before_turns_is_a_turn_of_the_user(tmp_path):
     path = write_lines(
         tmp_path / "p.jsonl", [{**CHAT[0], "prompt": "Summarise."}, {**CHAT[1], "prompt": "Again."}]
     )
-    assert load_preferences(path)[1].prompt == [turn("user", "Again.")]
+    assert load_preferences(path)[1].row()["prompt"] == [turn("user", "Again.")]
+
+
+def test_answers_are_the_last_turns_and_what_stands_before_them_is_their_prompt(tmp_path):
+    for kind, rows in (("jsonl", PLAIN), ("json", CHAT)):
+        pair = load_preferences(write(tmp_path, kind, rows))[1]
+        assert pair.answers == ("It is 1.", "It is 2.")
+        assert pair.turns == Prompt.of("Summarise post 1.", "Be brief." if rows is CHAT else None)
+    more = [turn("assistant", "Which?"), turn("user", "The last."), turn("assistant", "It is 4.")]
+    path = write_lines(tmp_path / "more.jsonl", [{**CHAT[0], "chosen": more}])
+    (pair,) = load_preferences(path)
+    assert pair.answers == ("It is 4.", "It is 1.")
+    assert [turn.content for turn in pair.turns.messages][-2:] == ["Which?", "The last."]
 
 
 def test_a_large_file_is_counted_and_only_its_beginning_checked(tmp_path, monkeypatch):
