@@ -1,12 +1,12 @@
-"""A training run as it lies on disk: a folder, or a log in any of the usual formats.
+"""A training run as it lies on disk: a folder, or a log in any format that has a reader.
 
 One way to read serves both once and live: a ``Run`` looks again as often as it is asked to, and
-reads only what has changed. Never unpickles anything. Knows nothing of threads.
+reads only what has changed. Never unpickles anything. Knows no format, and nothing of threads.
 """
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,13 @@ import numpy as np
 
 from core.checkpoints.runs import STEP
 from core.errors import UserFacingError
-from core.runs.curves import Curves
-from core.runs.readers.events import Events
-from core.runs.readers.lines import Lines, looks_like_log, looks_like_text
-from core.runs.readers.states import STATE, States, parse
-from core.runs.records import ABOUT, EVALUATION, HELD_OUT, RunLog, Series
+from core.runs.json_file import JsonFile
+from core.runs.reader import Curves, Found, formats
+from core.runs.records import ABOUT, EVALUATION, HELD_OUT, STATE, RunLog, Series
 from core.runs.saved import Saved, folders
 from core.runs.table import Table, agree, merged
-from core.runs.tail import Signature, signature, trouble
+from core.runs.tail import trouble
 
-EVENTS = "events.out.tfevents.*"
-EVENT_FOLDERS = ".", "runs/*", "logs", "logs/*"
-"""Where trainers put event files in a run's folder; transformers: runs/TIME_HOST."""
-LINES = ".jsonl", ".ndjson", ".csv"
 _PLAIN = re.compile(r"out(put)?|runs?|logs?|results|training|(dpo-|sft-)?checkpoints")
 """Folders whose name says little: the one above is named too."""
 CHOOSE = (
@@ -37,8 +31,9 @@ CHOOSE = (
 
 
 def read_runs(path: Path) -> tuple[RunLog, ...]:
-    """The runs at ``path``: a run's folder, a trainer state, an event file, a JSON Lines or CSV
-    log. More than one only where one CSV file holds several.
+    """Return the runs at ``path``, a run's folder or a log.
+
+    More than one only where one file holds several.
 
     Raises:
         UserFacingError: there is no log.
@@ -49,7 +44,7 @@ def read_runs(path: Path) -> tuple[RunLog, ...]:
 
 
 def read_run(path: Path) -> RunLog:
-    """The one run at ``path``.
+    """Return the one run at ``path``.
 
     Raises:
         UserFacingError: there is none, or more than one.
@@ -67,53 +62,35 @@ class Run:
         self.path = path
         self._place = path.expanduser().absolute()
         self._is_folder = False
-        self._states, self._events, self._saved = States(), Events(), Saved()
-        self._lines: dict[Path, Lines] = {}
-        self._data: dict[Path, Signature | None] = {}
-        """Files of rows in the folder that are no logs."""
-        self._about, self._evaluation = Facts(), Facts()
+        self._readers = [format.make() for format in formats()]
+        self._found = [Found() for _ in self._readers]
+        self._saved = Saved()
+        self._about, self._evaluation = JsonFile(), JsonFile()
 
     def refresh(self) -> bool:
-        """Look again; whether anything is different."""
+        """Look again; return whether anything is different."""
         place = self._place
         self._is_folder = place.is_dir() or (self._is_folder and not place.is_file())
-        changed = [False]
-        if self._is_folder and not STEP.fullmatch(place.name):
-            states = [place / STATE, *(folder / STATE for folder in folders(place))]
-            changed = [
-                self._states.refresh(states),
-                self._events.refresh(self._event_files()),
-                *(lines.refresh() for lines in self._logs_among(_files(place))),
-                self._look_beside(place),
-            ]
-        elif self._is_folder or place.suffix == ".json":
-            state = place / STATE if self._is_folder else place
-            changed = [self._states.refresh([state])]
-            if state.name == STATE:
-                home = state.parent
-                home = home.parent if STEP.fullmatch(home.name) else home
-                changed.append(self._look_beside(home))
-        elif "tfevents" in place.name:
-            changed = [self._events.refresh([place])]
-        if not self._is_folder and self._states.curves is None and self._events.curves is None:
-            if place not in self._lines and looks_like_text(place):
-                self._lines[place] = Lines(place)
-            changed += [lines.refresh() for lines in self._lines.values()]
-        return any(changed)
+        changed = False
+        for number, reader in enumerate(self._readers):
+            found = reader.look(place)
+            changed |= found is not self._found[number]
+            self._found[number] = found
+            if found.curves and not self._is_folder:
+                break  # a file is of one format
+        home = self._home()
+        return (home is not None and self._look_beside(home)) or changed
 
     def logs(self) -> tuple[RunLog, ...]:
-        """What is known of each run.
+        """Return what is known of each run.
 
         Raises:
             UserFacingError: there is no log.
         """
-        newest = self._newest()
-        sources = [self._states.curves, self._events.curves]
-        sources += [lines.curves[0] for lines in newest if len(lines.curves) == 1]
-        curves = _joined([source for source in sources if source is not None])
-        several = [lines.curves for lines in newest if len(lines.curves) > 1]
+        curves = _joined([curves for found in self._found for curves in found.curves])
+        several = next((found.several for found in self._found if found.several), ())
         if several and curves is None:
-            return tuple(self._log(one) for one in several[0])
+            return tuple(self._log(one) for one in several)
         if curves is None:
             if not self._saved.checkpoints and self._evaluation.table is None:
                 raise UserFacingError(self._why_nothing())
@@ -122,34 +99,19 @@ class Run:
             )
         return (self._log(curves),)
 
-    def _event_files(self) -> Iterator[Path]:
-        for folder in EVENT_FOLDERS:
-            yield from self._place.glob(f"{folder}/{EVENTS}")
-
-    def _logs_among(self, files: Iterable[Path]) -> list[Lines]:
-        """The logs among the folder's files; data may lie beside them."""
-        for path in files:
-            if path.suffix.lower() in LINES and path not in self._lines:
-                mark = signature(path)
-                if self._data.get(path) != mark:
-                    self._data[path] = mark
-                    if looks_like_log(path):
-                        self._lines[path] = Lines(path)
-        return list(self._lines.values())
-
-    def _newest(self) -> list[Lines]:
-        def age(path: Path) -> int:
-            mark = signature(path)
-            return mark[1] if mark else 0
-
-        return [self._lines[path] for path in sorted(self._lines, key=age, reverse=True)]
+    def _home(self) -> Path | None:
+        """Return the run's folder; None where a log lies alone, whatever is beside it."""
+        if not self._is_folder and self._place.name != STATE:
+            return None
+        folder = self._place if self._is_folder else self._place.parent
+        return folder.parent if STEP.fullmatch(folder.name) else folder
 
     def _look_beside(self, home: Path) -> bool:
-        """Look at what else is in a run's folder; whether anything is different."""
-        saved = [path for path in folders(home) if path not in self._states.strangers]
+        """Look at what else is in a run's folder; return whether anything is different."""
+        strangers = frozenset[Path]().union(*(found.strangers for found in self._found))
         return any(
             [
-                self._saved.refresh(saved),
+                self._saved.refresh([path for path in folders(home) if path not in strangers]),
                 self._about.refresh(home / ABOUT),
                 self._evaluation.refresh(home / EVALUATION),
             ]
@@ -180,7 +142,7 @@ class Run:
             return trouble(self.path, error)
         if self._is_folder and STEP.fullmatch(place.name):
             return f"There is no training log in {self.path}: choose the run's folder around it."
-        if empty or self._states.broken:
+        if empty or any(found.broken for found in self._found):
             return (
                 f"There is no training log in {self.path} yet, or it is damaged or only half of "
                 f"one: wait until there is one if it is being written, or {CHOOSE}."
@@ -188,43 +150,8 @@ class Run:
         return f"There is no training log in {self.path}: {CHOOSE}."
 
 
-class Facts:
-    """A small JSON file with an object; what is half written takes nothing away."""
-
-    def __init__(self) -> None:
-        self.table: Mapping[str, Any] | None = None
-        self.problems: tuple[str, ...] = ()
-        self._seen: Signature | None = None
-
-    def refresh(self, path: Path) -> bool:
-        """Look at the file; whether anything is different."""
-        mark = signature(path)
-        if mark == self._seen:
-            return False
-        self._seen, before = mark, (self.table, self.problems)
-        if mark is None:
-            self.problems = (trouble(path, FileNotFoundError()),) if self.table is not None else ()
-        else:
-            try:
-                found = parse(path.read_bytes())
-            except OSError:
-                found = None
-            if isinstance(found, dict):
-                self.table, self.problems = found, ()
-            elif self.table is None:
-                self.problems = (f"{path} is empty or cut short and is left out.",)
-        return (self.table, self.problems) != before
-
-
-def _files(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
-
-
 def _joined(sources: list[Curves]) -> Curves | None:
-    """The first log, and what the others have logged since; those of another run are left out."""
+    """Return the first log with what the others have logged since, but for those of another run."""
     if not sources:
         return None
     first, series = sources[0], dict(sources[0].series)
@@ -243,7 +170,7 @@ def _joined(sources: list[Curves]) -> Curves | None:
 
 
 def _after(curve: Series, known: Series | None) -> Series:
-    """The part of a curve behind the end of what is known of it."""
+    """Return the part of a curve behind the end of what is known of it."""
     if known is None:
         return curve
     start = int(np.searchsorted(curve.steps, known.steps[-1], side="right"))
@@ -251,7 +178,7 @@ def _after(curve: Series, known: Series | None) -> Series:
 
 
 def _held_out(evaluation: Mapping[str, Any]) -> tuple[dict[str, Series], list[str]]:
-    """The curves of evaluation.json."""
+    """Return the curves of evaluation.json, and what of it could not be read."""
     rows = evaluation.get("steps")
     if not isinstance(rows, list):
         return {}, []
@@ -271,7 +198,7 @@ def _beta(table: Mapping[str, Any]) -> float | None:
 
 
 def _name(place: Path) -> str:
-    """What people call the run."""
+    """Return what people call the run."""
     if place.name == STATE or "tfevents" in place.name:
         place = place.parent
     if STEP.fullmatch(place.name):

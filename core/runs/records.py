@@ -23,6 +23,9 @@ EVALUATION = "evaluation.json"
 """The file in a run's folder that ``training evaluate`` writes."""
 ABOUT = "qscope-run.json"
 """The file in a run's folder that says how it was trained: beta, base, reference, ..."""
+STATE = "trainer_state.json"
+"""The file in which a trainer of transformers saves its state, in the run's folder and in each of
+its checkpoints."""
 START = "start"
 """In place of a checkpoint's folder: before the first step, where the policy is the reference."""
 

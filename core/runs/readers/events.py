@@ -11,6 +11,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from core.runs.curves import Curves
+from core.runs.reader import FORMATS, Curves, Format, Found
 from core.runs.records import Series
 from core.runs.table import Floats, Integers, Piece, Table, merged
 from core.runs.tail import Tail
 
 Bytes = NDArray[np.uint8]
+NAMES = "events.out.tfevents.*"
+FOLDERS = ".", "runs/*", "logs", "logs/*"
+"""Where trainers put event files in a run's folder; transformers: runs/TIME_HOST."""
 HEADER, FOOTER = 12, 4
 """Bytes of a frame before and after its data."""
 SHAPES = 64
@@ -35,7 +39,7 @@ DTYPES: dict[int, np.dtype[Any]] = {
     3: np.dtype("<i4"),
     9: np.dtype("<i8"),
 }
-"""Of tensors, by TensorFlow's number."""
+"""Of the numbers in a tensor, by TensorFlow's number for their type."""
 LISTS = {5: 1, 6: 2}
 """Fields of a tensor that list its numbers, float_val and double_val: which dtype each has."""
 
@@ -58,16 +62,16 @@ class Events:
     """Follows a run's event files: one for each time that it was started."""
 
     def __init__(self) -> None:
-        self.curves: Curves | None = None
+        self._found = Found()
         self._files: dict[Path, EventFile] = {}
 
-    def refresh(self, files: Iterable[Path]) -> bool:
-        """Look at ``files`` and those that were there before; whether anything is different."""
-        for path in files:
+    def look(self, place: Path) -> Found:
+        """Return what the event files at ``place`` say now; as core.runs.reader.Reader.look."""
+        for path in _event_files(place):
             self._files.setdefault(path, EventFile(path))
         changed = [file.refresh() for file in self._files.values()]
         if not any(changed):
-            return False
+            return self._found
         series: dict[str, Series] = {}
         problems: list[str] = []
         for path in sorted(self._files, key=_started):
@@ -77,20 +81,29 @@ class Events:
                 problems.append(f"{path} is damaged; what follows the damage could not be read.")
             if file.tail.trouble:
                 problems.append(file.tail.trouble)
-        if series or self.curves is None:
-            self.curves = Curves("TensorBoard events", series, tuple(problems)) if series else None
-        return True
+        if series:
+            self._found = Found((Curves("TensorBoard events", series, tuple(problems)),))
+        return self._found
+
+
+def _event_files(place: Path) -> Iterable[Path]:
+    """Return the event files in a run's folder, or the place itself if it is called one."""
+    if "tfevents" in place.name and not place.is_dir():
+        return (place,)
+    return chain.from_iterable(place.glob(f"{folder}/{NAMES}") for folder in FOLDERS)
 
 
 def _started(path: Path) -> tuple[int, str]:
-    """Sorts event files by when they were begun, which is in their names."""
+    """Sort event files by when they were begun, which is in their names."""
     found = re.search(r"tfevents\.(\d+)", path.name)
     return int(found[1]) if found else 0, str(path)
 
 
 def _restarted(before: Mapping[str, Series], after: Mapping[str, Series]) -> dict[str, Series]:
-    """The curves of a run that was started again: what the first had logged beyond the step at
-    which the second went on was lost with it."""
+    """Return the curves of a run that was started again.
+
+    What the first had logged beyond the step at which the second resumed was lost with it.
+    """
     kept = dict(before)
     for name, series in after.items():
         if name in kept:
@@ -110,7 +123,7 @@ class EventFile:
         self._plugins: dict[str, str] = {}
 
     def refresh(self) -> bool:
-        """Read what was added; whether anything is different."""
+        """Read what was added; return whether anything is different."""
         before = self.tail.trouble
         found = self.tail.more()
         if found is None:
@@ -124,7 +137,7 @@ class EventFile:
         return True
 
     def _points(self, data: bytes, starts: Integers, lengths: Integers) -> dict[str, list[Piece]]:
-        """The points of all frames, by tag."""
+        """Return the points of all frames, by tag."""
         found: dict[str, list[Piece]] = defaultdict(list)
         tensors: set[tuple[str, int]] = set()
         for length in np.unique(lengths[lengths > 0]):
@@ -148,8 +161,8 @@ class EventFile:
 
 
 def frames(data: bytes) -> tuple[Integers, Integers, int, bool]:
-    """Where the data of each whole frame starts, its length, where the last one ends, and whether
-    what follows is damaged, not merely unfinished."""
+    """Return where the data of each whole frame starts, its length, where the last one ends, and
+    whether what follows is damaged, not merely unfinished."""
     unpack, size = struct.Struct("<Q").unpack_from, len(data)
     starts, lengths, at = [], [], 0
     while at + HEADER <= size:
@@ -173,7 +186,7 @@ def frames(data: bytes) -> tuple[Integers, Integers, int, bool]:
 
 
 def shapes(alike: Bytes) -> Iterator[tuple[list[Scalar], Integers]]:
-    """Frames of one length [n, length] by shape: the scalars in each, and the rows that have it."""
+    """Yield frames of one length [n, length] by shape: its scalars, and the rows that have it."""
     left, turns = np.arange(len(alike)), 0
     while len(left):
         first = alike[left[0]]
@@ -188,7 +201,7 @@ def shapes(alike: Bytes) -> Iterator[tuple[list[Scalar], Integers]]:
 
 
 def _alike(rows: Bytes, first: Bytes, scalars: list[Scalar]) -> NDArray[np.bool_]:
-    """Which rows differ from the first in time, step and values only."""
+    """Return which rows differ from the first in time, step and values only."""
     mask = np.full(len(first), 255, dtype=np.uint8)
     for scalar in scalars:
         mask[scalar.value] = 0
@@ -201,7 +214,7 @@ def _alike(rows: Bytes, first: Bytes, scalars: list[Scalar]) -> NDArray[np.bool_
 
 
 def values(rows: Bytes, scalar: Scalar) -> tuple[Integers, Floats]:
-    """Steps and values of frames of one shape."""
+    """Return steps and values of frames of one shape."""
     digits = (rows[:, scalar.step] & 0x7F).astype(np.int64)
     steps = (digits << (7 * np.arange(digits.shape[1]))).sum(axis=1)
     held = np.ascontiguousarray(rows[:, scalar.value]).view(scalar.dtype)[:, 0]
@@ -209,7 +222,7 @@ def values(rows: Bytes, scalar: Scalar) -> tuple[Integers, Floats]:
 
 
 def take_apart(data: bytes) -> list[Scalar]:
-    """The scalars of an Event message; none if it is no message."""
+    """Return the scalars of an Event message; none if it is no message."""
     step, summary = slice(0, 0), None
     try:
         for field, kind, part in _fields(data, 0, len(data)):
@@ -227,7 +240,7 @@ def take_apart(data: bytes) -> list[Scalar]:
 
 
 def _scalar(data: bytes, part: slice, step: slice) -> Scalar | None:
-    """A Summary.Value: tag = 1, simple_value = 2, tensor = 8, metadata = 9."""
+    """Read a Summary.Value: tag = 1, simple_value = 2, tensor = 8, metadata = 9."""
     tag, plugin = "", ""
     value: tuple[slice, np.dtype[Any]] | None = None
     tensor = False
@@ -246,7 +259,10 @@ def _scalar(data: bytes, part: slice, step: slice) -> Scalar | None:
 
 
 def _tensor(data: bytes, part: slice) -> tuple[slice, np.dtype[Any]] | None:
-    """A TensorProto of one number: dtype = 1, tensor_content = 4, float_val = 5, double_val = 6."""
+    """Read a TensorProto of one number.
+
+    Its fields: dtype = 1, tensor_content = 4, float_val = 5, double_val = 6.
+    """
     dtype, held = None, []
     for field, kind, inner in _fields(data, part.start, part.stop):
         if (field, kind) == (1, 0):
@@ -261,7 +277,7 @@ def _tensor(data: bytes, part: slice) -> tuple[slice, np.dtype[Any]] | None:
 
 
 def _plugin(data: bytes, part: slice) -> str:
-    """A SummaryMetadata's plugin_data = 1 with plugin_name = 1."""
+    """Return a SummaryMetadata's plugin_name = 1, in plugin_data = 1."""
     for field, kind, inner in _fields(data, part.start, part.stop):
         if (field, kind) == (1, 2):
             for field, kind, name in _fields(data, inner.start, inner.stop):
@@ -271,7 +287,7 @@ def _plugin(data: bytes, part: slice) -> str:
 
 
 def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, slice]]:
-    """The fields of a message: number, wire type, where the payload lies."""
+    """Yield the fields of a message: number, wire type, where the payload lies."""
     while at < end:
         key, at = _varint(data, at)
         kind = key & 7
@@ -318,7 +334,7 @@ MASK = 0xA282EAD8
 
 
 def _has_crc(data: bytes, start: int, length: int) -> bool:
-    """Whether the data of a frame has the masked CRC that follows it."""
+    """Return whether the data of a frame has the masked CRC that follows it."""
     table, crc = _CRC.tolist(), 0xFFFFFFFF
     for byte in data[start : start + length]:
         crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
@@ -328,7 +344,7 @@ def _has_crc(data: bytes, start: int, length: int) -> bool:
 
 
 def _right(data: Bytes, heads: Integers) -> NDArray[np.bool_]:
-    """Whether the length at each of ``heads`` has the masked CRC that follows it."""
+    """Return whether the length at each of ``heads`` has the masked CRC that follows it."""
     crc = np.full(len(heads), 0xFFFFFFFF, dtype=np.uint32)
     for byte in range(8):
         crc = _CRC[(crc ^ data[heads + byte]) & 0xFF] ^ (crc >> 8)
@@ -339,3 +355,6 @@ def _right(data: Bytes, heads: Integers) -> NDArray[np.bool_]:
         said |= data[heads + 8 + byte].astype(np.uint32) << (8 * byte)
     right: NDArray[np.bool_] = masked == said
     return right
+
+
+FORMATS["TensorBoard events"] = Format(Events, standing=1)

@@ -1,68 +1,89 @@
-"""Logs of one row a line: JSON Lines, CSV, and CSV as Weights & Biases exports it.
+"""Logs of one row a line, followed as they grow, whatever the rows look like.
 
-Reads what was added since the last time. A last line that does not end yet waits until it does.
-Knows nothing of folders.
+Reads what was added since the last look; a last line that does not end yet waits until it does.
+What the rows of a format look like its own module says, which registers them in ``ROWS``.
 """
 
-import csv
-import json
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-import msgspec
-
-from core.runs.curves import Curves
-from core.runs.names import canonical, is_usual, step_column
+from core.runs.names import is_usual
+from core.runs.reader import FORMATS, Curves, Format, Found
 from core.runs.table import PIECE, Table
-from core.runs.tail import Tail
+from core.runs.tail import Signature, Tail, signature
 
+SUFFIXES = ".jsonl", ".ndjson", ".csv"
+"""Of files in a run's folder that may be logs; a file that was named may be called anything."""
 SNIFFED = 65536
 """Bytes by which a file is judged."""
 BINARY_SHOWS = 16
 """Bytes within which weights, archives and pickles have a zero; a crash leaves some in a log."""
-LONGEST = 100_000
-"""Letters of a line; the csv module takes no longer cell."""
-COMPANIONS = ("__MIN", "__MAX")
-"""What W&B puts beside each curve: the extremes of what it thinned out."""
-BETWEEN = " - "
-"""What W&B puts between the name of a run and that of a curve."""
-_JSON = msgspec.json.Decoder()
-_CELLS = msgspec.json.Decoder(list[list[float | None]])
-_PYTHON = json.JSONDecoder()
 
 
-def looks_like_text(path: Path) -> bool:
-    """Whether a file can be such a log; what is pickled or packed cannot."""
-    try:
-        with path.open("rb") as file:
-            return b"\0" not in file.read(BINARY_SHOWS)
-    except OSError:
-        return False
+class Rows(Protocol):
+    """The rows of one file, as they are gathered."""
+
+    @property
+    def kind(self) -> str:
+        """The format, in words."""
+        ...
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """The curves by the name of their run; "" where the file names none."""
+        ...
+
+    def take(self, data: bytes) -> bytes:
+        """Take rows in; return the part of ``data`` that need not be given again."""
+        ...
 
 
-def looks_like_log(path: Path) -> bool:
-    """Whether a file begins as a log does that names what a DPO run logs; for files that merely
-    lie in a folder, which may be data."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(SNIFFED)
-    except OSError:
-        return False
-    rows = _rows_of(head)
-    if rows is None or b"\0" in head[:BINARY_SHOWS]:
-        return False
-    rows.take(head)
-    return any(is_usual(name) for table in rows.tables.values() for name in table.series())
+ROWS: dict[str, Callable[[bytes, bool], Rows | None]] = {}
+"""By format what is given a line, and whether it is whole: returns what gathers the rows of a file
+in which such a line comes first, None if it does not tell."""
 
 
 class Lines:
+    """Follows the logs of rows at one place."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, LineFile] = {}
+        self._data: dict[Path, Signature | None] = {}
+        """Files of rows in the folder that are no logs."""
+        self._found = Found()
+
+    def look(self, place: Path) -> Found:
+        """Return what the logs at ``place`` say now; as core.runs.reader.Reader.look."""
+        if place.is_dir():
+            self._add_logs_in(place)
+        elif place not in self._files and _looks_like_text(place):
+            self._files[place] = LineFile(place)
+        changed = [file.refresh() for file in self._files.values()]
+        if any(changed):
+            logs = [self._files[path].curves for path in sorted(self._files, key=_age)]
+            self._found = Found(
+                tuple(runs[0] for runs in logs if len(runs) == 1),
+                next((runs for runs in logs if len(runs) > 1), ()),
+            )
+        return self._found
+
+    def _add_logs_in(self, folder: Path) -> None:
+        """Follow the logs among a folder's files; data may lie beside them."""
+        for path in _rows_in(folder):
+            mark = signature(path)
+            if path not in self._files and self._data.get(path) != mark:
+                self._data[path] = mark
+                if _looks_like_log(path):
+                    self._files[path] = LineFile(path)
+
+
+class LineFile:
     """Follows one file."""
 
     def __init__(self, path: Path) -> None:
         self._tail = Tail(path)
-        self._rows: JsonRows | CsvRows | None = None
+        self._rows: Rows | None = None
         self._known: tuple[Curves, ...] = ()
 
     @property
@@ -73,7 +94,7 @@ class Lines:
         return tuple(curves.saying(self._tail.trouble) for curves in self._known)
 
     def refresh(self) -> bool:
-        """Read what was added; whether anything is different."""
+        """Read what was added; return whether anything is different."""
         before = self._tail.trouble
         found = self._tail.more()
         if found is None:
@@ -98,134 +119,57 @@ class Lines:
         return True
 
 
-class JsonRows:
-    """Rows that are JSON objects."""
-
-    kind = "JSON Lines log"
-
-    def __init__(self) -> None:
-        self.tables = {"": Table()}
-
-    def take(self, data: bytes) -> bytes:
-        """Take rows in; returns the part of ``data`` that need not be given again.
-
-        An object at the end is whole even where its line does not end yet.
-        """
-        lines, _, rest = data.rpartition(b"\n")
-        rows, lost = _objects(lines)
-        if rest.strip():
-            more, broken = _objects_of_line(rest)
-            if more and not broken:
-                rows, rest = rows + more, b""
-        table = self.tables[""]
-        table.lost += lost
-        table.add_rows(rows)
-        return data[: len(data) - len(rest)]
+def _rows_in(folder: Path) -> Iterable[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    except OSError:
+        return ()
 
 
-class CsvRows:
-    """Rows of cells under a header."""
+def _age(path: Path) -> int:
+    """Sort the file that was written last before the others."""
+    mark = signature(path)
+    return -mark[1] if mark else 0
 
-    def __init__(self) -> None:
-        self.kind = "CSV log"
-        self.tables: dict[str, Table] = {}
-        self._header: list[str] | None = None
-        self._delimiter = ","
-        self._runs: dict[str, list[int]] = {}
-        """Of a W&B export: by run the columns that are its own, the step's first."""
-        self._by: int | None = None
-        """The column that names the row's run, where there is one."""
 
-    def take(self, data: bytes) -> bytes:
-        """Take rows in; returns the part of ``data`` that need not be given again."""
-        whole = data[: data.rfind(b"\n") + 1]
-        rest = whole
-        while self._header is None and rest:
-            line, _, rest = rest.partition(b"\n")
-            if _is_header(line):
-                self._begin(_text(line))
-        if self._header is not None:
-            self._add(rest)
-        return whole
+def _looks_like_text(path: Path) -> bool:
+    """Return whether a file can be such a log; what is pickled or packed cannot."""
+    try:
+        with path.open("rb") as file:
+            return b"\0" not in file.read(BINARY_SHOWS)
+    except OSError:
+        return False
 
-    def _begin(self, line: str) -> None:
-        self._delimiter, self._header = _header(line)
-        header = self._header
-        curves = [name for name in header if not name.endswith(COMPANIONS)]
-        if len(curves) > 1 and all(BETWEEN in name for name in curves[1:]):
-            self.kind = "Weights & Biases export"
-            own: dict[str, list[int]] = defaultdict(list)
-            for index, name in enumerate(header[1:], 1):
-                if not name.endswith(COMPANIONS):
-                    own[name.rpartition(BETWEEN)[0]].append(index)
-            first = [0] if step_column((header[0],)) is not None else []
-            self._runs = {run: first + columns for run, columns in own.items()}
-        lower = [name.lower() for name in header]
-        self._by = lower.index("run") if "run" in lower and not self._runs else None
 
-    def _add(self, data: bytes) -> None:
-        """Whole lines under the header."""
-        assert self._header is not None
-        header, width = tuple(self._header), len(self._header)
-        columns, broken = self._numbers(data), 0
-        if columns is None:
-            lines = [line for line in _text(data).split("\n") if line and not line.isspace()]
-            rows = self._split(lines)
-            # A run that was started again may have written its header again.
-            fine = [row for row in rows if len(row) == width and row != self._header]
-            broken = len(rows) - len(fine) - rows.count(self._header)
-            columns = list(zip(*fine, strict=True)) or [()] * width
-        if self._runs:
-            for run, own in self._runs.items():
-                names = tuple(header[i].rpartition(BETWEEN)[2] if i else header[i] for i in own)
-                self._table(run).add_columns(names, [columns[i] for i in own])
-        elif self._by is None:
-            self._table("").add_columns(header, columns)
-        else:
-            places: dict[str, list[int]] = defaultdict(list)
-            for place, cell in enumerate(columns[self._by]):
-                places[str(cell).strip()].append(place)
-            for run, own in places.items():
-                some = [[column[place] for place in own] for column in columns]
-                self._table(run).add_columns(header, some)
-        if broken:
-            self._table(next(iter(self.tables), "")).lost += broken
+def _looks_like_log(path: Path) -> bool:
+    """Return whether a file begins as a log that names what a DPO run logs."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(SNIFFED)
+    except OSError:
+        return False
+    rows = _rows_of(head)
+    if rows is None or b"\0" in head[:BINARY_SHOWS]:
+        return False
+    rows.take(head)
+    return any(is_usual(name) for table in rows.tables.values() for name in table.series())
 
-    def _numbers(self, data: bytes) -> list[Sequence[float | None]] | None:
-        """The columns where all cells are plain numbers or empty, which most are; else None.
 
-        Read as JSON, which is twice as fast as the csv module and float.
-        """
-        if self._delimiter != "," or b'"' in data or b"[" in data:
-            return None
-        body = data.replace(b"\r", b"").strip(b"\n").replace(b"\n", b"],[")
-        body = b"[[" + body.replace(b",,", b",null,").replace(b",,", b",null,") + b"]]"
-        body = body.replace(b"[,", b"[null,").replace(b",]", b",null]")
-        try:
-            rows = _CELLS.decode(body)
-        except msgspec.DecodeError:
-            return None
-        if set(map(len, rows)) != {len(self._header or ())} or len(rows) != data.count(b"\n"):
-            return None
-        return list(zip(*rows, strict=True))
+def _rows_of(data: bytes) -> Rows | None:
+    """Return what gathers the rows of a file that begins so; None where it says nothing yet.
 
-    def _table(self, run: str) -> Table:
-        return self.tables.setdefault(run, Table())
-
-    def _split(self, lines: Sequence[str]) -> list[list[str]]:
-        """Each line's cells; a line that is no row of its own gives none."""
-        if max(map(len, lines), default=0) > LONGEST:
-            lines = [line if len(line) <= LONGEST else "" for line in lines]
-        if any('"' in line for line in lines):
-            lines = [line if line.count('"') % 2 == 0 else "" for line in lines]
-        rows = list(csv.reader(lines, delimiter=self._delimiter))
-        if len(rows) != len(lines):  # a quote was opened in the middle of a line
-            rows = [next(csv.reader([line], delimiter=self._delimiter), []) for line in lines]
-        return rows
+    What was cut off by a crash or a rotation may stand before the first line that tells.
+    """
+    *lines, rest = data[:SNIFFED].removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    for line, whole in (*((line, True) for line in lines), (rest, False)):
+        for begin in ROWS.values():
+            if (rows := begin(line, whole)) is not None:
+                return rows
+    return None
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
-    """Some whole lines at a time: a call into a parser keeps all other threads waiting."""
+    """Yield some whole lines at a time: a call into a parser keeps all other threads waiting."""
     at = 0
     while at < len(data):
         end = data.find(b"\n", at + PIECE) + 1 or len(data)
@@ -233,77 +177,4 @@ def _pieces(data: bytes) -> Iterator[bytes]:
         at = end
 
 
-def _rows_of(data: bytes) -> JsonRows | CsvRows | None:
-    """The reader for a file that begins so; None where it says nothing yet.
-
-    What was cut off by a crash or a rotation may stand before the first line that tells.
-    """
-    *lines, rest = data[:SNIFFED].removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    for line in lines:
-        if line.lstrip().startswith(b"{"):
-            return JsonRows()
-        if _is_header(line):
-            return CsvRows()
-    return JsonRows() if rest.lstrip().startswith(b"{") else None
-
-
-def _header(line: str) -> tuple[str, list[str]]:
-    """The delimiter of a header, and the names in it."""
-    delimiter = max(",;\t", key=line.count)
-    names = next(csv.reader([line[:LONGEST]], delimiter=delimiter), [])
-    return delimiter, [name.strip() for name in names]
-
-
-def _is_header(line: bytes) -> bool:
-    """Whether a line names the step or what a DPO run logs, alone or behind a run's name."""
-    text = _text(line)
-    if text.lstrip().startswith("#"):
-        return False
-    names = tuple(name.rpartition(BETWEEN)[2] for name in _header(text)[1])
-    return step_column(names) is not None or any(is_usual(canonical(name)) for name in names)
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r", "")
-
-
-def _objects(lines: bytes) -> tuple[list[dict[str, Any]], int]:
-    """The objects of whole lines, and how many lines hold something else."""
-    lines = lines.removeprefix(b"\xef\xbb\xbf")
-    try:
-        rows = _JSON.decode_lines(lines)
-        if len(rows) == lines.count(b"\n") + 1 and set(map(type, rows)) == {dict}:
-            return rows, 0
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    rows, lost = [], 0
-    for line in lines.split(b"\n"):
-        if line.strip():
-            more, broken = _objects_of_line(line)
-            rows += more
-            lost += broken
-    return rows, lost
-
-
-def _objects_of_line(line: bytes) -> tuple[list[dict[str, Any]], bool]:
-    """The objects at the beginning of a line, and whether something else follows.
-
-    A run that was killed after an object and before its newline goes on behind it.
-    """
-    try:
-        row = _JSON.decode(line)
-        return ([row], False) if isinstance(row, dict) else ([], True)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    rows: list[dict[str, Any]] = []
-    text, at = line.decode("utf-8", "replace").strip(), 0
-    while at < len(text):
-        try:
-            row, at = _PYTHON.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            return rows, True
-        if not isinstance(row, dict):
-            return rows, True
-        rows.append(row)
-        at += len(text[at:]) - len(text[at:].lstrip())
-    return rows, False
+FORMATS["rows"] = Format(Lines)

@@ -1,27 +1,25 @@
 """A run's history in trainer_state.json, the trainer's own and those in its checkpoints.
 
 Each state of a run holds the history up to it, so the fullest is read, and others only where they
-are no part of it. Reads a list of records in any .json file likewise. Knows nothing of folders;
-never opens what lies beside a state.
+are no part of it. Reads a list of records in any .json file likewise. Never opens what lies beside
+a state.
 """
 
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from core.runs.curves import Curves
+from core.runs.json_file import parse
+from core.runs.reader import FORMATS, Curves, Format, Found
+from core.runs.records import STATE
+from core.runs.saved import folders
 from core.runs.table import PIECE, Table, agree, last_step, merged
 from core.runs.tail import Signature, signature, trouble
 
-STATE = "trainer_state.json"
 STATE_KIND = "TRL trainer state"
 LIST_KIND = "JSON log"
-_DECODER = msgspec.json.Decoder()
-_NOT_FINITE = re.compile(rb"(?<=[\s:,\[])(-?Infinity|NaN)(?=[\s,}\]])")
 _HISTORY = b'"log_history": ['
 _NEXT = b"\n    },"
 _END = b"\n  ]"
@@ -36,65 +34,70 @@ class States:
     """
 
     def __init__(self) -> None:
-        self.curves: Curves | None = None
-        self.broken = False
-        """Whether there was a state at the last look, but none that was whole."""
-        self.strangers: frozenset[Path] = frozenset()
-        """Folders whose states are of another run than the newest."""
+        self._found = Found()
         self._seen: dict[Path, Signature] = {}
 
-    def refresh(self, files: Iterable[Path]) -> bool:
-        """Look at ``files``; whether anything is different."""
+    def look(self, place: Path) -> Found:
+        """Return what the states at ``place`` say now; as core.runs.reader.Reader.look."""
+        files = [place] if place.suffix == ".json" and not place.is_dir() else _in_folder(place)
         seen = {path: mark for path in files if (mark := signature(path)) is not None}
-        if seen == self._seen:
-            return False
-        gone = sorted(self._seen.keys() - seen.keys())
-        self._seen = seen
-        before, strangers = self.curves, self.strangers
-        self._read(sorted(seen, key=lambda path: _age(path, seen[path]), reverse=True))
-        if before is not None and (self.curves is None or _is_less(self.curves, before)):
-            self.curves = before.saying(trouble(gone[0], FileNotFoundError())) if gone else before
-            self.strangers = strangers
-        return self.curves is not before
+        if seen != self._seen:
+            gone = sorted(self._seen.keys() - seen.keys())
+            self._seen = seen
+            newest = sorted(seen, key=lambda path: _age(path, seen[path]), reverse=True)
+            self._found = _joined(self._found, _read(newest), gone)
+        return self._found
 
-    def _read(self, files: list[Path]) -> None:
-        """Read ``files``, the newest first."""
-        problems: list[str] = []
-        table, apart, kind = None, list[Path](), ""
-        while files and table is None:
-            fullest, data, apart = _fullest(files)
-            kind, table = _table(data)
-            if table is None:
-                problems.append(f"{fullest} is no whole trainer state and is left out.")
-                files = [path for path in files if path != fullest]
-        self.broken = bool(problems) and table is None and not kind
-        series = table.series() if table is not None else {}
-        if table is None or not series:
-            self.curves = None
-            return
-        problems += table.problems(fullest.name)
-        strangers = []
-        for path in apart:
-            _, other = _table(_bytes(path))
-            if other is None:
-                problems.append(f"{path} is no whole trainer state and is left out.")
-            elif agree(series, more := other.series()):
-                series = merged(more, series)
-            else:
-                strangers.append(path.parent)
-        if strangers:
-            problems.append(
-                f"{len(strangers) + 1} trainer states there are of different runs: the newest, in "
-                f"{fullest.parent}, is shown, and {', '.join(sorted(p.name for p in strangers))} "
-                f"left out."
-            )
-        self.strangers = frozenset(strangers)
-        self.curves = Curves(kind, series, tuple(problems))
+
+def _in_folder(folder: Path) -> list[Path]:
+    return [folder / STATE, *(checkpoint / STATE for checkpoint in folders(folder))]
+
+
+def _joined(before: Found, now: Found, gone: list[Path]) -> Found:
+    """Return what is known after a look: nothing that was read before is taken away."""
+    if not before.curves or (now.curves and not _is_less(now.curves[0], before.curves[0])):
+        return now
+    if gone:
+        (curves,) = before.curves
+        return replace(before, curves=(curves.saying(trouble(gone[0], FileNotFoundError())),))
+    return before
+
+
+def _read(files: list[Path]) -> Found:
+    """Return what the states of a run say, the newest file first."""
+    problems: list[str] = []
+    table, apart, kind = None, list[Path](), ""
+    while files and table is None:
+        fullest, data, apart = _fullest(files)
+        kind, table = _table(data)
+        if table is None:
+            problems.append(f"{fullest} is no whole trainer state and is left out.")
+            files = [path for path in files if path != fullest]
+    series = table.series() if table is not None else {}
+    if table is None or not series:
+        return Found(broken=bool(problems) and table is None and not kind)
+    problems += table.problems(fullest.name)
+    strangers = []
+    for path in apart:
+        _, other = _table(_bytes(path))
+        if other is None:
+            problems.append(f"{path} is no whole trainer state and is left out.")
+        elif agree(series, more := other.series()):
+            series = merged(more, series)
+        else:
+            strangers.append(path.parent)
+    if strangers:
+        problems.append(
+            f"{len(strangers) + 1} trainer states there are of different runs: the newest, in "
+            f"{fullest.parent}, is shown, and {', '.join(sorted(p.name for p in strangers))} "
+            f"left out."
+        )
+    return Found((Curves(kind, series, tuple(problems)),), strangers=frozenset(strangers))
 
 
 def _fullest(files: list[Path]) -> tuple[Path, bytes, list[Path]]:
-    """Of the newest file and those that go on from it the fullest; and those that are no part of
-    it."""
+    """Return the fullest of the newest file and those that go on from it, what it holds, and the
+    files that are no part of it."""
     fullest, held = files[0], _bytes(files[0])
     apart = []
     for path in files[1:]:
@@ -107,7 +110,7 @@ def _fullest(files: list[Path]) -> tuple[Path, bytes, list[Path]]:
 
 
 def _is_part(short: bytes, long: bytes) -> bool:
-    """Whether one state's history is how another one's begins, byte for byte.
+    """Return whether one state's history is how another one's begins, byte for byte.
 
     False where that cannot be told without parsing.
     """
@@ -121,12 +124,12 @@ def _is_part(short: bytes, long: bytes) -> bool:
 
 
 def _is_less(now: Curves, before: Curves) -> bool:
-    """Whether ``now`` is only a part of what was known before."""
+    """Return whether ``now`` is only a part of what was known before."""
     return last_step(now.series) < last_step(before.series) and agree(now.series, before.series)
 
 
 def _table(data: bytes) -> tuple[str, Table | None]:
-    """The history of a state, or a list of records, and which of them it is ("": not whole); None
+    """Return which a file is ("": not whole), and the history of a state or a list of records; None
     if it is neither."""
     table = Table()
     if all(_take(table, piece) for piece in _pieces(data)):
@@ -140,7 +143,7 @@ def _table(data: bytes) -> tuple[str, Table | None]:
 
 
 def _take(table: Table, history: Any) -> bool:
-    """Take records in, if they are a list of them."""
+    """Take records in; return whether they are a list of them."""
     if not isinstance(history, list):
         return False
     rows = [row for row in history if isinstance(row, dict)]
@@ -150,8 +153,10 @@ def _take(table: Table, history: Any) -> bool:
 
 
 def _pieces(data: bytes) -> Iterator[Any]:
-    """The history of a state as transformers writes it, some records at a time, since a call into
-    a parser keeps all other threads waiting; None at the end if it is none, or not whole."""
+    """Yield the history of a state as transformers writes it; None last if it is not whole.
+
+    Some records at a time, since a call into a parser keeps all other threads waiting.
+    """
     start, end = data.find(_HISTORY) + len(_HISTORY), data.rfind(_END)
     if not isinstance(parse(data[:start] + data[end:]), dict) or end < start:
         yield None
@@ -163,21 +168,6 @@ def _pieces(data: bytes) -> Iterator[Any]:
         start = stop + 1
 
 
-def parse(data: bytes) -> Any:
-    """JSON with Python's literals for what is not finite; None if it is none."""
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    for attempt in (data, None):
-        # A run that has diverged says NaN, which is no JSON; in words it is.
-        try:
-            return _DECODER.decode(attempt or _NOT_FINITE.sub(rb'"\1"', data))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -186,6 +176,9 @@ def _bytes(path: Path) -> bytes:
 
 
 def _age(path: Path, mark: Signature) -> tuple[int, int, int]:
-    """Sorts the state that was written last behind the others."""
+    """Sort the state that was written last behind the others."""
     step = re.search(r"(\d+)$", path.parent.name)
     return mark[1], path.parent.name == "" or step is None, int(step[1]) if step else 0
+
+
+FORMATS["trainer states"] = Format(States, standing=0)
