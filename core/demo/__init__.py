@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 
 from core.checkpoints.named import BASES, DEMO, PAIRS, NamedBase, NamedPair
 from core.evaluation.held_out import SOURCES
+from core.sweeps import EXTENSIONS
 
 if TYPE_CHECKING:
     from core.preferences import Preference
 
 
 def register() -> None:
-    """Make the demo known: its base, its pair and its held-out posts; called at start.
+    """Make the demo known: its base, its pair, its posts and its judge; called at start.
 
     The rest of this package is imported when one of them is asked for.
     """
     BASES["SmolLM2-135M-Instruct"] = _base
     PAIRS[DEMO] = _pair
     SOURCES["the demo's held-out posts"] = _held_out
+    EXTENSIONS["demo"] = _sweeps
 
 
 def _base() -> NamedBase:
@@ -38,3 +40,9 @@ def _held_out(count: int) -> "list[Preference]":
     from core.demo.posts import held_out_pairs
 
     return held_out_pairs(count)
+
+
+def _sweeps() -> None:
+    from core.demo import sweeps
+
+    sweeps.register()

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from core.demo.claims import check_claims
+from core import sweeps
 from core.errors import UserFacingError
 from core.jsonl import read_objects
 from core.sweeps.questions import Question
 from core.sweeps.record import Answer, JudgeSpec, SweepRow, Verdict
 
 if TYPE_CHECKING:
-    from core.demo.posts import Post
     from core.models.reward_model import RewardModel
 
 
@@ -68,6 +67,7 @@ def register(
 
 def judge_kinds() -> dict[str, JudgeKind]:
     """Return all kinds of judge by name; those that are made for one source come first."""
+    sweeps.extend()
     return {kind.kind: kind for kind in sorted(_KINDS.values(), key=lambda kind: not kind.source)}
 
 
@@ -198,46 +198,3 @@ def pairs_to_judge(rows: Iterable[SweepRow]) -> list[dict[str, str]]:
         a, b = texts if digest[0] % 2 else texts[::-1]
         found[row.prompt, texts[0], texts[1]] = {"prompt": row.prompt, "a": a, "b": b, "winner": ""}
     return list(found.values())
-
-
-# --- the demo's own -----------------------------------------------------------------------------
-
-PENALTY = 2.0
-"""How many right facts a wrong value outweighs."""
-
-
-class FactJudge:
-    """Counts facts of a generated post: right ones less ``PENALTY`` times wrong values.
-
-    What it can and cannot see is core.demo.claims' business. A longer response can state more
-    facts, and a fact counts once however often it is said.
-    """
-
-    name = f"facts (right facts - {PENALTY:g} × wrong values)"
-
-    def judge(self, question: Question, answer: Answer, against: Answer) -> Verdict:
-        post = question.about
-        if post is None:
-            raise UserFacingError(
-                "The fact judge knows only the demo's own posts: choose another judge for a file "
-                "of prompts (reward, model DIR or verdicts FILE)."
-            )
-        own, own_words = self._score(post, answer.text)
-        other, other_words = self._score(post, against.text)
-        return by_margin(own - other, f"{own_words}; to beat: {other_words}")
-
-    def _score(self, post: "Post", text: str) -> tuple[float, str]:
-        found = check_claims(post, text)
-        wrong = sorted({text[c.start : c.end] for c in found.claims if c.state == "contradicted"})
-        words = f"{len(found.supported)} right, {len(found.contradicted)} wrong"
-        said = f" ({', '.join(wrong)})" if wrong else ""
-        return len(found.supported) - PENALTY * len(found.contradicted), words + said
-
-
-register(
-    "facts",
-    "The demo's fact checker",
-    lambda spec, device: FactJudge(),
-    meaning="Right facts less twice the wrong values of a demo post",
-    source="demo",
-)

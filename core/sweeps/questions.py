@@ -3,15 +3,12 @@
 Knows nothing of models, nor who registers sources.
 """
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from core.demo.kinds import kinds_for
-from core.demo.posts import write_post, write_summary
+from core import sweeps
 from core.errors import UserFacingError
 from core.jsonl import read_objects
 from core.sweeps.record import SweepSpec
@@ -60,12 +57,13 @@ def register(name: str, title: str, draw: Callable[[int], list[Question]]) -> No
 
 def sources() -> dict[str, Source]:
     """Return all sources by name; the first is the one that is asked if none is named."""
+    sweeps.extend()
     return dict(_SOURCES)
 
 
 def source_of(spec: SweepSpec) -> str:
     """Return the name of the source that a sweep draws from; "" if it reads a file."""
-    return "" if spec.prompt_file else spec.source or next(iter(_SOURCES), "")
+    return "" if spec.prompt_file else spec.source or next(iter(sources()), "")
 
 
 def questions_of(spec: SweepSpec) -> list[Question]:
@@ -75,7 +73,7 @@ def questions_of(spec: SweepSpec) -> list[Question]:
         UserFacingError: there are none, or the file cannot be used.
     """
     if not spec.prompt_file:
-        source = _SOURCES.get(source_of(spec))
+        source = sources().get(source_of(spec))
         if source is None:
             raise UserFacingError("There is no such source of prompts: give a file of prompts.")
         return source.draw(USUAL if spec.prompts is None else spec.prompts)
@@ -107,39 +105,3 @@ def read_questions(path: Path) -> list[Question]:
     if not found:
         raise UserFacingError(f'{path} has no prompts: give one {{"prompt": "…"}} a line.')
     return found
-
-
-# --- the demo's own -----------------------------------------------------------------------------
-
-SEED = "sweep 1"
-"""Of the demo's posts. Training, and demo evaluate, draw with other seeds."""
-
-
-def demo_questions(count: int) -> list[Question]:
-    """Held-out generated posts, each with a faithful summary; always the same.
-
-    Raises:
-        UserFacingError: Faker, which draws names and places, is not installed.
-    """
-
-    def drawn() -> list[Question]:
-        rng = random.Random(SEED)
-        kinds = kinds_for(held_out=True)
-        found: list[Question] = []
-        while len(found) < count:
-            for kind in islice(rng.sample(kinds, len(kinds)), count - len(found)):
-                post = write_post(kind, rng)
-                summary = write_summary(post, rng.choice(kind.summaries), rng)
-                found.append(Question(post.prompt, chosen=summary.text, about=post))
-        return found
-
-    try:
-        return drawn()
-    except ModuleNotFoundError as error:
-        raise UserFacingError(
-            "The demo's posts need the Python package Faker: run 'pip install -e .[train]', or "
-            "give a file of prompts."
-        ) from error
-
-
-register("demo", "the demo's held-out posts", demo_questions)

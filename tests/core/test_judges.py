@@ -5,10 +5,11 @@ import json
 import pytest
 import torch
 
+from core.demo.sweeps import demo_questions
 from core.errors import UserFacingError
 from core.models.reward_model import load_reward_model
 from core.sweeps.judges import VerdictJudge, decide, make_judge, pairs_to_judge
-from core.sweeps.questions import Question, demo_questions, read_questions
+from core.sweeps.questions import Question, read_questions
 from core.sweeps.record import Answer, JudgeSpec, SweepRow
 from core.text import Prompt
 from tests.posts import job_post
