@@ -1,17 +1,15 @@
-"""A fact checker for summaries that a model wrote of a generated post.
+"""Summaries of a generated post, read as the templates of its kind: is each slot's value the fact?
 
-It is strict: it judges only a text that reads as one of the kind's summary templates, and calls a
-slot wrong only where it holds a value that certainly is not the fact. What it cannot judge it
-leaves alone. Knows nothing of models.
+It is strict: a value is called wrong only where it certainly is not the fact, and what cannot be
+judged is left alone. Knows nothing of models.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 from core.demo.kinds import SLOT
-from core.demo.posts import Pair, Post, differing
+from core.demo.posts import Post
 from core.demo.values import Fact
 from core.demo.wording import ENDINGS, OPENINGS, SUBJECTS
 
@@ -36,13 +34,13 @@ class Reading:
 
     @property
     def wrong(self) -> tuple[tuple[str, int, int], ...]:
-        """The slots that certainly are wrong: name, start, end."""
+        """The slots that certainly are wrong: name, start, end (code points)."""
         filled = zip(self.slots, self.spans, self.states, strict=True)
         return tuple((slot, *span) for slot, span, state in filled if state is False)
 
 
 def readings(post: Post, text: str, templates: Sequence[str]) -> Iterator[Reading]:
-    """The text as each of the templates that it fits."""
+    """Yield the text read as each of the templates that it fits."""
     for template in templates:
         found = _pattern(template).fullmatch(text)
         if found is not None:
@@ -52,18 +50,6 @@ def readings(post: Post, text: str, templates: Sequence[str]) -> Iterator[Readin
                 judge(post, slot, text[a:b]) for slot, (a, b) in zip(slots, spans, strict=True)
             )
             yield Reading(slots, spans, tuple(states))
-
-
-def check(post: Post, text: str) -> Pair | None:
-    """A pair whose rejected summary is ``text`` and whose chosen one has its facts put right.
-
-    Returns None where no template fits, no fact or more than three are wrong, or a slot cannot be
-    judged.
-    """
-    for reading in readings(post, text, post.kind.summaries):
-        if None not in reading.states and 1 <= len(reading.wrong) <= 3:
-            return _pair(post, text, reading)
-    return None
 
 
 def _pattern(template: str) -> re.Pattern[str]:
@@ -83,7 +69,7 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 
 def judge(post: Post, slot: str, value: str) -> bool | None:
-    """Whether ``value`` is a slot's fact. True: right, False: certainly wrong, None: can't tell."""
+    """Return True if ``value`` is a slot's fact, False if it certainly is not, else None."""
     fact = post.facts[slot]
     said, forms = value.casefold(), {form.casefold() for form in fact.in_post + fact.in_summary}
     if said in forms:
@@ -101,33 +87,9 @@ def judge(post: Post, slot: str, value: str) -> bool | None:
     return False if capital and said not in post.text.casefold() else None
 
 
-def _like(value: str, forms: tuple[str, ...]) -> str:
-    """The form that looks most like a value, digits being alike."""
-    shape = re.sub(r"\d", "0", value)
-
-    def likeness(form: str) -> float:
-        return SequenceMatcher(None, re.sub(r"\d", "0", form), shape).ratio()
-
-    return max(forms, key=likeness)
-
-
 def _summary(entry: str | list[str]) -> str:
     return entry if isinstance(entry, str) else entry[1]
 
 
 def _said(fact: Fact) -> set[str]:
     return {form.casefold() for form in fact.in_post + fact.in_summary}
-
-
-def _pair(post: Post, text: str, reading: Reading) -> Pair:
-    chosen, last, spans, errors = "", 0, [], []
-    for slot, start, end in reading.wrong:
-        right = _like(text[start:end], post.facts[slot].in_summary)
-        if start == 0:
-            right = right[:1].upper() + right[1:]
-        chosen += text[last:start] + right
-        spans.append(differing(right, text[start:end], start))
-        errors.append(post.facts[slot].type)
-        last = end
-    chosen += text[last:]
-    return Pair(post.prompt, chosen, text, tuple(spans), tuple(errors), "reference", post.kind.name)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.demo.fact_checker import check
+from core.demo.fact_checker import readings
 from core.demo.kinds import SLOT, all_kinds, kinds_for, parse_kind
 from core.demo.posts import (
     INSTRUCTION,
@@ -183,54 +183,57 @@ def trip(text="From Rome to Bath for $120, I said yes."):
     return Post(kind, text, facts, frozenset(facts))
 
 
+def judged(post, text):
+    """The wrong slots by the first template that the text fits, if every slot of it is judged."""
+    for reading in readings(post, text, post.kind.summaries):
+        if None not in reading.states:
+            return [(start, end) for _, start, end in reading.wrong]
+    return None
+
+
 @pytest.mark.parametrize(
-    ("text", "wrong_words", "chosen"),
+    ("text", "wrong_words"),
     [
-        ("Going to Bath cost $210.", ["$210"], "Going to Bath cost $120."),
-        ("OP went from Bath to Bath.", ["Bath"], "OP went from Rome to Bath."),
-        ("The offer to go to Oslo was refused.", ["Oslo", "refused"],
-         "The offer to go to Bath was accepted."),
-        ("In short, going to Rome cost 120 dollars.", None, None),
+        ("Going to Bath cost $210.", ["$210"]),
+        ("OP went from Bath to Bath.", ["Bath"]),
+        ("The offer to go to Oslo was refused.", ["Oslo", "was refused"]),
+        ("Going to Bath cost $120.", []),
     ],
-)  # fmt: skip
-def test_the_checker_finds_what_is_wrong_and_puts_it_right(text, wrong_words, chosen):
-    pair = check(trip(), text)
-    if chosen is None:
-        assert pair is None
-        return
-    assert [text[a:b] for a, b in pair.spans] == wrong_words
-    assert pair.chosen == chosen
-    assert (pair.rejected, pair.source) == (text, "reference")
+)
+def test_what_certainly_is_wrong_is_found(text, wrong_words):
+    assert [text[a:b] for a, b in judged(trip(), text)] == wrong_words
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "Going to Bath cost $120.",  # true
         "Going to the old town cost $120.",  # not certainly wrong
         "Going to Bath cost a fortune.",
         "The poster enjoyed the sea.",  # no template
+        "In short, going to Rome cost 120 dollars.",
         "The offer to go to Bath was met with joy.",
     ],
 )
-def test_the_checker_leaves_alone_what_it_cannot_judge(text):
-    assert check(trip(), text) is None
+def test_what_cannot_be_judged_is_left_alone(text):
+    assert judged(trip(), text) is None
 
 
 def test_the_checker_agrees_with_the_generator():
     rng = random.Random(5)
-    judged = 0
+    found_wrong = 0
     for _ in range(150):
         kind = rng.choice(kinds_for(held_out=False))
         post = write_post(kind, rng)
         summary = write_summary(post, rng.choice(kind.summaries), rng)
-        assert check(post, summary.text) is None
+        assert not judged(post, summary.text)
         pair = corrupt(post, summary, rng)
-        found = check(post, pair.rejected)
-        if found is not None:
-            judged += 1
-            assert found.spans == pair.spans
-    assert judged > 75
+        slots = judged(post, pair.rejected)
+        if slots:
+            found_wrong += 1
+            assert len(slots) == len(pair.spans)
+            for (start, end), (begin, stop) in zip(slots, pair.spans, strict=True):
+                assert start <= begin < stop <= end
+    assert found_wrong > 75
 
 
 @pytest.mark.parametrize(
