@@ -12,7 +12,9 @@ from core.errors import UserFacingError
 
 
 def read_objects(path: Path, strings: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object of a file, with its place in words; ``strings``: the keys that must be there.
+    """Yield every object of a file, with its place in words.
+
+    ``strings``: the keys that must be there, with text.
 
     Raises:
         UserFacingError: the file cannot be read, or a line is not such an object.

@@ -118,7 +118,7 @@ def inspect_preferences(path: Path) -> PreferencesInfo:
 
 
 def load_preferences(path: Path) -> list[Preference]:
-    """All pairs, each of them checked.
+    """Return all pairs, each of them checked.
 
     Raises:
         UserFacingError: as ``inspect_preferences``, for any line of the file.
@@ -234,7 +234,7 @@ def _parquet(path: Path) -> Items:
 
 
 def _saved_dataset(path: Path) -> _Source:
-    """A folder of ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk``."""
+    """Open a folder of ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk``."""
     splits = path / "dataset_dict.json"
     try:
         if splits.is_file():
@@ -286,7 +286,7 @@ def _arrow(path: Path, module: str) -> Any:
 
 
 def _numbered(batches: Any) -> Iterator[tuple[int, Any]]:
-    """Batches with the number of their first row, from 1 on."""
+    """Yield batches with the number of their first row, from 1 on."""
     number = 1
     for batch in batches:
         yield number, batch
@@ -309,7 +309,7 @@ def _arrow_row(item: tuple[Any, int]) -> dict[str, Any]:
 def _pairs(
     path: Path, source: _Source, limit: int | None
 ) -> Iterator[tuple[Preference, tuple[str, ...]]]:
-    """The first pairs with the names of their columns; they must all be of one kind."""
+    """Yield the first pairs with the names of their columns; they must all be of one kind."""
     first: tuple[str, bool] | None = None
     for count, (place, item) in enumerate(source.items, 1):
         row = source.parse(item)

@@ -81,7 +81,7 @@ class Checkpoint:
     """By name, from the headers; empty for pickle weights."""
 
     def kv_numbers_per_token(self) -> int:
-        """Numbers that the KV cache keeps for one token."""
+        """Return how many numbers the KV cache keeps for one token."""
         return 2 * self.layers * self.kv_heads * self.head_dim
 
 
@@ -119,7 +119,7 @@ def describe(
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that must hold an object.
+    """Read a JSON file that must hold an object.
 
     Raises:
         UserFacingError: it cannot be read or is something else.
@@ -142,7 +142,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def checkpoint_name(path: Path) -> str:
-    """What people call the checkpoint in a folder."""
+    """Return what people call the checkpoint in a folder."""
     path = path.resolve()
     for part in path.parts:
         if part.startswith("models--"):
@@ -184,7 +184,7 @@ def _gguf(path: Path) -> str:
 
 
 def _why_no_config(path: Path) -> str:
-    """What is wrong with a folder without config.json and adapter_config.json."""
+    """Say what is wrong with a folder without config.json and adapter_config.json."""
     names = sorted(entry.name for entry in path.iterdir())
     runs = [name for name in names if re.fullmatch(r"checkpoint-\d+", name)]
     if runs:
@@ -212,7 +212,7 @@ def _why_no_config(path: Path) -> str:
 
 
 def weight_files(path: Path, stem: str) -> tuple[list[Path], list[Path]]:
-    """The safetensors files and the pickle files of a checkpoint, those of an index included."""
+    """Return the safetensors files and the pickle files of a checkpoint, those of an index too."""
     pickle_stem = stem if stem.startswith("adapter") else "pytorch_model"
     found = []
     for name in (f"{stem}.safetensors", f"{pickle_stem}.bin"):
@@ -248,7 +248,7 @@ def _shards(path: Path, index: Path) -> list[Path]:
 
 
 def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]:
-    """The fields of a Checkpoint that its weights tell."""
+    """Return the fields of a Checkpoint that its weights tell."""
     tensors: dict[str, Tensor] = {}
     if not pickle_only:
         for file in files:
@@ -337,7 +337,7 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Checkp
 
 
 def _check_layers(model: Checkpoint) -> None:
-    """A layer that no file holds between two that are held was lost.
+    """Refuse weights that lack a layer between two that are there.
 
     Says nothing of layers that would come after the last one: what config.json counts as a layer
     may be half of one, or several, and loading finds what is missing there.
@@ -352,7 +352,7 @@ def _check_layers(model: Checkpoint) -> None:
 
 
 def _integer(config: Mapping[str, Any], *names: str) -> int:
-    """The first of ``names`` that is a whole number above 0; 0 if none is."""
+    """Return the first of ``names`` that is a whole number above 0; 0 if none is."""
     for name in names:
         value = config.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
@@ -361,7 +361,7 @@ def _integer(config: Mapping[str, Any], *names: str) -> int:
 
 
 def _is_native(model_type: str) -> bool:
-    """Whether transformers has this architecture itself, so that a folder's code is not needed."""
+    """Return whether transformers knows this architecture without the code in the folder."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     return model_type in CONFIG_MAPPING_NAMES

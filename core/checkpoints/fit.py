@@ -71,7 +71,7 @@ def _shares_a_layer(module: str, base: Checkpoint, shapes: Iterable[str]) -> boo
 
 
 def check_same_vocabulary(policy: Named, reference: Named) -> None:
-    """Rewards compare two models token by token, so a token must be the same in both.
+    """Refuse two models whose tokens are not the same: rewards compare them token by token.
 
     A token that only one of them *added* (for padding, say) is accepted.
 
@@ -89,7 +89,7 @@ def check_same_vocabulary(policy: Named, reference: Named) -> None:
 
 
 def check_search_base(policy: Named, base: Named) -> None:
-    """The same of a third model whose log-probs a search adds to the pair's.
+    """Refuse a third model, which only searches use, whose tokens are not the pair's.
 
     Raises:
         UserFacingError: it is an adapter, or the vocabularies differ in size or content.
@@ -106,7 +106,7 @@ def check_search_base(policy: Named, base: Named) -> None:
 
 
 def _vocabularies_differ(ours: Named, theirs: Named) -> str:
-    """In what two vocabularies differ, "" if in nothing that matters."""
+    """Say in what two vocabularies differ; "" if in nothing that matters."""
     sizes = ours[1].vocab_size, theirs[1].vocab_size
     if all(sizes) and sizes[0] != sizes[1]:
         return f"vocabularies of {sizes[0]} and {sizes[1]} tokens"
@@ -124,14 +124,14 @@ def _misfit(adapter: Checkpoint, base: Checkpoint, why: str) -> UserFacingError:
 
 
 def _canonical(module: str) -> str:
-    """A module's name without the prefixes that differ between ways of saving it."""
+    """Return a module's name without the prefixes that differ between ways of saving it."""
     match = re.search(r"[^.]+\.\d+\..+$", module)
     return match[0] if match else module.rsplit(".", 1)[-1]
 
 
 def _as_loaded(base: Checkpoint) -> tuple[dict[str, Shape], set[str]]:
-    """The base's weights by the names that transformers gives them in memory, and the last part of
-    the names of those that it makes of several, or of parts of one.
+    """Return the base's weights by the names that transformers gives them in memory, and the last
+    part of the names of those that it makes of several, or of parts of one.
 
     An adapter is trained on the model in memory, and some architectures have other names there
     than in their files.
@@ -158,7 +158,7 @@ def _as_loaded(base: Checkpoint) -> tuple[dict[str, Shape], set[str]]:
 
 
 def _adapted_modules(adapter: Checkpoint) -> dict[str, tuple[int, int]]:
-    """Width and height of the weight that each low-rank update of an adapter wants."""
+    """Return width and height of the weight that each low-rank update of an adapter wants."""
     wide: dict[str, int] = {}
     narrow: dict[str, int] = {}
     for name, tensor in adapter.tensors.items():
@@ -173,7 +173,7 @@ def _adapted_modules(adapter: Checkpoint) -> dict[str, tuple[int, int]]:
 
 
 def _tokenizers_differ(policy: Path, reference: Path) -> str:
-    """In what two tokenizers differ, "" if in nothing that matters."""
+    """Say in what two tokenizers differ; "" if in nothing that matters."""
     for name in TOKENIZER_FILES:
         ours, theirs = policy / name, reference / name
         if not (ours.is_file() and theirs.is_file()):
@@ -206,7 +206,7 @@ def _contents_differ(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 
 
 def _vocabulary(tokenizer: dict[str, Any]) -> tuple[dict[int, str], set[int]]:
-    """Tokens by id, and the ids of those that were added to the model's own."""
+    """Return tokens by id, and the ids of those that were added to the model's own."""
     vocab = (tokenizer.get("model") or {}).get("vocab") or {}
     if isinstance(vocab, dict):
         tokens = {id: token for token, id in vocab.items()}

@@ -41,7 +41,7 @@ class Tensor:
 
 
 def read_header(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file by name.
+    """Read the tensors of a safetensors file, by name.
 
     Raises:
         UserFacingError: the file cannot be read, is cut short, or is not safetensors.

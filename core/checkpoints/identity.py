@@ -37,7 +37,7 @@ class Identity:
 
 
 def identify(folder: Path) -> Identity | None:
-    """The identity of the checkpoint in a folder; None if there are no weights (any more).
+    """Return the identity of the checkpoint in a folder; None if there are no weights (any more).
 
     Raises:
         UserFacingError: a file cannot be read.
@@ -61,8 +61,8 @@ def identify(folder: Path) -> Identity | None:
 
 
 def written_since(identity: Identity) -> tuple[str, ...]:
-    """The files that have been written since a checkpoint was identified, by the file system's
-    word. What was only deleted is not among them."""
+    """Return the files that have been written since a checkpoint was identified, by the file
+    system's word. What was only deleted is not among them."""
     try:
         now = _stamps(Path(identity.folder))
     except OSError:
@@ -72,7 +72,7 @@ def written_since(identity: Identity) -> tuple[str, ...]:
 
 @contextmanager
 def read_whole(folders: Iterable[Path]) -> Iterator[tuple[Identity, ...]]:
-    """While checkpoints are read: their identities, which still hold at the end.
+    """Give the identities of checkpoints while they are read; they still hold at the end.
 
     Raises:
         UserFacingError: one of them is not there, or was written or deleted meanwhile, whatever
@@ -120,8 +120,8 @@ def _stamps(folder: Path) -> tuple[Stamp, ...]:
 
 
 def _pieces(path: Path, size: int) -> Iterator[bytes]:
-    """The header of a file, as safetensors measures it, and samples of the rest, its end among
-    them. What is no safetensors file is taken to begin with a header of HEADER_BYTES."""
+    """Yield the header of a file, as safetensors measures it, and samples of the rest, its end
+    among them. What is no safetensors file is taken to begin with a header of HEADER_BYTES."""
     with path.open("rb", buffering=0) as file:
         length = file.read(8)
         yield length

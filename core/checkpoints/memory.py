@@ -32,7 +32,7 @@ class Need:
 
 
 def estimate(plan: PairPlan, dtype: str) -> Need:
-    """What a pair needs with weights and KV in ``dtype`` ("float32", "bfloat16", "float16")."""
+    """Return what a pair needs, weights and KV being in ``dtype`` (such as "float32")."""
     sides = plan.policy, plan.reference
     one_model = plan.shared or (
         plan.policy_model == plan.reference_model and plan.policy_adapter == plan.reference_adapter
@@ -88,7 +88,7 @@ def _tokens(side: Side) -> int:
 
 
 def _kv(side: Side, dtype: str) -> int:
-    """KV and the last hidden states, which are kept with it."""
+    """Return the bytes of KV and of the last hidden states, which are cached with it."""
     numbers = side.model.kv_numbers_per_token() + side.model.hidden_size
     return numbers * _tokens(side) * DTYPE_BYTES[dtype]
 

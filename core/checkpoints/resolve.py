@@ -140,7 +140,7 @@ def resolve_pair(
 
 
 def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
-    """The plan with a third model beside the pair.
+    """Return the plan with a third model beside the pair.
 
     Raises:
         UserFacingError: it is not a whole model, or does not share the pair's vocabulary.
@@ -164,7 +164,7 @@ def _named(
     reference: Checkpoint | None,
     reference_model: Checkpoint,
 ) -> tuple[Side, Side]:
-    """The two sides with names that tell them apart."""
+    """Return the two sides with names that tell them apart."""
     first, second = policy.name, (reference or reference_model).name
     if reference is not None and first == second and policy.path != reference.path:
         first, second = (f"{it.path.parent.name}/{it.path.name}" for it in (policy, reference))
@@ -188,7 +188,7 @@ def _check_base(adapter: Checkpoint, base: Checkpoint) -> None:
 
 
 def _is_base_of(adapter: Checkpoint, model: Checkpoint) -> bool:
-    """Whether a model bears the name of the base that an adapter was trained on."""
+    """Return whether a model bears the name of the base that an adapter was trained on."""
     return model.kind == "model" and last_part(adapter.base) == model.path.name
 
 
@@ -227,7 +227,7 @@ def last_part(base: str) -> str:
 
 
 def _in_hugging_face_cache(adapter: Checkpoint) -> Path | None:
-    """The snapshot of an adapter's base in the local cache; the network is never asked."""
+    """Return the snapshot of an adapter's base in the local cache; the network is never asked."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

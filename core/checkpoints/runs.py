@@ -22,7 +22,7 @@ OF_TRAINER = "ref"
 
 
 def run_checkpoints(folder: Path) -> tuple[Checkpoint, ...]:
-    """The checkpoints in a run's folder, by step; what is half-written or gone is left out.
+    """Return the checkpoints in a run's folder, by step; what is half-written or gone is left out.
 
     Adapters, or whole models: where there are both, those of the kind of the last one.
     """
@@ -47,13 +47,13 @@ def run_checkpoints(folder: Path) -> tuple[Checkpoint, ...]:
 
 
 def with_start(checkpoints: tuple[Checkpoint, ...]) -> tuple[Checkpoint, ...]:
-    """The same, the start before them: there the policy is the reference."""
+    """Return the checkpoints after one for step 0, at which the policy is the reference."""
     whole = bool(checkpoints) and checkpoints[0].whole
     return (Checkpoint(0, START, whole), *checkpoints)
 
 
 def run_beta(folder: Path) -> float | None:
-    """The beta that a run says it was trained with, None if it does not say.
+    """Return the beta that a run says it was trained with, None if it does not say.
 
     Raises:
         UserFacingError: what the run says of itself is damaged.
@@ -99,7 +99,7 @@ def run_plan(
 
 
 def _reference(folder: Path, last: Path) -> Path | None:
-    """The reference by the run's own files; None: the base, adapters off."""
+    """Return the reference by the run's own files; None: the base, adapters off."""
     for place in (last / OF_TRAINER, folder / OF_TRAINER):
         if place.is_dir():
             return place

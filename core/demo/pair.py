@@ -21,7 +21,7 @@ def _never() -> bool:
 
 
 def demo_base(progress: Report, cancelled: Callable[[], bool] = _never) -> Path:
-    """The folder of SmolLM2-135M-Instruct; the first time it is fetched (93 MB) and converted.
+    """Return the folder of SmolLM2-135M-Instruct, fetched (93 MB) and converted the first time.
 
     Args:
         progress: told what is being done and how far it is, 0..1 or None.
@@ -34,7 +34,7 @@ def demo_base(progress: Report, cancelled: Callable[[], bool] = _never) -> Path:
 
 
 def demo_beta() -> float:
-    """The beta that the demo's policy was trained with, as its recipe says.
+    """Return the beta that the demo's policy was trained with, as its recipe says.
 
     Raises:
         UserFacingError: the recipe is not there or not whole.
@@ -50,7 +50,7 @@ def demo_beta() -> float:
 
 
 def demo_plan(progress: Report, cancelled: Callable[[], bool] = _never) -> PairPlan:
-    """The DPO adapter against the SFT adapter that it was trained from, over the demo base.
+    """Return how the DPO adapter and the SFT adapter that it was trained from are loaded.
 
     Raises:
         UserFacingError, Cancelled: as ``demo_base``; or the adapters are not there.

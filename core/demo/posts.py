@@ -65,7 +65,7 @@ class Pair:
 
 
 def user_turn(post: str) -> str:
-    """The user turn of the task: the instruction, a blank line, the post."""
+    """Return the user turn of the task: the instruction, a blank line, the post."""
     return f"{INSTRUCTION}\n\n{post}"
 
 
@@ -91,7 +91,7 @@ def write_post(kind: Kind, rng: random.Random) -> Post:
 
 
 def write_summary(post: Post, template: str, rng: random.Random) -> Summary:
-    """A faithful summary: each fact in one of its forms, not always the one in the post."""
+    """Write a faithful summary: each fact in one of its forms, not always the one in the post."""
     slots = tuple(SLOT.findall(template))
     forms = tuple(rng.randrange(len(post.facts[slot].in_summary)) for slot in slots)
     values = [post.facts[slot].in_summary[form] for slot, form in zip(slots, forms, strict=True)]
@@ -100,7 +100,7 @@ def write_summary(post: Post, template: str, rng: random.Random) -> Summary:
 
 
 def fill(template: str, values: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The template with its slots filled in order, and the span of each filled slot."""
+    """Return the template with its slots filled in order, and the span of each filled slot."""
     text, spans, last = "", [], 0
     for slot, value in zip(SLOT.finditer(template), values, strict=True):
         text += template[last : slot.start()]
@@ -135,8 +135,8 @@ def corrupt(post: Post, summary: Summary, rng: random.Random) -> Pair:
 
 
 def _targets(post: Post, slots: list[str], many: int, rng: random.Random) -> list[str]:
-    """The slots to make wrong: most often those that another fact of the post can stand for, and
-    least often whole clauses, which have many words and no rival."""
+    """Choose the slots to make wrong: most often those that another fact of the post can stand
+    for, and least often whole clauses, which have many words and no rival."""
 
     def weight(slot: str) -> float:
         if _rivals(post, slot):
@@ -151,7 +151,7 @@ def _is_choice(post: Post, slot: str) -> bool:
 
 
 def _rivals(post: Post, slot: str) -> list[Fact]:
-    """Other facts that the post mentions, written as this one would be."""
+    """Return other facts that the post mentions, written as this one would be."""
     fact = post.facts[slot]
     others = (post.facts[name] for name in post.facts if name != slot and name in post.mentioned)
     standing = (stand_in(fact, other) for other in others)
@@ -171,7 +171,7 @@ def _replacement(post: Post, slot: str, rng: random.Random) -> tuple[Fact, str]:
 
 
 def differing(right: str, wrong_text: str, start: int) -> tuple[int, int]:
-    """The span of the words of ``wrong_text`` that are not those of ``right`` (never empty)."""
+    """Return the span of the words of ``wrong_text`` that ``right`` lacks; it is never empty."""
     old, new = right.split(" "), wrong_text.split(" ")
     first = 0
     while first < min(len(old), len(new)) - 1 and old[first] == new[first]:
@@ -193,7 +193,7 @@ def _sentence_case(value: str, template: str, place: int) -> str:
 def write_pairs(
     seed: int, *, held_out: bool = False, summaries: int = 3, each: int = 3
 ) -> Iterator[list[Pair]]:
-    """Posts without end; for each a list of pairs.
+    """Yield posts without end; for each a list of pairs.
 
     Args:
         held_out: only templates (and kinds) that training never sees.

@@ -34,7 +34,7 @@ def draw(spec: Spec, rng: random.Random, currency: str = "$") -> Fact:
 
 
 def wrong(spec: Spec, fact: Fact, rng: random.Random) -> Fact:
-    """Another value of the same type: a near miss, a blunder, or simply another one."""
+    """Return another value of the same type: a near miss, a blunder, or simply another one."""
     for _ in range(50):
         other = _wrong(spec, fact, rng)
         if not set(other.in_summary) & set(fact.in_summary + fact.in_post):
@@ -65,7 +65,7 @@ def _wrong(spec: Spec, fact: Fact, rng: random.Random) -> Fact:
 
 
 def _miss(amount: int, rng: random.Random, spec: Spec) -> int:
-    """A wrong number: one digit off, a multiple, a neighbour, or any other in range."""
+    """Return a wrong number: one digit off, a multiple, a neighbour, or any other in range."""
     step = int(spec.get("step", 1))
     low, high = int(spec["low"]), int(spec["high"])
     way = rng.random()
@@ -183,7 +183,7 @@ def _ordinal(day: int) -> str:
 
 
 def spelled(number: int) -> str:
-    """The number in words up to twenty, in digits beyond."""
+    """Return the number in words up to twenty, in digits beyond."""
     return NUMBERS[number] if 0 <= number < len(NUMBERS) else str(number)
 
 
@@ -199,7 +199,7 @@ _NUMBERED = {"count": 10**9, "word_count": 20, "percent": 100, "age": 99, "weigh
 
 
 def stand_in(fact: Fact, other: Fact) -> Fact | None:
-    """The fact ``other``, written as one of ``fact``'s type; None if it cannot stand for it."""
+    """Return ``other`` written as a fact of ``fact``'s type; None if it cannot stand for it."""
     if fact.type in SWAPPABLE and other.type == fact.type:
         return other
     if fact.type in _PEOPLE and other.type in _PEOPLE:

@@ -39,7 +39,7 @@ _SUBJECT = re.compile(r"^(The poster|The writer|OP|The author|Someone)\b(?!')")
 
 
 def reword(template: str, rng: random.Random) -> str:
-    """A summary template with, now and then, another subject, opening or ending."""
+    """Return a summary template with, now and then, another subject, opening or ending."""
     if rng.random() < 0.5:
         template = _SUBJECT.sub(lambda _: rng.choice(SUBJECTS), template)
     if rng.random() < 0.2:
@@ -52,7 +52,7 @@ def reword(template: str, rng: random.Random) -> str:
 
 
 def chatter(template: str, rng: random.Random) -> str:
-    """A post template with, now and then, side remarks before, after or in it."""
+    """Return a post template with, now and then, side remarks before, after or in it."""
     if rng.random() < 0.3:
         template = f"{rng.choice(REMARKS)} {template}"
     if rng.random() < 0.3:

@@ -97,7 +97,7 @@ def score_pairs(
 
 
 def adapter(model: Any, name: str | None) -> Entered:
-    """A PEFT model with one of its adapters active; with None, all are off."""
+    """Return what enters a PEFT model with one of its adapters active; with None, all are off."""
 
     @contextlib.contextmanager
     def entered() -> Iterator[Any]:
@@ -112,7 +112,7 @@ def adapter(model: Any, name: str | None) -> Entered:
 def _run(
     entered: Entered, batch: dict[str, "torch.Tensor"]
 ) -> tuple["torch.Tensor", "torch.Tensor", Array]:
-    """Logits [U, V], the row of each response token [N], and log-probs of the tokens [N]."""
+    """Return logits [U, V], the row of each response token [N], and log-probs of the tokens [N]."""
     import torch
 
     with entered() as model, torch.inference_mode():
@@ -161,7 +161,7 @@ def _pairs_of(
 def units(
     text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]
 ) -> tuple[Array, tuple[frozenset[int], ...]]:
-    """The word of each token (and of the closing token, added), and the tokens of each span."""
+    """Return the word of each token (and of the closing token, added), and each span's tokens."""
     ends = [match.end() for match in re.finditer(r"\S+", text)]
     solid = []
     for start, end in offsets:
@@ -176,7 +176,7 @@ def units(
 
 
 def figures(scored: Sequence[Scored]) -> dict[str, Any]:
-    """All figures of a set of scored pairs, over tokens and over words."""
+    """Return all figures of a set of scored pairs, over tokens and over words."""
     accuracy = [item.chosen > item.rejected for item in scored]
     table: dict[str, Any] = {
         "pairs": len(scored),
@@ -190,7 +190,7 @@ def figures(scored: Sequence[Scored]) -> dict[str, Any]:
 
 
 def report_figures(scored: Sequence[Scored]) -> dict[str, Any]:
-    """Figures of all pairs, of those whose errors are likely, and of each source of errors."""
+    """Return the figures of all pairs, of those with likely errors, and of each source."""
     table = figures(scored)
     likely = [item for item in scored if item.surprise <= LIKELY]
     table["likely_errors"] = {"definition": LIKELY_MEANS, **figures(likely)}
@@ -236,7 +236,7 @@ def _units_of(item: Scored, unit: str, score: str) -> tuple[Array, list[set[int]
 
 
 def auroc(value: Array, wrong: Array) -> float:
-    """The chance that a wrong unit has a higher value than a right one; ties count half."""
+    """Return the chance that a wrong unit has a higher value than a right one; ties count half."""
     order = np.argsort(value, kind="stable")
     ordered = value[order]
     first = np.searchsorted(ordered, value, side="left")

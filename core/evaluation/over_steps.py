@@ -32,7 +32,7 @@ def measure_run(
     beta: float,
     report: Report,
 ) -> list[dict[str, float]]:
-    """The figures of each checkpoint, by step; ``START`` is what the reference itself gives.
+    """Return the figures of each checkpoint, by step; ``START`` is what the reference itself gives.
 
     Args:
         plan: how the run's last checkpoint and its reference are loaded.
@@ -60,7 +60,7 @@ def measure_run(
 
 
 def step_figures(scored: Sequence[Scored], beta: float) -> dict[str, float]:
-    """What one checkpoint's curves get from its scored pairs.
+    """Return what one checkpoint's curves get from its scored pairs.
 
     Rewards, margins and loss are those that DPO trains on (Eqs. 8, 9), β Σ (log π − log π_ref);
     KL(π_ref‖π) is summed over the chosen response, as its reward is, so that −β KL (Eq. 16) can
@@ -86,8 +86,10 @@ def step_figures(scored: Sequence[Scored], beta: float) -> dict[str, float]:
 
 
 def start_figures(later: Mapping[str, float]) -> dict[str, float]:
-    """Before the first step the policy is the reference: every reward is 0, so the loss is log 2
-    and −log π localises as −log π_ref does. What a reward of 0 everywhere would rank is left out.
+    """Return the figures before the first step, where the policy is the reference.
+
+    Every reward is 0, so the loss is log 2 and −log π localises as −log π_ref does. What a reward
+    of 0 everywhere would rank is left out.
     """
     row = dict.fromkeys(("rewards/chosen", "rewards/rejected", "rewards/margins", KL), 0.0)
     row["loss"] = float(np.log(2))
@@ -125,7 +127,7 @@ def _measure_adapters(
 
 
 def _reference(plan: PairPlan) -> tuple[Entered, Any]:
-    """The reference as a model of its own, and the tokenizer."""
+    """Load the reference as a model of its own, and the tokenizer."""
     model, tokenizer = load(plan.reference_model, plan.reference_adapter, tokenizer=plan.tokenizer)
     model.eval()
     return _whole(model), tokenizer
@@ -137,7 +139,7 @@ def _whole(model: Any) -> Entered:
 
 @contextlib.contextmanager
 def _loading(checkpoint: Checkpoint) -> Iterator[None]:
-    """What the libraries throw at a checkpoint that does not fit becomes a sentence."""
+    """Turn what the libraries raise at a checkpoint that does not fit into a sentence."""
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError) as error:

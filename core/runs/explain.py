@@ -90,7 +90,7 @@ class Course:
 
 
 def explain(run: RunLog, beta: float | None = None) -> Explanation | None:
-    """What there is to say of a run; None where the data say nothing.
+    """Say what the curves of a run show; None where the data say nothing.
 
     ``beta``: of the training, where the log does not say it.
     """
@@ -102,7 +102,7 @@ def explain(run: RunLog, beta: float | None = None) -> Explanation | None:
 
 
 def best_step(series: Series) -> int | None:
-    """The first step at which a curve is highest."""
+    """Return the first step at which a curve is highest."""
     known = np.isfinite(series.values)
     if not known.any():
         return None
@@ -110,7 +110,7 @@ def best_step(series: Series) -> int | None:
 
 
 def course(series: Series | None) -> Course | None:
-    """A curve in a few numbers; None if it has too few points."""
+    """Return a curve in a few numbers; None if it has too few points."""
     if series is None:
         return None
     known = np.isfinite(series.values)
@@ -137,7 +137,7 @@ def course(series: Series | None) -> Course | None:
 
 
 def _of_rewards(run: RunLog, beta: float | None) -> Finding | None:
-    """The most important thing about chosen, rejected and their margin.
+    """Say the most important thing about chosen, rejected and their margin.
 
     Batches of training differ from step to step; held-out pairs are the same at each, so they
     speak first where they were measured up to the end.
@@ -174,7 +174,7 @@ def _of_source(run: RunLog, beta: float | None, source: str) -> Finding | None:
 
 
 def margins(series: Mapping[str, Series], source: str = "") -> Series | None:
-    """The margins that were logged, or chosen less rejected where both are of the same steps."""
+    """Return the logged margins, or chosen less rejected where both are of the same steps."""
     logged = series.get(source + "rewards/margins")
     if logged is not None:
         return logged
@@ -186,7 +186,7 @@ def margins(series: Mapping[str, Series], source: str = "") -> Series | None:
 
 
 def measured_kl(run: RunLog, wanted: str = "") -> tuple[Course, Course] | None:
-    """The chosen reward and KL(π_ref‖π) as measured on the same pairs; on ``wanted`` ones first."""
+    """Return the chosen reward and KL(π_ref‖π) of the same pairs; of ``wanted`` ones first."""
     for source in sorted(SOURCES, key=lambda source: source != wanted):
         chosen = course(run.series.get(source + "rewards/chosen"))
         kl = course(run.series.get(source + KL))
@@ -259,7 +259,7 @@ def _above(run: RunLog, beta: float | None, source: str, chosen: Course, margin:
 
 
 def _beside(run: RunLog, beta: float | None, source: str) -> str:
-    """The measured −β KL at the end of a sentence, or how to come by it."""
+    """Return the measured −β KL as the end of a sentence, or how to come by it."""
     found = measured_kl(run, source)
     if found is None:
         folder = run.path if not run.path.suffix else run.path.parent
@@ -278,7 +278,7 @@ def _beside(run: RunLog, beta: float | None, source: str) -> str:
 
 
 def _of_localisation(series: Mapping[str, Series]) -> tuple[Finding | None, int | None]:
-    """Whether held-out localisation was best before the end, and where."""
+    """Say where held-out localisation was best, if that was before the end."""
     for name in LOCALISATION:
         found = series.get(HELD_OUT + name)
         whole = course(found)

@@ -44,7 +44,7 @@ _LOSS = re.compile(r"loss/(train|eval)")
 
 @cache
 def canonical(name: str) -> str:
-    """TRL's name of a curve; a name that is not known stays, but for its train/ and eval/."""
+    """Return TRL's name of a curve; an unknown name stays, but for its train/ and eval/."""
     name = name.strip()
     if match := _SPLIT.fullmatch(name):
         name = f"{match[2]}/{match[1]}/{match[3]}"
@@ -62,11 +62,11 @@ def canonical(name: str) -> str:
 
 
 def is_usual(name: str) -> bool:
-    """Whether a canonical name is one that a DPO run logs, while training or evaluating."""
+    """Return whether a canonical name is one that a DPO run logs, while training or evaluating."""
     return name.removeprefix(EVAL) in USUAL
 
 
 def step_column(names: tuple[str, ...]) -> int | None:
-    """Which of the columns holds the step."""
+    """Return which of the columns holds the step; None if none does."""
     lower = [name.strip().lower() for name in names]
     return next((lower.index(step) for step in STEPS if step in lower), None)

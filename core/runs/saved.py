@@ -21,7 +21,7 @@ NAMED = 3
 
 
 def folders(run: Path) -> list[Path]:
-    """The folders of a run that are named as checkpoints are, by step."""
+    """Return the folders of a run that are named as checkpoints are, by step."""
     try:
         with os.scandir(run) as entries:
             names = [entry.name for entry in entries if STEP.fullmatch(entry.name)]
@@ -44,7 +44,7 @@ class Saved:
         self._known: dict[Path, tuple[_Marks, Checkpoint | str]] = {}
 
     def refresh(self, places: Collection[Path]) -> bool:
-        """Look at ``places``, in the order of their steps; whether anything is different."""
+        """Look at ``places``, in the order of their steps; return whether anything is different."""
         known = {}
         for place in places:
             if (marks := _marks(place)) is None:
@@ -67,14 +67,14 @@ class Saved:
 
 
 def _list(names: list[str]) -> str:
-    """Some names, and how many more; with the verb."""
+    """Return some names and how many more there are, with the verb: "a and b are"."""
     parts = names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"]
     text = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return f"{text} {'is' if len(names) == 1 else 'are'}"
 
 
 def _marks(place: Path) -> _Marks | None:
-    """What changes whenever a file that matters is written; None: no folder that can be read."""
+    """Return what changes whenever a file that matters is written; None: no readable folder."""
     try:
         with os.scandir(place) as entries:
             files = [entry for entry in entries if entry.name.endswith(_WEIGHTS)]
@@ -85,7 +85,7 @@ def _marks(place: Path) -> _Marks | None:
 
 
 def _look(place: Path, marks: _Marks) -> Checkpoint | str:
-    """The checkpoint in a folder, or why it is none."""
+    """Return the checkpoint in a folder, or why it is none."""
     names = {name for name, _, _ in marks}
     adapter = "adapter_config.json" in names
     if not adapter and "config.json" not in names:

@@ -46,7 +46,7 @@ class Table:
         """Rows that say nothing usable."""
 
     def add_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Rows of names and values, in the order in which they were logged."""
+        """Take in rows of names and values, in the order in which they were logged."""
         groups: dict[tuple[str, ...], list[int]] = {}
         for place, row in enumerate(rows):
             groups.setdefault(tuple(row), []).append(place)
@@ -61,7 +61,7 @@ class Table:
         self._take(stepped, counted, len(rows))
 
     def add_columns(self, names: tuple[str, ...], columns: Sequence[Sequence[Any]]) -> None:
-        """Rows that all have the same names, given by column."""
+        """Take in rows that all have the same names, given by column."""
         count = len(columns[0]) if columns else 0
         stepped: dict[str, list[Piece]] = defaultdict(list)
         counted: dict[str, list[Piece]] = defaultdict(list)
@@ -69,11 +69,11 @@ class Table:
         self._take(stepped, counted, count)
 
     def add_points(self, pieces: Mapping[str, list[Piece]]) -> None:
-        """Points by the names that they were logged under."""
+        """Take in points by the names that they were logged under."""
         self._take(pieces, {}, 0)
 
     def series(self) -> dict[str, Series]:
-        """The curves; of several values at one step the one logged last."""
+        """Return the curves; of several values at one step the one logged last."""
         chosen = self._chunks or self._counted
         if not self._chunks and not any(map(is_usual, chosen)):
             return {}  # rows of numbers, but no log
@@ -86,7 +86,7 @@ class Table:
         return {name: Series(*chunks[0]) for name, chunks in chosen.items()}
 
     def problems(self, where: str) -> list[str]:
-        """What was left out, and why; ``where``: the file, in words."""
+        """Say what was left out, and why; ``where``: the file, in words."""
         said = []
         lost = self.lost + (self._unstepped if self._chunks else 0)
         known = self._chunks or self._counted
@@ -109,7 +109,8 @@ class Table:
         stepped: dict[str, list[Piece]],
         counted: dict[str, list[Piece]],
     ) -> bool:
-        """Points of rows with the same names into ``stepped`` or ``counted``; whether the first."""
+        """Put points of rows with the same names into ``stepped``, or ``counted`` if no name is the
+        step's; return whether one is."""
         at = step_column(names)
         if not len(places):
             return at is not None
@@ -146,7 +147,7 @@ class Table:
 
 
 def _in_order(pieces: list[Piece]) -> tuple[Integers, Floats]:
-    """The points of several pieces in the order in which they were logged."""
+    """Return the points of several pieces in the order in which they were logged."""
     _, steps, values = pieces[0]
     if len(pieces) > 1:
         order = np.argsort(np.concatenate([piece[0] for piece in pieces]), kind="stable")
@@ -165,7 +166,7 @@ def _last_of_each_step(steps: Integers, values: Floats) -> tuple[Integers, Float
 
 
 def merged(*logs: Mapping[str, Series]) -> dict[str, Series]:
-    """Curves over each other: where several have a step, the last one is right."""
+    """Lay curves over each other: where several have a step, the last one is right."""
     found: dict[str, list[Series]] = {}
     for log in logs:
         for name, series in log.items():
@@ -184,7 +185,7 @@ def merged(*logs: Mapping[str, Series]) -> dict[str, Series]:
 
 
 def agree(one: Mapping[str, Series], other: Mapping[str, Series], within: float = 1e-4) -> bool:
-    """Whether two logs say the same, up to a relative ``within``, wherever both say something."""
+    """Return whether two logs say the same, up to a relative ``within``, where both have a step."""
     for name in one.keys() & other.keys():
         if is_usual(name):
             a, b = one[name], other[name]
@@ -197,12 +198,12 @@ def agree(one: Mapping[str, Series], other: Mapping[str, Series], within: float 
 
 
 def last_step(log: Mapping[str, Series]) -> int:
-    """The last step of any curve; −1 if there is none."""
+    """Return the last step of any curve; −1 if there is none."""
     return max((int(series.steps[-1]) for series in log.values() if len(series.steps)), default=-1)
 
 
 def numbers(column: Sequence[Any]) -> tuple[Floats, NDArray[np.bool_] | None, int]:
-    """A column as numbers; which cells hold one (None: all do); how many hold something else.
+    """Return a column as numbers, which cells hold one (None: all), how many hold something else.
 
     What is no finite number (NaN, Infinity, as a literal or in words) is there, as NaN or ±inf.
     """
@@ -221,7 +222,7 @@ def numbers(column: Sequence[Any]) -> tuple[Floats, NDArray[np.bool_] | None, in
 
 
 def _written(column: Sequence[str]) -> tuple[Floats, NDArray[np.bool_] | None, int]:
-    """A column of text; raises DecodeError where a cell holds anything but a plain number."""
+    """Read a column of text; raise DecodeError where a cell holds anything but a plain number."""
     filled = [cell for cell in column if cell]
     found = _FLOATS.decode("[" + ",".join(filled) + "]")
     if len(found) != len(filled):

@@ -17,7 +17,7 @@ given anew at once, and a log that was written over may be longer than before.""
 
 
 def signature(path: Path) -> Signature | None:
-    """What changes whenever a file is written; None where there is no file to be read."""
+    """Return what changes whenever a file is written; None where there is no file to be read."""
     try:
         return _signature(path.stat())
     except OSError:
@@ -29,7 +29,7 @@ def _signature(status: os.stat_result) -> Signature:
 
 
 def trouble(path: Path, error: OSError) -> str:
-    """The sentence on a file that can no longer be read."""
+    """Return the sentence on a file that can no longer be read."""
     if isinstance(error, FileNotFoundError):
         return f"{path} has been deleted; what was read of it before is kept."
     return f"{path} cannot be read ({error.strerror or error}): check its permissions."
@@ -49,8 +49,8 @@ class Tail:
         self._head = self._end = b""
 
     def more(self) -> tuple[bool, bytes] | None:
-        """Whether it must be read anew, and what follows what was ``used``; None: as before, or
-        ``trouble``."""
+        """Read what follows what was ``used``; return whether that is the file from its beginning,
+        because it is another one, and the bytes. None: nothing is new, or ``trouble`` says why."""
         try:
             now = _signature(self.path.stat())
             if now == self._seen and self._settled and not self.trouble:
@@ -73,12 +73,12 @@ class Tail:
         return None if not anew and before == (now, "") else (anew, data)
 
     def used(self, data: bytes) -> None:
-        """The beginning of what ``more`` gave, which need not be given again."""
+        """Say which beginning of what ``more`` gave need not be given again."""
         self._offset += len(data)
         self._head += data[: REMEMBERED - len(self._head)]
         self._end = (self._end + data[-REMEMBERED:])[-REMEMBERED:]
 
     def _still(self, head: bytes, now: Signature) -> bool:
-        """Whether it can be the file that was read; a first look is never one."""
+        """Return whether it can be the file that was read; False at the first look."""
         known = self._seen is not None and now[2] == self._inode
         return known and now[0] >= self._offset and head == self._head

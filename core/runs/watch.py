@@ -123,7 +123,7 @@ class Watched:
         self._run = Run(path)
 
     def look(self) -> tuple[RunLog, ...]:
-        """The runs there, if anything is new of them.
+        """Return the runs there, if anything is new of them.
 
         Raises:
             UserFacingError: there is no log, or none yet.

@@ -61,7 +61,7 @@ def _objects(lines: bytes) -> tuple[list[dict[str, Any]], int]:
 def _objects_of_line(line: bytes) -> tuple[list[dict[str, Any]], bool]:
     """Return the objects at the beginning of a line, and whether something else follows.
 
-    A run that was killed after an object and before its newline goes on behind it.
+    A run that was killed between an object and its newline resumes on the same line.
     """
     try:
         row = _JSON.decode(line)

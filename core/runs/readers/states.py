@@ -96,7 +96,7 @@ def _read(files: list[Path]) -> Found:
 
 
 def _fullest(files: list[Path]) -> tuple[Path, bytes, list[Path]]:
-    """Return the fullest of the newest file and those that go on from it, what it holds, and the
+    """Return the fullest of the newest file and those that continue it, what it holds, and the
     files that are no part of it."""
     fullest, held = files[0], _bytes(files[0])
     apart = []
