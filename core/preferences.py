@@ -2,7 +2,8 @@
 
 Reads JSON Lines, JSON, Parquet, CSV and folders that ``datasets`` saved; the kind is told by what
 the file holds, not by its name. Sides are plain text or turns ({"role", "content"}); turns that
-chosen and rejected begin with stand for a prompt that is not given. Knows nothing of tokens.
+chosen and rejected begin with stand for a prompt that is not given. ``datasets`` itself would copy
+each file into a cache and name no line that is at fault. Knows nothing of tokens.
 """
 
 import csv

@@ -1,6 +1,7 @@
 """The header of a safetensors file: which tensors it holds, and whether the file is whole.
 
-Reads a few kilobytes however large the weights are. Knows nothing of models.
+Reads a few kilobytes however large the weights are. safetensors' own safe_open is as fast, but does
+not say where a tensor lies, nor what a damaged file lacks. Knows nothing of models.
 """
 
 import json

@@ -1,6 +1,7 @@
 """Logs of one row a line, followed as they grow, whatever the rows look like.
 
 Reads what was added since the last look; a last line that does not end yet waits until it does.
+Tables of pandas or pyarrow are read as a whole, and refused for one line that a crash cut off.
 What the rows of a format look like its own module says, which registers them in ``ROWS``.
 """
 
