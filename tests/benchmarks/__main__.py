@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core import demo
+from core.demo.registration import register
 from tests.benchmarks.machine import machine
 
 
@@ -46,7 +46,7 @@ def print_table(values: dict[str, Any], indent: str = "") -> None:
 
 
 def main() -> int:
-    demo.register()
+    register()
     there = benchmarks()
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",

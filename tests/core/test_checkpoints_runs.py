@@ -122,7 +122,7 @@ def test_a_run_of_a_named_base_fetches_it(tmp_path: Path, monkeypatch: pytest.Mo
         asked.append(cancelled)
         return base
 
-    brought = named.NamedBase(lambda: None, fetched)
+    brought = named.NamedBase("SmolLM2-135M-Instruct", lambda: None, fetched)
     monkeypatch.setitem(named.BASES, "SmolLM2-135M-Instruct", lambda: brought)
     run = tmp_path / "run"
     write_adapter(run / "checkpoint-1", "SmolLM2-135M-Instruct")

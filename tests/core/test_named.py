@@ -33,3 +33,13 @@ def test_a_name_that_nobody_registered_is_said(monkeypatch):
     monkeypatch.delitem(named.PAIRS, "demo")
     with pytest.raises(UserFacingError, match="No pair is registered under the name 'demo'"):
         named.pair_named("demo")
+
+
+def test_the_first_base_is_the_one_that_is_trained_unasked(monkeypatch):
+    assert named.usual_base().name == "SmolLM2-135M-Instruct"
+    own = named.NamedBase("own", lambda: None, lambda report, stop: None)
+    monkeypatch.setattr(named, "BASES", {"own": lambda: own})
+    assert named.usual_base() is own
+    monkeypatch.setattr(named, "BASES", {})
+    with pytest.raises(UserFacingError, match="There is no base to train"):
+        named.usual_base()
