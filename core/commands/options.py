@@ -9,20 +9,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.setting import Setting, figure
+
 if TYPE_CHECKING:
     from core.engine.protocol import PairSpec
 
 
 def positive(text: str) -> float:
-    """A finite number above zero, for argparse."""
+    """Return a finite number above zero, for argparse."""
     value = float(text)
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
 
 
+def finite(text: str) -> float:
+    """Return a finite number, for argparse."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
+    return value
+
+
 def size(text: str) -> tuple[int, int]:
-    """A size in pixels, as 1400x900, for argparse."""
+    """Return a size in pixels, as 1400x900, for argparse."""
     width, separator, height = text.lower().partition("x")
     if not (separator and width.isdecimal() and height.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 1400x900")
@@ -30,6 +40,20 @@ def size(text: str) -> tuple[int, int]:
     if not all(200 <= side <= 10_000 for side in pixels):
         raise argparse.ArgumentTypeError(f"{text!r}: each side has 200 to 10000 pixels")
     return pixels
+
+
+def add_setting(
+    parser: argparse.ArgumentParser, option: str, setting: Setting, metavar: str
+) -> None:
+    """Declare an option that is made from a setting, which says its default and its meaning."""
+    parser.add_argument(
+        option,
+        type=int if setting.kind is int else finite,
+        default=setting.default,
+        metavar=metavar,
+        help=f"{setting.meaning[0].lower()}{setting.meaning[1:]} "
+        f"(default: {figure(setting.default)})",
+    )
 
 
 def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> None:
