@@ -36,13 +36,14 @@ class Setting:
     @property
     def limits(self) -> str:
         """What it may be, in words that follow "must be"."""
-        low, high = figure(self.minimum), figure(self.maximum)
+        unit = f" {self.unit}" if self.unit else ""
+        low, high = figure(self.minimum), figure(self.maximum) + unit
         if self.words:
             return " or ".join(map(repr, self.words))
         if math.isinf(self.minimum):
             return "a finite number"
         if math.isinf(self.maximum):
-            return f"above {low}" if self.above else f"at least {low}"
+            return f"above {low}{unit}" if self.above else f"at least {low}{unit}"
         return f"above {low} and at most {high}" if self.above else f"from {low} to {high}"
 
     @property
@@ -51,33 +52,48 @@ class Setting:
         return self.meaning if self.words else f"{self.meaning} ({self.limits})"
 
     def problem(self, value: object) -> str:
-        """Return why a value (of a tuple: the first such one) cannot be used; "" if it can."""
+        """Return why a value (of a tuple: the first such one) cannot be used; "" if it can.
+
+        A default of None can be used.
+        """
+        if value is None and self.default is None:
+            return ""
         for one in value if isinstance(value, tuple) else (value,):
             if self.kind is int and type(one) is float and math.isfinite(one):
                 return f"{self.title} must be a whole number, not {figure(one)}."
             if not self._allows(one):
                 shown = repr(one) if isinstance(one, str) else figure(one)
-                unit = f" {self.unit}" if self.unit else ""
-                return f"{self.title} must be {self.limits}{unit}, not {shown}."
+                return f"{self.title} must be {self.limits}, not {shown}."
         return ""
 
-    def parse(self, text: str) -> float | str:
-        """Return the value that a text says, whether it can be used or not.
+    def parse(self, text: str) -> Any:
+        """Return the value that a text says, whether it is within the limits or not.
 
         Raises:
-            ValueError: it says none of this kind; the sentence says what it takes.
+            ValueError: it says none of this kind.
         """
+        if isinstance(self.default, tuple):
+            parts = text.replace(",", " ").split()
+            try:
+                return tuple(self._parse(part) for part in parts or [""])
+            except ValueError:
+                raise ValueError(
+                    f"{text!r} is not a list of numbers such as {figure(self.default)}"
+                ) from None
+        return self._parse(text)
+
+    def _parse(self, text: str) -> Any:
         if self.kind is str:
             return text
         try:
             value = float(text)
         except ValueError:
-            raise ValueError(f"{self.name} takes a number, not {text!r}") from None
-        if self.kind is not int:
-            return value
-        if not value.is_integer():
-            raise ValueError(f"{self.name} takes a whole number, not {text}")
-        return int(value)
+            value = math.nan
+        if not math.isfinite(value):
+            raise ValueError(f"{text!r} is not a finite number")
+        if self.kind is int and not value.is_integer():
+            raise ValueError(f"{text!r} is not a whole number")
+        return self.kind(value)
 
     def _allows(self, value: object) -> bool:
         if self.kind is str:
@@ -89,7 +105,9 @@ class Setting:
 
 
 def figure(value: object) -> str:
-    """Return a number as people write it: 1000000, 0.5."""
+    """Return a number, or numbers, as people write them: 1000000, 0.5."""
+    if isinstance(value, tuple):
+        return ",".join(map(figure, value))
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if whole and not isinstance(value, bool):
         return str(int(cast(float, value)))
@@ -148,7 +166,12 @@ def parsed(record: type[T], texts: Mapping[str, str]) -> T:
         ValueError: there is no such setting, or a text does not say a value of its kind.
     """
     known = {found.name: found for found in settings_of(record)}
-    for name in texts:
+    values = {}
+    for name, text in texts.items():
         if name not in known:
             raise ValueError(f"there is no setting {name!r} (there are: {', '.join(known)})")
-    return record(**{name: known[name].parse(text) for name, text in texts.items()})
+        try:
+            values[name] = known[name].parse(text)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return record(**values)

@@ -7,7 +7,7 @@ import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.setting import Setting, figure
 
@@ -23,14 +23,6 @@ def positive(text: str) -> float:
     return value
 
 
-def finite(text: str) -> float:
-    """Return a finite number, for argparse."""
-    value = float(text)
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
-    return value
-
-
 def size(text: str) -> tuple[int, int]:
     """Return a size in pixels, as 1400x900, for argparse."""
     width, separator, height = text.lower().partition("x")
@@ -43,16 +35,24 @@ def size(text: str) -> tuple[int, int]:
 
 
 def add_setting(
-    parser: argparse.ArgumentParser, option: str, setting: Setting, metavar: str
+    parser: argparse.ArgumentParser, option: str, setting: Setting, metavar: str | None = None
 ) -> None:
-    """Declare an option that is made from a setting, which says its default and its meaning."""
+    """Declare an option that is made from a setting; its help says its meaning and default."""
+
+    def parse(text: str) -> Any:
+        try:
+            return setting.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    default = "" if setting.default is None else f" (default: {figure(setting.default)})"
     parser.add_argument(
         option,
-        type=int if setting.kind is int else finite,
+        type=parse,
+        choices=setting.words or None,
         default=setting.default,
         metavar=metavar,
-        help=f"{setting.meaning[0].lower()}{setting.meaning[1:]} "
-        f"(default: {figure(setting.default)})",
+        help=f"{setting.meaning[0].lower()}{setting.meaning[1:]}{default}",
     )
 
 
@@ -122,7 +122,7 @@ def require_pair(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
 
 
 def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> "PairSpec":
-    """The pair that the options name; wrong combinations end the program with status 2."""
+    """Return the pair that the options name; wrong combinations end the program with status 2."""
     own = [name for name in ("policy", "run", "reference", "base") if getattr(arguments, name)]
     if arguments.demo and own:
         parser.error(f"--demo and --{own[0]} exclude each other")
@@ -148,5 +148,5 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
 
 
 def with_checkpoints(runs: Sequence[Path]) -> Path | None:
-    """The first of the runs, if it has checkpoints that can be a pair's policy."""
+    """Return the first of the runs, if it has checkpoints that can be a pair's policy."""
     return next((run for run in runs[:1] if any(run.glob("checkpoint-*"))), None)
