@@ -19,6 +19,7 @@ RANKS = {
     "core.tree": 0,
     "core.quantities": 0,
     "core.trace": 0,
+    "core.setting": 0,
     "core.scoring": 1,
     "core.noise": 1,
     "core.search.spec": 1,

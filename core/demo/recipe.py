@@ -1,4 +1,4 @@
-"""The recipe of the demo pair: what is trained, on how much data, how fast.
+"""Recipe of the demo pair: what is trained, on how much data, how fast.
 
 Reads a TOML file into a frozen dataclass. Knows nothing of torch.
 """
@@ -43,7 +43,7 @@ class Recipe:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe.
+    """Read and check a recipe.
 
     Raises:
         UserFacingError: it cannot be read, or a key is missing, unknown or not a number.
