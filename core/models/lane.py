@@ -41,8 +41,9 @@ from core.models.rope import Regime, Regimes
 from core.models.states import Manner
 from core.models.steps import SIZES, FixedSteps
 
-MANY = 64
-"""States whose logits are computed where they are wanted: large products need no other layout."""
+IN_PLACE = 64
+"""States at a time from which on the product with the output embedding is written straight into
+the caller's memory: so large a product gains nothing from another layout."""
 
 
 class Way(Enum):
@@ -62,7 +63,7 @@ MANNERS = {
     Way.SINGLES: Manner(chunks=False, singles=True),
 }
 """The ways that keep states."""
-FEW, MANY, REPEATS = 16, 128, 3
+SHORT, LONG, REPEATS = 16, 128, 3
 """Tokens of the two forwards whose times tell what a chunk costs, and how often each is run."""
 
 
@@ -282,8 +283,8 @@ class Lane:
     def measure(self) -> None:
         """Measure what running several tokens at once costs beside single ones.
 
-        On the device and with the weights at hand: one token behind a text of FEW, and texts of FEW
-        and of MANY tokens from their beginning, the best of REPEATS each.
+        On the device and with the weights at hand: one token after a text of SHORT tokens, and
+        whole texts of SHORT and of LONG tokens; the best of REPEATS each.
         """
         self._activate(None)
 
@@ -298,12 +299,12 @@ class Lane:
                 spans.append(time.perf_counter() - began)
             return min(spans)
 
-        ids = torch.arange(MANY)[None] % self.vocab_size
-        single = seconds(1, self._continue(ids[:, :FEW], None)[1])
-        few, many = seconds(FEW, None) / single, seconds(MANY, None) / single
-        token = max(0.0, (many - few) / (MANY - FEW))
+        ids = torch.arange(LONG)[None] % self.vocab_size
+        single = seconds(1, self._continue(ids[:, :SHORT], None)[1])
+        short, long = seconds(SHORT, None) / single, seconds(LONG, None) / single
+        token = max(0.0, (long - short) / (LONG - SHORT))
         # No forward costs less than that of one token.
-        self._costs = {"start": max(1.0, few - FEW * token), "token": token}
+        self._costs = {"start": max(1.0, short - SHORT * token), "token": token}
 
     @torch.inference_mode()
     def logits(self, hidden: torch.Tensor, rows: slice | None, out: torch.Tensor) -> None:
@@ -314,7 +315,7 @@ class Lane:
         self._activate(rows)
         hidden = hidden.to(self._head.weight.dtype)  # some bodies keep a wider residual
         alike = hidden.dtype == out.dtype and hidden.device == out.device
-        many = hidden.shape[0] * hidden.shape[1] >= MANY
+        many = hidden.shape[0] * hidden.shape[1] >= IN_PLACE
         with self._entered():
             if not self.head_alone:
                 out.copy_(self._through_the_model(hidden))

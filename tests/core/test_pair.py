@@ -392,6 +392,21 @@ def test_too_long_for_the_context_is_a_sentence():
         observe(pair, [7] * 71, 4)
 
 
+def test_many_logits_are_written_straight_to_where_they_are_wanted():
+    lane = lane_of(tiny_model("llama", VOCAB, 1))
+    head = lane.model.get_output_embeddings()
+    called = []
+    head.register_forward_hook(lambda *_: called.append(True))
+    hidden = torch.randn(1, 64, head.in_features)
+    for count, through_the_layer in ((63, True), (64, False)):
+        called.clear()
+        out = torch.empty(1, count, lane.vocab_size)
+        lane.logits(hidden[:, :count], None, out)
+        expected = hidden[:, :count].double() @ head.weight.double().T
+        assert out == pytest.approx(expected.detach().numpy(), abs=1e-4)
+        assert bool(called) == through_the_layer
+
+
 def test_nan_is_a_sentence_and_nothing_is_written():
     model = tiny_model("llama", VOCAB, 1)
     pair = pair_of(model, model)
