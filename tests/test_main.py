@@ -75,6 +75,12 @@ def test_wrong_usage_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture
             "main.py.\n",
         ),
         (
+            RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee the notes."),
+            1,
+            "Memory ran out (CUDA out of memory. Tried to allocate 2.00 GiB): shorten the text, "
+            "choose a smaller number format with --dtype, or another device with --device.\n",
+        ),
+        (
             ValueError("odd"),
             1,
             "Qscope has a fault (ValueError: odd); run again with QSCOPE_DEBUG=1 in the "

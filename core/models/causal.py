@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from core.errors import UserFacingError
+from core.failures import is_out_of_memory
 from core.models.miniature import shrunk
 from core.models.remembered import recall, remember
 
@@ -39,9 +40,9 @@ def check_causal(model: Any, name: str) -> None:
     ids[1, ALIKE:] += APART
     try:
         logits = model(input_ids=ids, use_cache=False).logits
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
     except Exception as error:  # whatever a model raises that was given too little
+        if is_out_of_memory(error):
+            raise
         raise UserFacingError(
             f"{name} holds a model of the kind {kind!r}, which does not run on the tokens of a "
             f"text alone: choose a language model that continues text."

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from core.errors import Cancelled, UserFacingError
+from core.failures import is_out_of_memory
 from core.models.lane import MANNERS, Lane, Way
 from core.models.miniature import WINDOW, miniature, shrunk, windows
 from core.models.pair import Pair
@@ -276,9 +277,11 @@ def _succeeds(lane: Lane, run: Any) -> bool:
     """Return what ``run`` returns, False if the model cannot be run so."""
     try:
         return bool(run())
-    except (Cancelled, MemoryError, torch.OutOfMemoryError):
+    except Cancelled:
         raise
     except Exception as error:  # whatever an unknown class raises
+        if is_out_of_memory(error):
+            raise
         log.info("%s cannot be run as %s: %s", lane.config.model_type, lane.way.name, error)
         return False
 

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from core.failures import is_out_of_memory
+
 LENGTH = 7
 """Tokens of a row: an odd number, so that what all rows share is never taken for one of each."""
 APART = 0.3
@@ -35,6 +37,8 @@ def layers_by_input(model: Any, layers: Sequence[nn.Module], rows: int) -> list[
     try:
         there, back = (_inputs(model, layers, batch) for batch in (ids, ids.flip(0)))
     except (ValueError, TypeError, KeyError, RuntimeError, AttributeError, IndexError) as error:
+        if is_out_of_memory(error):
+            raise
         raise ValueError(f"the model cannot be run on a batch of texts ({error})") from error
     if rows > 1 and not all(_in_rows(there[layer], back[layer]) for layer in layers):
         raise ValueError("an adapted layer is given tokens whose rows cannot be told")

@@ -33,6 +33,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from core.errors import Cancelled
+from core.failures import is_out_of_memory
 from core.models.attention import GROUPED, Branches, branches
 from core.models.kv import Store, cache_argument
 from core.models.lora import ActiveRows
@@ -360,7 +361,9 @@ class Lane:
             try:
                 found = torch.empty_like(expected)
                 self.logits(hidden, None, found)
-            except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError):
+            except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
+                if is_out_of_memory(error):
+                    raise
                 continue
             if float((found - expected).std()) <= margin:
                 return True

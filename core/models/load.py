@@ -26,6 +26,7 @@ from core.codec import Codec
 from core.demo.pair import demo_beta, demo_plan
 from core.engine.protocol import DEFAULT_BETA, PairInfo, PairSpec
 from core.errors import Cancelled, UserFacingError
+from core.failures import is_out_of_memory, reason
 from core.models.causal import check_causal
 from core.models.check import choose_way, record_steps
 from core.models.device import (
@@ -334,18 +335,16 @@ def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterat
             warnings.simplefilter("ignore")
             progress("Loading the weights", None)
             yield
-    except (UserFacingError, Cancelled):
-        raise
     except ImportError as error:
         raise UserFacingError(
-            f"This model needs a library that is not installed ({_first_line(error)}): install it "
+            f"This model needs a library that is not installed ({reason(error)}): install it "
             f"and load again."
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        if type(error).__name__ == "OutOfMemoryError":
+        if is_out_of_memory(error):
             raise
         raise UserFacingError(
-            f"The checkpoint could not be loaded ({_first_line(error)}): check that its files are "
+            f"The checkpoint could not be loaded ({reason(error)}): check that its files are "
             f"complete and were saved by transformers or PEFT."
         ) from error
     finally:
@@ -375,11 +374,6 @@ class _Reported:
 
     def __getattr__(self, _: str) -> Callable[..., None]:
         return lambda *args, **kwargs: None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".:") if lines else type(error).__name__
 
 
 def _context_length(lane: Lane) -> int:

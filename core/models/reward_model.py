@@ -11,6 +11,7 @@ import torch
 
 from core.checkpoints.identity import read_whole
 from core.errors import UserFacingError
+from core.failures import is_out_of_memory, reason
 from core.models.device import choose_device, choose_dtype
 from core.models.weights import read_model
 from core.text import Prompt
@@ -92,9 +93,10 @@ def load_reward_model(
                     allow_remote_code,
                 )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        if is_out_of_memory(error):
+            raise
         raise UserFacingError(
-            f"The reward model in {path} cannot be loaded ({reason}): check that it is a whole "
+            f"The reward model in {path} cannot be loaded ({reason(error)}): check that it is a whole "
             f"sequence-classification checkpoint with safetensors weights."
         ) from error
     if missing:

@@ -21,6 +21,7 @@ from core.checkpoints.fit import check_adapter_fits
 from core.checkpoints.identity import Identity, identify, read_whole
 from core.checkpoints.resolve import PairPlan, last_part
 from core.errors import UserFacingError
+from core.failures import is_out_of_memory, reason
 from core.models.lora import ROWS, PairLinear, is_plain_lora, saved_factors
 from core.models.weights import own_copy, read_adapter
 
@@ -304,12 +305,11 @@ def _told_in_a_sentence(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
-        if type(error).__name__ == "OutOfMemoryError":
+        if is_out_of_memory(error):
             raise
-        why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise UserFacingError(
-            f"The checkpoint {folder} cannot be shown ({why}): choose another one, or save it "
-            f"again."
+            f"The checkpoint {folder} cannot be shown ({reason(error)}): choose another one, or "
+            f"save it again."
         ) from error
 
 

@@ -41,6 +41,18 @@ def test_a_model_that_wants_more_than_text():
         check_causal(hf.T5ForConditionalGeneration(config).eval(), "it")
 
 
+def test_memory_that_runs_out_says_nothing_of_a_model(monkeypatch):
+    model = tiny_model("llama")
+    model.config.never_seen_before = True  # nothing is remembered of it
+
+    def forward(**inputs):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    monkeypatch.setattr(model, "forward", forward)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        check_causal(model, "it")
+
+
 def test_a_model_that_gives_no_distribution_for_each_token():
     config = hf.BertConfig(**SIZES)
     with pytest.raises(UserFacingError, match="does not give each token of a text one distribut"):

@@ -236,6 +236,18 @@ def test_a_library_that_is_not_there_is_named(models, monkeypatch):
         load_pair(PairSpec(policy=str(models[0]), reference=str(models[1])), quiet)
 
 
+def no_memory(*args, **kwargs):
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+
+@pytest.mark.parametrize("place", ["core.models.load.read_model", "core.models.load.pair_linears"])
+def test_memory_that_runs_out_is_not_called_a_damaged_checkpoint(adapters, place, monkeypatch):
+    _, policy, reference = adapters
+    monkeypatch.setattr(place, no_memory)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        load_pair(PairSpec(policy=str(policy), reference=str(reference)), quiet)
+
+
 def test_rotary_positions_that_stretch_lengthen_the_context(tmp_path):
     path = save_model(tmp_path / "m")
     config = json.loads((path / "config.json").read_text())

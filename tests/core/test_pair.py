@@ -418,6 +418,18 @@ def test_nan_is_a_sentence_and_nothing_is_written():
     assert np.isnan(pair.tree.column("logp_policy")[path]).all()
 
 
+def test_memory_that_runs_out_in_the_self_check_rules_nothing_out(monkeypatch):
+    model = tiny_model("llama", VOCAB, 1)
+    model.config.never_seen_before = True  # nothing is remembered of it
+
+    def run_branches(*args, **kwargs):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    monkeypatch.setattr(Lane, "run_branches", run_branches)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        choose_way(Lane(model))
+
+
 def test_a_model_whose_numbers_change_with_what_follows_is_refused():
     """Past its window a token's numbers depend on how long the text is: no edit could be shown."""
     model = tiny_model("mistral", VOCAB, 1)
