@@ -1,6 +1,7 @@
-"""How much memory a pair needs, known before anything is loaded.
+"""An estimate of the memory that a pair needs, made before anything is loaded.
 
-Counts from the headers of the weights; knows nothing of devices beyond what it is told.
+Counts from the headers of the weights. Knows nothing of devices or of how scoring works beyond the
+numbers that it is given.
 """
 
 from dataclasses import dataclass
@@ -11,15 +12,11 @@ from core.errors import UserFacingError
 
 KV_TOKENS = 4096
 """Tokens of context that the estimate makes room for (fewer if the models read fewer)."""
-LOGITS_CHUNK = 2**22
-"""Numbers in one piece of logits, as scoring cuts them."""
-LOGITS_COPIES = 5
-"""Arrays of that size, float32, that scoring holds at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Memory of a pair in bytes, and the number format that it was reckoned for."""
+    """The memory of a pair in bytes, and the number format that it was estimated for."""
 
     weights: int
     kv: int
@@ -28,37 +25,40 @@ class Need:
 
     @property
     def total(self) -> int:
+        """The whole, in bytes."""
         return self.weights + self.kv + self.logits
 
 
-def estimate(plan: PairPlan, dtype: str) -> Need:
-    """What a pair needs with weights and KV in ``dtype`` ("float32", "bfloat16", "float16")."""
+def estimate(plan: PairPlan, dtype: str, logits: int = 0) -> Need:
+    """Return the memory that a pair needs.
+
+    Args:
+        dtype: of the base weights and the KV: "float32", "bfloat16" or "float16".
+        logits: float32 numbers of logits and their statistics that scoring holds at once.
+    """
     sides = plan.policy, plan.reference
     one_model = plan.shared or (
         plan.policy_model == plan.reference_model and plan.policy_adapter == plan.reference_adapter
     )
     weights = sum(_weights(side.model, dtype) for side in (sides[:1] if one_model else sides))
-    if plan.shared:  # elsewhere an adapter is merged and takes no room of its own
-        adapters = {side.adapter.path: side.adapter for side in sides if side.adapter}
-        weights += sum(_weights(adapter, dtype) for adapter in adapters.values())
+    adapters = {side.adapter.path: side.adapter for side in sides if side.adapter}
+    weights += sum(_weights(adapter, "float32") for adapter in adapters.values())  # as PEFT does
     if plan.search_base is not None:
         weights += _weights(plan.search_base, dtype)
     rows = sides if plan.shared or not one_model else sides[:1]
-    vocab = max(side.model.vocab_size for side in sides)
-    chunk = min(LOGITS_CHUNK, 2 * vocab * _tokens(plan.policy))
     return Need(
         weights=weights,
         kv=sum(_kv(side, dtype) for side in rows),
-        logits=LOGITS_COPIES * chunk * DTYPE_BYTES["float32"],
+        logits=logits * DTYPE_BYTES["float32"],
         dtype=dtype,
     )
 
 
 def check_fits(need: Need, free: int | None, device: str) -> None:
-    """Say beforehand that a device is too small.
+    """Refuse a pair that needs more memory than a device has free.
 
     Args:
-        free: free bytes of the device; None where that cannot be known, and nothing is said.
+        free: free bytes of the device; None where that cannot be known: then any pair passes.
 
     Raises:
         UserFacingError: the pair needs more.
@@ -88,7 +88,7 @@ def _tokens(side: Side) -> int:
 
 
 def _kv(side: Side, dtype: str) -> int:
-    """KV and the last hidden states, which are kept with it."""
+    """Return the bytes of the KV and of the last hidden states, which are cached with it."""
     numbers = side.model.kv_numbers_per_token() + side.model.hidden_size
     return numbers * _tokens(side) * DTYPE_BYTES[dtype]
 

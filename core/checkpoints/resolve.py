@@ -75,6 +75,11 @@ class PairPlan:
         return self.reference.adapter.path if self.reference.adapter else None
 
     @property
+    def vocab_size(self) -> int:
+        """The width of a distribution as the config files state it; 0 where neither does."""
+        return max(self.policy.model.vocab_size, self.reference.model.vocab_size)
+
+    @property
     def policy_name(self) -> str:
         return self.policy.name
 

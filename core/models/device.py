@@ -48,6 +48,11 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a number format, such as "bfloat16"."""
+    return str(dtype).removeprefix("torch.")
+
+
 def prepare(device: torch.device) -> None:
     """Choose kernels for a device, before the first forward.
 

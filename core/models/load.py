@@ -32,13 +32,14 @@ from core.models.check import choose_way, record_steps
 from core.models.device import (
     choose_device,
     choose_dtype,
+    dtype_name,
     free_bytes,
     leave_the_window_a_core,
     prepare,
 )
 from core.models.lane import Lane
 from core.models.lora import ROWS, is_plain_lora, pair_linears, weights_read
-from core.models.pair import Pair, never
+from core.models.pair import Pair, logits_held, never
 from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
 from core.models.weights import own_copy, read_model
@@ -64,7 +65,7 @@ def load_pair(
     plan = _plan(spec, progress, cancelled)
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
-    need = estimate(plan, str(dtype).removeprefix("torch."))
+    need = estimate(plan, dtype_name(dtype), logits_held(device.type, plan.vocab_size))
     progress(f"Needs about {need.total / 1e9:.1f} GB on {device}", None)
     check_fits(need, free_bytes(device), str(device))
     leave_the_window_a_core()
@@ -107,7 +108,7 @@ def load_pair(
         policy=plan.policy_name,
         reference=plan.reference_name,
         device=str(device),
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=dtype_name(dtype),
         memory_bytes=_bytes(everything),
         base_shared=shared,
         vocab_size=pair.vocab_size,

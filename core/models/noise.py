@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.models.device import free_bytes
+from core.models.device import dtype_name, free_bytes
 from core.models.line import Nodes
 from core.models.pair import Pair, never
 from core.noise import NoiseFloor, floor_of
@@ -96,7 +96,7 @@ class Measurement:
         errors = [one - other for one, other in zip(self._shown, self._true, strict=True)]
         if not np.isfinite(np.concatenate(errors)).all():
             return None
-        floor = floor_of(errors, _name(self._format), self._words(sum(map(len, errors))))
+        floor = floor_of(errors, dtype_name(self._format), self._words(sum(map(len, errors))))
         differ = bool(np.concatenate(self._shown).any())
         if differ and not self._wide and self._format in NARROW and not floor.matters:
             return None  # two ways so alike make the same errors, and show none of them
@@ -158,8 +158,8 @@ class Measurement:
         if self._wide:
             return f"against float32 on {sample}"
         return (
-            f"by two {_name(self._format)} forwards of {sample}, as float32 could not be run here: "
-            f"errors that both make are not seen, so the true noise is larger"
+            f"by two {dtype_name(self._format)} forwards of {sample}, as float32 could not be run "
+            f"here: errors that both make are not seen, so the true noise is larger"
         )
 
 
@@ -228,7 +228,3 @@ def _can_be_widened(model: nn.Module) -> bool:
     device = next(model.parameters()).device
     free = free_bytes(device)
     return free is None or ROOM * 4 * largest <= free
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -60,6 +60,8 @@ LEAST_POSITIONS = 64
 """Positions in one piece of logits at least: fewer would read a large embedding too often."""
 CACHED_LOGITS = 2**20
 """Numbers over which a CPU takes statistics at once: what stays in its caches between passes."""
+STATISTICS = 4
+"""Arrays as large as the logits that are held at most while their statistics are taken."""
 EVICTED_TO = 0.75
 """Of the KV budget: how much is left in use when room is made, so that it is not made each step."""
 DEAD = 8
@@ -275,7 +277,7 @@ class Pair:
         if not len(unknown):
             return 0
         computed = self.reach_path(path[: unknown.max()], BOTH, cancelled, line)
-        step = self._positions()
+        step = positions(self.lanes[0].device.type, self.vocab_size)
         room = None
         if len(unknown) > 1:
             room = torch.empty(
@@ -623,11 +625,6 @@ class Pair:
             if self.kv_bytes() + need <= EVICTED_TO * self.kv_budget:
                 return
 
-    def _positions(self) -> int:
-        """Return how many positions make one piece of logits of both models."""
-        most = LOGITS.get(self.lanes[0].device.type, CPU_LOGITS)
-        return max(LEAST_POSITIONS, most // (len(BOTH) * self.vocab_size))
-
     def _fill(self, nodes: Nodes, states: Nodes, room: torch.Tensor | None) -> None:
         """Write the columns of edges into ``nodes`` and of the ``states`` they leave."""
         logits, tokens = self.logits(states, BOTH, room), torch.from_numpy(self.tree.token[nodes])
@@ -642,6 +639,21 @@ class Pair:
         if np.isfinite(state).all():
             self.write(EDGE_COLUMNS, nodes, edge)
         self.write(STATE_COLUMNS, states, state)
+
+
+def positions(device: str, vocab_size: int) -> int:
+    """Return how many positions make one piece of logits of both models on a type of device."""
+    most = LOGITS.get(device, CPU_LOGITS)
+    return max(LEAST_POSITIONS, most // (len(BOTH) * vocab_size))
+
+
+def logits_held(device: str, vocab_size: int) -> int:
+    """Return how many float32 numbers scoring holds at once: a piece of logits and what its
+    statistics are made of. 0 for a vocabulary of unknown size (0)."""
+    if not vocab_size:
+        return 0
+    piece = len(BOTH) * vocab_size * positions(device, vocab_size)
+    return piece + STATISTICS * (min(piece, CACHED_LOGITS) if device == "cpu" else piece)
 
 
 def _common(paths: list[Nodes]) -> int:

@@ -96,8 +96,8 @@ def load_reward_model(
         if is_out_of_memory(error):
             raise
         raise UserFacingError(
-            f"The reward model in {path} cannot be loaded ({reason(error)}): check that it is a whole "
-            f"sequence-classification checkpoint with safetensors weights."
+            f"The reward model in {path} cannot be loaded ({reason(error)}): check that it is a "
+            f"whole sequence-classification checkpoint with safetensors weights."
         ) from error
     if missing:
         raise UserFacingError(
