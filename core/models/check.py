@@ -21,7 +21,7 @@ import torch
 from core.errors import Cancelled, UserFacingError
 from core.failures import is_out_of_memory
 from core.models.lane import MANNERS, Lane, Way
-from core.models.miniature import WINDOW, miniature, shrunk, windows
+from core.models.miniature import WINDOW, form, miniature, windows
 from core.models.pair import Pair
 from core.models.remembered import recall, remember
 
@@ -60,7 +60,7 @@ def choose_way(lane: Lane) -> Way:
         UserFacingError: the model's logits cannot be made from its last hidden states, or depend on
             how long the text is that follows.
     """
-    key = form(lane)
+    key = _key(lane)
     known = recall(SUBJECT, key)
     if known is not None:
         name, lane.head_alone, margin = known
@@ -82,12 +82,10 @@ def choose_way(lane: Lane) -> Way:
     return way
 
 
-def form(lane: Lane) -> list[Any]:
-    """Return what a verdict holds for: a configuration, sizes aside, and how it is run."""
-    config = lane.model.config
-    small = shrunk(config) or config
-    kind = type(lane.model).__qualname__
-    return [small.to_dict(), kind, lane.rows, lane.device.type, str(lane.dtype), lane.is_entered]
+def _key(lane: Lane) -> list[Any]:
+    """Return what a verdict holds for: a form of model, and how it is run."""
+    how = [lane.rows, lane.device.type, str(lane.dtype), lane.is_entered]
+    return [*form(lane.model), *how]
 
 
 def record_steps(lane: Lane) -> None:

@@ -75,6 +75,13 @@ def shrunk(config: Any) -> Any | None:
     return small
 
 
+def form(model: Any) -> list[Any]:
+    """Return what a finding about a model's code holds for, as JSON: its class and its
+    configuration with small sizes, or as it is where that cannot be shrunk."""
+    config = shrunk(model.config) or model.config
+    return [config.to_dict(), type(model).__qualname__]
+
+
 @torch.no_grad()
 def _spread(model: Any) -> None:
     """Give all weights a part in the numbers, in place: what is computed wrongly then shows.

@@ -53,6 +53,15 @@ def test_memory_that_runs_out_says_nothing_of_a_model(monkeypatch):
         check_causal(model, "it")
 
 
+def test_a_model_of_broken_weights_says_nothing_of_the_next_of_its_form():
+    broken, next_one = bert(hidden_act="relu"), bert(hidden_act="relu")
+    with torch.no_grad():
+        broken.get_input_embeddings().weight.fill_(float("nan"))
+    check_causal(broken, "it")
+    with pytest.raises(UserFacingError, match="whose numbers of a token depend on those"):
+        check_causal(next_one, "it")
+
+
 def test_a_model_that_gives_no_distribution_for_each_token():
     config = hf.BertConfig(**SIZES)
     with pytest.raises(UserFacingError, match="does not give each token of a text one distribut"):
