@@ -12,7 +12,7 @@ from typing import Literal
 Unit = Literal["token", "word", "sentence", "line"]
 UNITS: tuple[Unit, ...] = ("token", "word", "sentence", "line")
 
-Run = tuple[int, int, int]
+Match = tuple[int, int, int]
 # Where equal tokens lie: (start in A, start in B, how many).
 
 FEW_EDITS = 60
@@ -88,7 +88,7 @@ def align(a: Tokens, b: Tokens) -> Alignment:
     return Alignment(tuple(pairs), tuple(edited_a), tuple(edited_b))
 
 
-def _equal_runs(a: tuple[int, ...], b: tuple[int, ...]) -> list[Run]:
+def _equal_runs(a: tuple[int, ...], b: tuple[int, ...]) -> list[Match]:
     """Runs of ids that both have, ascending in both."""
     found = _fewest_edits(a, b)
     if found is None:
@@ -100,7 +100,7 @@ def _equal_runs(a: tuple[int, ...], b: tuple[int, ...]) -> list[Run]:
     return found
 
 
-def _fewest_edits(a: tuple[int, ...], b: tuple[int, ...]) -> list[Run] | None:
+def _fewest_edits(a: tuple[int, ...], b: tuple[int, ...]) -> list[Match] | None:
     """What the fewest edits from a to b leave alone; None if it takes more than ``FEW_EDITS``.
 
     Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): each round goes, along each
@@ -108,7 +108,7 @@ def _fewest_edits(a: tuple[int, ...], b: tuple[int, ...]) -> list[Run] | None:
     """
     if abs(len(a) - len(b)) > FEW_EDITS:
         return None
-    furthest: dict[int, tuple[int, list[Run]]] = {1: (0, [])}
+    furthest: dict[int, tuple[int, list[Match]]] = {1: (0, [])}
     for edits in range(FEW_EDITS + 1):
         for k in range(-edits, edits + 1, 2):
             inserts = k == -edits or (k < edits and furthest[k - 1][0] < furthest[k + 1][0])

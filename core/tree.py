@@ -61,28 +61,28 @@ OBJECTS = 64
 """Bytes of a key and a value of a dict of ints."""
 
 Nodes = NDArray[np.int64]
-Scalar = TypeVar("Scalar", np.int64, np.float64)
+Number = TypeVar("Number", np.int64, np.float64)
 
 
-class Column(Generic[Scalar]):
+class Column(Generic[Number]):
     """One number for each node of a tree: ``column[nodes]`` reads those of some, or of one.
 
     Raises:
         KeyError: a node is not in the tree.
     """
 
-    def __init__(self, values: NDArray[Any], tree: "TokenTree", kind: type[Scalar]) -> None:
+    def __init__(self, values: NDArray[Any], tree: "TokenTree", kind: type[Number]) -> None:
         self._values, self._tree = values, tree
-        self._kind: type[Scalar] = kind
+        self._kind: type[Number] = kind
 
     @overload
-    def __getitem__(self, nodes: int) -> Scalar: ...
+    def __getitem__(self, nodes: int) -> Number: ...
     @overload
-    def __getitem__(self, nodes: Nodes) -> NDArray[Scalar]: ...
-    def __getitem__(self, nodes: Nodes | int) -> NDArray[Scalar] | Scalar:
+    def __getitem__(self, nodes: Nodes) -> NDArray[Number]: ...
+    def __getitem__(self, nodes: Nodes | int) -> NDArray[Number] | Number:
         if not isinstance(nodes, np.ndarray):
             return self._kind(self._values[self._tree.slot(nodes)])
-        found: NDArray[Scalar] = self._values[self._tree.slots(nodes)]
+        found: NDArray[Number] = self._values[self._tree.slots(nodes)]
         return found.astype(self._kind, copy=False)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from core.checkpoints.headers import Tensor, read_header
+from core.checkpoints.headers import TensorHeader, read_header
 from core.errors import UserFacingError
 
 DTYPES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
@@ -46,7 +46,7 @@ CONTEXT_LENGTH = (
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class StoredModel:
     """A model or an adapter on disk. Zero or "" stands for what its files do not say."""
 
     path: Path
@@ -77,7 +77,7 @@ class Checkpoint:
     peft_type: str = ""
     rank: int = 0
     use_dora: bool = False
-    tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    tensors: Mapping[str, TensorHeader] = field(default_factory=dict, repr=False, compare=False)
     """By name, from the headers; empty for pickle weights."""
 
     def kv_numbers_per_token(self) -> int:
@@ -87,7 +87,7 @@ class Checkpoint:
 
 def describe(
     path: Path, *, allow_pickle: bool = False, allow_remote_code: bool = False
-) -> Checkpoint:
+) -> StoredModel:
     """Recognise the checkpoint in a folder.
 
     Raises:
@@ -248,8 +248,8 @@ def _shards(path: Path, index: Path) -> list[Path]:
 
 
 def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]:
-    """The fields of a Checkpoint that its weights tell."""
-    tensors: dict[str, Tensor] = {}
+    """The fields of a StoredModel that its weights tell."""
+    tensors: dict[str, TensorHeader] = {}
     if not pickle_only:
         for file in files:
             tensors.update(read_header(file))
@@ -270,7 +270,7 @@ def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]
     }
 
 
-def _adapter(path: Path, found: dict[str, Any]) -> Checkpoint:
+def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
     config = read_json(path / "adapter_config.json")
     peft_type = str(config.get("peft_type") or "").upper()
     if not peft_type:
@@ -283,7 +283,7 @@ def _adapter(path: Path, found: dict[str, Any]) -> Checkpoint:
             f"{path} is a {peft_type} adapter, which puts tokens of its own into the prompt: "
             f"Qscope scores adapters that change weights, such as LoRA, so choose one of those."
         )
-    return Checkpoint(
+    return StoredModel(
         path=path,
         name=checkpoint_name(path),
         kind="adapter",
@@ -297,7 +297,7 @@ def _adapter(path: Path, found: dict[str, Any]) -> Checkpoint:
     )
 
 
-def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Checkpoint:
+def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> StoredModel:
     config = read_json(path / "config.json")
     text = config.get("text_config")
     text = {**config, **text} if isinstance(text, dict) else config
@@ -316,7 +316,7 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Checkp
         )
     heads = _integer(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
     hidden = _integer(text, "hidden_size", "n_embd", "d_model")
-    checkpoint = Checkpoint(
+    checkpoint = StoredModel(
         path=path,
         name=checkpoint_name(path),
         kind="model",
@@ -336,7 +336,7 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Checkp
     return checkpoint
 
 
-def _check_layers(model: Checkpoint) -> None:
+def _check_layers(model: StoredModel) -> None:
     """A layer that no file holds between two that are held was lost.
 
     Says nothing of layers that would come after the last one: what config.json counts as a layer

@@ -9,17 +9,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from core.checkpoints.describe import TOKENIZER_FILES, Checkpoint, read_json
+from core.checkpoints.describe import TOKENIZER_FILES, StoredModel, read_json
 from core.errors import UserFacingError
 
 Shape = tuple[int, ...]
-Named = tuple[str, Checkpoint, Path | None]
+Named = tuple[str, StoredModel, Path | None]
 """A name for people, the weights, and the folder of the tokenizer if there is one."""
 LORA = re.compile(r"^(.*)\.lora_(?:embedding_)?([AB])(?:\.[^.]+)?(?:\.weight)?$")
 EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
 
 
-def check_adapter_fits(adapter: Checkpoint, base: Checkpoint) -> None:
+def check_adapter_fits(adapter: StoredModel, base: StoredModel) -> None:
     """Compare the shapes of an adapter's low-rank factors with the base's weights.
 
     Says nothing where the headers cannot tell: pickle or quantised weights, other kinds of
@@ -59,7 +59,7 @@ def check_adapter_fits(adapter: Checkpoint, base: Checkpoint) -> None:
             )
 
 
-def _shares_a_layer(module: str, base: Checkpoint, shapes: Iterable[str]) -> bool:
+def _shares_a_layer(module: str, base: StoredModel, shapes: Iterable[str]) -> bool:
     """Return whether a layer's module may be another layer's: layers that share weights are saved
     once."""
     name = _canonical(module)
@@ -115,7 +115,7 @@ def _vocabularies_differ(ours: Named, theirs: Named) -> str:
     return ""
 
 
-def _misfit(adapter: Checkpoint, base: Checkpoint, why: str) -> UserFacingError:
+def _misfit(adapter: StoredModel, base: StoredModel, why: str) -> UserFacingError:
     trained_on = f" ({adapter.base})" if adapter.base else ""
     return UserFacingError(
         f"The adapter {adapter.path} does not fit the base {base.path} ({why}): pass the base "
@@ -129,7 +129,7 @@ def _canonical(module: str) -> str:
     return match[0] if match else module.rsplit(".", 1)[-1]
 
 
-def _as_loaded(base: Checkpoint) -> tuple[dict[str, Shape], set[str]]:
+def _as_loaded(base: StoredModel) -> tuple[dict[str, Shape], set[str]]:
     """The base's weights by the names that transformers gives them in memory, and the last part of
     the names of those that it makes of several, or of parts of one.
 
@@ -157,7 +157,7 @@ def _as_loaded(base: Checkpoint) -> tuple[dict[str, Shape], set[str]]:
     return found, made
 
 
-def _adapted_modules(adapter: Checkpoint) -> dict[str, tuple[int, int]]:
+def _adapted_modules(adapter: StoredModel) -> dict[str, tuple[int, int]]:
     """Width and height of the weight that each low-rank update of an adapter wants."""
     wide: dict[str, int] = {}
     narrow: dict[str, int] = {}

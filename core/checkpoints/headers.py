@@ -24,7 +24,7 @@ GIT_LFS = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class TensorHeader:
     """A tensor as the header states it."""
 
     shape: tuple[int, ...]
@@ -40,7 +40,7 @@ class Tensor:
         return prod(self.shape)
 
 
-def read_header(path: Path) -> dict[str, Tensor]:
+def read_header(path: Path) -> dict[str, TensorHeader]:
     """The tensors of a safetensors file by name.
 
     Raises:
@@ -81,11 +81,13 @@ def _parse(path: Path, header: bytes) -> dict[str, object]:
     return parsed
 
 
-def _tensors(path: Path, parsed: dict[str, object], size: int, first: int) -> dict[str, Tensor]:
+def _tensors(
+    path: Path, parsed: dict[str, object], size: int, first: int
+) -> dict[str, TensorHeader]:
     """Check each entry against its own shape, and all of them against a file of ``size`` bytes
     whose data begin at ``first``."""
     data = size - first
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, TensorHeader] = {}
     spans: list[tuple[int, int]] = []
     for name, entry in parsed.items():
         try:
@@ -94,7 +96,7 @@ def _tensors(path: Path, parsed: dict[str, object], size: int, first: int) -> di
             dtype = str(entry["dtype"])  # type: ignore[index]
         except (TypeError, KeyError, ValueError) as error:
             raise _corrupt(path, f"its entry for {name} is malformed") from error
-        tensor = Tensor(shape, dtype, end - begin, first + begin)
+        tensor = TensorHeader(shape, dtype, end - begin, first + begin)
         right = (tensor.count * BITS[dtype] + 7) // 8 if dtype in BITS else tensor.bytes
         if begin < 0 or end < begin or any(side < 0 for side in shape) or tensor.bytes != right:
             raise _corrupt(path, f"the size of {name} contradicts its shape")

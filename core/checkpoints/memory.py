@@ -6,8 +6,8 @@ numbers that it is given.
 
 from dataclasses import dataclass
 
-from core.checkpoints.describe import DTYPE_BYTES, Checkpoint
-from core.checkpoints.resolve import PairPlan, Side
+from core.checkpoints.describe import DTYPE_BYTES, StoredModel
+from core.checkpoints.resolve import ModelPlan, PairPlan
 from core.errors import UserFacingError
 
 KV_TOKENS = 4096
@@ -83,17 +83,17 @@ def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB"
 
 
-def _tokens(side: Side) -> int:
+def _tokens(side: ModelPlan) -> int:
     return min(side.model.context_length or KV_TOKENS, KV_TOKENS)
 
 
-def _kv(side: Side, dtype: str) -> int:
+def _kv(side: ModelPlan, dtype: str) -> int:
     """Return the bytes of the KV and of the last hidden states, which are cached with it."""
     numbers = side.model.kv_numbers_per_token() + side.model.hidden_size
     return numbers * _tokens(side) * DTYPE_BYTES[dtype]
 
 
-def _weights(checkpoint: Checkpoint, dtype: str) -> int:
+def _weights(checkpoint: StoredModel, dtype: str) -> int:
     if checkpoint.quantized:
         return checkpoint.bytes  # loaded as it is stored
     stored = DTYPE_BYTES.get(checkpoint.dtype, 2)

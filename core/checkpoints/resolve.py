@@ -8,20 +8,20 @@ base of the policy's adapter with the adapter off.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.checkpoints.describe import Checkpoint, describe
+from core.checkpoints.describe import StoredModel, describe
 from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
 from core.demo.base import DEMO_BASE, cached_base
 from core.errors import UserFacingError
 
 
 @dataclass(frozen=True)
-class Side:
+class ModelPlan:
     """One of the two: the weights of a whole model, with or without an adapter over them."""
 
     name: str
     """For people: "dpo (adapter on SmolLM2-135M-Instruct)"."""
-    model: Checkpoint
-    adapter: Checkpoint | None
+    model: StoredModel
+    adapter: StoredModel | None
 
     @property
     def tokenizer(self) -> Path | None:
@@ -36,12 +36,12 @@ class Side:
 class PairPlan:
     """What to load for a pair; paths are absolute, and equal where they are the same folder."""
 
-    policy: Side
-    reference: Side
+    policy: ModelPlan
+    reference: ModelPlan
     tokenizer: Path
     allow_pickle: bool
     allow_remote_code: bool
-    search_base: Checkpoint | None = None
+    search_base: StoredModel | None = None
     """A third model, which only searches use."""
 
     @property
@@ -106,7 +106,7 @@ def resolve_pair(
         UserFacingError: something is missing or damaged, or the two do not belong together.
     """
 
-    def at(path: Path) -> Checkpoint:
+    def at(path: Path) -> StoredModel:
         absolute = path.expanduser().resolve()
         return describe(absolute, allow_pickle=allow_pickle, allow_remote_code=allow_remote_code)
 
@@ -164,11 +164,11 @@ def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
 
 
 def _named(
-    policy: Checkpoint,
-    policy_model: Checkpoint,
-    reference: Checkpoint | None,
-    reference_model: Checkpoint,
-) -> tuple[Side, Side]:
+    policy: StoredModel,
+    policy_model: StoredModel,
+    reference: StoredModel | None,
+    reference_model: StoredModel,
+) -> tuple[ModelPlan, ModelPlan]:
     """The two sides with names that tell them apart."""
     first, second = policy.name, (reference or reference_model).name
     if reference is not None and first == second and policy.path != reference.path:
@@ -180,10 +180,12 @@ def _named(
         second = f"{second} (adapter on {reference_model.name})"
     elif adapters[0] and reference_model.path == policy_model.path:
         second = f"{reference_model.name}, adapters off"
-    return Side(first, policy_model, adapters[0]), Side(second, reference_model, adapters[1])
+    return ModelPlan(first, policy_model, adapters[0]), ModelPlan(
+        second, reference_model, adapters[1]
+    )
 
 
-def _check_base(adapter: Checkpoint, base: Checkpoint) -> None:
+def _check_base(adapter: StoredModel, base: StoredModel) -> None:
     if base.kind == "adapter":
         raise UserFacingError(
             f"The base of {adapter.path} is {base.path}, itself an adapter: merge that one into "
@@ -192,12 +194,12 @@ def _check_base(adapter: Checkpoint, base: Checkpoint) -> None:
     check_adapter_fits(adapter, base)
 
 
-def _is_base_of(adapter: Checkpoint, model: Checkpoint) -> bool:
+def _is_base_of(adapter: StoredModel, model: StoredModel) -> bool:
     """Whether a model bears the name of the base that an adapter was trained on."""
     return model.kind == "model" and last_part(adapter.base) == model.path.name
 
 
-def _find_base(adapter: Checkpoint, at_hand: Checkpoint | None) -> Path:
+def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
     """The folder of an adapter's base: by path, in the Hugging Face cache, or the demo's.
 
     Args:
@@ -230,7 +232,7 @@ def last_part(base: str) -> str:
     return base.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 
-def _in_hugging_face_cache(adapter: Checkpoint) -> Path | None:
+def _in_hugging_face_cache(adapter: StoredModel) -> Path | None:
     """The snapshot of an adapter's base in the local cache; the network is never asked."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError

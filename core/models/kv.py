@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from core.models.states import States
+from core.models.states import Snapshots
 
 ROOM = 256
 """Cells by which a slab grows at least; it grows by a quarter where that is more."""
@@ -130,7 +130,7 @@ class Store:
         self._cursor = _Cursor(rows)
         self._layers = [_SlabLayer(self._cursor) for _ in range(layers)]
         self.cache = Cache(layers=list(self._layers))
-        self.states = States()
+        self.snapshots = Snapshots()
         self._hidden: torch.Tensor | None = None
 
     @property
@@ -193,7 +193,7 @@ class Store:
         for mine, theirs in zip(self._layers, other._layers, strict=True):
             if theirs.keys is not None and theirs.values is not None:
                 mine.update(theirs.keys[:, :, cells], theirs.values[:, :, cells])
-        self.states.copy(other.states, where.start, where.stop)
+        self.snapshots.copy(other.snapshots, where.start, where.stop)
         if other._hidden is not None:
             self.put_hidden(
                 other._hidden[:, cells], slice(0, self._cursor.all_rows), where, where.stop
@@ -219,9 +219,9 @@ class Store:
 
     def bytes(self) -> int:
         """Return the memory held, in bytes."""
-        return sum(tensor.nbytes for tensor in self.tensors()) + self.states.bytes()
+        return sum(tensor.nbytes for tensor in self.tensors()) + self.snapshots.bytes()
 
     def cell_bytes(self) -> int:
         """Return the memory of one cell, in bytes; 0 before the first forward."""
         slabs = sum(tensor.nbytes // tensor.shape[-2] for tensor in self.tensors())
-        return slabs + self.states.cell_bytes()
+        return slabs + self.snapshots.cell_bytes()

@@ -201,7 +201,7 @@ class Lane:
         if steps is not None:
             hidden = steps
         elif self.way in MANNERS:
-            hidden = store.states.run_path(self._continue, self._manner, ids, first, rows)
+            hidden = store.snapshots.run_path(self._continue, self._manner, ids, first, rows)
         elif self.way is Way.WHOLE:
             hidden = self._run(self._batch(ids))[:, first:]
         else:
@@ -262,7 +262,7 @@ class Lane:
         """
         rows = self._activate(rows)
         if self.way in MANNERS:
-            return store.states.run_tips(
+            return store.snapshots.run_tips(
                 self._continue, self._manner, ids, trunk, first, rows, together=self.rows == 1
             )
         kept = None

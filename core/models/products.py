@@ -23,9 +23,9 @@ from torch import nn
 
 from core.models.remembered import recall, remember
 
-Way = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
+Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 """States [n, in], a weight [out, in] and a bias -> [n, out], contiguous."""
-Kind = tuple[torch.Size, torch.dtype, bool]
+WeightKind = tuple[torch.Size, torch.dtype, bool]
 """What a way is chosen for: a weight's shape, its format, and whether its rows are contiguous."""
 
 TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -73,12 +73,12 @@ def _in_order(product: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     return product if bias is None else product.add_(bias)
 
 
-WAYS: dict[str, Way] = {"states first": _states_first, "weight first": _weight_first}
+KERNELS: dict[str, Kernel] = {"states first": _states_first, "weight first": _weight_first}
 """The first is PyTorch's own."""
 if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-    WAYS["weight first, oneDNN"] = _weight_first_onednn
+    KERNELS["weight first, oneDNN"] = _weight_first_onednn
 
-_chosen: dict[Kind, tuple[Way, ...]] = {}
+_chosen: dict[WeightKind, tuple[Kernel, ...]] = {}
 """The fastest way for each of TOKENS, by the kind of weight; about the processor, not a model."""
 
 
@@ -127,7 +127,7 @@ def learn(weights: Iterable[torch.Tensor]) -> None:
     The weights of a kind, and the parts of a large one, take turns, so that what is timed is read
     from memory and not from a cache, as in a forward.
     """
-    kinds: dict[Kind, list[torch.Tensor]] = defaultdict(list)
+    kinds: dict[WeightKind, list[torch.Tensor]] = defaultdict(list)
     for weight in weights:
         if weight.device.type == "cpu":
             kinds[weight.shape, weight.dtype, weight.is_contiguous()].append(weight)
@@ -136,17 +136,17 @@ def learn(weights: Iterable[torch.Tensor]) -> None:
             _chosen[kind] = _learnt(kind, alike)
 
 
-def _learnt(kind: Kind, weights: list[torch.Tensor]) -> tuple[Way, ...]:
+def _learnt(kind: WeightKind, weights: list[torch.Tensor]) -> tuple[Kernel, ...]:
     """Return the fastest way for each of TOKENS: as it was found on this processor before, so that
     numbers do not differ by rounding from load to load, or timed now."""
     shape, dtype, contiguous = kind
     key = [_processor(), torch.get_num_threads(), list(shape), str(dtype), contiguous]
     names = recall("products", key)
-    if names is None or not set(names) <= WAYS.keys():
+    if names is None or not set(names) <= KERNELS.keys():
         found = [_fastest(tokens, weights) for tokens in TOKENS]
-        names = [name for way in found for name in WAYS if WAYS[name] is way]
+        names = [name for way in found for name in KERNELS if KERNELS[name] is way]
         remember("products", key, names)
-    return tuple(WAYS[name] for name in names)
+    return tuple(KERNELS[name] for name in names)
 
 
 @cache
@@ -161,7 +161,7 @@ def _processor() -> list[str]:
 
 
 @torch.inference_mode()
-def _fastest(tokens: int, weights: list[torch.Tensor]) -> Way:
+def _fastest(tokens: int, weights: list[torch.Tensor]) -> Kernel:
     """The way that was fastest at its best for so many tokens."""
     whole, wide = weights[0].shape
     rows = min(whole, max(128, WORK // (max(tokens, BOUND) * wide)))
@@ -171,7 +171,7 @@ def _fastest(tokens: int, weights: list[torch.Tensor]) -> Way:
         for weight in weights
     )
     states = weights[0].new_ones(tokens, wide)
-    best = dict.fromkeys(WAYS.values(), float("inf"))
+    best = dict.fromkeys(KERNELS.values(), float("inf"))
     for way in best:
         way(states, next(parts), None)  # the first time a library prepares itself
     for _ in range(REPETITIONS):

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-Run = Callable[[torch.Tensor, Any], tuple[torch.Tensor, Any]]
+CachedForward = Callable[[torch.Tensor, Any], tuple[torch.Tensor, Any]]
 """Runs tokens [B, t] behind a cache, which it may change, or None for none: their last hidden
 states, [B, t, d] (of a lane of two rows B is 1 and they are [rows, t, d]), and the cache then."""
 
@@ -172,7 +172,7 @@ Source = tuple[Snapshot, int]
 """A snapshot and which of its branches is gone on from."""
 
 
-class States:
+class Snapshots:
     """The snapshots of one line, for one model or two rows of it."""
 
     def __init__(self) -> None:
@@ -182,7 +182,7 @@ class States:
         on from the last but one."""
 
     def run_path(
-        self, run: Run, manner: Manner, ids: torch.Tensor, first: int, rows: slice
+        self, run: CachedForward, manner: Manner, ids: torch.Tensor, first: int, rows: slice
     ) -> torch.Tensor:
         """Run a path [n] from the last snapshot before ``first``, and take some on the way.
 
@@ -198,7 +198,7 @@ class States:
 
     def run_tips(
         self,
-        run: Run,
+        run: CachedForward,
         manner: Manner,
         ids: torch.Tensor,
         trunk: int,
@@ -248,7 +248,7 @@ class States:
         assert out is not None
         return out
 
-    def copy(self, other: "States", first: int, stop: int) -> None:
+    def copy(self, other: "Snapshots", first: int, stop: int) -> None:
         """Take over the snapshots of another line behind its tokens ``first`` to ``stop``, which
         this one has now too; what this one had behind ``first`` is dropped."""
         self._path = [it for it in self._path if it.count <= first]
@@ -288,14 +288,19 @@ class States:
                 return (it, place) if manner.cost(count) <= manner.chunk(length) else None
         return None
 
-    def _reach(self, run: Run, manner: Manner, ids: torch.Tensor, rows: slice) -> None:
+    def _reach(self, run: CachedForward, manner: Manner, ids: torch.Tensor, rows: slice) -> None:
         """Have a snapshot at the end of a path [n]."""
         if not any(it.count == len(ids) and it.has(rows) for it in self._path):
             source = self._source(self._path, manner, ids, len(ids) - 1, rows)
             self._advance(run, manner, ids, source, rows)
 
     def _advance(
-        self, run: Run, manner: Manner, ids: torch.Tensor, source: Source | None, rows: slice
+        self,
+        run: CachedForward,
+        manner: Manner,
+        ids: torch.Tensor,
+        source: Source | None,
+        rows: slice,
     ) -> torch.Tensor:
         """Run a path [n] from a snapshot to its end, and keep some on the way; there is one at the
         end. Returns the last hidden states of what was run, [rows, t, d]."""

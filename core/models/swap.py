@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from core.checkpoints.describe import Checkpoint, describe, read_json
+from core.checkpoints.describe import StoredModel, describe, read_json
 from core.checkpoints.fit import check_adapter_fits
 from core.checkpoints.identity import Identity, identify, read_whole
 from core.checkpoints.resolve import PairPlan, last_part
@@ -261,7 +261,7 @@ def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     return sorted(name for name in both if ours[name] != theirs[name])
 
 
-def _described(folder: Path, plan: PairPlan) -> Checkpoint:
+def _described(folder: Path, plan: PairPlan) -> StoredModel:
     if not folder.is_dir():
         raise _gone(folder)
     return describe(

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from core.checkpoints.describe import weight_files
-from core.checkpoints.headers import Tensor, read_header
+from core.checkpoints.headers import TensorHeader, read_header
 from core.checkpoints.identity import CONFIGS
 from core.errors import UserFacingError
 
@@ -44,7 +44,7 @@ class StoredTensor:
     """
 
     file: Path
-    tensor: Tensor
+    tensor: TensorHeader
 
     def get_shape(self) -> list[int]:
         """As safetensors names it."""
