@@ -1,8 +1,8 @@
-"""Whether a model is one that Qscope can show: it reads tokens alone, and only those before.
+"""A check that Qscope can show a model: it reads tokens alone, and only those before.
 
-Asked once of every form of model, by one small forward of two texts that begin alike. What it is
-called does not tell: some read both ways unless their config says otherwise, some want images,
-sound or another model's states. Knows nothing of caches, lanes or adapters.
+It is made once for every form of model, by one small forward of two texts that begin alike. A
+model's name does not tell: some read both ways unless their config says otherwise, some need
+images, sound or another model's states. Knows nothing of caches, lanes or adapters.
 """
 
 from typing import Any
@@ -17,12 +17,12 @@ from core.models.remembered import recall, remember
 SUBJECT = "causal"
 
 ALIKE, APART = 6, 4
-"""Tokens that two texts share, and tokens after them that differ."""
+"""Tokens that the two texts share, and tokens after them that differ."""
 
 
 @torch.inference_mode()
 def check_causal(model: Any, name: str) -> None:
-    """Run two texts and compare what is said of the tokens that they share.
+    """Run two texts with a common prefix and compare the logits of the prefix.
 
     Args:
         model: a Hugging Face model, freshly loaded.
@@ -30,7 +30,7 @@ def check_causal(model: Any, name: str) -> None:
 
     Raises:
         UserFacingError: it does not run on token ids alone, gives no distribution for each token,
-            or what it says of a token depends on later ones.
+            or its logits at a token depend on later ones.
     """
     kind = model.config.model_type
     key = form(model)

@@ -16,7 +16,7 @@ SPARE_CORES_FROM = 5
 
 
 def choose_device(name: str) -> torch.device:
-    """The device named, or the best there is: CUDA, then MPS, then CPU.
+    """Return the device named, or the best there is: CUDA, then MPS, then CPU.
 
     Raises:
         UserFacingError: the named device is unknown or not on this machine.
@@ -36,7 +36,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The number format named; ``auto`` is float32 on CPU and MPS, bfloat16 on CUDA.
+    """Return the number format named; "auto" is float32 on CPU and MPS, bfloat16 on CUDA.
 
     Raises:
         UserFacingError: the name is unknown.
@@ -54,7 +54,7 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def prepare(device: torch.device) -> None:
-    """Choose kernels for a device, before the first forward.
+    """Choose attention kernels for a device, before the first forward.
 
     cuDNN's attention plans anew for every shape, which took half of all CPU time of an edit on an
     H200 (0.7 to 1.0 ms in each layer, torch 2.11): the flash and memory-efficient kernels do not.
@@ -64,7 +64,7 @@ def prepare(device: torch.device) -> None:
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Free memory of a device; None where it cannot be known."""
+    """Return the free memory of a device in bytes; None where it cannot be known."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     if device.type == "cpu" and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
@@ -73,6 +73,7 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 def _available_ram() -> int:
+    """Return the memory that programs can still use, in bytes."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -83,7 +84,8 @@ def _available_ram() -> int:
 
 
 def leave_the_window_a_core() -> None:
-    """Set torch's threads before its first operation, so that the window stays quick."""
+    """Set the number of torch's threads before its first operation, so that the window has a
+    core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if cores and cores >= SPARE_CORES_FROM:
         torch.set_num_threads(cores - 1)

@@ -1,5 +1,5 @@
-"""What the layers of a model are given: which get one and the same tensor, and whether a batch of
-rows stays in order on the way.
+"""Two facts about a model's layers: which are given the same tensor, and whether rows stay in
+order.
 
 A model's code is not read but run, twice on a few random tokens. Knows nothing of adapters.
 """
@@ -14,22 +14,24 @@ from torch import nn
 from core.failures import is_out_of_memory
 
 LENGTH = 7
-"""Tokens of a row: an odd number, so that what all rows share is never taken for one of each."""
+"""Tokens of a row: an odd number, so that a tensor that both rows share (positions, say) cannot be
+cut in half and taken for two rows."""
 APART = 0.3
-"""Of the difference between rows: how much less a row may differ from itself at another place of
-the batch. It is rounding there, and about 1 where tokens are mixed up."""
+"""The most that a row may differ from itself at the other place of the batch, as a part of the
+difference between rows: it is rounding where rows stay in order, about 1 where tokens are mixed."""
 
 
 def layers_by_input(model: Any, layers: Sequence[nn.Module], rows: int) -> list[list[Any]]:
-    """The layers of a causal model in groups that are given the same tensors in each forward.
+    """Return the layers of a causal model in groups that are given the same tensors in each
+    forward.
 
     Args:
         rows: of the batches that will be run, one or two.
 
     Raises:
-        ValueError: there are several rows, and some layer's input is not [rows, ..., in], nor the
-            tokens of one row after those of the other, [rows * tokens, in]; or it is never called,
-            or the model cannot be run.
+        ValueError: the model cannot be run; or there are two rows, and some layer is never called
+            or its input is neither [rows, ..., in] nor the tokens of one row after those of the
+            other, [rows * tokens, in].
     """
     generator = torch.Generator().manual_seed(0)
     known = len(model.get_input_embeddings().weight)
@@ -53,8 +55,10 @@ def layers_by_input(model: Any, layers: Sequence[nn.Module], rows: int) -> list[
 def _inputs(
     model: Any, layers: Sequence[nn.Module], ids: torch.Tensor
 ) -> dict[nn.Module, list[torch.Tensor]]:
-    """What each layer is given in one forward, in order: a copy, the same one for what is the same
-    tensor and was not changed in between."""
+    """Return the tensors that each layer is given in one forward, in order.
+
+    They are copies; a tensor that is given several times, unchanged in between, has one copy.
+    """
     seen: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
     given: dict[nn.Module, list[torch.Tensor]] = {layer: [] for layer in layers}
 
@@ -76,7 +80,8 @@ def _inputs(
 
 
 def _in_rows(there: list[torch.Tensor], back: list[torch.Tensor]) -> bool:
-    """Whether a layer's inputs are halves of a batch: swapped where the batch's rows were."""
+    """Return whether a layer's inputs are made of the rows of its batch, one after the other:
+    whether they are swapped where the batch's rows were swapped."""
     if not there or [it.shape for it in there] != [it.shape for it in back]:
         return False
     for one, other in zip(there, back, strict=True):
