@@ -54,9 +54,9 @@ class Way(Enum):
 
     TREE = "tree cache"
     PATH = "path cache (branches one by one)"
-    STATES = "kept states (branches from the trunk)"
-    CHUNKS = "kept states (continued in chunks)"
-    SINGLES = "kept states (continued token by token)"
+    STATES = "state snapshots (branches from the trunk)"
+    CHUNKS = "state snapshots (continued in chunks)"
+    SINGLES = "state snapshots (continued token by token)"
     WHOLE = "no cache (recomputes each response)"
 
 

@@ -1,4 +1,4 @@
-"""A Hugging Face reward model: a sequence classifier whose one number says how good a response is.
+"""A Hugging Face reward model: a sequence classifier whose one logit scores a response.
 
 Knows nothing of pairs or sweeps.
 """
@@ -18,7 +18,8 @@ from core.text import Prompt
 
 
 class RewardModel:
-    """Scores a response to a prompt, the chat template applied. Scores are kept."""
+    """A reward model that scores responses to prompts, the chat template applied. Scores are
+    cached."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._model = model
@@ -26,10 +27,11 @@ class RewardModel:
         self._known: dict[tuple[Prompt, str], float] = {}
 
     def score(self, prompt: Prompt, response: str) -> float:
-        """The model's one logit.
+        """Return the model's one logit for a response to a prompt.
 
         Raises:
-            UserFacingError: the text is longer than the model's context, or the score is no number.
+            UserFacingError: the text is longer than the model's context, or the score is NaN or
+                infinite.
         """
         key = prompt, response
         if key not in self._known:
@@ -56,6 +58,7 @@ class RewardModel:
         return score
 
     def _text(self, prompt: Prompt, response: str) -> tuple[str, bool]:
+        """Return prompt and response as one text, and whether a chat template made it."""
         if not getattr(self._tokenizer, "chat_template", None):
             return "\n\n".join([*(turn.content for turn in prompt.messages), response]), False
         turns = [{"role": turn.role, "content": turn.content} for turn in prompt.messages]

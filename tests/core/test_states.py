@@ -1,4 +1,4 @@
-"""Models whose cache cannot be cut, run from kept states, against plain forwards."""
+"""Models whose cache cannot be cut, run from snapshots of their states, against plain forwards."""
 
 import copy
 
@@ -94,7 +94,7 @@ def text(length, seed=0):
 def test_each_family_is_run_in_the_fastest_way_that_is_exact_for_it(kind):
     lane = Lane(sharp_model(kind))
     assert choose_way(lane) is WAYS[kind]
-    assert "kept states" in lane.way.value
+    assert "state snapshots" in lane.way.value
 
 
 @pytest.mark.parametrize("kind", WAYS)
