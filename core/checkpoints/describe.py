@@ -1,4 +1,4 @@
-"""What lies in a checkpoint's folder: a model or an adapter, whole or not, and how large.
+"""Describing what is in a checkpoint's folder: a model or an adapter, whole or not, and how large.
 
 Reads only JSON files and the headers of the weights, so the answer is there at once. Imports no
 model library. Knows nothing of pairs (core.checkpoints.resolve) or of loading.
@@ -42,7 +42,7 @@ CONTEXT_LENGTH = (
     "context_length",
     "max_target_positions",
 )
-"""What configs call the longest text, the usual names first."""
+"""Names that configs have for the length of the longest text, the usual ones first."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class StoredModel:
 
     path: Path
     name: str
-    """For people: the folder, or the repository for a folder of the Hugging Face cache."""
+    """A name for people, by ``checkpoint_name``."""
     kind: Literal["model", "adapter"]
     files: tuple[Path, ...]
     """The files that hold the weights."""
@@ -72,7 +72,7 @@ class StoredModel:
     hidden_size: int = 0
     quantized: bool = False
     base: str = ""
-    """Of an adapter: the base it was trained on, a path or a repository, as it was written."""
+    """The base that an adapter was trained on: a path or a repository, as its config has it."""
     base_revision: str = ""
     peft_type: str = ""
     rank: int = 0
@@ -81,18 +81,18 @@ class StoredModel:
     """By name, from the headers; empty for pickle weights."""
 
     def kv_numbers_per_token(self) -> int:
-        """Numbers that the KV cache keeps for one token."""
+        """Return how many numbers the KV cache holds for one token."""
         return 2 * self.layers * self.kv_heads * self.head_dim
 
 
 def describe(
     path: Path, *, allow_pickle: bool = False, allow_remote_code: bool = False
 ) -> StoredModel:
-    """Recognise the checkpoint in a folder.
+    """Return a description of the checkpoint in a folder.
 
     Raises:
-        UserFacingError: there is none, it is damaged or incomplete, or it needs an opt-in that
-            was not given; the sentence says what to do.
+        UserFacingError: there is none, it is damaged or incomplete, or it needs an opt-in that was
+            not given; the sentence says what to do.
     """
     path = Path(path).expanduser()
     _check_folder(path)
@@ -119,10 +119,10 @@ def describe(
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that must hold an object.
+    """Return the object in a JSON file.
 
     Raises:
-        UserFacingError: it cannot be read or is something else.
+        UserFacingError: the file cannot be read or holds something else.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -142,7 +142,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def checkpoint_name(path: Path) -> str:
-    """What people call the checkpoint in a folder."""
+    """Return a name for people: that of the folder, or of the repository for a folder of the
+    Hugging Face cache."""
     path = path.resolve()
     for part in path.parts:
         if part.startswith("models--"):
@@ -153,6 +154,7 @@ def checkpoint_name(path: Path) -> str:
 
 
 def _check_folder(path: Path) -> None:
+    """Check that a path is a folder that can be read and is not empty."""
     try:
         if path.is_file():
             raise UserFacingError(_why_not_a_file(path))
@@ -184,7 +186,7 @@ def _gguf(path: Path) -> str:
 
 
 def _why_no_config(path: Path) -> str:
-    """What is wrong with a folder without config.json and adapter_config.json."""
+    """Return a sentence on a folder that has neither config.json nor adapter_config.json."""
     names = sorted(entry.name for entry in path.iterdir())
     runs = [name for name in names if re.fullmatch(r"checkpoint-\d+", name)]
     if runs:
@@ -212,7 +214,8 @@ def _why_no_config(path: Path) -> str:
 
 
 def weight_files(path: Path, stem: str) -> tuple[list[Path], list[Path]]:
-    """The safetensors files and the pickle files of a checkpoint, those of an index included."""
+    """Return the safetensors files and the pickle files of a checkpoint, the shards of an index
+    included."""
     pickle_stem = stem if stem.startswith("adapter") else "pytorch_model"
     found = []
     for name in (f"{stem}.safetensors", f"{pickle_stem}.bin"):
@@ -226,6 +229,7 @@ def weight_files(path: Path, stem: str) -> tuple[list[Path], list[Path]]:
 
 
 def _shards(path: Path, index: Path) -> list[Path]:
+    """Return the files that an index names, after a check that they exist."""
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise UserFacingError(
@@ -248,7 +252,7 @@ def _shards(path: Path, index: Path) -> list[Path]:
 
 
 def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]:
-    """The fields of a StoredModel that its weights tell."""
+    """Return the fields of a StoredModel that its weights tell."""
     tensors: dict[str, TensorHeader] = {}
     if not pickle_only:
         for file in files:
@@ -271,6 +275,7 @@ def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]
 
 
 def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
+    """Return the description of an adapter, by its config and what ``_weights`` found."""
     config = read_json(path / "adapter_config.json")
     peft_type = str(config.get("peft_type") or "").upper()
     if not peft_type:
@@ -298,6 +303,7 @@ def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
 
 
 def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> StoredModel:
+    """Return the description of a whole model, by its config and what ``_weights`` found."""
     config = read_json(path / "config.json")
     text = config.get("text_config")
     text = {**config, **text} if isinstance(text, dict) else config
@@ -337,10 +343,10 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Stored
 
 
 def _check_layers(model: StoredModel) -> None:
-    """A layer that no file holds between two that are held was lost.
+    """Check that no layer is missing before the last one that the weights hold.
 
-    Says nothing of layers that would come after the last one: what config.json counts as a layer
-    may be half of one, or several, and loading finds what is missing there.
+    Layers after that one are not missed here: what config.json counts as a layer may be half of
+    one, or several, and loading finds what is missing there.
     """
     held = {int(match[1]) for name in model.tensors if (match := LAYER.search(name))}
     lost = sorted(set(range(max(held, default=0))) - held)
@@ -352,7 +358,7 @@ def _check_layers(model: StoredModel) -> None:
 
 
 def _integer(config: Mapping[str, Any], *names: str) -> int:
-    """The first of ``names`` that is a whole number above 0; 0 if none is."""
+    """Return the first of ``names`` that is a whole number above 0 in a config; 0 if none is."""
     for name in names:
         value = config.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
@@ -361,7 +367,8 @@ def _integer(config: Mapping[str, Any], *names: str) -> int:
 
 
 def _is_native(model_type: str) -> bool:
-    """Whether transformers has this architecture itself, so that a folder's code is not needed."""
+    """Return whether transformers has this architecture itself, so that code in a folder is not
+    needed."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     return model_type in CONFIG_MAPPING_NAMES

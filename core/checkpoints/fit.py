@@ -1,4 +1,4 @@
-"""Whether two things on disk belong together: an adapter and a base, two tokenizers.
+"""Checks that two checkpoints belong together: an adapter and its base, two vocabularies.
 
 Compares headers and tokenizer files only. Knows nothing of loading.
 """
@@ -20,10 +20,11 @@ EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
 
 
 def check_adapter_fits(adapter: StoredModel, base: StoredModel) -> None:
-    """Compare the shapes of an adapter's low-rank factors with the base's weights.
+    """Check an adapter's low-rank factors against the shapes of the base's weights.
 
-    Says nothing where the headers cannot tell: pickle or quantised weights, other kinds of
-    adapter, experts that loading fuses into one tensor, what else it makes of several or of parts.
+    Passes where the headers cannot tell: pickle or quantised weights, other kinds of adapter,
+    experts that loading fuses into one tensor, and other tensors that it makes of several or of
+    parts.
 
     Raises:
         UserFacingError: a layer is missing in the base or has another size there.
@@ -60,7 +61,7 @@ def check_adapter_fits(adapter: StoredModel, base: StoredModel) -> None:
 
 
 def _shares_a_layer(module: str, base: StoredModel, shapes: Iterable[str]) -> bool:
-    """Return whether a layer's module may be another layer's: layers that share weights are saved
+    """Return whether a module may have the weights of another layer: shared weights are saved
     once."""
     name = _canonical(module)
     number = re.search(r"\.(\d+)\.", name)
@@ -71,7 +72,8 @@ def _shares_a_layer(module: str, base: StoredModel, shapes: Iterable[str]) -> bo
 
 
 def check_same_vocabulary(policy: Named, reference: Named) -> None:
-    """Rewards compare two models token by token, so a token must be the same in both.
+    """Check that every token is the same in policy and reference, since rewards compare them token
+    by token.
 
     A token that only one of them *added* (for padding, say) is accepted.
 
@@ -89,7 +91,8 @@ def check_same_vocabulary(policy: Named, reference: Named) -> None:
 
 
 def check_search_base(policy: Named, base: Named) -> None:
-    """The same of a third model whose log-probs a search adds to the pair's.
+    """Check that a third model, whose log-probs a search adds to the pair's, has the same
+    vocabulary.
 
     Raises:
         UserFacingError: it is an adapter, or the vocabularies differ in size or content.
@@ -106,7 +109,7 @@ def check_search_base(policy: Named, base: Named) -> None:
 
 
 def _vocabularies_differ(ours: Named, theirs: Named) -> str:
-    """In what two vocabularies differ, "" if in nothing that matters."""
+    """Return in words how two vocabularies differ; "" if in nothing that matters."""
     sizes = ours[1].vocab_size, theirs[1].vocab_size
     if all(sizes) and sizes[0] != sizes[1]:
         return f"vocabularies of {sizes[0]} and {sizes[1]} tokens"
@@ -124,17 +127,17 @@ def _misfit(adapter: StoredModel, base: StoredModel, why: str) -> UserFacingErro
 
 
 def _canonical(module: str) -> str:
-    """A module's name without the prefixes that differ between ways of saving it."""
+    """Return a module's name without the prefixes that differ between ways of saving it."""
     match = re.search(r"[^.]+\.\d+\..+$", module)
     return match[0] if match else module.rsplit(".", 1)[-1]
 
 
 def _as_loaded(base: StoredModel) -> tuple[dict[str, Shape], set[str]]:
-    """The base's weights by the names that transformers gives them in memory, and the last part of
-    the names of those that it makes of several, or of parts of one.
+    """Return the shapes of the base's weights by their names in memory, and the last part of the
+    names of those that loading makes of several weights, or of parts of one.
 
-    An adapter is trained on the model in memory, and some architectures have other names there
-    than in their files.
+    An adapter is trained on the model in memory, and some architectures have other names there than
+    in their files.
     """
     try:
         from transformers.conversion_mapping import get_checkpoint_conversion_mapping
@@ -158,7 +161,7 @@ def _as_loaded(base: StoredModel) -> tuple[dict[str, Shape], set[str]]:
 
 
 def _adapted_modules(adapter: StoredModel) -> dict[str, tuple[int, int]]:
-    """Width and height of the weight that each low-rank update of an adapter wants."""
+    """Return the width and height of the weight that each low-rank update of an adapter is for."""
     wide: dict[str, int] = {}
     narrow: dict[str, int] = {}
     for name, tensor in adapter.tensors.items():
@@ -173,7 +176,7 @@ def _adapted_modules(adapter: StoredModel) -> dict[str, tuple[int, int]]:
 
 
 def _tokenizers_differ(policy: Path, reference: Path) -> str:
-    """In what two tokenizers differ, "" if in nothing that matters."""
+    """Return in words how two tokenizers differ; "" if in nothing that matters."""
     for name in TOKENIZER_FILES:
         ours, theirs = policy / name, reference / name
         if not (ours.is_file() and theirs.is_file()):
@@ -187,6 +190,7 @@ def _tokenizers_differ(policy: Path, reference: Path) -> str:
 
 
 def _contents_differ(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+    """Return the same for the contents of two tokenizer.json files."""
     (mine, my_extra), (yours, your_extra) = _vocabulary(ours), _vocabulary(theirs)
     differing = [
         id
@@ -206,7 +210,7 @@ def _contents_differ(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 
 
 def _vocabulary(tokenizer: dict[str, Any]) -> tuple[dict[int, str], set[int]]:
-    """Tokens by id, and the ids of those that were added to the model's own."""
+    """Return tokens by id, and the ids of those that were added to the model's own."""
     vocab = (tokenizer.get("model") or {}).get("vocab") or {}
     if isinstance(vocab, dict):
         tokens = {id: token for token, id in vocab.items()}
@@ -217,5 +221,6 @@ def _vocabulary(tokenizer: dict[str, Any]) -> tuple[dict[int, str], set[int]]:
 
 
 def _merges(tokenizer: dict[str, Any]) -> list[str]:
+    """Return the merges of a tokenizer, each as one string."""
     merges = (tokenizer.get("model") or {}).get("merges") or []
     return [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]

@@ -1,4 +1,4 @@
-"""The header of a safetensors file: which tensors it holds, and whether the file is whole.
+"""The header of a safetensors file: the tensors that it lists, and whether the file is whole.
 
 Reads a few kilobytes however large the weights are. Knows nothing of models.
 """
@@ -25,14 +25,14 @@ GIT_LFS = b"version https://git-lfs"
 
 @dataclass(frozen=True, slots=True)
 class TensorHeader:
-    """A tensor as the header states it."""
+    """A tensor as the header of its file states it."""
 
     shape: tuple[int, ...]
     dtype: str
     """The format's name: "BF16"."""
     bytes: int
     start: int = 0
-    """Where in the file it begins, in bytes."""
+    """The offset of its data in the file, in bytes."""
 
     @property
     def count(self) -> int:
@@ -41,7 +41,7 @@ class TensorHeader:
 
 
 def read_header(path: Path) -> dict[str, TensorHeader]:
-    """The tensors of a safetensors file by name.
+    """Return the tensors of a safetensors file by name.
 
     Raises:
         UserFacingError: the file cannot be read, is cut short, or is not safetensors.
@@ -71,6 +71,7 @@ def read_header(path: Path) -> dict[str, TensorHeader]:
 
 
 def _parse(path: Path, header: bytes) -> dict[str, object]:
+    """Return the entries of a header by name."""
     try:
         parsed = json.loads(header)
     except (ValueError, RecursionError) as error:
@@ -84,8 +85,8 @@ def _parse(path: Path, header: bytes) -> dict[str, object]:
 def _tensors(
     path: Path, parsed: dict[str, object], size: int, first: int
 ) -> dict[str, TensorHeader]:
-    """Check each entry against its own shape, and all of them against a file of ``size`` bytes
-    whose data begin at ``first``."""
+    """Return the tensors, each entry checked against its own shape, and all of them against a file
+    of ``size`` bytes whose data begin at ``first``."""
     data = size - first
     tensors: dict[str, TensorHeader] = {}
     spans: list[tuple[int, int]] = []

@@ -1,8 +1,9 @@
-"""Whether a checkpoint on disk is still the one that was read: its files say so, not its path.
+"""The identity of a checkpoint on disk: by it a checkpoint is known even if its path has other
+files.
 
 A trainer that saves again, or a copy over a folder, puts other weights under the same path. An
-identity tells them apart in about a millisecond, however large they are; whether files have changed
-since is asked of the file system alone. Knows nothing of models.
+identity tells them apart in about a millisecond, however large they are; ``written_since`` asks the
+file system alone. Knows nothing of models.
 """
 
 import hashlib
@@ -15,11 +16,11 @@ from core.errors import Cancelled, UserFacingError
 
 CONFIGS = ("config.json", "adapter_config.json")
 PICKLES = ("pytorch_model", "adapter_model")
-"""How the names of pickle weights begin; a trainer saves other .bin files beside them."""
+"""Prefixes of the names of pickle weights; a trainer saves other .bin files beside them."""
 HEADER_BYTES = 2**20
-"""Of a header: how much is hashed at most."""
+"""Bytes of a header that are hashed at most."""
 SAMPLES, SAMPLE_BYTES = 32, 4096
-"""Of the rest: how many pieces are hashed, and how large. Training moves all weights."""
+"""Pieces of the rest that are hashed, and their bytes; enough, since training moves all weights."""
 
 Stamp = tuple[str, int, int, int]
 """A file's name, inode, size in bytes and time of its last change in ns."""
@@ -27,17 +28,18 @@ Stamp = tuple[str, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the files of a checkpoint were at one moment. Equal only if nothing has been written."""
+    """The files of a checkpoint at one moment. Two are equal only if nothing was written in
+    between."""
 
     folder: str
     files: tuple[Stamp, ...]
-    """Of the weights and of what says how they are read, by name."""
+    """The stamps of the weights and of the configuration, by name."""
     digest: str
-    """Of the configuration, and of the headers and samples of the weights."""
+    """A hash of the configuration and of the headers and samples of the weights."""
 
 
 def identify(folder: Path) -> Identity | None:
-    """The identity of the checkpoint in a folder; None if there are no weights (any more).
+    """Return the identity of the checkpoint in a folder; None if there are no weights (any more).
 
     Raises:
         UserFacingError: a file cannot be read.
@@ -61,8 +63,8 @@ def identify(folder: Path) -> Identity | None:
 
 
 def written_since(identity: Identity) -> tuple[str, ...]:
-    """The files that have been written since a checkpoint was identified, by the file system's
-    word. What was only deleted is not among them."""
+    """Return the names of the files that were written since a checkpoint was identified, as the
+    file system tells. Files that were only deleted are not among them."""
     try:
         now = _stamps(Path(identity.folder))
     except OSError:
@@ -72,11 +74,12 @@ def written_since(identity: Identity) -> tuple[str, ...]:
 
 @contextmanager
 def read_whole(folders: Iterable[Path]) -> Iterator[tuple[Identity, ...]]:
-    """While checkpoints are read: their identities, which still hold at the end.
+    """Yield the identities of checkpoints that are read inside, and check that they still hold at
+    the end.
 
     Raises:
         UserFacingError: one of them is not there, or was written or deleted meanwhile, whatever
-            reading it has led to.
+            error that led to.
     """
     before = tuple(_present(folder) for folder in dict.fromkeys(folders))
     try:
@@ -90,6 +93,7 @@ def read_whole(folders: Iterable[Path]) -> Iterator[tuple[Identity, ...]]:
 
 
 def _present(folder: Path) -> Identity:
+    """Return the identity of the checkpoint in a folder, which must have one."""
     found = identify(folder)
     if found is None:
         raise UserFacingError(f"There are no weights in {folder}: choose another checkpoint.")
@@ -97,6 +101,7 @@ def _present(folder: Path) -> Identity:
 
 
 def _check_unchanged(before: tuple[Identity, ...], error: Exception | None) -> None:
+    """Check that checkpoints are still what they were; ``error`` is what reading them raised."""
     for identity in before:
         if identify(Path(identity.folder)) != identity:
             raise UserFacingError(
@@ -106,10 +111,12 @@ def _check_unchanged(before: tuple[Identity, ...], error: Exception | None) -> N
 
 
 def _holds_weights(name: str) -> bool:
+    """Return whether a file of this name holds weights."""
     return name.endswith(".safetensors") or (name.endswith(".bin") and name.startswith(PICKLES))
 
 
 def _stamps(folder: Path) -> tuple[Stamp, ...]:
+    """Return the stamps of a checkpoint's files, by name."""
     found = []
     for path in folder.iterdir():
         name = path.name
@@ -120,8 +127,8 @@ def _stamps(folder: Path) -> tuple[Stamp, ...]:
 
 
 def _pieces(path: Path, size: int) -> Iterator[bytes]:
-    """The header of a file, as safetensors measures it, and samples of the rest, its end among
-    them. What is no safetensors file is taken to begin with a header of HEADER_BYTES."""
+    """Yield the header of a file, as safetensors measures it, and samples of the rest, its end
+    among them. Any other file is taken to begin with a header of HEADER_BYTES."""
     with path.open("rb", buffering=0) as file:
         length = file.read(8)
         yield length

@@ -1,8 +1,8 @@
-"""How a policy and its reference are loaded: two models, or one base and its adapters.
+"""Deciding how a policy and its reference are loaded: two models, or one base and its adapters.
 
-Decides from what lies on disk and checks that the two belong together, before any weight is
-read. The reference is never guessed: it is the checkpoint that was named, or, if none was, the
-base of the policy's adapter with the adapter off.
+Decides from the files on disk, and checks that the two belong together, before any weight is read.
+The reference is never guessed: it is the checkpoint that was named, or, if none was, the base of
+the policy's adapter with the adapter off.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from core.errors import UserFacingError
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """One of the two: the weights of a whole model, with or without an adapter over them."""
+    """One model to load: the weights of a whole model, with or without an adapter over them."""
 
     name: str
     """For people: "dpo (adapter on SmolLM2-135M-Instruct)"."""
@@ -46,7 +46,8 @@ class PairPlan:
 
     @property
     def shared(self) -> bool:
-        """Whether one set of base weights serves both, the adapters being switched over it."""
+        """True where one set of base weights serves both models, the adapters being switched over
+        it."""
         return self.policy.adapter is not None and self.policy_model == self.reference_model
 
     @property
@@ -66,12 +67,12 @@ class PairPlan:
 
     @property
     def policy_adapter(self) -> Path | None:
-        """The policy's adapter, if it is one."""
+        """The policy's adapter; None if it has none."""
         return self.policy.adapter.path if self.policy.adapter else None
 
     @property
     def reference_adapter(self) -> Path | None:
-        """The reference's adapter; None over a shared base means: adapters off."""
+        """The reference's adapter; None over a shared base means that adapters are off."""
         return self.reference.adapter.path if self.reference.adapter else None
 
     @property
@@ -81,10 +82,12 @@ class PairPlan:
 
     @property
     def policy_name(self) -> str:
+        """The policy's name for people."""
         return self.policy.name
 
     @property
     def reference_name(self) -> str:
+        """The reference's name for people."""
         return self.reference.name
 
 
@@ -145,7 +148,7 @@ def resolve_pair(
 
 
 def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
-    """The plan with a third model beside the pair.
+    """Return the plan with a third model beside the pair, for searches.
 
     Raises:
         UserFacingError: it is not a whole model, or does not share the pair's vocabulary.
@@ -169,7 +172,7 @@ def _named(
     reference: StoredModel | None,
     reference_model: StoredModel,
 ) -> tuple[ModelPlan, ModelPlan]:
-    """The two sides with names that tell them apart."""
+    """Return the plans of the two models, with names that tell them apart."""
     first, second = policy.name, (reference or reference_model).name
     if reference is not None and first == second and policy.path != reference.path:
         first, second = (f"{it.path.parent.name}/{it.path.name}" for it in (policy, reference))
@@ -180,12 +183,12 @@ def _named(
         second = f"{second} (adapter on {reference_model.name})"
     elif adapters[0] and reference_model.path == policy_model.path:
         second = f"{reference_model.name}, adapters off"
-    return ModelPlan(first, policy_model, adapters[0]), ModelPlan(
-        second, reference_model, adapters[1]
-    )
+    top = ModelPlan(first, policy_model, adapters[0])
+    return top, ModelPlan(second, reference_model, adapters[1])
 
 
 def _check_base(adapter: StoredModel, base: StoredModel) -> None:
+    """Check that a base is a whole model and that the adapter fits it."""
     if base.kind == "adapter":
         raise UserFacingError(
             f"The base of {adapter.path} is {base.path}, itself an adapter: merge that one into "
@@ -195,12 +198,12 @@ def _check_base(adapter: StoredModel, base: StoredModel) -> None:
 
 
 def _is_base_of(adapter: StoredModel, model: StoredModel) -> bool:
-    """Whether a model bears the name of the base that an adapter was trained on."""
+    """Return whether a model has the name of the base that an adapter was trained on."""
     return model.kind == "model" and last_part(adapter.base) == model.path.name
 
 
 def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
-    """The folder of an adapter's base: by path, in the Hugging Face cache, or the demo's.
+    """Return the folder of an adapter's base: by path, in the Hugging Face cache, or registered.
 
     Args:
         at_hand: the other side's model where it seems to be the same; the second choice.
@@ -229,11 +232,12 @@ def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
 
 
 def last_part(base: str) -> str:
+    """Return the last part of a path or a repository's name."""
     return base.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 
 def _in_hugging_face_cache(adapter: StoredModel) -> Path | None:
-    """The snapshot of an adapter's base in the local cache; the network is never asked."""
+    """Return the folder of an adapter's base in the local cache; the network is never asked."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

@@ -1,9 +1,10 @@
-"""Another checkpoint of a run put into the policy of a loaded pair, everything else kept.
+"""Putting another checkpoint of a run into the policy of a loaded pair, with everything else in
+place.
 
-Plain LoRA adapters are copied into the policy's row of the pair's layers; other adapters go
-through PEFT; a whole model is loaded in place of the one before, one in memory at a time. What does
-not belong to the run is refused before anything is touched, and so is what has been written anew
-under the path of the checkpoint that is meant. Knows nothing of trees or KV.
+Plain LoRA adapters are copied into the policy's row of the pair's layers; other adapters go through
+PEFT; a whole model is loaded in place of the one before, one in memory at a time. A checkpoint that
+does not belong to the run is refused before anything is changed, and so is one whose files have
+been written anew since it was shown. Knows nothing of trees or KV.
 """
 
 import contextlib
@@ -28,30 +29,30 @@ from core.models.weights import own_copy, read_adapter
 Report = Callable[[str, float | None], None]
 Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
-KEPT_BYTES = 2**28
-"""Of adapters that were read: how much is kept in memory."""
+CACHE_BYTES = 2**28
+"""Memory of the cache of adapters that were read."""
 
 OF_NO_MATTER = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache"}
-"""What the configurations of one run's checkpoints may differ in."""
+"""Entries in which the configurations of one run's checkpoints may differ."""
 
 
 def silent(what: str, fraction: float | None) -> None:
-    """The default of ``report``."""
+    """Report nothing: the default of ``report``."""
 
 
 class Swap(Protocol):
-    """How a pair's policy becomes another checkpoint of its run."""
+    """A way of putting another checkpoint of its run into a pair's policy."""
 
     report: Report
-    """Told what is being done, where that takes long."""
+    """Called with what is being done, where that takes long."""
     placed: Identity | None
-    """What is in place, as it was read."""
+    """The checkpoint whose weights are in the policy, as read; None where they are undefined."""
 
     def check(self, checkpoint: str) -> Identity:
-        """Make sure that a checkpoint can be put in place; reads it ahead where that is cheap.
+        """Check that a checkpoint can be placed, reading it ahead where that is cheap.
 
         Returns:
-            Which one it is now; of one that is gone from the disk, the one that is held.
+            What is in that folder now; for one that is gone from the disk, what is still in memory.
 
         Raises:
             UserFacingError: it is missing, damaged or does not belong to the run.
@@ -59,17 +60,17 @@ class Swap(Protocol):
         ...
 
     def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
-        """Put the weights of a checkpoint that was checked in place.
+        """Place the weights of a checkpoint that was checked.
 
         Raises:
-            UserFacingError, Cancelled: what is in place then is undefined until it is done again.
-                Another checkpoint that lies there now is never put in place for it.
+            UserFacingError, Cancelled: the policy's weights are then undefined until a later call
+                succeeds. What has been written to that folder since the check is never placed.
         """
         ...
 
 
 class RowSwap:
-    """Plain LoRA: the factors of the policy's row of every adapted layer of ``model``."""
+    """A swap of plain LoRA: the factors of the policy's row of every adapted layer of ``model``."""
 
     def __init__(self, model: nn.Module, plan: PairPlan) -> None:
         self.report: Report = silent
@@ -80,11 +81,12 @@ class RowSwap:
         self.placed: Identity | None = None
         self._read: dict[Identity, Factors] = {}
         """The least recently used first."""
-        # What is in place now must be found again even if the trainer deletes it.
+        # The checkpoint loaded first must be found again even if the trainer deletes it.
         with contextlib.suppress(UserFacingError):
             self.check(str(plan.policy_adapter))
 
     def check(self, checkpoint: str) -> Identity:
+        """Check a checkpoint and read its factors, as Swap says."""
         found = _now(checkpoint, self.placed, *self._read)
         if found != self.placed:
             self._factors(found)
@@ -92,6 +94,7 @@ class RowSwap:
 
     @torch.inference_mode()
     def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
+        """Copy a checkpoint's factors into the policy's row, as Swap says."""
         if checkpoint == self.placed:
             return
         factors = self._factors(checkpoint)
@@ -102,15 +105,17 @@ class RowSwap:
 
     @torch.inference_mode()
     def _factors(self, checkpoint: Identity) -> Factors:
+        """Return a checkpoint's factors, from memory if they are cached."""
         factors = self._read.pop(checkpoint, None)
         if factors is None:
             factors = self._from_disk(checkpoint)
         self._read[checkpoint] = factors
-        while len(self._read) > max(1, KEPT_BYTES // _bytes(factors)):
+        while len(self._read) > max(1, CACHE_BYTES // _bytes(factors)):
             del self._read[next(iter(self._read))]
         return factors
 
     def _from_disk(self, checkpoint: Identity) -> Factors:
+        """Read a checkpoint's factors, after a check that it belongs to the run."""
         from peft import PeftConfig
 
         folder = Path(checkpoint.folder)
@@ -124,7 +129,8 @@ class RowSwap:
 
 
 class PeftSwap:
-    """Adapters of any kind over a base, one loaded at a time, entered through PEFT."""
+    """A swap of adapters of any kind over a base, one loaded at a time, switched on through
+    PEFT."""
 
     def __init__(self, wrapped: Any, plan: PairPlan) -> None:
         self.report: Report = silent
@@ -136,11 +142,12 @@ class PeftSwap:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """What the policy's lane enters for a forward."""
+        """Switch the policy's adapter on, for a forward that is run inside."""
         self._wrapped.set_adapter(self._name)
         yield
 
     def check(self, checkpoint: str) -> Identity:
+        """Check a checkpoint as Swap says; nothing is read ahead."""
         found = _now(checkpoint, self.placed)
         if found != self.placed:
             _adapter_of_the_run(Path(checkpoint), self._plan)
@@ -148,6 +155,7 @@ class PeftSwap:
 
     @torch.inference_mode()
     def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
+        """Load a checkpoint's adapter and drop the one before, as Swap says."""
         if checkpoint == self.placed:
             return
         folder = Path(checkpoint.folder)
@@ -176,10 +184,10 @@ class PeftSwap:
 
 
 class WholeSwap:
-    """Whole models, loaded in place of the one before.
+    """A swap of whole models, each loaded in place of the one before.
 
     Args:
-        load: a folder and ``cancelled`` -> the model, on its device; reports, and raises as
+        load: makes the model on its device from a folder, a Report and ``cancelled``; raises as
             loading does.
     """
 
@@ -197,6 +205,7 @@ class WholeSwap:
         self._config = read_json(plan.policy_model / "config.json")
 
     def check(self, checkpoint: str) -> Identity:
+        """Check a checkpoint by its config and headers, as Swap says."""
         now = _now(checkpoint, self.placed)
         if now == self.placed:
             return now
@@ -216,6 +225,7 @@ class WholeSwap:
 
     @torch.inference_mode()
     def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
+        """Load a checkpoint after dropping the weights of the one before, as Swap says."""
         if checkpoint == self.placed:
             return
         with _as_it_was(checkpoint):
@@ -233,11 +243,16 @@ class WholeSwap:
 
 
 def _now(checkpoint: str, *held: Identity | None) -> Identity:
-    """Which checkpoint lies in a folder; where there is none any more, the one that is held."""
+    """Return the checkpoint in a folder; if it is no longer there, the one of that folder in
+    ``held``.
+
+    Raises:
+        UserFacingError: there is neither.
+    """
     found = identify(Path(checkpoint))
-    for known in reversed(held):
-        if found is None and known is not None and known.folder == checkpoint:
-            found = known
+    if found is None:
+        there = [it for it in held if it is not None and it.folder == checkpoint]
+        found = there[-1] if there else None
     if found is None:
         raise _gone(checkpoint)
     return found
@@ -245,7 +260,11 @@ def _now(checkpoint: str, *held: Identity | None) -> Identity:
 
 @contextlib.contextmanager
 def _as_it_was(checkpoint: Identity) -> Iterator[None]:
-    """While a checkpoint is read that was checked before: it is that one, to the end."""
+    """Check, before and after what is run inside, that a checkpoint's files are unchanged.
+
+    Raises:
+        UserFacingError: they have been written anew.
+    """
     with read_whole([Path(checkpoint.folder)]) as (found,):
         if found != checkpoint:
             raise UserFacingError(
@@ -256,12 +275,13 @@ def _as_it_was(checkpoint: Identity) -> Iterator[None]:
 
 
 def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """What two configurations both say, and say differently."""
+    """Return the entries that two configurations both have, with different values."""
     both = (ours.keys() & theirs.keys()) - OF_NO_MATTER
     return sorted(name for name in both if ours[name] != theirs[name])
 
 
 def _described(folder: Path, plan: PairPlan) -> StoredModel:
+    """Return what lies in a checkpoint's folder."""
     if not folder.is_dir():
         raise _gone(folder)
     return describe(
@@ -276,7 +296,7 @@ def _gone(folder: Path | str) -> UserFacingError:
 
 
 def _adapter_of_the_run(folder: Path, plan: PairPlan) -> None:
-    """Refuse what is not an adapter of the same layers of the same base."""
+    """Check that a folder holds an adapter of the same layers of the same base."""
     found, first = _described(folder, plan), plan.policy.adapter
     assert first is not None
     if found.kind != "adapter":
@@ -299,7 +319,8 @@ def _stranger(folder: Path, why: str) -> UserFacingError:
 
 @contextlib.contextmanager
 def _told_in_a_sentence(folder: Path) -> Iterator[None]:
-    """What the libraries throw at files that they cannot read or that do not fit."""
+    """Turn the libraries' errors about files that cannot be read, or do not fit, into
+    UserFacingError."""
     from safetensors import SafetensorError
 
     try:
