@@ -38,6 +38,11 @@ def cache_argument(model: Any) -> str:
     return "cache" if named else "past_key_values"
 
 
+def _grown(cells: int, wanted: int) -> int:
+    """Return the next capacity of a slab of ``cells`` that must have ``wanted``."""
+    return max(wanted, cells + max(ROOM, cells // 4))
+
+
 class _Cursor:
     """What the forward under way reads and writes; shared by all layers of a store.
 
@@ -96,7 +101,7 @@ class _SlabLayer(CacheLayerMixin):
         there = 0 if self.keys is None else self.keys.shape[2]
         if self.keys is not None and self.cursor.used <= there:
             return
-        capacity = max(self.cursor.used, there + max(ROOM, there // 4))
+        capacity = _grown(there, self.cursor.used)
         # Zeros: cells that a row has not filled are masked, and a masked NaN is still NaN.
         keys, values = (
             like.new_zeros(self.cursor.all_rows, like.shape[1], capacity, like.shape[3])
@@ -175,8 +180,7 @@ class Store:
         ``last``."""
         there = 0 if self._hidden is None else self._hidden.shape[1]
         if self._hidden is None or last > there:
-            capacity = max(last, there + max(ROOM, there // 4))
-            grown = hidden.new_zeros(self._cursor.all_rows, capacity, hidden.shape[-1])
+            grown = hidden.new_zeros(self._cursor.all_rows, _grown(there, last), hidden.shape[-1])
             if self._hidden is not None:
                 grown[:, :there] = self._hidden
             self._hidden = grown

@@ -461,20 +461,35 @@ class Pair:
         """Run the part of the trunk, whose tokens are ``ids``, that is not ready in ``rows``."""
         line = held.line
         self._set_regime(line.nodes[:1])
-        for (lane, covers), store in zip(self._covering, held.stores, strict=True):
-            wanted = [row for row in rows if row in covers]
+        for lane, store, physical, ready in self._unready(held, rows, np.arange(line.trunk)):
             step = PATH_TOKENS.get(lane.device.type, CPU_PATH_TOKENS)
             if not lane.in_pieces:
                 step = len(ids)
-            for alike in _alike(line.ready[:, : line.trunk], wanted):
-                for start in range(line.ready_to(alike[0]), len(ids), step):
-                    if cancelled():
-                        raise Cancelled
-                    stop = min(start + step, len(ids))
-                    lane.run_path(store, ids[:stop], start, _physical(lane, covers, alike))
-                    # One row that stands for both models is ready for both.
-                    for row in alike if lane.rows > 1 else covers:
-                        line.ready[row, start:stop] = True
+            for start in range(line.ready_to(ready[0]), len(ids), step):
+                if cancelled():
+                    raise Cancelled
+                stop = min(start + step, len(ids))
+                lane.run_path(store, ids[:stop], start, physical)
+                line.ready[ready, start:stop] = True
+
+    def _unready(
+        self, held: Held, rows: Rows, cells: Nodes
+    ) -> Iterator[tuple[Lane, Store, slice, list[int]]]:
+        """Yield the forwards that make ``cells`` of a line ready in ``rows``.
+
+        Each is a lane, its store, the rows of the lane to run, and the rows of the line that are
+        then ready: one row of a lane that stands for both models makes both ready. Rows that lack
+        the same cells are run together; those that lack none are left out.
+        """
+        for (lane, covers), store in zip(self._covering, held.stores, strict=True):
+            groups: dict[bytes, list[int]] = {}
+            for row in rows:
+                there = held.line.ready[row, cells]
+                if row in covers and not there.all():
+                    groups.setdefault(there.tobytes(), []).append(row)
+            for alike in groups.values():
+                ready = alike if lane.rows > 1 else list(covers)
+                yield lane, store, _physical(lane, covers, alike), ready
 
     def _lender(self, path: Nodes, held: Held, rows: Rows, first: int) -> tuple[Held | None, Nodes]:
         """Return the line that has more of a path ready than the ``first`` nodes, the most of all
@@ -518,17 +533,14 @@ class Pair:
         cells = self._placed_branches(held, nodes)
         self._set_regime(paths[0])
         ready = line.ready[list(rows)][:, cells].all(axis=0)
-        for (lane, covers), store in zip(self._covering, held.stores, strict=True):
-            wanted = [row for row in rows if row in covers]
-            for alike in _alike(line.ready[:, cells], wanted):
-                missing = cells[~line.ready[alike[0], cells]]
-                marked = alike if lane.rows > 1 else list(covers)
-                for first in range(0, len(missing), BRANCH_TOKENS):
-                    if cancelled():
-                        raise Cancelled
-                    part = missing[first : first + BRANCH_TOKENS]
-                    self._advance(lane, store, line, part, _physical(lane, covers, alike))
-                    line.ready[np.ix_(marked, part)] = True
+        for lane, store, physical, marked in self._unready(held, rows, cells):
+            missing = cells[~line.ready[marked[0], cells]]
+            for first in range(0, len(missing), BRANCH_TOKENS):
+                if cancelled():
+                    raise Cancelled
+                part = missing[first : first + BRANCH_TOKENS]
+                self._advance(lane, store, line, part, physical)
+                line.ready[np.ix_(marked, part)] = True
         line.touch(np.concatenate([np.arange(line.trunk), cells]))
         return computed + int((~ready).sum())
 
@@ -680,18 +692,6 @@ def _common(paths: list[Nodes]) -> int:
         other = first[:count] != path[:count]
         count = int(other.argmax()) if other.any() else count
     return count
-
-
-def _alike(ready: NDArray[np.bool_], rows: list[int]) -> list[list[int]]:
-    """Return ``rows`` in groups that have the same cells to run; rows with none are left out.
-
-    ``ready``: bool [rows, n], whether a cell is ready.
-    """
-    groups: dict[bytes, list[int]] = {}
-    for row in rows:
-        if not ready[row].all():
-            groups.setdefault(ready[row].tobytes(), []).append(row)
-    return list(groups.values())
 
 
 def _physical(lane: Lane, covers: Rows, wanted: list[int]) -> slice:

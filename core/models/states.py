@@ -155,11 +155,11 @@ class Snapshot:
 
     def has(self, rows: slice) -> bool:
         """Return whether it covers these rows (and perhaps others)."""
-        return _numbers(rows) <= _numbers(self.rows)
+        return bool(self.rows.start <= rows.start and rows.stop <= self.rows.stop)
 
     def meets(self, rows: slice) -> bool:
         """Return whether it covers one of these rows."""
-        return not _numbers(rows).isdisjoint(_numbers(self.rows))
+        return bool(self.rows.start < rows.stop and rows.start < self.rows.stop)
 
     def place(self, ids: torch.Tensor) -> int | None:
         """Return the branch of which a path [m] is a continuation; None if of none of them."""
@@ -359,10 +359,6 @@ def _batches(
     for snapshot, tips in groups.items():
         for first in range(0, len(tips), most):
             yield snapshot, tips[first : first + most]
-
-
-def _numbers(rows: slice) -> set[int]:
-    return set(range(rows.start, rows.stop))
 
 
 def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
