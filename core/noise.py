@@ -44,24 +44,21 @@ class NoiseFloor:
 
     @property
     def matters(self) -> bool:
-        """True where the noise is large enough to change a digit that is shown; never in
-        float32."""
+        """True where the noise is large enough to change a digit that is shown: not in float32."""
         return self.token >= LEAST
 
     def total(self, count: ArrayLike) -> Array:
-        """Return the noise of sums over ``count`` tokens, any shape, in nats; ``token`` for one and
-        0 for none."""
+        """Return the noise of sums over ``count`` tokens, any shape, in nats; 0 for no token."""
         found = np.maximum(self.token, noise_of_sum(count, self.spread, self.bias))
         return np.where(np.asarray(count) > 0, found, 0.0)
 
     def of_rewards(self, beta: float, count: ArrayLike = 1) -> Array:
-        """Return the noise of rewards summed over ``count`` tokens, in nats times beta; 0 if it
-        does not matter."""
+        """Return the noise of sums of ``count`` rewards, in nats times beta; 0 unless it
+        matters."""
         return beta * self.total(count) * self.matters
 
     def hides(self, values: ArrayLike, beta: float, count: ArrayLike = 1) -> NDArray[np.bool_]:
-        """Return which rewards, each summed over ``count`` tokens, are below their noise; False for
-        NaN."""
+        """Return which sums of ``count`` rewards are below their noise; False for NaN."""
         return below_noise(values, self.of_rewards(beta, count))
 
 

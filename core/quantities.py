@@ -33,8 +33,7 @@ def advantage(logp_policy: ArrayLike, beta: float) -> Array:
 
 
 def value_gain(rewards: ArrayLike) -> Array:
-    """Return the value gain V*(s_t+1) - V*(s_0) of every prefix, up to true rewards, [n] -> [n]
-    (Eq. 10)."""
+    """Return the value gain V*(s_t+1) - V*(s_0) of each prefix up to true rewards, [n] (Eq. 10)."""
     return np.cumsum(_float64(rewards))
 
 
@@ -59,20 +58,17 @@ def credit_spread(rewards: ArrayLike) -> float:
 
 
 def preference(chosen: float, rejected: float) -> float:
-    """Return the probability sigma(chosen - rejected) that the first response is preferred (Eq.
-    8)."""
+    """Return the probability sigma(chosen - rejected) that the first one is preferred (Eq. 8)."""
     return float(np.exp(-dpo_loss(chosen, rejected)))
 
 
 def dpo_loss(chosen: float, rejected: float) -> float:
-    """Return the DPO loss -log sigma(chosen - rejected) of a pair of response scores (Eqs. 8,
-    9)."""
+    """Return the DPO loss -log sigma(chosen - rejected) of two response scores (Eqs. 8, 9)."""
     return float(np.logaddexp(0.0, rejected - chosen))
 
 
 def expected_reward(kl: ArrayLike, beta: float) -> Array:
-    """Return the reward that the policy expects at a state: E_pi[r] = beta KL(pi || pi_ref) (from
-    Eq. 11)."""
+    """Return the policy's expected reward at a state, E_pi[r] = beta KL(pi || pi_ref) (Eq. 11)."""
     return beta * _float64(kl)
 
 
@@ -82,8 +78,7 @@ def excess_reward(rewards: ArrayLike, kl: ArrayLike, beta: float) -> Array:
 
 
 def reference_expected_reward(kl_reverse: ArrayLike, beta: float) -> Array:
-    """Return the reward that the reference expects at a state: E_pi_ref[r] = -beta KL(pi_ref || pi)
-    (Eq. 16)."""
+    """Return the reference's expected reward, E_pi_ref[r] = -beta KL(pi_ref || pi) (Eq. 16)."""
     return -beta * _float64(kl_reverse)
 
 
@@ -130,7 +125,6 @@ def noise_of_sum(count: ArrayLike, spread: float, bias: float) -> Array:
 
 
 def below_noise(values: ArrayLike, floor: ArrayLike) -> NDArray[np.bool_]:
-    """Return which values are smaller in magnitude than their noise, bool; False where a value is
-    NaN."""
+    """Return which values are smaller in magnitude than their noise; False where one is NaN."""
     found: NDArray[np.bool_] = np.abs(_float64(values)) < _float64(floor)
     return found

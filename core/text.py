@@ -126,8 +126,7 @@ def _fewest_edits(a: tuple[int, ...], b: tuple[int, ...]) -> list[Match] | None:
 
 
 def shared_prefix(a: str | tuple[int, ...], b: str | tuple[int, ...]) -> int:
-    """Return the length of the longest common prefix, found by halving, which is quick for long
-    texts."""
+    """Return the length of the longest common prefix, found by halving: quick for long texts."""
     low, high = 0, min(len(a), len(b))
     while low < high:
         middle = (low + high + 1) // 2

@@ -9,8 +9,7 @@ import time
 
 
 def mark(what: str) -> None:
-    """Append the event ``what`` and the wall-clock time in seconds; a failure to write is
-    ignored."""
+    """Append the event ``what`` and the wall-clock time in seconds; errors are ignored."""
     path = os.environ.get("QSCOPE_TRACE")
     if not path:
         return

@@ -190,8 +190,7 @@ class TokenTree:
         column[slots] = values
 
     def is_observed(self, nodes: Nodes) -> NDArray[np.bool_]:
-        """Return for each node whether all its EDGE_COLUMNS are known in the layer shown, bool
-        [n]."""
+        """Return whether all EDGE_COLUMNS of each node are known in the layer shown, bool [n]."""
         slots = self.slots(nodes)
         known = np.ones(len(nodes), dtype=bool)
         for name in EDGE_COLUMNS:
@@ -226,8 +225,8 @@ class TokenTree:
         return self._roots[name]
 
     def extend(self, node: int, tokens: Iterable[int]) -> Nodes:
-        """Walk ``tokens`` from ``node`` and return the nodes on the way, [n]; states that are new
-        are added."""
+        """Walk ``tokens`` from ``node``, adding states that are new; return the nodes walked to,
+        [n]."""
         known = isinstance(tokens, list | tuple | np.ndarray)
         wanted = np.asarray(tokens if known else list(tokens), dtype=np.int64)
         at, found, walked = self.slot(node), [np.empty(0, np.int64)], 0
@@ -246,8 +245,8 @@ class TokenTree:
         return self._use(np.concatenate(found))
 
     def grow(self, nodes: Nodes, tokens: Nodes) -> Nodes:
-        """Return the states that ``tokens[i]`` leads to from ``nodes[i]``, [n]; states that are new
-        are added."""
+        """Return the nodes that ``tokens[i]`` leads to from ``nodes[i]``, [n], adding new
+        states."""
         starts = self.slots(nodes)
         found = np.empty(len(nodes), dtype=np.int64)
         new: dict[int, int] = {}
@@ -305,7 +304,7 @@ class TokenTree:
         return path
 
     def _run_down(self, at: int, tokens: Nodes) -> int:
-        """Return how many of ``tokens`` are walked from a slot by going to the next slot each
+        """Return how many of ``tokens`` are walked from a slot by going to the next one each
         time."""
         walked, block = 0, 64
         while True:
@@ -321,8 +320,7 @@ class TokenTree:
             walked, block = walked + len(some), 8 * block
 
     def _run_up(self, slot: int) -> int:
-        """Return the first slot of a run that ends at ``slot``: each slot the child of the one
-        before it."""
+        """Return the first slot of the run, each slot a child of the one before, that ends here."""
         block = 16
         while True:
             first = max(1, slot + 1 - block)
@@ -455,7 +453,6 @@ class TokenTree:
 
 
 def _key(parent: int, token: int) -> int:
-    """Return the key of a child in ``_branches``."""
     return parent << 32 | token
 
 

@@ -142,8 +142,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def checkpoint_name(path: Path) -> str:
-    """Return a name for people: that of the folder, or of the repository for a folder of the
-    Hugging Face cache."""
+    """Return a name for people: the folder's, or in the Hugging Face cache the repository's."""
     path = path.resolve()
     for part in path.parts:
         if part.startswith("models--"):
@@ -154,7 +153,6 @@ def checkpoint_name(path: Path) -> str:
 
 
 def _check_folder(path: Path) -> None:
-    """Check that a path is a folder that can be read and is not empty."""
     try:
         if path.is_file():
             raise UserFacingError(_why_not_a_file(path))
@@ -214,8 +212,7 @@ def _why_no_config(path: Path) -> str:
 
 
 def weight_files(path: Path, stem: str) -> tuple[list[Path], list[Path]]:
-    """Return the safetensors files and the pickle files of a checkpoint, the shards of an index
-    included."""
+    """Return a checkpoint's safetensors files and its pickle files, shards included."""
     pickle_stem = stem if stem.startswith("adapter") else "pytorch_model"
     found = []
     for name in (f"{stem}.safetensors", f"{pickle_stem}.bin"):
@@ -229,7 +226,6 @@ def weight_files(path: Path, stem: str) -> tuple[list[Path], list[Path]]:
 
 
 def _shards(path: Path, index: Path) -> list[Path]:
-    """Return the files that an index names, after a check that they exist."""
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise UserFacingError(
@@ -275,7 +271,6 @@ def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]
 
 
 def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
-    """Return the description of an adapter, by its config and what ``_weights`` found."""
     config = read_json(path / "adapter_config.json")
     peft_type = str(config.get("peft_type") or "").upper()
     if not peft_type:
@@ -303,7 +298,6 @@ def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
 
 
 def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> StoredModel:
-    """Return the description of a whole model, by its config and what ``_weights`` found."""
     config = read_json(path / "config.json")
     text = config.get("text_config")
     text = {**config, **text} if isinstance(text, dict) else config
@@ -367,8 +361,7 @@ def _integer(config: Mapping[str, Any], *names: str) -> int:
 
 
 def _is_native(model_type: str) -> bool:
-    """Return whether transformers has this architecture itself, so that code in a folder is not
-    needed."""
+    """Return whether transformers has this architecture, so that a folder's code is not needed."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     return model_type in CONFIG_MAPPING_NAMES

@@ -61,8 +61,7 @@ def check_adapter_fits(adapter: StoredModel, base: StoredModel) -> None:
 
 
 def _shares_a_layer(module: str, base: StoredModel, shapes: Iterable[str]) -> bool:
-    """Return whether a module may have the weights of another layer: shared weights are saved
-    once."""
+    """Return whether a module may be saved under another layer, whose weights it shares."""
     name = _canonical(module)
     number = re.search(r"\.(\d+)\.", name)
     if number is None or not base.layers or int(number[1]) >= base.layers:
@@ -190,7 +189,6 @@ def _tokenizers_differ(policy: Path, reference: Path) -> str:
 
 
 def _contents_differ(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
-    """Return the same for the contents of two tokenizer.json files."""
     (mine, my_extra), (yours, your_extra) = _vocabulary(ours), _vocabulary(theirs)
     differing = [
         id
@@ -221,6 +219,5 @@ def _vocabulary(tokenizer: dict[str, Any]) -> tuple[dict[int, str], set[int]]:
 
 
 def _merges(tokenizer: dict[str, Any]) -> list[str]:
-    """Return the merges of a tokenizer, each as one string."""
     merges = (tokenizer.get("model") or {}).get("merges") or []
     return [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]

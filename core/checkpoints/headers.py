@@ -71,7 +71,6 @@ def read_header(path: Path) -> dict[str, TensorHeader]:
 
 
 def _parse(path: Path, header: bytes) -> dict[str, object]:
-    """Return the entries of a header by name."""
     try:
         parsed = json.loads(header)
     except (ValueError, RecursionError) as error:

@@ -28,8 +28,7 @@ Stamp = tuple[str, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The files of a checkpoint at one moment. Two are equal only if nothing was written in
-    between."""
+    """The files of a checkpoint at one moment; equal only if nothing was written in between."""
 
     folder: str
     files: tuple[Stamp, ...]
@@ -93,7 +92,6 @@ def read_whole(folders: Iterable[Path]) -> Iterator[tuple[Identity, ...]]:
 
 
 def _present(folder: Path) -> Identity:
-    """Return the identity of the checkpoint in a folder, which must have one."""
     found = identify(folder)
     if found is None:
         raise UserFacingError(f"There are no weights in {folder}: choose another checkpoint.")
@@ -101,7 +99,6 @@ def _present(folder: Path) -> Identity:
 
 
 def _check_unchanged(before: tuple[Identity, ...], error: Exception | None) -> None:
-    """Check that checkpoints are still what they were; ``error`` is what reading them raised."""
     for identity in before:
         if identify(Path(identity.folder)) != identity:
             raise UserFacingError(
@@ -111,12 +108,10 @@ def _check_unchanged(before: tuple[Identity, ...], error: Exception | None) -> N
 
 
 def _holds_weights(name: str) -> bool:
-    """Return whether a file of this name holds weights."""
     return name.endswith(".safetensors") or (name.endswith(".bin") and name.startswith(PICKLES))
 
 
 def _stamps(folder: Path) -> tuple[Stamp, ...]:
-    """Return the stamps of a checkpoint's files, by name."""
     found = []
     for path in folder.iterdir():
         name = path.name

@@ -84,7 +84,6 @@ def _gigabytes(count: int) -> str:
 
 
 def _tokens(side: ModelPlan) -> int:
-    """Return the tokens of context that the estimate makes room for."""
     return min(side.model.context_length or KV_TOKENS, KV_TOKENS)
 
 
@@ -95,7 +94,6 @@ def _kv(side: ModelPlan, dtype: str) -> int:
 
 
 def _weights(checkpoint: StoredModel, dtype: str) -> int:
-    """Return the bytes of a checkpoint's weights in memory."""
     if checkpoint.quantized:
         return checkpoint.bytes  # loaded as it is stored
     stored = DTYPE_BYTES.get(checkpoint.dtype, 2)

@@ -46,8 +46,7 @@ class PairPlan:
 
     @property
     def shared(self) -> bool:
-        """True where one set of base weights serves both models, the adapters being switched over
-        it."""
+        """True where one set of base weights serves both, the adapters being switched over it."""
         return self.policy.adapter is not None and self.policy_model == self.reference_model
 
     @property
@@ -188,7 +187,6 @@ def _named(
 
 
 def _check_base(adapter: StoredModel, base: StoredModel) -> None:
-    """Check that a base is a whole model and that the adapter fits it."""
     if base.kind == "adapter":
         raise UserFacingError(
             f"The base of {adapter.path} is {base.path}, itself an adapter: merge that one into "

@@ -111,7 +111,6 @@ def _reference(folder: Path, last: Path) -> Path | None:
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    """Return what a run says of itself; nothing if it says nothing."""
     place = folder.expanduser() / ABOUT
     if not place.is_file():
         return {}
@@ -132,7 +131,6 @@ def _is_of_the_demo(adapter: Path) -> bool:
 
 
 def _why_none(folder: Path) -> str:
-    """Return a sentence on a folder without a whole checkpoint."""
     if not folder.is_dir():
         return f"There is no folder {folder}: check the path of the run."
     if STEP.fullmatch(folder.name):

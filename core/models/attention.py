@@ -62,8 +62,7 @@ _under_way: ContextVar[Branches | None] = ContextVar("branches", default=None)
 
 @contextmanager
 def branches(layout: Branches) -> Iterator[None]:
-    """Announce, for the forward run inside, what its tokens see; otherwise a forward runs along one
-    path."""
+    """Announce what the tokens of a forward see; without it they are one path."""
     token = _under_way.set(layout)
     try:
         yield

@@ -163,14 +163,12 @@ def _are_exact(lane: Lane, way: Way, margin: float) -> bool:
 
 
 def _is_exact_in_small(lane: Lane, way: Way, margin: float) -> bool:
-    """Return whether a way is exact for a tiny copy, on texts that would take a large model too
-    long."""
+    """Return whether a way is exact for a tiny copy, on texts too long for a large model."""
     length = LONGEST if way in MANNERS else LONG
     return all(_is_exact(lane, it, length, margin) for it in (*PARTS.get(way, ()), way))
 
 
 def _use(lane: Lane, way: Way) -> None:
-    """Set a lane to a way, and measure its costs where the way depends on them."""
     lane.use(way)
     if way in MANNERS:
         lane.measure()
@@ -215,7 +213,6 @@ def _margin(lane: Lane) -> float | None:
 
 
 def _scale(logits: torch.Tensor) -> float:
-    """Return the standard deviation of logits."""
     return float((logits - logits.mean()).std())
 
 
@@ -234,8 +231,8 @@ def _is_confirmed(lane: Lane, margin: float) -> bool:
 
 @torch.inference_mode()
 def _is_exact(lane: Lane, way: Way, length: int, margin: float) -> bool:
-    """Return whether a way equals plain forwards: in two chunks, after an edit, over branches, and
-    with single tokens appended."""
+    """Return whether a way equals plain forwards: in chunks, after edits, over branches, typed
+    on."""
     lane.use(way)
     if way is Way.TREE and not lane.has_tree_attention:
         return False
@@ -295,7 +292,6 @@ def _scratch(lane: Lane) -> Pair:
 
 
 def _path(pair: Pair, ids: torch.Tensor) -> Any:
-    """Return the nodes of a text in the pair's tree."""
     return pair.tree.extend(pair.root(len(ids)), ids.tolist())
 
 

@@ -73,7 +73,6 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 def _available_ram() -> int:
-    """Return the memory that programs can still use, in bytes."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -84,8 +83,7 @@ def _available_ram() -> int:
 
 
 def leave_the_window_a_core() -> None:
-    """Set the number of torch's threads before its first operation, so that the window has a
-    core."""
+    """Set torch's threads before its first operation, so that the window has a core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if cores and cores >= SPARE_CORES_FROM:
         torch.set_num_threads(cores - 1)

@@ -32,8 +32,7 @@ _versions = itertools.count(1)
 
 
 def cache_argument(model: Any) -> str:
-    """Return what a model's forward, and its output, call the cache: transformers 5.24 renamed
-    it."""
+    """Return what a model's forward, and its output, call the cache (5.24 renamed it)."""
     named = "cache" in inspect.signature(model.forward).parameters
     return "cache" if named else "past_key_values"
 
@@ -176,8 +175,7 @@ class Store:
     def put_hidden(
         self, hidden: torch.Tensor, rows: slice, cells: slice | torch.Tensor, last: int
     ) -> None:
-        """Write last hidden states, [rows, T, d], of some cells, all of them before cell
-        ``last``."""
+        """Write last hidden states, [rows, T, d], of some cells, all before cell ``last``."""
         there = 0 if self._hidden is None else self._hidden.shape[1]
         if self._hidden is None or last > there:
             grown = hidden.new_zeros(self._cursor.all_rows, _grown(there, last), hidden.shape[-1])
@@ -192,7 +190,7 @@ class Store:
         return self._hidden[rows, cells]
 
     def copy(self, other: "Store", cells: torch.Tensor, first: int) -> None:
-        """Copy ``cells`` (int64 [k]) of another store of the same model, all rows, to ``first`` and
+        """Copy ``cells`` (int64 [k]) of another store of the model, all rows, to ``first`` and
         on."""
         where = slice(first, first + len(cells))
         self.along(slice(0, self._cursor.all_rows), where.start, where.stop)

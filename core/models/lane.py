@@ -131,8 +131,7 @@ class Lane:
         return int(self._head.weight.shape[0])
 
     def use(self, way: Way) -> None:
-        """Set the way of running tokens. The content of stores that were filled in another way is
-        stale."""
+        """Set the way of running tokens; what stores hold of another way is stale."""
         self.way = way
         name = GROUPED if way is Way.TREE else self._own_attention
         if name != self.config._attn_implementation:
@@ -175,8 +174,7 @@ class Lane:
         self._steps = None if record is None else FixedSteps(self._masked, record)
 
     def weights_changed(self) -> None:
-        """Note that other weights may be in place: recordings that hold addresses of the old are
-        dropped."""
+        """Drop recordings that hold the addresses of weights, if these have moved."""
         tensors = itertools.chain(self.model.parameters(), self.model.buffers())
         places = hash(tuple(tensor.data_ptr() for tensor in tensors))
         if self._steps is not None and places != self._places:
@@ -314,10 +312,7 @@ class Lane:
 
     @torch.inference_mode()
     def logits(self, hidden: torch.Tensor, rows: slice | None, out: torch.Tensor) -> None:
-        """Write the next-token logits of last hidden states [rows, m, d] into ``out``.
-
-        ``out``: float32 [rows, m, V], contiguous.
-        """
+        """Write next-token logits of hidden states [rows, m, d] into float32 [rows, m, V]."""
         self._activate(rows)
         hidden = hidden.to(self._head.weight.dtype)  # some bodies keep a wider residual
         alike = hidden.dtype == out.dtype and hidden.device == out.device
@@ -379,8 +374,8 @@ class Lane:
     def _fixed(
         self, store: Store, ids: torch.Tensor, cells: torch.Tensor, seen: Branches, rows: slice
     ) -> torch.Tensor | None:
-        """Run few tokens at a fixed shape and return their hidden states; None where that is not
-        possible."""
+        """Run few tokens at a fixed shape and return their hidden states; None if that cannot
+        be."""
         if self._steps is None or self.way is not Way.TREE:
             return None
         if self.cancelled():
@@ -448,7 +443,6 @@ class Lane:
         return cast(torch.Tensor, output.last_hidden_state), cache
 
     def _wait(self) -> None:
-        """Wait until the device has finished."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
@@ -484,7 +478,6 @@ def body(model: Any) -> Any:
 
 @contextmanager
 def _quietly(name: str) -> Iterator[None]:
-    """Silence all but a logger's errors inside."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)

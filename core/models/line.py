@@ -75,8 +75,7 @@ class Line:
         self.trunk = len(self)
 
     def grow(self, nodes: Nodes, parents: Nodes) -> None:
-        """Append branches: nodes, and the cells of their parents, which may be among the new
-        ones."""
+        """Append branches: nodes and the cells of their parents, which may be new ones too."""
         first = len(self)
         self._append(nodes, parents)
         self._branch |= dict(zip(nodes.tolist(), range(first, len(self)), strict=True))
@@ -135,7 +134,6 @@ class Line:
         return loose[np.lexsort((-loose, self._used[loose]))]
 
     def _append(self, nodes: Nodes, parents: Nodes) -> None:
-        """Append nodes and the cells of their parents, ready in no row."""
         unready = np.zeros((len(self.ready), len(nodes)), dtype=bool)
         self.nodes = np.concatenate([self.nodes, nodes])
         self.parents = np.concatenate([self.parents, parents])

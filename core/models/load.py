@@ -133,10 +133,7 @@ def _trained_with(spec: PairSpec) -> float:
 
 
 def _checkpoints(spec: PairSpec, last: str) -> tuple[Checkpoint, ...]:
-    """Return a run's checkpoints up to the one that was loaded; none for another pair.
-
-    The run may have saved more in the meantime.
-    """
+    """Return a run's checkpoints up to the one loaded (it may have saved more since), else none."""
     if not spec.run:
         return ()
     found = run_checkpoints(Path(spec.run))
@@ -186,7 +183,6 @@ class _Loader:
     of_run: bool
 
     def tokenizer(self) -> Any:
-        """Return the pair's tokenizer."""
         from transformers import AutoTokenizer
 
         plan = self.plan
@@ -227,8 +223,8 @@ class _Loader:
         return model
 
     def _over_one_base(self) -> tuple[list[Lane], bool, Swap | None]:
-        """Return what ``lanes`` does for adapters of one base: one batched forward where they can
-        be joined, else the adapters are switched through PEFT."""
+        """Return what ``lanes`` does for adapters of one base: joined, else switched through
+        PEFT."""
         plan, wrapped = self.plan, self._adapted()
         inner = wrapped.base_model.model
         if plan.policy_adapter == plan.reference_adapter and not self.of_run:
@@ -241,8 +237,7 @@ class _Loader:
         return lanes, True, swap if self.of_run else None
 
     def _of_two_models(self) -> tuple[list[Lane], bool, Swap | None]:
-        """Return what ``lanes`` does for two models, each with weights of its own; one lane stands
-        for both if they are the same model."""
+        """Return what ``lanes`` does for two models, or for one that is both."""
         plan = self.plan
         same = plan.policy_model == plan.reference_model and plan.reference_adapter is None
         if same and not self.of_run:
@@ -302,11 +297,7 @@ class _Loader:
 
 
 def _joined(wrapped: Any, rows: Sequence[str] = ROWS) -> ActiveRows | None:
-    """Join the adapters of a PEFT model into one batched forward (core.models.lora), in place.
-
-    Returns what says which rows a forward runs; None, with nothing changed, if they cannot be
-    joined.
-    """
+    """Join a PEFT model's adapters in place (core.models.lora); return None if that cannot be."""
     if all(map(is_plain_lora, wrapped.peft_config.values())):
         with contextlib.suppress(ValueError):
             return pair_linears(wrapped.base_model.model, rows)
@@ -338,8 +329,7 @@ def _check_kind(path: Path, plan: PairPlan) -> None:
 
 
 def _switch(wrapped: Any, row: str) -> Callable[[], Any]:
-    """Return a context manager's maker: inside, the adapter of that name is on, or none is if
-    there is none of that name."""
+    """Return what a lane enters: the adapter of that name on, or none if there is none."""
     if row not in wrapped.peft_config:
         return wrapped.disable_adapter  # type: ignore[no-any-return]
 
@@ -353,8 +343,8 @@ def _switch(wrapped: Any, row: str) -> Callable[[], Any]:
 
 @contextlib.contextmanager
 def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Run the loading of weights inside: report its progress, let it be cancelled, and turn the
-    libraries' errors about unreadable files into UserFacingError."""
+    """Report the loading done inside, let it be cancelled, and turn the libraries' errors about
+    unreadable files into UserFacingError."""
     progress("Loading the model library", None)
     from transformers.utils import logging as hf_logging
 

@@ -79,8 +79,7 @@ class PairLinear(nn.Module):
             return getattr(super().__getattr__("base"), name)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """Return the layer's output, [rows, ..., in] or [rows * tokens, in] -> [..., out]; it may
-        not be contiguous."""
+        """Return the output, [rows, ..., in] or [rows * tokens, in] -> [..., out]."""
         return self.joined.output(self, states)
 
     def put(self, row: int, down: torch.Tensor, up: torch.Tensor) -> None:
@@ -191,8 +190,7 @@ class Joined:
         return [out.view(*shape, -1) for out in outs]
 
     def _bias(self) -> torch.Tensor | None:
-        """Return the biases, concatenated, as they are now (some models replace them for a
-        while)."""
+        """Return the biases, concatenated; read anew since some models replace them for a while."""
         biases = [base.bias for base in self._bases]
         if all(bias is None for bias in biases):
             return None
@@ -205,8 +203,7 @@ class Joined:
 
 
 def _add(out: torch.Tensor, low: torch.Tensor, up: torch.Tensor) -> None:
-    """Add a low-rank update to ``out``: computed in its own format and then rounded once, as in
-    PEFT."""
+    """Add a low-rank update to ``out``, computed in its own format and rounded once, as in PEFT."""
     if out.dtype == up.dtype:
         out.addmm_(low, up)
     else:
@@ -263,8 +260,7 @@ def pair_linears(wrapped: nn.Module, rows: Sequence[str] = ROWS) -> ActiveRows:
 
 
 def _by_input(wrapped: nn.Module, layers: list[Any], rows: int) -> list[list[Any]]:
-    """Return what ``layers_by_input`` does, from the cache where these layers were asked about
-    before. Raises as it does."""
+    """Return (and raise) what ``layers_by_input`` does, from the cache if it is there."""
     config: Any = wrapped.config
     names = {module: name for name, module in wrapped.named_modules()}
     key = [config.to_dict(), type(wrapped).__qualname__, rows, sorted(names[it] for it in layers)]
@@ -327,7 +323,6 @@ def saved_factors(
 
 
 def _layer(tensor: str) -> str:
-    """Return the name of the layer that a tensor of an adapter belongs to."""
     return tensor.removeprefix("base_model.model.").partition(".lora_")[0]
 
 

@@ -46,8 +46,7 @@ def windows(config: Any) -> list[int]:
 
 
 def miniature(model: Any) -> Any | None:
-    """Return a tiny random float32 copy of a model's class on its device; None where none can be
-    made."""
+    """Return a tiny random float32 copy of a model's class on its device; None if impossible."""
     config = shrunk(model.config)
     if config is None:
         return None
@@ -142,6 +141,5 @@ def _shrink(config: Any) -> None:
 
 
 def _has(config: Any, name: str) -> bool:
-    """Return whether a configuration has a whole number of this name."""
     value = getattr(config, name, None)
     return isinstance(value, int) and not isinstance(value, bool)

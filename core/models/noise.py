@@ -104,7 +104,6 @@ class Measurement:
         return floor
 
     def _measure(self, cancelled: Callable[[], bool]) -> None:
-        """Score the remaining texts in both ways."""
         pair = self._pair
         texts = SAMPLE[:1] if self._format == torch.float32 else SAMPLE
         for number in range(len(self._true), len(texts)):
@@ -130,8 +129,8 @@ class Measurement:
     def _observed(
         self, path: Nodes, first: int, edited: bool, cancelled: Callable[[], bool]
     ) -> Array:
-        """Return the log-ratios of a response as the pair shows them; if ``edited``, scored in
-        parts, as edits do."""
+        """Return the log-ratios that the pair shows; ``edited``: scored in parts, as after
+        edits."""
         cuts = range(first, len(path), EDIT) if edited else [first]
         for start, stop in pairwise([*cuts, len(path)]):
             self._pair.observe(path, range(start, stop), cancelled, NAME)
@@ -154,7 +153,6 @@ class Measurement:
         return ratios
 
     def _words(self, tokens: int) -> str:
-        """Return in words how the floor was measured."""
         sample = f"{tokens} tokens of sample text"
         if self._format == torch.float32:
             return f"against the models' own plain forwards on {sample}"
@@ -209,8 +207,7 @@ def widened(model: nn.Module) -> Iterator[None]:
 
 
 def _layers(module: nn.Module) -> Iterator[tuple[nn.Module, bool]]:
-    """Yield the modules whose weights are widened when they run, and whether all modules inside are
-    too."""
+    """Yield the modules that are widened when they run, and whether all inside them are too."""
     holds = any(isinstance(inner, nn.ModuleList) for inner in module.modules())
     if isinstance(module, nn.ModuleList):
         yield from ((member, True) for member in module)
@@ -222,8 +219,7 @@ def _layers(module: nn.Module) -> Iterator[tuple[nn.Module, bool]]:
 
 
 def _can_be_widened(model: nn.Module) -> bool:
-    """Return whether float32 copies of all weights compute the same function, and whether those of
-    a layer fit."""
+    """Return whether float32 copies compute the same function, and a layer's copies fit."""
     if any(own.dtype not in (torch.float32, *NARROW) for own in model.parameters()):
         return False  # quantised: the numbers mean nothing without their scales
     if getattr(model, "is_quantized", False):

@@ -159,8 +159,7 @@ class Pair:
         self.shown, self.version = checkpoint, version
 
     def changed(self) -> "Change | None":
-        """Return what has been written anew on disk since it was loaded, each change once; else
-        None."""
+        """Return what has been written anew on disk since loading, each change once; else None."""
         if self.watch is None:
             return None
         return self.watch.look(None if isinstance(self.version, str) else self.version)
@@ -183,8 +182,7 @@ class Pair:
         self._placed = version
 
     def _meant(self, rows: Rows) -> Rows:
-        """Return the models that are asked: at the start of a run the reference in place of the
-        policy."""
+        """Return the models to ask: at the start of a run the reference for the policy."""
         if self.shown != START:
             return rows
         return tuple(sorted({REFERENCE if row == POLICY else row for row in rows}))
@@ -296,8 +294,7 @@ class Pair:
 
     @torch.inference_mode()
     def logprobs(self, node: int, cancelled: Callable[[], bool] = never) -> torch.Tensor:
-        """Return the log-probs of every token at the state ``node``, float32 [2, V], the policy
-        first."""
+        """Return log-probs of every token at the state ``node``, float32 [2, V], policy first."""
         state = np.array([node])
         self.reach_path(self.tree.path(node), BOTH, cancelled, "inspect")
         return torch.log_softmax(self.logits(state), dim=-1)[:, 0]
@@ -384,10 +381,7 @@ class Pair:
             self.tree.write(name, nodes, row)
 
     def _prepare(self, rows: Rows, states: Nodes, cancelled: Callable[[], bool]) -> Rows:
-        """Load the policy's weights if it is asked, and hand ``cancelled`` to the lanes.
-
-        Returns the models that stand for those that were asked.
-        """
+        """Load the policy's weights if they are needed; return the models to ask."""
         rows = self._meant(rows)
         if POLICY in rows:
             self._place(cancelled)
@@ -402,7 +396,7 @@ class Pair:
         return rows
 
     def _holding(self, states: Nodes, rows: Rows) -> Held | None:
-        """Return the line in which all states are ready, the last used of several; None if there is
+        """Return the line, last used first, in which all states are ready; None if there is
         none."""
         depths = self.tree.depth[states]
         for name, held in reversed(self._lines.items()):
@@ -414,8 +408,7 @@ class Pair:
 
     @contextmanager
     def _whole_or_none(self, line: str) -> Iterator[None]:
-        """Release a line that an unexpected failure inside may have left with cells half moved or
-        half run."""
+        """Release a line that an unexpected failure inside may have left inconsistent."""
         try:
             yield
         except (Cancelled, UserFacingError):
@@ -433,8 +426,7 @@ class Pair:
         return held
 
     def _run_path(self, name: str, path: Nodes, rows: Rows, cancelled: Callable[[], bool]) -> int:
-        """Make a path the trunk of a line and run what of it is not ready; return how many tokens
-        were run."""
+        """Make a path the trunk of a line, run what is not ready, and return tokens run."""
         held = self._line(name)
         line = held.line
         line.truncate(line.shared(path))
@@ -514,8 +506,7 @@ class Pair:
     def _run_branches(
         self, name: str, states: Nodes, rows: Rows, cancelled: Callable[[], bool]
     ) -> int:
-        """Make states ready as branches of a line whose trunk is a path that they share; return
-        tokens run."""
+        """Make states ready as branches after a trunk that they share; return tokens run."""
         held = self._line(name)
         line = held.line
         paths = [self.tree.path(state) for state in states.tolist()]
@@ -564,8 +555,7 @@ class Pair:
         return line.cells(nodes, self.tree.depth[nodes])
 
     def _evict(self, held: Held, nodes: Nodes, new: int) -> None:
-        """Evict branches that are not among ``nodes`` where they slow attention down or exceed the
-        budget."""
+        """Evict branches not among ``nodes`` that slow attention down or exceed the budget."""
         line = held.line
         cells = line.cells(nodes, self.tree.depth[nodes])
         spared = np.zeros(len(line), dtype=bool)
@@ -626,7 +616,7 @@ class Pair:
                 store.put_hidden(kept, rows, where, len(line))
 
     def _set_regime(self, path: Nodes) -> None:
-        """Set every lane to the rotary factors of the root that a path starts from."""
+        """Set all lanes to the rotary factors of the root that a path starts from."""
         root = int(self.tree.parent[path[0]])
         for (lane, _), regime in zip(
             self._covering, self._regimes.get(root, (0,) * len(self._covering)), strict=True

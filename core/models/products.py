@@ -115,8 +115,7 @@ def project(
 def multiply(
     states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Return the output of a linear layer for a list of states, [n, in] and [out, in] -> [n,
-    out]."""
+    """Return the output of a linear layer, [n, in] and [out, in] -> [n, out]."""
     chosen = _chosen.get((weight.shape, weight.dtype, weight.is_contiguous()))
     if chosen is None or states.device.type != "cpu":
         return _states_first(states, weight, bias)
@@ -156,7 +155,6 @@ def _learnt(kind: WeightKind, weights: list[torch.Tensor]) -> tuple[Kernel, ...]
 
 @cache
 def _processor() -> list[str]:
-    """Return what tells this processor from others."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     except OSError:

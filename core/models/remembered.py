@@ -61,6 +61,5 @@ def _name(key: Any) -> str:
 
 @cache
 def _code() -> str:
-    """Return a hash of the code in this folder."""
     files = sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -18,8 +18,7 @@ from core.text import Prompt
 
 
 class RewardModel:
-    """A reward model that scores responses to prompts, the chat template applied. Scores are
-    cached."""
+    """A reward model that scores responses to prompts, chat template applied; scores are cached."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._model = model

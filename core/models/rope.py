@@ -19,7 +19,6 @@ Regime = int
 
 
 def _depends_on_length(kind: str) -> bool:
-    """Return whether transformers changes the factors of a rope type with the length of a text."""
     return kind == "longrope" or "dynamic" in kind
 
 
@@ -113,7 +112,6 @@ class _Rotary:
         return {**plain, **buffers}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        """Write back what ``_state`` returned."""
         for name, value in state.items():
             if isinstance(value, torch.Tensor):
                 there = getattr(self._module, name)

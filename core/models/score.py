@@ -126,8 +126,7 @@ def survey(pair: Pair, state: int, cancelled: Callable[[], bool] = never) -> Sta
 
 
 def _alternatives(pair: Pair, logp: torch.Tensor, ids: list[int]) -> tuple[Alternative, ...]:
-    """Return the records of some tokens at a state, by the log-probs of all tokens there, [2,
-    V]."""
+    """Return the records of some tokens at a state by all tokens' log-probs there, [2, V]."""
     if not ids:
         return ()
     chosen = logp[:, ids]

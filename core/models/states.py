@@ -75,15 +75,14 @@ class Manner:
         return count if self.one_by_one(count) else self.chunk(count)
 
     def tail(self, length: int) -> int:
-        """Return how many of a text's last tokens are run on their own, so that there is a snapshot
-        before them; 0 where that costs too much."""
+        """Return how many last tokens to run apart, after a snapshot; 0 where that costs too
+        much."""
         most = DEAREST * self.chunk(length)
         counts = range(min(TAIL, length - 1), 0, -1)
         return next((n for n in counts if self.can_continue(n) and self.cost(n) <= most), 0)
 
     def spacing(self, length: int) -> int:
-        """Return the spacing of a text's snapshots, a power of two: they lie at its multiples; 0
-        for none."""
+        """Return the spacing of a text's snapshots, a power of two; 0 for none."""
         if not self.chunks:
             return 0
         most = min(SPACED, int(DEAREST * self.chunk(length) / self.start))
@@ -120,8 +119,7 @@ def thinned(counts: set[int], length: int, spacing: int) -> set[int]:
 
 
 def forward_ends(manner: Manner, start: int, stop: int, marks: Iterable[int]) -> list[int]:
-    """Return where the forwards that run the tokens ``start`` to ``stop`` end; some of them at
-    ``marks``."""
+    """Return where the forwards that run the tokens ``start`` to ``stop`` end, at ``marks`` too."""
     found: list[int] = []
     at = start
     for mark in (*marks, stop):
@@ -258,8 +256,8 @@ class Snapshots:
         return out
 
     def copy(self, other: "Snapshots", first: int, stop: int) -> None:
-        """Take over another line's snapshots after its tokens ``first`` to ``stop``, which this
-        line has now too; drop those that this line had after ``first``."""
+        """Take over a line's snapshots after tokens ``first`` to ``stop``; drop one's own after
+        ``first``."""
         self._path = [it for it in self._path if it.count <= first]
         self._path += [it for it in other._path if first < it.count <= stop]
         self._tips = []
@@ -285,8 +283,8 @@ class Snapshots:
     def _source(
         self, among: list[Snapshot], manner: Manner, ids: torch.Tensor, first: int, rows: slice
     ) -> Source | None:
-        """Return the snapshot from which a path [n] is best run if the hidden states from ``first``
-        on are wanted; None to run it from its beginning."""
+        """Return the snapshot to run a path [n] from so that hidden states from ``first`` on are
+        found; None to run it from its beginning."""
         length = len(ids)
         for it in sorted(among, key=lambda it: -it.count):
             count = length - it.count

@@ -129,8 +129,7 @@ class RowSwap:
 
 
 class PeftSwap:
-    """A swap of adapters of any kind over a base, one loaded at a time, switched on through
-    PEFT."""
+    """A swap of adapters of any kind, one loaded at a time, switched on through PEFT."""
 
     def __init__(self, wrapped: Any, plan: PairPlan) -> None:
         self.report: Report = silent
@@ -281,7 +280,6 @@ def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 
 def _described(folder: Path, plan: PairPlan) -> StoredModel:
-    """Return what lies in a checkpoint's folder."""
     if not folder.is_dir():
         raise _gone(folder)
     return describe(
@@ -319,8 +317,7 @@ def _stranger(folder: Path, why: str) -> UserFacingError:
 
 @contextlib.contextmanager
 def _told_in_a_sentence(folder: Path) -> Iterator[None]:
-    """Turn the libraries' errors about files that cannot be read, or do not fit, into
-    UserFacingError."""
+    """Turn the libraries' errors about unreadable or unfit files into UserFacingError."""
     from safetensors import SafetensorError
 
     try:

@@ -117,8 +117,7 @@ def read_model(
 
 
 def _drop_foreign_attention(config: Any) -> None:
-    """Remove an attention function that a config.json names and that may be code from a hub;
-    transformers then takes its own."""
+    """Remove attention functions that a config.json names and that may be code from a hub."""
     if config._attn_implementation not in ATTENTION:
         config._attn_implementation = None
     for name in config.sub_configs:
