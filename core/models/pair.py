@@ -443,16 +443,18 @@ class Pair:
         if len(path) > len(line):
             line.extend(path[len(line) :])
         computed = len(path) - min(line.ready_to(row) for row in rows)
-        self._run_trunk(held, torch.from_numpy(self.tree.token[path]), rows, cancelled)
+        self._run_trunk(held, rows, cancelled)
         line.touch(np.arange(len(line)))
         return computed
 
-    def _run_trunk(
-        self, held: Held, ids: torch.Tensor, rows: Rows, cancelled: Callable[[], bool]
-    ) -> None:
-        """Run the part of the trunk, whose tokens are ``ids``, that is not ready in ``rows``."""
+    def _run_trunk(self, held: Held, rows: Rows, cancelled: Callable[[], bool]) -> None:
+        """Run the part of the trunk that is not ready in ``rows``; branches stay where they are."""
         line = held.line
-        self._set_regime(line.nodes[:1])
+        if all(line.ready_to(row) == line.trunk for row in rows):
+            return
+        trunk = line.nodes[: line.trunk]
+        ids = torch.from_numpy(self.tree.token[trunk])
+        self._set_regime(trunk)
         for lane, store, physical, ready in self._unready(held, rows, np.arange(line.trunk)):
             step = PATH_TOKENS.get(lane.device.type, CPU_PATH_TOKENS)
             if not lane.in_pieces:
@@ -518,7 +520,7 @@ class Pair:
         if len(line) == line.trunk < fork:
             computed = self._run_path(name, paths[0][:fork], rows, cancelled)
         else:
-            self._fill_trunk(held, rows, cancelled)
+            self._run_trunk(held, rows, cancelled)
         nodes = np.unique(np.concatenate([path[line.trunk :] for path in paths]))
         nodes = nodes[np.argsort(self.tree.depth[nodes], kind="stable")]
         cells = self._placed_branches(held, nodes)
@@ -574,15 +576,6 @@ class Pair:
         for (lane, _), store in zip(self._covering, held.stores, strict=True):
             store.gather(torch.from_numpy(kept).to(lane.device), line.trunk)
         line.keep(kept)
-
-    def _fill_trunk(self, held: Held, rows: Rows, cancelled: Callable[[], bool]) -> None:
-        """Run the trunk through models in which it is not ready; branches stay where they are."""
-        line = held.line
-        if all(line.ready_to(row) == line.trunk for row in rows):
-            return
-        trunk = line.nodes[: line.trunk]
-        ids = torch.from_numpy(self.tree.token[trunk])
-        self._run_trunk(held, ids, rows, cancelled)
 
     def _advance(self, lane: Lane, store: Store, line: Line, cells: Nodes, rows: slice) -> None:
         """Run branch cells of a line, ancestors before descendants, through one lane."""

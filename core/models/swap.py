@@ -10,9 +10,10 @@ been written anew since it was shown. Knows nothing of trees or KV.
 import contextlib
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,13 +41,15 @@ def silent(what: str, fraction: float | None) -> None:
     """Report nothing: the default of ``report``."""
 
 
-class Swap(Protocol):
+class Swap(ABC):
     """A way of putting another checkpoint of its run into a pair's policy."""
 
-    report: Report
-    """Called with what is being done, where that takes long."""
-    placed: Identity | None
-    """The checkpoint whose weights are in the policy, as read; None where they are undefined."""
+    def __init__(self, plan: PairPlan) -> None:
+        self.report: Report = silent
+        """Called with what is being done, where that takes long."""
+        self.placed: Identity | None = None
+        """The checkpoint whose weights are in the policy; None where they are undefined."""
+        self._plan = plan
 
     def check(self, checkpoint: str) -> Identity:
         """Check that a checkpoint can be placed, reading it ahead where that is cheap.
@@ -57,8 +60,17 @@ class Swap(Protocol):
         Raises:
             UserFacingError: it is missing, damaged or does not belong to the run.
         """
-        ...
+        found = identify(Path(checkpoint))
+        if found is None:
+            held = [it for it in self._in_memory() if it is not None and it.folder == checkpoint]
+            if not held:
+                raise _gone(checkpoint)
+            found = held[-1]
+        if found != self.placed:
+            self._verify(found)
+        return found
 
+    @torch.inference_mode()
     def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
         """Place the weights of a checkpoint that was checked.
 
@@ -66,42 +78,48 @@ class Swap(Protocol):
             UserFacingError, Cancelled: the policy's weights are then undefined until a later call
                 succeeds. What has been written to that folder since the check is never placed.
         """
-        ...
+        if checkpoint != self.placed:
+            self._put(checkpoint, cancelled)
+            self.placed = checkpoint
+
+    def _in_memory(self) -> tuple[Identity | None, ...]:
+        """Return the checkpoints that can be placed without the disk, the newest last."""
+        return (self.placed,)
+
+    @abstractmethod
+    def _verify(self, checkpoint: Identity) -> None:
+        """Raise UserFacingError for a checkpoint that cannot be placed."""
+
+    @abstractmethod
+    def _put(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
+        """Place a checkpoint; ``placed`` is None from where the weights are undefined."""
 
 
-class RowSwap:
+class RowSwap(Swap):
     """A swap of plain LoRA: the factors of the policy's row of every adapted layer of ``model``."""
 
     def __init__(self, model: nn.Module, plan: PairPlan) -> None:
-        self.report: Report = silent
-        self._plan = plan
+        super().__init__(plan)
         self._layers = {
             name: layer for name, layer in model.named_modules() if isinstance(layer, PairLinear)
         }
-        self.placed: Identity | None = None
         self._read: dict[Identity, Factors] = {}
         """The least recently used first."""
         # The checkpoint loaded first must be found again even if the trainer deletes it.
         with contextlib.suppress(UserFacingError):
             self.check(str(plan.policy_adapter))
 
-    def check(self, checkpoint: str) -> Identity:
-        """Check a checkpoint and read its factors, as Swap says."""
-        found = _now(checkpoint, self.placed, *self._read)
-        if found != self.placed:
-            self._factors(found)
-        return found
+    def _in_memory(self) -> tuple[Identity | None, ...]:
+        return self.placed, *self._read
 
-    @torch.inference_mode()
-    def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
-        """Copy a checkpoint's factors into the policy's row, as Swap says."""
-        if checkpoint == self.placed:
-            return
+    def _verify(self, checkpoint: Identity) -> None:
+        self._factors(checkpoint)
+
+    def _put(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
         factors = self._factors(checkpoint)
         self.placed = None
         for name, layer in self._layers.items():
             layer.put(0, *factors[name])
-        self.placed = checkpoint
 
     @torch.inference_mode()
     def _factors(self, checkpoint: Identity) -> Factors:
@@ -128,14 +146,12 @@ class RowSwap:
             return saved_factors(config, tensors, self._layers)
 
 
-class PeftSwap:
+class PeftSwap(Swap):
     """A swap of adapters of any kind, one loaded at a time, switched on through PEFT."""
 
     def __init__(self, wrapped: Any, plan: PairPlan) -> None:
-        self.report: Report = silent
-        self.placed: Identity | None = None
+        super().__init__(plan)
         self._wrapped = wrapped
-        self._plan = plan
         self._name = ROWS[0]
         self._count = 0
 
@@ -145,18 +161,10 @@ class PeftSwap:
         self._wrapped.set_adapter(self._name)
         yield
 
-    def check(self, checkpoint: str) -> Identity:
-        """Check a checkpoint as Swap says; nothing is read ahead."""
-        found = _now(checkpoint, self.placed)
-        if found != self.placed:
-            _adapter_of_the_run(Path(checkpoint), self._plan)
-        return found
+    def _verify(self, checkpoint: Identity) -> None:
+        _adapter_of_the_run(Path(checkpoint.folder), self._plan)
 
-    @torch.inference_mode()
-    def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
-        """Load a checkpoint's adapter and drop the one before, as Swap says."""
-        if checkpoint == self.placed:
-            return
+    def _put(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
         folder = Path(checkpoint.folder)
         _adapter_of_the_run(folder, self._plan)
         wrapped, old = self._wrapped, self._name
@@ -179,10 +187,10 @@ class PeftSwap:
         self.placed = None
         wrapped.set_adapter(new)
         wrapped.delete_adapter(old)
-        self._name, self.placed = new, checkpoint
+        self._name = new
 
 
-class WholeSwap:
+class WholeSwap(Swap):
     """A swap of whole models, each loaded in place of the one before.
 
     Args:
@@ -196,19 +204,13 @@ class WholeSwap:
         plan: PairPlan,
         load: Callable[[Path, Report, Callable[[], bool]], nn.Module],
     ) -> None:
-        self.report: Report = silent
-        self.placed: Identity | None = None
+        super().__init__(plan)
         self._model = model
-        self._plan = plan
         self._load = load
         self._config = read_json(plan.policy_model / "config.json")
 
-    def check(self, checkpoint: str) -> Identity:
-        """Check a checkpoint by its config and headers, as Swap says."""
-        now = _now(checkpoint, self.placed)
-        if now == self.placed:
-            return now
-        folder, first = Path(checkpoint), self._plan.policy.model
+    def _verify(self, checkpoint: Identity) -> None:
+        folder, first = Path(checkpoint.folder), self._plan.policy.model
         found = _described(folder, self._plan)
         if found.kind != "model":
             raise _stranger(folder, "it is an adapter, and the run's last one is a whole model")
@@ -220,13 +222,8 @@ class WholeSwap:
         if ours and theirs and ours != theirs:
             other = sorted(name for name, _ in ours.items() ^ theirs.items())[0]
             raise _stranger(folder, f"its layers are others, {other} among them")
-        return now
 
-    @torch.inference_mode()
-    def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
-        """Load a checkpoint after dropping the weights of the one before, as Swap says."""
-        if checkpoint == self.placed:
-            return
+    def _put(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
         with _as_it_was(checkpoint):
             self.placed = None
             for module in self._model.modules():  # room first: one model in memory at a time
@@ -238,23 +235,6 @@ class WholeSwap:
             other = new.get_submodule(name)
             module._parameters, other._parameters = other._parameters, {}
             module._buffers, other._buffers = other._buffers, {}
-        self.placed = checkpoint
-
-
-def _now(checkpoint: str, *held: Identity | None) -> Identity:
-    """Return the checkpoint in a folder; if it is no longer there, the one of that folder in
-    ``held``.
-
-    Raises:
-        UserFacingError: there is neither.
-    """
-    found = identify(Path(checkpoint))
-    if found is None:
-        there = [it for it in held if it is not None and it.folder == checkpoint]
-        found = there[-1] if there else None
-    if found is None:
-        raise _gone(checkpoint)
-    return found
 
 
 @contextlib.contextmanager
