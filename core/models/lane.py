@@ -33,6 +33,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from core.errors import Cancelled
 from core.failures import is_out_of_memory
@@ -99,8 +100,8 @@ class Lane:
         self._head = self.model.get_output_embeddings()
         self.head_alone = True
         """True where logits come from the output embedding alone: no scale, cap or other head."""
-        self._output: Any = None
-        """The last output of the body; ``_through_the_model`` makes another of its type."""
+        self._output: Callable[..., Any] = BaseModelOutputWithPast
+        """What makes outputs as the body does; the last output itself would keep its KV alive."""
         self._regimes = Regimes(model)
         self._regime: Regime = 0
         self._steps: FixedSteps | None = None
@@ -402,7 +403,7 @@ class Lane:
         """
 
         def given(*args: Any, **kwargs: Any) -> Any:
-            return type(self._output)(last_hidden_state=hidden)
+            return self._output(last_hidden_state=hidden)
 
         ids = torch.zeros(hidden.shape[:2], dtype=torch.int64, device=self.device)
         with _standing_in(self._base, given):
@@ -418,8 +419,9 @@ class Lane:
         if store is not None:
             how[self._cache_argument] = store.cache
         with self._entered():
-            self._output = self._base(input_ids=batch, use_cache=store is not None, **how)
-        return cast(torch.Tensor, self._output.last_hidden_state)
+            output = self._base(input_ids=batch, use_cache=store is not None, **how)
+        self._output = type(output)
+        return cast(torch.Tensor, output.last_hidden_state)
 
     def _continue(self, ids: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
         """Run tokens [B, t] after a cache of the model's own (None for an empty one), which may be

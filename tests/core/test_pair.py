@@ -1,6 +1,8 @@
 """The pair against plain, uncached Hugging Face forwards, after any sequence of edits."""
 
 import copy
+import gc
+import weakref
 from contextlib import suppress
 
 import numpy as np
@@ -405,6 +407,20 @@ def test_many_logits_are_written_straight_to_where_they_are_wanted():
         expected = hidden[:, :count].double() @ head.weight.double().T
         assert out == pytest.approx(expected.detach().numpy(), abs=1e-4)
         assert bool(called) == through_the_layer
+
+
+@pytest.mark.parametrize("way", [Way.TREE, Way.PATH])
+def test_kv_that_is_dropped_takes_no_memory(way, monkeypatch):
+    model, stores, make = tiny_model("llama", VOCAB, 1), [], Lane.store
+    monkeypatch.setattr(Lane, "store", lambda lane: stores.append(make(lane)) or stores[-1])
+    pair = pair_of(model, model, way=way)
+    observe(pair, list(range(10, 30)), 4, line="A")
+    slabs = [weakref.ref(slab) for store in stores for slab in store.tensors()]
+    assert slabs
+    stores.clear()
+    pair.shed()
+    gc.collect()
+    assert not [it for it in slabs if it() is not None]
 
 
 def test_nan_is_a_sentence_and_nothing_is_written():
