@@ -136,7 +136,10 @@ class StateCheck:
 
 
 def state_rewards(actions: StateActions, beta: float) -> NDArray[np.float64]:
-    """Return the implicit rewards of all actions at a state, [V] (Eq. 11); NaN for 0 / 0."""
+    """Return the implicit rewards of all actions at a state, [V] (Eq. 11).
+
+    NaN for a token to which both models give probability 0.
+    """
     known = np.isfinite(actions.logp_policy) & np.isfinite(actions.logp_reference)
     found = np.full(len(known), np.nan)
     found[known] = quantities.reward(

@@ -53,8 +53,8 @@ class NoiseFloor:
         return np.where(np.asarray(count) > 0, found, 0.0)
 
     def of_rewards(self, beta: float, count: ArrayLike = 1) -> Array:
-        """Return the noise of sums of ``count`` rewards, in nats times beta; 0 unless it
-        matters."""
+        """Return the noise of sums of ``count`` rewards, nats times beta; 0 unless it
+        ``matters``."""
         return beta * self.total(count) * self.matters
 
     def hides(self, values: ArrayLike, beta: float, count: ArrayLike = 1) -> NDArray[np.bool_]:

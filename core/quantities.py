@@ -68,7 +68,7 @@ def dpo_loss(chosen: float, rejected: float) -> float:
 
 
 def expected_reward(kl: ArrayLike, beta: float) -> Array:
-    """Return the policy's expected reward at a state, E_pi[r] = beta KL(pi || pi_ref) (Eq. 11)."""
+    """Return the policy's expected reward, E_pi[r] = beta KL(pi || pi_ref) (from Eq. 11)."""
     return beta * _float64(kl)
 
 

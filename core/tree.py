@@ -225,8 +225,7 @@ class TokenTree:
         return self._roots[name]
 
     def extend(self, node: int, tokens: Iterable[int]) -> Nodes:
-        """Walk ``tokens`` from ``node``, adding states that are new; return the nodes walked to,
-        [n]."""
+        """Walk ``tokens`` from ``node`` and return the nodes, [n]; adds states that are new."""
         known = isinstance(tokens, list | tuple | np.ndarray)
         wanted = np.asarray(tokens if known else list(tokens), dtype=np.int64)
         at, found, walked = self.slot(node), [np.empty(0, np.int64)], 0
@@ -245,8 +244,7 @@ class TokenTree:
         return self._use(np.concatenate(found))
 
     def grow(self, nodes: Nodes, tokens: Nodes) -> Nodes:
-        """Return the nodes that ``tokens[i]`` leads to from ``nodes[i]``, [n], adding new
-        states."""
+        """Return the nodes that ``tokens[i]`` leads to from ``nodes[i]``, [n]; adds new ones."""
         starts = self.slots(nodes)
         found = np.empty(len(nodes), dtype=np.int64)
         new: dict[int, int] = {}
@@ -304,8 +302,7 @@ class TokenTree:
         return path
 
     def _run_down(self, at: int, tokens: Nodes) -> int:
-        """Return how many of ``tokens`` are walked from a slot by going to the next one each
-        time."""
+        """Return how many of ``tokens`` are walked by going to the next slot each time."""
         walked, block = 0, 64
         while True:
             first = at + 1 + walked

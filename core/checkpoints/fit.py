@@ -40,7 +40,7 @@ def check_adapter_fits(adapter: StoredModel, base: StoredModel) -> None:
         loaded, made = _as_loaded(base)
         for name, shape in loaded.items():
             shapes[_canonical(name)].add(shape)
-    for module, (wide, narrow) in adapted.items():
+    for module, (inputs, outputs) in adapted.items():
         there = shapes.get(_canonical(module), set())
         if not there and module.endswith("lm_head"):
             there = set().union(*(shapes.get(name, set()) for name in EMBEDDINGS))
@@ -50,12 +50,12 @@ def check_adapter_fits(adapter: StoredModel, base: StoredModel) -> None:
             continue
         if not there:
             raise _misfit(adapter, base, f"it adapts {module}, which the base does not have")
-        if not any(sorted(shape) == sorted((wide, narrow)) for shape in there):
+        if not any(sorted(shape) == sorted((inputs, outputs)) for shape in there):
             size = " x ".join(map(str, sorted(next(iter(there)))))
             raise _misfit(
                 adapter,
                 base,
-                f"{module} is {' x '.join(map(str, sorted((wide, narrow))))} there and {size} "
+                f"{module} is {' x '.join(map(str, sorted((inputs, outputs))))} there and {size} "
                 f"in the base",
             )
 
@@ -160,18 +160,18 @@ def _as_loaded(base: StoredModel) -> tuple[dict[str, Shape], set[str]]:
 
 
 def _adapted_modules(adapter: StoredModel) -> dict[str, tuple[int, int]]:
-    """Return the width and height of the weight that each low-rank update of an adapter is for."""
-    wide: dict[str, int] = {}
-    narrow: dict[str, int] = {}
+    """Return the numbers of inputs and outputs of each weight that an adapter updates."""
+    inputs: dict[str, int] = {}
+    outputs: dict[str, int] = {}
     for name, tensor in adapter.tensors.items():
         match = LORA.match(name.removeprefix("base_model.model."))
         if not match or len(tensor.shape) != 2:
             continue
         if match[2] == "A":
-            wide[match[1]] = tensor.shape[1]
+            inputs[match[1]] = tensor.shape[1]
         else:
-            narrow[match[1]] = tensor.shape[0]
-    return {module: (wide[module], narrow[module]) for module in wide if module in narrow}
+            outputs[match[1]] = tensor.shape[0]
+    return {module: (inputs[module], outputs[module]) for module in inputs if module in outputs}
 
 
 def _tokenizers_differ(policy: Path, reference: Path) -> str:

@@ -16,7 +16,7 @@ from core.models.remembered import recall, remember
 
 SUBJECT = "causal"
 
-ALIKE, APART = 6, 4
+SHARED, DIFFERING = 6, 4
 """Tokens that the two texts share, and tokens after them that differ."""
 
 
@@ -36,8 +36,8 @@ def check_causal(model: Any, name: str) -> None:
     key = form(model)
     if recall(SUBJECT, key):
         return
-    ids = torch.arange(3, 3 + ALIKE + APART, device=model.device).repeat(2, 1)
-    ids[1, ALIKE:] += APART
+    ids = torch.arange(3, 3 + SHARED + DIFFERING, device=model.device).repeat(2, 1)
+    ids[1, SHARED:] += DIFFERING
     try:
         logits = model(input_ids=ids, use_cache=False).logits
     except Exception as error:  # whatever a model raises that was given too little
@@ -52,7 +52,7 @@ def check_causal(model: Any, name: str) -> None:
             f"{name} holds a model of the kind {kind!r}, which does not give each token of a text "
             f"one distribution of the next: choose a language model that continues text."
         )
-    shared = logits[:, :ALIKE].float()
+    shared = logits[:, :SHARED].float()
     margin = 1e-3 if logits.dtype == torch.float32 else 0.1
     if float((shared[0] - shared[1]).abs().max()) > margin * float(shared.std()):
         raise UserFacingError(

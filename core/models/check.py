@@ -44,9 +44,9 @@ IMPLIED = {
     Way.SINGLES: (Way.SINGLES,),
 }
 """By the way that is exact on a copy: the ways to try on the model itself, the fastest first."""
-FEW = 512
+STEADY_LENGTH = 512
 """Longest text that a model itself is run on to see whether it is steady."""
-LEAST, MOST, HALF = 1e-4, 1e-3, 5e-2
+LEAST_MARGIN, MOST_MARGIN, LOW_FORMAT_MARGIN = 1e-4, 1e-3, 5e-2
 """How far rounding may move the logits of a right way, in their standard deviations: the bounds in
 float32, and the value in a lower format. Wrong ways differ by far more."""
 ROUNDINGS = 4
@@ -145,11 +145,11 @@ def _is_steady(lane: Lane, window: int) -> bool:
     window is too wide for a short test.
     """
     length = 3 * window + 5
-    if lane.depends_on_length or length > FEW:
+    if lane.depends_on_length or length > STEADY_LENGTH:
         return True
     ids = _random(lane, length, 8)
     whole = lane.plain_logits(ids)
-    margin = MOST if lane.dtype == torch.float32 else HALF
+    margin = MOST_MARGIN if lane.dtype == torch.float32 else LOW_FORMAT_MARGIN
     for cut in (window + 3, 2 * window + 2, length - 1):
         begun = lane.plain_logits(ids[:cut])
         if float((begun - whole[:, :cut]).std()) > margin * _scale(whole):
@@ -195,7 +195,7 @@ def _margin(lane: Lane) -> float | None:
     if not expected.isfinite().all():
         return None
     if lane.dtype != torch.float32:
-        return HALF
+        return LOW_FORMAT_MARGIN
     generator = torch.Generator().manual_seed(0)
     unit = torch.finfo(torch.float32).eps
 
@@ -209,7 +209,7 @@ def _margin(lane: Lane) -> float | None:
     finally:
         hook.remove()
     rounding = ROUNDINGS * float((found - expected).std()) / _scale(expected)
-    return min(MOST, max(LEAST, rounding))  # LEAST where it is not a number
+    return min(MOST_MARGIN, max(LEAST_MARGIN, rounding))  # LEAST_MARGIN where it is not a number
 
 
 def _scale(logits: torch.Tensor) -> float:
@@ -231,8 +231,7 @@ def _is_confirmed(lane: Lane, margin: float) -> bool:
 
 @torch.inference_mode()
 def _is_exact(lane: Lane, way: Way, length: int, margin: float) -> bool:
-    """Return whether a way equals plain forwards: in chunks, after edits, over branches, typed
-    on."""
+    """Return whether a way equals plain forwards: in chunks, after edits, branched, typed on."""
     lane.use(way)
     if way is Way.TREE and not lane.has_tree_attention:
         return False

@@ -190,8 +190,7 @@ class Store:
         return self._hidden[rows, cells]
 
     def copy(self, other: "Store", cells: torch.Tensor, first: int) -> None:
-        """Copy ``cells`` (int64 [k]) of another store of the model, all rows, to ``first`` and
-        on."""
+        """Copy ``cells`` (int64 [k]) of another store, all rows, to ``first`` and on."""
         where = slice(first, first + len(cells))
         self.along(slice(0, self._cursor.all_rows), where.start, where.stop)
         for mine, theirs in zip(self._layers, other._layers, strict=True):

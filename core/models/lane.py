@@ -167,11 +167,9 @@ class Lane:
         self._regime = regime
 
     def use_steps(self, record: bool | None) -> None:
-        """Set how few tokens are run: at fixed shapes (core.models.steps), replayed as CUDA graphs
-        if ``record``; None for as many tokens as there are.
-
-        Only TREE can use fixed shapes: a path's tokens are then run as those of a branch.
-        """
+        """Run few tokens at fixed shapes (core.models.steps), replayed as CUDA graphs if
+        ``record``; None: at the shape that they have. Only TREE can, as it runs a path's tokens
+        like a branch's."""
         self._steps = None if record is None else FixedSteps(self._masked, record)
 
     def weights_changed(self) -> None:
@@ -375,8 +373,7 @@ class Lane:
     def _fixed(
         self, store: Store, ids: torch.Tensor, cells: torch.Tensor, seen: Branches, rows: slice
     ) -> torch.Tensor | None:
-        """Run few tokens at a fixed shape and return their hidden states; None if that cannot
-        be."""
+        """Run few tokens at a fixed shape; return None where that cannot be done."""
         if self._steps is None or self.way is not Way.TREE:
             return None
         if self.cancelled():
@@ -396,11 +393,8 @@ class Lane:
             return self._run(batch, store, position_ids=seen.queries[None].expand(len(batch), -1))
 
     def _through_the_model(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return the logits that the whole model makes of last hidden states, with its own scales,
-        caps and heads.
-
-        Meanwhile its body is replaced by a function that returns these states.
-        """
+        """Return the whole model's logits of last hidden states, with its own scales, caps and
+        heads: its body is replaced by a function that returns these states."""
 
         def given(*args: Any, **kwargs: Any) -> Any:
             return self._output(last_hidden_state=hidden)
@@ -424,12 +418,10 @@ class Lane:
         return cast(torch.Tensor, output.last_hidden_state)
 
     def _continue(self, ids: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
-        """Run tokens [B, t] after a cache of the model's own (None for an empty one), which may be
-        changed.
+        """Run tokens [B, t] after a cache of the model's own (None for an empty one), which may
+        change.
 
-        Returns:
-            The last hidden states, [B, t, d], and the cache then. A single sequence is run in every
-            active row.
+        Returns their last hidden states, [B, t, d] (of every active row if B is 1), and the cache.
 
         Raises:
             ValueError: the model returns no cache.

@@ -223,9 +223,8 @@ class _Loader:
         return model
 
     def _over_one_base(self) -> tuple[list[Lane], bool, Swap | None]:
-        """Return what ``lanes`` does for adapters of one base: joined, else switched through
-        PEFT."""
-        plan, wrapped = self.plan, self._adapted()
+        """Return what ``lanes`` does for adapters of one base, joined or switched through PEFT."""
+        plan, wrapped = self.plan, self._with_adapters()
         inner = wrapped.base_model.model
         if plan.policy_adapter == plan.reference_adapter and not self.of_run:
             return [Lane(inner)], True, None
@@ -242,11 +241,11 @@ class _Loader:
         same = plan.policy_model == plan.reference_model and plan.reference_adapter is None
         if same and not self.of_run:
             return [Lane(self.model(plan.policy_model))], True, None
-        reference = self._alone(plan.reference_model, plan.reference_adapter)
+        reference = self._single(plan.reference_model, plan.reference_adapter)
         if not self.of_run:
-            return [self._alone(plan.policy_model, plan.policy_adapter), reference], False, None
+            return [self._single(plan.policy_model, plan.policy_adapter), reference], False, None
         if plan.policy_adapter is not None:
-            wrapped = self._adapted()
+            wrapped = self._with_adapters()
             through = PeftSwap(wrapped, plan)
             policy = Lane(wrapped.base_model.model, entered=through.entered)
             return [policy, reference], False, through
@@ -258,7 +257,7 @@ class _Loader:
         model = self.model(plan.policy_model)
         return [Lane(model), reference], False, WholeSwap(model, plan, load)
 
-    def _alone(self, model: Path, adapter: Path | None) -> Lane:
+    def _single(self, model: Path, adapter: Path | None) -> Lane:
         """Return a lane of one model; an adapter, if there is one, runs beside its weights as in
         training.
 
@@ -274,7 +273,7 @@ class _Loader:
         wrapped.to(self.device).eval()
         return Lane(wrapped.base_model.model, _joined(wrapped, ROWS[:1]))
 
-    def _adapted(self) -> Any:
+    def _with_adapters(self) -> Any:
         """Return the policy's base with its adapter and, where both models share that base, with
         the reference's adapter if it has one.
 
@@ -343,8 +342,7 @@ def _switch(wrapped: Any, row: str) -> Callable[[], Any]:
 
 @contextlib.contextmanager
 def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Report the loading done inside, let it be cancelled, and turn the libraries' errors about
-    unreadable files into UserFacingError."""
+    """Report the loading inside, let it be cancelled, and raise UserFacingError for bad files."""
     progress("Loading the model library", None)
     from transformers.utils import logging as hf_logging
 

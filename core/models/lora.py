@@ -154,7 +154,7 @@ class Joined:
         for layer, down in zip(self._layers, self._down.chunk(len(self._layers)), strict=True):
             layer.down = down.unflatten(0, (-1, rank))
         self._ups = [layer.up.flatten(0, 1) for layer in self._layers]
-        self._wide = self._down.shape[-1]
+        self._width = self._down.shape[-1]
 
     def output(self, layer: PairLinear, states: torch.Tensor) -> torch.Tensor:
         """Return the output of ``layer`` for ``states``."""
@@ -169,7 +169,7 @@ class Joined:
 
     def _compute(self, states: torch.Tensor, rows: slice) -> list[torch.Tensor]:
         """Return the outputs of all layers."""
-        flat = states.reshape(-1, self._wide)
+        flat = states.reshape(-1, self._width)
         if self._base is not None:
             outs = list(multiply(flat, self._base, self._bias()).split(self._sizes, 1))
         else:

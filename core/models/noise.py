@@ -129,8 +129,7 @@ class Measurement:
     def _observed(
         self, path: Nodes, first: int, edited: bool, cancelled: Callable[[], bool]
     ) -> Array:
-        """Return the log-ratios that the pair shows; ``edited``: scored in parts, as after
-        edits."""
+        """Return the log-ratios that the pair shows; ``edited``: scored in parts, as edits do."""
         cuts = range(first, len(path), EDIT) if edited else [first]
         for start, stop in pairwise([*cuts, len(path)]):
             self._pair.observe(path, range(start, stop), cancelled, NAME)

@@ -181,7 +181,7 @@ class Pair:
             lane.weights_changed()
         self._placed = version
 
-    def _meant(self, rows: Rows) -> Rows:
+    def _models_for(self, rows: Rows) -> Rows:
         """Return the models to ask: at the start of a run the reference for the policy."""
         if self.shown != START:
             return rows
@@ -231,9 +231,9 @@ class Pair:
             Cancelled: between two layers; the cells of finished chunks stay.
         """
         rows = self._prepare(rows, path[-1:], cancelled)
-        if len(path) == 0 or self._holding(path[-1:], rows) is not None:
+        if len(path) == 0 or self._ready_line(path[-1:], rows) is not None:
             return 0
-        with self._whole_or_none(line):
+        with self._released_on_failure(line):
             return self._run_path(line, path, rows, cancelled)
 
     @torch.inference_mode()
@@ -252,9 +252,9 @@ class Pair:
             UserFacingError, Cancelled: as for ``reach_path``.
         """
         rows = self._prepare(rows, states, cancelled)
-        if self._holding(states, rows) is not None:
+        if self._ready_line(states, rows) is not None:
             return 0
-        with self._whole_or_none(line):
+        with self._released_on_failure(line):
             return self._run_branches(line, states, rows, cancelled)
 
     @torch.inference_mode()
@@ -308,8 +308,8 @@ class Pair:
         They are on the first lane's device. ``room``: float32 memory of at least that many numbers,
         which is used for them.
         """
-        meant = self._meant(rows)
-        held = self._holding(states, meant)
+        meant = self._models_for(rows)
+        held = self._ready_line(states, meant)
         assert held is not None, "these states were not reached"
         cells = torch.from_numpy(held.line.cells(states, self.tree.depth[states]))
         shape = len(meant), len(states), self.vocab_size
@@ -336,7 +336,7 @@ class Pair:
         """Return whether both models' KV of a node is cached."""
         if self.version not in (START, self._placed):
             return False
-        return self._holding(np.array([node]), self._meant(BOTH)) is not None
+        return self._ready_line(np.array([node]), self._models_for(BOTH)) is not None
 
     def trim(self, shown: Iterable[Nodes] = ()) -> None:
         """Evict nodes from the tree if it is over its budget; those in ``shown`` and the responses'
@@ -382,7 +382,7 @@ class Pair:
 
     def _prepare(self, rows: Rows, states: Nodes, cancelled: Callable[[], bool]) -> Rows:
         """Load the policy's weights if they are needed; return the models to ask."""
-        rows = self._meant(rows)
+        rows = self._models_for(rows)
         if POLICY in rows:
             self._place(cancelled)
         longest = int(self.tree.depth[states].max(initial=0))
@@ -395,9 +395,8 @@ class Pair:
             lane.cancelled = cancelled
         return rows
 
-    def _holding(self, states: Nodes, rows: Rows) -> Held | None:
-        """Return the line, last used first, in which all states are ready; None if there is
-        none."""
+    def _ready_line(self, states: Nodes, rows: Rows) -> Held | None:
+        """Return the line, last used first, in which all states are ready, or None."""
         depths = self.tree.depth[states]
         for name, held in reversed(self._lines.items()):
             cells = held.line.cells(states, depths)
@@ -407,7 +406,7 @@ class Pair:
         return None
 
     @contextmanager
-    def _whole_or_none(self, line: str) -> Iterator[None]:
+    def _released_on_failure(self, line: str) -> Iterator[None]:
         """Release a line that an unexpected failure inside may have left inconsistent."""
         try:
             yield
@@ -523,7 +522,7 @@ class Pair:
             self._run_trunk(held, rows, cancelled)
         nodes = np.unique(np.concatenate([path[line.trunk :] for path in paths]))
         nodes = nodes[np.argsort(self.tree.depth[nodes], kind="stable")]
-        cells = self._placed_branches(held, nodes)
+        cells = self._branch_cells(held, nodes)
         self._set_regime(paths[0])
         ready = line.ready[list(rows)][:, cells].all(axis=0)
         for lane, store, physical, marked in self._unready(held, rows, cells):
@@ -537,7 +536,7 @@ class Pair:
         line.touch(np.concatenate([np.arange(line.trunk), cells]))
         return computed + int((~ready).sum())
 
-    def _placed_branches(self, held: Held, nodes: Nodes) -> Nodes:
+    def _branch_cells(self, held: Held, nodes: Nodes) -> Nodes:
         """Return the cells of branch nodes (ancestors first), new cells for those that had none."""
         line = held.line
         new = int((line.cells(nodes, self.tree.depth[nodes]) < 0).sum())

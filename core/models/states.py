@@ -75,8 +75,7 @@ class Manner:
         return count if self.one_by_one(count) else self.chunk(count)
 
     def tail(self, length: int) -> int:
-        """Return how many last tokens to run apart, after a snapshot; 0 where that costs too
-        much."""
+        """Return how many last tokens to run after a snapshot; 0 where that costs too much."""
         most = DEAREST * self.chunk(length)
         counts = range(min(TAIL, length - 1), 0, -1)
         return next((n for n in counts if self.can_continue(n) and self.cost(n) <= most), 0)
@@ -151,15 +150,15 @@ class Snapshot:
         """The memory of the cache, in bytes."""
         return sum(tensor.nbytes for tensor in _tensors(self.cache, set()))
 
-    def has(self, rows: slice) -> bool:
+    def covers(self, rows: slice) -> bool:
         """Return whether it covers these rows (and perhaps others)."""
         return bool(self.rows.start <= rows.start and rows.stop <= self.rows.stop)
 
-    def meets(self, rows: slice) -> bool:
+    def overlaps(self, rows: slice) -> bool:
         """Return whether it covers one of these rows."""
         return bool(self.rows.start < rows.stop and rows.start < self.rows.stop)
 
-    def place(self, ids: torch.Tensor) -> int | None:
+    def branch_of(self, ids: torch.Tensor) -> int | None:
         """Return the branch of which a path [m] is a continuation; None if of none of them."""
         same = (self.ids == ids[: self.count]).all(dim=1).nonzero()
         return int(same[0, 0]) if len(same) else None
@@ -256,8 +255,7 @@ class Snapshots:
         return out
 
     def copy(self, other: "Snapshots", first: int, stop: int) -> None:
-        """Take over a line's snapshots after tokens ``first`` to ``stop``; drop one's own after
-        ``first``."""
+        """Take over another line's snapshots after its tokens ``first`` to ``stop``."""
         self._path = [it for it in self._path if it.count <= first]
         self._path += [it for it in other._path if first < it.count <= stop]
         self._tips = []
@@ -275,7 +273,7 @@ class Snapshots:
         """Drop the snapshots after more than ``first`` tokens that cover any of these rows."""
 
         def stays(it: Snapshot) -> bool:
-            return it.count <= first or not it.meets(rows)
+            return it.count <= first or not it.overlaps(rows)
 
         self._path = list(filter(stays, self._path))
         self._tips = [list(filter(stays, tips)) for tips in self._tips]
@@ -283,21 +281,21 @@ class Snapshots:
     def _source(
         self, among: list[Snapshot], manner: Manner, ids: torch.Tensor, first: int, rows: slice
     ) -> Source | None:
-        """Return the snapshot to run a path [n] from so that hidden states from ``first`` on are
-        found; None to run it from its beginning."""
+        """Return the snapshot to run a path [n] from if hidden states from ``first`` on are wanted;
+        None for its beginning."""
         length = len(ids)
         for it in sorted(among, key=lambda it: -it.count):
             count = length - it.count
-            if it.count > first or not it.has(rows) or not manner.can_continue(count):
+            if it.count > first or not it.covers(rows) or not manner.can_continue(count):
                 continue
-            place = it.place(ids)
+            place = it.branch_of(ids)
             if place is not None:
                 return (it, place) if manner.cost(count) <= manner.chunk(length) else None
         return None
 
     def _reach(self, run: CachedForward, manner: Manner, ids: torch.Tensor, rows: slice) -> None:
         """Make sure that there is a snapshot at the end of a path [n]."""
-        if not any(it.count == len(ids) and it.has(rows) for it in self._path):
+        if not any(it.count == len(ids) and it.covers(rows) for it in self._path):
             source = self._source(self._path, manner, ids, len(ids) - 1, rows)
             self._advance(run, manner, ids, source, rows)
 

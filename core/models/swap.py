@@ -33,7 +33,7 @@ Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]
 CACHE_BYTES = 2**28
 """Memory of the cache of adapters that were read."""
 
-OF_NO_MATTER = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache"}
+IGNORED_ENTRIES = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache"}
 """Entries in which the configurations of one run's checkpoints may differ."""
 
 
@@ -64,7 +64,7 @@ class Swap(ABC):
         if found is None:
             held = [it for it in self._in_memory() if it is not None and it.folder == checkpoint]
             if not held:
-                raise _gone(checkpoint)
+                raise _missing(checkpoint)
             found = held[-1]
         if found != self.placed:
             self._verify(found)
@@ -138,7 +138,7 @@ class RowSwap(Swap):
 
         folder = Path(checkpoint.folder)
         _adapter_of_the_run(folder, self._plan)
-        with _as_it_was(checkpoint), _told_in_a_sentence(folder):
+        with _unchanged(checkpoint), _errors_as_a_sentence(folder):
             config = PeftConfig.from_pretrained(str(folder))
             if not is_plain_lora(config):
                 raise ValueError("it is not a plain LoRA, as the run's last one is")
@@ -172,8 +172,8 @@ class PeftSwap(Swap):
         new = f"{ROWS[0]}{self._count}"
         try:
             with (
-                _as_it_was(checkpoint),
-                _told_in_a_sentence(folder),
+                _unchanged(checkpoint),
+                _errors_as_a_sentence(folder),
                 warnings.catch_warnings(),
                 own_copy(folder) as copy,
             ):
@@ -213,18 +213,18 @@ class WholeSwap(Swap):
         folder, first = Path(checkpoint.folder), self._plan.policy.model
         found = _described(folder, self._plan)
         if found.kind != "model":
-            raise _stranger(folder, "it is an adapter, and the run's last one is a whole model")
+            raise _foreign(folder, "it is an adapter, and the run's last one is a whole model")
         if differing := _differing(read_json(folder / "config.json"), self._config):
-            raise _stranger(folder, f"its config.json has another {differing[0]}")
+            raise _foreign(folder, f"its config.json has another {differing[0]}")
         ours, theirs = (
             {name: tensor.shape for name, tensor in it.tensors.items()} for it in (found, first)
         )
         if ours and theirs and ours != theirs:
             other = sorted(name for name, _ in ours.items() ^ theirs.items())[0]
-            raise _stranger(folder, f"its layers are others, {other} among them")
+            raise _foreign(folder, f"its layers are others, {other} among them")
 
     def _put(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
-        with _as_it_was(checkpoint):
+        with _unchanged(checkpoint):
             self.placed = None
             for module in self._model.modules():  # room first: one model in memory at a time
                 for name, weight in module.named_parameters(recurse=False):
@@ -238,7 +238,7 @@ class WholeSwap(Swap):
 
 
 @contextlib.contextmanager
-def _as_it_was(checkpoint: Identity) -> Iterator[None]:
+def _unchanged(checkpoint: Identity) -> Iterator[None]:
     """Check, before and after what is run inside, that a checkpoint's files are unchanged.
 
     Raises:
@@ -255,19 +255,19 @@ def _as_it_was(checkpoint: Identity) -> Iterator[None]:
 
 def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     """Return the entries that two configurations both have, with different values."""
-    both = (ours.keys() & theirs.keys()) - OF_NO_MATTER
+    both = (ours.keys() & theirs.keys()) - IGNORED_ENTRIES
     return sorted(name for name in both if ours[name] != theirs[name])
 
 
 def _described(folder: Path, plan: PairPlan) -> StoredModel:
     if not folder.is_dir():
-        raise _gone(folder)
+        raise _missing(folder)
     return describe(
         folder, allow_pickle=plan.allow_pickle, allow_remote_code=plan.allow_remote_code
     )
 
 
-def _gone(folder: Path | str) -> UserFacingError:
+def _missing(folder: Path | str) -> UserFacingError:
     return UserFacingError(
         f"The checkpoint {folder} is no longer there: choose another one, or open the run again."
     )
@@ -278,17 +278,17 @@ def _adapter_of_the_run(folder: Path, plan: PairPlan) -> None:
     found, first = _described(folder, plan), plan.policy.adapter
     assert first is not None
     if found.kind != "adapter":
-        raise _stranger(folder, "it is a whole model, and the run's last one is an adapter")
+        raise _foreign(folder, "it is a whole model, and the run's last one is an adapter")
     if last_part(found.base) != last_part(first.base):
-        raise _stranger(folder, f"it is an adapter on {found.base}, not on {first.base}")
+        raise _foreign(folder, f"it is an adapter on {found.base}, not on {first.base}")
     if found.peft_type != first.peft_type:
-        raise _stranger(folder, f"it is of the kind {found.peft_type}, not {first.peft_type}")
+        raise _foreign(folder, f"it is of the kind {found.peft_type}, not {first.peft_type}")
     if other := sorted(found.tensors.keys() ^ first.tensors.keys()):
-        raise _stranger(folder, f"it adapts other layers, {other[0]} among them")
+        raise _foreign(folder, f"it adapts other layers, {other[0]} among them")
     check_adapter_fits(found, plan.policy.model)
 
 
-def _stranger(folder: Path, why: str) -> UserFacingError:
+def _foreign(folder: Path, why: str) -> UserFacingError:
     return UserFacingError(
         f"The checkpoint {folder} does not belong to the run that is open ({why}): open it with "
         f"--policy as a pair of its own."
@@ -296,7 +296,7 @@ def _stranger(folder: Path, why: str) -> UserFacingError:
 
 
 @contextlib.contextmanager
-def _told_in_a_sentence(folder: Path) -> Iterator[None]:
+def _errors_as_a_sentence(folder: Path) -> Iterator[None]:
     """Turn the libraries' errors about unreadable or unfit files into UserFacingError."""
     from safetensors import SafetensorError
 
