@@ -49,8 +49,7 @@ class Gauge:
 
     @property
     def telescoping_gap(self) -> float:
-        """sum(raw) - sum(reward) - V(s_0), which is 0 but for rounding over a whole response; NaN
-        for a part of one.
+        """sum(raw) - sum(reward) - V(s_0), 0 but for rounding; NaN for a part of a response.
 
         Raw rewards add up to the response score and one number that all responses share.
         """
@@ -105,8 +104,7 @@ def response_gauge(scoring: Scoring, beta: float) -> Gauge:
 def extremes(
     logp_policy: ArrayLike, logp_reference: ArrayLike, count: int, floor: float = FLOOR
 ) -> tuple[list[int], list[int]]:
-    """Return the actions whose rewards the training raised and lowered most, as rows of the arrays
-    [V].
+    """Return the actions that the training promoted and demoted most, as rows of arrays [V].
 
     Most promoted: the largest positive rewards, the largest first; most demoted: the smallest
     negative ones, the smallest first. Only actions that one of the two models gives at least the

@@ -102,8 +102,7 @@ def floor_of(errors: Sequence[Array], dtype: str, measured: str) -> NoiseFloor:
 
 
 def as_json(floor: NoiseFloor | None, dtype: str, count: int) -> dict[str, Any]:
-    """Return, for a command's output, the noise of one log-ratio and of a sum of ``count``, in
-    nats.
+    """Return the noise of one log-ratio and of a sum of ``count``, in nats, as commands print it.
 
     Both are None where it could not be measured.
     """

@@ -113,8 +113,7 @@ def bellman_residual(raw: ArrayLike, rewards: ArrayLike, v: ArrayLike, v_next: A
 
 
 def noise_of_sum(count: ArrayLike, spread: float, bias: float) -> Array:
-    """Return how far the errors of ``count`` terms move their sum: n |bias| + 2 sqrt(n) spread, in
-    nats.
+    """Return how far errors move a sum of ``count`` terms: n |bias| + 2 sqrt(n) spread, in nats.
 
     Random errors add up as the square root of their number; their mean, the bias, adds up in
     proportion to it. These are two standard deviations: about 95 sums in 100 are moved by less.

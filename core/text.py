@@ -102,8 +102,7 @@ def _equal_runs(a: tuple[int, ...], b: tuple[int, ...]) -> list[Match]:
 
 
 def _fewest_edits(a: tuple[int, ...], b: tuple[int, ...]) -> list[Match] | None:
-    """Return the stretches that the fewest edits from a to b leave alone; None if more than
-    ``FEW_EDITS`` are needed.
+    """Return what the fewest edits from a to b leave alone; None if more than ``FEW_EDITS``.
 
     Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): each round goes, along each
     diagonal k = i - j, as far as one more edit allows.

@@ -71,8 +71,7 @@ def _shares_a_layer(module: str, base: StoredModel, shapes: Iterable[str]) -> bo
 
 
 def check_same_vocabulary(policy: Named, reference: Named) -> None:
-    """Check that every token is the same in policy and reference, since rewards compare them token
-    by token.
+    """Check that every token is the same in both models, as rewards compare them by token.
 
     A token that only one of them *added* (for padding, say) is accepted.
 
@@ -90,8 +89,7 @@ def check_same_vocabulary(policy: Named, reference: Named) -> None:
 
 
 def check_search_base(policy: Named, base: Named) -> None:
-    """Check that a third model, whose log-probs a search adds to the pair's, has the same
-    vocabulary.
+    """Check that a third model, which a search adds to the pair, has the same vocabulary.
 
     Raises:
         UserFacingError: it is an adapter, or the vocabularies differ in size or content.
@@ -132,11 +130,11 @@ def _canonical(module: str) -> str:
 
 
 def _as_loaded(base: StoredModel) -> tuple[dict[str, Shape], set[str]]:
-    """Return the shapes of the base's weights by their names in memory, and the last part of the
-    names of those that loading makes of several weights, or of parts of one.
+    """Return the base's shapes by the names of its weights in memory, and names without a shape.
 
     An adapter is trained on the model in memory, and some architectures have other names there than
-    in their files.
+    in their files. The second result has the last part of the names of weights that loading makes
+    of several, or of parts of one.
     """
     try:
         from transformers.conversion_mapping import get_checkpoint_conversion_mapping

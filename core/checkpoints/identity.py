@@ -1,5 +1,4 @@
-"""The identity of a checkpoint on disk: by it a checkpoint is known even if its path has other
-files.
+"""The identity of a checkpoint on disk, which goes by its files and not by its path.
 
 A trainer that saves again, or a copy over a folder, puts other weights under the same path. An
 identity tells them apart in about a millisecond, however large they are; ``written_since`` asks the
@@ -73,8 +72,7 @@ def written_since(identity: Identity) -> tuple[str, ...]:
 
 @contextmanager
 def read_whole(folders: Iterable[Path]) -> Iterator[tuple[Identity, ...]]:
-    """Yield the identities of checkpoints that are read inside, and check that they still hold at
-    the end.
+    """Yield the identities of checkpoints that are read inside; check that they hold at the end.
 
     Raises:
         UserFacingError: one of them is not there, or was written or deleted meanwhile, whatever

@@ -35,10 +35,10 @@ class Watch:
         self._looked = -EVERY
 
     def look(self, policy: Identity | None = None) -> Change | None:
-        """Return what has been written anew and was not told before; None if nothing has, or if the
-        last look was less than EVERY seconds ago.
+        """Return what has been written anew since the last look that told of it, or None.
 
-        ``policy``: the checkpoint of a run that is the policy now.
+        None also if the last look was less than EVERY seconds ago. ``policy``: the checkpoint of a
+        run that is the policy now.
         """
         now = time.monotonic()
         if now - self._looked < EVERY:

@@ -203,8 +203,7 @@ def _causal(
 def _joined(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
 ) -> torch.Tensor:
-    """Return what ``_causal`` does, on a CPU: the attention over the prefix and over the new
-    tokens, joined.
+    """Return what ``_causal`` does, on a CPU, from the attention to prefix and new tokens apart.
 
     Each part's softmax is weighted by its share of the whole, which its log-sum-exp gives: no mask
     is made, and keys and values of the prefix are not repeated (1.6 to 2 times as fast as masked

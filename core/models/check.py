@@ -138,8 +138,7 @@ def _unsteady(lane: Lane) -> UserFacingError:
 
 @torch.inference_mode()
 def _is_steady(lane: Lane, window: int) -> bool:
-    """Return whether plain forwards of a text and of its beginning, both longer than a window,
-    agree.
+    """Return whether plain forwards of a text longer than a window and of its beginning agree.
 
     True unasked for models whose rotary factors depend on the length of a text, and where the
     window is too wide for a short test.
@@ -184,11 +183,11 @@ def _reads_the_head(lane: Lane, margin: float) -> bool:
 
 @torch.inference_mode()
 def _margin(lane: Lane) -> float | None:
-    """Return how far a right way may differ from a plain forward, in standard deviations of the
-    logits; None where these are not finite, so that nothing can be compared.
+    """Return how far a right way may differ from a plain forward; None if nothing can be compared.
 
-    Rounding moves the logits of a deep model further than those of a shallow one. How far is seen
-    by moving the model's embeddings by one rounding.
+    The unit is the standard deviation of the logits; None where they are not finite. Rounding moves
+    the logits of a deep model further than those of a shallow one: how far is seen by moving the
+    model's embeddings by one rounding.
     """
     ids = _random(lane, SHORT, 0)
     expected = lane.plain_logits(ids)

@@ -1,5 +1,4 @@
-"""Two facts about a model's layers: which are given the same tensor, and whether rows stay in
-order.
+"""Layers of a model that share an input, and whether the rows of a batch stay in order on the way.
 
 A model's code is not read but run, twice on a few random tokens. Knows nothing of adapters.
 """
@@ -22,8 +21,7 @@ difference between rows: it is rounding where rows stay in order, about 1 where 
 
 
 def layers_by_input(model: Any, layers: Sequence[nn.Module], rows: int) -> list[list[Any]]:
-    """Return the layers of a causal model in groups that are given the same tensors in each
-    forward.
+    """Return the layers of a causal model in groups that are given the same tensors.
 
     Args:
         rows: of the batches that will be run, one or two.

@@ -1,5 +1,4 @@
-"""A Hugging Face model that runs tokens: it caches their KV and last hidden states, and gives
-logits.
+"""A Hugging Face model that runs tokens, caches their KV and hidden states, and gives logits.
 
 A lane has one row (one model) or two (policy and reference adapters on one base, see
 core.models.lora). It runs tokens in one of several ways; the self-check (core.models.check) chooses
@@ -248,8 +247,9 @@ class Lane:
         first: int,
         rows: slice | None = None,
     ) -> torch.Tensor:
-        """Run branches of one length: from the trunk's end, from snapshots beyond it, or from the
-        root (WHOLE). No KV is cached.
+        """Run branches of one length and return hidden states; no KV is cached.
+
+        They start from the trunk's end, from snapshots beyond it, or (WHOLE) from the root.
 
         Args:
             ids: int64 [B, n], all tokens of each branch.
@@ -347,8 +347,10 @@ class Lane:
 
     @torch.inference_mode()
     def choose_head(self, ids: torch.Tensor, expected: torch.Tensor, margin: float) -> bool:
-        """Choose how logits are made from hidden states: by the output embedding alone, else by all
-        that the model does after its body. Return whether one of them gives ``expected``.
+        """Choose how logits are made from hidden states; return whether that gives ``expected``.
+
+        They are made by the output embedding alone, or else by all that the model does after its
+        body.
 
         Args:
             ids: int64 [T].
@@ -418,8 +420,7 @@ class Lane:
         return cast(torch.Tensor, output.last_hidden_state)
 
     def _continue(self, ids: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
-        """Run tokens [B, t] after a cache of the model's own (None for an empty one), which may
-        change.
+        """Run tokens [B, t] after a cache of the model's own, which it may change; None for empty.
 
         Returns their last hidden states, [B, t, d] (of every active row if B is 1), and the cache.
 

@@ -258,8 +258,7 @@ class _Loader:
         return [Lane(model), reference], False, WholeSwap(model, plan, load)
 
     def _single(self, model: Path, adapter: Path | None) -> Lane:
-        """Return a lane of one model; an adapter, if there is one, runs beside its weights as in
-        training.
+        """Return a lane of one model; an adapter runs beside its weights, as in training.
 
         It is not merged into them: in a low number format that rounds away most of what it says.
         """
@@ -274,8 +273,7 @@ class _Loader:
         return Lane(wrapped.base_model.model, _joined(wrapped, ROWS[:1]))
 
     def _with_adapters(self) -> Any:
-        """Return the policy's base with its adapter and, where both models share that base, with
-        the reference's adapter if it has one.
+        """Return the policy's base with its adapter, and with the reference's if they share it.
 
         The policy of a run will be another checkpoint, so it gets an adapter of its own even where
         the reference's is the same. PEFT keeps the factors in float32 where the base is in a lower

@@ -85,8 +85,7 @@ def form(model: Any) -> list[Any]:
 
 @torch.no_grad()
 def _spread(model: Any) -> None:
-    """Scale all weights, in place, so that each has a part in the numbers: what is computed wrongly
-    then shows.
+    """Scale all weights in place so that each has a part in the numbers: then errors show.
 
     Predictions become peaked; matrices keep the scale of what passes through them, which at this
     width they would shrink to nothing; and what training moves off its initial value is moved too.

@@ -78,8 +78,7 @@ class Measurement:
         """The same log-ratios by plain forwards, in float32 where that is possible."""
 
     def finish(self, cancelled: Callable[[], bool] = never) -> NoiseFloor | None:
-        """Measure the texts that are still to be measured and return the floor; None where it
-        cannot be measured.
+        """Measure the remaining texts and return the floor; None where it cannot be measured.
 
         Raises:
             UserFacingError: as Pair.observe.
@@ -165,8 +164,7 @@ class Measurement:
 
 @contextlib.contextmanager
 def widened(model: nn.Module) -> Iterator[None]:
-    """Make a model compute in float32 inside, each layer's weights being float32 only while it
-    runs.
+    """Make a model compute in float32 inside, a layer's weights being float32 while it runs.
 
     A layer is a member of a module list, or else a module with none inside. Afterwards each weight
     is the very tensor that it was.

@@ -265,8 +265,7 @@ class Pair:
         cancelled: Callable[[], bool] = never,
         line: str = "",
     ) -> int:
-        """Make edge and state numbers known for ``rows`` of a path and return how many tokens were
-        run.
+        """Make the numbers of ``rows`` of a path known; return how many tokens were run.
 
         ``rows`` are indices (from 1) into ``path``. What is known already is not run again.
 
@@ -339,8 +338,7 @@ class Pair:
         return self._ready_line(np.array([node]), self._models_for(BOTH)) is not None
 
     def trim(self, shown: Iterable[Nodes] = ()) -> None:
-        """Evict nodes from the tree if it is over its budget; those in ``shown`` and the responses'
-        stay.
+        """Evict nodes if the tree is over its budget; ``shown`` ones and the responses' stay.
 
         Call it only between two steps: whoever will use a node's number again must name it here.
         The KV of an evicted node is dropped with it, as is that of all nodes below it.
@@ -485,11 +483,10 @@ class Pair:
                 yield lane, store, _physical(lane, covers, alike), ready
 
     def _lender(self, path: Nodes, held: Held, rows: Rows, first: int) -> tuple[Held | None, Nodes]:
-        """Return the line that has more of a path ready than the ``first`` nodes, the most of all
-        lines, and the cells of those nodes; None if there is none.
+        """Return the line that has most of a path ready beyond the ``first`` nodes, and the cells.
 
-        What ``held`` lacks of the path's beginning is copied from it. All rows are copied, so the
-        line must be ready wherever ``held`` is.
+        None if there is none. What ``held`` lacks of the path's beginning is copied from that line.
+        All rows are copied, so it must be ready wherever ``held`` is.
         """
         depths = self.tree.depth[path]
         trunk_only = any(lane.way is not Way.TREE for lane, _ in self._covering)
@@ -616,8 +613,7 @@ class Pair:
             lane.set_regime(regime)
 
     def _make_room(self, more: int, spared: tuple[Held | None, ...]) -> None:
-        """Evict whole lines, the least recently used first, until the budget has room for ``more``
-        cells.
+        """Evict whole lines, the least recently used first, if ``more`` cells exceed the budget.
 
         The responses' lines go last, and those in ``spared`` stay whatever they take.
         """
@@ -706,8 +702,7 @@ def observations(
 
 
 def state_numbers(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return log-partitions [2, m], and numbers [5, m] in the order of STATE_COLUMNS, of logits [2,
-    m, V].
+    """Return log-partitions [2, m] and numbers [5, m] as in STATE_COLUMNS of logits [2, m, V].
 
     One exponential per logit: the partition follows from the likeliest token, whose probability has
     the smallest relative error.

@@ -1,5 +1,4 @@
-"""Putting another checkpoint of a run into the policy of a loaded pair, with everything else in
-place.
+"""Putting another checkpoint of a run into the policy of a loaded pair.
 
 Plain LoRA adapters are copied into the policy's row of the pair's layers; other adapters go through
 PEFT; a whole model is loaded in place of the one before, one in memory at a time. A checkpoint that

@@ -1,5 +1,4 @@
-"""Reading weights from disk into memory of their own, which later writes to the files cannot
-change.
+"""Reading weights into memory of their own, which later writes to the files cannot change.
 
 The libraries map a checkpoint's files into memory: what is written into such a file changes the
 model that was loaded from it, and one that becomes shorter ends the process. Here transformers is
@@ -138,8 +137,7 @@ def read_adapter(folder: Path, allow_pickle: bool = False) -> dict[str, torch.Te
 
 @contextmanager
 def own_copy(adapter: Path) -> Iterator[str]:
-    """Make a temporary copy of an adapter and yield its folder, for PEFT, which maps the file in
-    it.
+    """Make a temporary copy of an adapter for PEFT, which maps the file, and yield its folder.
 
     The copy is deleted at the end, when PEFT has copied the weights.
     """
