@@ -21,17 +21,19 @@ def choose_device(name: str) -> torch.device:
     Raises:
         UserFacingError: the named device is unknown or not on this machine.
     """
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
+    counts = {
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+        "cpu": 1,
     }
+    there = [kind for kind, count in counts.items() if count]
     if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
-    kind = name.split(":")[0]
-    if not there.get(kind, False):
-        names = ", ".join(kind for kind, is_there in there.items() if is_there)
-        raise UserFacingError(f"There is no device '{name}' here: choose auto, {names}.")
+        return torch.device(there[0])
+    kind, colon, number = name.partition(":")
+    if colon and not (number.isdecimal() and int(number) < counts.get(kind, 0)):
+        kind = ""
+    if kind not in there:
+        raise UserFacingError(f"There is no device '{name}' here: choose auto, {', '.join(there)}.")
     return torch.device(name)
 
 
