@@ -15,6 +15,7 @@ from typing import Any
 from core.commands import options
 from core.demo.registration import register
 from core.errors import Cancelled, UserFacingError
+from core.failures import is_out_of_memory, reason
 
 COMMANDS = {
     "score": ("core.commands.score", "score responses under a policy and its reference"),
@@ -207,6 +208,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("QSCOPE_DEBUG"):
             raise
+        if is_out_of_memory(error):
+            print(
+                f"Memory ran out ({reason(error)}): shorten the text, choose a smaller number "
+                "format with --dtype, or another device with --device.",
+                file=sys.stderr,
+            )
+            return FAILED
         print(
             f"Qscope has a fault ({type(error).__name__}: {error}); "
             "run again with QSCOPE_DEBUG=1 in the environment to see where.",

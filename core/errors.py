@@ -1,12 +1,12 @@
-"""The two families of failure: what a user is shown, and what stays silent.
+"""The two families of failure: those a user is told of, and those that stay silent.
 
 Knows nothing of models, files or windows.
 """
 
 
 class UserFacingError(Exception):
-    """Something the user can mend. ``str(error)`` is one sentence that says what to do."""
+    """An error that the user can mend. ``str(error)`` is one sentence that says what to do."""
 
 
 class Cancelled(Exception):
-    """The work was no longer wanted. Nobody is told."""
+    """The end of work that is no longer wanted. Nobody is told."""

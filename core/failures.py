@@ -1,6 +1,7 @@
-"""Which errors mean that memory ran out, and which that the device is lost to this process.
+"""Errors that libraries raise: out of memory, a lost device, and the one line to quote.
 
-Libraries say both in words alone, and not all in the same. Knows nothing of what was being done.
+Libraries tell these failures apart only by the words of their messages, and each has words of its
+own. Knows nothing of what was being done when the error came.
 """
 
 import errno
@@ -29,13 +30,22 @@ LOST = (
     "cudaerrorillegaladdress",
     "cudaerrorlaunchfailure",
 )
-"""After one of these every call to the device fails, until the process is started anew."""
+"""After one of these every call to the device fails until the process is restarted."""
 OF_A_DEVICE = ("cuda error", "hip error", "cublas_status", "cudnn_status")
-"""These may leave the device as it was: it is asked."""
+"""After one of these the device may still work: a small call finds out."""
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of an error's message without its full stop, to quote in a sentence.
+
+    An error without a message is quoted by the name of its class.
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(" .:") if lines else type(error).__name__
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, of the machine or of a device."""
+    """Return whether memory ran out, of the machine or of a device."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
@@ -44,7 +54,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_device_lost(error: BaseException) -> bool:
-    """Whether the device does nothing more for this process, whatever it is asked."""
+    """Return whether every further call to the device will fail in this process."""
     if not isinstance(error, RuntimeError) or is_out_of_memory(error):
         return False
     return _says(error, LOST) or (_says(error, OF_A_DEVICE) and not _device_answers())

@@ -1,6 +1,6 @@
 """The Q-function in the raw-logit gauge, along a response and over the whole vocabulary.
 
-From records and beta alone: nothing is computed by a model. Q, V and the raw reward are fixed by
+It is computed from records and beta alone, without a model. Q, V and the raw reward are fixed by
 the two checkpoints only up to a constant per state (Theorem 1 of arXiv 2404.12358); the raw logits
 choose that constant. Whoever draws them says "raw-logit gauge". Knows scorings and the quantities;
 knows nothing of trees, models or windows.
@@ -49,7 +49,7 @@ class Gauge:
 
     @property
     def telescoping_gap(self) -> float:
-        """What is left of sum(raw) = sum(reward) + V(s_0) over a whole response; NaN for a part.
+        """sum(raw) - sum(reward) - V(s_0), 0 but for rounding; NaN for a part of a response.
 
         Raw rewards add up to the response score and one number that all responses share.
         """
@@ -66,7 +66,7 @@ def gauge(
     logp_reference: ArrayLike,
     beta: float,
 ) -> Gauge:
-    """Any edges in the raw-logit gauge, [n] each.
+    """Return edges of the tree in the raw-logit gauge, [n].
 
     Args:
         logit: the policy's raw logit of each token.
@@ -90,7 +90,7 @@ def gauge(
 
 
 def response_gauge(scoring: Scoring, beta: float) -> Gauge:
-    """A whole response in the raw-logit gauge; its closing token leads to V = 0."""
+    """Return a whole response in the raw-logit gauge; its closing token leads to V = 0."""
     return gauge(
         scoring.logit,
         scoring.logsumexp,
@@ -104,12 +104,12 @@ def response_gauge(scoring: Scoring, beta: float) -> Gauge:
 def extremes(
     logp_policy: ArrayLike, logp_reference: ArrayLike, count: int, floor: float = FLOOR
 ) -> tuple[list[int], list[int]]:
-    """The actions that the training promoted and demoted most, as rows of the arrays [V].
+    """Return the actions that the training promoted and demoted most, as rows of arrays [V].
 
     Most promoted: the largest positive rewards, the largest first; most demoted: the smallest
-    negative ones, the smallest first. Only among actions that one of the two models gives at
-    least the probability ``floor``. Beta changes no order. Of equal rewards the earlier row
-    comes first.
+    negative ones, the smallest first. Only actions that one of the two models gives at least the
+    probability ``floor`` are considered. Beta does not change the order. Of equal rewards the
+    earlier row comes first.
     """
     policy, reference = np.asarray(logp_policy), np.asarray(logp_reference)
     rows = np.flatnonzero(np.maximum(policy, reference) >= np.log(floor))
@@ -126,15 +126,18 @@ class StateCheck:
     """What must hold of the rewards at one state, computed from the arrays that are shown."""
 
     normaliser: float
-    """Sum of pi_ref exp(r / beta) over the vocabulary, which is 1 (Eq. 11 inverted)."""
+    """Sum of pi_ref exp(r / beta) over the vocabulary, which must be 1 (Eq. 11 inverted)."""
     expected: float
     """The reward that the reference expects, the sum of pi_ref r."""
     expected_kl: float
-    """The same as -beta KL(pi_ref || pi) (Eq. 16)."""
+    """The same number as -beta KL(pi_ref || pi) (Eq. 16)."""
 
 
 def state_rewards(actions: StateActions, beta: float) -> NDArray[np.float64]:
-    """Implicit rewards of every action at a state, [V] (Eq. 11); NaN where both models forbid."""
+    """Return the implicit rewards of all actions at a state, [V] (Eq. 11).
+
+    NaN for a token to which both models give probability 0.
+    """
     known = np.isfinite(actions.logp_policy) & np.isfinite(actions.logp_reference)
     found = np.full(len(known), np.nan)
     found[known] = quantities.reward(
@@ -144,7 +147,7 @@ def state_rewards(actions: StateActions, beta: float) -> NDArray[np.float64]:
 
 
 def check_state(actions: StateActions, beta: float) -> StateCheck:
-    """The identities at one state, in float64."""
+    """Return both sides of the identities that hold at one state, computed in float64."""
     rewards = state_rewards(actions, beta)
     known = ~np.isnan(rewards)
     policy = actions.logp_policy[known].astype(np.float64)

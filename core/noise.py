@@ -1,8 +1,8 @@
-"""How far rounding alone moves a log-ratio: the noise floor of a loaded pair, as a record.
+"""The noise floor of a loaded pair: how far rounding alone moves a log-ratio, as a record.
 
-In a format such as bfloat16 the two models' log-probs carry errors that can be larger than what a
-light training has changed. What lies below the floor says nothing, and is shown so. Knows errors
-and sums; how errors are measured is core.models.noise's business.
+In a format such as bfloat16 rounding errors of the two models' log-probs can be larger than what a
+light training has changed. A value below the floor says nothing, and views show it so. Knows errors
+and their sums; measuring them is core.models.noise's business.
 """
 
 from collections.abc import Sequence
@@ -17,66 +17,65 @@ from core.quantities import Array, below_noise, noise_of_sum
 WINDOW = 16
 """Tokens whose errors are summed to see whether neighbours err together."""
 LEAST = 5e-4
-"""Nats; a floor below this, half of the last digit that is shown, changes nothing that is shown."""
+"""Nats: half of the last digit that is shown; a lower floor changes nothing that is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseFloor:
-    """The noise of log pi(a|s) - log pi_ref(a|s) in the format that a pair runs in, in nats.
+    """The noise of log pi(a|s) - log pi_ref(a|s) in the number format that a pair runs in, in nats.
 
-    Of the errors of single log-ratios about 95 in 100 are smaller than ``token``, of the errors of
-    sums over n of them smaller than ``total(n)``. Rewards are beta times log-ratios, and so is
+    About 95 in 100 errors of single log-ratios are smaller than ``token``, and as many errors of
+    sums over n of them are smaller than ``total(n)``. Rewards are beta times log-ratios, and so is
     their noise.
     """
 
     dtype: str
     """The number format, as "bfloat16"."""
     token: float
-    """Twice the root mean square of the errors, and of that mean what a short sample may miss."""
+    """Twice the root mean square of the errors, plus what so short a sample may have missed."""
     spread: float
     """The standard deviation of a sum over n tokens is ``spread`` times the square root of n."""
     bias: float
-    """The part of the errors, a token, that does not average out; its magnitude."""
+    """The magnitude of the mean error of a token, which does not average out in a sum."""
     tokens: int
     """How many log-ratios were measured."""
     measured: str
-    """How they were, in words."""
+    """In words, how they were measured."""
 
     @property
     def matters(self) -> bool:
-        """Whether anything that is shown is changed; not in float32."""
+        """True where the noise is large enough to change a digit that is shown: not in float32."""
         return self.token >= LEAST
 
     def total(self, count: ArrayLike) -> Array:
-        """The noise of sums over ``count`` tokens, any shape, in nats; of one it is ``token``, of
-        none 0."""
+        """Return the noise of sums over ``count`` tokens, any shape, in nats; 0 for no token."""
         found = np.maximum(self.token, noise_of_sum(count, self.spread, self.bias))
         return np.where(np.asarray(count) > 0, found, 0.0)
 
     def of_rewards(self, beta: float, count: ArrayLike = 1) -> Array:
-        """The noise of rewards summed over ``count`` tokens, in nats times beta; 0 if it does not
-        matter."""
+        """Return the noise of sums of ``count`` rewards, nats times beta; 0 unless it
+        ``matters``."""
         return beta * self.total(count) * self.matters
 
     def hides(self, values: ArrayLike, beta: float, count: ArrayLike = 1) -> NDArray[np.bool_]:
-        """Which rewards, each summed over ``count`` tokens, say nothing; False for NaN."""
+        """Return which sums of ``count`` rewards are below their noise; False for NaN."""
         return below_noise(values, self.of_rewards(beta, count))
 
 
 NOISELESS = NoiseFloor("", 0.0, 0.0, 0.0, 0, "")
-"""Of a pair whose noise is not known: nothing is hidden."""
+"""For a pair whose noise is not known: it hides nothing."""
 
 
 def floor_of(errors: Sequence[Array], dtype: str, measured: str) -> NoiseFloor:
-    """The noise floor by the errors of log-ratios that were measured.
+    """Return the noise floor by measured errors of log-ratios.
 
     Args:
-        errors: of each sample text the errors of its tokens, [n_i], in nats and text order.
+        errors: for each sample text the errors of its tokens, [n_i], in nats and text order.
         dtype, measured: as in NoiseFloor.
 
-    ``token`` is raised by twice the standard error of the mean square, since a short sample is as
-    likely to have erred little as much. ``spread`` is that of sums over WINDOW neighbours, or of
-    single tokens where that is more. Of the mean error, what chance alone would leave is no bias.
+    ``token`` is raised by twice the standard error of the mean square, since a short sample may
+    have erred little by luck. ``spread`` is that of sums over WINDOW neighbours, or of single
+    tokens where that is more. A mean error that chance alone would leave is not counted as bias.
     """
     every = np.concatenate([np.zeros(0), *errors])
     n = len(every)
@@ -103,7 +102,7 @@ def floor_of(errors: Sequence[Array], dtype: str, measured: str) -> NoiseFloor:
 
 
 def as_json(floor: NoiseFloor | None, dtype: str, count: int) -> dict[str, Any]:
-    """What a command prints of the noise of one log-ratio and of a sum of ``count``, in nats.
+    """Return the noise of one log-ratio and of a sum of ``count``, in nats, as commands print it.
 
     Both are None where it could not be measured.
     """
@@ -116,5 +115,5 @@ def as_json(floor: NoiseFloor | None, dtype: str, count: int) -> dict[str, Any]:
 
 
 def total_of(floor: NoiseFloor | None, count: int) -> float | None:
-    """The noise of a sum over ``count`` tokens in nats, None where it was not measured."""
+    """Return the noise of a sum over ``count`` tokens in nats, None where it was not measured."""
     return float(floor.total(count)) if floor else None

@@ -1,7 +1,7 @@
-"""What the two models say of one response, and of one state: the records the views draw.
+"""Records of what the two models say of one response and of one state; views draw them.
 
-Rewards are not stored: they are beta times a difference of two columns, so that another beta
-needs no model. Knows the types of text and arrays; knows nothing of models or windows.
+Rewards are not stored: they are beta times a difference of two columns, so another beta needs no
+model. Knows the types of text and arrays; knows nothing of models or windows.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Scoring:
     computed: int
     """Tokens that went through the models for this result, prompt included."""
     reused: int
-    """Tokens of prompt and response that were known already."""
+    """Tokens of prompt and response whose numbers or KV were cached."""
     seconds: float
     note: str = ""
 
@@ -81,8 +81,8 @@ class Inspection:
 class StateActions:
     """All actions at one state, the whole vocabulary: row i is the token ``ids[i]``, [V].
 
-    Padding of the embedding has rows too, since the models give it probability. The arrays belong
-    to nobody and are never written to.
+    Padding of the embedding has rows too, since the models give it probability. The arrays are
+    shared and must not be written to.
     """
 
     state: int
@@ -99,6 +99,6 @@ class StateActions:
     """The smallest negative rewards among the same."""
 
     def row(self, id: int) -> int:
-        """The row of a token, -1 if it has none."""
+        """Return the row of a token, -1 if it has none."""
         row = int(np.searchsorted(self.ids, id))
         return row if row < len(self.ids) and self.ids[row] == id else -1

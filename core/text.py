@@ -12,10 +12,11 @@ from typing import Literal
 Unit = Literal["token", "word", "sentence", "line"]
 UNITS: tuple[Unit, ...] = ("token", "word", "sentence", "line")
 
-Run = tuple[int, int, int]
-# Where equal tokens lie: (start in A, start in B, how many).
+Match = tuple[int, int, int]
+"""A stretch of equal tokens: where it starts in A and in B, and its length."""
 
 FEW_EDITS = 60
+"""Edits up to which the fewest are looked for: that takes time as the square of their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the response answers: the turns before it."""
+    """The turns of a conversation before the response."""
 
     messages: tuple[Message, ...]
 
     @classmethod
     def of(cls, user: str, system: str | None = None) -> "Prompt":
-        """A prompt of one user turn, after a system turn if one is given."""
+        """Return a prompt of one user turn, after a system turn if one is given."""
         before = (Message("system", system),) if system else ()
         return cls((*before, Message("user", user)))
 
@@ -55,7 +56,7 @@ class Tokens:
     pieces: tuple[bytes, ...]
     """The bytes that each token stands for."""
     forced: tuple[bool, ...]
-    """True where the tokenizer, given this text, would put another token."""
+    """True where the tokenizer would split this text into another token."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,7 +64,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Which tokens of B are the same as in A, and which were edited."""
+    """The tokens that two responses A and B share, and the stretches that differ."""
 
     pairs: tuple[tuple[int, int], ...]
     """(index in A, index in B) of equal tokens, ascending in both."""
@@ -72,9 +73,10 @@ class Alignment:
 
 
 def align(a: Tokens, b: Tokens) -> Alignment:
-    """Align two responses by their token ids.
+    """Return how the token ids of two responses are aligned.
 
-    With few edits between them, by the fewest; otherwise by their longest common runs.
+    If few edits turn one into the other, the alignment has the fewest edits; otherwise it is made
+    of their longest common stretches.
     """
     pairs: list[tuple[int, int]] = []
     edited_a, edited_b = [], []
@@ -88,27 +90,26 @@ def align(a: Tokens, b: Tokens) -> Alignment:
     return Alignment(tuple(pairs), tuple(edited_a), tuple(edited_b))
 
 
-def _equal_runs(a: tuple[int, ...], b: tuple[int, ...]) -> list[Run]:
-    """Runs of ids that both have, ascending in both."""
+def _equal_runs(a: tuple[int, ...], b: tuple[int, ...]) -> list[Match]:
+    """Return stretches of ids that both sequences have, ascending in both."""
     found = _fewest_edits(a, b)
     if found is None:
         from difflib import SequenceMatcher
 
-        # Long and unlike: finding the fewest edits would take the square of their number.
         blocks = SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
         found = [(block.a, block.b, block.size) for block in blocks]
     return found
 
 
-def _fewest_edits(a: tuple[int, ...], b: tuple[int, ...]) -> list[Run] | None:
-    """What the fewest edits from a to b leave alone; None if it takes more than ``FEW_EDITS``.
+def _fewest_edits(a: tuple[int, ...], b: tuple[int, ...]) -> list[Match] | None:
+    """Return what the fewest edits from a to b leave alone; None if more than ``FEW_EDITS``.
 
     Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): each round goes, along each
     diagonal k = i - j, as far as one more edit allows.
     """
     if abs(len(a) - len(b)) > FEW_EDITS:
         return None
-    furthest: dict[int, tuple[int, list[Run]]] = {1: (0, [])}
+    furthest: dict[int, tuple[int, list[Match]]] = {1: (0, [])}
     for edits in range(FEW_EDITS + 1):
         for k in range(-edits, edits + 1, 2):
             inserts = k == -edits or (k < edits and furthest[k - 1][0] < furthest[k + 1][0])
@@ -124,7 +125,7 @@ def _fewest_edits(a: tuple[int, ...], b: tuple[int, ...]) -> list[Run] | None:
 
 
 def shared_prefix(a: str | tuple[int, ...], b: str | tuple[int, ...]) -> int:
-    """Length of the longest common beginning; by halving, so that long texts are quick."""
+    """Return the length of the longest common prefix, found by halving: quick for long texts."""
     low, high = 0, min(len(a), len(b))
     while low < high:
         middle = (low + high + 1) // 2
@@ -145,10 +146,10 @@ _BREAKS: dict[Unit, re.Pattern[str]] = {
 
 
 def units(tokens: Tokens, kind: Unit) -> tuple[int, ...]:
-    """The number of the unit that each token belongs to, ascending from 0.
+    """Return the number of the unit that each token belongs to, ascending from 0.
 
-    A token belongs where its first character that is not white space lies; one of nothing but
-    white space goes with what follows it, at the end with what came before. Words are split at
+    A token belongs to the unit of its first character that is not white space; a token of white
+    space alone goes with what follows it, or at the end with what came before. Words are split at
     white space and keep their punctuation.
     """
     if kind == "token":
@@ -159,6 +160,6 @@ def units(tokens: Tokens, kind: Unit) -> tuple[int, ...]:
 
 
 def _dense(numbers: list[int]) -> tuple[int, ...]:
-    """The same groups, numbered 0, 1, 2, ... without holes."""
+    """Return the same groups numbered 0, 1, 2, ... without gaps."""
     seen: dict[int, int] = {}
     return tuple(seen.setdefault(number, len(seen)) for number in numbers)

@@ -1,6 +1,6 @@
-"""Moments of a run, for the benchmarks: one JSON line each into the file named by QSCOPE_TRACE.
+"""Timestamps for the benchmarks: one JSON line each in the file named by QSCOPE_TRACE.
 
-Does nothing where that variable is not set. Knows nothing of what it is told.
+Does nothing where that variable is not set. Knows nothing of the events that it is given.
 """
 
 import json
@@ -9,7 +9,7 @@ import time
 
 
 def mark(what: str) -> None:
-    """Append ``what`` and the wall-clock time in seconds; where that fails, nobody minds."""
+    """Append the event ``what`` and the wall-clock time in seconds; errors are ignored."""
     path = os.environ.get("QSCOPE_TRACE")
     if not path:
         return

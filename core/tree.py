@@ -1,18 +1,18 @@
 """The token tree: nodes are states, edges are tokens, a response is a path.
 
-The token-level MDP of the paper as a struct of arrays. Node 0 is the empty state (``root`` says
-when there are others); every other node is its parent's state with one token appended. What the two
-models said is kept on the node: the log-prob of its own token (an edge quantity) and the
-divergences of the state that it is (a state quantity). NaN means "not known yet".
+It is the token-level MDP of the paper (arXiv 2404.12358) as a struct of arrays. Node 0 is the empty
+state (``root`` makes others); every other node is its parent's state with one token appended. What
+the two models say is stored on the node: the log-prob of its own token (an edge quantity) and the
+divergences at the state that it is (a state quantity). NaN means "not known yet".
 
-A node's number is given once and never again, and a parent's is lower than its children's. So that
-the tree fits a budget of memory, nodes that nobody shows can be *evicted*, with all below them.
-Their numbers mean nothing from then on: ``has`` says so, and to read of them raises KeyError. The
-same state, when it is walked to again, is a new node of which nothing is known yet. The nodes that
-stay lie close together in memory, in the order of their numbers.
+Node numbers are never reused, and a parent's is lower than its children's. To fit a memory budget,
+nodes that nobody shows can be *evicted*, with all below them. Using the number of an evicted node
+raises KeyError (``has`` asks first). Walking to the same state again makes a new node of which
+nothing is known yet. The remaining nodes lie close together in memory, in the order of their
+numbers.
 
-The policy may be several models in turn (the checkpoints of a run): what each said is kept in a
-*layer* of its own, over the one topology and the one reference.
+The policy may be several models in turn (the checkpoints of a run): the numbers of each are stored
+in a *layer* of its own, over one topology and one reference.
 
 Knows nothing of models, text, rewards or where a KV cache lies.
 """
@@ -37,7 +37,7 @@ BASE_COLUMN = "logp_base"
 """Said of the token that leads to a node by a third model, if there is one: nats."""
 
 SHARED_COLUMNS = ("logp_reference", "rank_reference", "entropy_reference", BASE_COLUMN)
-"""Those in which the policy has no part: the same in all layers."""
+"""Columns in which the policy has no part: the same in all layers."""
 LAYER_COLUMNS = tuple(c for c in (*EDGE_COLUMNS, *STATE_COLUMNS) if c not in SHARED_COLUMNS)
 TWINS = {
     "logp_policy": "logp_reference",
@@ -48,50 +48,50 @@ TWINS = {
 DIVERGENCES = ("kl", "kl_reverse")
 
 BUDGET = 2**28
-"""Bytes that a tree may take before it is to be evicted from."""
+"""Bytes that a tree may take before nodes are evicted."""
 EVICT_TO = 0.75
-"""Of the budget: how much is left in use, so that room need not be made at each step."""
+"""The part of the budget that stays in use after an eviction, so that few steps need one."""
 SLACK = 4
-"""The arrays grow by one part in so many, so that little of the budget lies idle."""
+"""The arrays grow by one part in so many: little of the budget is then unused."""
 REMEMBERED = 2**17
-"""Nodes of remembered paths, so that the path of a child of one of them is found at once."""
+"""Nodes in the cache of paths, by which the path of a child of one of them is found at once."""
 ALWAYS = np.iinfo(np.int64).max
-"""In place of when a node was used last, for one that must stay."""
+"""Stands for the time of last use of a node that must stay."""
 OBJECTS = 64
-"""Bytes of a key and a value of a dict of ints."""
+"""Bytes of a key and its value in a dict of ints."""
 
 Nodes = NDArray[np.int64]
-Scalar = TypeVar("Scalar", np.int64, np.float64)
+Number = TypeVar("Number", np.int64, np.float64)
 
 
-class Column(Generic[Scalar]):
-    """One number for each node of a tree: ``column[nodes]`` reads those of some, or of one.
+class Column(Generic[Number]):
+    """One number for each node of a tree: ``column[nodes]`` reads those of some nodes, or of one.
 
     Raises:
         KeyError: a node is not in the tree.
     """
 
-    def __init__(self, values: NDArray[Any], tree: "TokenTree", kind: type[Scalar]) -> None:
+    def __init__(self, values: NDArray[Any], tree: "TokenTree", kind: type[Number]) -> None:
         self._values, self._tree = values, tree
-        self._kind: type[Scalar] = kind
+        self._kind: type[Number] = kind
 
     @overload
-    def __getitem__(self, nodes: int) -> Scalar: ...
+    def __getitem__(self, nodes: int) -> Number: ...
     @overload
-    def __getitem__(self, nodes: Nodes) -> NDArray[Scalar]: ...
-    def __getitem__(self, nodes: Nodes | int) -> NDArray[Scalar] | Scalar:
+    def __getitem__(self, nodes: Nodes) -> NDArray[Number]: ...
+    def __getitem__(self, nodes: Nodes | int) -> NDArray[Number] | Number:
         if not isinstance(nodes, np.ndarray):
             return self._kind(self._values[self._tree.slot(nodes)])
-        found: NDArray[Scalar] = self._values[self._tree.slots(nodes)]
+        found: NDArray[Number] = self._values[self._tree.slots(nodes)]
         return found.astype(self._kind, copy=False)
 
 
 class TokenTree:
-    """States visited so far. Only the thread that runs the models may grow, fill or evict from it.
+    """The states visited so far. Only the thread that runs the models may change it.
 
-    Inside, a node lies in a *slot*: its place among the nodes that are kept. A child whose slot
-    follows its parent's is found there, any other through ``_branches``; most of a tree is long
-    paths, whose slots follow each other.
+    A node lies in a *slot*: its place in the arrays, among the nodes that are not evicted. A child
+    whose slot follows its parent's is found there, any other through ``_branches``; most of a tree
+    is long paths, whose slots follow each other.
     """
 
     def __init__(self, capacity: int = 1024, budget: int = BUDGET) -> None:
@@ -103,7 +103,7 @@ class TokenTree:
         self._shared = np.full((len(SHARED_COLUMNS), capacity), np.nan)
         self._numbers = np.full((len(LAYER_COLUMNS), capacity), np.nan)
         self._layers: dict[Hashable, NDArray[np.float64]] = {}
-        """The numbers of the layers that are not shown; they may have been made for fewer nodes."""
+        """The numbers of the layers that are not shown; they may have room for fewer nodes."""
         self._layer: Hashable = ""
         self._same = False
         self._roots = {"": ROOT}
@@ -113,14 +113,14 @@ class TokenTree:
         self._remembered = 0
         self._clock = 0
         self._least = 0
-        """Bytes that were left when nodes were last evicted."""
+        """Bytes in use after the last eviction."""
 
     def __len__(self) -> int:
         return self._size
 
     @property
     def nodes(self) -> Nodes:
-        """The numbers of all nodes that are kept, ascending, [n]; not to be written to."""
+        """The numbers of all nodes, ascending, [n]; must not be written to."""
         return self._number[: self._size]
 
     @property
@@ -143,7 +143,7 @@ class TokenTree:
     @overload
     def has(self, nodes: Nodes) -> NDArray[np.bool_]: ...
     def has(self, nodes: Nodes | int) -> NDArray[np.bool_] | bool:
-        """Whether a node is in the tree: not evicted, and not a number that was never given."""
+        """Return whether a node is in the tree: its number was given and it was not evicted."""
         slots = np.minimum(np.searchsorted(self.nodes, nodes), self._size - 1)
         found: NDArray[np.bool_] = self._number[slots] == nodes
         return bool(found) if isinstance(nodes, int) else found
@@ -151,10 +151,12 @@ class TokenTree:
     # --- numbers ------------------------------------------------------------------------------
 
     def show(self, layer: Hashable, same: bool = False) -> None:
-        """From now on the policy's columns are those of this layer, empty if it is new.
+        """Make the policy's columns those of a layer, which is empty if it is new.
 
-        ``same``: the policy is the reference in it: the columns in TWINS are one, and the
-        DIVERGENCES are 0 whatever is written there.
+        Args:
+            layer: names it, such as the identity of a checkpoint.
+            same: the policy is the reference in this layer: the columns in TWINS are one and the
+                same, and the DIVERGENCES are 0 whatever is written there.
         """
         if layer != self._layer:
             numbers = self._layers.get(layer, np.empty((len(LAYER_COLUMNS), 0)))
@@ -165,13 +167,18 @@ class TokenTree:
         self._same = same
 
     def column(self, name: str) -> Column[np.float64]:
-        """A column of numbers, of the layer that is shown: one of EDGE_COLUMNS or STATE_COLUMNS,
-        or BASE_COLUMN. NaN where not known."""
+        """Return a column of numbers by its name in EDGE_COLUMNS or STATE_COLUMNS, or BASE_COLUMN.
+
+        It is that of the layer that is shown; NaN where nothing is known.
+        """
         return Column(self._values(name), self, np.float64)
 
     def write(self, name: str, nodes: Nodes, values: NDArray[np.float64]) -> None:
-        """Write numbers of some nodes into a column; what is known and shared by all layers stays,
-        so that the same reference is compared with every policy."""
+        """Write numbers of some nodes, [n], into a column of the layer that is shown.
+
+        In SHARED_COLUMNS a known number stays as it is, so that every policy is compared with the
+        same reference.
+        """
         if self._same:
             if name in DIVERGENCES:
                 return
@@ -183,7 +190,7 @@ class TokenTree:
         column[slots] = values
 
     def is_observed(self, nodes: Nodes) -> NDArray[np.bool_]:
-        """Whether all EDGE_COLUMNS of each node are known, in the layer that is shown."""
+        """Return whether all EDGE_COLUMNS of each node are known in the layer shown, bool [n]."""
         slots = self.slots(nodes)
         known = np.ones(len(nodes), dtype=bool)
         for name in EDGE_COLUMNS:
@@ -191,7 +198,7 @@ class TokenTree:
         return known
 
     def _values(self, name: str) -> NDArray[np.float64]:
-        """A column by slot."""
+        """Return a column as an array by slot."""
         if self._same:
             if name in DIVERGENCES:
                 return np.broadcast_to(0.0, self._shared.shape[1])
@@ -205,10 +212,10 @@ class TokenTree:
     # --- walking ------------------------------------------------------------------------------
 
     def root(self, name: str = "") -> int:
-        """Return the empty state that bears this name, adding it if it is new.
+        """Return the empty state of this name, added if it is new.
 
-        What is said of a text under another root is said by another function of it: by the models
-        with other rotary factors (core.models.rope).
+        Texts under different roots are different states even if their tokens agree: the models
+        treat them differently, with other rotary factors (core.models.rope).
         """
         if name not in self._roots:
             none = np.array([-1])
@@ -218,7 +225,7 @@ class TokenTree:
         return self._roots[name]
 
     def extend(self, node: int, tokens: Iterable[int]) -> Nodes:
-        """Walk ``tokens`` from ``node``, adding the states that are new. Returns their nodes."""
+        """Walk ``tokens`` from ``node`` and return the nodes, [n]; adds states that are new."""
         known = isinstance(tokens, list | tuple | np.ndarray)
         wanted = np.asarray(tokens if known else list(tokens), dtype=np.int64)
         at, found, walked = self.slot(node), [np.empty(0, np.int64)], 0
@@ -237,7 +244,7 @@ class TokenTree:
         return self._use(np.concatenate(found))
 
     def grow(self, nodes: Nodes, tokens: Nodes) -> Nodes:
-        """The states that ``tokens[i]`` leads to from ``nodes[i]``, those that are new added."""
+        """Return the nodes that ``tokens[i]`` leads to from ``nodes[i]``, [n]; adds new ones."""
         starts = self.slots(nodes)
         found = np.empty(len(nodes), dtype=np.int64)
         new: dict[int, int] = {}
@@ -263,13 +270,13 @@ class TokenTree:
         return found
 
     def _use(self, slots: Nodes) -> Nodes:
-        """Note that these were walked to just now; returns their nodes."""
+        """Note that these slots were walked to just now and return their nodes."""
         self._clock += 1
         self._used[slots] = self._clock
         return self._number[slots]
 
     def path(self, node: int) -> Nodes:
-        """The nodes from the root (left out) to ``node``, [depth]; not to be written to."""
+        """Return the nodes from the root (left out) to ``node``, [depth]; read-only."""
         known = self._paths.get(node)
         if known is not None:
             return known
@@ -295,7 +302,7 @@ class TokenTree:
         return path
 
     def _run_down(self, at: int, tokens: Nodes) -> int:
-        """How many of ``tokens`` are walked from a slot by going to the next slot each time."""
+        """Return how many of ``tokens`` are walked by going to the next slot each time."""
         walked, block = 0, 64
         while True:
             first = at + 1 + walked
@@ -310,7 +317,7 @@ class TokenTree:
             walked, block = walked + len(some), 8 * block
 
     def _run_up(self, slot: int) -> int:
-        """The first slot of a run that ends at ``slot``, each the child of the one before it."""
+        """Return the first slot of the run, each slot a child of the one before, that ends here."""
         block = 16
         while True:
             first = max(1, slot + 1 - block)
@@ -323,7 +330,7 @@ class TokenTree:
             block *= 8
 
     def _add_path(self, at: int, tokens: Nodes) -> Nodes:
-        """Add a path of states below a slot; returns their slots."""
+        """Add a path of states below a slot and return their slots."""
         first, above = self._size, int(self._number[at])
         parents = np.arange(self._made - 1, self._made - 1 + len(tokens))
         parents[0] = above
@@ -334,9 +341,9 @@ class TokenTree:
     def _add(
         self, parents: Nodes, tokens: Nodes, depths: NDArray[Any], branches: dict[int, int]
     ) -> None:
-        """Add states, of which nothing is known yet, each after the one that it is below.
+        """Add states of which nothing is known yet, a parent before its children.
 
-        ``branches``: those that do not lie in the slot after their parent's, by ``_key``.
+        ``branches``: by ``_key``, those that do not lie in the slot after their parent's.
         """
         size, made = self._size + len(parents), self._made + len(parents)
         self._reserve(size)
@@ -348,7 +355,7 @@ class TokenTree:
         self._size, self._made = size, made
 
     def _reserve(self, size: int) -> None:
-        """Make room for so many nodes, in all arrays or none."""
+        """Make room for so many nodes, in all arrays or in none."""
         room = len(self._number)
         if size <= room:
             return
@@ -361,7 +368,7 @@ class TokenTree:
         self._shared, self._numbers = numbers
 
     def slot(self, node: int) -> int:
-        """The place of a node among those that are kept.
+        """Return the slot of a node.
 
         Raises:
             KeyError: it was evicted, or there never was one of this number.
@@ -374,7 +381,11 @@ class TokenTree:
         return slot
 
     def slots(self, nodes: Nodes) -> Nodes:
-        """The same of many, [n] -> [n]."""
+        """Return the slots of several nodes, [n] -> [n].
+
+        Raises:
+            KeyError: as for ``slot``.
+        """
         slots = nodes
         if self._made != self._size:
             slots = np.minimum(self.nodes.searchsorted(nodes), self._size - 1)
@@ -387,7 +398,7 @@ class TokenTree:
     # --- memory -------------------------------------------------------------------------------
 
     def bytes(self) -> int:
-        """Memory held, in bytes."""
+        """Return the memory held, in bytes."""
         ints = (self._number, self._parent, self._used, self._token, self._depth)
         numbers = (self._shared, self._numbers, *self._layers.values())
         arrays = sum(array.nbytes for array in ints) + sum(array.nbytes for array in numbers)
@@ -396,13 +407,16 @@ class TokenTree:
 
     @property
     def is_full(self) -> bool:
-        """Whether nodes should be evicted: the budget is passed, and, where that could not be
-        helped last time, there is a third more than what had to stay."""
+        """True where nodes should be evicted: the tree is over its budget and, if the last eviction
+        had to leave more than that, has grown by a third since."""
         return self.bytes() > max(self.budget, self._least / EVICT_TO)
 
     def evict(self, keep: Nodes) -> None:
-        """Keep these nodes with all before them, and of the others those that were walked last,
-        as many as the budget has room for. All of that is done, or nothing."""
+        """Evict the nodes walked to longest ago until the tree is well within its budget.
+
+        The nodes in ``keep`` and all their ancestors stay, whatever they take. Either all of it is
+        done or, where memory runs out, nothing.
+        """
         used = self._used[: self._size].copy()
         used[self.slots(keep)] = used[self._depth[: self._size] == 0] = ALWAYS
         parent = np.searchsorted(self.nodes, self._parent[: self._size])
@@ -440,6 +454,6 @@ def _key(parent: int, token: int) -> int:
 
 
 def _widened(array: NDArray[Any], room: int, filling: float) -> NDArray[Any]:
-    """The array with room for so many nodes along its last axis."""
+    """Return the array with room for so many nodes along its last axis."""
     grow = [(0, 0)] * (array.ndim - 1) + [(0, room - array.shape[-1])]
     return np.pad(array, grow, constant_values=filling)

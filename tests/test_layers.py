@@ -11,7 +11,6 @@ ROOT = Path(__file__).parent.parent
 # Lower may not import higher. A module that is not named has the rank of its package.
 RANKS = {
     "core.errors": 0,
-    "core.setting": 0,
     "core.failures": 0,
     "core.folders": 0,
     "core.text": 0,

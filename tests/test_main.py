@@ -120,6 +120,12 @@ def test_an_old_name_does_what_the_new_one_does(
             "main.py.\n",
         ),
         (
+            RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee the notes."),
+            1,
+            "Memory ran out (CUDA out of memory. Tried to allocate 2.00 GiB): shorten the text, "
+            "choose a smaller number format with --dtype, or another device with --device.\n",
+        ),
+        (
             ValueError("odd"),
             1,
             "Qscope has a fault (ValueError: odd); run again with QSCOPE_DEBUG=1 in the "

@@ -1,1 +1,1 @@
-"""What lies on disk: recognise, check and describe checkpoints."""
+"""Checkpoints on disk: recognise, check and describe them."""

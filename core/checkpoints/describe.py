@@ -1,4 +1,4 @@
-"""What lies in a checkpoint's folder: a model or an adapter, whole or not, and how large.
+"""Describing what is in a checkpoint's folder: a model or an adapter, whole or not, and how large.
 
 Reads only JSON files and the headers of the weights, so the answer is there at once. Imports no
 model library. Knows nothing of pairs (core.checkpoints.resolve) or of loading.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from core.checkpoints.headers import Tensor, read_header
+from core.checkpoints.headers import TensorHeader, read_header
 from core.errors import UserFacingError
 
 DTYPES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
@@ -42,16 +42,16 @@ CONTEXT_LENGTH = (
     "context_length",
     "max_target_positions",
 )
-"""What configs call the longest text, the usual names first."""
+"""Names that configs have for the length of the longest text, the usual ones first."""
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class StoredModel:
     """A model or an adapter on disk. Zero or "" stands for what its files do not say."""
 
     path: Path
     name: str
-    """For people: the folder, or the repository for a folder of the Hugging Face cache."""
+    """A name for people, by ``checkpoint_name``."""
     kind: Literal["model", "adapter"]
     files: tuple[Path, ...]
     """The files that hold the weights."""
@@ -72,27 +72,27 @@ class Checkpoint:
     hidden_size: int = 0
     quantized: bool = False
     base: str = ""
-    """Of an adapter: the base it was trained on, a path or a repository, as it was written."""
+    """The base that an adapter was trained on: a path or a repository, as its config has it."""
     base_revision: str = ""
     peft_type: str = ""
     rank: int = 0
     use_dora: bool = False
-    tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    tensors: Mapping[str, TensorHeader] = field(default_factory=dict, repr=False, compare=False)
     """By name, from the headers; empty for pickle weights."""
 
     def kv_numbers_per_token(self) -> int:
-        """Return how many numbers the KV cache keeps for one token."""
+        """Return how many numbers the KV cache holds for one token."""
         return 2 * self.layers * self.kv_heads * self.head_dim
 
 
 def describe(
     path: Path, *, allow_pickle: bool = False, allow_remote_code: bool = False
-) -> Checkpoint:
-    """Recognise the checkpoint in a folder.
+) -> StoredModel:
+    """Return a description of the checkpoint in a folder.
 
     Raises:
-        UserFacingError: there is none, it is damaged or incomplete, or it needs an opt-in that
-            was not given; the sentence says what to do.
+        UserFacingError: there is none, it is damaged or incomplete, or it needs an opt-in that was
+            not given; the sentence says what to do.
     """
     path = Path(path).expanduser()
     _check_folder(path)
@@ -119,10 +119,10 @@ def describe(
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that must hold an object.
+    """Return the object in a JSON file.
 
     Raises:
-        UserFacingError: it cannot be read or is something else.
+        UserFacingError: the file cannot be read or holds something else.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -142,7 +142,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def checkpoint_name(path: Path) -> str:
-    """Return what people call the checkpoint in a folder."""
+    """Return a name for people: the folder's, or in the Hugging Face cache the repository's."""
     path = path.resolve()
     for part in path.parts:
         if part.startswith("models--"):
@@ -184,7 +184,7 @@ def _gguf(path: Path) -> str:
 
 
 def _why_no_config(path: Path) -> str:
-    """Say what is wrong with a folder without config.json and adapter_config.json."""
+    """Return a sentence on a folder that has neither config.json nor adapter_config.json."""
     names = sorted(entry.name for entry in path.iterdir())
     runs = [name for name in names if re.fullmatch(r"checkpoint-\d+", name)]
     if runs:
@@ -212,7 +212,7 @@ def _why_no_config(path: Path) -> str:
 
 
 def weight_files(path: Path, stem: str) -> tuple[list[Path], list[Path]]:
-    """Return the safetensors files and the pickle files of a checkpoint, those of an index too."""
+    """Return a checkpoint's safetensors files and its pickle files, shards included."""
     pickle_stem = stem if stem.startswith("adapter") else "pytorch_model"
     found = []
     for name in (f"{stem}.safetensors", f"{pickle_stem}.bin"):
@@ -248,8 +248,8 @@ def _shards(path: Path, index: Path) -> list[Path]:
 
 
 def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]:
-    """Return the fields of a Checkpoint that its weights tell."""
-    tensors: dict[str, Tensor] = {}
+    """Return the fields of a StoredModel that its weights tell."""
+    tensors: dict[str, TensorHeader] = {}
     if not pickle_only:
         for file in files:
             tensors.update(read_header(file))
@@ -270,7 +270,7 @@ def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]
     }
 
 
-def _adapter(path: Path, found: dict[str, Any]) -> Checkpoint:
+def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
     config = read_json(path / "adapter_config.json")
     peft_type = str(config.get("peft_type") or "").upper()
     if not peft_type:
@@ -283,7 +283,7 @@ def _adapter(path: Path, found: dict[str, Any]) -> Checkpoint:
             f"{path} is a {peft_type} adapter, which puts tokens of its own into the prompt: "
             f"Qscope scores adapters that change weights, such as LoRA, so choose one of those."
         )
-    return Checkpoint(
+    return StoredModel(
         path=path,
         name=checkpoint_name(path),
         kind="adapter",
@@ -297,7 +297,7 @@ def _adapter(path: Path, found: dict[str, Any]) -> Checkpoint:
     )
 
 
-def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Checkpoint:
+def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> StoredModel:
     config = read_json(path / "config.json")
     text = config.get("text_config")
     text = {**config, **text} if isinstance(text, dict) else config
@@ -316,7 +316,7 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Checkp
         )
     heads = _integer(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
     hidden = _integer(text, "hidden_size", "n_embd", "d_model")
-    checkpoint = Checkpoint(
+    checkpoint = StoredModel(
         path=path,
         name=checkpoint_name(path),
         kind="model",
@@ -336,11 +336,11 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Checkp
     return checkpoint
 
 
-def _check_layers(model: Checkpoint) -> None:
-    """Refuse weights that lack a layer between two that are there.
+def _check_layers(model: StoredModel) -> None:
+    """Check that no layer is missing before the last one that the weights hold.
 
-    Says nothing of layers that would come after the last one: what config.json counts as a layer
-    may be half of one, or several, and loading finds what is missing there.
+    Layers after that one are not missed here: what config.json counts as a layer may be half of
+    one, or several, and loading finds what is missing there.
     """
     held = {int(match[1]) for name in model.tensors if (match := LAYER.search(name))}
     lost = sorted(set(range(max(held, default=0))) - held)
@@ -352,7 +352,7 @@ def _check_layers(model: Checkpoint) -> None:
 
 
 def _integer(config: Mapping[str, Any], *names: str) -> int:
-    """Return the first of ``names`` that is a whole number above 0; 0 if none is."""
+    """Return the first of ``names`` that is a whole number above 0 in a config; 0 if none is."""
     for name in names:
         value = config.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
@@ -361,7 +361,7 @@ def _integer(config: Mapping[str, Any], *names: str) -> int:
 
 
 def _is_native(model_type: str) -> bool:
-    """Return whether transformers knows this architecture without the code in the folder."""
+    """Return whether transformers has this architecture, so that a folder's code is not needed."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     return model_type in CONFIG_MAPPING_NAMES

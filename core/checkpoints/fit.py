@@ -1,4 +1,4 @@
-"""Whether two things on disk belong together: an adapter and a base, two tokenizers.
+"""Checks that two checkpoints belong together: an adapter and its base, two vocabularies.
 
 Compares headers and tokenizer files only. Knows nothing of loading.
 """
@@ -9,21 +9,22 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from core.checkpoints.describe import TOKENIZER_FILES, Checkpoint, read_json
+from core.checkpoints.describe import TOKENIZER_FILES, StoredModel, read_json
 from core.errors import UserFacingError
 
 Shape = tuple[int, ...]
-Named = tuple[str, Checkpoint, Path | None]
+Named = tuple[str, StoredModel, Path | None]
 """A name for people, the weights, and the folder of the tokenizer if there is one."""
 LORA = re.compile(r"^(.*)\.lora_(?:embedding_)?([AB])(?:\.[^.]+)?(?:\.weight)?$")
 EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
 
 
-def check_adapter_fits(adapter: Checkpoint, base: Checkpoint) -> None:
-    """Compare the shapes of an adapter's low-rank factors with the base's weights.
+def check_adapter_fits(adapter: StoredModel, base: StoredModel) -> None:
+    """Check an adapter's low-rank factors against the shapes of the base's weights.
 
-    Says nothing where the headers cannot tell: pickle or quantised weights, other kinds of
-    adapter, experts that loading fuses into one tensor, what else it makes of several or of parts.
+    Passes where the headers cannot tell: pickle or quantised weights, other kinds of adapter,
+    experts that loading fuses into one tensor, and other tensors that it makes of several or of
+    parts.
 
     Raises:
         UserFacingError: a layer is missing in the base or has another size there.
@@ -39,7 +40,7 @@ def check_adapter_fits(adapter: Checkpoint, base: Checkpoint) -> None:
         loaded, made = _as_loaded(base)
         for name, shape in loaded.items():
             shapes[_canonical(name)].add(shape)
-    for module, (wide, narrow) in adapted.items():
+    for module, (inputs, outputs) in adapted.items():
         there = shapes.get(_canonical(module), set())
         if not there and module.endswith("lm_head"):
             there = set().union(*(shapes.get(name, set()) for name in EMBEDDINGS))
@@ -49,19 +50,18 @@ def check_adapter_fits(adapter: Checkpoint, base: Checkpoint) -> None:
             continue
         if not there:
             raise _misfit(adapter, base, f"it adapts {module}, which the base does not have")
-        if not any(sorted(shape) == sorted((wide, narrow)) for shape in there):
+        if not any(sorted(shape) == sorted((inputs, outputs)) for shape in there):
             size = " x ".join(map(str, sorted(next(iter(there)))))
             raise _misfit(
                 adapter,
                 base,
-                f"{module} is {' x '.join(map(str, sorted((wide, narrow))))} there and {size} "
+                f"{module} is {' x '.join(map(str, sorted((inputs, outputs))))} there and {size} "
                 f"in the base",
             )
 
 
-def _shares_a_layer(module: str, base: Checkpoint, shapes: Iterable[str]) -> bool:
-    """Return whether a layer's module may be another layer's: layers that share weights are saved
-    once."""
+def _shares_a_layer(module: str, base: StoredModel, shapes: Iterable[str]) -> bool:
+    """Return whether a module may be saved under another layer, whose weights it shares."""
     name = _canonical(module)
     number = re.search(r"\.(\d+)\.", name)
     if number is None or not base.layers or int(number[1]) >= base.layers:
@@ -71,7 +71,7 @@ def _shares_a_layer(module: str, base: Checkpoint, shapes: Iterable[str]) -> boo
 
 
 def check_same_vocabulary(policy: Named, reference: Named) -> None:
-    """Refuse two models whose tokens are not the same: rewards compare them token by token.
+    """Check that every token is the same in both models, as rewards compare them by token.
 
     A token that only one of them *added* (for padding, say) is accepted.
 
@@ -89,7 +89,7 @@ def check_same_vocabulary(policy: Named, reference: Named) -> None:
 
 
 def check_search_base(policy: Named, base: Named) -> None:
-    """Refuse a third model, which only searches use, whose tokens are not the pair's.
+    """Check that a third model, which a search adds to the pair, has the same vocabulary.
 
     Raises:
         UserFacingError: it is an adapter, or the vocabularies differ in size or content.
@@ -106,7 +106,7 @@ def check_search_base(policy: Named, base: Named) -> None:
 
 
 def _vocabularies_differ(ours: Named, theirs: Named) -> str:
-    """Say in what two vocabularies differ; "" if in nothing that matters."""
+    """Return in words how two vocabularies differ; "" if in nothing that matters."""
     sizes = ours[1].vocab_size, theirs[1].vocab_size
     if all(sizes) and sizes[0] != sizes[1]:
         return f"vocabularies of {sizes[0]} and {sizes[1]} tokens"
@@ -115,7 +115,7 @@ def _vocabularies_differ(ours: Named, theirs: Named) -> str:
     return ""
 
 
-def _misfit(adapter: Checkpoint, base: Checkpoint, why: str) -> UserFacingError:
+def _misfit(adapter: StoredModel, base: StoredModel, why: str) -> UserFacingError:
     trained_on = f" ({adapter.base})" if adapter.base else ""
     return UserFacingError(
         f"The adapter {adapter.path} does not fit the base {base.path} ({why}): pass the base "
@@ -129,12 +129,12 @@ def _canonical(module: str) -> str:
     return match[0] if match else module.rsplit(".", 1)[-1]
 
 
-def _as_loaded(base: Checkpoint) -> tuple[dict[str, Shape], set[str]]:
-    """Return the base's weights by the names that transformers gives them in memory, and the last
-    part of the names of those that it makes of several, or of parts of one.
+def _as_loaded(base: StoredModel) -> tuple[dict[str, Shape], set[str]]:
+    """Return the base's shapes by the names of its weights in memory, and names without a shape.
 
-    An adapter is trained on the model in memory, and some architectures have other names there
-    than in their files.
+    An adapter is trained on the model in memory, and some architectures have other names there than
+    in their files. The second result has the last part of the names of weights that loading makes
+    of several, or of parts of one.
     """
     try:
         from transformers.conversion_mapping import get_checkpoint_conversion_mapping
@@ -157,23 +157,23 @@ def _as_loaded(base: Checkpoint) -> tuple[dict[str, Shape], set[str]]:
     return found, made
 
 
-def _adapted_modules(adapter: Checkpoint) -> dict[str, tuple[int, int]]:
-    """Return width and height of the weight that each low-rank update of an adapter wants."""
-    wide: dict[str, int] = {}
-    narrow: dict[str, int] = {}
+def _adapted_modules(adapter: StoredModel) -> dict[str, tuple[int, int]]:
+    """Return the numbers of inputs and outputs of each weight that an adapter updates."""
+    inputs: dict[str, int] = {}
+    outputs: dict[str, int] = {}
     for name, tensor in adapter.tensors.items():
         match = LORA.match(name.removeprefix("base_model.model."))
         if not match or len(tensor.shape) != 2:
             continue
         if match[2] == "A":
-            wide[match[1]] = tensor.shape[1]
+            inputs[match[1]] = tensor.shape[1]
         else:
-            narrow[match[1]] = tensor.shape[0]
-    return {module: (wide[module], narrow[module]) for module in wide if module in narrow}
+            outputs[match[1]] = tensor.shape[0]
+    return {module: (inputs[module], outputs[module]) for module in inputs if module in outputs}
 
 
 def _tokenizers_differ(policy: Path, reference: Path) -> str:
-    """Say in what two tokenizers differ; "" if in nothing that matters."""
+    """Return in words how two tokenizers differ; "" if in nothing that matters."""
     for name in TOKENIZER_FILES:
         ours, theirs = policy / name, reference / name
         if not (ours.is_file() and theirs.is_file()):

@@ -1,4 +1,4 @@
-"""The header of a safetensors file: which tensors it holds, and whether the file is whole.
+"""The header of a safetensors file: the tensors that it lists, and whether the file is whole.
 
 Reads a few kilobytes however large the weights are. safetensors' own safe_open is as fast, but does
 not say where a tensor lies, nor what a damaged file lacks. Knows nothing of models.
@@ -25,15 +25,15 @@ GIT_LFS = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
-    """A tensor as the header states it."""
+class TensorHeader:
+    """A tensor as the header of its file states it."""
 
     shape: tuple[int, ...]
     dtype: str
     """The format's name: "BF16"."""
     bytes: int
     start: int = 0
-    """Where in the file it begins, in bytes."""
+    """The offset of its data in the file, in bytes."""
 
     @property
     def count(self) -> int:
@@ -41,8 +41,8 @@ class Tensor:
         return prod(self.shape)
 
 
-def read_header(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file, by name.
+def read_header(path: Path) -> dict[str, TensorHeader]:
+    """Return the tensors of a safetensors file by name.
 
     Raises:
         UserFacingError: the file cannot be read, is cut short, or is not safetensors.
@@ -82,11 +82,13 @@ def _parse(path: Path, header: bytes) -> dict[str, object]:
     return parsed
 
 
-def _tensors(path: Path, parsed: dict[str, object], size: int, first: int) -> dict[str, Tensor]:
-    """Check each entry against its own shape, and all of them against a file of ``size`` bytes
-    whose data begin at ``first``."""
+def _tensors(
+    path: Path, parsed: dict[str, object], size: int, first: int
+) -> dict[str, TensorHeader]:
+    """Return the tensors, each entry checked against its own shape, and all of them against a file
+    of ``size`` bytes whose data begin at ``first``."""
     data = size - first
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, TensorHeader] = {}
     spans: list[tuple[int, int]] = []
     for name, entry in parsed.items():
         try:
@@ -95,7 +97,7 @@ def _tensors(path: Path, parsed: dict[str, object], size: int, first: int) -> di
             dtype = str(entry["dtype"])  # type: ignore[index]
         except (TypeError, KeyError, ValueError) as error:
             raise _corrupt(path, f"its entry for {name} is malformed") from error
-        tensor = Tensor(shape, dtype, end - begin, first + begin)
+        tensor = TensorHeader(shape, dtype, end - begin, first + begin)
         right = (tensor.count * BITS[dtype] + 7) // 8 if dtype in BITS else tensor.bytes
         if begin < 0 or end < begin or any(side < 0 for side in shape) or tensor.bytes != right:
             raise _corrupt(path, f"the size of {name} contradicts its shape")

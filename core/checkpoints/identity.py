@@ -1,8 +1,8 @@
-"""Whether a checkpoint on disk is still the one that was read: its files say so, not its path.
+"""The identity of a checkpoint on disk, which goes by its files and not by its path.
 
 A trainer that saves again, or a copy over a folder, puts other weights under the same path. An
-identity tells them apart in about a millisecond, however large they are; whether files have changed
-since is asked of the file system alone. Knows nothing of models.
+identity tells them apart in about a millisecond, however large they are; ``written_since`` asks the
+file system alone. Knows nothing of models.
 """
 
 import hashlib
@@ -15,11 +15,11 @@ from core.errors import Cancelled, UserFacingError
 
 CONFIGS = ("config.json", "adapter_config.json")
 PICKLES = ("pytorch_model", "adapter_model")
-"""How the names of pickle weights begin; a trainer saves other .bin files beside them."""
+"""Prefixes of the names of pickle weights; a trainer saves other .bin files beside them."""
 HEADER_BYTES = 2**20
-"""Of a header: how much is hashed at most."""
+"""Bytes of a header that are hashed at most."""
 SAMPLES, SAMPLE_BYTES = 32, 4096
-"""Of the rest: how many pieces are hashed, and how large. Training moves all weights."""
+"""Pieces of the rest that are hashed, and their bytes; enough, since training moves all weights."""
 
 Stamp = tuple[str, int, int, int]
 """A file's name, inode, size in bytes and time of its last change in ns."""
@@ -27,13 +27,13 @@ Stamp = tuple[str, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the files of a checkpoint were at one moment. Equal only if nothing has been written."""
+    """The files of a checkpoint at one moment; equal only if nothing was written in between."""
 
     folder: str
     files: tuple[Stamp, ...]
-    """Of the weights and of what says how they are read, by name."""
+    """The stamps of the weights and of the configuration, by name."""
     digest: str
-    """Of the configuration, and of the headers and samples of the weights."""
+    """A hash of the configuration and of the headers and samples of the weights."""
 
 
 def identify(folder: Path) -> Identity | None:
@@ -61,8 +61,8 @@ def identify(folder: Path) -> Identity | None:
 
 
 def written_since(identity: Identity) -> tuple[str, ...]:
-    """Return the files that have been written since a checkpoint was identified, by the file
-    system's word. What was only deleted is not among them."""
+    """Return the names of the files that were written since a checkpoint was identified, as the
+    file system tells. Files that were only deleted are not among them."""
     try:
         now = _stamps(Path(identity.folder))
     except OSError:
@@ -72,11 +72,11 @@ def written_since(identity: Identity) -> tuple[str, ...]:
 
 @contextmanager
 def read_whole(folders: Iterable[Path]) -> Iterator[tuple[Identity, ...]]:
-    """Give the identities of checkpoints while they are read; they still hold at the end.
+    """Yield the identities of checkpoints that are read inside; check that they hold at the end.
 
     Raises:
         UserFacingError: one of them is not there, or was written or deleted meanwhile, whatever
-            reading it has led to.
+            error that led to.
     """
     before = tuple(_present(folder) for folder in dict.fromkeys(folders))
     try:
@@ -121,7 +121,7 @@ def _stamps(folder: Path) -> tuple[Stamp, ...]:
 
 def _pieces(path: Path, size: int) -> Iterator[bytes]:
     """Yield the header of a file, as safetensors measures it, and samples of the rest, its end
-    among them. What is no safetensors file is taken to begin with a header of HEADER_BYTES."""
+    among them. Any other file is taken to begin with a header of HEADER_BYTES."""
     with path.open("rb", buffering=0) as file:
         length = file.read(8)
         yield length

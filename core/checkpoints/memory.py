@@ -1,25 +1,22 @@
-"""How much memory a pair needs, known before anything is loaded.
+"""An estimate of the memory that a pair needs, made before anything is loaded.
 
-Counts from the headers of the weights; knows nothing of devices beyond what it is told.
+Counts from the headers of the weights. Knows nothing of devices or of how scoring works beyond the
+numbers that it is given.
 """
 
 from dataclasses import dataclass
 
-from core.checkpoints.describe import DTYPE_BYTES, Checkpoint
-from core.checkpoints.resolve import PairPlan, Side
+from core.checkpoints.describe import DTYPE_BYTES, StoredModel
+from core.checkpoints.resolve import ModelPlan, PairPlan
 from core.errors import UserFacingError
 
 KV_TOKENS = 4096
 """Tokens of context that the estimate makes room for (fewer if the models read fewer)."""
-LOGITS_CHUNK = 2**22
-"""Numbers in one piece of logits, as scoring cuts them."""
-LOGITS_COPIES = 5
-"""Arrays of that size, float32, that scoring holds at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Memory of a pair in bytes, and the number format that it was reckoned for."""
+    """The memory of a pair in bytes, and the number format that it was estimated for."""
 
     weights: int
     kv: int
@@ -28,37 +25,40 @@ class Need:
 
     @property
     def total(self) -> int:
+        """The whole, in bytes."""
         return self.weights + self.kv + self.logits
 
 
-def estimate(plan: PairPlan, dtype: str) -> Need:
-    """Return what a pair needs, weights and KV being in ``dtype`` (such as "float32")."""
+def estimate(plan: PairPlan, dtype: str, logits: int = 0) -> Need:
+    """Return the memory that a pair needs.
+
+    Args:
+        dtype: of the base weights and the KV: "float32", "bfloat16" or "float16".
+        logits: float32 numbers of logits and their statistics that scoring holds at once.
+    """
     sides = plan.policy, plan.reference
     one_model = plan.shared or (
         plan.policy_model == plan.reference_model and plan.policy_adapter == plan.reference_adapter
     )
     weights = sum(_weights(side.model, dtype) for side in (sides[:1] if one_model else sides))
-    if plan.shared:  # elsewhere an adapter is merged and takes no room of its own
-        adapters = {side.adapter.path: side.adapter for side in sides if side.adapter}
-        weights += sum(_weights(adapter, dtype) for adapter in adapters.values())
+    adapters = {side.adapter.path: side.adapter for side in sides if side.adapter}
+    weights += sum(_weights(adapter, "float32") for adapter in adapters.values())  # as PEFT does
     if plan.search_base is not None:
         weights += _weights(plan.search_base, dtype)
     rows = sides if plan.shared or not one_model else sides[:1]
-    vocab = max(side.model.vocab_size for side in sides)
-    chunk = min(LOGITS_CHUNK, 2 * vocab * _tokens(plan.policy))
     return Need(
         weights=weights,
         kv=sum(_kv(side, dtype) for side in rows),
-        logits=LOGITS_COPIES * chunk * DTYPE_BYTES["float32"],
+        logits=logits * DTYPE_BYTES["float32"],
         dtype=dtype,
     )
 
 
 def check_fits(need: Need, free: int | None, device: str) -> None:
-    """Say beforehand that a device is too small.
+    """Refuse a pair that needs more memory than a device has free.
 
     Args:
-        free: free bytes of the device; None where that cannot be known, and nothing is said.
+        free: free bytes of the device; None where that cannot be known: then any pair passes.
 
     Raises:
         UserFacingError: the pair needs more.
@@ -83,17 +83,17 @@ def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB"
 
 
-def _tokens(side: Side) -> int:
+def _tokens(side: ModelPlan) -> int:
     return min(side.model.context_length or KV_TOKENS, KV_TOKENS)
 
 
-def _kv(side: Side, dtype: str) -> int:
-    """Return the bytes of KV and of the last hidden states, which are cached with it."""
+def _kv(side: ModelPlan, dtype: str) -> int:
+    """Return the bytes of the KV and of the last hidden states, which are cached with it."""
     numbers = side.model.kv_numbers_per_token() + side.model.hidden_size
     return numbers * _tokens(side) * DTYPE_BYTES[dtype]
 
 
-def _weights(checkpoint: Checkpoint, dtype: str) -> int:
+def _weights(checkpoint: StoredModel, dtype: str) -> int:
     if checkpoint.quantized:
         return checkpoint.bytes  # loaded as it is stored
     stored = DTYPE_BYTES.get(checkpoint.dtype, 2)

@@ -1,27 +1,27 @@
-"""How a policy and its reference are loaded: two models, or one base and its adapters.
+"""Deciding how a policy and its reference are loaded: two models, or one base and its adapters.
 
-Decides from what lies on disk and checks that the two belong together, before any weight is
-read. The reference is never guessed: it is the checkpoint that was named, or, if none was, the
-base of the policy's adapter with the adapter off.
+Decides from the files on disk, and checks that the two belong together, before any weight is read.
+The reference is never guessed: it is the checkpoint that was named, or, if none was, the base of
+the policy's adapter with the adapter off.
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.checkpoints.describe import Checkpoint, describe
+from core.checkpoints.describe import StoredModel, describe
 from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
 from core.checkpoints.named import base_named
 from core.errors import UserFacingError
 
 
 @dataclass(frozen=True)
-class Side:
-    """One of the two: the weights of a whole model, with or without an adapter over them."""
+class ModelPlan:
+    """One model to load: the weights of a whole model, with or without an adapter over them."""
 
     name: str
     """For people: "dpo (adapter on SmolLM2-135M-Instruct)"."""
-    model: Checkpoint
-    adapter: Checkpoint | None
+    model: StoredModel
+    adapter: StoredModel | None
 
     @property
     def tokenizer(self) -> Path | None:
@@ -36,17 +36,17 @@ class Side:
 class PairPlan:
     """What to load for a pair; paths are absolute, and equal where they are the same folder."""
 
-    policy: Side
-    reference: Side
+    policy: ModelPlan
+    reference: ModelPlan
     tokenizer: Path
     allow_pickle: bool
     allow_remote_code: bool
-    search_base: Checkpoint | None = None
+    search_base: StoredModel | None = None
     """A third model, which only searches use."""
 
     @property
     def shared(self) -> bool:
-        """Whether one set of base weights serves both, the adapters being switched over it."""
+        """True where one set of base weights serves both, the adapters being switched over it."""
         return self.policy.adapter is not None and self.policy_model == self.reference_model
 
     @property
@@ -66,20 +66,27 @@ class PairPlan:
 
     @property
     def policy_adapter(self) -> Path | None:
-        """The policy's adapter, if it is one."""
+        """The policy's adapter; None if it has none."""
         return self.policy.adapter.path if self.policy.adapter else None
 
     @property
     def reference_adapter(self) -> Path | None:
-        """The reference's adapter; None over a shared base means: adapters off."""
+        """The reference's adapter; None over a shared base means that adapters are off."""
         return self.reference.adapter.path if self.reference.adapter else None
 
     @property
+    def vocab_size(self) -> int:
+        """The width of a distribution as the config files state it; 0 where neither does."""
+        return max(self.policy.model.vocab_size, self.reference.model.vocab_size)
+
+    @property
     def policy_name(self) -> str:
+        """The policy's name for people."""
         return self.policy.name
 
     @property
     def reference_name(self) -> str:
+        """The reference's name for people."""
         return self.reference.name
 
 
@@ -101,7 +108,7 @@ def resolve_pair(
         UserFacingError: something is missing or damaged, or the two do not belong together.
     """
 
-    def at(path: Path) -> Checkpoint:
+    def at(path: Path) -> StoredModel:
         absolute = path.expanduser().resolve()
         return describe(absolute, allow_pickle=allow_pickle, allow_remote_code=allow_remote_code)
 
@@ -140,7 +147,7 @@ def resolve_pair(
 
 
 def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
-    """Return the plan with a third model beside the pair.
+    """Return the plan with a third model beside the pair, for searches.
 
     Raises:
         UserFacingError: it is not a whole model, or does not share the pair's vocabulary.
@@ -159,12 +166,12 @@ def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
 
 
 def _named(
-    policy: Checkpoint,
-    policy_model: Checkpoint,
-    reference: Checkpoint | None,
-    reference_model: Checkpoint,
-) -> tuple[Side, Side]:
-    """Return the two sides with names that tell them apart."""
+    policy: StoredModel,
+    policy_model: StoredModel,
+    reference: StoredModel | None,
+    reference_model: StoredModel,
+) -> tuple[ModelPlan, ModelPlan]:
+    """Return the plans of the two models, with names that tell them apart."""
     first, second = policy.name, (reference or reference_model).name
     if reference is not None and first == second and policy.path != reference.path:
         first, second = (f"{it.path.parent.name}/{it.path.name}" for it in (policy, reference))
@@ -175,10 +182,11 @@ def _named(
         second = f"{second} (adapter on {reference_model.name})"
     elif adapters[0] and reference_model.path == policy_model.path:
         second = f"{reference_model.name}, adapters off"
-    return Side(first, policy_model, adapters[0]), Side(second, reference_model, adapters[1])
+    top = ModelPlan(first, policy_model, adapters[0])
+    return top, ModelPlan(second, reference_model, adapters[1])
 
 
-def _check_base(adapter: Checkpoint, base: Checkpoint) -> None:
+def _check_base(adapter: StoredModel, base: StoredModel) -> None:
     if base.kind == "adapter":
         raise UserFacingError(
             f"The base of {adapter.path} is {base.path}, itself an adapter: merge that one into "
@@ -187,12 +195,12 @@ def _check_base(adapter: Checkpoint, base: Checkpoint) -> None:
     check_adapter_fits(adapter, base)
 
 
-def _is_base_of(adapter: Checkpoint, model: Checkpoint) -> bool:
-    """Return whether a model bears the name of the base that an adapter was trained on."""
+def _is_base_of(adapter: StoredModel, model: StoredModel) -> bool:
+    """Return whether a model has the name of the base that an adapter was trained on."""
     return model.kind == "model" and last_part(adapter.base) == model.path.name
 
 
-def _find_base(adapter: Checkpoint, at_hand: Checkpoint | None) -> Path:
+def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
     """Return the folder of an adapter's base: by path, in the Hugging Face cache, or registered.
 
     Args:
@@ -223,11 +231,12 @@ def _find_base(adapter: Checkpoint, at_hand: Checkpoint | None) -> Path:
 
 
 def last_part(base: str) -> str:
+    """Return the last part of a path or a repository's name."""
     return base.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 
-def _in_hugging_face_cache(adapter: Checkpoint) -> Path | None:
-    """Return the snapshot of an adapter's base in the local cache; the network is never asked."""
+def _in_hugging_face_cache(adapter: StoredModel) -> Path | None:
+    """Return the folder of an adapter's base in the local cache; the network is never asked."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

@@ -1,4 +1,4 @@
-"""A training run's folder: the checkpoints in it, and how it is opened as a pair.
+"""A training run's folder: the checkpoints in it, and the plan to open it as a pair.
 
 The policy is the run's last checkpoint. The reference is never guessed: it is what was named, what
 the trainer saved beside the policy, what the run says of itself, or the base with the adapter off.
@@ -16,15 +16,15 @@ from core.errors import UserFacingError
 from core.runs.records import ABOUT, START, Checkpoint
 
 STEP = re.compile(r"(?:checkpoint|step)[-_](\d{1,15})")
-"""How the folder of a checkpoint is named."""
+"""The name of a checkpoint's folder."""
 OF_TRAINER = "ref"
-"""The folder in which TRL keeps the adapter that DPO began with."""
+"""The folder in which TRL saves the adapter that DPO began with."""
 
 
 def run_checkpoints(folder: Path) -> tuple[Checkpoint, ...]:
     """Return the checkpoints in a run's folder, by step; what is half-written or gone is left out.
 
-    Adapters, or whole models: where there are both, those of the kind of the last one.
+    They are adapters or whole models: where there are both, those of the kind of the last one.
     """
     found: dict[int, Checkpoint] = {}
     try:
@@ -47,13 +47,13 @@ def run_checkpoints(folder: Path) -> tuple[Checkpoint, ...]:
 
 
 def with_start(checkpoints: tuple[Checkpoint, ...]) -> tuple[Checkpoint, ...]:
-    """Return the checkpoints after one for step 0, at which the policy is the reference."""
+    """Return the checkpoints with START before them, where the policy is the reference."""
     whole = bool(checkpoints) and checkpoints[0].whole
     return (Checkpoint(0, START, whole), *checkpoints)
 
 
 def run_beta(folder: Path) -> float | None:
-    """Return the beta that a run says it was trained with, None if it does not say.
+    """Return the beta that a run says it was trained with; None if it does not say.
 
     Raises:
         UserFacingError: what the run says of itself is damaged.
@@ -71,7 +71,7 @@ def run_plan(
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
 ) -> PairPlan:
-    """Decide how a run is loaded, its last checkpoint as the policy.
+    """Return the plan to load a run with its last checkpoint as the policy.
 
     Args:
         reference: the folder that was named; None to find it (see the module).
@@ -99,7 +99,7 @@ def run_plan(
 
 
 def _reference(folder: Path, last: Path) -> Path | None:
-    """Return the reference by the run's own files; None: the base, adapters off."""
+    """Return the reference's folder by the run's own files; None for the base with adapters off."""
     for place in (last / OF_TRAINER, folder / OF_TRAINER):
         if place.is_dir():
             return place

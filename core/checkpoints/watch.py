@@ -1,8 +1,8 @@
-"""Whether the checkpoints that are loaded have been written anew on disk since, said once.
+"""A watch over loaded checkpoints: it tells once of each that is written anew on disk.
 
 What is loaded stays as it was read, so the numbers stay right for it: a user who trains on, or
-copies another checkpoint over it, is told that they are not of what lies there now. A checkpoint
-that is deleted is no matter. Knows nothing of models or windows.
+copies another checkpoint over it, is told that they are not of what is there now. A checkpoint that
+is only deleted is not told of. Knows nothing of models or windows.
 """
 
 import time
@@ -20,14 +20,14 @@ POLICY = "policy"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What has been written anew. ``policy_only``: the policy's own files and no others."""
+    """Files that have been written anew. ``policy_only``: they are all the policy's own."""
 
     sentence: str
     policy_only: bool
 
 
 class Watch:
-    """Looks after what was loaded: ``parts`` by what they are to the pair, in words."""
+    """A watch over the files of what was loaded: ``parts`` by their role in the pair, in words."""
 
     def __init__(self, parts: Mapping[str, Identity]) -> None:
         self._parts = dict(parts)
@@ -35,8 +35,11 @@ class Watch:
         self._looked = -EVERY
 
     def look(self, policy: Identity | None = None) -> Change | None:
-        """Return what has been written anew and was not said before; None if nothing was, or if it
-        was asked a moment ago. ``policy``: the checkpoint of a run that is the policy by now."""
+        """Return what has been written anew since the last look that told of it, or None.
+
+        None also if the last look was less than EVERY seconds ago. ``policy``: the checkpoint of a
+        run that is the policy now.
+        """
         now = time.monotonic()
         if now - self._looked < EVERY:
             return None
@@ -62,7 +65,7 @@ class Watch:
 
 
 def parts_of(plan: PairPlan) -> dict[str, Path]:
-    """Return the folders that a pair is loaded from, each once, by its part in words."""
+    """Return the folders that a pair is loaded from, each once, by their role in it, in words."""
     folders = {POLICY: plan.policy_adapter or plan.policy_model}
     others = {
         "reference": plan.reference_adapter or plan.reference_model,

@@ -1,1 +1,1 @@
-"""What runs: a policy and its reference that advance the nodes of a token tree."""
+"""Models that run: a policy and its reference, which advance the nodes of a token tree."""

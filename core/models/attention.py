@@ -31,10 +31,10 @@ from transformers.masking_utils import AttentionMaskInterface, and_masks, causal
 GROUPED = "qscope_grouped"
 """Name of the two functions below, for ``attn_implementation``."""
 BLOCK = 64
-"""On a CPU, masked queries of this many tokens read the cells from the first to the last that any
-of them sees, not all."""
+"""On a CPU, masked queries are run this many tokens at a time, over the cells from the first to the
+last that any of them sees."""
 SCORES = 2**24
-"""Attention scores that are held at once where no fused kernel computes them."""
+"""Attention scores that are in memory at once where no fused kernel computes them."""
 
 MaskFunction = Callable[..., torch.Tensor]
 
@@ -62,7 +62,7 @@ _under_way: ContextVar[Branches | None] = ContextVar("branches", default=None)
 
 @contextmanager
 def branches(layout: Branches) -> Iterator[None]:
-    """Announce what a forward sees; without it a forward runs along one path."""
+    """Announce what the tokens of a forward see; without it they are one path."""
     token = _under_way.set(layout)
     try:
         yield
@@ -145,11 +145,11 @@ def grouped_attention(
     position_bias: torch.Tensor | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Scaled dot-product attention of new tokens over the cells read.
+    """Return scaled dot-product attention of new tokens over the cells read, [rows, T, heads, e].
 
-    query [rows, heads, T, d], key [rows, kv heads, S, d], value [rows, kv heads, S, e]; the new
-    tokens are the last T of the S where there is no mask. The additive mask is [rows or 1, 1, T,
-    S]. Returns [rows, T, heads, e].
+    query [rows, heads, T, d], key [rows, kv heads, S, d], value [rows, kv heads, S, e]. The
+    additive mask is [rows or 1, 1, T, S]; without one the new tokens are the last T of the S. The
+    second element of the result is the attention weights, which are never computed.
     """
     if is_causal is None:
         is_causal = getattr(module, "is_causal", True)
@@ -203,14 +203,14 @@ def _causal(
 def _joined(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
 ) -> torch.Tensor:
-    """Do what ``_causal`` does on a CPU: over the prefix and over the new tokens, then joined.
+    """Return what ``_causal`` does, on a CPU, from the attention to prefix and new tokens apart.
 
     Each part's softmax is weighted by its share of the whole, which its log-sum-exp gives: no mask
     is made, and keys and values of the prefix are not repeated (1.6 to 2 times as fast as masked
     blocks, measured with 512 to 2,048 new tokens after 6,000 to 7,500).
     """
     kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    query = query.contiguous()  # the kernel takes it for granted that heads are whole in memory
+    query = query.contiguous()  # the kernel assumes that each head is contiguous
     rows, heads, length, width = query.shape
     before, kv_heads = key.shape[2] - length, key.shape[1]
     new = (it[:, :, before:].repeat_interleave(heads // kv_heads, dim=1) for it in (key, value))

@@ -1,8 +1,8 @@
-"""Whether a model is one that Qscope can show: it reads tokens alone, and only those before.
+"""A check that Qscope can show a model: it reads tokens alone, and only those before.
 
-Asked once of every form of model, by one small forward of two texts that begin alike. What it is
-called does not tell: some read both ways unless their config says otherwise, some want images,
-sound or another model's states. Knows nothing of caches, lanes or adapters.
+It is made once for every form of model, by one small forward of two texts that begin alike. A
+model's name does not tell: some read both ways unless their config says otherwise, some need
+images, sound or another model's states. Knows nothing of caches, lanes or adapters.
 """
 
 from typing import Any
@@ -10,18 +10,19 @@ from typing import Any
 import torch
 
 from core.errors import UserFacingError
-from core.models.miniature import shrunk
+from core.failures import is_out_of_memory
+from core.models.miniature import form
 from core.models.remembered import recall, remember
 
 SUBJECT = "causal"
 
-ALIKE, APART = 6, 4
-"""Tokens that two texts share, and tokens after them that differ."""
+SHARED, DIFFERING = 6, 4
+"""Tokens that the two texts share, and tokens after them that differ."""
 
 
 @torch.inference_mode()
 def check_causal(model: Any, name: str) -> None:
-    """Run two texts and compare what is said of the tokens that they share.
+    """Run two texts with a common prefix and compare the logits of the prefix.
 
     Args:
         model: a Hugging Face model, freshly loaded.
@@ -29,19 +30,19 @@ def check_causal(model: Any, name: str) -> None:
 
     Raises:
         UserFacingError: it does not run on token ids alone, gives no distribution for each token,
-            or what it says of a token depends on later ones.
+            or its logits at a token depend on later ones.
     """
     kind = model.config.model_type
-    key = [(shrunk(model.config) or model.config).to_dict(), type(model).__qualname__]
+    key = form(model)
     if recall(SUBJECT, key):
         return
-    ids = torch.arange(3, 3 + ALIKE + APART, device=model.device).repeat(2, 1)
-    ids[1, ALIKE:] += APART
+    ids = torch.arange(3, 3 + SHARED + DIFFERING, device=model.device).repeat(2, 1)
+    ids[1, SHARED:] += DIFFERING
     try:
         logits = model(input_ids=ids, use_cache=False).logits
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
     except Exception as error:  # whatever a model raises that was given too little
+        if is_out_of_memory(error):
+            raise
         raise UserFacingError(
             f"{name} holds a model of the kind {kind!r}, which does not run on the tokens of a "
             f"text alone: choose a language model that continues text."
@@ -51,11 +52,12 @@ def check_causal(model: Any, name: str) -> None:
             f"{name} holds a model of the kind {kind!r}, which does not give each token of a text "
             f"one distribution of the next: choose a language model that continues text."
         )
-    shared = logits[:, :ALIKE].float()
+    shared = logits[:, :SHARED].float()
     margin = 1e-3 if logits.dtype == torch.float32 else 0.1
     if float((shared[0] - shared[1]).abs().max()) > margin * float(shared.std()):
         raise UserFacingError(
             f"{name} holds a model of the kind {kind!r}, whose numbers of a token depend on those "
             f"after it: choose a language model that reads from left to right."
         )
-    remember(SUBJECT, key, True)
+    if bool(shared.isfinite().all()):  # broken weights say nothing of others of this form
+        remember(SUBJECT, key, True)

@@ -1,13 +1,13 @@
-"""The self-check: which way of running tokens is exact for a model.
+"""The self-check: it finds the fastest way of running tokens that is exact for a model.
 
 Some ways are silently wrong for some models (windows kept outside of masks, position biases by
-cell, states that cannot be cut), so nothing is assumed: a small tree is run and compared with plain
-forwards, past a chunk's border, after an edit and over branches. A model with windows, or one that
-must keep states, is first tried on a tiny copy of its class (core.models.miniature): a short text
-passes the copy's windows, a longer one costs nothing, and float32 shows errors that a low format
-hides.
+cell, recurrent states that cannot be truncated), so nothing is assumed: a small tree is run and
+compared with plain forwards, past a chunk's border, after an edit and over branches. A model with
+windows or recurrent states is first tried on a tiny copy of its class (core.models.miniature): a
+short text passes the copy's windows, a longer one costs nothing, and float32 shows errors that a
+low format hides.
 
-The verdict is remembered for the form of a configuration; it is then confirmed by one plain forward
+The verdict is cached for the form of a configuration; it is then confirmed by one plain forward
 whenever such a model is loaded. Knows nothing of checkpoints or text.
 """
 
@@ -19,21 +19,23 @@ import numpy as np
 import torch
 
 from core.errors import Cancelled, UserFacingError
+from core.failures import is_out_of_memory
 from core.models.lane import MANNERS, Lane, Way
-from core.models.miniature import WINDOW, miniature, shrunk, windows
+from core.models.miniature import WINDOW, form, miniature, windows
 from core.models.pair import Pair
 from core.models.remembered import recall, remember
 
 log = logging.getLogger(__name__)
 
 SHORT = 14
-"""Tokens of the text that a model itself is tried on."""
+"""Length of the text that a model itself is tried on."""
 LONG = 6 * WINDOW
-"""Tokens of the text that a tiny copy is tried on: several windows and chunks."""
+"""Length of the text that a tiny copy is tried on: several windows and chunks."""
 LONGEST = 160
-"""The same where states are kept: some models compute 64 tokens at a time, whatever is set."""
+"""The same for ways that take snapshots: some models always compute 64 tokens at a time."""
 PARTS = {Way.STATES: (Way.CHUNKS, Way.SINGLES)}
-"""What a way mixes: a model itself is tried on each; on all together its tiny copy is."""
+"""The ways that a way mixes. A model itself is tried on each of them; its tiny copy is also tried
+on the mixture, which takes a longer text."""
 IMPLIED = {
     Way.TREE: (Way.TREE, Way.PATH),
     Way.PATH: (Way.PATH,),
@@ -41,25 +43,25 @@ IMPLIED = {
     Way.CHUNKS: (Way.CHUNKS,),
     Way.SINGLES: (Way.SINGLES,),
 }
-"""Which ways are left to try where one was found to be exact on a copy, the fastest first."""
-FEW = 512
-"""Tokens of a plain forward that a model itself is asked for at most, beyond SHORT."""
-LEAST, MOST, HALF = 1e-4, 1e-3, 5e-2
-"""How far a right way may differ, in standard deviations of the logits, in float32 at least and at
-most, and in a low format: rounding. Wrong ways differ by far more."""
+"""By the way that is exact on a copy: the ways to try on the model itself, the fastest first."""
+STEADY_LENGTH = 512
+"""Longest text that a model itself is run on to see whether it is steady."""
+LEAST_MARGIN, MOST_MARGIN, LOW_FORMAT_MARGIN = 1e-4, 1e-3, 5e-2
+"""How far rounding may move the logits of a right way, in their standard deviations: the bounds in
+float32, and the value in a lower format. Wrong ways differ by far more."""
 ROUNDINGS = 4
-"""In float32: of what moving each number of the embeddings by one rounding changes."""
+"""In float32 the margin is this many times what moving the embeddings by one rounding changes."""
 SUBJECT = "attention"
 
 
 def choose_way(lane: Lane) -> Way:
-    """Return the fastest way that is exact for a lane's model, and let the lane use it.
+    """Return the fastest way that is exact for a lane's model, and set the lane to it.
 
     Raises:
-        UserFacingError: the model's logits cannot be made from its last hidden states, or depend on
-            how long the text is that follows.
+        UserFacingError: the model's logits cannot be made from its last hidden states, or those of
+            a token depend on how long the text is that follows.
     """
-    key = form(lane)
+    key = _key(lane)
     known = recall(SUBJECT, key)
     if known is not None:
         name, lane.head_alone, margin = known
@@ -81,16 +83,14 @@ def choose_way(lane: Lane) -> Way:
     return way
 
 
-def form(lane: Lane) -> list[Any]:
-    """Return what a verdict holds for: a configuration, sizes aside, and how it is run."""
-    config = lane.model.config
-    small = shrunk(config) or config
-    kind = type(lane.model).__qualname__
-    return [small.to_dict(), kind, lane.rows, lane.device.type, str(lane.dtype), lane.is_entered]
+def _key(lane: Lane) -> list[Any]:
+    """Return what a verdict holds for: a form of model, and how it is run."""
+    how = [lane.rows, lane.device.type, str(lane.dtype), lane.is_entered]
+    return [*form(lane.model), *how]
 
 
 def record_steps(lane: Lane) -> None:
-    """Let a lane on a GPU replay recorded forwards of few tokens, if they are exact there."""
+    """Have a lane on a GPU replay recorded forwards of few tokens, if they are exact there."""
     if lane.device.type != "cuda" or lane.way is not Way.TREE:
         return
     lane.use_steps(record=True)
@@ -103,7 +103,7 @@ def _candidates(lane: Lane) -> Iterator[Way]:
     """Yield the ways to try on the model itself, the fastest first, without WHOLE.
 
     Raises:
-        UserFacingError: what is said of a text's beginning depends on how much follows.
+        UserFacingError: the logits of a text's beginning depend on how much follows.
     """
     sparse = getattr(lane.config, "attention_type", None) == "block_sparse"
     if sparse and any(hasattr(module, "attention_type") for module in lane.model.modules()):
@@ -138,17 +138,17 @@ def _unsteady(lane: Lane) -> UserFacingError:
 
 @torch.inference_mode()
 def _is_steady(lane: Lane, window: int) -> bool:
-    """Return whether plain forwards of a text and of its beginning, both past a window, agree.
+    """Return whether plain forwards of a text longer than a window and of its beginning agree.
 
-    Of models that take other rotary factors for another length that is not asked, nor where the
-    window is too wide for a few tokens.
+    True unasked for models whose rotary factors depend on the length of a text, and where the
+    window is too wide for a short test.
     """
     length = 3 * window + 5
-    if lane.depends_on_length or length > FEW:
+    if lane.depends_on_length or length > STEADY_LENGTH:
         return True
     ids = _random(lane, length, 8)
     whole = lane.plain_logits(ids)
-    margin = MOST if lane.dtype == torch.float32 else HALF
+    margin = MOST_MARGIN if lane.dtype == torch.float32 else LOW_FORMAT_MARGIN
     for cut in (window + 3, 2 * window + 2, length - 1):
         begun = lane.plain_logits(ids[:cut])
         if float((begun - whole[:, :cut]).std()) > margin * _scale(whole):
@@ -157,12 +157,12 @@ def _is_steady(lane: Lane, window: int) -> bool:
 
 
 def _are_exact(lane: Lane, way: Way, margin: float) -> bool:
-    """Return whether all that a way mixes is exact for a model itself."""
+    """Return whether all ways that a way mixes are exact for a model itself."""
     return all(_is_exact(lane, part, SHORT, margin) for part in PARTS.get(way, (way,)))
 
 
 def _is_exact_in_small(lane: Lane, way: Way, margin: float) -> bool:
-    """Return whether a way is exact for a tiny copy, over texts that a large model is spared."""
+    """Return whether a way is exact for a tiny copy, on texts too long for a large model."""
     length = LONGEST if way in MANNERS else LONG
     return all(_is_exact(lane, it, length, margin) for it in (*PARTS.get(way, ()), way))
 
@@ -183,18 +183,18 @@ def _reads_the_head(lane: Lane, margin: float) -> bool:
 
 @torch.inference_mode()
 def _margin(lane: Lane) -> float | None:
-    """Return how far a right way may differ from a plain forward, in standard deviations of the
-    logits; None where they are not finite, and nothing can be compared.
+    """Return how far a right way may differ from a plain forward; None if nothing can be compared.
 
-    Rounding alone moves the logits of a deep model further than those of a shallow one. How far,
-    a model shows when its embeddings are moved by one rounding.
+    The unit is the standard deviation of the logits; None where they are not finite. Rounding moves
+    the logits of a deep model further than those of a shallow one: how far is seen by moving the
+    model's embeddings by one rounding.
     """
     ids = _random(lane, SHORT, 0)
     expected = lane.plain_logits(ids)
     if not expected.isfinite().all():
         return None
     if lane.dtype != torch.float32:
-        return HALF
+        return LOW_FORMAT_MARGIN
     generator = torch.Generator().manual_seed(0)
     unit = torch.finfo(torch.float32).eps
 
@@ -208,7 +208,7 @@ def _margin(lane: Lane) -> float | None:
     finally:
         hook.remove()
     rounding = ROUNDINGS * float((found - expected).std()) / _scale(expected)
-    return min(MOST, max(LEAST, rounding))  # LEAST where it is not a number
+    return min(MOST_MARGIN, max(LEAST_MARGIN, rounding))  # LEAST_MARGIN where it is not a number
 
 
 def _scale(logits: torch.Tensor) -> float:
@@ -216,7 +216,7 @@ def _scale(logits: torch.Tensor) -> float:
 
 
 def _is_confirmed(lane: Lane, margin: float) -> bool:
-    """Return whether the lane, as it is, equals one plain forward behind a short prefix."""
+    """Return whether the lane, as it is, equals one plain forward after a short cached prefix."""
     pair = _scratch(lane)
     path = _path(pair, ids := _random(lane, SHORT, 1))
 
@@ -230,8 +230,7 @@ def _is_confirmed(lane: Lane, margin: float) -> bool:
 
 @torch.inference_mode()
 def _is_exact(lane: Lane, way: Way, length: int, margin: float) -> bool:
-    """Return whether a way equals plain forwards: in two chunks, after an edit, over branches, and
-    typed on token by token."""
+    """Return whether a way equals plain forwards: in chunks, after edits, branched, typed on."""
     lane.use(way)
     if way is Way.TREE and not lane.has_tree_attention:
         return False
@@ -273,12 +272,14 @@ def _is_exact(lane: Lane, way: Way, length: int, margin: float) -> bool:
 
 
 def _succeeds(lane: Lane, run: Any) -> bool:
-    """Return what ``run`` returns, False if the model cannot be run so."""
+    """Return what ``run`` returns; False if the model cannot be run that way."""
     try:
         return bool(run())
-    except (Cancelled, MemoryError, torch.OutOfMemoryError):
+    except Cancelled:
         raise
     except Exception as error:  # whatever an unknown class raises
+        if is_out_of_memory(error):
+            raise
         log.info("%s cannot be run as %s: %s", lane.config.model_type, lane.way.name, error)
         return False
 
@@ -293,7 +294,7 @@ def _path(pair: Pair, ids: torch.Tensor) -> Any:
 
 
 def _agree(pair: Pair, ids: torch.Tensor, nodes: Any, margin: float) -> bool:
-    """Return whether the logits of the last nodes of a path are those of a plain forward."""
+    """Return whether the logits at the last nodes of a path are those of a plain forward."""
     lane = pair.lanes[0]
     expected = lane.plain_logits(ids)[:, -len(nodes) :]
     found = pair.logits(nodes)
@@ -302,6 +303,7 @@ def _agree(pair: Pair, ids: torch.Tensor, nodes: Any, margin: float) -> bool:
 
 @torch.inference_mode()  # an adapted embedding may compute its weight
 def _random(lane: Lane, count: int, seed: int) -> torch.Tensor:
+    """Return random token ids, int64 [count], that the model's embedding has."""
     known = min(lane.vocab_size, len(lane.model.get_input_embeddings().weight))
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(3, known, (count,), generator=generator)

@@ -16,27 +16,29 @@ SPARE_CORES_FROM = 5
 
 
 def choose_device(name: str) -> torch.device:
-    """The device named, or the best there is: CUDA, then MPS, then CPU.
+    """Return the device named, or the best there is: CUDA, then MPS, then CPU.
 
     Raises:
         UserFacingError: the named device is unknown or not on this machine.
     """
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
+    counts = {
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+        "cpu": 1,
     }
+    there = [kind for kind, count in counts.items() if count]
     if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
-    kind = name.split(":")[0]
-    if not there.get(kind, False):
-        names = ", ".join(kind for kind, is_there in there.items() if is_there)
-        raise UserFacingError(f"There is no device '{name}' here: choose auto, {names}.")
+        return torch.device(there[0])
+    kind, colon, number = name.partition(":")
+    if colon and not (number.isdecimal() and int(number) < counts.get(kind, 0)):
+        kind = ""
+    if kind not in there:
+        raise UserFacingError(f"There is no device '{name}' here: choose auto, {', '.join(there)}.")
     return torch.device(name)
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The number format named; ``auto`` is float32 on CPU and MPS, bfloat16 on CUDA.
+    """Return the number format named; "auto" is float32 on CPU and MPS, bfloat16 on CUDA.
 
     Raises:
         UserFacingError: the name is unknown.
@@ -48,8 +50,13 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a number format, such as "bfloat16"."""
+    return str(dtype).removeprefix("torch.")
+
+
 def prepare(device: torch.device) -> None:
-    """Choose kernels for a device, before the first forward.
+    """Choose attention kernels for a device, before the first forward.
 
     cuDNN's attention plans anew for every shape, which took half of all CPU time of an edit on an
     H200 (0.7 to 1.0 ms in each layer, torch 2.11): the flash and memory-efficient kernels do not.
@@ -59,7 +66,7 @@ def prepare(device: torch.device) -> None:
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Free memory of a device; None where it cannot be known."""
+    """Return the free memory of a device in bytes; None where it cannot be known."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     if device.type == "cpu" and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
@@ -78,7 +85,7 @@ def _available_ram() -> int:
 
 
 def leave_the_window_a_core() -> None:
-    """Set torch's threads before its first operation, so that the window stays quick."""
+    """Set torch's threads before its first operation, so that the window has a core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if cores and cores >= SPARE_CORES_FROM:
         torch.set_num_threads(cores - 1)

@@ -1,5 +1,4 @@
-"""What the layers of a model are given: which get one and the same tensor, and whether a batch of
-rows stays in order on the way.
+"""Layers of a model that share an input, and whether the rows of a batch stay in order on the way.
 
 A model's code is not read but run, twice on a few random tokens. Knows nothing of adapters.
 """
@@ -11,23 +10,26 @@ from typing import Any
 import torch
 from torch import nn
 
+from core.failures import is_out_of_memory
+
 LENGTH = 7
-"""Tokens of a row: an odd number, so that what all rows share is never taken for one of each."""
+"""Tokens of a row: an odd number, so that a tensor that both rows share (positions, say) cannot be
+cut in half and taken for two rows."""
 APART = 0.3
-"""Of the difference between rows: how much less a row may differ from itself at another place of
-the batch. It is rounding there, and about 1 where tokens are mixed up."""
+"""The most that a row may differ from itself at the other place of the batch, as a part of the
+difference between rows: it is rounding where rows stay in order, about 1 where tokens are mixed."""
 
 
 def layers_by_input(model: Any, layers: Sequence[nn.Module], rows: int) -> list[list[Any]]:
-    """The layers of a causal model in groups that are given the same tensors in each forward.
+    """Return the layers of a causal model in groups that are given the same tensors.
 
     Args:
         rows: of the batches that will be run, one or two.
 
     Raises:
-        ValueError: there are several rows, and some layer's input is not [rows, ..., in], nor the
-            tokens of one row after those of the other, [rows * tokens, in]; or it is never called,
-            or the model cannot be run.
+        ValueError: the model cannot be run; or there are two rows, and some layer is never called
+            or its input is neither [rows, ..., in] nor the tokens of one row after those of the
+            other, [rows * tokens, in].
     """
     generator = torch.Generator().manual_seed(0)
     known = len(model.get_input_embeddings().weight)
@@ -35,6 +37,8 @@ def layers_by_input(model: Any, layers: Sequence[nn.Module], rows: int) -> list[
     try:
         there, back = (_inputs(model, layers, batch) for batch in (ids, ids.flip(0)))
     except (ValueError, TypeError, KeyError, RuntimeError, AttributeError, IndexError) as error:
+        if is_out_of_memory(error):
+            raise
         raise ValueError(f"the model cannot be run on a batch of texts ({error})") from error
     if rows > 1 and not all(_in_rows(there[layer], back[layer]) for layer in layers):
         raise ValueError("an adapted layer is given tokens whose rows cannot be told")
@@ -49,8 +53,10 @@ def layers_by_input(model: Any, layers: Sequence[nn.Module], rows: int) -> list[
 def _inputs(
     model: Any, layers: Sequence[nn.Module], ids: torch.Tensor
 ) -> dict[nn.Module, list[torch.Tensor]]:
-    """What each layer is given in one forward, in order: a copy, the same one for what is the same
-    tensor and was not changed in between."""
+    """Return the tensors that each layer is given in one forward, in order.
+
+    They are copies; a tensor that is given several times, unchanged in between, has one copy.
+    """
     seen: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
     given: dict[nn.Module, list[torch.Tensor]] = {layer: [] for layer in layers}
 
@@ -72,7 +78,8 @@ def _inputs(
 
 
 def _in_rows(there: list[torch.Tensor], back: list[torch.Tensor]) -> bool:
-    """Whether a layer's inputs are halves of a batch: swapped where the batch's rows were."""
+    """Return whether a layer's inputs are made of the rows of its batch, one after the other:
+    whether they are swapped where the batch's rows were swapped."""
     if not there or [it.shape for it in there] != [it.shape for it in back]:
         return False
     for one, other in zip(there, back, strict=True):

@@ -1,19 +1,19 @@
-"""Where the KV of a line's cells lies: for each layer of one model a slab of keys and of values.
+"""The KV of a line's cells: for each layer of one model a slab of keys and one of values.
 
-A Hugging Face model reads and writes the slabs through the ``Cache`` it is handed: new tokens are
-written in place behind the cells in use, and the keys and values handed back are views, so a
+A Hugging Face model reads and writes the slabs through the ``Cache`` that it is handed: new tokens
+are written in place after the cells in use, and the keys and values handed back are views, so a
 forward copies no prefix (``DynamicCache`` copies all of it at every step). Layers with a sliding
-window keep all cells too: what a token may see is the mask's business (core.models.attention).
+window cache all cells too: what a token may see is the mask's business (core.models.attention).
 
-Beside KV a store keeps the last hidden state of each cell: KV alone cannot give the distribution at
-the boundary of a reused prefix. Of a model whose cache cannot lie in slabs it keeps states instead
+Beside KV a store caches the last hidden state of each cell: KV alone cannot give the distribution
+at the end of a reused prefix. For a model whose cache cannot lie in slabs it has snapshots instead
 (core.models.states).
 
 A store has a row for each model that runs in one batch; a forward may run some of the rows, and the
 cells of the others can be filled in later. Every change of memory is all or nothing: where it runs
 out, each slab is what it was, or larger.
 
-Knows nothing of trees or tokens: its caller keeps the cell of each node (core.models.line).
+Knows nothing of trees or tokens: its caller knows the cell of each node (core.models.line).
 """
 
 import inspect
@@ -23,18 +23,23 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from core.models.states import States
+from core.models.states import Snapshots
 
 ROOM = 256
-"""Cells by which a slab grows at least; it grows by a quarter where that is more."""
+"""Cells by which a slab grows at least; by a quarter where that is more."""
 
 _versions = itertools.count(1)
 
 
 def cache_argument(model: Any) -> str:
-    """Return what a model's forward, and its output, call the cache: 5.24 renamed it."""
+    """Return what a model's forward, and its output, call the cache (5.24 renamed it)."""
     named = "cache" in inspect.signature(model.forward).parameters
     return "cache" if named else "past_key_values"
+
+
+def _grown(cells: int, wanted: int) -> int:
+    """Return the next capacity of a slab of ``cells`` that must have ``wanted``."""
+    return max(wanted, cells + max(ROOM, cells // 4))
 
 
 class _Cursor:
@@ -50,10 +55,10 @@ class _Cursor:
         self.cells: slice | torch.Tensor = slice(0, 0)
         self.used = 0
         self.before = 0
-        """Cells before the new tokens: what the model takes for the length of the past."""
+        """Cells before the new tokens: the past length that the model is told."""
         self.keep = True
         self.version = 0
-        """Another number, never used before, whenever a slab moves to other memory."""
+        """A number never used before whenever a slab moves to other memory."""
 
 
 class _SlabLayer(CacheLayerMixin):
@@ -95,7 +100,7 @@ class _SlabLayer(CacheLayerMixin):
         there = 0 if self.keys is None else self.keys.shape[2]
         if self.keys is not None and self.cursor.used <= there:
             return
-        capacity = max(self.cursor.used, there + max(ROOM, there // 4))
+        capacity = _grown(there, self.cursor.used)
         # Zeros: cells that a row has not filled are masked, and a masked NaN is still NaN.
         keys, values = (
             like.new_zeros(self.cursor.all_rows, like.shape[1], capacity, like.shape[3])
@@ -130,39 +135,39 @@ class Store:
         self._cursor = _Cursor(rows)
         self._layers = [_SlabLayer(self._cursor) for _ in range(layers)]
         self.cache = Cache(layers=list(self._layers))
-        self.states = States()
+        self.snapshots = Snapshots()
         self._hidden: torch.Tensor | None = None
 
     @property
     def capacity(self) -> int:
-        """Cells that every layer has room for, 0 before the first forward."""
+        """Cells that every layer has room for; 0 before the first forward."""
         slabs = [layer.keys for layer in self._layers]
         return min((0 if slab is None else slab.shape[2] for slab in slabs), default=0)
 
     @property
     def version(self) -> int:
-        """A number that no other memory of slabs has had."""
+        """A number that changes whenever a slab moves to other memory; never used before."""
         return self._cursor.version
 
     @property
     def device(self) -> torch.device:
-        """Where the KV lies; there is some."""
+        """The device of the KV; not to be asked before the first forward."""
         return self.tensors()[0].device
 
     def along(self, rows: slice, first: int, stop: int) -> None:
-        """Aim the next forward at the cells ``first`` to ``stop``, which follow all before them."""
+        """Aim the next forward at the cells ``first`` to ``stop``, after all cells before them."""
         cursor = self._cursor
         cursor.rows, cursor.cells, cursor.keep = rows, slice(first, stop), True
         cursor.used, cursor.before = stop, first
 
     def among(self, rows: slice, cells: torch.Tensor, used: int) -> None:
-        """Aim the next forward at ``cells`` (int64, [T]); it reads the first ``used`` cells."""
+        """Aim the next forward at ``cells`` (int64 [T]); it reads the first ``used`` cells."""
         cursor = self._cursor
         cursor.rows, cursor.cells, cursor.keep = rows, cells, True
         cursor.used, cursor.before = used, used - len(cells)
 
     def after(self, rows: slice, used: int) -> None:
-        """Aim the next forward behind the first ``used`` cells, and keep no KV of it."""
+        """Aim the next forward after the first ``used`` cells; its KV is not written."""
         cursor = self._cursor
         cursor.rows, cursor.keep = rows, False
         cursor.used = cursor.before = used
@@ -170,39 +175,37 @@ class Store:
     def put_hidden(
         self, hidden: torch.Tensor, rows: slice, cells: slice | torch.Tensor, last: int
     ) -> None:
-        """Keep last hidden states, [rows, T, d], of some cells, all of them before ``last``."""
+        """Write last hidden states, [rows, T, d], of some cells, all before cell ``last``."""
         there = 0 if self._hidden is None else self._hidden.shape[1]
         if self._hidden is None or last > there:
-            capacity = max(last, there + max(ROOM, there // 4))
-            grown = hidden.new_zeros(self._cursor.all_rows, capacity, hidden.shape[-1])
+            grown = hidden.new_zeros(self._cursor.all_rows, _grown(there, last), hidden.shape[-1])
             if self._hidden is not None:
                 grown[:, :there] = self._hidden
             self._hidden = grown
         self._hidden[rows, cells] = hidden
 
     def hidden(self, rows: slice, cells: torch.Tensor) -> torch.Tensor:
-        """Return last hidden states of ``cells`` (int64, [m]), [rows, m, d]."""
+        """Return the last hidden states of ``cells`` (int64 [m]), [rows, m, d]."""
         assert self._hidden is not None
         return self._hidden[rows, cells]
 
     def copy(self, other: "Store", cells: torch.Tensor, first: int) -> None:
-        """Copy ``cells`` (int64, [k]) of another store of the same model, all rows, to ``first``
-        and behind."""
+        """Copy ``cells`` (int64 [k]) of another store, all rows, to ``first`` and on."""
         where = slice(first, first + len(cells))
         self.along(slice(0, self._cursor.all_rows), where.start, where.stop)
         for mine, theirs in zip(self._layers, other._layers, strict=True):
             if theirs.keys is not None and theirs.values is not None:
                 mine.update(theirs.keys[:, :, cells], theirs.values[:, :, cells])
-        self.states.copy(other.states, where.start, where.stop)
+        self.snapshots.copy(other.snapshots, where.start, where.stop)
         if other._hidden is not None:
             self.put_hidden(
                 other._hidden[:, cells], slice(0, self._cursor.all_rows), where, where.stop
             )
 
     def gather(self, cells: torch.Tensor, first: int) -> None:
-        """Move ``cells`` (int64, [k]) to ``first`` and behind, in that order.
+        """Move ``cells`` (int64 [k]) to ``first`` and on, in that order.
 
-        What the store holds is undefined if this fails: the caller then forgets the line.
+        The store's content is undefined if this fails: the caller then releases the line.
         """
         where = slice(first, first + len(cells))
         for layer in self._layers:
@@ -213,15 +216,15 @@ class Store:
             self._hidden[:, where] = self._hidden[:, cells]
 
     def tensors(self) -> list[torch.Tensor]:
-        """Return all that is held."""
+        """Return all slabs and the hidden states."""
         slabs = [it for layer in self._layers for it in (layer.keys, layer.values)]
         return [it for it in (*slabs, self._hidden) if it is not None]
 
     def bytes(self) -> int:
         """Return the memory held, in bytes."""
-        return sum(tensor.nbytes for tensor in self.tensors()) + self.states.bytes()
+        return sum(tensor.nbytes for tensor in self.tensors()) + self.snapshots.bytes()
 
     def cell_bytes(self) -> int:
         """Return the memory of one cell, in bytes; 0 before the first forward."""
         slabs = sum(tensor.nbytes // tensor.shape[-2] for tensor in self.tensors())
-        return slabs + self.states.cell_bytes()
+        return slabs + self.snapshots.cell_bytes()

@@ -1,19 +1,20 @@
-"""One run of a Hugging Face model: tokens in, KV and last hidden states kept, logits out.
+"""A Hugging Face model that runs tokens, caches their KV and hidden states, and gives logits.
 
 A lane has one row (one model) or two (policy and reference adapters on one base, see
-core.models.lora). It runs tokens in one of several ways; the self-check (core.models.check)
-chooses the fastest that is exact for the model:
+core.models.lora). It runs tokens in one of several ways; the self-check (core.models.check) chooses
+the fastest that is exact for the model:
 
-- TREE: along a path as the model runs itself, over a kept prefix; and all tips of many branches in
-  one forward, each token seeing its own ancestors.
-- PATH: along a path over a kept prefix, with the model's own attention; branches one by one, each
-  from where it leaves the trunk.
-- STATES, CHUNKS, SINGLES: from copies of the model's own cache at some places of a path, which is
-  continued as the manner (core.models.states) says.
+- TREE: along a path as the model runs itself, after a cached prefix; and all tips of many branches
+  in one forward, each token seeing its own ancestors.
+- PATH: along a path after a cached prefix, with the model's own attention; branches one by one,
+  each from where it leaves the trunk.
+- STATES, CHUNKS, SINGLES: from copies of the model's own cache at some places of a path (snapshots,
+  core.models.states), which are continued by several tokens at once, by single tokens, or by
+  either.
 - WHOLE: without a cache; every path is run from its first token.
 
-Logits are made from hidden states when they are wanted, a few positions at a time, so memory does
-not grow with vocabulary x length.
+Logits are made from hidden states when they are asked for, a few positions at a time, so memory
+does not grow with vocabulary x length.
 
 Knows nothing of the tree: its caller says which cells are a path, and what a branch's tokens see.
 """
@@ -31,8 +32,10 @@ from typing import Any, cast
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from core.errors import Cancelled
+from core.failures import is_out_of_memory
 from core.models.attention import GROUPED, Branches, branches
 from core.models.kv import Store, cache_argument
 from core.models.lora import ActiveRows
@@ -41,18 +44,19 @@ from core.models.rope import Regime, Regimes
 from core.models.states import Manner
 from core.models.steps import SIZES, FixedSteps
 
-MANY = 64
-"""States whose logits are computed where they are wanted: large products need no other layout."""
+IN_PLACE = 64
+"""States at a time from which on the product with the output embedding is written straight into
+the caller's memory: so large a product gains nothing from another layout."""
 
 
 class Way(Enum):
-    """How tokens are run; the value is what the status line says."""
+    """The ways of running tokens; the value is shown in the status line."""
 
     TREE = "tree cache"
     PATH = "path cache (branches one by one)"
-    STATES = "kept states (branches from the trunk)"
-    CHUNKS = "kept states (continued in chunks)"
-    SINGLES = "kept states (continued token by token)"
+    STATES = "state snapshots (branches from the trunk)"
+    CHUNKS = "state snapshots (continued in chunks)"
+    SINGLES = "state snapshots (continued token by token)"
     WHOLE = "no cache (recomputes each response)"
 
 
@@ -61,16 +65,17 @@ MANNERS = {
     Way.CHUNKS: Manner(chunks=True, singles=False),
     Way.SINGLES: Manner(chunks=False, singles=True),
 }
-"""The ways that keep states."""
-FEW, MANY, REPEATS = 16, 128, 3
+"""How the ways that take snapshots continue them."""
+SHORT, LONG, REPEATS = 16, 128, 3
 """Tokens of the two forwards whose times tell what a chunk costs, and how often each is run."""
 
 
 class Lane:
     """A model that runs tokens into the cells of stores.
 
-    ``rows``: the batch it can run, one row, or two if ``active`` tells its layers which of them a
-    forward is of. ``entered``: what a forward is run inside (an adapter switched on).
+    Args:
+        active: says which of its two rows a forward runs; None for a model of one row.
+        entered: makes the context that a forward is run inside (an adapter switched on).
     """
 
     def __init__(
@@ -93,30 +98,31 @@ class Lane:
         self._cache_argument = cache_argument(self._base)
         self._head = self.model.get_output_embeddings()
         self.head_alone = True
-        """Whether logits are the output embedding's alone: no scale, cap or other head."""
-        self._output: Any = None
-        """The last output of the body, whose form ``_through_the_model`` hands on."""
+        """True where logits come from the output embedding alone: no scale, cap or other head."""
+        self._output: Callable[..., Any] = BaseModelOutputWithPast
+        """What makes outputs as the body does; the last output itself would keep its KV alive."""
         self._regimes = Regimes(model)
         self._regime: Regime = 0
         self._steps: FixedSteps | None = None
         self._places = 0
         self._costs: dict[str, Any] = {}
-        """What chunks cost in single tokens, once it was measured."""
+        """Fields of Manner: the measured cost of a chunk."""
         for layer in self._layers():
             layer.register_forward_pre_hook(self._stop_if_cancelled)
 
     @property
     def dtype(self) -> torch.dtype:
+        """The number format of the weights."""
         return cast(torch.dtype, self.model.dtype)
 
     @property
     def is_entered(self) -> bool:
-        """Whether a forward is run inside something, such as an adapter switched on."""
+        """True where a forward is run inside a context, such as an adapter switched on."""
         return self._entered is not nullcontext
 
     @property
     def has_tree_attention(self) -> bool:
-        """Whether the model obeys the attention function that TREE needs."""
+        """True where the model takes the attention function that TREE needs."""
         return str(self.config._attn_implementation) == GROUPED
 
     @property
@@ -125,7 +131,7 @@ class Lane:
         return int(self._head.weight.shape[0])
 
     def use(self, way: Way) -> None:
-        """Choose how tokens are run. What stores hold of another way is to be forgotten."""
+        """Set the way of running tokens; what stores hold of another way is stale."""
         self.way = way
         name = GROUPED if way is Way.TREE else self._own_attention
         if name != self.config._attn_implementation:
@@ -138,7 +144,7 @@ class Lane:
 
     @property
     def in_pieces(self) -> bool:
-        """Whether a long path may be run in several calls without running any of it twice."""
+        """True where a long path can be run in several calls without running any token twice."""
         return self.way not in (Way.WHOLE, Way.SINGLES)
 
     @property
@@ -147,28 +153,26 @@ class Lane:
 
     @property
     def depends_on_length(self) -> bool:
-        """Whether the model takes other rotary factors for texts of other lengths."""
+        """True where the model's rotary factors depend on the length of a text."""
         return self._regimes.differ
 
     def regime(self, length: int) -> Regime:
-        """Return which rotary factors the model takes for a text of ``length`` tokens."""
+        """Return the rotary regime that the model takes for a text of ``length`` tokens."""
         return self._regimes.of(length)
 
     def set_regime(self, regime: Regime) -> None:
-        """Let the forwards to come take these rotary factors, whatever their own length."""
+        """Make the coming forwards take a regime's rotary factors, whatever their own length."""
         self._regimes.set(regime)
         self._regime = regime
 
     def use_steps(self, record: bool | None) -> None:
-        """Run few tokens at fixed shapes (core.models.steps), recorded as CUDA graphs or as usual;
-        None: at the shapes that they have.
-
-        Only TREE can: what a path's tokens see is then said as that of a branch.
-        """
+        """Run few tokens at fixed shapes (core.models.steps), replayed as CUDA graphs if
+        ``record``; None: at the shape that they have. Only TREE can, as it runs a path's tokens
+        like a branch's."""
         self._steps = None if record is None else FixedSteps(self._masked, record)
 
     def weights_changed(self) -> None:
-        """Note that other weights were put in place: recordings that held their place are lost."""
+        """Drop recordings that hold the addresses of weights, if these have moved."""
         tensors = itertools.chain(self.model.parameters(), self.model.buffers())
         places = hash(tuple(tensor.data_ptr() for tensor in tensors))
         if self._steps is not None and places != self._places:
@@ -179,15 +183,15 @@ class Lane:
     def run_path(
         self, store: Store, ids: torch.Tensor, first: int, rows: slice | None = None
     ) -> None:
-        """Run the tokens ``first`` and behind of a path, and keep them in cells of that number.
+        """Run the tokens from ``first`` on of a path, and cache them in the cells of that number.
 
         Args:
             ids: int64 [n], the whole path; the cells before ``first`` hold its beginning.
             rows: which rows of the batch to run; None for all.
 
         Raises:
-            Cancelled: between two layers, when ``cancelled()``; what the cells from ``first`` on
-                hold is then undefined.
+            Cancelled: between two layers, when ``cancelled()``; the cells from ``first`` on are
+                then undefined.
         """
         rows = self._activate(rows)
         steps = None
@@ -199,7 +203,7 @@ class Lane:
         if steps is not None:
             hidden = steps
         elif self.way in MANNERS:
-            hidden = store.states.run_path(self._continue, self._manner, ids, first, rows)
+            hidden = store.snapshots.run_path(self._continue, self._manner, ids, first, rows)
         elif self.way is Way.WHOLE:
             hidden = self._run(self._batch(ids))[:, first:]
         else:
@@ -216,7 +220,7 @@ class Lane:
         seen: Branches,
         rows: slice | None = None,
     ) -> None:
-        """Run T tokens of any branches in one forward (TREE), and keep them in ``cells``.
+        """Run T tokens of any branches in one forward (TREE), and cache them in ``cells``.
 
         Args:
             ids, cells: int64 [T].
@@ -243,24 +247,24 @@ class Lane:
         first: int,
         rows: slice | None = None,
     ) -> torch.Tensor:
-        """Run branches of one length: from the trunk's end, from states kept behind it, or (WHOLE)
-        from the root.
+        """Run branches of one length and return hidden states; no KV is cached.
+
+        They start from the trunk's end, from snapshots beyond it, or (WHOLE) from the root.
 
         Args:
             ids: int64 [B, n], all tokens of each branch.
             trunk: how many of the first tokens all share and have in the cells of that number.
-            first: the first token whose hidden state is wanted, behind the trunk.
+            first: the first token whose hidden state is wanted, beyond the trunk.
 
         Returns:
-            The last hidden states of the tokens ``first`` and behind, [rows, B, n - first, d]; no
-            KV is kept.
+            The last hidden states of the tokens from ``first`` on, [rows, B, n - first, d].
 
         Raises:
             Cancelled: between two layers.
         """
         rows = self._activate(rows)
         if self.way in MANNERS:
-            return store.states.run_tips(
+            return store.snapshots.run_tips(
                 self._continue, self._manner, ids, trunk, first, rows, together=self.rows == 1
             )
         kept = None
@@ -280,10 +284,10 @@ class Lane:
 
     @torch.inference_mode()
     def measure(self) -> None:
-        """Measure what running several tokens at once costs beside single ones.
+        """Measure what running several tokens at once costs, in forwards of a single token.
 
-        On the device and with the weights at hand: one token behind a text of FEW, and texts of FEW
-        and of MANY tokens from their beginning, the best of REPEATS each.
+        On this device and with these weights: one token after a text of SHORT tokens, and whole
+        texts of SHORT and of LONG tokens; the best of REPEATS each.
         """
         self._activate(None)
 
@@ -298,23 +302,20 @@ class Lane:
                 spans.append(time.perf_counter() - began)
             return min(spans)
 
-        ids = torch.arange(MANY)[None] % self.vocab_size
-        single = seconds(1, self._continue(ids[:, :FEW], None)[1])
-        few, many = seconds(FEW, None) / single, seconds(MANY, None) / single
-        token = max(0.0, (many - few) / (MANY - FEW))
+        ids = torch.arange(LONG)[None] % self.vocab_size
+        single = seconds(1, self._continue(ids[:, :SHORT], None)[1])
+        short, long = seconds(SHORT, None) / single, seconds(LONG, None) / single
+        token = max(0.0, (long - short) / (LONG - SHORT))
         # No forward costs less than that of one token.
-        self._costs = {"start": max(1.0, few - FEW * token), "token": token}
+        self._costs = {"start": max(1.0, short - SHORT * token), "token": token}
 
     @torch.inference_mode()
     def logits(self, hidden: torch.Tensor, rows: slice | None, out: torch.Tensor) -> None:
-        """Put the next-token logits of last hidden states [rows, m, d] into ``out``.
-
-        ``out``: float32 [rows, m, V], contiguous.
-        """
+        """Write next-token logits of hidden states [rows, m, d] into float32 [rows, m, V]."""
         self._activate(rows)
         hidden = hidden.to(self._head.weight.dtype)  # some bodies keep a wider residual
         alike = hidden.dtype == out.dtype and hidden.device == out.device
-        many = hidden.shape[0] * hidden.shape[1] >= MANY
+        many = hidden.shape[0] * hidden.shape[1] >= IN_PLACE
         with self._entered():
             if not self.head_alone:
                 out.copy_(self._through_the_model(hidden))
@@ -330,7 +331,8 @@ class Lane:
     def plain_logits(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the model's own logits after every token of a path, [T] -> float32 [rows, T, V].
 
-        One uncached forward with the model's own attention: what the self-check compares with.
+        This is one uncached forward with the model's own attention, which the self-check compares
+        with.
         """
         chosen = self.way
         self._activate(None)
@@ -345,12 +347,15 @@ class Lane:
 
     @torch.inference_mode()
     def choose_head(self, ids: torch.Tensor, expected: torch.Tensor, margin: float) -> bool:
-        """Choose how logits are made of hidden states: by the output embedding alone, else by all
-        that the model does behind its body. Returns whether either gives ``expected``.
+        """Choose how logits are made from hidden states; return whether that gives ``expected``.
+
+        They are made by the output embedding alone, or else by all that the model does after its
+        body.
 
         Args:
-            ids: int64 [T]; expected: the model's own logits after each, [rows, T, V].
-            margin: how far they may differ, in standard deviations.
+            ids: int64 [T].
+            expected: the model's own logits after each token, [rows, T, V].
+            margin: the largest standard deviation of the difference.
         """
         self._activate(None)
         hidden = self._run(self._batch(ids))
@@ -359,7 +364,9 @@ class Lane:
             try:
                 found = torch.empty_like(expected)
                 self.logits(hidden, None, found)
-            except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError):
+            except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
+                if is_out_of_memory(error):
+                    raise
                 continue
             if float((found - expected).std()) <= margin:
                 return True
@@ -368,7 +375,7 @@ class Lane:
     def _fixed(
         self, store: Store, ids: torch.Tensor, cells: torch.Tensor, seen: Branches, rows: slice
     ) -> torch.Tensor | None:
-        """Run few tokens at a fixed shape where that is wanted and can be; else return None."""
+        """Run few tokens at a fixed shape; return None where that cannot be done."""
         if self._steps is None or self.way is not Way.TREE:
             return None
         if self.cancelled():
@@ -382,40 +389,43 @@ class Lane:
     def _masked(
         self, store: Store, ids: torch.Tensor, cells: torch.Tensor, seen: Branches, rows: slice
     ) -> torch.Tensor:
-        """Run tokens that see what ``seen`` says; the store is aimed at their cells."""
+        """Run tokens that see what ``seen`` says; the store is already aimed at their cells."""
         batch = self._batch(ids)
         with branches(seen):
             return self._run(batch, store, position_ids=seen.queries[None].expand(len(batch), -1))
 
     def _through_the_model(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return what the model makes of last hidden states: its scales, caps and heads are its
-        own. Its body is stood in for by one that returns them."""
+        """Return the whole model's logits of last hidden states, with its own scales, caps and
+        heads: its body is replaced by a function that returns these states."""
 
         def given(*args: Any, **kwargs: Any) -> Any:
-            return type(self._output)(last_hidden_state=hidden)
+            return self._output(last_hidden_state=hidden)
 
         ids = torch.zeros(hidden.shape[:2], dtype=torch.int64, device=self.device)
         with _standing_in(self._base, given):
             return cast(torch.Tensor, self.model(input_ids=ids, use_cache=False).logits.float())
 
     def _activate(self, rows: slice | None) -> slice:
+        """Set the rows that the coming forward runs, None for all, and return them."""
         self._active.rows = rows or slice(0, self.rows)
         return self._active.rows
 
     def _run(self, batch: torch.Tensor, store: Store | None = None, **how: Any) -> torch.Tensor:
+        """Run the model's body on a batch and return the last hidden states, [rows, T, d]."""
         if store is not None:
             how[self._cache_argument] = store.cache
         with self._entered():
-            self._output = self._base(input_ids=batch, use_cache=store is not None, **how)
-        return cast(torch.Tensor, self._output.last_hidden_state)
+            output = self._base(input_ids=batch, use_cache=store is not None, **how)
+        self._output = type(output)
+        return cast(torch.Tensor, output.last_hidden_state)
 
     def _continue(self, ids: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
-        """Run tokens [B, t] behind a cache of the model's own, which it may change; None for none.
-        A single sequence is run in every active row. Returns the last hidden states, and the cache
-        then.
+        """Run tokens [B, t] after a cache of the model's own, which it may change; None for empty.
+
+        Returns their last hidden states, [B, t, d] (of every active row if B is 1), and the cache.
 
         Raises:
-            ValueError: the model hands back no cache.
+            ValueError: the model returns no cache.
         """
         rows = self._active.rows.stop - self._active.rows.start
         batch = ids.to(self.device).expand(max(rows, len(ids)), -1)
@@ -424,11 +434,10 @@ class Lane:
             output = self._base(input_ids=batch, use_cache=True, **how)
         cache = getattr(output, self._cache_argument, None)
         if cache is None:
-            raise ValueError("the model hands back no cache")
+            raise ValueError("the model returns no cache")
         return cast(torch.Tensor, output.last_hidden_state), cache
 
     def _wait(self) -> None:
-        """Wait until the device has done what was asked of it."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
@@ -438,7 +447,7 @@ class Lane:
         return ids.to(self.device)[None].expand(count, -1)
 
     def _layers(self) -> nn.ModuleList:
-        """Return the decoder layers: between two of them a forward may be stopped."""
+        """Return the decoder layers: a forward can be stopped between two of them."""
         count = getattr(self.config, "num_hidden_layers", 0)
         for module in self.model.modules():
             if isinstance(module, nn.ModuleList) and len(module) == count:
@@ -464,7 +473,6 @@ def body(model: Any) -> Any:
 
 @contextmanager
 def _quietly(name: str) -> Iterator[None]:
-    """Let a logger say nothing but errors."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -476,7 +484,7 @@ def _quietly(name: str) -> Iterator[None]:
 
 @contextmanager
 def _standing_in(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """Let ``forward`` answer for a module."""
+    """Replace a module's forward by another function inside."""
     own = module.__dict__.get("forward")
     module.forward = forward
     try:

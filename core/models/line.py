@@ -1,8 +1,8 @@
-"""Which node of the tree lies in which cell of a line, and for which models it is ready.
+"""A line: which node of the tree lies in which cell, and for which models it is ready.
 
-A line is a path whose KV is kept, its *trunk*: cell = depth - 1, so that the model runs along it as
-it always does. Behind the trunk come *branches*: any nodes below it, ancestors before descendants.
-An edit truncates the trunk; what is known of the nodes that it dropped stays in the tree.
+A line's *trunk* is one path whose KV is cached: cell = depth - 1, so that the model runs along it
+as it always does. After the trunk come *branches*: any nodes below it, ancestors before
+descendants. An edit truncates the trunk; the numbers of the nodes that it drops stay in the tree.
 
 Knows nothing of what a cell holds (core.models.kv).
 """
@@ -27,25 +27,25 @@ class Line:
         self.parents: Nodes = np.empty(0, dtype=np.int64)
         """The cell of each cell's parent, [n]; -1 for the first of the trunk."""
         self.ready: Flags = np.empty((rows, 0), dtype=bool)
-        """[rows, n]."""
+        """Whether a cell is ready in a row, [rows, n]."""
         self.trunk = 0
         """How many of the cells are the trunk."""
         self._used: Nodes = np.empty(0, dtype=np.int64)
         self._branch: dict[int, int] = {}
-        """The cell of each node behind the trunk."""
+        """The cell of each branch node."""
         self._clock = 0
 
     def __len__(self) -> int:
         return len(self.nodes)
 
     def shared(self, path: Nodes) -> int:
-        """Return how many of a path's first nodes are the trunk's."""
+        """Return the length of the prefix that a path shares with the trunk."""
         count = min(self.trunk, len(path))
         other = self.nodes[:count] != path[:count]
         return int(other.argmax()) if other.any() else count
 
     def cells(self, nodes: Nodes, depths: Nodes) -> Nodes:
-        """Return the cell of each node, [m], -1 where it has none."""
+        """Return the cell of each node, [m]; -1 where it has none."""
         at = depths - 1
         inside = (at >= 0) & (at < self.trunk)
         inside[inside] = self.nodes[at[inside]] == nodes[inside]
@@ -69,19 +69,19 @@ class Line:
         return int(unready.argmax()) if unready.any() else self.trunk
 
     def extend(self, nodes: Nodes) -> None:
-        """Lengthen the trunk by nodes, ready in no row; there are no branches."""
+        """Append nodes to the trunk, ready in no row. There must be no branches."""
         assert self.trunk == len(self)
         self._append(nodes, np.arange(len(self), len(self) + len(nodes)) - 1)
         self.trunk = len(self)
 
     def grow(self, nodes: Nodes, parents: Nodes) -> None:
-        """Add branches: nodes and the cells of their parents, which may be among the new ones."""
+        """Append branches: nodes and the cells of their parents, which may be new ones too."""
         first = len(self)
         self._append(nodes, parents)
         self._branch |= dict(zip(nodes.tolist(), range(first, len(self)), strict=True))
 
     def truncate(self, count: int) -> None:
-        """Drop all cells but the first ``count``, which are of the trunk."""
+        """Drop all cells but the first ``count``, which are the trunk's."""
         self.nodes, self.parents, self._used = (
             it[:count].copy() for it in (self.nodes, self.parents, self._used)
         )
@@ -89,7 +89,7 @@ class Line:
         self.trunk, self._branch = count, {}
 
     def fork(self, count: int) -> None:
-        """End the trunk after ``count`` cells; those behind stay, as branches."""
+        """End the trunk after ``count`` cells; those after them become branches."""
         ends = zip(self.nodes[count : self.trunk].tolist(), range(count, self.trunk), strict=True)
         self._branch |= dict(ends)
         self.trunk = min(count, self.trunk)
@@ -110,7 +110,7 @@ class Line:
         self._branch = dict(zip(self.nodes[self.trunk :].tolist(), behind, strict=True))
 
     def ancestry(self, cells: Nodes) -> Flags:
-        """Return which cells are each cell itself or an ancestor of it, bool [m, n]."""
+        """Return which cells are each cell itself or its ancestors, bool [m, n]."""
         seen = np.zeros((len(cells), len(self)), dtype=bool)
         for row, cell in enumerate(cells.tolist()):
             while cell >= self.trunk:
@@ -125,10 +125,10 @@ class Line:
         self._used[cells] = self._clock
 
     def coldest(self, spared: Flags) -> Nodes:
-        """Return the branches that are not ``spared`` (bool [n]), the first to evict first.
+        """Return the branches that are not ``spared`` (bool [n]), in the order of eviction.
 
-        Those used longest ago come first, and of those used alike the later cells, so descendants
-        come before their ancestors: an ancestor is used whenever a node below it is.
+        Those used longest ago come first, and of those used at the same time the later cells. So
+        descendants come before their ancestors: an ancestor is used whenever a node below it is.
         """
         loose = np.flatnonzero(~spared[self.trunk :]) + self.trunk
         return loose[np.lexsort((-loose, self._used[loose]))]

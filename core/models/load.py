@@ -1,15 +1,16 @@
-"""From checkpoints on disk to a running pair: base weights in memory once where they can be.
+"""Loading a pair: from checkpoints on disk to models that run on a device.
 
-Takes the plan of core.checkpoints, puts weights on the device, joins two adapters into one
-batched forward (core.models.lora), and checks on a few tokens which way of running tree
-attention is right for this architecture. Knows nothing of windows; says how far it is through a
-callable.
+Takes the plan of core.checkpoints, reads the weights (those of a shared base once), joins two
+adapters into one batched forward (core.models.lora), and has the self-check choose the fastest way
+of running that is exact for each model. Reports its progress through a callable; knows nothing of
+windows.
 """
 
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,20 @@ from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import Codec
 from core.engine.protocol import DEFAULT_BETA, PairInfo, PairSpec
 from core.errors import Cancelled, UserFacingError
+from core.failures import is_out_of_memory, reason
 from core.models.causal import check_causal
 from core.models.check import choose_way, record_steps
 from core.models.device import (
     choose_device,
     choose_dtype,
+    dtype_name,
     free_bytes,
     leave_the_window_a_core,
     prepare,
 )
 from core.models.lane import Lane
-from core.models.lora import ROWS, is_plain_lora, pair_linears, weights_read
-from core.models.pair import Pair, never
+from core.models.lora import ROWS, ActiveRows, is_plain_lora, pair_linears, weights_read
+from core.models.pair import Pair, logits_held, never
 from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
 from core.models.weights import own_copy, read_model
@@ -47,7 +50,7 @@ from core.runs.records import Checkpoint
 def load_pair(
     spec: PairSpec, progress: Report, cancelled: Callable[[], bool] = never
 ) -> tuple[Pair, PairInfo]:
-    """Load what ``spec`` names.
+    """Load the pair that ``spec`` names; return it and the facts that views show of it.
 
     Args:
         progress: told what is being done and how far it is, 0..1 or None; may raise Cancelled.
@@ -61,7 +64,7 @@ def load_pair(
     plan = _plan(spec, progress, cancelled)
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
-    need = estimate(plan, str(dtype).removeprefix("torch."))
+    need = estimate(plan, dtype_name(dtype), logits_held(device.type, plan.vocab_size))
     progress(f"Needs about {need.total / 1e9:.1f} GB on {device}", None)
     check_fits(need, free_bytes(device), str(device))
     leave_the_window_a_core()
@@ -72,11 +75,12 @@ def load_pair(
         _weights_reported(progress, cancelled),
         torch.inference_mode(),
     ):
-        tokenizer = _tokenizer(plan)
-        lanes, shared, swap = _lanes(plan, device, dtype, of_run=bool(spec.run))
+        loader = _Loader(plan, device, dtype, of_run=bool(spec.run))
+        tokenizer = loader.tokenizer()
+        lanes, shared, swap = loader.lanes()
         base = None
         if plan.search_base is not None:
-            base = Lane(_model(plan.search_base.path, plan, device, dtype))
+            base = Lane(loader.model(plan.search_base.path))
     loaded = dict(zip(parts, identities, strict=True))
     if swap is not None:
         swap.placed = loaded[POLICY]
@@ -104,7 +108,7 @@ def load_pair(
         policy=plan.policy_name,
         reference=plan.reference_name,
         device=str(device),
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=dtype_name(dtype),
         memory_bytes=_bytes(everything),
         base_shared=shared,
         vocab_size=pair.vocab_size,
@@ -120,14 +124,14 @@ def load_pair(
 
 
 def _trained_with(spec: PairSpec) -> float:
-    """The beta of the training as far as it is known."""
+    """Return the beta that the policy was trained with, or a default where nothing tells it."""
     if spec.run:
         return run_beta(Path(spec.run)) or DEFAULT_BETA
     return pair_named(DEMO).beta() if spec.demo else DEFAULT_BETA
 
 
 def _checkpoints(spec: PairSpec, last: str) -> tuple[Checkpoint, ...]:
-    """Those of a run up to the one that was loaded; the run may have written more since."""
+    """Return a run's checkpoints up to the one loaded (it may have saved more since), else none."""
     if not spec.run:
         return ()
     found = run_checkpoints(Path(spec.run))
@@ -167,31 +171,136 @@ def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) 
     )
 
 
-def _tokenizer(plan: PairPlan) -> Any:
-    from transformers import AutoTokenizer
+@dataclass(frozen=True)
+class _Loader:
+    """Loads the models of a plan; ``of_run``: the policy will become other checkpoints of a run."""
 
-    return AutoTokenizer.from_pretrained(plan.tokenizer, trust_remote_code=plan.allow_remote_code)
+    plan: PairPlan
+    device: torch.device
+    dtype: torch.dtype
+    of_run: bool
 
+    def tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
 
-def _model(path: Path, plan: PairPlan, device: torch.device, dtype: torch.dtype) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    _check_kind(path, plan)
-    model, missing = read_model(
-        AutoModelForCausalLM, path, device, dtype, plan.allow_pickle, plan.allow_remote_code
-    )
-    if missing:
-        raise UserFacingError(
-            f"{path} lacks {len(missing)} weights (first: {missing[0]}): what would be shown is "
-            f"noise; save the whole model again."
+        plan = self.plan
+        return AutoTokenizer.from_pretrained(
+            plan.tokenizer, trust_remote_code=plan.allow_remote_code
         )
-    check_causal(model, str(path))
-    replace_linears(model)
-    return model
+
+    def lanes(self) -> tuple[list[Lane], bool, Swap | None]:
+        """Return the pair's lanes, whether both models share one set of base weights, and what
+        puts another checkpoint into the policy (None for a pair that is not of a run)."""
+        return self._over_one_base() if self.plan.shared else self._of_two_models()
+
+    def model(self, path: Path) -> Any:
+        """Return a whole causal language model, ready to run.
+
+        Raises:
+            UserFacingError: it is of another kind, or lacks weights.
+        """
+        from transformers import AutoModelForCausalLM
+
+        plan = self.plan
+        _check_kind(path, plan)
+        model, missing = read_model(
+            AutoModelForCausalLM,
+            path,
+            self.device,
+            self.dtype,
+            plan.allow_pickle,
+            plan.allow_remote_code,
+        )
+        if missing:
+            raise UserFacingError(
+                f"{path} lacks {len(missing)} weights (first: {missing[0]}): what would be shown "
+                f"is noise; save the whole model again."
+            )
+        check_causal(model, str(path))
+        replace_linears(model)
+        return model
+
+    def _over_one_base(self) -> tuple[list[Lane], bool, Swap | None]:
+        """Return what ``lanes`` does for adapters of one base, joined or switched through PEFT."""
+        plan, wrapped = self.plan, self._with_adapters()
+        inner = wrapped.base_model.model
+        if plan.policy_adapter == plan.reference_adapter and not self.of_run:
+            return [Lane(inner)], True, None
+        active = _joined(wrapped)
+        if active is not None:
+            return [Lane(inner, active)], True, RowSwap(inner, plan) if self.of_run else None
+        swap = PeftSwap(wrapped, plan)
+        lanes = [Lane(inner, entered=it) for it in (swap.entered, _switch(wrapped, ROWS[1]))]
+        return lanes, True, swap if self.of_run else None
+
+    def _of_two_models(self) -> tuple[list[Lane], bool, Swap | None]:
+        """Return what ``lanes`` does for two models, or for one that is both."""
+        plan = self.plan
+        same = plan.policy_model == plan.reference_model and plan.reference_adapter is None
+        if same and not self.of_run:
+            return [Lane(self.model(plan.policy_model))], True, None
+        reference = self._single(plan.reference_model, plan.reference_adapter)
+        if not self.of_run:
+            return [self._single(plan.policy_model, plan.policy_adapter), reference], False, None
+        if plan.policy_adapter is not None:
+            wrapped = self._with_adapters()
+            through = PeftSwap(wrapped, plan)
+            policy = Lane(wrapped.base_model.model, entered=through.entered)
+            return [policy, reference], False, through
+
+        def load(folder: Path, progress: Report, cancelled: Callable[[], bool]) -> nn.Module:
+            with _weights_reported(progress, cancelled):
+                return self.model(folder)  # type: ignore[no-any-return]
+
+        model = self.model(plan.policy_model)
+        return [Lane(model), reference], False, WholeSwap(model, plan, load)
+
+    def _single(self, model: Path, adapter: Path | None) -> Lane:
+        """Return a lane of one model; an adapter runs beside its weights, as in training.
+
+        It is not merged into them: in a low number format that rounds away most of what it says.
+        """
+        loaded = self.model(model)
+        if adapter is None:
+            return Lane(loaded)
+        from peft import PeftModel
+
+        with own_copy(adapter) as copy:
+            wrapped: Any = PeftModel.from_pretrained(loaded, copy, adapter_name=ROWS[0])
+        wrapped.to(self.device).eval()
+        return Lane(wrapped.base_model.model, _joined(wrapped, ROWS[:1]))
+
+    def _with_adapters(self) -> Any:
+        """Return the policy's base with its adapter, and with the reference's if they share it.
+
+        The policy of a run will be another checkpoint, so it gets an adapter of its own even where
+        the reference's is the same. PEFT keeps the factors in float32 where the base is in a lower
+        format.
+        """
+        from peft import PeftModel
+
+        plan = self.plan
+        assert plan.policy_adapter is not None
+        base = self.model(plan.policy_model)
+        with own_copy(plan.policy_adapter) as copy:
+            wrapped: Any = PeftModel.from_pretrained(base, copy, adapter_name=ROWS[0])
+        apart = self.of_run or plan.reference_adapter != plan.policy_adapter
+        if plan.shared and plan.reference_adapter is not None and apart:
+            with own_copy(plan.reference_adapter) as copy:
+                wrapped.load_adapter(copy, adapter_name=ROWS[1])
+        return wrapped.to(self.device).eval()
+
+
+def _joined(wrapped: Any, rows: Sequence[str] = ROWS) -> ActiveRows | None:
+    """Join a PEFT model's adapters in place (core.models.lora); return None if that cannot be."""
+    if all(map(is_plain_lora, wrapped.peft_config.values())):
+        with contextlib.suppress(ValueError):
+            return pair_linears(wrapped.base_model.model, rows)
+    return None
 
 
 def _check_kind(path: Path, plan: PairPlan) -> None:
-    """Ask whether the installed transformers has a causal language model of a checkpoint's kind.
+    """Check that the installed transformers has a causal language model of a checkpoint's kind.
 
     Raises:
         UserFacingError: it does not know the kind, or has only other models of it.
@@ -214,96 +323,8 @@ def _check_kind(path: Path, plan: PairPlan) -> None:
         )
 
 
-def _lanes(
-    plan: PairPlan, device: torch.device, dtype: torch.dtype, of_run: bool
-) -> tuple[list[Lane], bool, Swap | None]:
-    """The lanes of a plan, whether both share one set of base weights, and how the policy of a run
-    becomes another checkpoint."""
-    if not plan.shared:
-        return _two_models(plan, device, dtype, of_run)
-    wrapped = _adapted(plan, device, dtype, of_run)
-    inner = wrapped.base_model.model
-    if plan.policy_adapter == plan.reference_adapter and not of_run:
-        return [Lane(inner)], True, None
-    if all(map(is_plain_lora, wrapped.peft_config.values())):
-        with contextlib.suppress(ValueError):
-            lane = Lane(inner, pair_linears(inner))
-            return [lane], True, RowSwap(inner, plan) if of_run else None
-    swap = PeftSwap(wrapped, plan)
-    lanes = [Lane(inner, entered=way) for way in (swap.entered, _switch(wrapped, ROWS[1]))]
-    return lanes, True, swap if of_run else None
-
-
-def _two_models(
-    plan: PairPlan, device: torch.device, dtype: torch.dtype, of_run: bool
-) -> tuple[list[Lane], bool, Swap | None]:
-    """The same for models that share nothing, unless they are the same."""
-    same = plan.policy_model == plan.reference_model and plan.reference_adapter is None
-    if same and not of_run:
-        return [Lane(_model(plan.policy_model, plan, device, dtype))], True, None
-    reference = _alone(plan.reference_model, plan.reference_adapter, plan, device, dtype)
-    if not of_run:
-        policy = _alone(plan.policy_model, plan.policy_adapter, plan, device, dtype)
-        return [policy, reference], False, None
-    if plan.policy_adapter is not None:
-        wrapped = _adapted(plan, device, dtype, of_run)
-        through = PeftSwap(wrapped, plan)
-        return [Lane(wrapped.base_model.model, entered=through.entered), reference], False, through
-
-    def load(folder: Path, progress: Report, cancelled: Callable[[], bool]) -> nn.Module:
-        with _weights_reported(progress, cancelled):
-            return _model(folder, plan, device, dtype)  # type: ignore[no-any-return]
-
-    model = _model(plan.policy_model, plan, device, dtype)
-    return [Lane(model), reference], False, WholeSwap(model, plan, load)
-
-
-def _alone(
-    model: Path,
-    adapter: Path | None,
-    plan: PairPlan,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Lane:
-    """A lane of one model; an adapter, if there is one, runs beside its weights as in training.
-
-    It is not merged into them: in a low number format that rounds away most of what it says.
-    """
-    loaded = _model(model, plan, device, dtype)
-    if adapter is None:
-        return Lane(loaded)
-    from peft import PeftModel
-
-    with own_copy(adapter) as copy:
-        wrapped: Any = PeftModel.from_pretrained(loaded, copy, adapter_name=ROWS[0])
-    inner = wrapped.to(device).eval().base_model.model
-    if all(map(is_plain_lora, wrapped.peft_config.values())):
-        with contextlib.suppress(ValueError):
-            return Lane(inner, pair_linears(inner, ROWS[:1]))
-    return Lane(inner)
-
-
-def _adapted(plan: PairPlan, device: torch.device, dtype: torch.dtype, of_run: bool) -> Any:
-    """The policy's base with its adapter and, where both share it, the reference's if it has one.
-
-    That of a run is a copy even where it is the policy's, which will be another. PEFT keeps the
-    factors in float32 where the base is in a lower format.
-    """
-    from peft import PeftModel
-
-    assert plan.policy_adapter is not None
-    base = _model(plan.policy_model, plan, device, dtype)
-    with own_copy(plan.policy_adapter) as copy:
-        wrapped: Any = PeftModel.from_pretrained(base, copy, adapter_name=ROWS[0])
-    apart = of_run or plan.reference_adapter != plan.policy_adapter
-    if plan.shared and plan.reference_adapter is not None and apart:
-        with own_copy(plan.reference_adapter) as copy:
-            wrapped.load_adapter(copy, adapter_name=ROWS[1])
-    return wrapped.to(device).eval()
-
-
 def _switch(wrapped: Any, row: str) -> Callable[[], Any]:
-    """How a lane of its own enters one adapter of a shared base, or none."""
+    """Return what a lane enters: the adapter of that name on, or none if there is none."""
     if row not in wrapped.peft_config:
         return wrapped.disable_adapter  # type: ignore[no-any-return]
 
@@ -317,8 +338,7 @@ def _switch(wrapped: Any, row: str) -> Callable[[], Any]:
 
 @contextlib.contextmanager
 def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterator[None]:
-    """While weights are loaded: their progress is reported, they can be cancelled, and what the
-    libraries throw at files that they cannot read becomes a sentence."""
+    """Report the loading inside, let it be cancelled, and raise UserFacingError for bad files."""
     progress("Loading the model library", None)
     from transformers.utils import logging as hf_logging
 
@@ -332,18 +352,16 @@ def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterat
             warnings.simplefilter("ignore")
             progress("Loading the weights", None)
             yield
-    except (UserFacingError, Cancelled):
-        raise
     except ImportError as error:
         raise UserFacingError(
-            f"This model needs a library that is not installed ({_first_line(error)}): install it "
+            f"This model needs a library that is not installed ({reason(error)}): install it "
             f"and load again."
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        if type(error).__name__ == "OutOfMemoryError":
+        if is_out_of_memory(error):
             raise
         raise UserFacingError(
-            f"The checkpoint could not be loaded ({_first_line(error)}): check that its files are "
+            f"The checkpoint could not be loaded ({reason(error)}): check that its files are "
             f"complete and were saved by transformers or PEFT."
         ) from error
     finally:
@@ -351,7 +369,7 @@ def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterat
 
 
 class _Reported:
-    """Stands in for a progress bar over ``items``."""
+    """A stand-in for the libraries' progress bar over ``items``."""
 
     def __init__(self, items: list[Any], progress: Report, cancelled: Callable[[], bool]) -> None:
         self.items, self.progress, self.cancelled = items, progress, cancelled
@@ -375,16 +393,11 @@ class _Reported:
         return lambda *args, **kwargs: None
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".:") if lines else type(error).__name__
-
-
 def _context_length(lane: Lane) -> int:
-    """The longest text of a model; 2^20 where its config names no end.
+    """Return the longest text that a model takes, in tokens; 2^20 where its config names none.
 
-    Rotary positions that are stretched as the text grows begin to be at the length that the
-    config gives (transformers' "dynamic" NTK scaling), and end that many times further on.
+    With "dynamic" NTK scaling the config gives the length from which on rotary positions are
+    stretched; the longest text is ``factor`` times that.
     """
     names = (getattr(lane.config, name, None) for name in CONTEXT_LENGTH)
     length = next((it for it in names if isinstance(it, int) and it > 0), 2**20)
@@ -395,6 +408,6 @@ def _context_length(lane: Lane) -> int:
 
 
 def _bytes(lanes: list[Lane]) -> int:
-    """Memory of all weights, those that lanes share counted once."""
+    """Return the memory of all weights in bytes, those that lanes share counted once."""
     tensors = [t for lane in lanes for t in (*lane.model.parameters(), *lane.model.buffers())]
     return sum({t.data_ptr(): t.nbytes for t in tensors}.values())

@@ -5,10 +5,10 @@ once and adds each row's own low-rank update, so the base weights are in memory 
 token, read once for both models. PEFT's own mixed-adapter forward gives the same numbers but
 gathers and scatters rows at every layer. A model with one adapter is a batch of one row.
 
-Layers that are given one and the same input (queries, keys and values; gate and up) take one
-product together: their weights, and the low-rank factors behind them, lie in one piece of memory.
+Layers that are given the same input (queries, keys and values; gate and up) take one product
+together: their weights, followed by their low-rank factors, lie in one piece of memory.
 
-Factors keep the number format that they were loaded in, which may be finer than the base's; they
+Factors stay in the number format that they were loaded in, which may be finer than the base's; they
 are applied as PEFT applies them and never merged into the base.
 """
 
@@ -26,12 +26,12 @@ from core.models.remembered import recall, remember
 ROWS = ("policy", "reference")
 
 FEW_TOKENS = 64
-"""Up to here the low-rank updates of all rows are one product, with zeros where a token is not of
-the row: it is the number of operators that counts. With more tokens it is the multiplications."""
+"""Up to so many tokens the low-rank updates of all rows are one product, with zeros where a token
+is not of the row: few operators matter then, and with more tokens few multiplications."""
 
 
 class ActiveRows:
-    """Which rows of the batch a forward runs; all layers of a model share one."""
+    """The rows of the batch that a forward runs; all layers of a model share one."""
 
     def __init__(self, count: int = len(ROWS)) -> None:
         self.rows = slice(0, count)
@@ -39,9 +39,10 @@ class ActiveRows:
         self._own: dict[Any, torch.Tensor] = {}
 
     def own(self, tokens: int, rank: int, layers: int, like: torch.Tensor) -> torch.Tensor:
-        """Which low-rank products are of a token's own row, where all rows run: 1 or 0.
+        """Return a mask of the low-rank products that are of a token's own row, where all rows run.
 
-        [tokens, layers * rows * rank]; kept, since all layers of a forward ask for a few of them.
+        It is 1 or 0, [tokens, layers * rows * rank]; cached, since many layers of a forward ask for
+        one.
         """
         key = (rank, layers, like.dtype, like.device)
         if self._tokens != tokens:
@@ -58,8 +59,8 @@ class PairLinear(nn.Module):
     """A linear layer with one low-rank update for each row.
 
     ``down`` [rows, r, in] and ``up`` [rows, r, out] hold the LoRA factors, the latter transposed
-    and with the scaling alpha/r; a row without an adapter, or of smaller rank, is padded with
-    zeros. What else a model asks of a linear layer (its weight, bias, sizes) is the base's.
+    and multiplied by the scaling alpha/r; a row without an adapter, or of smaller rank, is padded
+    with zeros. What else a model asks of a linear layer (its weight, bias, sizes) is the base's.
     """
 
     def __init__(self, base: nn.Module, down: torch.Tensor, up: torch.Tensor) -> None:
@@ -78,11 +79,11 @@ class PairLinear(nn.Module):
             return getattr(super().__getattr__("base"), name)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """[rows, ..., in] or [rows * tokens, in] -> [..., out], perhaps not contiguous."""
+        """Return the output, [rows, ..., in] or [rows * tokens, in] -> [..., out]."""
         return self.joined.output(self, states)
 
     def put(self, row: int, down: torch.Tensor, up: torch.Tensor) -> None:
-        """Put other factors, [r, in] and [r, out], into a row; there is room for any rank."""
+        """Write other factors, [r, in] and [r, out], into a row; there is room for any rank."""
         rank = len(down)
         if rank > self.down.shape[1]:
             self.joined.widen(rank)
@@ -94,8 +95,9 @@ class PairLinear(nn.Module):
 class Joined:
     """Layers that are given the same input, whose products are taken together.
 
-    The first that is asked computes for all, and the others are handed their part if they are
-    asked with that very tensor for the same rows; whatever else they are asked, they compute anew.
+    The first layer that is asked computes the outputs of all; the others are given their part if
+    they are asked with the same tensor for the same rows. Anything else they are asked is computed
+    anew.
     """
 
     def __init__(self, layers: Sequence[PairLinear], active: ActiveRows) -> None:
@@ -110,7 +112,7 @@ class Joined:
         self.widen(max(layer.down.shape[1] for layer in layers))
 
     def weights(self) -> Iterator[torch.Tensor]:
-        """What inputs are multiplied with, [any, in]."""
+        """Yield the weights that inputs are multiplied with, [any, in]."""
         if self._base is not None:
             yield self._base
         else:
@@ -125,7 +127,6 @@ class Joined:
 
         The layers' own tensors become views of it, so nothing is in memory twice.
         """
-        first = self._layers[0]
         for layer in self._layers:
             more = rank - layer.down.shape[1]
             layer.down = nn.functional.pad(layer.down, (0, 0, 0, more))
@@ -135,7 +136,7 @@ class Joined:
         downs = [layer.down.flatten(0, 1) for layer in self._layers]
         self._rank = rank
         self._within = linear and weights[0].dtype == downs[0].dtype
-        """Whether the factors lie behind the bases' weights."""
+        """True where the factors follow the bases' weights in the same memory."""
         self._sizes = [len(weight) for weight in weights]
         self._base: torch.Tensor | None = None
         if self._within:
@@ -153,10 +154,10 @@ class Joined:
         for layer, down in zip(self._layers, self._down.chunk(len(self._layers)), strict=True):
             layer.down = down.unflatten(0, (-1, rank))
         self._ups = [layer.up.flatten(0, 1) for layer in self._layers]
-        self._wide = first.down.shape[-1]
+        self._width = self._down.shape[-1]
 
     def output(self, layer: PairLinear, states: torch.Tensor) -> torch.Tensor:
-        """What ``layer`` makes of ``states``."""
+        """Return the output of ``layer`` for ``states``."""
         rows = self._active.rows
         if self._states is not states or self._rows != rows or layer not in self._parts:
             self._parts = dict(zip(self._layers, self._compute(states, rows), strict=True))
@@ -167,8 +168,8 @@ class Joined:
         return part
 
     def _compute(self, states: torch.Tensor, rows: slice) -> list[torch.Tensor]:
-        """The outputs of all layers."""
-        flat = states.reshape(-1, self._wide)
+        """Return the outputs of all layers."""
+        flat = states.reshape(-1, self._width)
         if self._base is not None:
             outs = list(multiply(flat, self._base, self._bias()).split(self._sizes, 1))
         else:
@@ -189,7 +190,7 @@ class Joined:
         return [out.view(*shape, -1) for out in outs]
 
     def _bias(self) -> torch.Tensor | None:
-        """The biases behind each other, as they are now: some models put others in for a while."""
+        """Return the biases, concatenated; read anew since some models replace them for a while."""
         biases = [base.bias for base in self._bases]
         if all(bias is None for bias in biases):
             return None
@@ -202,7 +203,7 @@ class Joined:
 
 
 def _add(out: torch.Tensor, low: torch.Tensor, up: torch.Tensor) -> None:
-    """Add a low-rank update: in its own format, and then rounded once, as in PEFT."""
+    """Add a low-rank update to ``out``, computed in its own format and rounded once, as in PEFT."""
     if out.dtype == up.dtype:
         out.addmm_(low, up)
     else:
@@ -210,7 +211,7 @@ def _add(out: torch.Tensor, low: torch.Tensor, up: torch.Tensor) -> None:
 
 
 def is_plain_lora(config: Any) -> bool:
-    """Whether an adapter of this PEFT config is a low-rank update and nothing else."""
+    """Return whether an adapter of this PEFT config is a low-rank update and nothing else."""
     return (
         getattr(config, "peft_type", "") == "LORA"
         and not getattr(config, "use_dora", False)
@@ -230,12 +231,15 @@ def is_plain_lora(config: Any) -> bool:
 
 
 def pair_linears(wrapped: nn.Module, rows: Sequence[str] = ROWS) -> ActiveRows:
-    """Replace PEFT's LoRA layers inside ``wrapped`` by PairLinear; returns what they all obey.
+    """Replace PEFT's LoRA layers inside ``wrapped`` by PairLinear; return what says which rows run.
 
-    ``wrapped`` is a PeftModel's base model that carries adapters named as in ``rows``, or some of
-    them. Raises ValueError, and leaves all as it was, if an adapted layer is not a linear one, or
-    if it is not given the tokens of one row after those of the other (experts that tokens are sent
-    to).
+    Args:
+        wrapped: a PeftModel's base model.
+        rows: the names of its adapters in the order of the rows; a row without one has no update.
+
+    Raises:
+        ValueError: an adapted layer is not a linear one, or is not given the tokens of one row
+            after those of the other (experts that tokens are sent to). Nothing was changed then.
     """
     adapted: dict[Any, tuple[nn.Module, str]] = {
         layer: (parent, name) for parent, name, layer in _lora_layers(wrapped)
@@ -256,8 +260,7 @@ def pair_linears(wrapped: nn.Module, rows: Sequence[str] = ROWS) -> ActiveRows:
 
 
 def _by_input(wrapped: nn.Module, layers: list[Any], rows: int) -> list[list[Any]]:
-    """Return ``layers_by_input``, as it was found for this configuration and these layers before,
-    or found now. Raises as it does."""
+    """Return (and raise) what ``layers_by_input`` does, from the cache if it is there."""
     config: Any = wrapped.config
     names = {module: name for name, module in wrapped.named_modules()}
     key = [config.to_dict(), type(wrapped).__qualname__, rows, sorted(names[it] for it in layers)]
@@ -271,7 +274,7 @@ def _by_input(wrapped: nn.Module, layers: list[Any], rows: int) -> list[list[Any
 
 
 def weights_read(model: nn.Module) -> Iterator[torch.Tensor]:
-    """The weights that the linear layers of a model multiply with, [any, in]."""
+    """Yield the weights that a model's linear layers multiply with, [any, in]."""
     joined: dict[Joined, None] = {}
     below: set[nn.Module] = set()
     for module in model.modules():
@@ -287,7 +290,12 @@ def weights_read(model: nn.Module) -> Iterator[torch.Tensor]:
 def saved_factors(
     config: Any, tensors: Mapping[str, torch.Tensor], layers: Mapping[str, PairLinear]
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """The factors of a saved plain adapter for the layers of those names, as ``put`` wants them.
+    """Return the factors of a saved plain adapter as ``put`` takes them, by the layers' names.
+
+    Args:
+        config: the adapter's PEFT config.
+        tensors: by their names on disk.
+        layers: by their names in the model.
 
     Raises:
         ValueError: the adapter has other layers, or other sizes; the message says which.
@@ -315,11 +323,11 @@ def saved_factors(
 
 
 def _layer(tensor: str) -> str:
-    """The layer that a tensor of an adapter belongs to."""
     return tensor.removeprefix("base_model.model.").partition(".lora_")[0]
 
 
 def _lora_layers(model: nn.Module) -> Iterator[tuple[nn.Module, str, Any]]:
+    """Yield a model's LoRA layers, each with its parent and its name there."""
     from peft.tuners.lora import LoraLayer
 
     for parent in model.modules():
@@ -329,7 +337,7 @@ def _lora_layers(model: nn.Module) -> Iterator[tuple[nn.Module, str, Any]]:
 
 
 def _factors(layer: Any, rows: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The stacked, transposed, padded and scaled factors of one layer."""
+    """Return ``down`` and ``up`` of one layer as PairLinear takes them."""
     there = [row for row in rows if row in layer.lora_A]
     some = layer.lora_A[there[0]].weight.detach()
     rank = max(layer.r[row] for row in there)

@@ -1,11 +1,11 @@
-"""A tiny random model of the same class as a large one, with windows that a short text passes.
+"""A tiny random copy of a large model's class, with windows that a short text passes.
 
-What a way of running attention gets wrong often shows only beyond a window, and a text that passes
-the window of a large model takes long. The code that would be wrong depends on the model's class
-and on the form of its configuration, not on its sizes; so it is tried on a copy with small ones.
+What a way of running tokens gets wrong often shows only beyond a window, and a text that passes the
+window of a large model takes long. The code that would be wrong depends on the model's class and on
+the form of its configuration, not on its sizes; so it is tried on a copy with small ones.
 
-Sizes are recognised by the names that configurations give them. A configuration that cannot be
-shrunk so makes no copy: the caller must then do without.
+Sizes are recognised by the names that configurations give them. Of a configuration that cannot be
+shrunk so no copy is made.
 """
 
 import copy
@@ -46,7 +46,7 @@ def windows(config: Any) -> list[int]:
 
 
 def miniature(model: Any) -> Any | None:
-    """Return a tiny random float32 copy of a model's class on its device, None if none is made."""
+    """Return a tiny random float32 copy of a model's class on its device; None if impossible."""
     config = shrunk(model.config)
     if config is None:
         return None
@@ -66,7 +66,7 @@ def miniature(model: Any) -> Any | None:
 
 
 def shrunk(config: Any) -> Any | None:
-    """Return a copy of a configuration with small sizes, None if it cannot be shrunk."""
+    """Return a copy of a configuration with small sizes; None where it cannot be shrunk."""
     try:
         small = copy.deepcopy(config)
         _shrink(small.get_text_config())
@@ -75,12 +75,20 @@ def shrunk(config: Any) -> Any | None:
     return small
 
 
+def form(model: Any) -> list[Any]:
+    """Return a cache key of what is found out about a model's code: its class, and its
+    configuration with small sizes (as it is where that cannot be shrunk). It can be written as
+    JSON."""
+    config = shrunk(model.config) or model.config
+    return [config.to_dict(), type(model).__qualname__]
+
+
 @torch.no_grad()
 def _spread(model: Any) -> None:
-    """Give all weights a part in the numbers, in place: what is computed wrongly then shows.
+    """Scale all weights in place so that each has a part in the numbers: then errors show.
 
     Predictions become peaked; matrices keep the scale of what passes through them, which at this
-    width they would shrink to nothing; and what training moves off its first value is moved too.
+    width they would shrink to nothing; and what training moves off its initial value is moved too.
     """
     words = model.get_input_embeddings().weight
     for parameter in model.parameters():
@@ -94,6 +102,7 @@ def _spread(model: Any) -> None:
 
 
 def _is_window(name: str, value: Any) -> bool:
+    """Return whether an entry of a configuration is the size of a window or a chunk."""
     sized = isinstance(value, int) and not isinstance(value, bool) and value > 0
     return sized and (
         ("window" in name and "max_window" not in name)

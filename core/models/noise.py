@@ -1,9 +1,9 @@
-"""The noise floor of a loaded pair, measured on a small sample of text.
+"""Measuring the noise floor of a loaded pair on a small sample of text.
 
-The pair scores the sample in its own format, some of it fresh and some as after an edit, and the
-same weights score it once more in float32, a layer at a time, so that no second copy of the models
-is needed. What differs is the noise. A pair that runs in float32 is compared with its models' own
-plain forwards. Knows no family of models; knows nothing of beta, requests or windows.
+The pair scores the sample in its own format, some of it fresh and some as after an edit; then the
+same weights score it in float32, a layer at a time, so that no second copy of the models is needed.
+The difference is the noise. A pair that runs in float32 is compared with its models' own plain
+forwards. Knows no family of models; knows nothing of beta, requests or windows.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.models.device import free_bytes
+from core.models.device import dtype_name, free_bytes
 from core.models.line import Nodes
 from core.models.pair import Pair, never
 from core.noise import NoiseFloor, floor_of
@@ -50,22 +50,22 @@ SAMPLE: tuple[tuple[str, str], ...] = (
         "ask a doctor first: about 1 in 20 of them react to kiwis, bananas or avocados, too.",
     ),
 )
-"""Prompts and responses of unlike kinds, the shortest first; a user may read any of them."""
+"""Prompts and responses of unlike kinds, the shortest first; a user may see any of them."""
 NARROW = (torch.bfloat16, torch.float16)
 """Formats whose numbers float32 holds exactly."""
 NAME = "noise"
-"""Under which the KV of a sample text is held."""
+"""The line that holds the KV of a sample text."""
 ROOM = 2
-"""How many times the float32 weights of the largest layer must be free: it computes, too."""
+"""Memory that must be free, as a multiple of the largest layer's float32 weights."""
 EDIT = 24
-"""Tokens of a part, where a text is scored as edits leave it."""
+"""Tokens of a part where a text is scored as edits do."""
 
 
 class Measurement:
-    """The noise floor of one pair in the making; what was found before a cancel is kept.
+    """A measurement of one pair's noise floor, which can be cancelled and resumed.
 
-    The sample's texts become nodes of the pair's tree. While one is measured its KV is held, then
-    it is let go.
+    The sample's texts become nodes of the pair's tree. The KV of a text is released once it is
+    measured.
     """
 
     def __init__(self, pair: Pair) -> None:
@@ -73,16 +73,16 @@ class Measurement:
         self._format = pair.lanes[0].dtype
         self._wide = all(_can_be_widened(lane.model) for lane in pair.lanes)
         self._shown: list[Array] = []
-        """Log-ratios of each text as the pair shows them."""
+        """The log-ratios of each text as the pair shows them."""
         self._true: list[Array] = []
-        """The same by plain forwards, in float32 where that can be done."""
+        """The same log-ratios by plain forwards, in float32 where that is possible."""
 
     def finish(self, cancelled: Callable[[], bool] = never) -> NoiseFloor | None:
-        """Measure what is yet to be measured; None where it cannot be.
+        """Measure the remaining texts and return the floor; None where it cannot be measured.
 
         Raises:
             UserFacingError: as Pair.observe.
-            Cancelled: between two layers; call again to go on.
+            Cancelled: between two layers; call again to resume.
         """
         try:
             self._measure(cancelled)
@@ -96,7 +96,7 @@ class Measurement:
         errors = [one - other for one, other in zip(self._shown, self._true, strict=True)]
         if not np.isfinite(np.concatenate(errors)).all():
             return None
-        floor = floor_of(errors, _name(self._format), self._words(sum(map(len, errors))))
+        floor = floor_of(errors, dtype_name(self._format), self._words(sum(map(len, errors))))
         differ = bool(np.concatenate(self._shown).any())
         if differ and not self._wide and self._format in NARROW and not floor.matters:
             return None  # two ways so alike make the same errors, and show none of them
@@ -117,7 +117,7 @@ class Measurement:
                 pair.release(NAME)
 
     def _path(self, prompt: str, response: str) -> tuple[Nodes, int]:
-        """The nodes of a prompt and its response, and where the response begins."""
+        """Return the nodes of a prompt and its response, and where the response begins."""
         codec, turns = self._pair.codec, Prompt.of(prompt)
         before = codec.prompt_ids(turns)
         ids = [*before, *codec.encode(turns, response).ids, codec.end_of_turn]
@@ -128,7 +128,7 @@ class Measurement:
     def _observed(
         self, path: Nodes, first: int, edited: bool, cancelled: Callable[[], bool]
     ) -> Array:
-        """Log-ratios of a response as the pair shows them; ``edited``: in parts, as edits leave."""
+        """Return the log-ratios that the pair shows; ``edited``: scored in parts, as edits do."""
         cuts = range(first, len(path), EDIT) if edited else [first]
         for start, stop in pairwise([*cuts, len(path)]):
             self._pair.observe(path, range(start, stop), cancelled, NAME)
@@ -137,7 +137,7 @@ class Measurement:
 
     @torch.inference_mode()
     def _plain(self, path: Nodes, first: int, cancelled: Callable[[], bool]) -> Array:
-        """Log-ratios of the same tokens by one plain forward of each model."""
+        """Return the log-ratios of the same tokens by one plain forward of each model."""
         ids = torch.from_numpy(self._pair.tree.token[path])
         rows = []
         for lane in self._pair.lanes:
@@ -151,21 +151,20 @@ class Measurement:
         return ratios
 
     def _words(self, tokens: int) -> str:
-        """How it was measured."""
         sample = f"{tokens} tokens of sample text"
         if self._format == torch.float32:
             return f"against the models' own plain forwards on {sample}"
         if self._wide:
             return f"against float32 on {sample}"
         return (
-            f"by two {_name(self._format)} forwards of {sample}, as float32 could not be run here: "
-            f"errors that both make are not seen, so the true noise is larger"
+            f"by two {dtype_name(self._format)} forwards of {sample}, as float32 could not be run "
+            f"here: errors that both make are not seen, so the true noise is larger"
         )
 
 
 @contextlib.contextmanager
 def widened(model: nn.Module) -> Iterator[None]:
-    """Within, the model computes in float32, and the weights of a layer are float32 while it runs.
+    """Make a model compute in float32 inside, a layer's weights being float32 while it runs.
 
     A layer is a member of a module list, or else a module with none inside. Afterwards each weight
     is the very tensor that it was.
@@ -205,7 +204,7 @@ def widened(model: nn.Module) -> Iterator[None]:
 
 
 def _layers(module: nn.Module) -> Iterator[tuple[nn.Module, bool]]:
-    """The modules whose weights are widened when they run, and whether all inside them are too."""
+    """Yield the modules that are widened when they run, and whether all inside them are too."""
     holds = any(isinstance(inner, nn.ModuleList) for inner in module.modules())
     if isinstance(module, nn.ModuleList):
         yield from ((member, True) for member in module)
@@ -217,7 +216,7 @@ def _layers(module: nn.Module) -> Iterator[tuple[nn.Module, bool]]:
 
 
 def _can_be_widened(model: nn.Module) -> bool:
-    """Whether float32 copies of all weights compute the same function, and a layer's fit."""
+    """Return whether float32 copies compute the same function, and a layer's copies fit."""
     if any(own.dtype not in (torch.float32, *NARROW) for own in model.parameters()):
         return False  # quantised: the numbers mean nothing without their scales
     if getattr(model, "is_quantized", False):
@@ -228,7 +227,3 @@ def _can_be_widened(model: nn.Module) -> bool:
     device = next(model.parameters()).device
     free = free_bytes(device)
     return free is None or ROOM * 4 * largest <= free
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -1,24 +1,24 @@
 """A policy and its reference that advance the nodes of one token tree together.
 
-The pair grows the tree, runs what is new through both models, and writes what they said of each
-edge and state into the tree's columns. Everything that the views show comes from those columns.
-A path whose numbers are known costs nothing to come back to; a path that shares a prefix with an
-earlier one costs its new suffix.
+The pair grows the tree, runs what is new through both models, and writes what they say of each edge
+and state into the tree's columns. Everything that the views show comes from those columns. Coming
+back to a path whose numbers are known costs nothing; a path that shares a prefix with an earlier
+one costs its new suffix.
 
-KV is kept in *lines* (core.models.line), each with a name: "A" and "B" for the responses, one for
-each search. A line's trunk is one path, run as the model itself runs it; a search's branches stand
-behind its trunk. A line that lacks the beginning of a path copies it from one that has it.
+KV is cached in *lines* (core.models.line), each with a name: "A" and "B" for the responses, one for
+each search. A line's trunk is one path, run as the model itself runs it; a search's branches follow
+its trunk. A line that lacks the beginning of a path copies it from one that has it.
 
-The policy of a run's pair may be any of the run's checkpoints. Each has a layer of the tree for its
-numbers, and so has what is written anew at its path; the reference's serve all. A checkpoint's
-weights are put in place when something must be run through them, so showing numbers that are known
-moves no weight and keeps the KV. At the start of a run the policy *is* the reference: what is asked
-of the one is asked of the other.
+The policy of a run's pair may be any of the run's checkpoints. The numbers of each are in a layer
+of the tree of its own; a checkpoint that is written anew at the same path is another one. The
+reference's numbers serve all. A checkpoint's weights are loaded only when something must be run
+through them, so showing numbers that are known moves no weight and evicts no KV. At the start of a
+run the policy *is* the reference: what is asked of the one is asked of the other.
 
 Where rotary factors depend on the length of a text (core.models.rope), texts of another regime
-start from another root of the tree, so their numbers and KV never meet.
+start from another root of the tree, so their numbers and KV are never mixed.
 
-Knows no text beyond its codec, no beta beyond the one it was loaded with, no files, no windows.
+Knows no text beyond its codec; knows nothing of beta, files or windows.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -51,8 +51,8 @@ BOTH: Rows = (POLICY, REFERENCE)
 
 PATH_TOKENS = {"cuda": 4096}
 BRANCH_TOKENS = 512
-"""Tokens of one forward along a path, by device, and over branches: bounds activations and masks.
-They are fixed, so that numbers do not depend on what memory happens to be free."""
+"""Tokens of one forward along a path, by device, and over branches: they bound activations and
+masks. Fixed, so that numbers do not depend on how much memory happens to be free."""
 LOGITS = {"cuda": 2**25}
 """Numbers in one piece of logits of both models, by device."""
 CPU_PATH_TOKENS, CPU_LOGITS = 1024, 7_900_000
@@ -60,19 +60,21 @@ LEAST_POSITIONS = 64
 """Positions in one piece of logits at least: fewer would read a large embedding too often."""
 CACHED_LOGITS = 2**20
 """Numbers over which a CPU takes statistics at once: what stays in its caches between passes."""
+STATISTICS = 4
+"""Arrays as large as the logits that are held at most while their statistics are taken."""
 EVICTED_TO = 0.75
-"""Of the KV budget: how much is left in use when room is made, so that it is not made each step."""
+"""The part of the KV budget that stays in use after an eviction, so that few steps need one."""
 DEAD = 8
 """Branches are evicted when those that a forward does not need pass this many times the others:
 each costs every new token attention."""
 LINES = 8
-"""Lines that are kept beside those of the responses."""
+"""Lines cached beside those of the responses."""
 RESPONSES = ("A", "B")
 """The lines of the responses."""
 
 
 def never() -> bool:
-    """The default of ``cancelled``."""
+    """Return False: nothing is cancelled."""
     return False
 
 
@@ -84,11 +86,11 @@ class Held:
     stores: list[Store]
 
     def bytes(self) -> int:
-        """Return the memory held."""
+        """Return the memory held, in bytes."""
         return sum(store.bytes() for store in self.stores)
 
     def cell_bytes(self) -> int:
-        """Return the memory of one cell, 0 before the first forward."""
+        """Return the memory of one cell, in bytes; 0 before the first forward."""
         return sum(store.cell_bytes() for store in self.stores)
 
 
@@ -97,14 +99,14 @@ class Pair:
     """Two models over one tree. Only the engine thread may touch it.
 
     ``lanes``: one that runs both (two adapters on one base, or one model that is both), or one for
-    each; ``base``: a third model whose log-probs a search may add to theirs.
+    each. ``base``: a third model whose log-probs a search may add to theirs.
     """
 
     lanes: list[Lane]
     codec: "Codec"
     context_length: int
     kv_budget: int = 2**31
-    """Bytes of KV and hidden states after which lines that nobody needs are dropped."""
+    """Bytes of KV and hidden states after which lines that are not in use are dropped."""
     tree: TokenTree = field(default_factory=TokenTree)
     base: Lane | None = None
     attention: str = ""
@@ -116,7 +118,7 @@ class Pair:
     version: "Identity | str" = ""
     """Which checkpoint that is, whatever lies at its path by now; START and "" as above."""
     watch: "Watch | None" = None
-    """Says whether what was loaded has been written anew on disk."""
+    """Tells whether files of what was loaded have been written anew."""
 
     def __post_init__(self) -> None:
         self._placed = self.version
@@ -136,13 +138,14 @@ class Pair:
         return self.lanes[0].vocab_size
 
     def use(self, checkpoint: str, version: "Identity | str" = "") -> None:
-        """Let the policy be another checkpoint: one of its folder, or START.
+        """Make another checkpoint the policy: the one in a folder, or START.
 
-        ``version``: as it was when it was shown; else as it lies on disk now, which is another
-        checkpoint with numbers of its own once it has been written anew.
+        ``version``: the checkpoint as it was when it was shown; "" for what is in the folder now,
+        which is another checkpoint with numbers of its own once it has been written anew.
 
         Raises:
-            UserFacingError: it cannot be; the checkpoint that was shown stays.
+            UserFacingError: it does not exist or does not belong to the run; the checkpoint that
+                was shown stays.
         """
         if self.swap is None:
             if checkpoint == self.shown:
@@ -156,16 +159,16 @@ class Pair:
         self.shown, self.version = checkpoint, version
 
     def changed(self) -> "Change | None":
-        """Return what has been written anew on disk since it was loaded, said once; else None."""
+        """Return what has been written anew on disk since loading, each change once; else None."""
         if self.watch is None:
             return None
         return self.watch.look(None if isinstance(self.version, str) else self.version)
 
     def _place(self, cancelled: Callable[[], bool]) -> None:
-        """Put the weights of the checkpoint that is shown in place; its KV is yet to be computed.
+        """Load the weights of the checkpoint that is shown; the policy's KV becomes stale.
 
         Raises:
-            UserFacingError, Cancelled: they are not in place, and will be asked for again.
+            UserFacingError, Cancelled: they are not loaded, and will be asked for again.
         """
         version = self.version
         if self.swap is None or isinstance(version, str) or version == self._placed:
@@ -178,8 +181,8 @@ class Pair:
             lane.weights_changed()
         self._placed = version
 
-    def _meant(self, rows: Rows) -> Rows:
-        """The models that are asked: at the start of a run the policy is the reference."""
+    def _models_for(self, rows: Rows) -> Rows:
+        """Return the models to ask: at the start of a run the reference for the policy."""
         if self.shown != START:
             return rows
         return tuple(sorted({REFERENCE if row == POLICY else row for row in rows}))
@@ -197,11 +200,11 @@ class Pair:
 
     @property
     def depends_on_length(self) -> bool:
-        """Whether the models take other rotary factors for texts of other lengths."""
+        """True where a model's rotary factors depend on the length of a text."""
         return any(lane.depends_on_length for lane, _ in self._covering)
 
     def forget(self) -> None:
-        """Forget all that was computed: KV and the tree."""
+        """Drop all that was computed: KV and the tree."""
         self._lines.clear()
         self._roots.clear()
         self._regimes.clear()
@@ -209,7 +212,7 @@ class Pair:
         self.tree.show(self.version, same=self.shown == START)
 
     def release(self, line: str) -> None:
-        """Forget the KV of a line."""
+        """Drop the KV of a line."""
         self._lines.pop(line, None)
 
     @torch.inference_mode()
@@ -220,17 +223,17 @@ class Pair:
         cancelled: Callable[[], bool] = never,
         line: str = "",
     ) -> int:
-        """Make the KV of a path from its root ready in a line; returns how many tokens were run.
+        """Make the KV of a path from its root ready in a line and return how many tokens were run.
 
         Raises:
             UserFacingError: the path is longer than the models' context, or the checkpoint that is
-                shown cannot be put in place.
-            Cancelled: in mid-run; the cells of finished chunks stay.
+                shown cannot be loaded.
+            Cancelled: between two layers; the cells of finished chunks stay.
         """
         rows = self._prepare(rows, path[-1:], cancelled)
-        if len(path) == 0 or self._holding(path[-1:], rows) is not None:
+        if len(path) == 0 or self._ready_line(path[-1:], rows) is not None:
             return 0
-        with self._whole_or_none(line):
+        with self._released_on_failure(line):
             return self._run_path(line, path, rows, cancelled)
 
     @torch.inference_mode()
@@ -241,17 +244,17 @@ class Pair:
         cancelled: Callable[[], bool] = never,
         line: str = "",
     ) -> int:
-        """Make the KV of several states ready in a line; returns how many tokens were run.
+        """Make the KV of several states ready in a line and return how many tokens were run.
 
-        All that is new advances together, a branch beside a branch.
+        New tokens of all branches advance together in one forward.
 
         Raises:
             UserFacingError, Cancelled: as for ``reach_path``.
         """
         rows = self._prepare(rows, states, cancelled)
-        if self._holding(states, rows) is not None:
+        if self._ready_line(states, rows) is not None:
             return 0
-        with self._whole_or_none(line):
+        with self._released_on_failure(line):
             return self._run_branches(line, states, rows, cancelled)
 
     @torch.inference_mode()
@@ -262,12 +265,12 @@ class Pair:
         cancelled: Callable[[], bool] = never,
         line: str = "",
     ) -> int:
-        """Make edge and state numbers known for ``rows`` of a path; returns tokens run.
+        """Make the numbers of ``rows`` of a path known; return how many tokens were run.
 
         ``rows`` are indices (from 1) into ``path``. What is known already is not run again.
 
         Raises:
-            UserFacingError: a model returned NaN or infinite log-probs.
+            UserFacingError: a model returned NaN or infinite log-probs; or as for ``reach_path``.
             Cancelled: as for ``reach_path``.
         """
         wanted = np.fromiter(rows, dtype=np.int64)
@@ -275,7 +278,7 @@ class Pair:
         if not len(unknown):
             return 0
         computed = self.reach_path(path[: unknown.max()], BOTH, cancelled, line)
-        step = self._positions()
+        step = positions(self.lanes[0].device.type, self.vocab_size)
         room = None
         if len(unknown) > 1:
             room = torch.empty(
@@ -290,7 +293,7 @@ class Pair:
 
     @torch.inference_mode()
     def logprobs(self, node: int, cancelled: Callable[[], bool] = never) -> torch.Tensor:
-        """Return log-probs of every token at the state ``node``, float32 [2, V]: policy first."""
+        """Return log-probs of every token at the state ``node``, float32 [2, V], policy first."""
         state = np.array([node])
         self.reach_path(self.tree.path(node), BOTH, cancelled, "inspect")
         return torch.log_softmax(self.logits(state), dim=-1)[:, 0]
@@ -301,11 +304,11 @@ class Pair:
     ) -> torch.Tensor:
         """Return logits at states that were reached together, [m] -> float32 [len(rows), m, V].
 
-        On the first lane's device. ``room``: float32 memory of at least that many numbers to put
-        them in; what it held before is lost.
+        They are on the first lane's device. ``room``: float32 memory of at least that many numbers,
+        which is used for them.
         """
-        meant = self._meant(rows)
-        held = self._holding(states, meant)
+        meant = self._models_for(rows)
+        held = self._ready_line(states, meant)
         assert held is not None, "these states were not reached"
         cells = torch.from_numpy(held.line.cells(states, self.tree.depth[states]))
         shape = len(meant), len(states), self.vocab_size
@@ -325,21 +328,20 @@ class Pair:
                 out[first + 1] = out[first]
         if len(meant) == len(rows):
             return out
-        # The reference, for the policy too.
+        # At the start of a run the reference's logits are the policy's too.
         return out.expand(2, -1, -1) if len(out) == 1 else out[[0, *range(len(out))]]
 
     def has_kv(self, node: int) -> bool:
-        """Return whether both models' KV of a node is kept."""
+        """Return whether both models' KV of a node is cached."""
         if self.version not in (START, self._placed):
             return False
-        return self._holding(np.array([node]), self._meant(BOTH)) is not None
+        return self._ready_line(np.array([node]), self._models_for(BOTH)) is not None
 
     def trim(self, shown: Iterable[Nodes] = ()) -> None:
-        """Evict nodes from the tree if it has passed its budget; ``shown`` ones and those of the
-        responses stay.
+        """Evict nodes if the tree is over its budget; ``shown`` ones and the responses' stay.
 
-        Between two steps only: whoever goes on to use a node's number must name it here. The KV of
-        an evicted node goes with it, as those of all below it do.
+        Call it only between two steps: whoever will use a node's number again must name it here.
+        The KV of an evicted node is dropped with it, as is that of all nodes below it.
         """
         if not self.tree.is_full:
             return
@@ -351,7 +353,7 @@ class Pair:
                 held.line.truncate(min(held.line.trunk, int(gone.argmax())))
 
     def shed(self) -> None:
-        """Forget all KV, and give what is not in use back to the device."""
+        """Drop all KV, and give the memory that is not in use back to the device."""
         self._lines.clear()
         for device in {lane.device.type for lane, _ in self._covering}:
             if device in ("cuda", "mps"):
@@ -377,8 +379,8 @@ class Pair:
             self.tree.write(name, nodes, row)
 
     def _prepare(self, rows: Rows, states: Nodes, cancelled: Callable[[], bool]) -> Rows:
-        """Put the weights in place that are asked; returns the models that they stand for."""
-        rows = self._meant(rows)
+        """Load the policy's weights if they are needed; return the models to ask."""
+        rows = self._models_for(rows)
         if POLICY in rows:
             self._place(cancelled)
         longest = int(self.tree.depth[states].max(initial=0))
@@ -391,8 +393,8 @@ class Pair:
             lane.cancelled = cancelled
         return rows
 
-    def _holding(self, states: Nodes, rows: Rows) -> Held | None:
-        """Return the line in which all states are ready, the one used last if there are several."""
+    def _ready_line(self, states: Nodes, rows: Rows) -> Held | None:
+        """Return the line, last used first, in which all states are ready, or None."""
         depths = self.tree.depth[states]
         for name, held in reversed(self._lines.items()):
             cells = held.line.cells(states, depths)
@@ -402,8 +404,8 @@ class Pair:
         return None
 
     @contextmanager
-    def _whole_or_none(self, line: str) -> Iterator[None]:
-        """Forget a line whose cells an unexpected failure may have left half moved or half run."""
+    def _released_on_failure(self, line: str) -> Iterator[None]:
+        """Release a line that an unexpected failure inside may have left inconsistent."""
         try:
             yield
         except (Cancelled, UserFacingError):
@@ -413,7 +415,7 @@ class Pair:
             raise
 
     def _line(self, name: str) -> Held:
-        """Return a line by name, made if need be, as the one used last."""
+        """Return a line by name, made if it is new, and note that it is used now."""
         held = self._lines.pop(name, None)
         if held is None:
             held = Held(Line(rows=3), [lane.store() for lane, _ in self._covering])
@@ -421,7 +423,7 @@ class Pair:
         return held
 
     def _run_path(self, name: str, path: Nodes, rows: Rows, cancelled: Callable[[], bool]) -> int:
-        """Let a path be the trunk of a line, and run what of it is not ready."""
+        """Make a path the trunk of a line, run what is not ready, and return tokens run."""
         held = self._line(name)
         line = held.line
         line.truncate(line.shared(path))
@@ -438,36 +440,53 @@ class Pair:
         if len(path) > len(line):
             line.extend(path[len(line) :])
         computed = len(path) - min(line.ready_to(row) for row in rows)
-        self._run_trunk(held, torch.from_numpy(self.tree.token[path]), rows, cancelled)
+        self._run_trunk(held, rows, cancelled)
         line.touch(np.arange(len(line)))
         return computed
 
-    def _run_trunk(
-        self, held: Held, ids: torch.Tensor, rows: Rows, cancelled: Callable[[], bool]
-    ) -> None:
-        """Run what of the trunk, whose tokens are ``ids``, some models have not seen."""
+    def _run_trunk(self, held: Held, rows: Rows, cancelled: Callable[[], bool]) -> None:
+        """Run the part of the trunk that is not ready in ``rows``; branches stay where they are."""
         line = held.line
-        self._set_regime(line.nodes[:1])
-        for (lane, covers), store in zip(self._covering, held.stores, strict=True):
-            wanted = [row for row in rows if row in covers]
+        if all(line.ready_to(row) == line.trunk for row in rows):
+            return
+        trunk = line.nodes[: line.trunk]
+        ids = torch.from_numpy(self.tree.token[trunk])
+        self._set_regime(trunk)
+        for lane, store, physical, ready in self._unready(held, rows, np.arange(line.trunk)):
             step = PATH_TOKENS.get(lane.device.type, CPU_PATH_TOKENS)
             if not lane.in_pieces:
                 step = len(ids)
-            for alike in _alike(line.ready[:, : line.trunk], wanted):
-                for start in range(line.ready_to(alike[0]), len(ids), step):
-                    if cancelled():
-                        raise Cancelled
-                    stop = min(start + step, len(ids))
-                    lane.run_path(store, ids[:stop], start, _physical(lane, covers, alike))
-                    # One row that stands for both models is ready for both.
-                    for row in alike if lane.rows > 1 else covers:
-                        line.ready[row, start:stop] = True
+            for start in range(line.ready_to(ready[0]), len(ids), step):
+                if cancelled():
+                    raise Cancelled
+                stop = min(start + step, len(ids))
+                lane.run_path(store, ids[:stop], start, physical)
+                line.ready[ready, start:stop] = True
+
+    def _unready(
+        self, held: Held, rows: Rows, cells: Nodes
+    ) -> Iterator[tuple[Lane, Store, slice, list[int]]]:
+        """Yield the forwards that make ``cells`` of a line ready in ``rows``.
+
+        Each is a lane, its store, the rows of the lane to run, and the rows of the line that are
+        then ready: one row of a lane that stands for both models makes both ready. Rows that lack
+        the same cells are run together; those that lack none are left out.
+        """
+        for (lane, covers), store in zip(self._covering, held.stores, strict=True):
+            groups: dict[bytes, list[int]] = {}
+            for row in rows:
+                there = held.line.ready[row, cells]
+                if row in covers and not there.all():
+                    groups.setdefault(there.tobytes(), []).append(row)
+            for alike in groups.values():
+                ready = alike if lane.rows > 1 else list(covers)
+                yield lane, store, _physical(lane, covers, alike), ready
 
     def _lender(self, path: Nodes, held: Held, rows: Rows, first: int) -> tuple[Held | None, Nodes]:
-        """Return the line that has most of a path ready, and in which cells, if it has more than
-        the ``first`` nodes: what ``held`` lacks of the beginning is copied from it.
+        """Return the line that has most of a path ready beyond the ``first`` nodes, and the cells.
 
-        It must be ready wherever ``held`` is, since all rows are copied.
+        None if there is none. What ``held`` lacks of the path's beginning is copied from that line.
+        All rows are copied, so it must be ready wherever ``held`` is.
         """
         depths = self.tree.depth[path]
         trunk_only = any(lane.way is not Way.TREE for lane, _ in self._covering)
@@ -485,7 +504,7 @@ class Pair:
     def _run_branches(
         self, name: str, states: Nodes, rows: Rows, cancelled: Callable[[], bool]
     ) -> int:
-        """Have states ready behind the trunk of a line, which is a path that they share."""
+        """Make states ready as branches after a trunk that they share; return tokens run."""
         held = self._line(name)
         line = held.line
         paths = [self.tree.path(state) for state in states.tolist()]
@@ -497,28 +516,25 @@ class Pair:
         if len(line) == line.trunk < fork:
             computed = self._run_path(name, paths[0][:fork], rows, cancelled)
         else:
-            self._fill_trunk(held, rows, cancelled)
+            self._run_trunk(held, rows, cancelled)
         nodes = np.unique(np.concatenate([path[line.trunk :] for path in paths]))
         nodes = nodes[np.argsort(self.tree.depth[nodes], kind="stable")]
-        cells = self._placed_branches(held, nodes)
+        cells = self._branch_cells(held, nodes)
         self._set_regime(paths[0])
         ready = line.ready[list(rows)][:, cells].all(axis=0)
-        for (lane, covers), store in zip(self._covering, held.stores, strict=True):
-            wanted = [row for row in rows if row in covers]
-            for alike in _alike(line.ready[:, cells], wanted):
-                missing = cells[~line.ready[alike[0], cells]]
-                marked = alike if lane.rows > 1 else list(covers)
-                for first in range(0, len(missing), BRANCH_TOKENS):
-                    if cancelled():
-                        raise Cancelled
-                    part = missing[first : first + BRANCH_TOKENS]
-                    self._advance(lane, store, line, part, _physical(lane, covers, alike))
-                    line.ready[np.ix_(marked, part)] = True
+        for lane, store, physical, marked in self._unready(held, rows, cells):
+            missing = cells[~line.ready[marked[0], cells]]
+            for first in range(0, len(missing), BRANCH_TOKENS):
+                if cancelled():
+                    raise Cancelled
+                part = missing[first : first + BRANCH_TOKENS]
+                self._advance(lane, store, line, part, physical)
+                line.ready[np.ix_(marked, part)] = True
         line.touch(np.concatenate([np.arange(line.trunk), cells]))
         return computed + int((~ready).sum())
 
-    def _placed_branches(self, held: Held, nodes: Nodes) -> Nodes:
-        """Return the cells of branch nodes (ancestors first), after room is made for new ones."""
+    def _branch_cells(self, held: Held, nodes: Nodes) -> Nodes:
+        """Return the cells of branch nodes (ancestors first), new cells for those that had none."""
         line = held.line
         new = int((line.cells(nodes, self.tree.depth[nodes]) < 0).sum())
         self._make_room(new, (held,))
@@ -537,7 +553,7 @@ class Pair:
         return line.cells(nodes, self.tree.depth[nodes])
 
     def _evict(self, held: Held, nodes: Nodes, new: int) -> None:
-        """Drop branches that are not wanted now: too many for attention, or for the budget."""
+        """Evict branches not among ``nodes`` that slow attention down or exceed the budget."""
         line = held.line
         cells = line.cells(nodes, self.tree.depth[nodes])
         spared = np.zeros(len(line), dtype=bool)
@@ -557,15 +573,6 @@ class Pair:
             store.gather(torch.from_numpy(kept).to(lane.device), line.trunk)
         line.keep(kept)
 
-    def _fill_trunk(self, held: Held, rows: Rows, cancelled: Callable[[], bool]) -> None:
-        """Run the trunk through models that have not seen it; branches stay where they are."""
-        line = held.line
-        if all(line.ready_to(row) == line.trunk for row in rows):
-            return
-        trunk = line.nodes[: line.trunk]
-        ids = torch.from_numpy(self.tree.token[trunk])
-        self._run_trunk(held, ids, rows, cancelled)
-
     def _advance(self, lane: Lane, store: Store, line: Line, cells: Nodes, rows: slice) -> None:
         """Run branch cells of a line, ancestors before descendants, through one lane."""
         tokens, depths = self.tree.token[line.nodes], self.tree.depth[line.nodes]
@@ -578,8 +585,8 @@ class Pair:
             ids = torch.from_numpy(tokens[cells])
             lane.run_branches(store, ids, torch.from_numpy(cells), seen, rows)
             return
-        # Each tip is run from where it leaves the trunk (or from the root, without a cache); of
-        # the states on its way those asked for are kept.
+        # Each tip is run from where it leaves the trunk (or from the root, without a cache); the
+        # hidden states of the cells asked for are written as it passes them.
         inner = set(line.parents[cells].tolist())
         tips = [cell for cell in cells.tolist() if cell not in inner]
         ways = [np.flatnonzero(line.ancestry(np.array([tip]))[0]) for tip in tips]
@@ -598,6 +605,7 @@ class Pair:
                 store.put_hidden(kept, rows, where, len(line))
 
     def _set_regime(self, path: Nodes) -> None:
+        """Set all lanes to the rotary factors of the root that a path starts from."""
         root = int(self.tree.parent[path[0]])
         for (lane, _), regime in zip(
             self._covering, self._regimes.get(root, (0,) * len(self._covering)), strict=True
@@ -605,9 +613,9 @@ class Pair:
             lane.set_regime(regime)
 
     def _make_room(self, more: int, spared: tuple[Held | None, ...]) -> None:
-        """Keep within the budget for so many more cells: drop lines, the least recently used first.
+        """Evict whole lines, the least recently used first, if ``more`` cells exceed the budget.
 
-        Those of the responses go last, and those spared stay, whatever they take.
+        The responses' lines go last, and those in ``spared`` stay whatever they take.
         """
         loose = [name for name, held in self._lines.items() if held not in spared]
         loose.sort(key=RESPONSES.__contains__)
@@ -623,13 +631,8 @@ class Pair:
             if self.kv_bytes() + need <= EVICTED_TO * self.kv_budget:
                 return
 
-    def _positions(self) -> int:
-        """Return how many positions make one piece of logits of both models."""
-        most = LOGITS.get(self.lanes[0].device.type, CPU_LOGITS)
-        return max(LEAST_POSITIONS, most // (len(BOTH) * self.vocab_size))
-
     def _fill(self, nodes: Nodes, states: Nodes, room: torch.Tensor | None) -> None:
-        """Write the columns of edges into ``nodes`` and of the ``states`` they leave."""
+        """Write the columns of edges into ``nodes`` and of the ``states`` that they leave."""
         logits, tokens = self.logits(states, BOTH, room), torch.from_numpy(self.tree.token[nodes])
         step = len(nodes)
         if logits.device.type == "cpu":
@@ -639,13 +642,28 @@ class Pair:
             for first in range(0, len(nodes), step)
         ]
         edge, state = (np.concatenate(part, axis=1) for part in zip(*pieces, strict=True))
-        if np.isfinite(state).all():
+        if np.isfinite(state).all():  # else nothing is written: the next write raises
             self.write(EDGE_COLUMNS, nodes, edge)
         self.write(STATE_COLUMNS, states, state)
 
 
+def positions(device: str, vocab_size: int) -> int:
+    """Return how many positions make one piece of logits of both models on a type of device."""
+    most = LOGITS.get(device, CPU_LOGITS)
+    return max(LEAST_POSITIONS, most // (len(BOTH) * vocab_size))
+
+
+def logits_held(device: str, vocab_size: int) -> int:
+    """Return how many float32 numbers scoring holds at once: a piece of logits and what its
+    statistics are made of. 0 for a vocabulary of unknown size (0)."""
+    if not vocab_size:
+        return 0
+    piece = len(BOTH) * vocab_size * positions(device, vocab_size)
+    return piece + STATISTICS * (min(piece, CACHED_LOGITS) if device == "cpu" else piece)
+
+
 def _common(paths: list[Nodes]) -> int:
-    """Return how many of their first nodes all paths share."""
+    """Return the length of the prefix that all paths share."""
     count = min(map(len, paths))
     first = paths[0][:count]
     for path in paths[1:]:
@@ -654,18 +672,8 @@ def _common(paths: list[Nodes]) -> int:
     return count
 
 
-def _alike(ready: NDArray[np.bool_], rows: list[int]) -> list[list[int]]:
-    """Return ``rows`` (of ``ready``, [rows, n]) in groups that have the same cells to run; those
-    that have none are left out."""
-    groups: dict[bytes, list[int]] = {}
-    for row in rows:
-        if not ready[row].all():
-            groups.setdefault(ready[row].tobytes(), []).append(row)
-    return list(groups.values())
-
-
 def _physical(lane: Lane, covers: Rows, wanted: list[int]) -> slice:
-    """The rows of a lane that stand for the wanted models."""
+    """Return the rows of a lane that stand for the wanted models."""
     if lane.rows == 1:
         return slice(0, 1)
     return slice(covers.index(wanted[0]), covers.index(wanted[-1]) + 1)
@@ -674,7 +682,7 @@ def _physical(lane: Lane, covers: Rows, wanted: list[int]) -> slice:
 def observations(
     logits: torch.Tensor, tokens: torch.Tensor
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What the two models say of m tokens at m states.
+    """Return what the two models say of m tokens at m states.
 
     Args:
         logits: float32 [2, m, V], policy and reference.
@@ -694,10 +702,10 @@ def observations(
 
 
 def state_numbers(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits [2, m, V] -> log-partitions [2, m], and numbers [5, m] in the order of STATE_COLUMNS.
+    """Return log-partitions [2, m] and numbers [5, m] as in STATE_COLUMNS of logits [2, m, V].
 
-    One exponential a logit: the partition follows from the likeliest token, whose probability is
-    the one that rounding hurts least.
+    One exponential per logit: the partition follows from the likeliest token, whose probability has
+    the smallest relative error.
     """
     probs = torch.softmax(logits, dim=-1)
     logsumexp = logits.amax(-1) - probs.amax(-1).log()

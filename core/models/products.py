@@ -1,10 +1,10 @@
-"""The product of token states with a weight, taken in the way that is fastest on this processor.
+"""The product of token states with a weight, by the kernel that is fastest on this processor.
 
 With few tokens a product on a CPU is bound by reading the weight, and the libraries differ in how
 fast they read: which one wins depends on the processor, the number of tokens and the shape of the
-weight, by a factor of up to four (measured on two processors, with opposite winners). So nothing
-is assumed: ``learn`` times every way on a model's own weights when it is loaded. All ways give the
-same numbers but for the order of summation.
+weight, by a factor of up to four (measured on two processors, with opposite winners). So nothing is
+assumed: ``learn`` times every kernel on a model's own weights when it is loaded. All kernels give
+the same numbers but for the order of summation.
 
 Knows nothing of models beyond their linear layers.
 """
@@ -23,25 +23,25 @@ from torch import nn
 
 from core.models.remembered import recall, remember
 
-Way = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
+Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 """States [n, in], a weight [out, in] and a bias -> [n, out], contiguous."""
-Kind = tuple[torch.Size, torch.dtype, bool]
-"""What a way is chosen for: a weight's shape, its format, and whether its rows are contiguous."""
+WeightKind = tuple[torch.Size, torch.dtype, bool]
+"""What a kernel is chosen by: a weight's shape, number format, and whether it is contiguous."""
 
 TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""Numbers of tokens that are timed; others go as the next larger one, more as the last."""
+"""Numbers of tokens that are timed; others are run as the next larger one, or as the last."""
 REPETITIONS = 3
 WORK = 2 * 10**7
 """Multiplications in one timed product, so that learning takes a fraction of a second: of a larger
-weight, so many rows are timed as this allows."""
+weight only as many rows are timed."""
 BOUND = 8
-"""With fewer tokens it is the reading that takes the time: as many rows as for these are timed."""
+"""With fewer tokens reading takes the time: as many rows are timed as with this number."""
 CLOCK = (
     time.thread_time if time.get_clock_info("thread_time").resolution < 1e-6 else time.perf_counter
 )
-"""Where it is fine enough, one that stands while other programs have the processor."""
+"""A clock that stops while other programs have the processor, if its resolution is fine enough."""
 CLEARLY = 0.9
-"""Another way than the library's own is taken if it needs less than this part of its time."""
+"""A kernel other than PyTorch's own is chosen if it takes less than this part of its time."""
 
 
 def _states_first(
@@ -64,7 +64,7 @@ def _weight_first_onednn(
 
 
 def _in_order(product: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """[out, n] -> [n, out], a token's numbers beside each other.
+    """Return [out, n] as [n, out], contiguous, with the bias added.
 
     The copy pays: in the other order attention takes its slow path, and small products with many
     outputs take five times as long (measured).
@@ -73,17 +73,17 @@ def _in_order(product: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     return product if bias is None else product.add_(bias)
 
 
-WAYS: dict[str, Way] = {"states first": _states_first, "weight first": _weight_first}
+KERNELS: dict[str, Kernel] = {"states first": _states_first, "weight first": _weight_first}
 """The first is PyTorch's own."""
 if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-    WAYS["weight first, oneDNN"] = _weight_first_onednn
+    KERNELS["weight first, oneDNN"] = _weight_first_onednn
 
-_chosen: dict[Kind, tuple[Way, ...]] = {}
-"""The fastest way for each of TOKENS, by the kind of weight; about the processor, not a model."""
+_chosen: dict[WeightKind, tuple[Kernel, ...]] = {}
+"""The fastest kernel for each of TOKENS, by the kind of weight, whatever the model."""
 
 
 class Linear(nn.Linear):
-    """A layer of a model that multiplies by ``project``; shares the parameters of ``layer``."""
+    """A linear layer that multiplies by ``project``; shares the parameters of ``layer``."""
 
     def __init__(self, layer: nn.Linear) -> None:
         nn.Module.__init__(self)
@@ -92,11 +92,12 @@ class Linear(nn.Linear):
         self.train(layer.training)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Return the layer's output, [..., in] -> [..., out]."""
         return project(input, self.weight, self.bias)
 
 
 def replace_linears(model: nn.Module) -> None:
-    """Put Linear in place of every plain linear layer of a model on a CPU; names stay."""
+    """Replace every plain linear layer of a model on a CPU by Linear; names stay."""
     for parent in list(model.modules()):
         for name, layer in parent.named_children():
             if type(layer) is nn.Linear and layer.weight.device.type == "cpu":
@@ -106,7 +107,7 @@ def replace_linears(model: nn.Module) -> None:
 def project(
     states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """A linear layer, [..., in] x [out, in] -> [..., out]."""
+    """Return the output of a linear layer, [..., in] and [out, in] -> [..., out]."""
     flat = states.reshape(-1, states.shape[-1])
     return multiply(flat, weight, bias).view(*states.shape[:-1], len(weight))
 
@@ -114,7 +115,7 @@ def project(
 def multiply(
     states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The same, [n, in] x [out, in] -> [n, out]."""
+    """Return the output of a linear layer, [n, in] and [out, in] -> [n, out]."""
     chosen = _chosen.get((weight.shape, weight.dtype, weight.is_contiguous()))
     if chosen is None or states.device.type != "cpu":
         return _states_first(states, weight, bias)
@@ -122,12 +123,12 @@ def multiply(
 
 
 def learn(weights: Iterable[torch.Tensor]) -> None:
-    """Time every way on weights of each kind among ``weights`` that was not timed before.
+    """Time every kernel on those kinds of ``weights`` that were not timed before.
 
     The weights of a kind, and the parts of a large one, take turns, so that what is timed is read
-    from memory and not from a cache, as in a forward.
+    from memory and not from the processor's cache, as in a forward.
     """
-    kinds: dict[Kind, list[torch.Tensor]] = defaultdict(list)
+    kinds: dict[WeightKind, list[torch.Tensor]] = defaultdict(list)
     for weight in weights:
         if weight.device.type == "cpu":
             kinds[weight.shape, weight.dtype, weight.is_contiguous()].append(weight)
@@ -136,22 +137,24 @@ def learn(weights: Iterable[torch.Tensor]) -> None:
             _chosen[kind] = _learnt(kind, alike)
 
 
-def _learnt(kind: Kind, weights: list[torch.Tensor]) -> tuple[Way, ...]:
-    """Return the fastest way for each of TOKENS: as it was found on this processor before, so that
-    numbers do not differ by rounding from load to load, or timed now."""
+def _learnt(kind: WeightKind, weights: list[torch.Tensor]) -> tuple[Kernel, ...]:
+    """Return the fastest kernel for each of TOKENS.
+
+    The result of an earlier run on this processor is used where there is one, so that numbers do
+    not differ by rounding from load to load.
+    """
     shape, dtype, contiguous = kind
     key = [_processor(), torch.get_num_threads(), list(shape), str(dtype), contiguous]
     names = recall("products", key)
-    if names is None or not set(names) <= WAYS.keys():
+    if names is None or not set(names) <= KERNELS.keys():
         found = [_fastest(tokens, weights) for tokens in TOKENS]
-        names = [name for way in found for name in WAYS if WAYS[name] is way]
+        names = [name for kernel in found for name in KERNELS if KERNELS[name] is kernel]
         remember("products", key, names)
-    return tuple(WAYS[name] for name in names)
+    return tuple(KERNELS[name] for name in names)
 
 
 @cache
 def _processor() -> list[str]:
-    """Return what this processor is called."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     except OSError:
@@ -161,8 +164,8 @@ def _processor() -> list[str]:
 
 
 @torch.inference_mode()
-def _fastest(tokens: int, weights: list[torch.Tensor]) -> Way:
-    """The way that was fastest at its best for so many tokens."""
+def _fastest(tokens: int, weights: list[torch.Tensor]) -> Kernel:
+    """Return the kernel whose best time for so many tokens is the lowest."""
     whole, wide = weights[0].shape
     rows = min(whole, max(128, WORK // (max(tokens, BOUND) * wide)))
     parts = cycle(
@@ -171,14 +174,14 @@ def _fastest(tokens: int, weights: list[torch.Tensor]) -> Way:
         for weight in weights
     )
     states = weights[0].new_ones(tokens, wide)
-    best = dict.fromkeys(WAYS.values(), float("inf"))
-    for way in best:
-        way(states, next(parts), None)  # the first time a library prepares itself
+    best = dict.fromkeys(KERNELS.values(), float("inf"))
+    for kernel in best:
+        kernel(states, next(parts), None)  # the first time a library prepares itself
     for _ in range(REPETITIONS):
-        for way in best:
+        for kernel in best:
             part = next(parts)
             began = CLOCK()
-            way(states, part, None)
-            best[way] = min(best[way], CLOCK() - began)
-    fastest = min(best, key=lambda way: best[way])
+            kernel(states, part, None)
+            best[kernel] = min(best[kernel], CLOCK() - began)
+    fastest = min(best, key=lambda kernel: best[kernel])
     return fastest if best[fastest] < CLEARLY * best[_states_first] else _states_first

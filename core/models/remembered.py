@@ -1,7 +1,8 @@
-"""What was found out about a kind of model or a processor, remembered in the user's cache folder.
+"""A cache on disk of what was found out about a kind of model or a processor.
 
-A finding holds for a key and for this very code and these libraries: anything else is another
-finding. What cannot be read or written is found out again. Knows nothing of what is remembered.
+It lies in the user's cache folder. An entry holds for its key, for this very code and for these
+versions of the libraries. What cannot be read or written is found out again. Knows nothing of what
+is cached.
 """
 
 import hashlib
@@ -20,16 +21,16 @@ from core.folders import cache_folder
 log = logging.getLogger(__name__)
 
 MOST = 500
-"""Findings that a file holds; of more, those noted first are forgotten."""
+"""Entries that a file holds; of more, the oldest are dropped."""
 
 
 def recall(subject: str, key: Any) -> Any:
-    """Return what was found of ``key`` (anything that JSON can say), None if nothing."""
+    """Return what was found out about ``key`` (anything that JSON can say); None if nothing was."""
     return _read(subject).get(_name(key))
 
 
 def remember(subject: str, key: Any, found: Any) -> None:
-    """Note what was found, anything that JSON can say but None."""
+    """Store what was found out about ``key``: anything that JSON can say but None."""
     noted = {**_read(subject), _name(key): found}
     path = _file(subject)
     try:
@@ -38,7 +39,7 @@ def remember(subject: str, key: Any, found: Any) -> None:
         beside.write_text(json.dumps(dict(list(noted.items())[-MOST:])), encoding="utf-8")
         beside.replace(path)
     except OSError as error:
-        log.info("%s is not remembered: %s", subject, error)
+        log.info("%s is not cached: %s", subject, error)
 
 
 def _file(subject: str) -> Path:
@@ -60,6 +61,5 @@ def _name(key: Any) -> str:
 
 @cache
 def _code() -> str:
-    """Return a name of the code in this folder as it is."""
     files = sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -1,4 +1,4 @@
-"""A Hugging Face reward model: a sequence classifier whose one number says how good a response is.
+"""A Hugging Face reward model: a sequence classifier whose one logit scores a response.
 
 Knows nothing of pairs or sweeps.
 """
@@ -11,13 +11,14 @@ import torch
 
 from core.checkpoints.identity import read_whole
 from core.errors import UserFacingError
+from core.failures import is_out_of_memory, reason
 from core.models.device import choose_device, choose_dtype
 from core.models.weights import read_model
 from core.text import Prompt
 
 
 class RewardModel:
-    """Scores a response to a prompt, the chat template applied. Scores are kept."""
+    """A reward model that scores responses to prompts, chat template applied; scores are cached."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._model = model
@@ -25,10 +26,11 @@ class RewardModel:
         self._known: dict[tuple[Prompt, str], float] = {}
 
     def score(self, prompt: Prompt, response: str) -> float:
-        """The model's one logit.
+        """Return the model's one logit for a response to a prompt.
 
         Raises:
-            UserFacingError: the text is longer than the model's context, or the score is no number.
+            UserFacingError: the text is longer than the model's context, or the score is NaN or
+                infinite.
         """
         key = prompt, response
         if key not in self._known:
@@ -55,6 +57,7 @@ class RewardModel:
         return score
 
     def _text(self, prompt: Prompt, response: str) -> tuple[str, bool]:
+        """Return prompt and response as one text, and whether a chat template made it."""
         if not getattr(self._tokenizer, "chat_template", None):
             return "\n\n".join([*(turn.content for turn in prompt.messages), response]), False
         turns = [{"role": turn.role, "content": turn.content} for turn in prompt.messages]
@@ -92,10 +95,11 @@ def load_reward_model(
                     allow_remote_code,
                 )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        if is_out_of_memory(error):
+            raise
         raise UserFacingError(
-            f"The reward model in {path} cannot be loaded ({reason}): check that it is a whole "
-            f"sequence-classification checkpoint with safetensors weights."
+            f"The reward model in {path} cannot be loaded ({reason(error)}): check that it is a "
+            f"whole sequence-classification checkpoint with safetensors weights."
         ) from error
     if missing:
         raise UserFacingError(

@@ -1,10 +1,10 @@
 """Rotary factors that depend on the length of a text, held to what one plain forward would take.
 
 Some models choose their rotary factors by the length of the forward under way (longrope, dynamic
-NTK scaling). Run in chunks, or over a kept prefix, they would take others than for the whole text.
-A *regime* is one choice of factors: the model is asked once, as if a text of that length were run,
-and then held to its answer. Numbers and KV of two regimes are of two different functions, so they
-are never mixed.
+NTK scaling). Run in chunks, or after a cached prefix, they would take others than for the whole
+text. A *regime* is one choice of factors: the model is asked once, as if a text of that length were
+run, and its factors are then fixed. Numbers and KV of two regimes belong to two different
+functions, so they are never mixed.
 
 Knows nothing of families: a rotary module is one that transformers gives a ``rope_type``.
 """
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 Regime = int
-"""0, 1, …: which of the choices met so far. Models whose factors never change know only 0."""
+"""0, 1, …: the regimes met so far, in that order; always 0 where factors never change."""
 
 
 def _depends_on_length(kind: str) -> bool:
@@ -23,7 +23,7 @@ def _depends_on_length(kind: str) -> bool:
 
 
 class Regimes:
-    """The rotary modules of one model whose factors depend on length, and their choices."""
+    """The rotary modules of one model whose factors depend on length, and the factors they take."""
 
     def __init__(self, model: nn.Module) -> None:
         self._modules = [it for it in map(_Rotary.of, model.modules()) if it is not None]
@@ -35,7 +35,7 @@ class Regimes:
 
     @property
     def differ(self) -> bool:
-        """Whether there is a module whose factors depend on length."""
+        """True where some module's factors depend on length."""
         return bool(self._modules)
 
     @torch.inference_mode()
@@ -53,14 +53,14 @@ class Regimes:
         return self._of_length[length]
 
     def set(self, regime: Regime) -> None:
-        """Hold the model to a regime."""
+        """Fix the model's rotary factors to those of a regime."""
         if self._modules:
             for module, answer in zip(self._modules, self._answers[regime], strict=True):
                 module.hold(answer)
 
 
 class _Rotary:
-    """A rotary module as it was loaded, asked about lengths and held between them."""
+    """A rotary module whose factors can be asked for and fixed."""
 
     def __init__(self, module: Any) -> None:
         self._module = module
@@ -70,6 +70,7 @@ class _Rotary:
 
     @classmethod
     def of(cls, module: Any) -> "_Rotary | None":
+        """Return the rotary module that ``module`` is, None unless its factors depend on length."""
         kinds = getattr(module, "rope_type", None)
         names = kinds.values() if isinstance(kinds, dict) else [kinds]
         if any(isinstance(name, str) and _depends_on_length(name) for name in names):
@@ -77,7 +78,7 @@ class _Rotary:
         return None
 
     def ask(self, length: int) -> dict[str, Any]:
-        """Return what the module, freshly loaded, takes for a text of that length."""
+        """Return the factors that the module, freshly loaded, takes for a text of that length."""
         held = self._state()
         self._restore(self._fresh)
         self._module.rope_type = self._kinds
@@ -93,11 +94,11 @@ class _Rotary:
             self.hold(held)
 
     def hold(self, answer: dict[str, Any]) -> None:
-        """Keep to these factors, whatever is run."""
+        """Fix the module's factors, whatever is run."""
         self._restore(answer)
         kinds = self._kinds
         self._module.rope_type = (
-            dict.fromkeys(kinds, "default") if isinstance(kinds, dict) else ("default")
+            dict.fromkeys(kinds, "default") if isinstance(kinds, dict) else "default"
         )
 
     def _state(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Responses scored and states inspected: the pair's numbers as the records that views draw.
+"""Scoring a response and inspecting a state: the pair's numbers as the records that views draw.
 
 Joins a prompt, a response's tokens and the closing token into one path of the tree, has the pair
 make its numbers known, and reads them back. Knows nothing of beta, editors or windows.
@@ -29,11 +29,11 @@ def score(
     cancelled: Callable[[], bool] = never,
     hold: str = "",
 ) -> Scoring:
-    """Score a response under both models.
+    """Return a response's numbers under both models.
 
     Args:
         tokens: the response; these ids are scored, the closing token after them.
-        hold: the line ("A", "B") in which to keep the response's KV for the next edit.
+        hold: the line ("A", "B") in which to cache the response's KV for the next edit.
 
     Raises:
         UserFacingError: the prompt is empty, the text is longer than the context, or a model
@@ -79,7 +79,7 @@ def score(
 
 
 def _note(pair: Pair, tokens: Tokens, length: int) -> str:
-    """Return what is to be said of a scored text of ``length`` tokens, prompt and all."""
+    """Return what to tell the user of a scored text of ``length`` tokens, prompt included."""
     said = []
     if forced := sum(tokens.forced):
         many = "1 token is" if forced == 1 else f"{forced} tokens are"
@@ -97,7 +97,7 @@ def _note(pair: Pair, tokens: Tokens, length: int) -> str:
 def inspect(
     pair: Pair, state: int, query: str = "", cancelled: Callable[[], bool] = never
 ) -> Inspection:
-    """The likeliest tokens at a state under each model, and those that match ``query``.
+    """Return the likeliest tokens at a state under each model, and those that match ``query``.
 
     Raises:
         Cancelled: soon after ``cancelled()`` turns true.
@@ -112,7 +112,7 @@ def inspect(
 
 
 def survey(pair: Pair, state: int, cancelled: Callable[[], bool] = never) -> StateActions:
-    """All actions at a state, and those that the training promoted and demoted most.
+    """Return all actions at a state, and those that the training promoted and demoted most.
 
     Raises:
         Cancelled: soon after ``cancelled()`` turns true.
@@ -126,6 +126,7 @@ def survey(pair: Pair, state: int, cancelled: Callable[[], bool] = never) -> Sta
 
 
 def _alternatives(pair: Pair, logp: torch.Tensor, ids: list[int]) -> tuple[Alternative, ...]:
+    """Return the records of some tokens at a state by all tokens' log-probs there, [2, V]."""
     if not ids:
         return ()
     chosen = logp[:, ids]

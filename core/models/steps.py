@@ -1,16 +1,16 @@
 """Forwards of few tokens at fixed shapes, each recorded once as a CUDA graph and then replayed.
 
-The last words of an edit and the tips of a search are few tokens. What their forward costs on a GPU
-is not arithmetic but some two thousand launches. So it is given a shape that does not change: the
-tokens are padded to a few sizes, and all cells of a store are read, those that a token does not see
-masked. A forward of one shape is recorded once; afterwards its inputs are written in place and it
-is replayed with one launch.
+The last words of an edit and the tips of a search are few tokens. On a GPU their forward costs not
+arithmetic but some two thousand kernel launches. So it is given a shape that does not change: the
+tokens are padded to one of a few sizes, and all cells of a store are read, with a mask over those
+that a token does not see. A forward of one shape is recorded once; afterwards its inputs are
+written in place and it is replayed with one launch.
 
 A recording holds the addresses of weights, rotary buffers and slabs, and which rows run. Whoever
 changes one of them says so by another ``stamp``, and the forward is recorded anew.
 
-Without recording the same fixed shapes are run as usual, on any device: so it is tested that they
-give what forwards of changing shape give.
+Without recording the same fixed shapes are run as usual, on any device: tests use that to compare
+them with forwards of changing shape.
 
 Knows nothing of trees or of what a model does.
 """
@@ -25,9 +25,9 @@ from core.models.attention import Branches
 from core.models.kv import Store
 
 SIZES = (1, 8, 32)
-"""Tokens of a forward: fewer are padded, more are not run here."""
-KEPT = 16
-"""Recordings that are kept; each holds the activations of its forward."""
+"""Numbers of tokens of a forward: others are padded to the next, more than the last are refused."""
+RECORDINGS = 16
+"""Recordings that are cached; each holds the activations of its forward."""
 
 Forward = Callable[[Store, torch.Tensor, torch.Tensor, Branches, slice], torch.Tensor]
 """(store, ids [T], cells [T], what they see, rows) -> last hidden states [rows, T, d]."""
@@ -53,7 +53,7 @@ class _Step:
         return cls(ids, cells, Branches(queries, keys, visible))
 
     def fill(self, ids: torch.Tensor, cells: torch.Tensor, seen: Branches) -> None:
-        """Write the inputs of the next forward; what is padded sees and writes the last cell."""
+        """Write the inputs of the next forward; padding sees and writes the last cell."""
         count, used = seen.visible.shape
         self.ids.zero_()[:count].copy_(ids)
         self.cells.fill_(self.seen.visible.shape[1] - 1)[:count].copy_(cells)
@@ -64,7 +64,7 @@ class _Step:
 
 
 class FixedSteps:
-    """Runs few tokens at fixed shapes through ``forward``, recorded if ``record``."""
+    """Forwards of few tokens at fixed shapes, recorded and replayed if ``record``."""
 
     def __init__(self, forward: Forward, record: bool) -> None:
         self._forward = forward
@@ -82,13 +82,13 @@ class FixedSteps:
         rows: slice,
         stamp: Hashable,
     ) -> torch.Tensor | None:
-        """Return the last hidden states of T tokens, [rows, T, d], and keep their KV in ``cells``.
+        """Return the last hidden states of T tokens, [rows, T, d], and cache their KV in ``cells``.
 
         None if there are too many tokens, or no room beside them in the store: run them as usual.
 
         Args:
             seen: over the first S cells, those of the tokens included.
-            stamp: says what a recording depends on beyond shapes and the store.
+            stamp: stands for all that a recording depends on beside shapes and the store.
         """
         count, used = seen.visible.shape
         size = next((size for size in SIZES if size >= count), None)
@@ -108,16 +108,16 @@ class FixedSteps:
             assert step.hidden is not None
             hidden = step.hidden
         self._steps[key] = step
-        while len(self._steps) > KEPT:
+        while len(self._steps) > RECORDINGS:
             del self._steps[next(iter(self._steps))]
         return hidden[:, :count].clone()
 
     def forget(self) -> None:
-        """Forget all recordings."""
+        """Drop all recordings."""
         self._steps.clear()
 
     def _capture(self, step: _Step, store: Store, rows: slice) -> None:
-        """Record a forward; it is run before, on a stream of its own, as recording asks for."""
+        """Record a forward; it is first run on a stream of its own, as CUDA graphs require."""
         inputs = store, step.ids, step.cells, step.seen, rows
         side = torch.cuda.Stream(store.device)
         side.wait_stream(torch.cuda.current_stream(store.device))

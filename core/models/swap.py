@@ -1,120 +1,143 @@
-"""Another checkpoint of a run put into the policy of a loaded pair, everything else kept.
+"""Putting another checkpoint of a run into the policy of a loaded pair.
 
-Plain LoRA adapters are copied into the policy's row of the pair's layers; other adapters go
-through PEFT; a whole model is loaded in place of the one before, one in memory at a time. What does
-not belong to the run is refused before anything is touched, and so is what has been written anew
-under the path of the checkpoint that is meant. Knows nothing of trees or KV.
+Plain LoRA adapters are copied into the policy's row of the pair's layers; other adapters go through
+PEFT; a whole model is loaded in place of the one before, one in memory at a time. A checkpoint that
+does not belong to the run is refused before anything is changed, and so is one whose files have
+been written anew since it was shown. Knows nothing of trees or KV.
 """
 
 import contextlib
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
 
-from core.checkpoints.describe import Checkpoint, describe, read_json
+from core.checkpoints.describe import StoredModel, describe, read_json
 from core.checkpoints.fit import check_adapter_fits
 from core.checkpoints.identity import Identity, identify, read_whole
 from core.checkpoints.resolve import PairPlan, last_part
 from core.errors import UserFacingError
+from core.failures import is_out_of_memory, reason
 from core.models.lora import ROWS, PairLinear, is_plain_lora, saved_factors
 from core.models.weights import own_copy, read_adapter
 
 Report = Callable[[str, float | None], None]
 Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
-KEPT_BYTES = 2**28
-"""Of adapters that were read: how much is kept in memory."""
+CACHE_BYTES = 2**28
+"""Memory of the cache of adapters that were read."""
 
-OF_NO_MATTER = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache"}
-"""What the configurations of one run's checkpoints may differ in."""
+IGNORED_ENTRIES = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache"}
+"""Entries in which the configurations of one run's checkpoints may differ."""
 
 
 def silent(what: str, fraction: float | None) -> None:
-    """The default of ``report``."""
+    """Report nothing: the default of ``report``."""
 
 
-class Swap(Protocol):
-    """How a pair's policy becomes another checkpoint of its run."""
+class Swap(ABC):
+    """A way of putting another checkpoint of its run into a pair's policy."""
 
-    report: Report
-    """Told what is being done, where that takes long."""
-    placed: Identity | None
-    """What is in place, as it was read."""
+    def __init__(self, plan: PairPlan) -> None:
+        self.report: Report = silent
+        """Called with what is being done, where that takes long."""
+        self.placed: Identity | None = None
+        """The checkpoint whose weights are in the policy; None where they are undefined."""
+        self._plan = plan
 
     def check(self, checkpoint: str) -> Identity:
-        """Make sure that a checkpoint can be put in place; reads it ahead where that is cheap.
+        """Check that a checkpoint can be placed, reading it ahead where that is cheap.
 
         Returns:
-            Which one it is now; of one that is gone from the disk, the one that is held.
+            What is in that folder now; for one that is gone from the disk, what is still in memory.
 
         Raises:
             UserFacingError: it is missing, damaged or does not belong to the run.
         """
-        ...
-
-    def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
-        """Put the weights of a checkpoint that was checked in place.
-
-        Raises:
-            UserFacingError, Cancelled: what is in place then is undefined until it is done again.
-                Another checkpoint that lies there now is never put in place for it.
-        """
-        ...
-
-
-class RowSwap:
-    """Plain LoRA: the factors of the policy's row of every adapted layer of ``model``."""
-
-    def __init__(self, model: nn.Module, plan: PairPlan) -> None:
-        self.report: Report = silent
-        self._plan = plan
-        self._layers = {
-            name: layer for name, layer in model.named_modules() if isinstance(layer, PairLinear)
-        }
-        self.placed: Identity | None = None
-        self._read: dict[Identity, Factors] = {}
-        """The least recently used first."""
-        # What is in place now must be found again even if the trainer deletes it.
-        with contextlib.suppress(UserFacingError):
-            self.check(str(plan.policy_adapter))
-
-    def check(self, checkpoint: str) -> Identity:
-        found = _now(checkpoint, self.placed, *self._read)
+        found = identify(Path(checkpoint))
+        if found is None:
+            held = [it for it in self._in_memory() if it is not None and it.folder == checkpoint]
+            if not held:
+                raise _missing(checkpoint)
+            found = held[-1]
         if found != self.placed:
-            self._factors(found)
+            self._verify(found)
         return found
 
     @torch.inference_mode()
     def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
-        if checkpoint == self.placed:
-            return
+        """Place the weights of a checkpoint that was checked.
+
+        Raises:
+            UserFacingError, Cancelled: the policy's weights are then undefined until a later call
+                succeeds. What has been written to that folder since the check is never placed.
+        """
+        if checkpoint != self.placed:
+            self._put(checkpoint, cancelled)
+            self.placed = checkpoint
+
+    def _in_memory(self) -> tuple[Identity | None, ...]:
+        """Return the checkpoints that can be placed without the disk, the newest last."""
+        return (self.placed,)
+
+    @abstractmethod
+    def _verify(self, checkpoint: Identity) -> None:
+        """Raise UserFacingError for a checkpoint that cannot be placed."""
+
+    @abstractmethod
+    def _put(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
+        """Place a checkpoint; ``placed`` is None from where the weights are undefined."""
+
+
+class RowSwap(Swap):
+    """A swap of plain LoRA: the factors of the policy's row of every adapted layer of ``model``."""
+
+    def __init__(self, model: nn.Module, plan: PairPlan) -> None:
+        super().__init__(plan)
+        self._layers = {
+            name: layer for name, layer in model.named_modules() if isinstance(layer, PairLinear)
+        }
+        self._read: dict[Identity, Factors] = {}
+        """The least recently used first."""
+        # The checkpoint loaded first must be found again even if the trainer deletes it.
+        with contextlib.suppress(UserFacingError):
+            self.check(str(plan.policy_adapter))
+
+    def _in_memory(self) -> tuple[Identity | None, ...]:
+        return self.placed, *self._read
+
+    def _verify(self, checkpoint: Identity) -> None:
+        self._factors(checkpoint)
+
+    def _put(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
         factors = self._factors(checkpoint)
         self.placed = None
         for name, layer in self._layers.items():
             layer.put(0, *factors[name])
-        self.placed = checkpoint
 
     @torch.inference_mode()
     def _factors(self, checkpoint: Identity) -> Factors:
+        """Return a checkpoint's factors, from memory if they are cached."""
         factors = self._read.pop(checkpoint, None)
         if factors is None:
             factors = self._from_disk(checkpoint)
         self._read[checkpoint] = factors
-        while len(self._read) > max(1, KEPT_BYTES // _bytes(factors)):
+        while len(self._read) > max(1, CACHE_BYTES // _bytes(factors)):
             del self._read[next(iter(self._read))]
         return factors
 
     def _from_disk(self, checkpoint: Identity) -> Factors:
+        """Read a checkpoint's factors, after a check that it belongs to the run."""
         from peft import PeftConfig
 
         folder = Path(checkpoint.folder)
         _adapter_of_the_run(folder, self._plan)
-        with _as_it_was(checkpoint), _told_in_a_sentence(folder):
+        with _unchanged(checkpoint), _errors_as_a_sentence(folder):
             config = PeftConfig.from_pretrained(str(folder))
             if not is_plain_lora(config):
                 raise ValueError("it is not a plain LoRA, as the run's last one is")
@@ -122,33 +145,25 @@ class RowSwap:
             return saved_factors(config, tensors, self._layers)
 
 
-class PeftSwap:
-    """Adapters of any kind over a base, one loaded at a time, entered through PEFT."""
+class PeftSwap(Swap):
+    """A swap of adapters of any kind, one loaded at a time, switched on through PEFT."""
 
     def __init__(self, wrapped: Any, plan: PairPlan) -> None:
-        self.report: Report = silent
-        self.placed: Identity | None = None
+        super().__init__(plan)
         self._wrapped = wrapped
-        self._plan = plan
         self._name = ROWS[0]
         self._count = 0
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """What the policy's lane enters for a forward."""
+        """Switch the policy's adapter on, for a forward that is run inside."""
         self._wrapped.set_adapter(self._name)
         yield
 
-    def check(self, checkpoint: str) -> Identity:
-        found = _now(checkpoint, self.placed)
-        if found != self.placed:
-            _adapter_of_the_run(Path(checkpoint), self._plan)
-        return found
+    def _verify(self, checkpoint: Identity) -> None:
+        _adapter_of_the_run(Path(checkpoint.folder), self._plan)
 
-    @torch.inference_mode()
-    def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
-        if checkpoint == self.placed:
-            return
+    def _put(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
         folder = Path(checkpoint.folder)
         _adapter_of_the_run(folder, self._plan)
         wrapped, old = self._wrapped, self._name
@@ -156,8 +171,8 @@ class PeftSwap:
         new = f"{ROWS[0]}{self._count}"
         try:
             with (
-                _as_it_was(checkpoint),
-                _told_in_a_sentence(folder),
+                _unchanged(checkpoint),
+                _errors_as_a_sentence(folder),
                 warnings.catch_warnings(),
                 own_copy(folder) as copy,
             ):
@@ -171,14 +186,14 @@ class PeftSwap:
         self.placed = None
         wrapped.set_adapter(new)
         wrapped.delete_adapter(old)
-        self._name, self.placed = new, checkpoint
+        self._name = new
 
 
-class WholeSwap:
-    """Whole models, loaded in place of the one before.
+class WholeSwap(Swap):
+    """A swap of whole models, each loaded in place of the one before.
 
     Args:
-        load: a folder and ``cancelled`` -> the model, on its device; reports, and raises as
+        load: makes the model on its device from a folder, a Report and ``cancelled``; raises as
             loading does.
     """
 
@@ -188,36 +203,27 @@ class WholeSwap:
         plan: PairPlan,
         load: Callable[[Path, Report, Callable[[], bool]], nn.Module],
     ) -> None:
-        self.report: Report = silent
-        self.placed: Identity | None = None
+        super().__init__(plan)
         self._model = model
-        self._plan = plan
         self._load = load
         self._config = read_json(plan.policy_model / "config.json")
 
-    def check(self, checkpoint: str) -> Identity:
-        now = _now(checkpoint, self.placed)
-        if now == self.placed:
-            return now
-        folder, first = Path(checkpoint), self._plan.policy.model
+    def _verify(self, checkpoint: Identity) -> None:
+        folder, first = Path(checkpoint.folder), self._plan.policy.model
         found = _described(folder, self._plan)
         if found.kind != "model":
-            raise _stranger(folder, "it is an adapter, and the run's last one is a whole model")
+            raise _foreign(folder, "it is an adapter, and the run's last one is a whole model")
         if differing := _differing(read_json(folder / "config.json"), self._config):
-            raise _stranger(folder, f"its config.json has another {differing[0]}")
+            raise _foreign(folder, f"its config.json has another {differing[0]}")
         ours, theirs = (
             {name: tensor.shape for name, tensor in it.tensors.items()} for it in (found, first)
         )
         if ours and theirs and ours != theirs:
             other = sorted(name for name, _ in ours.items() ^ theirs.items())[0]
-            raise _stranger(folder, f"its layers are others, {other} among them")
-        return now
+            raise _foreign(folder, f"its layers are others, {other} among them")
 
-    @torch.inference_mode()
-    def place(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
-        if checkpoint == self.placed:
-            return
-        with _as_it_was(checkpoint):
+    def _put(self, checkpoint: Identity, cancelled: Callable[[], bool]) -> None:
+        with _unchanged(checkpoint):
             self.placed = None
             for module in self._model.modules():  # room first: one model in memory at a time
                 for name, weight in module.named_parameters(recurse=False):
@@ -228,23 +234,15 @@ class WholeSwap:
             other = new.get_submodule(name)
             module._parameters, other._parameters = other._parameters, {}
             module._buffers, other._buffers = other._buffers, {}
-        self.placed = checkpoint
-
-
-def _now(checkpoint: str, *held: Identity | None) -> Identity:
-    """Which checkpoint lies in a folder; where there is none any more, the one that is held."""
-    found = identify(Path(checkpoint))
-    for known in reversed(held):
-        if found is None and known is not None and known.folder == checkpoint:
-            found = known
-    if found is None:
-        raise _gone(checkpoint)
-    return found
 
 
 @contextlib.contextmanager
-def _as_it_was(checkpoint: Identity) -> Iterator[None]:
-    """While a checkpoint is read that was checked before: it is that one, to the end."""
+def _unchanged(checkpoint: Identity) -> Iterator[None]:
+    """Check, before and after what is run inside, that a checkpoint's files are unchanged.
+
+    Raises:
+        UserFacingError: they have been written anew.
+    """
     with read_whole([Path(checkpoint.folder)]) as (found,):
         if found != checkpoint:
             raise UserFacingError(
@@ -255,41 +253,41 @@ def _as_it_was(checkpoint: Identity) -> Iterator[None]:
 
 
 def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """What two configurations both say, and say differently."""
-    both = (ours.keys() & theirs.keys()) - OF_NO_MATTER
+    """Return the entries that two configurations both have, with different values."""
+    both = (ours.keys() & theirs.keys()) - IGNORED_ENTRIES
     return sorted(name for name in both if ours[name] != theirs[name])
 
 
-def _described(folder: Path, plan: PairPlan) -> Checkpoint:
+def _described(folder: Path, plan: PairPlan) -> StoredModel:
     if not folder.is_dir():
-        raise _gone(folder)
+        raise _missing(folder)
     return describe(
         folder, allow_pickle=plan.allow_pickle, allow_remote_code=plan.allow_remote_code
     )
 
 
-def _gone(folder: Path | str) -> UserFacingError:
+def _missing(folder: Path | str) -> UserFacingError:
     return UserFacingError(
         f"The checkpoint {folder} is no longer there: choose another one, or open the run again."
     )
 
 
 def _adapter_of_the_run(folder: Path, plan: PairPlan) -> None:
-    """Refuse what is not an adapter of the same layers of the same base."""
+    """Check that a folder holds an adapter of the same layers of the same base."""
     found, first = _described(folder, plan), plan.policy.adapter
     assert first is not None
     if found.kind != "adapter":
-        raise _stranger(folder, "it is a whole model, and the run's last one is an adapter")
+        raise _foreign(folder, "it is a whole model, and the run's last one is an adapter")
     if last_part(found.base) != last_part(first.base):
-        raise _stranger(folder, f"it is an adapter on {found.base}, not on {first.base}")
+        raise _foreign(folder, f"it is an adapter on {found.base}, not on {first.base}")
     if found.peft_type != first.peft_type:
-        raise _stranger(folder, f"it is of the kind {found.peft_type}, not {first.peft_type}")
+        raise _foreign(folder, f"it is of the kind {found.peft_type}, not {first.peft_type}")
     if other := sorted(found.tensors.keys() ^ first.tensors.keys()):
-        raise _stranger(folder, f"it adapts other layers, {other[0]} among them")
+        raise _foreign(folder, f"it adapts other layers, {other[0]} among them")
     check_adapter_fits(found, plan.policy.model)
 
 
-def _stranger(folder: Path, why: str) -> UserFacingError:
+def _foreign(folder: Path, why: str) -> UserFacingError:
     return UserFacingError(
         f"The checkpoint {folder} does not belong to the run that is open ({why}): open it with "
         f"--policy as a pair of its own."
@@ -297,19 +295,18 @@ def _stranger(folder: Path, why: str) -> UserFacingError:
 
 
 @contextlib.contextmanager
-def _told_in_a_sentence(folder: Path) -> Iterator[None]:
-    """What the libraries throw at files that they cannot read or that do not fit."""
+def _errors_as_a_sentence(folder: Path) -> Iterator[None]:
+    """Turn the libraries' errors about unreadable or unfit files into UserFacingError."""
     from safetensors import SafetensorError
 
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
-        if type(error).__name__ == "OutOfMemoryError":
+        if is_out_of_memory(error):
             raise
-        why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise UserFacingError(
-            f"The checkpoint {folder} cannot be shown ({why}): choose another one, or save it "
-            f"again."
+            f"The checkpoint {folder} cannot be shown ({reason(error)}): choose another one, or "
+            f"save it again."
         ) from error
 
 

@@ -1,9 +1,9 @@
-"""Weights read from disk into memory of their own, which stays what was read.
+"""Reading weights into memory of their own, which later writes to the files cannot change.
 
 The libraries map a checkpoint's files into memory: what is written into such a file changes the
 model that was loaded from it, and one that becomes shorter ends the process. Here transformers is
-handed tensors that are read by the file API when it wants them, one at a time, and PEFT a copy of
-the adapter that nobody else knows. Knows nothing of pairs.
+given tensors that are read through the file API when it wants them, one at a time, and PEFT a
+private copy of the adapter. Knows nothing of pairs.
 """
 
 import shutil
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from core.checkpoints.describe import weight_files
-from core.checkpoints.headers import Tensor, read_header
+from core.checkpoints.headers import TensorHeader, read_header
 from core.checkpoints.identity import CONFIGS
 from core.errors import UserFacingError
 
@@ -39,26 +39,26 @@ ATTENTION = (None, "eager", "sdpa", "flex_attention")
 class StoredTensor:
     """A tensor in a safetensors file, as transformers takes one that is not read yet.
 
-    Read by any thread, at the cost of copying it from a mapped file: two thirds of the processor
-    time of safetensors' own ``backend="pread"`` (measured on 1.9 GB of bfloat16).
+    It can be read by any thread, at the cost of copying it from a mapped file: two thirds of the
+    processor time of safetensors' own ``backend="pread"`` (measured on 1.9 GB of bfloat16).
     """
 
     file: Path
-    tensor: Tensor
+    tensor: TensorHeader
 
     def get_shape(self) -> list[int]:
-        """As safetensors names it."""
+        """Return the shape, by the method that safetensors has."""
         return list(self.tensor.shape)
 
     def get_dtype(self) -> str:
-        """As safetensors names it."""
+        """Return safetensors' name of the number format."""
         return self.tensor.dtype
 
     def __getitem__(self, what: EllipsisType) -> torch.Tensor:
-        """The whole tensor, read now, on the CPU.
+        """Read the whole tensor now and return it, on the CPU.
 
         Raises:
-            UserFacingError: the file is too short, or the numbers are of a format torch lacks.
+            UserFacingError: the file is too short, or the numbers are of a format that torch lacks.
             OSError: it cannot be read.
         """
         if self.tensor.dtype not in DTYPES:
@@ -89,7 +89,7 @@ def read_model(
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
 ) -> tuple[Any, list[str]]:
-    """A model from a checkpoint's folder, and the weights that it lacks there, by name.
+    """Return a model from a checkpoint's folder, and the names of the weights that it lacks there.
 
     Args:
         auto: transformers' class for the task: AutoModelForCausalLM, ...
@@ -101,8 +101,8 @@ def read_model(
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=allow_remote_code)
-    _name_no_kernel(config)
-    with torch.device("meta"):  # which class it is; no path is taken together with tensors
+    _drop_foreign_attention(config)
+    with torch.device("meta"):  # only for its class: from_pretrained takes no path with tensors
         shell = auto.from_config(config, trust_remote_code=allow_remote_code)
     model, found = type(shell).from_pretrained(
         None,
@@ -115,18 +115,17 @@ def read_model(
     return model.to(device).eval(), sorted(found["missing_keys"])
 
 
-def _name_no_kernel(config: Any) -> None:
-    """Forget an attention function that a config.json asks for and that may be code from a hub;
-    transformers then takes its own."""
+def _drop_foreign_attention(config: Any) -> None:
+    """Remove attention functions that a config.json names and that may be code from a hub."""
     if config._attn_implementation not in ATTENTION:
         config._attn_implementation = None
     for name in config.sub_configs:
         if (inner := getattr(config, name, None)) is not None:
-            _name_no_kernel(inner)
+            _drop_foreign_attention(inner)
 
 
 def read_adapter(folder: Path, allow_pickle: bool = False) -> dict[str, torch.Tensor]:
-    """All tensors of an adapter by their names on disk, on the CPU.
+    """Return all tensors of an adapter by their names on disk, on the CPU.
 
     Raises:
         UserFacingError, OSError: as for StoredTensor.
@@ -138,8 +137,10 @@ def read_adapter(folder: Path, allow_pickle: bool = False) -> dict[str, torch.Te
 
 @contextmanager
 def own_copy(adapter: Path) -> Iterator[str]:
-    """A copy of an adapter for PEFT, which takes a folder and maps the file in it; gone at the end,
-    when PEFT has copied the weights."""
+    """Make a temporary copy of an adapter for PEFT, which maps the file, and yield its folder.
+
+    The copy is deleted at the end, when PEFT has copied the weights.
+    """
     with tempfile.TemporaryDirectory(prefix="qscope-adapter-") as copy:
         for files in weight_files(adapter, "adapter_model"):
             for file in files:
@@ -153,7 +154,7 @@ def own_copy(adapter: Path) -> Iterator[str]:
 def _stored(
     folder: Path, stem: str, allow_pickle: bool
 ) -> Mapping[str, StoredTensor | torch.Tensor]:
-    """The tensors of a checkpoint by name; those in pickle files are read at once."""
+    """Return the tensors of a checkpoint by name; those in pickle files are read at once."""
     files, pickles = weight_files(folder, stem)
     if files:
         return {

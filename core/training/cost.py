@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.checkpoints.describe import Checkpoint, describe
+from core.checkpoints.describe import StoredModel, describe
 from core.training.job import TrainingJob
 
 FLOAT = 4
@@ -54,7 +54,7 @@ def cost_of(job: TrainingJob, base: Path) -> Cost:
     )
 
 
-def adapted(model: Checkpoint, rank: int) -> int:
+def adapted(model: StoredModel, rank: int) -> int:
     """Return the parameters of a LoRA adapter on all linear layers but the head."""
     return sum(
         rank * sum(tensor.shape)

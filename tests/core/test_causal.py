@@ -41,6 +41,27 @@ def test_a_model_that_wants_more_than_text():
         check_causal(hf.T5ForConditionalGeneration(config).eval(), "it")
 
 
+def test_memory_that_runs_out_says_nothing_of_a_model(monkeypatch):
+    model = tiny_model("llama")
+    model.config.never_seen_before = True  # nothing is remembered of it
+
+    def forward(**inputs):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    monkeypatch.setattr(model, "forward", forward)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        check_causal(model, "it")
+
+
+def test_a_model_of_broken_weights_says_nothing_of_the_next_of_its_form():
+    broken, next_one = bert(hidden_act="relu"), bert(hidden_act="relu")
+    with torch.no_grad():
+        broken.get_input_embeddings().weight.fill_(float("nan"))
+    check_causal(broken, "it")
+    with pytest.raises(UserFacingError, match="whose numbers of a token depend on those"):
+        check_causal(next_one, "it")
+
+
 def test_a_model_that_gives_no_distribution_for_each_token():
     config = hf.BertConfig(**SIZES)
     with pytest.raises(UserFacingError, match="does not give each token of a text one distribut"):

@@ -246,10 +246,14 @@ def test_shared_weights_are_counted_once(tmp_path: Path) -> None:
     dpo, sft = (write_adapter(tmp_path / name, str(base)) for name in ("dpo", "sft"))
     numbers, factors = 384, 2 * 8 + 16 * 2
     assert estimate(resolve_pair(dpo, sft), "float32").weights == 4 * (numbers + 2 * factors)
-    assert estimate(resolve_pair(dpo), "bfloat16").weights == 2 * (numbers + factors)
+    # PEFT keeps the factors in float32 over a base of any format.
+    assert estimate(resolve_pair(dpo), "bfloat16").weights == 2 * numbers + 4 * factors
+    # An adapter over a base of its own is not merged into it.
+    assert estimate(resolve_pair(dpo, other), "float32").weights == 4 * (2 * numbers + factors)
     assert estimate(resolve_pair(other, base), "float32").weights == 2 * 4 * numbers
     assert estimate(resolve_pair(base, base), "float32").weights == 4 * numbers
-    need = estimate(resolve_pair(dpo, sft), "float32")
+    need = estimate(resolve_pair(dpo, sft), "float32", logits=1000)
+    assert need.logits == 4 * 1000
     assert min(KV_TOKENS, 64) == 64  # the context is shorter than what the estimate assumes
     assert need.kv == 2 * 64 * 4 * (16 + HIDDEN)
     assert need.total == need.weights + need.kv + need.logits

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from core.failures import is_device_lost, is_out_of_memory
+from core.failures import is_device_lost, is_out_of_memory, reason
 
 MEMORY = [
     MemoryError(),
@@ -41,6 +41,12 @@ OTHERS = [
 @pytest.mark.parametrize("error", MEMORY, ids=lambda error: str(error)[:40])
 def test_memory_that_ran_out_is_recognised(error):
     assert is_out_of_memory(error) and not is_device_lost(error)
+
+
+def test_an_error_is_quoted_by_its_first_line():
+    assert reason(ValueError(" It is too long.\nAnd more.")) == "It is too long"
+    assert reason(OSError(errno.ENOENT, "No such file")) == "[Errno 2] No such file"
+    assert reason(KeyError()) == "KeyError"
 
 
 @pytest.mark.parametrize("error", LOST, ids=lambda error: str(error)[:40])

@@ -133,6 +133,16 @@ def test_pickled_reward_models_are_refused(tmp_path):
         load_reward_model(tmp_path, "cpu")
 
 
+def test_memory_that_runs_out_is_not_called_a_damaged_reward_model(tmp_path, monkeypatch):
+    def read_model(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    save_reward_model(tmp_path)
+    monkeypatch.setattr("core.models.reward_model.read_model", read_model)
+    with pytest.raises(torch.OutOfMemoryError):
+        load_reward_model(tmp_path, "cpu")
+
+
 def test_too_long_a_text_is_refused_by_a_reward_model(tmp_path):
     save_reward_model(tmp_path)
     with pytest.raises(UserFacingError, match="context is 256"):

@@ -184,6 +184,17 @@ def test_unknown_devices_and_formats_are_sentences():
     assert choose_dtype("auto", torch.device("cpu")) is torch.float32
 
 
+@pytest.mark.parametrize("name", ["cpu:1", "cpu:x", "cuda:2", "cuda:-1", "mps:0", ":0", ""])
+def test_devices_of_a_number_that_is_not_there_are_sentences(name, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    assert choose_device("cpu:0") == torch.device("cpu", 0)
+    with pytest.raises(UserFacingError, match=f"no device '{name}' here: choose auto, cuda, cpu"):
+        choose_device(name)
+
+
 def test_no_policy_named_is_a_sentence():
     with pytest.raises(UserFacingError, match="--policy"):
         load_pair(PairSpec(), quiet)
@@ -234,6 +245,18 @@ def test_a_library_that_is_not_there_is_named(models, monkeypatch):
         UserFacingError, match=r"not installed \(This model requires the PIL library"
     ):
         load_pair(PairSpec(policy=str(models[0]), reference=str(models[1])), quiet)
+
+
+def no_memory(*args, **kwargs):
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+
+@pytest.mark.parametrize("place", ["core.models.load.read_model", "core.models.load.pair_linears"])
+def test_memory_that_runs_out_is_not_called_a_damaged_checkpoint(adapters, place, monkeypatch):
+    _, policy, reference = adapters
+    monkeypatch.setattr(place, no_memory)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        load_pair(PairSpec(policy=str(policy), reference=str(reference)), quiet)
 
 
 def test_rotary_positions_that_stretch_lengthen_the_context(tmp_path):

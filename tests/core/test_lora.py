@@ -313,6 +313,14 @@ def test_layers_that_are_given_the_same_tensor():
     assert twice == [[0, 1], [2]]
 
 
+def test_memory_that_runs_out_says_nothing_of_a_layers_inputs():
+    def run(layers, states):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        groups(run)
+
+
 @pytest.mark.parametrize(
     "run",
     [

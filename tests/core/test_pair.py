@@ -1,6 +1,8 @@
 """The pair against plain, uncached Hugging Face forwards, after any sequence of edits."""
 
 import copy
+import gc
+import weakref
 from contextlib import suppress
 
 import numpy as np
@@ -392,6 +394,35 @@ def test_too_long_for_the_context_is_a_sentence():
         observe(pair, [7] * 71, 4)
 
 
+def test_many_logits_are_written_straight_to_where_they_are_wanted():
+    lane = lane_of(tiny_model("llama", VOCAB, 1))
+    head = lane.model.get_output_embeddings()
+    called = []
+    head.register_forward_hook(lambda *_: called.append(True))
+    hidden = torch.randn(1, 64, head.in_features)
+    for count, through_the_layer in ((63, True), (64, False)):
+        called.clear()
+        out = torch.empty(1, count, lane.vocab_size)
+        lane.logits(hidden[:, :count], None, out)
+        expected = hidden[:, :count].double() @ head.weight.double().T
+        assert out == pytest.approx(expected.detach().numpy(), abs=1e-4)
+        assert bool(called) == through_the_layer
+
+
+@pytest.mark.parametrize("way", [Way.TREE, Way.PATH])
+def test_kv_that_is_dropped_takes_no_memory(way, monkeypatch):
+    model, stores, make = tiny_model("llama", VOCAB, 1), [], Lane.store
+    monkeypatch.setattr(Lane, "store", lambda lane: stores.append(make(lane)) or stores[-1])
+    pair = pair_of(model, model, way=way)
+    observe(pair, list(range(10, 30)), 4, line="A")
+    slabs = [weakref.ref(slab) for store in stores for slab in store.tensors()]
+    assert slabs
+    stores.clear()
+    pair.shed()
+    gc.collect()
+    assert not [it for it in slabs if it() is not None]
+
+
 def test_nan_is_a_sentence_and_nothing_is_written():
     model = tiny_model("llama", VOCAB, 1)
     pair = pair_of(model, model)
@@ -401,6 +432,18 @@ def test_nan_is_a_sentence_and_nothing_is_written():
         observe(pair, list(range(10, 20)), 4)
     path = pair.tree.extend(0, list(range(10, 20)))
     assert np.isnan(pair.tree.column("logp_policy")[path]).all()
+
+
+def test_memory_that_runs_out_in_the_self_check_rules_nothing_out(monkeypatch):
+    model = tiny_model("llama", VOCAB, 1)
+    model.config.never_seen_before = True  # nothing is remembered of it
+
+    def run_branches(*args, **kwargs):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    monkeypatch.setattr(Lane, "run_branches", run_branches)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        choose_way(Lane(model))
 
 
 def test_a_model_whose_numbers_change_with_what_follows_is_refused():

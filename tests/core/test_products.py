@@ -8,7 +8,7 @@ from torch import nn
 from core.engine.protocol import PairSpec
 from core.models import products
 from core.models.load import load_pair
-from core.models.products import TOKENS, WAYS, learn, multiply, project, replace_linears
+from core.models.products import KERNELS, TOKENS, learn, multiply, project, replace_linears
 from tests.tiny import save_adapters, save_pair, tiny_model
 
 IDS = list(range(10, 40))
@@ -19,10 +19,10 @@ def force(monkeypatch, way):
     monkeypatch.setattr(products, "_chosen", {})
     monkeypatch.setattr(products, "recall", lambda *_: None)
     monkeypatch.setattr(products, "remember", lambda *_: None)
-    monkeypatch.setattr(products, "_fastest", lambda tokens, weights: WAYS[way])
+    monkeypatch.setattr(products, "_fastest", lambda tokens, weights: KERNELS[way])
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", KERNELS)
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("biased", [False, True])
 def test_every_way_gives_the_same_numbers(way, transposed, biased, monkeypatch):
@@ -50,7 +50,7 @@ def taken(model, ids=IDS, first=4):
     return logits.log_softmax(-1)[np.arange(first - 1, len(ids) - 1), ids[first:]].numpy()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", KERNELS)
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2"])
 @pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False:UserWarning")
 def test_a_pair_has_the_same_numbers_by_every_way(way, kind, tmp_path, monkeypatch):
@@ -90,7 +90,7 @@ def test_the_fastest_way_is_chosen_for_each_number_of_tokens(monkeypatch):
     plain = costing(lambda tokens: 1.0)
     few, no_faster = costing(lambda tokens: tokens / 10), costing(lambda tokens: 0.95)
     monkeypatch.setattr(products, "_states_first", plain)
-    monkeypatch.setattr(products, "WAYS", {"plain": plain, "few": few, "much alike": no_faster})
+    monkeypatch.setattr(products, "KERNELS", {"plain": plain, "few": few, "much alike": no_faster})
     monkeypatch.setattr(products, "CLOCK", lambda: now[0])
     monkeypatch.setattr(products, "_chosen", {})
     monkeypatch.setattr(products, "recall", lambda *_: None)

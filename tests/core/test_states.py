@@ -1,4 +1,4 @@
-"""Models whose cache cannot be cut, run from kept states, against plain forwards."""
+"""Models whose cache cannot be cut, run from snapshots of their states, against plain forwards."""
 
 import copy
 
@@ -13,7 +13,7 @@ from core.models.check import choose_way
 from core.models.lane import MANNERS, Lane, Way
 from core.models.lora import pair_linears
 from core.models.pair import BOTH, POLICY, Pair
-from core.models.states import Manner, kept, stops
+from core.models.states import Manner, forward_ends, thinned
 from core.search.spec import SearchSpec
 from core.search.strategies.beam import Beam
 from tests.searches import grown, search_pair, sequence_logp
@@ -95,7 +95,7 @@ def text(length, seed=0):
 def test_each_family_is_run_in_the_fastest_way_that_is_exact_for_it(kind):
     lane = Lane(sharp_model(kind))
     assert choose_way(lane) is WAYS[kind]
-    assert "kept states" in lane.way.value
+    assert "state snapshots" in lane.way.value
 
 
 @pytest.mark.parametrize("kind", WAYS)
@@ -303,7 +303,7 @@ def test_a_path_is_run_to_its_end_and_only_as_is_exact(way, start, more, costs):
     length = start + more
     if start and not manner.can_continue(more):
         return
-    ends = stops(manner, start, length, states._marks(manner, start, length))
+    ends = forward_ends(manner, start, length, states._marks(manner, start, length))
     assert ends[-1] == length and ends == sorted(set(ends)) and ends[0] > start
     sizes = np.diff([start, *ends])
     behind = sizes[1:] if start == 0 else sizes  # what begins a text is one forward of any size
@@ -319,7 +319,7 @@ def test_few_snapshots_are_kept_and_never_far_from_where_one_was(edits, spacing)
     for edit in edits:
         length += edit
         every.add(length)
-        counts = kept({*counts, length}, length, spacing)
+        counts = thinned({*counts, length}, length, spacing)
         spaced = {count for count in every if spacing and count % spacing == 0}
         assert spaced | {length} <= counts <= every
         assert len(counts - spaced) <= length.bit_length() + 2
