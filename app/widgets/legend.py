@@ -1,8 +1,8 @@
-"""The colour scale's legend: what the colours mean, in numbers, and the choices about them.
+"""Shows a colour scale's legend: what the colours mean, in numbers, and the choices about them.
 
-A bar with the scale's ends and 0, the quantity and its unit, the limit as a number that can be
-set, a lock for the range and a swap of the two colours. Knows the colour scale; knows nothing of
-what the values are or of who is coloured by them.
+A bar with the scale's ends and 0, the quantity and its unit, the limit as a number that can be set,
+a lock for the range and a swap of the two colours. Knows the colour scale; knows nothing of what
+the values are or of what they colour.
 """
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
@@ -27,12 +27,12 @@ _MINUS = "\u2212"
 
 
 def shown_number(value: float) -> str:
-    """A number as the legend writes it: at most four digits, with a real minus."""
+    """Return a number as the legend writes it: at most four digits, with a real minus."""
     return f"{value:.4g}".replace("-", _MINUS)
 
 
 class LimitBox(QDoubleSpinBox):
-    """The scale's limit; its arrows go 0.1, 0.2, 0.5, 1, 2, 5 and on."""
+    """A field for the scale's limit; its arrows go 0.1, 0.2, 0.5, 1, 2, 5 and so on."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -51,7 +51,7 @@ class LimitBox(QDoubleSpinBox):
 
 
 def _next_nice(value: float, *, up: bool) -> float:
-    """The next number of the kind 1, 2, 5 x 10^k above or below a value."""
+    """Return the next number of the form 1, 2, 5 x 10^k above or below a value."""
     nice = [step * 10.0**power for power in range(-4, 6) for step in _STEPS]
     if up:
         return next((n for n in nice if n > value * 1.0001), value)
@@ -67,12 +67,15 @@ class ScaleBar(QWidget):
         self._quantity, self._unit = "", ""
         self._negative = False
         self.note = ""
-        """A sentence more for the tooltip."""
+        """One more sentence for the tooltip."""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(180)
 
     def show_scale(self, scale: ColourScale, quantity: str, unit: str, negative: bool) -> None:
-        """``negative``: a sequential scale of values that are never above 0."""
+        """Show a scale of a quantity in a unit.
+
+        ``negative``: the scale is sequential and its values are never above 0.
+        """
         self._scale, self._negative = scale, negative
         self._quantity, self._unit = quantity, unit
         self.setAccessibleName(f"Colours: {quantity}, {', '.join(self.ends())} {unit}")
@@ -90,7 +93,7 @@ class ScaleBar(QWidget):
         self.update()
 
     def ends(self) -> tuple[str, str, str]:
-        """The labels at the left end, in the middle (or nothing) and at the right end."""
+        """Return the labels at the left end, in the middle ("" for none) and at the right end."""
         limit = shown_number(self._scale.limit)
         if self._scale.kind == "diverging":
             floor = self._scale.floor
@@ -112,7 +115,7 @@ class ScaleBar(QWidget):
         return f"{self._quantity}  ({self._unit})" if self._unit else self._quantity
 
     def _noise(self) -> str:
-        """What the tooltip says of the noise floor."""
+        """Return what the tooltip says of the noise floor; "" without one."""
         if not self._scale.floor:
             return ""
         return (
@@ -155,7 +158,7 @@ class ScaleBar(QWidget):
 
 
 def _gradient(scale: ColourScale) -> QImage:
-    """The palette as an image one pixel high."""
+    """Return the palette as an image one pixel high."""
     rows = scale.palette
     image = QImage(len(rows), 1, QImage.Format.Format_RGB32)
     for x, (r, g, b) in enumerate(rows.tolist()):
@@ -201,11 +204,11 @@ class Legend(QWidget):
         self._show()
 
     def scale(self) -> ColourScale:
-        """The scale that is shown."""
+        """Return the scale that is shown."""
         return self._scale
 
     def locked(self) -> bool:
-        """Whether the range is to stay as it is when values change."""
+        """Return whether the range stays as it is when values change."""
         return self.lock.isChecked()
 
     def set_scale(self, scale: ColourScale, *, negative: bool = False) -> None:
@@ -215,12 +218,12 @@ class Legend(QWidget):
             self._show()
 
     def set_quantity(self, quantity: str, unit: str) -> None:
-        """What the colours stand for, and in what unit."""
+        """Say what the colours stand for, and in what unit."""
         self._quantity, self._unit = quantity, unit
         self._show()
 
     def set_note(self, note: str) -> None:
-        """A sentence on how the range was found, for the bar's tooltip; "" for none."""
+        """Put a sentence on how the range was found into the bar's tooltip; "" for none."""
         if note != self.bar.note:
             self.bar.note = note
             self._show()

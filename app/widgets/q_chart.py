@@ -1,8 +1,8 @@
-"""The chart of the Q-function over one response: Q, V, advantage and raw reward as lines.
+"""Draws the Q-function over one response: Q, V, advantage and raw reward as lines.
 
-All in the raw-logit gauge, and it says so. Importing this module imports pyqtgraph, which takes a
-while; do so after the window is shown. Knows a gauge's arrays and labels; knows nothing of
-editors or models.
+All are in the raw-logit gauge, and the chart says so. Importing this module imports pyqtgraph,
+which takes a while; do so after the window is shown. Knows a gauge's arrays and labels; knows
+nothing of editors or models.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Style = Qt.PenStyle
 
 @dataclass(frozen=True)
 class Line:
-    """One quantity: the gauge's array, and how it is drawn on light and on dark."""
+    """One quantity: its name in ``Gauge``, and how it is drawn on light and on dark."""
 
     key: str
     name: str
@@ -32,6 +32,7 @@ class Line:
     dark: str
 
     def colour(self, dark: bool) -> str:
+        """Return the line's colour on a dark or a light surface."""
         return self.dark if dark else self.light
 
 
@@ -86,7 +87,7 @@ class QChart(TokenChart):
         self._show_mark()
 
     def clear(self) -> None:
-        """There is nothing to show."""
+        """Show that there is nothing to show."""
         self._side, self._gauge, self._labels, self._marked = "", None, (), -1
         for item in self._lines.values():
             item.setData([], [])
@@ -107,7 +108,7 @@ class QChart(TokenChart):
             self._show_range(len(self._gauge), values, room=0.1)
 
     def set_theme(self, dark: bool) -> None:
-        """Light or dark; the lines keep their dashes and hues."""
+        """Draw for a dark or a light theme; the lines keep their dashes and hues."""
         _, faint = self._dress(dark, ("β·nats", "token of the response"))
         self._mark.setPen(pg.mkPen(faint, width=1.5))
         for line in LINES:
@@ -122,7 +123,7 @@ class QChart(TokenChart):
         return values
 
     def _describe(self) -> None:
-        """The legend, and what checks it."""
+        """Write the key, with the largest Bellman residual."""
         if self._gauge is None:
             self.key.setText("The Q-function appears here once a response is scored.")
             return
@@ -137,7 +138,7 @@ class QChart(TokenChart):
         )
 
     def _show_mark(self) -> None:
-        """The line, dots and note of the marked token."""
+        """Show the line, dots and note of the marked token."""
         index, gauge = self._marked, self._gauge
         shown = gauge is not None and index >= 0
         for item in (self._mark, self._dots, self._note):

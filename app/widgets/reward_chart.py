@@ -1,4 +1,4 @@
-"""The chart under the editors: reward of each token as bars, and the running sum as a line.
+"""Draws the chart under the editors: reward of each token as bars, the running sum as a line.
 
 Bars and sums of both responses share one plot. A sum soon outgrows the single rewards, so it is
 drawn smaller by a round factor, and the right-hand axis counts in its units: the zero is one line
@@ -42,7 +42,7 @@ class RewardChart(TokenChart):
         self._marked: tuple[Side, int] | None = None
         self._shrink = 1.0
         self._room: tuple[float, ...] = (0.0,) * 4
-        """The least and most of rewards and of sums that the range fits, whatever is shown."""
+        """Least and most of rewards and of sums that the range always fits."""
         self._bars: dict[Side, Any] = {}
         self._lines: dict[Side, Any] = {}
         self._empty = QLabel(EMPTY, self.plot)
@@ -66,6 +66,9 @@ class RewardChart(TokenChart):
         """Show one side's rewards, [n] in nats times beta, and the tokens' labels, [n] or none.
 
         An empty array takes the side away. The view follows unless the user has zoomed.
+
+        Raises:
+            ValueError: there are labels, but not one for each reward.
         """
         values = np.asarray(rewards, dtype=np.float64)
         if labels and len(labels) != len(values):
@@ -78,8 +81,10 @@ class RewardChart(TokenChart):
             self.fit()
 
     def set_room(self, series: Sequence[ArrayLike]) -> None:
-        """Rewards that are not shown now and that the range is to fit too, so that what is shown
-        one after the other compares."""
+        """Let the range also fit rewards that are not shown now, [n] each.
+
+        So charts that are shown one after the other compare.
+        """
         rewards = [np.nan_to_num(np.asarray(one, dtype=np.float64)) for one in series]
         ends = [np.concatenate([[0.0], *parts]) for parts in (rewards, map(np.cumsum, rewards))]
         room = tuple(float(end) for part in ends for end in (part.min(), part.max()))
@@ -113,7 +118,7 @@ class RewardChart(TokenChart):
         self._show_range(max(map(len, values)), both, room=0.12)
 
     def set_theme(self, dark: bool) -> None:
-        """Light or dark; the colours of A and B keep their hues."""
+        """Draw for a dark or a light theme; A and B keep their hues."""
         titles = "reward β·log(π/π_ref)", "running sum Σr", "token of the response"
         text, _ = self._dress(dark, titles)
         for side in SIDES:
@@ -156,7 +161,7 @@ class RewardChart(TokenChart):
         self._show_mark()
 
     def _show_axes(self) -> None:
-        """Axes where there is something to measure, and a sentence where there is not."""
+        """Show axes where there is something to measure, and a sentence where there is not."""
         empty = all(len(self._rewards[side]) == 0 for side in SIDES)
         self._empty.setVisible(empty)
         self._zero.setVisible(not empty)
@@ -165,7 +170,7 @@ class RewardChart(TokenChart):
             self._item.getAxis(name).setVisible(not empty)  # a new label shows its axis
 
     def _show_mark(self) -> None:
-        """The line, dot and note of the marked token."""
+        """Show the line, dot and note of the marked token."""
         shown = self._marked is not None
         for item in (self._mark, self._dots, self._note):
             item.setVisible(shown)

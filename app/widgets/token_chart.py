@@ -1,8 +1,8 @@
-"""A chart over the tokens of a response: what the charts under the editors share.
+"""Holds what the charts over the tokens of a response share.
 
 The plot with its zero line, mark, dots and note, the header with its key and Fit, mouse and zoom.
-What is drawn is the business of its kinds. Importing this module imports pyqtgraph, which takes a
-while; do so after the window is shown. Knows nothing of tokens or rewards.
+Subclasses draw the series. Importing this module imports pyqtgraph, which takes a while; do so
+after the window is shown. Knows nothing of tokens or rewards.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ class TokenAxis(pg.AxisItem):
 
 
 class TokenChart(QWidget):
-    """One or more series over token indices. Its kinds draw them, and say what lies where."""
+    """Series over token indices; subclasses draw them and say which token lies where."""
 
     hovered = Signal(str, int)
     """The side and token under the mouse changed; ("", -1) for none."""
@@ -93,14 +93,14 @@ class TokenChart(QWidget):
         """Mark one token; index -1 for none."""
 
     def _token_at(self, scene: QPointF) -> tuple[str, int]:
-        """The side and token whose column holds a point of the scene."""
+        """Return the side and token whose column holds a point of the scene; NOWHERE for none."""
         return NOWHERE
 
     def _show_mark(self) -> None:
-        """The line, dots and note of the marked token."""
+        """Show the line, dots and note of the marked token."""
 
     def _show_axes(self) -> None:
-        """Titles where there is room for them."""
+        """Show the axes' titles where there is room for them."""
         for name in self.axes:
             self._item.getAxis(name).showLabel(self.height() >= ROOMY)
 
@@ -122,7 +122,10 @@ class TokenChart(QWidget):
         self._show_mark()
 
     def _dress(self, dark: bool, titles: tuple[str, ...]) -> tuple[QColor, QColor]:
-        """Light or dark, and the titles of ``axes``; the colours of text and of faint lines."""
+        """Draw for a dark or a light theme and give ``axes`` their titles.
+
+        Returns the colours of text and of faint lines.
+        """
         self._dark = dark
         surface = QColor(*(DARK_SURFACE if dark else LIGHT_SURFACE))
         text = QColor(*(DARK_TEXT if dark else LIGHT_TEXT))
@@ -142,14 +145,14 @@ class TokenChart(QWidget):
         return text, faint
 
     def _put_note(self, index: int, text: str) -> None:
-        """Write beside the mark at a token, on the side where there is more room."""
+        """Write a note beside the mark at a token, on the side where there is more room."""
         self._note.setText(text)
         (left, right), (_, top) = self._view.viewRange()
         self._note.setAnchor((1, 0) if index > (left + right) / 2 else (0, 0))
         self._note.setPos(index, top)
 
     def _column_at(self, scene: QPointF) -> float | None:
-        """Where a point of the scene lies among the tokens; None outside the plot."""
+        """Return where a point of the scene lies among the tokens; None outside the plot."""
         if not self._view.sceneBoundingRect().contains(scene):
             return None
         return float(self._view.mapSceneToView(scene).x())

@@ -1,16 +1,16 @@
-"""A text editor that shows what each token of its text is worth, while one edits it.
+"""Edits a text and colours each of its tokens meanwhile.
 
-The editor is a QPlainTextEdit, so selection, undo, input methods, clipboard and accessibility
-are Qt's own; the token backgrounds are painted behind the text, before Qt paints it. Colours are
-not in the document: formats would take part in undo, and extra selections or a highlighter are
-laid out anew with each key press (measured on 2,000 tokens in one paragraph, against 5 ms of the
-plain editor: 773 ms and 16 ms). Instead each line's backgrounds are a small picture that is kept
-while its letters and tokens stay (see line_painting.py); a key press paints the lines that it
-changed and copies the rest. Measured so (python -m tests.benchmarks typing), typing costs 1.5 to
-1.7 times the plain editor, and 2,000 new colours show in 8 ms.
+The editor is a QPlainTextEdit, so selection, undo, input methods, clipboard and accessibility are
+Qt's own; the token backgrounds are painted behind the text, before Qt paints it. Colours are not in
+the document: formats would take part in undo, and extra selections or a highlighter are laid out
+anew with each key press (measured on 2,000 tokens in one paragraph, against 5 ms of the plain
+editor: 773 ms and 16 ms). Instead each line's backgrounds are a small picture that is cached while
+its letters and tokens stay (see line_painting.py); a key press paints the lines that it changed and
+copies the rest. Measured so (python -m tests.benchmarks typing), typing costs 1.5 to 1.7 times the
+plain editor, and 2,000 new colours show in 8 ms.
 
-Positions are code points outside and UTF-16 units inside. Knows nothing of rewards or models:
-it gets colour classes and gives token indices. The closing token has the index after the last.
+Positions are code points outside and UTF-16 units inside. Knows nothing of rewards or models: it
+gets colour classes and gives token indices. The closing token has the index after the last.
 """
 
 from collections.abc import Callable
@@ -68,7 +68,7 @@ class TokenEditor(TokenView):
     # --- text -----------------------------------------------------------------------------
 
     def text(self) -> str:
-        """The text as it stands: no-break spaces kept, paragraphs divided by newlines."""
+        """Return the text as it stands: paragraphs are divided by newlines."""
         return self._text
 
     def set_text(self, text: str) -> None:
@@ -81,7 +81,7 @@ class TokenEditor(TokenView):
             self._quiet = False
 
     def setPlainText(self, text: str) -> None:
-        """Qt's name for ``set_text``."""
+        """Show another text, as ``set_text`` does."""
         self.set_text(text)
 
     def set_text_keeping_undo(self, text: str, select: tuple[int, int] | None = None) -> None:
@@ -157,14 +157,14 @@ class TokenEditor(TokenView):
         self._say_caret()
 
     def is_stale(self, index: int) -> bool:
-        """Whether what was scored for a token may not hold for the text on the screen."""
+        """Return whether what was scored for a token may not hold for the text on the screen."""
         if self._spans is None or index >= self._spans.tokens:
             return self._closing_stale
         row = self._spans.row(index)
         return row < 0 or bool(self._spans.states[row] != State.FRESH)
 
     def caret_index(self) -> int:
-        """The token that the caret stands before or in; -1 for none."""
+        """Return the token that the caret stands before or in; -1 for none."""
         return self._caret_sent
 
     def walk(self, step: int) -> None:
@@ -186,7 +186,7 @@ class TokenEditor(TokenView):
         self.walked.emit(index)
 
     def _walk_row(self) -> int:
-        """The row to walk from: the pinned token if the caret is still beside it."""
+        """Return the row to walk from: the pinned token's if the caret is still beside it."""
         assert self._spans is not None
         caret = self.textCursor().position()
         at = int(np.searchsorted(self._spans.starts, caret, side="right")) - 1
@@ -268,14 +268,15 @@ class TokenEditor(TokenView):
 
 
 def _walks(event: QKeyEvent) -> bool:
-    """Whether a key goes from token to token: Alt+Left, Alt+Right."""
+    """Return whether a key goes from token to token: Alt+Left, Alt+Right."""
     modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
     keys = Qt.Key.Key_Left, Qt.Key.Key_Right
     return modifiers == Qt.KeyboardModifier.AltModifier and event.key() in keys
 
 
 def _character_test(text: str) -> Callable[[int], bool] | None:
-    """A test of whether a UTF-16 position lies inside one visible character; None: none does.
+    """Return a test of whether a UTF-16 position lies inside one visible character; None if none
+    does.
 
     Tokens that divide such a character (an accent, a joined emoji) are shown as one.
     """

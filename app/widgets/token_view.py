@@ -1,8 +1,8 @@
-"""What a token editor draws: backgrounds behind the text, outlines, and the closing token's chip.
+"""Draws a token editor: backgrounds behind the text, outlines, and the closing token's chip.
 
-The shared half of TokenEditor: it knows where every token lies on the screen, paints it and finds
-it under a point; it knows nothing of key presses, undo or signals. Only exposed lines are looked
-at, and each line's picture is kept (line_painting.py).
+This half of TokenEditor knows where every token lies on the screen, paints it and finds it under a
+point; it knows nothing of key presses, undo or signals. Only exposed lines are looked at, and each
+line's picture is cached (line_painting.py).
 """
 
 from bisect import bisect_left
@@ -43,7 +43,7 @@ from app.widgets.spans import LiveSpans, State, utf16
 
 
 class TokenView(QPlainTextEdit):
-    """The painting of tokens over a plain-text editor; use TokenEditor."""
+    """A plain-text editor with tokens painted behind its text; use TokenEditor."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -87,7 +87,7 @@ class TokenView(QPlainTextEdit):
         self.viewport().update()
 
     def set_scale(self, scale: ColourScale) -> None:
-        """Colours for the classes, and the theme's surface and text colour."""
+        """Set the colours of the classes, and the theme's surface and text colour."""
         if scale != self._scale:
             self._scale = scale
             self._apply_palette()
@@ -119,13 +119,13 @@ class TokenView(QPlainTextEdit):
             self._update_token(index)
 
     def pinned(self) -> int | None:
-        """The pinned token, if any."""
+        """Return the pinned token, if any."""
         return self._pin
 
     # --- where things are -------------------------------------------------------------------
 
     def token_at(self, point: QPoint) -> int:
-        """The token at a point of the viewport, or -1."""
+        """Return the token at a point of the viewport, or -1."""
         chip = self._chip()
         if self._spans is None:
             return -1
@@ -141,7 +141,7 @@ class TokenView(QPlainTextEdit):
         return -1
 
     def token_rects(self, index: int) -> list[QRect]:
-        """Where a token is, in viewport coordinates: one rectangle a line or visual run."""
+        """Return where a token is in the viewport: one rectangle per line or visual run."""
         if self._spans is None or index < 0:
             return []
         if index == self._spans.tokens:
@@ -172,7 +172,7 @@ class TokenView(QPlainTextEdit):
         return rects
 
     def _lines(self, exposed: QRect) -> Iterator[tuple[QTextBlock, QTextLine, QPointF]]:
-        """The lines in a part of the viewport: block, line, the block's origin there."""
+        """Yield the lines in a part of the viewport: block, line, the block's origin there."""
         block = self.firstVisibleBlock()
         if not block.isValid():
             return
@@ -191,7 +191,7 @@ class TokenView(QPlainTextEdit):
             block = block.next()
 
     def _line_text(self, block: QTextBlock, line: QTextLine) -> tuple[LineText, int]:
-        """A line as it is to be painted, and the row of its first unit."""
+        """Return a line as it is to be painted, and the row of its first unit."""
         base, begin, length = block.position(), line.textStart(), line.textLength()
         size = block.length() - 1
         letters = self._units16[base : base + size]
@@ -223,7 +223,7 @@ class TokenView(QPlainTextEdit):
         ), row
 
     def _simple(self, block: QTextBlock) -> bool:
-        """Whether the block's lines depend on their own letters alone."""
+        """Return whether the block's lines depend on their own letters alone."""
         if self._any_rtl:
             base = block.position()
             if self._rtl[base : base + block.length()].any():
@@ -231,7 +231,8 @@ class TokenView(QPlainTextEdit):
         return not block.layout().preeditAreaText()
 
     def _units_between(self, first: int, stop: int) -> tuple[NDArray[np.int32], int]:
-        """Start, end, brush of the units that touch UTF-16 first..stop, and the first row.
+        """Return start, end, brush, [m, 3], of the units that touch UTF-16 first..stop, and the
+        first row.
 
         An empty unit belongs to the position that it stands before.
         """
@@ -246,7 +247,7 @@ class TokenView(QPlainTextEdit):
         return row, end
 
     def _pack(self) -> None:
-        """The units' starts, ends and brushes in one array, which a line's key is cut from."""
+        """Pack the units' starts, ends and brushes into one array; lines' keys are cut from it."""
         spans = self._spans
         if spans is None:
             self._packed = np.zeros((0, 3), dtype=np.int32)
@@ -263,7 +264,7 @@ class TokenView(QPlainTextEdit):
         self._starts, self._ends = spans.starts.tolist(), spans.ends.tolist()
 
     def _chip(self) -> Chip | None:
-        """The closing token's chip, in the viewport; None where it is not shown."""
+        """Return the closing token's chip, in the viewport; None where it is not shown."""
         block = self.document().lastBlock()
         layout = block.layout()
         if self._closing is None or not self._text:
@@ -292,7 +293,7 @@ class TokenView(QPlainTextEdit):
             self._paint_over(event.rect())
 
     def _picture(self, block: QTextBlock, line: QTextLine, width: int, ink: Ink) -> QImage:
-        """A line's picture, from an equal line seen before where there is one."""
+        """Return a line's picture, from the cache where an equal line was painted before."""
         base, begin, length = block.position(), line.textStart(), line.textLength()
         first = base + begin
         stop = first + length
@@ -326,7 +327,7 @@ class TokenView(QPlainTextEdit):
         return picture
 
     def _paint_over(self, exposed: QRect) -> None:
-        """What lies over the text: the closing chip and the outlines."""
+        """Paint what lies over the text: the closing chip and the outlines."""
         painter = QPainter(self.viewport())
         painter.setClipRect(exposed)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -375,7 +376,7 @@ class TokenView(QPlainTextEdit):
         self._pictures.clear()
 
     def _apply_palette(self) -> None:
-        """The scale's surface and text as the editor's; a selection that no class looks like."""
+        """Set the scale's surface and text colour, and a selection that no class looks like."""
         surface, text = QColor(*self._scale.surface), QColor(*self._scale.text)
         palette = self.palette()
         palette.setColor(QPalette.ColorRole.Base, surface)

@@ -1,9 +1,9 @@
-"""The plot of a whole vocabulary at one state: log π_ref against reward, one dot a token.
+"""Plots a whole vocabulary at one state: log π_ref against reward, one dot per token.
 
 All dots are one picture, painted from counts per pixel, so that 150,000 of them pan and zoom as
-fast as ten; where dots lie on each other they are darker. Importing this module imports
-pyqtgraph, which takes a while; do so after the window is shown. Knows arrays and labels; knows
-nothing of models or of what a token means.
+fast as ten; where dots lie on each other they are darker. Importing this module imports pyqtgraph,
+which takes a while; do so after the window is shown. Knows arrays and labels; knows nothing of
+models or of what a token means.
 """
 
 from typing import Any
@@ -19,14 +19,15 @@ from app.widgets.colour_scale import ColourScale
 
 Floats = NDArray[np.float64]
 RADIUS = 1.7
-"""Of a dot, in pixels."""
+"""A dot's radius in pixels."""
 REACH = 12.0
-"""How far from a dot the mouse may be, in pixels."""
+"""Pixels that the mouse may be away from a dot."""
 SINGLE = 0.35
-"""How opaque a dot is that lies alone; the densest place is opaque, by the logarithm between."""
+"""Opacity of a dot that lies alone; the densest place is opaque, others lie between by logarithm.
+"""
 BY_KEY = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
 BESIDE = 5
-"""Between a dot's middle and its name, in pixels."""
+"""Pixels between a dot's middle and its name."""
 NAMED = 3
 """Extremes of each kind that are labelled in the plot."""
 
@@ -34,7 +35,10 @@ NAMED = 3
 def picture(
     x: Floats, y: Floats, area: QRectF, width: int, height: int, ink: QColor, radius: float
 ) -> QImage:
-    """Dots of ``radius`` pixels inside ``area``, premultiplied; row 0 is the lowest y."""
+    """Return the dots inside ``area`` as a picture, ``width`` x ``height`` pixels, premultiplied.
+
+    ``x`` and ``y`` are [n], ``radius`` is in pixels; row 0 of the picture is the lowest y.
+    """
     edge = int(np.ceil(radius))
     column = np.floor((x - area.left()) / area.width() * width)
     row = np.floor((y - area.top()) / area.height() * height)
@@ -61,7 +65,7 @@ def picture(
 
 
 class Dots(pg.GraphicsObject):
-    """All tokens in one item."""
+    """All tokens of a vocabulary in one item of a plot."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,10 +74,12 @@ class Dots(pg.GraphicsObject):
         self._kept: tuple[object, QImage] | None = None
 
     def set_points(self, x: Floats, y: Floats) -> None:
+        """Take other points, [n] each."""
         self._x, self._y = x, y
         self._redraw()
 
     def set_ink(self, ink: QColor) -> None:
+        """Take another colour for dots."""
         self._ink = ink
         self._redraw()
 
@@ -104,7 +110,7 @@ class Dots(pg.GraphicsObject):
 
 
 class VocabularyPlot(QWidget):
-    """Every token at one state; the mouse, or the arrow keys, name one."""
+    """A plot of every token at one state; the mouse, or the arrow keys, name one."""
 
     named = Signal(int)
     """The row that is named has changed; -1 for none."""
@@ -210,7 +216,7 @@ class VocabularyPlot(QWidget):
         self._show_ends()
 
     def clear(self) -> None:
-        """No state."""
+        """Show no state."""
         nothing = np.zeros(0)
         self._named = -1
         self.show_points(nothing, nothing, nothing, ())
@@ -231,12 +237,12 @@ class VocabularyPlot(QWidget):
         )
 
     def rescale(self, factor: float) -> None:
-        """Rewards are about to be multiplied, by another beta: the zoomed view goes with them."""
+        """Multiply the range of rewards by a factor: another beta is about to do so with them."""
         low, high = self._view.viewRange()[1]
         self._view.setYRange(low * factor, high * factor, padding=0)
 
     def set_scale(self, scale: ColourScale) -> None:
-        """The colours of rewards, and with them light or dark."""
+        """Set the colours of rewards, and with them a dark or a light theme."""
         dressed = self._dressed == (scale.dark, scale.swap)
         self._scale, self._dressed = scale, (scale.dark, scale.swap)
         if dressed:
@@ -263,7 +269,7 @@ class VocabularyPlot(QWidget):
         self._show_ends()
 
     def _show_ends(self) -> None:
-        """The extremes in the colours of their signs, and the names of some."""
+        """Draw the extremes in the colours of their signs, and the names of some."""
         for text in self._texts:
             self._item.removeItem(text)
         self._texts.clear()
@@ -298,14 +304,14 @@ class VocabularyPlot(QWidget):
                 taken.append(place)
 
     def _drawn(self, row: int) -> bool:
-        """Whether a row has a dot."""
+        """Return whether a row has a dot."""
         there = 0 <= row < len(self._x)
         return there and bool(np.isfinite(self._x[row]) and np.isfinite(self._y[row]))
 
     # --- which token ------------------------------------------------------------------------
 
     def row_at(self, scene: QPointF) -> int:
-        """The row of the dot nearest to a point of the scene, or -1 if none is near."""
+        """Return the row of the dot nearest to a point of the scene, or -1 if none is near."""
         area = self._view.sceneBoundingRect()
         if not len(self._walk) or not area.contains(scene):
             return -1
@@ -334,7 +340,7 @@ class VocabularyPlot(QWidget):
             self.named.emit(row)
 
     def _place_note(self) -> None:
-        """In the corner that the dot is farthest from."""
+        """Put the note into the corner that the dot is farthest from."""
         if self._named < 0:
             return
         (left, right), (low, high) = self._view.viewRange()
