@@ -1,7 +1,7 @@
-"""Qscope started anew in a process of its own, with the same pair and the texts as they were saved.
+"""Restarts Qscope in a process of its own, with the same pair and the texts as they were saved.
 
-What a device has done to a process stays with that process; a new one finds the device well. Knows
-the command line's options; knows nothing of windows.
+What a device has done to a process stays with that process; a new one has a sound device. Knows the
+command line's options; knows nothing of windows.
 """
 
 import sys
@@ -12,7 +12,7 @@ from core.engine.protocol import PairSpec
 
 
 def arguments_of(spec: PairSpec | None) -> list[str]:
-    """The options of main.py that open this pair, and the texts of the last session with it."""
+    """Return the options of main.py that open this pair and the texts of the last session."""
     options = ["--restore"]
     if spec is None:
         return options
@@ -38,7 +38,8 @@ def arguments_of(spec: PairSpec | None) -> list[str]:
 
 
 def start_anew(spec: PairSpec | None) -> bool:
-    """Start this program again, as it was started but with this pair; whether that could be."""
+    """Start this program again, as it was started but with this pair; return False if it cannot
+    be."""
     own = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
     started, _ = QProcess.startDetached(sys.executable, [*own, *arguments_of(spec)], "")
     return bool(started)

@@ -1,4 +1,4 @@
-"""The strip above the view that says what state the pair is in: nothing loaded, loading, failed.
+"""Shows above the view what state the pair is in: nothing loaded, loading, failed.
 
 Hidden while a pair is loaded. Knows words and fractions; knows nothing of the engine.
 """
@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushBu
 
 
 class PairBanner(QFrame):
-    """One line with what is going on and what can be done about it."""
+    """A strip that says what is going on and what can be done about it."""
 
     open_demo = Signal()
     open_pair = Signal()
@@ -40,7 +40,7 @@ class PairBanner(QFrame):
         self.show_nothing()
 
     def show_nothing(self, failed: bool = False) -> None:
-        """No pair: say so and offer to open one."""
+        """Say that there is no pair, and offer to open one."""
         self.text.setText(
             "The pair could not be loaded; your texts are untouched."
             if failed
@@ -49,7 +49,7 @@ class PairBanner(QFrame):
         self._buttons(loading=False)
 
     def show_loading(self, what: str, fraction: float | None) -> None:
-        """A pair is being loaded; ``fraction`` 0..1, or None while it cannot be known."""
+        """Show that a pair is being loaded; ``fraction`` 0..1, or None while it cannot be known."""
         self.text.setText(f"{what} …")
         if fraction is None:
             self.bar.setRange(0, 0)

@@ -1,4 +1,7 @@
-"""Text files into the editors and out of them, with sentences for what can go wrong."""
+"""Reads and writes text files, with sentences for what can go wrong.
+
+Knows paths and text; knows nothing of widgets.
+"""
 
 from pathlib import Path
 
@@ -8,7 +11,7 @@ LARGEST = 5_000_000
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 text file.
+    """Return the text of a UTF-8 file, with Unix newlines.
 
     Raises:
         UserFacingError: it cannot be read, is no UTF-8, or is far larger than any prompt.

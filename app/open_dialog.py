@@ -1,4 +1,4 @@
-"""The dialog that names a policy and its reference, or a run, and says what risky options mean.
+"""Asks in a dialog for a policy and its reference, or a run, and says what risky options mean.
 
 Gives a PairSpec; checks nothing on disk, because the engine does and says why in one sentence.
 """
@@ -31,7 +31,7 @@ NAMED_BY_RUN = "Only if the run's files do not name it"
 
 
 class FolderField(QWidget):
-    """A path with a button to choose it."""
+    """A field for a folder, with a button to choose it."""
 
     def __init__(self, name: str, placeholder: str) -> None:
         super().__init__()
@@ -50,6 +50,7 @@ class FolderField(QWidget):
         self.setFocusProxy(self.edit)
 
     def path(self) -> str:
+        """Return the path without spaces around it."""
         return self.edit.text().strip()
 
     @Slot()
@@ -60,7 +61,7 @@ class FolderField(QWidget):
 
 
 class OpenDialog(QDialog):
-    """Choose a pair."""
+    """A dialog that names a pair or a run."""
 
     def __init__(
         self, spec: PairSpec, recent: tuple[PairSpec, ...], parent: QWidget | None = None
@@ -163,7 +164,7 @@ class OpenDialog(QDialog):
         self.remote.setChecked(spec.allow_remote_code)
 
     def spec(self) -> PairSpec:
-        """The pair that the fields name."""
+        """Return the pair that the fields name."""
         run = self.run.path()
         return PairSpec(
             policy="" if run else self.policy.path(),
@@ -179,7 +180,7 @@ class OpenDialog(QDialog):
         )
 
     def set_folders(self, folders: list[str]) -> None:
-        """Folders that were dropped: the policy first, then the reference."""
+        """Fill in folders that were dropped: the policy first, then the reference."""
         empty = replace(PairSpec(), policy=folders[0])
         self.show_spec(empty)
         self.separate.setChecked(True)
@@ -212,7 +213,7 @@ class OpenDialog(QDialog):
 
 
 def recent_text(pair: PairSpec) -> str:
-    """A pair or run in one line."""
+    """Return a pair or run in one line."""
     if pair.run:
         return f"run {pair.run}" + (f"  against  {pair.reference}" if pair.reference else "")
     return f"{pair.policy}  against  {pair.reference or 'its base'}"
@@ -224,7 +225,7 @@ def ask_for_pair(
     parent: QWidget | None,
     folders: list[str] | None = None,
 ) -> PairSpec | None:
-    """Show the dialog; None if the user thought better of it."""
+    """Show the dialog; return the pair, None if the user cancelled."""
     dialog = OpenDialog(spec, recent, parent)
     if folders:
         dialog.set_folders(folders)

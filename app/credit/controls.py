@@ -1,6 +1,6 @@
-"""The row of choices above the editors: colour by, units, beta, and the legend.
+"""Shows the row of choices above the editors: colour by, units, beta, and the legend.
 
-Knows the measures and the legend; says what was chosen and knows nothing of scorings.
+Knows the measures and the legend; signals what was chosen and knows nothing of scorings.
 """
 
 from typing import cast
@@ -31,7 +31,7 @@ UNIT_NAMES = {
 
 
 class BetaBox(QDoubleSpinBox):
-    """Beta of the DPO training; its arrows change it by a tenth of itself."""
+    """A field for the beta of the DPO training; its arrows change it by a tenth of itself."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -51,7 +51,7 @@ class BetaBox(QDoubleSpinBox):
 
 
 class Controls(QWidget):
-    """What to colour by, over which units, with which beta and which scale."""
+    """A row of choices: what to colour by, over which units, with which beta and which scale."""
 
     measure_changed = Signal()
     units_changed = Signal()
@@ -99,6 +99,7 @@ class Controls(QWidget):
         return MEASURES[cast(str, self.colour_by.currentData())]
 
     def unit(self) -> Unit:
+        """Return the unit that is chosen."""
         return cast(Unit, self.units.currentData())
 
     def choose(self, measure: str, unit: str) -> None:
@@ -109,7 +110,7 @@ class Controls(QWidget):
                 box.setCurrentIndex(index)
 
     def set_beta(self, beta: float) -> None:
-        """Show a beta without saying that it was chosen."""
+        """Show a beta without a signal."""
         blocked = self.beta.blockSignals(True)
         self.beta.setValue(beta)
         self.beta.blockSignals(blocked)
@@ -124,7 +125,7 @@ class Controls(QWidget):
         self.legend.set_quantity(quantity, measure.unit)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """The legend goes below the choices where both do not fit in one row."""
+        """Put the legend below the choices where both do not fit in one row."""
         super().resizeEvent(event)
         wide = event.size().width() >= ROOMY
         way = QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom
@@ -132,7 +133,7 @@ class Controls(QWidget):
             self._line.setDirection(way)
 
     def minimumSizeHint(self) -> QSize:
-        """As narrow as two rows are, so that there is a way to get narrower than one."""
+        """Return the width of two rows, or the row could never get narrow enough to break."""
         return QSize(420, super().minimumSizeHint().height())
 
     @Slot()

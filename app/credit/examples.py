@@ -1,7 +1,7 @@
-"""The examples that open in the window: a prompt and two responses each, with a title.
+"""Reads the examples that open in the window: a prompt and two responses each, with a title.
 
-Reads resources/demo/examples.json; where it is missing or broken, the story of the paper's Fig. 1
-stands in. Knows files and prompts; knows nothing of widgets.
+From resources/demo/examples.json; where it is missing or broken, the story of the paper's Fig. 1
+takes its place. Knows files and prompts; knows nothing of widgets.
 """
 
 import json
@@ -17,7 +17,7 @@ INSTRUCTION = "Summarise this post in one sentence.\n\n"
 
 @dataclass(frozen=True)
 class Example:
-    """What one click puts into the prompt and the editors."""
+    """A prompt and two responses that one click puts into the window."""
 
     title: str
     prompt: Prompt
@@ -66,7 +66,7 @@ def _example(entry: dict[str, Any]) -> Example:
 
 
 def read_examples(path: Path = EXAMPLES_FILE) -> tuple[Example, ...]:
-    """The file's examples in its order; Fig. 1 where there are none to be read."""
+    """Return the file's examples in its order; Fig. 1 where none can be read."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         entries = found["examples"] if isinstance(found, dict) else found

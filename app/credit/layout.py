@@ -1,4 +1,4 @@
-"""The credit view's panels and how they share the window: side by side or stacked, large or small.
+"""Arranges the credit view's panels: side by side or stacked, large or small.
 
 Knows the panels as widgets; knows nothing of scores or of the engine.
 """
@@ -22,7 +22,7 @@ SIDES: tuple[Side, Side] = ("A", "B")
 
 
 class CreditLayout(QWidget):
-    """The base of CreditView."""
+    """A widget with the credit view's panels in place."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -84,14 +84,14 @@ class CreditLayout(QWidget):
         self._chart_column.addWidget(chart)
 
     def set_text_size(self, points: float) -> None:
-        """The size of the texts to read, in points."""
+        """Set the size of the texts to read, in points."""
         reading, fixed = theme.reading_font(points), theme.fixed_font(points - 1)
         self.prompt.set_fonts(theme.reading_font(max(points - 1, 6)), fixed)
         for panel in self.panels.values():
             panel.editor.setFont(reading)
 
     def set_side_by_side(self, on: bool) -> None:
-        """A beside B where there is room, or always one below the other."""
+        """Show A beside B where there is room, or always one below the other."""
         self._side_by_side = on
         self._arrange()
 

@@ -1,4 +1,7 @@
-"""The small card beside a hovered token. Takes no mouse and no focus."""
+"""Shows a small card beside a hovered token, which takes no mouse and no focus.
+
+Knows rich text and rectangles; knows nothing of tokens.
+"""
 
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
@@ -7,7 +10,7 @@ GAP = 6
 
 
 class TokenPopup(QFrame):
-    """A few numbers under, or where there is no room above, a rectangle of its parent."""
+    """A card under, or where there is no room above, a rectangle of its parent."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)

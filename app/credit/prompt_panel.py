@@ -1,4 +1,4 @@
-"""The prompt: an optional system turn, user and assistant turns, and the text as models read it.
+"""Shows the prompt: an optional system turn, user and assistant turns, or as models read it.
 
 Knows Prompt and Message; knows nothing of templates (the rendered text is given to it).
 """
@@ -24,7 +24,7 @@ DEBOUNCE_MS = 150
 
 
 class TurnEdit(QPlainTextEdit):
-    """One turn; turns share the panel's height."""
+    """An editor for one turn; turns share the panel's height."""
 
     def __init__(self, role: str, placeholder: str) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class TurnEdit(QPlainTextEdit):
 
 
 class PromptPanel(QFrame):
-    """The turns before the response."""
+    """A card with the turns before the response."""
 
     changed = Signal()
     """The prompt was edited and has rested for a moment."""
@@ -122,14 +122,14 @@ class PromptPanel(QFrame):
     # --- the prompt -------------------------------------------------------------------------
 
     def prompt(self) -> Prompt:
-        """The turns as they stand; an empty system turn counts as none."""
+        """Return the turns as they stand; an empty system turn counts as none."""
         messages = [Message(turn.role, turn.toPlainText()) for turn in self._turns]
         if self.use_system.isChecked() and self.system.toPlainText():
             messages.insert(0, Message("system", self.system.toPlainText()))
         return Prompt(tuple(messages))
 
     def is_blank(self) -> bool:
-        """Whether there is nothing to answer."""
+        """Return whether there is nothing to answer."""
         return not any(message.content.strip() for message in self.prompt().messages)
 
     def set_prompt(self, prompt: Prompt) -> None:
@@ -151,17 +151,19 @@ class PromptPanel(QFrame):
             self._quiet = False
 
     def set_rendered(self, text: str) -> None:
-        """The prompt as the models read it."""
+        """Show the prompt as the models read it."""
         if self.raw_text.toPlainText() != text:
             self.raw_text.setPlainText(text)
 
     def set_fonts(self, reading: QFont, fixed: QFont) -> None:
+        """Set the fonts of turns and of the prompt as the models read it."""
         self.raw_text.setFont(fixed)
         for turn in (self.system, *self._turns):
             turn.setFont(reading)
         self._reading = reading
 
     def first_turn(self) -> TurnEdit:
+        """Return the editor of the first turn after the system's."""
         return self._turns[0]
 
     def _append(self, role: str, text: str) -> None:

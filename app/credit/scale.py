@@ -1,4 +1,4 @@
-"""Which colour scale each way of colouring has: fitted to what is shown, or locked.
+"""Chooses each measure's colour scale: fitted to what is shown, or locked.
 
 Knows measures and colour scales; knows nothing of widgets.
 """
@@ -41,7 +41,7 @@ class ScaleChoice:
             self._limits[measure.key] = 1.0
 
     def lock(self, measure: Measure, limit: float) -> None:
-        """The user's own limit; it stays for new values."""
+        """Lock the range at the user's own limit."""
         self.locked = True
         self._limits[measure.key] = limit
 

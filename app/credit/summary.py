@@ -1,4 +1,4 @@
-"""The strip of numbers under the editors: both sums, margin, preference, loss, and the Δ sentence.
+"""Shows the numbers under the editors: both sums, margin, preference, loss, and the Δ sentence.
 
 Knows the pair's numbers; knows nothing of tokens or engines.
 """
@@ -24,7 +24,7 @@ DELTA = (
 
 
 class Summary(QFrame):
-    """The pair in numbers."""
+    """A strip with the pair in numbers."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -58,9 +58,9 @@ class Summary(QFrame):
         floors: tuple[float, ...] = (0.0, 0.0, 0.0),
         noise: NoiseFloor = NOISELESS,
     ) -> None:
-        """None where a side is not scored, or its scores are not of the text on the screen.
+        """Show the pair's numbers; None where a side is not scored for the text on the screen.
 
-        ``floors``: the noise of both sums and of the margin; what is below it is grey.
+        ``floors``: the noise of both sums and of the margin; numbers below it are grey.
         """
         shown = (
             {}
@@ -90,20 +90,20 @@ class Summary(QFrame):
         _say_noise(self.delta, DELTA, f"the margin is {why['margin']}" if apart else "")
 
     def as_text(self) -> str:
-        """The strip as plain text, for the clipboard."""
+        """Return the strip as plain text, for the clipboard."""
         names = {key: name for key, name, _ in FIGURES}
         lines = [f"{names[key]}\t{label.text()}" for key, label in self._figures.items()]
         return "\n".join([*lines, self.delta.text()])
 
 
 def _say_noise(label: QLabel, meaning: str, why: str) -> None:
-    """Grey, and the reason in the tooltip, where there is one."""
+    """Show a label in grey, with the reason in its tooltip, where there is one."""
     set_faint(label, bool(why))
     label.setToolTip(f"{meaning}; {why}" if why else meaning)
 
 
 def delta_sentence(split: Split | None) -> str:
-    """The Δ statement; its shown parts add up to its shown total."""
+    """Return the Δ sentence; its shown parts add up to its shown total."""
     if split is None:
         return "Δ Σr (B − A): once both responses are scored"
     if not (split.tokens_a or split.tokens_b):

@@ -1,4 +1,4 @@
-"""One chart over steps: curves of several runs, a crosshair, the step that is looked at.
+"""Draws one chart over steps: curves of several runs, a crosshair, the step that is looked at.
 
 The wheel zooms, dragging moves, a click or a drag along the axis asks for a step. Importing this
 module imports pyqtgraph. Knows lines to draw; knows nothing of runs or of other charts.
@@ -21,7 +21,7 @@ from core.runs.explain import best_step
 from core.runs.records import EVAL, HELD_OUT, Series
 
 LEFT_WIDTH = 62
-"""Pixels of every chart's left axis, so that equal steps lie under each other."""
+"""Width in pixels of every chart's left axis, so that equal steps lie under each other."""
 REFERENCE_LINES = {"rewards": 0.0, "margin": 0.0, "accuracy": 0.5}
 ZOOM = 1.25
 # By its usual limit pyqtgraph drops the last move of a quick hand, and the crosshair with it; Qt
@@ -30,7 +30,7 @@ pg.setConfigOption("mouseRateLimit", -1)
 
 
 class StepAxis(pg.AxisItem):  # type: ignore[misc, unused-ignore]
-    """The axis of steps; dragging along it asks for steps instead of moving the chart."""
+    """An axis of steps; dragging along it asks for steps instead of moving the chart."""
 
     def __init__(self, chart: "Chart") -> None:
         super().__init__("bottom")
@@ -38,7 +38,7 @@ class StepAxis(pg.AxisItem):  # type: ignore[misc, unused-ignore]
         self.enableAutoSIPrefix(False)
 
     def logTickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
-        """Plain numbers, and of each decade only 1, 2 and 5: more would run into each other."""
+        """Return plain numbers, of each decade only 1, 2 and 5: more would run into each other."""
         steps = [10**value for value in values]
         return [f"{step:,.0f}" if f"{step:.0e}"[0] in "125" else "" for step in steps]
 
@@ -52,7 +52,7 @@ class StepAxis(pg.AxisItem):  # type: ignore[misc, unused-ignore]
 
 
 class Chart(QFrame):
-    """One kind of chart, for all visible runs."""
+    """A chart of one kind, for all visible runs."""
 
     hovered = Signal(object)
     """The step under the mouse or the keys; None for none."""
@@ -67,7 +67,7 @@ class Chart(QFrame):
         self.kind = kind
         self.lines: tuple[Line, ...] = ()
         self.zoomed = False
-        """The user has chosen what to look at: new data do not change it."""
+        """Whether the user has chosen what to look at: new data do not change it."""
         self._dark = self._log_x = self._quiet = False
         self._crossed: int | None = None
         self._drawn: list[DrawnLine] = []
@@ -159,7 +159,7 @@ class Chart(QFrame):
         self._thin()
 
     def bounds(self) -> tuple[float, float, float, float] | None:
-        """(left, right, low, high) of all curves, along the axes; None if there are none."""
+        """Return (left, right, low, high) of all curves, along the axes; None if there are none."""
         found = [b for drawn in self._drawn if (b := drawn.bounds()) is not None]
         if not found:
             return None
@@ -221,7 +221,7 @@ class Chart(QFrame):
         self.show_lines(self.lines, self._log_x)
 
     def _show_key(self) -> None:
-        """Which line and mark is which: the hue says only the run."""
+        """Write which line and mark is which: the hue says only the run."""
         sources: dict[int, set[str]] = {}
         for line in self.lines:
             sources.setdefault(line.curve.place, set()).add(line.curve.source)
@@ -240,7 +240,7 @@ class Chart(QFrame):
         self.key.setToolTip(self.kind.tip)
 
     def _show_best(self) -> None:
-        """A line at the step of each run at which its held-out localisation is best."""
+        """Draw a line at each run's step of best held-out localisation."""
         for item in self._best:
             self._item.removeItem(item)
         self._best.clear()
@@ -290,11 +290,12 @@ class Chart(QFrame):
     # --- mouse and keys ---------------------------------------------------------------------
 
     def step_at(self, scene: QPointF) -> int:
-        """The step at a point of the scene."""
+        """Return the step at a point of the scene."""
         place = float(self.view.mapSceneToView(scene).x())
         return max(round(10**place if self._log_x else place), 0)
 
     def want_step_at(self, scene: QPointF) -> None:
+        """Ask for the step at a point of the scene."""
         self.step_wanted.emit(self.step_at(scene))
 
     def _mouse_moved(self, scene: QPointF) -> None:
@@ -317,8 +318,8 @@ class Chart(QFrame):
         return super().eventFilter(watched, event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """←, →, Home, End walk the crosshair over logged steps, Enter asks for its step; +, − and
-        0 zoom."""
+        """Walk the crosshair over logged steps by ←, →, Home, End; Enter asks for its step; +, −, 0
+        zoom."""
         key, keys = event.key(), Qt.Key
         if key in (keys.Key_Left, keys.Key_Right, keys.Key_Home, keys.Key_End):
             self._walk(key)

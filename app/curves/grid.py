@@ -1,4 +1,4 @@
-"""All charts, under and beside each other: one axis of steps, one crosshair.
+"""Arranges all charts, under and beside each other: one axis of steps, one crosshair.
 
 The reward chart goes over the whole width, with its note below it; the others share rows, as many
 side by side as there is room for. Importing this module imports pyqtgraph. Knows charts and lines;
@@ -24,7 +24,7 @@ NARROW, WIDE = 640, 1350
 
 
 class ChartGrid(QScrollArea):
-    """The charts that have something to show."""
+    """A scrolled grid of the charts that have something to show."""
 
     hovered = Signal(object)
     step_wanted = Signal(int)
@@ -65,7 +65,7 @@ class ChartGrid(QScrollArea):
     # --- what is shown ----------------------------------------------------------------------
 
     def show_lines(self, lines: Mapping[str, Sequence[Line]], log_x: bool) -> None:
-        """Draw each chart's lines; a chart without any is not there."""
+        """Draw each chart's lines; a chart without any is hidden."""
         shown = tuple(kind.key for kind in CHARTS if lines.get(kind.key))
         fresh = [key for key in shown if key not in self._shown]
         refit = log_x != self._log_x or not self._shown
@@ -85,6 +85,7 @@ class ChartGrid(QScrollArea):
         self.set_step(self._step)
 
     def shown_charts(self) -> list[Chart]:
+        """Return the charts that are shown, in their order."""
         return [self.charts[key] for key in self._shown]
 
     def _chart(self, key: str) -> Chart:
@@ -121,28 +122,29 @@ class ChartGrid(QScrollArea):
                 chart.set_range(left, right)
 
     def cross(self, step: int | None) -> None:
-        """The crosshair of all charts."""
+        """Put the crosshair of all charts at a step; None for none."""
         for chart in self.shown_charts():
             chart.cross(step)
 
     def set_step(self, step: int | None) -> None:
-        """The step that is looked at elsewhere, in all charts."""
+        """Mark the step that is looked at elsewhere in all charts; None for none."""
         self._step = step
         for chart in self.shown_charts():
             chart.set_step(step)
 
     def set_dark(self, dark: bool) -> None:
+        """Draw for a dark or a light theme."""
         self._dark = dark
         self.note.set_dark(dark)
         for chart in self.charts.values():
             chart.set_dark(dark)
 
     def log_y(self) -> frozenset[str]:
-        """The charts whose values are on a logarithmic axis."""
+        """Return the keys of the charts whose values are on a logarithmic axis."""
         return self._log_y
 
     def set_log_y(self, keys: frozenset[str]) -> None:
-        """As remembered; before charts are made."""
+        """Choose the charts with a logarithmic axis, before charts are made."""
         self._log_y = keys
 
     @Slot()

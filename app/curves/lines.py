@@ -1,8 +1,8 @@
-"""One curve in a chart: its line, its raw points behind it, its marks, thinned to the pixels.
+"""Draws one curve in a chart: its line, its raw points behind it, its marks, thinned to the pixels.
 
 Few pens, no point handled on its own, and dashes only where they can be seen: a curve with more
 points than pixels is a thin solid line with a mark here and there. Importing this module imports
-pyqtgraph. Knows arrays, hues and looks; knows nothing of runs.
+pyqtgraph. Knows arrays, hues and styles; knows nothing of runs.
 """
 
 from dataclasses import dataclass, replace
@@ -22,13 +22,15 @@ MARK_EVERY = 90
 """Pixels from one mark to the next on a curve that is too dense for dashes."""
 MARK_SIZE = 6
 FAINT = 0.3
-"""How much of its colour a curve's raw points keep behind the smoothed ones."""
+"""The share of its colour that a curve's raw points have behind the smoothed ones."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Line:
-    """A curve of a run as it is to be drawn. ``hue``: the run's place among the colours;
-    ``values``: the curve's own or smoothed ones."""
+    """A curve of a run as it is to be drawn.
+
+    ``hue``: the run's number among the hues; ``values``: the curve's own or smoothed ones.
+    """
 
     run: str
     hue: int
@@ -37,7 +39,7 @@ class Line:
 
 
 def on_axis(values: Floats, log: bool) -> Floats:
-    """Where values lie along an axis; NaN where they lie nowhere."""
+    """Return where values lie along an axis; NaN for those at or below 0 on a logarithmic one."""
     if not log:
         return values
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -46,8 +48,7 @@ def on_axis(values: Floats, log: bool) -> Floats:
 
 
 class Stroke(pg.PlotCurveItem):  # type: ignore[misc, unused-ignore]
-    """A curve that takes the whole view for its place: it is thinned to it, and to measure it
-    would take as long as to draw it."""
+    """A curve whose bounds are the whole view: measuring it would take as long as drawing it."""
 
     place = QRectF()
 
@@ -56,7 +57,7 @@ class Stroke(pg.PlotCurveItem):  # type: ignore[misc, unused-ignore]
 
 
 class Marks(pg.ScatterPlotItem):  # type: ignore[misc, unused-ignore]
-    """The same for marks."""
+    """Marks whose bounds are the whole view."""
 
     place = QRectF()
 
@@ -65,7 +66,7 @@ class Marks(pg.ScatterPlotItem):  # type: ignore[misc, unused-ignore]
 
 
 class DrawnLine:
-    """The items of one line in a plot; can be given another line."""
+    """The items of one line in a plot; they can be given another line."""
 
     def __init__(self, plot: Any) -> None:
         self._plot = plot
@@ -103,7 +104,7 @@ class DrawnLine:
         self._dress(dense=False)
 
     def thin_to(self, view: QRectF, pixels: int) -> None:
-        """Draw what lies in a part of the plot that is so many pixels wide."""
+        """Draw what lies in a part of the plot that is ``pixels`` wide."""
         if self.line is None:
             return
         left, right = view.left(), view.right()
@@ -131,7 +132,7 @@ class DrawnLine:
             self.marks.setData(x[there], y[there])
 
     def bounds(self) -> tuple[float, float, float, float] | None:
-        """(left, right, low, high) of all that is finite; None if nothing is."""
+        """Return (left, right, low, high) of all that is finite; None if nothing is."""
         return self._bounds
 
     def _find_bounds(self) -> tuple[float, float, float, float] | None:
@@ -146,6 +147,7 @@ class DrawnLine:
         return float(self._x[0]), float(self._x[-1]), low, high
 
     def clear(self) -> None:
+        """Draw nothing."""
         self.line = self._bounds = None
         self._x = self._y = self._raw_y = np.zeros(0)
         self.raw.setData([], [])
@@ -153,7 +155,8 @@ class DrawnLine:
         self.marks.clear()
 
     def _dress(self, dense: bool) -> None:
-        """The pen: dashes cost much, and say nothing, where there are more points than pixels."""
+        """Choose the pen: solid where there are more points than pixels, since dashes cost much
+        there."""
         self._dense = dense
         assert self.line is not None
         held_out = bool(self.line.curve.source)

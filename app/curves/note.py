@@ -1,4 +1,4 @@
-"""What the curves say, in words, under the reward chart: a line for each visible run.
+"""Says in words what the curves mean, under the reward chart: a line for each visible run.
 
 Knows sentences and hues; core.runs.explain finds the sentences.
 """
@@ -16,7 +16,7 @@ from core.runs.explain import Explanation
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What is said of one run."""
+    """The explanation of one run's curves, and the run's name and hue."""
 
     run: str
     hue: int
@@ -24,7 +24,7 @@ class Said:
 
 
 class Note(QFrame):
-    """Sentences that can be selected and read aloud; hidden where there are none."""
+    """A frame with sentences that can be selected and read aloud; hidden where there are none."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -48,6 +48,7 @@ class Note(QFrame):
         self._show()
 
     def set_dark(self, dark: bool) -> None:
+        """Draw for a dark or a light theme."""
         self._dark = dark
         self._show()
 

@@ -1,4 +1,4 @@
-"""The value of every curve at one step, in a table that stays where it is.
+"""Shows the value of every curve at one step, in a table that stays where it is.
 
 A row for each curve of the charts that are shown, a column for each run. Rows change only when
 curves do, never with the step. Knows lines; knows nothing of charts.
@@ -25,14 +25,14 @@ from app.curves.styles import swatch
 from core.runs.records import EVAL, HELD_OUT
 
 Key = tuple[str, int, str]
-"""A chart, a role's place, a source."""
+"""A curve by its chart's key, its role's place and its source."""
 VALUE_WIDTH, ALONE_WIDTH = 68, 112
 MARKS = {"": "", EVAL: "○ ", HELD_OUT: "● "}
-"""Before the name of a curve that was not logged by the training itself, as the charts have it."""
+"""Signs before the names of curves that the training itself did not log, as in the charts."""
 
 
 class Readout(QWidget):
-    """Numbers at a step."""
+    """A table of all curves' values at a step."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -131,8 +131,7 @@ class Readout(QWidget):
                 self.table.setItem(number, column, cell)
 
     def show_step(self, step: int | None) -> None:
-        """Fill in the values at a step, the last ones that were logged by then; None: the last of
-        each curve."""
+        """Show the values at a step, the last ones logged by then; None: the last of each curve."""
         self._step = step
         smoothed = any(line.values is not line.curve.values for line in self._lines.values())
         where = "Last values" if step is None else f"At step {step:,}"
@@ -144,6 +143,7 @@ class Readout(QWidget):
             cell.setToolTip("" if found is None else f"logged at step {found[0]:,}")
 
     def set_dark(self, dark: bool) -> None:
+        """Draw for a dark or a light theme."""
         self._dark = dark
         for head, run in zip(self._heads, self._hues, strict=True):
             head.setIcon(swatch(run, dark))
@@ -151,7 +151,7 @@ class Readout(QWidget):
             title.setForeground(QColor(theme.colours(dark).muted))
 
     def as_text(self) -> str:
-        """The table as tab-separated text."""
+        """Return the table as tab-separated text."""
         lines = ["\t".join([self.title.text(), *self._names])]
         for row in self._rows:
             if isinstance(row, str):
@@ -170,8 +170,7 @@ class Readout(QWidget):
 
 
 def shown(value: float) -> str:
-    """A number as it is read: four digits, no more than four after the point where that says
-    something, a real minus."""
+    """Return a number with four digits, at most four of them after the point, and a real minus."""
     text = f"{value:#.4g}".rstrip(".")
     if 5e-5 <= abs(value) < 1:
         text = f"{value:.4f}"

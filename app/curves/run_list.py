@@ -1,6 +1,6 @@
-"""The list of open runs: a row for each with its tick, colour, name, kind, last step and beta.
+"""Shows the list of open runs: a row each with tick, colour, name, kind, last step and beta.
 
-Says what the user did with a row; knows nothing of charts or files.
+Signals what the user did with a row; knows nothing of charts or files.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,7 +27,7 @@ from core.runs.records import RunLog
 
 
 class Clipped(QLabel):
-    """A line of text that gives way: it ends in dots where there is no room."""
+    """A line of text that ends in dots where there is no room."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Clipped(QLabel):
 
 
 class RunRow(QFrame):
-    """One run."""
+    """A row of the list: one run."""
 
     shown = Signal(str, bool)
     removed = Signal(str)
@@ -154,7 +154,7 @@ def _about(log: RunLog) -> str:
 
 
 class RunList(QScrollArea):
-    """All open runs."""
+    """The scrolled list of all open runs."""
 
     shown = Signal(str, bool)
     removed = Signal(str)
@@ -178,7 +178,7 @@ class RunList(QScrollArea):
         inside.setAutoFillBackground(False)
 
     def show_runs(self, runs: Sequence[OpenRun], live: Collection[str], dark: bool) -> None:
-        """``live``: the keys of runs that grow. Rows that are there stay, as do their widgets."""
+        """Show these runs; ``live``: the keys of those that grow. Rows that are there stay."""
         for key in set(self.rows) - {run.key for run in runs}:
             row = self.rows.pop(key)
             row.hide()

@@ -1,8 +1,8 @@
-"""How runs and curves look: a hue for each run, a line and a mark for each curve of a chart.
+"""Gives each run a hue, and each curve of a chart a line and a mark.
 
 The hues are Okabe and Ito's, darker on white and lighter on black, so that colour-blind readers
-tell runs apart. Curves of one run share its hue and differ by dashes, lightness and marks, so
-that nothing hangs on colour alone.
+tell runs apart. Curves of one run share its hue and differ by dashes, lightness and marks, so that
+nothing hangs on colour alone. Knows colours; knows nothing of runs or logs.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,7 @@ Dash = Qt.PenStyle
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A curve's line, how much of the hue it has, its mark where points are shown, and how the
-    key writes that."""
+    """A curve's line, its share of the hue, its mark at points, and that mark's sign in the key."""
 
     dash: Dash
     strength: float
@@ -41,12 +40,12 @@ LOOKS = (
 
 
 def hue(place: int, dark: bool) -> QColor:
-    """The colour of a run; after the last one they begin again."""
+    """Return the colour of a run; after the last one they begin again."""
     return QColor(HUES[dark][place % len(HUES[dark])])
 
 
 def shade(place: int, look: Look, dark: bool) -> QColor:
-    """A run's hue, mixed with the surface as the look has it."""
+    """Return a run's hue, mixed with the surface as the style says."""
     full, surface = hue(place, dark), QColor(theme.colours(dark).surface)
     a, b = look.strength, 1 - look.strength
     return QColor(
@@ -57,7 +56,7 @@ def shade(place: int, look: Look, dark: bool) -> QColor:
 
 
 def line_sample(look: Look, dark: bool) -> str:
-    """A piece of a curve's line for the key of a chart, as rich text, in no run's hue."""
+    """Return a piece of a curve's line for the key of a chart, as rich text, in no run's hue."""
     wide, high, ratio = 38, 10, 2
     picture = QPixmap(wide * ratio, high * ratio)
     picture.setDevicePixelRatio(ratio)
@@ -77,7 +76,7 @@ def line_sample(look: Look, dark: bool) -> str:
 
 
 def swatch(place: int, dark: bool, size: int = 12) -> QIcon:
-    """A run's colour as an icon."""
+    """Return a run's colour as an icon."""
     picture = QPixmap(size, size)
     picture.fill(Qt.GlobalColor.transparent)
     painter = QPainter(picture)

@@ -1,4 +1,4 @@
-"""One response under every checkpoint of a run: its tokens as text, below each its colours in time.
+"""Draws a heat map: the tokens of one response as text, below each its colours by checkpoint.
 
 A row per checkpoint, the first at the top, and a column per token, as wide as its label, so that
 the head of each band reads as the response itself; long ones wrap into several bands. One widget,
@@ -32,18 +32,19 @@ from app.widgets.colour_scale import NO_COLOUR, ColourScale
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Cell = tuple[int, int]
-"""A checkpoint and a token; -1 in either place for none."""
+"""A checkpoint's row and a token's column; -1 in either place for none."""
 NOWHERE: Cell = (-1, -1)
 TALLEST, LOWEST, USUAL_ROOM = 13, 4, 250
-"""Pixels: a row's most and least, and how high a place a band is to fit into."""
+"""Pixels: the most and the least height of a row, and the usual height for a band to fit into."""
 NARROWEST = 12.0
 GAP = 10
-"""Between two bands, in pixels."""
+"""Pixels between two bands."""
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What is shown: ``values`` [checkpoints, tokens], NaN where nothing is known."""
+    """The checkpoints' steps, the tokens' labels, and ``values`` [checkpoints, tokens], NaN if
+    unknown."""
 
     steps: tuple[int, ...]
     labels: tuple[str, ...]
@@ -52,7 +53,7 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """Tokens ``first`` up to ``end``, their left edges and widths in whole pixels."""
+    """One band: tokens ``first`` up to ``end``, their left edges and widths in whole pixels."""
 
     first: int
     end: int
@@ -64,7 +65,7 @@ EMPTY = Picture((), (), np.zeros((0, 0)))
 
 
 class HeatMap(QWidget):
-    """Rows of checkpoints over columns of tokens."""
+    """A widget of rows of checkpoints over columns of tokens."""
 
     hovered = Signal(int, int)
     """The checkpoint and token under the mouse, or under the cursor of the keyboard."""
@@ -109,7 +110,8 @@ class HeatMap(QWidget):
             self.update()
 
     def set_room(self, height: int) -> None:
-        """Make rows so high that a whole band fits into a height, where that can be read."""
+        """Choose the rows' height so that a whole band fits into ``height`` pixels, if it stays
+        readable."""
         before, self._room = self.row_height, height
         if self.row_height != before:
             self._arrange()
@@ -117,6 +119,7 @@ class HeatMap(QWidget):
 
     @property
     def row_height(self) -> int:
+        """Return the height of a row in pixels."""
         rows = max(len(self.picture.steps), 1)
         return max(LOWEST, min(TALLEST, (self._room - self._head() - GAP) // rows))
 
@@ -137,7 +140,7 @@ class HeatMap(QWidget):
         return round(QFontMetricsF(self._small()).horizontalAdvance(widest)) + 22
 
     def _wrap(self, width: int) -> list[Band]:
-        """The bands that a width allows: as many tokens in each as fit."""
+        """Return the bands of a width: as many tokens in each as fit."""
         metrics = QFontMetricsF(self.font())
         wide = [max(metrics.horizontalAdvance(t) + 5, NARROWEST) for t in self.picture.labels]
         widths = np.ceil(np.asarray(wide)).astype(np.int64)
@@ -187,8 +190,8 @@ class HeatMap(QWidget):
     # --- where things are -------------------------------------------------------------------
 
     def cell_at(self, where: QPointF) -> Cell:
-        """The checkpoint and token at a point; a label has no checkpoint, a step's number no
-        token."""
+        """Return the checkpoint and token at a point; -1 for the checkpoint on a label, for the
+        token on a step's number."""
         number = int(where.y() // max(self._band_height(), 1))
         if not 0 <= number < len(self._bands):
             return NOWHERE
@@ -202,7 +205,7 @@ class HeatMap(QWidget):
         return row, band.first + column if inside else -1
 
     def rect_of(self, checkpoint: int, token: int) -> QRectF:
-        """Where a cell is; checkpoint -1 for the token's label."""
+        """Return where a cell is; checkpoint -1 for the token's label."""
         for number, band in enumerate(self._bands):
             if band.first <= token < band.end:
                 column = token - band.first
@@ -239,7 +242,7 @@ class HeatMap(QWidget):
             self.token_wanted.emit(token)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrows move a cursor over the cells; Enter shows its checkpoint, Space its token."""
+        """Move a cursor over the cells by arrows; Enter shows its checkpoint, Space its token."""
         moves = {
             Qt.Key.Key_Left: (0, -1),
             Qt.Key.Key_Right: (0, 1),
@@ -314,7 +317,8 @@ class HeatMap(QWidget):
             painter.fillRect(place.adjusted(0, 0, 0, -1), hatch)
 
     def _paint_steps(self, painter: QPainter, top: int) -> None:
-        """Steps beside the rows, as many as fit: the shown one, the first and the last first."""
+        """Paint steps beside the rows, as many as fit: the shown one, the first and the last come
+        first."""
         font = self._small()
         metrics = QFontMetricsF(font)
         painter.setFont(font)
@@ -335,7 +339,7 @@ class HeatMap(QWidget):
             painter.drawText(box, align, f"{mark}{self.picture.steps[row]}")
 
     def _paint_marks(self, painter: QPainter, band: Band, top: int) -> None:
-        """The row that is shown, and the cell that is pointed at."""
+        """Outline the row that is shown and the cell that is pointed at."""
         left, wide, high = float(band.lefts[0]), float(band.widths.sum()), self.row_height
         painter.setBrush(Qt.BrushStyle.NoBrush)
         if self.shown >= 0:
@@ -348,7 +352,8 @@ class HeatMap(QWidget):
 
 
 def _image(values: Floats, widths: Ints, high: int, scale: ColourScale) -> QImage:
-    """Values [m, n] as cells ``widths`` wide and ``high`` high, a pixel apart."""
+    """Return values [m, n] as a picture of cells ``widths`` wide and ``high`` high, a pixel
+    apart."""
     classes = scale.classes(values)
     colours = scale.palette[np.where(classes == NO_COLOUR, scale.zero, classes)]
     pixels = np.repeat(np.repeat(colours, widths, axis=1), high, axis=0)

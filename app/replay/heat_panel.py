@@ -1,7 +1,7 @@
-"""The heat map of A or B with what belongs to it: choice, readout, legend, measures, export.
+"""Shows the heat map of A or B with what belongs to it: choice, readout, legend, curves, export.
 
-Follows the credit view: its colour-by measure, units, beta and colour scale, and what its film
-knows of the run's checkpoints. Asks for nothing itself. Knows the credit view; knows nothing of the
+Follows the credit view: its colour-by measure, units, beta and colour scale, and the scorings by
+checkpoint that it has. Asks the engine for nothing. Knows the credit view; knows nothing of the
 engine or of the training view that it stands in.
 """
 
@@ -41,8 +41,8 @@ from core.present.measures import rewards
 from core.present.numerals import signed
 
 ROOMY, HIGH, NARROW = 760, 380, 470
-"""Heat map and curves stand side by side, but in a panel less wide and at least so high (pixels)
-one below the other. A narrow one has the heat map alone."""
+"""Pixels. From a width of ROOMY, or below a height of HIGH, heat map and curves stand side by side,
+else one below the other; narrower than NARROW and lower than HIGH there is the heat map alone."""
 ABOUT = (
     "Each row is a checkpoint, the first at the top; each column a token of the response. Point at "
     "a cell for its numbers, click it to show that checkpoint, click a token to pin it in the "
@@ -58,12 +58,12 @@ ChooseNewFile = Callable[[str, str, str], str]
 
 
 class HeatPanel(QFrame):
-    """Small multiples of one response over all checkpoints of the loaded run."""
+    """A panel with the heat map of one response over all checkpoints of the loaded run."""
 
     step_wanted = Signal(int)
-    """This checkpoint is to be shown, by its number."""
+    """The user wants this checkpoint shown, by its number."""
     run_wanted = Signal()
-    """A run's checkpoints are to be opened."""
+    """The user wants to open a run's checkpoints."""
     problem = Signal(str)
 
     def __init__(
@@ -168,7 +168,7 @@ class HeatPanel(QFrame):
         return QSize(900, 270)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """The heat map's rows follow the height there is."""
+        """Fit the heat map's rows into the height there is."""
         if event.type() == QEvent.Type.Resize:
             self.map.set_room(self._scroll.viewport().height())
         return super().eventFilter(watched, event)
@@ -189,7 +189,7 @@ class HeatPanel(QFrame):
             self._refresh_soon.start()
 
     def empty_because(self) -> str:
-        """Why there is nothing to show; "" if there is something."""
+        """Return why there is nothing to show; "" if there is something."""
         film = self._view.film
         if not film.checkpoints:
             return (
@@ -233,7 +233,7 @@ class HeatPanel(QFrame):
 
     @Slot(int, int)
     def _say(self, checkpoint: int, token: int) -> None:
-        """The numbers of a cell."""
+        """Write the numbers of a cell."""
         film = self._view.film
         scoring = film.of(self.side).get(checkpoint)
         self.map.setToolTip("" if token >= 0 else ABOUT)
@@ -275,7 +275,7 @@ class HeatPanel(QFrame):
     # --- export -----------------------------------------------------------------------------
 
     def picture(self) -> QPixmap:
-        """The whole heat map with its legend and curves, at twice the screen's size."""
+        """Return the whole heat map with its legend and curves, at twice the screen's size."""
         scale = self._view.scale.scale(self._view.controls.measure())
         head, gap = 46, 12
         wide = self.map.width() + gap + self.measures.width()
@@ -300,7 +300,7 @@ class HeatPanel(QFrame):
         return made
 
     def numbers(self, delimiter: str) -> str:
-        """All tokens of both responses under every checkpoint that is known; nats."""
+        """Return a table of all tokens of both responses under every known checkpoint; nats."""
         out = io.StringIO()
         writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
         writer.writerow(HEADER)
@@ -316,6 +316,7 @@ class HeatPanel(QFrame):
 
     @Slot()
     def save_picture(self) -> None:
+        """Save the picture as a PNG where the user says."""
         picture = self.picture()
         path = self._choose_new_file("Save the picture", "credit-over-steps.png", "PNG (*.png)")
         if path and not picture.save(path, "PNG"):
@@ -323,6 +324,7 @@ class HeatPanel(QFrame):
 
     @Slot()
     def save_numbers(self) -> None:
+        """Save the numbers as CSV or TSV where the user says."""
         kinds = "Comma-separated (*.csv);;Tab-separated (*.tsv)"
         path = self._choose_new_file("Save the numbers", "credit-over-steps.csv", kinds)
         if path:
@@ -333,16 +335,20 @@ class HeatPanel(QFrame):
 
     @Slot()
     def copy_picture(self) -> None:
+        """Put the picture on the clipboard."""
         QGuiApplication.clipboard().setPixmap(self.picture())
 
     @Slot()
     def copy_numbers(self) -> None:
+        """Put the numbers on the clipboard, tab-separated."""
         QGuiApplication.clipboard().setText(self.numbers("\t"))
 
     # --- what is remembered -----------------------------------------------------------------
 
     def recall(self, settings: Settings) -> None:
+        """Show the side that was shown last."""
         self.show_side("A" if settings.get("heat map of", "B") == "A" else "B")
 
     def remember(self, settings: Settings) -> None:
+        """Save which side is shown."""
         settings.put("heat map of", self.side)

@@ -1,7 +1,7 @@
-"""Two small curves over a run's checkpoints: the pair's margin, and how far credit has spread.
+"""Draws two small curves over a run's checkpoints: the pair's margin, and how far credit spreads.
 
-``margin_and_spread`` makes the numbers from scorings; MarginPlot draws them. Knows scorings and
-the paper's quantities; knows nothing of where scorings come from.
+``margin_and_spread`` makes the numbers from scorings; MarginPlot draws them. Knows scorings and the
+paper's quantities; knows nothing of where scorings come from.
 """
 
 from collections.abc import Mapping
@@ -41,20 +41,23 @@ TIP = (
 
 @dataclass(frozen=True, eq=False)
 class MarginAndSpread:
-    """By checkpoint, [n] each, NaN where a checkpoint is not known."""
+    """Margin and spread by checkpoint, [n] each, NaN where a checkpoint is not known."""
 
     margin: Floats
     """Σr(A) − Σr(B), in nats times beta."""
     spread: Floats
-    """Over how many tokens the shown response's credit is spread."""
+    """Number of tokens over which the shown response's credit is spread."""
     tokens: int
-    """Of the shown response, the closing one among them."""
+    """Tokens of the shown response, with the closing one."""
 
 
 def margin_and_spread(
     checkpoints: int, frames: Mapping[Side, Mapping[int, Scoring]], side: Side, beta: float
 ) -> MarginAndSpread:
-    """The numbers of all checkpoints that are known."""
+    """Return margin and spread for the checkpoints that are known.
+
+    ``frames`` has each side's scorings by checkpoint; ``side`` is the response that is shown.
+    """
     margin, spread = np.full(checkpoints, np.nan), np.full(checkpoints, np.nan)
     for index in range(checkpoints):
         found = {s: rewards(known[index], beta) for s, known in frames.items() if index in known}
@@ -71,7 +74,7 @@ NOTHING = MarginAndSpread(np.zeros(0), np.zeros(0), 0)
 
 
 class MarginPlot(QWidget):
-    """Margin above, spread below, over the same steps."""
+    """A widget of two curves over the same steps: margin above, spread below."""
 
     step_wanted = Signal(int)
     """A checkpoint was clicked."""
@@ -92,12 +95,13 @@ class MarginPlot(QWidget):
     def show_measures(
         self, steps: tuple[int, ...], measures: MarginAndSpread, side: Side, shown: int
     ) -> None:
+        """Show both curves, and mark the checkpoint ``shown``; -1 for none."""
         self._steps, self.measures, self._side, self._shown = steps, measures, side, shown
         self.setAccessibleName(". ".join(self.headings()))
         self.update()
 
     def headings(self) -> tuple[str, str]:
-        """What both curves are, and their numbers at the checkpoint that is shown."""
+        """Return what both curves are, with their numbers at the checkpoint that is shown."""
         margin = spread = ""
         if 0 <= self._shown < len(self.measures.margin):
             at_margin = self.measures.margin[self._shown]
@@ -134,7 +138,8 @@ class MarginPlot(QWidget):
     def _paint(
         self, painter: QPainter, area: QRectF, heading: str, values: Floats, counts: bool
     ) -> None:
-        """One curve: its heading, its least and most, and 0, or 1 where it ``counts`` tokens."""
+        """Paint one curve: its heading, its least and most, and 0, or 1 where it ``counts``
+        tokens."""
         text = self.palette().color(QPalette.ColorRole.WindowText)
         accent = self.palette().color(QPalette.ColorRole.Highlight)
         faint = QColor(text)
@@ -172,7 +177,7 @@ class MarginPlot(QWidget):
     def _paint_scale(
         self, painter: QPainter, plot: QRectF, places: dict[float, float], counts: bool
     ) -> None:
-        """Numbers left of the plot, those that do not lie on each other."""
+        """Write numbers left of the plot, but none over another."""
         font = QFont(self.font())
         font.setPointSizeF(max(font.pointSizeF() - 1.5, 6.5))
         muted = QColor(self.palette().color(QPalette.ColorRole.WindowText))

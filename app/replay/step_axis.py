@@ -1,8 +1,8 @@
-"""The axis of a run's training steps: a tick per checkpoint, and a handle that snaps to them.
+"""Draws the axis of a run's training steps: a tick per checkpoint, a handle that snaps to them.
 
-A slider over checkpoint numbers, so that keys, wheel and screen readers find what they know; it
-is painted and dragged by step. Its value is the checkpoint that is asked for; the one that is shown
-is marked too. Knows steps; knows nothing of runs, scores or the engine.
+A slider over checkpoint numbers, so that keys, wheel and screen readers work as usual; it is
+painted and dragged by step. Its value is the checkpoint that is asked for; the one that is shown is
+marked too. Knows steps; knows nothing of runs, scores or the engine.
 """
 
 from collections.abc import Collection, Sequence
@@ -25,13 +25,13 @@ from PySide6.QtWidgets import QSizePolicy, QSlider, QToolTip, QWidget
 
 MARGIN = 14.0
 LINE = 12.0
-"""How far down the axis lies, in pixels."""
+"""Pixels from the top to the axis."""
 APART = 7.0
-"""Between two numbers under the axis."""
+"""Least pixels between two numbers under the axis."""
 
 
 class StepAxis(QSlider):
-    """Which checkpoint is asked for, which is shown, and which are known already."""
+    """A slider over checkpoints: which is asked for, which is shown, which are known."""
 
     play_wanted = Signal()
     """Space was pressed."""
@@ -48,7 +48,7 @@ class StepAxis(QSlider):
         self.set_steps(())
 
     def set_steps(self, steps: Sequence[int]) -> None:
-        """The checkpoints' steps, ascending; the last is asked for and shown."""
+        """Take the checkpoints' steps, ascending; the last is asked for and shown."""
         self.steps = tuple(steps)
         self.known = frozenset()
         self.shown = len(steps) - 1
@@ -60,12 +60,12 @@ class StepAxis(QSlider):
         self._describe()
 
     def set_known(self, known: Collection[int]) -> None:
-        """The checkpoints whose colours are there without computing."""
+        """Mark the checkpoints whose colours are there without computing."""
         self.known = frozenset(known)
         self.update()
 
     def set_shown(self, index: int) -> None:
-        """The checkpoint whose colours are on the screen."""
+        """Mark the checkpoint whose colours are on the screen."""
         self.shown = index
         self._describe()
 
@@ -77,13 +77,13 @@ class StepAxis(QSlider):
         self._describe()
 
     def x_of(self, index: int) -> float:
-        """Where a checkpoint's tick is."""
+        """Return where a checkpoint's tick is, in pixels."""
         first, last = self.steps[0], self.steps[-1]
         share = (self.steps[index] - first) / (last - first) if last > first else 0.5
         return MARGIN + share * (self.width() - 2 * MARGIN)
 
     def nearest(self, x: float) -> int:
-        """The checkpoint whose tick is nearest to x; -1 without checkpoints."""
+        """Return the checkpoint whose tick is nearest to x; -1 without checkpoints."""
         if not self.steps:
             return -1
         return int(np.argmin([abs(self.x_of(i) - x) for i in range(len(self.steps))]))
@@ -176,7 +176,7 @@ class StepAxis(QSlider):
                 painter.drawLine(QPointF(x, LINE - 4), QPointF(x, LINE + 4))
 
     def _paint_numbers(self, painter: QPainter, text: QColor) -> None:
-        """The steps, as many as fit: the first and the last, then from the left."""
+        """Write the steps, as many as fit: the first and the last, then from the left."""
         font = QFont(self.font())
         font.setPointSizeF(max(font.pointSizeF() - 2.0, 6.5))
         metrics = QFontMetricsF(font)
@@ -194,7 +194,7 @@ class StepAxis(QSlider):
                 painter.drawText(QPointF(left, LINE + 8 + metrics.ascent()), name)
 
     def _paint_marks(self, painter: QPainter, text: QColor, accent: QColor) -> None:
-        """A ring where the colours are, the handle where they are wanted."""
+        """Paint a ring at the checkpoint that is shown, the handle at the one that is asked for."""
         surface = self.palette().color(QPalette.ColorRole.Base)
         if self.shown >= 0 and self.shown != self.value():
             painter.setPen(QPen(text, 1.6))

@@ -1,4 +1,4 @@
-"""The hypotheses as a table that can be sorted; two of them can be compared as A and B.
+"""Shows hypotheses in a table that can be sorted; two of them can be compared as A and B.
 
 Knows hypotheses and beta; asks for nothing and draws no tree.
 """
@@ -48,7 +48,7 @@ class Row:
     found: Hypothesis
 
     def reward(self, beta: float) -> float:
-        """Σ r from the tree's start (Eq. 8)."""
+        """Return Σ r from the tree's start (Eq. 8)."""
         return float(quantities.reward(self.found.sum_policy, self.found.sum_reference, beta))
 
 
@@ -127,7 +127,7 @@ RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 class HypothesisModel(QAbstractTableModel):
-    """Rows in the order that they are shown in."""
+    """The rows of the table in the order that they are shown in."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,13 +136,14 @@ class HypothesisModel(QAbstractTableModel):
         self._by: tuple[int, bool] = (0, False)
 
     def show_rows(self, rows: Sequence[Row]) -> None:
-        """Other rows, sorted as before."""
+        """Show other rows, sorted as before."""
         self.beginResetModel()
         self.rows = list(rows)
         self._arrange()
         self.endResetModel()
 
     def set_colours(self, beta: float, scale: ColourScale, noise: NoiseFloor = NOISELESS) -> None:
+        """Colour the sums of rewards by another beta, scale or noise."""
         self._beta, self._scale, self._noise = beta, scale, noise
         self.sort(self._by[0], _order(self._by[1]))
 
@@ -200,11 +201,11 @@ class HypothesisModel(QAbstractTableModel):
         return None
 
     def _hides(self, row: Row) -> bool:
-        """Whether noise may be all that a sum of rewards is."""
+        """Return whether noise may be all that a sum of rewards is."""
         return bool(self._noise.hides(row.reward(self._beta), self._beta, row.found.length))
 
     def _hidden_data(self, row: Row, role: int) -> object:
-        """A sum of rewards without fill, in grey."""
+        """Return the data of a sum of rewards that is shown without fill, in grey."""
         if role == Qt.ItemDataRole.ToolTipRole:
             floor = float(self._noise.of_rewards(self._beta, row.found.length))
             return f"{COLUMNS[REWARD].tip}; {noise_words(self._noise, floor)}"
@@ -220,7 +221,7 @@ def _order(falling: bool) -> Qt.SortOrder:
 
 
 class HypothesisTable(QTableView):
-    """The rows; Enter goes to a hypothesis in its tree."""
+    """A table of hypotheses; Enter goes to one in its tree."""
 
     went_to = Signal(str, int)
     """The pane and the entry of a hypothesis."""
@@ -256,7 +257,7 @@ class HypothesisTable(QTableView):
         self.doubleClicked.connect(self._go_to)
 
     def show_rows(self, rows: Sequence[Row]) -> None:
-        """Other hypotheses; those of the same text and tree stay selected."""
+        """Show other hypotheses; those of the same text and tree stay selected."""
         chosen = {(row.pane, row.found.index) for row in self.chosen()}
         self.found.show_rows(rows)
         self.setColumnHidden(TREE, len({row.pane for row in rows}) < 2)
@@ -275,13 +276,13 @@ class HypothesisTable(QTableView):
         self._share_room()
 
     def _share_room(self) -> None:
-        """The text has all the room that the numbers leave, and always enough to be read."""
+        """Give the text all the room that the numbers leave, and always enough to be read."""
         shown = [column for column in range(len(COLUMNS)) if not self.isColumnHidden(column)]
         others = sum(self.columnWidth(column) for column in shown if column != TEXT)
         self.setColumnWidth(TEXT, max(self.viewport().width() - others, NARROWEST_TEXT))
 
     def chosen(self) -> list[Row]:
-        """The selected rows, from top to bottom."""
+        """Return the selected rows, from top to bottom."""
         places = sorted(index.row() for index in self.selectionModel().selectedRows())
         return [self.found.rows[place] for place in places if place < len(self.found.rows)]
 
@@ -299,7 +300,7 @@ class HypothesisTable(QTableView):
 
 
 class Hypotheses(QFrame):
-    """The table and what can be done with its rows."""
+    """A panel with the table and what can be done with its rows."""
 
     send = Signal(str, int, str)
     """Pane and entry of a hypothesis, and the editor, "A" or "B", that it is to go to."""
@@ -339,7 +340,7 @@ class Hypotheses(QFrame):
         self.show_rows(())
 
     def show_rows(self, rows: Sequence[Row]) -> None:
-        """The hypotheses of all trees that are shown."""
+        """Show the hypotheses of all trees that are shown."""
         self.table.show_rows(rows)
         self.table.setVisible(bool(rows))
         self.empty.setVisible(not rows)
@@ -347,8 +348,10 @@ class Hypotheses(QFrame):
         self._selection_changed()
 
     def set_colours(self, beta: float, scale: ColourScale, noise: NoiseFloor) -> None:
-        """Another beta, scale or noise. Sums are longer than single rewards: their scale is its
-        own."""
+        """Colour sums of rewards by another beta, scale or noise.
+
+        Sums are longer than single rewards: their scale is their own.
+        """
         self.table.found.set_colours(beta, scale, noise)
 
     @Slot()

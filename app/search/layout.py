@@ -1,11 +1,11 @@
-"""Where everything of a grown tree lies: left to right as text, the likeliest branch straight on.
+"""Places everything of a grown tree: left to right as text, the likeliest branch straight on.
 
-Every token is a box as wide as its letters, so that a row reads as a sentence. The first child of
-a box (the one of the highest ``order``) goes on in its row; each other child begins below, as far
-up as nothing is in the way. A long unbranched run of tokens folds into one box; what hangs below
-a collapsed box is hidden. Boxes are pure data: x to the right, rows downward. Only the part of the
-picture that a change can move is worked out anew. Knows NumPy; knows nothing of Qt, models or
-rewards.
+Every token is a box as wide as its letters, so that a row reads as a sentence. The first child of a
+box (the one of the highest ``order``) continues its row; each other child begins below, as far up
+as nothing is in the way (as in Reingold and Tilford's tidy trees). A long unbranched run of tokens
+folds into one box; what hangs below a collapsed box is hidden. Boxes are pure data: x to the right,
+rows downward. Only the part of the picture that a change can move is worked out anew. Knows NumPy;
+knows nothing of Qt, models or rewards.
 """
 
 from collections.abc import Iterable
@@ -20,19 +20,19 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 GAP = 16.0
-"""Between a box and its children."""
+"""Width between a box and its children."""
 PAD = 6.0
-"""On each side of the letters in a box."""
+"""Width on each side of the letters in a box."""
 NARROWEST = 10.0
 LONGEST_RUN = 260.0
-"""Letters of a folded run that is longer are cut out of its middle."""
+"""Widest box of a folded run; of a longer one the middle letters are cut out."""
 ALIGNED = 64.0
 """Siblings' children begin at one x where that moves them by no more than this."""
 FOLD = 4
-"""Tokens that a run must have to be folded."""
+"""Least tokens of a run that is folded."""
 
 Sky = tuple[float, int, Any]
-"""How far down a part of the tree reaches: (from this x on, this many rows, what follows it)."""
+"""The lower contour of a part of the tree: (from this x on, this many rows, what follows)."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,7 +48,7 @@ class Placed:
     head: Ints
     """The first token of the run that an entry is in: itself where it stands alone, [n]."""
     run: Ints
-    """How many tokens the entry's box holds, [n]."""
+    """Number of tokens in the entry's box, [n]."""
     above: Ints
     """The head of the box that the entry's box hangs on, [n]; 0 for the start's own."""
     last: Ints
@@ -56,13 +56,14 @@ class Placed:
     box: Floats
     """Width of the box that an entry is the head of, [n]."""
     inside: Ints
-    """How many entries are hidden below, [n]; 0 where nothing is collapsed."""
+    """Number of entries hidden below, [n]; 0 where nothing is collapsed."""
     right: float
     rows: int
 
 
 def along(values: NDArray[Any], up: Ints) -> NDArray[Any]:
-    """Sums of values from each entry to the top of its chain, [n]; ``up`` of a top is itself.
+    """Return sums of values from each entry to the top of its chain, [n]; ``up`` of a top is
+    itself.
 
     By doubling: as many passes as the longest chain has bits. A top's own value must be 0.
     """
@@ -76,14 +77,15 @@ def along(values: NDArray[Any], up: Ints) -> NDArray[Any]:
 
 
 def top(up: Ints) -> Ints:
-    """The end of each entry's chain, [n]."""
+    """Return the top of each entry's chain, [n]."""
     while not np.array_equal(further := up[up], up):
         up = further
     return up
 
 
 class Layout:
-    """Keeps what it worked out, so that a tree that has grown a little is placed quickly."""
+    """A layout that remembers what it worked out, so that a tree that has grown a little is
+    fast."""
 
     def __init__(self) -> None:
         self._sky: dict[int, Sky] = {}
@@ -100,7 +102,7 @@ class Layout:
         collapsed: Iterable[int] = (),
         unfolded: Iterable[int] = (),
     ) -> Placed:
-        """Place n entries; entry 0 is the start and every other comes after its ``parent``.
+        """Return where n entries lie; entry 0 is the start, every other comes after its ``parent``.
 
         ``letters``: the width of each token's text. Only neighbours of one ``kind`` fold into one
         run. ``unfolded``: heads of runs that are to stay apart.
@@ -133,7 +135,7 @@ class Layout:
         return Placed(x, width, row, shown, head, run, above[head], last, box, inside, right, rows)
 
     def _settle(self, x: Floats, box: Floats, order: Floats, above: Ints) -> None:
-        """Find the rows of the boxes that something about or below them has changed."""
+        """Find the rows of boxes that have changed, or below which something has."""
         n = len(x)
         heads = above >= 0
         stale = np.zeros(n, dtype=bool)
@@ -168,7 +170,7 @@ class Layout:
                 pending[above_list[head]] = True
 
     def _stack(self, head: int, kids: list[int], left: float, right: float) -> None:
-        """Place a box's children under each other, and note how far down that reaches."""
+        """Place a box's children below each other, and note how far down that reaches."""
         if head == 0:
             self._offset[0] = 0
         if not kids:
@@ -187,7 +189,10 @@ class Layout:
 
 
 def _below(sky: Sky, other: Sky, end: float) -> tuple[int, Sky]:
-    """How many rows down ``other``, which ends at an x, must go to be free of ``sky``; both."""
+    """Return how many rows down ``other`` must go to be free of ``sky``, and both as one.
+
+    ``other`` ends at x ``end``.
+    """
     down, rest, bottom = 0, sky, 0
     while rest is not None and rest[0] < end:
         bottom = rest[1]
@@ -215,7 +220,7 @@ def _same(a: NDArray[Any], b: NDArray[Any]) -> Flags:
 
 
 def _runs(up: Ints, shown: Flags, kind: Ints, unfolded: Iterable[int]) -> tuple[Flags, Ints, Ints]:
-    """Which entries join their parent's box, the head of each one's box, and its token count."""
+    """Return which entries join their parent's box, each one's box's head, and its token count."""
     n = len(up)
     own = np.arange(n)
     count = np.bincount(up[1:][shown[1:]], minlength=n)
@@ -230,7 +235,7 @@ def _runs(up: Ints, shown: Flags, kind: Ints, unfolded: Iterable[int]) -> tuple[
 
 
 def _reach(box: Floats, head: Ints, run: Ints, above: Ints) -> Floats:
-    """How far right of its left edge each box's children begin, less the gap, [n].
+    """Return how far right of its left edge each box's children begin, less the gap, [n].
 
     Siblings' children begin at one x, so that a short branch has room below a long one's row. A
     sibling that is very wide, or a folded run, holds up nobody.
@@ -245,7 +250,7 @@ def _reach(box: Floats, head: Ints, run: Ints, above: Ints) -> Floats:
 
 
 def _widths(letters: Floats, join: Flags, head: Ints, run: Ints, up: Ints) -> tuple[Floats, Floats]:
-    """Each entry's width, and how far from the left edge of its box it begins."""
+    """Return each entry's width, and how far from the left edge of its box it begins."""
     n = len(letters)
     total = np.zeros(n)
     bare = np.maximum(letters, 1.0)

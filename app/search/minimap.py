@@ -1,4 +1,4 @@
-"""The whole tree in a corner of its canvas, with a frame around the part that is in sight.
+"""Shows the whole tree in a corner of its canvas, with a frame around the part in sight.
 
 Clicking or dragging in it goes there. Its picture is drawn anew only when the tree has changed.
 Knows the canvas; knows nothing of searches.
@@ -14,14 +14,14 @@ from app.search.viewpoint import MARGIN, ROW, Viewpoint
 
 WIDE, HIGH = 190, 120
 ROOM = 10
-"""Between the map and the canvas' edges."""
+"""Pixels between the map and the canvas' edges."""
 REST_MS = 500
 SHARE = 4
-"""The map takes at most one part in so many of the canvas, in each direction."""
+"""The map takes at most one part in this many of the canvas, in each direction."""
 
 
 class Minimap(QWidget):
-    """Hidden while the whole tree is in sight."""
+    """A small map of the tree, hidden while the whole tree is in sight."""
 
     def __init__(self, canvas: TreeCanvas) -> None:
         super().__init__(canvas)
@@ -41,7 +41,10 @@ class Minimap(QWidget):
         self.hide()
 
     def refresh(self, soon: bool = True) -> None:
-        """The tree or its colours have changed; ``soon``: False where it changes all the time."""
+        """Draw the map anew: the tree or its colours have changed.
+
+        ``soon``: at once; False where it changes all the time.
+        """
         if soon:
             self._rest.stop()
             self._kept = None
@@ -56,7 +59,7 @@ class Minimap(QWidget):
 
     @Slot()
     def _follow(self) -> None:
-        """Stand in the corner, if there is more than can be seen."""
+        """Move into the corner, or hide where the whole tree is in sight."""
         canvas, placed = self._canvas, self._canvas.picture.placed
         if placed is None:
             self.hide()

@@ -1,4 +1,4 @@
-"""A picture of a tree put on the screen: batches of rectangles, and text where it can be read.
+"""Paints a picture of a tree: batches of rectangles, and text where it can be read.
 
 Everything but text is a filled rectangle, drawn in one call per colour from an array, without
 smoothing (app.search.rectangles). What is outside of the window is left out. Seen from afar, boxes
@@ -41,7 +41,7 @@ _KEPT_TEXTS = 6000
 
 
 def letters_font(pixels: int = LETTERS) -> QFont:
-    """The font of the boxes."""
+    """Return the font of the boxes."""
     font = theme.reading_font(10)
     font.setPixelSize(pixels)
     return font
@@ -49,22 +49,24 @@ def letters_font(pixels: int = LETTERS) -> QFont:
 
 @dataclass(frozen=True)
 class Ink:
-    """The colours of one theme and one scale; compared by value, kept as long as they hold."""
+    """The colours of one theme and one scale, made when first used; compared by value."""
 
     scale: ColourScale = field(default_factory=ColourScale)
 
     @property
     def colours(self) -> theme.Colours:
+        """Return the theme's colours."""
         return theme.colours(self.scale.dark)
 
     @cached_property
     def fills(self) -> list[QColor]:
-        """Boxes by class: strong, then faint."""
+        """Return the colours of boxes by class: strong, then faint."""
         return _colours(np.concatenate([self.scale.palette, self.scale.faded]))
 
     @cached_property
     def bars(self) -> list[QColor]:
-        """Bars by class: as the boxes, but grey at 0, since they have no outline."""
+        """Return the colours of bars by class: as boxes, but grey at 0, since they have no
+        outline."""
         ends = oklab(self.scale.palette)
         value = np.linspace(-1, 1, len(ends))[:, None]
         grey, paper = oklab(_rgb(self.colours.muted)), oklab(_rgb(self.colours.window))
@@ -76,7 +78,7 @@ class Ink:
 
     @cached_property
     def edges(self) -> list[QColor]:
-        """Lines: strong, faint, best."""
+        """Return the colours of lines: strong, faint, best."""
         c = self.colours
         grey, paper = oklab(_rgb(c.muted)), oklab(_rgb(c.window))
         greys = from_oklab(np.stack([0.35 * paper + 0.65 * grey, 0.72 * paper + 0.28 * grey]))
@@ -84,11 +86,12 @@ class Ink:
 
     @cached_property
     def text(self) -> QColor:
+        """Return the colour of letters."""
         return QColor(*self.scale.text)
 
     @cached_property
     def sides(self) -> list[QColor]:
-        """What only one of two trees has: here, there."""
+        """Return the colours of what only one of two trees has: here, there."""
         found = theme.SIDE_COLOURS[self.scale.dark]
         return [QColor(found["A"]), QColor(found["B"])]
 
@@ -103,7 +106,7 @@ def _rgb(name: str) -> Rgb:
 
 
 class Tools:
-    """What painting keeps from one time to the next: texts of one size, and an image."""
+    """What painting reuses from one time to the next: prepared texts of one size, and an image."""
 
     def __init__(self) -> None:
         self.font = letters_font()
@@ -112,13 +115,14 @@ class Tools:
         self._kept: dict[tuple[str, int], QStaticText] = {}
 
     def set_size(self, pixels: int) -> None:
+        """Use letters of another size."""
         if pixels != self.font.pixelSize():
             self.font = letters_font(pixels)
             self.metrics = QFontMetricsF(self.font)
             self._kept.clear()
 
     def get(self, label: str, room: float) -> QStaticText:
-        """The label, with letters left out of its middle where it is wider than ``room``."""
+        """Return the label, with letters left out of its middle where it is wider than ``room``."""
         key = label, int(room)
         found = self._kept.get(key)
         if found is None:
@@ -137,7 +141,7 @@ class Tools:
 def paint(
     painter: QPainter, size: QSize, picture: Picture, view: Viewpoint, ink: Ink, tools: Tools
 ) -> int:
-    """Draw what is in the window; how many entries that was."""
+    """Draw what is in the window; return how many entries that was."""
     placed = picture.placed
     if placed is None:
         return 0
@@ -174,7 +178,7 @@ def _heads(picture: Picture, mask: Flags) -> Ints:
 def _connect(
     fill: Fill, size: QSize, picture: Picture, view: Viewpoint, ink: Ink, seen: Flags
 ) -> None:
-    """The lines from each box to those that hang on it, as thick as the first token is likely."""
+    """Draw the lines from each box to its children, as thick as the first token is likely."""
     placed = picture.placed
     assert placed is not None
     heads = _heads(picture, seen)
@@ -211,7 +215,7 @@ def _bars(
     top: Floats,
     high: float,
 ) -> None:
-    """From afar: each token a bar, as thick as it is likely."""
+    """Draw each token as a bar, as thick as it is likely."""
     faint = picture.faint[entries]
     thick = np.maximum(1.0, np.round(high * (0.3 + 0.7 * picture.chance[entries])))
     rects = np.stack(
@@ -236,7 +240,7 @@ def _bars(
 
 
 FOUND = {False: "#c99700", True: "#ffd24a"}
-"""Around what was searched for."""
+"""The colour around what was searched for, on light and on dark."""
 
 
 def _side(only: Ints) -> Ints:
@@ -266,7 +270,7 @@ def _boxes(
     top: Floats,
     high: float,
 ) -> None:
-    """Boxes with an outline around each token or folded run."""
+    """Draw boxes with an outline around each token or folded run."""
     placed = picture.placed
     assert placed is not None
     tall = round(high)
@@ -296,7 +300,7 @@ def _marks(
     rects: Floats,
     high: float,
 ) -> None:
-    """Ends of finished hypotheses, given responses, pins, and what only one tree has."""
+    """Mark ends of finished hypotheses, given responses, pins, and what only one tree has."""
     tree, c = picture.tree, ink.colours
     unit = max(1.0, round(high / 7))
     ended = rects[tree.status[entries] == Status.FINISHED].copy()
@@ -330,7 +334,7 @@ def _letters(
     tools: Tools,
     entries: Ints,
 ) -> None:
-    """The label of every box that is seen, and how much a collapsed one hides."""
+    """Write the label of every box that is seen, and how much a collapsed one hides."""
     placed = picture.placed
     assert placed is not None
     tools.set_size(max(6, round(LETTERS * view.zoom)))

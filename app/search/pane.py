@@ -1,8 +1,8 @@
-"""One tree and the search that grows it: asks the engine, takes in what comes, shows the state.
+"""Shows one tree and runs the search that grows it: asks the engine, takes in what comes.
 
-What has grown is taken in for some milliseconds at a time, so that a fast search never holds up
-the window. The tree stays whatever happens to the search or to the pair. Knows the bridge and the
-canvas; knows nothing of forms, tables or the other pane.
+What has grown is taken in for some milliseconds at a time, so that a fast search never blocks the
+window. The tree stays whatever happens to the search or to the pair. Knows the engine's client and
+the canvas; knows nothing of forms, tables or the other pane.
 """
 
 import time
@@ -32,9 +32,9 @@ from core.search.spec import Given, SearchSpec
 from core.text import Prompt
 
 TAKE_MS = 8.0
-"""Time that taking in growths may use before the window draws again."""
+"""Milliseconds that taking in growths may use before the window draws again."""
 CALM = 3.0
-"""Drawing anew takes at most one part in so many of the time."""
+"""Drawing anew takes at most one part in this many of the time."""
 EMPTY = (
     "No tree yet. Choose a strategy and press Grow, or put the caret on a token of A or B in the "
     "credit view and press Ctrl+Return to search from there."
@@ -43,7 +43,7 @@ State = Literal["empty", "growing", "done", "stopped", "failed", "closed"]
 
 
 class SearchPane(QFrame):
-    """A tree with its heading."""
+    """A card with a tree, its heading and its search."""
 
     grew = Signal()
     """The tree has changed."""
@@ -51,7 +51,7 @@ class SearchPane(QFrame):
     selected = Signal(int)
     actions_wanted = Signal(int, QPoint)
     problem = Signal(str)
-    """A search could not go on: one sentence; "" once that is over."""
+    """A search failed: one sentence; "" once that is over."""
     focused = Signal(str)
 
     def __init__(self, name: str, bridge: Bridge, parent: QWidget | None = None) -> None:
@@ -60,19 +60,19 @@ class SearchPane(QFrame):
         self.name = name
         self.state: State = "empty"
         self.spec: SearchSpec | None = None
-        """Of the last search from the tree's start: what its hypotheses are ranked by."""
+        """The last search from the tree's start: hypotheses are ranked by it."""
         self.start: Start | None = None
         self.growths: list[Growth] = []
-        """All that has grown, so that the tree can be drawn together with another."""
+        """All growths of the tree, so that it can be drawn together with another."""
         self.fresh_pair = True
-        """Whether the tree is of the pair that is loaded: only then can it grow on."""
+        """Whether the tree is of the loaded pair: only then can it grow."""
         self.checkpoint = ""
-        """Of a run: the checkpoint that the tree is of."""
+        """The checkpoint that the tree is of; "" for a pair that is not of a run."""
         self._elsewhere = ""
         self._bridge = bridge
         self._beta = 0.1
         self.noise = NOISELESS
-        """Of the pair that the tree is of."""
+        """The noise floor of the pair that the tree is of."""
         self._id = -1
         self._next: tuple[Start, SearchSpec] | None = None
         self._anew = False
@@ -121,16 +121,18 @@ class SearchPane(QFrame):
 
     @property
     def tree(self) -> GrownTree:
+        """Return the tree that has grown."""
         return self.canvas.picture.tree
 
     @property
     def picture(self) -> Picture:
+        """Return the tree as it is drawn."""
         return self.canvas.picture
 
     # --- asking -----------------------------------------------------------------------------
 
     def grow(self, start: Start, spec: SearchSpec) -> None:
-        """Grow a new tree; the response that goes on from the start, if any, first."""
+        """Grow a new tree; first the response that follows the start, if there is one."""
         self.start = start
         self._anew = True
         if start.given is not None:
@@ -152,7 +154,7 @@ class SearchPane(QFrame):
         self._ask((*self.start.prefix, *self.tree.ids(entry)), spec, given)
 
     def can_grow_from(self, entry: int) -> bool:
-        """Whether anything can follow a node: not after the closing token."""
+        """Return whether anything can follow a node: nothing can after the closing token."""
         known = 0 <= entry < len(self.tree) and self.fresh_pair
         return known and not self.tree.is_closed(entry)
 
@@ -172,7 +174,7 @@ class SearchPane(QFrame):
         self._id = self._bridge.search(self.name, self.start.prompt, prefix, spec, anew=self._anew)
 
     def resume(self) -> None:
-        """Go on with what was stopped."""
+        """Resume the search that was stopped."""
         if self.state == "stopped" and self.fresh_pair:
             self._ending = None
             self._set_state("growing")
@@ -185,7 +187,7 @@ class SearchPane(QFrame):
             self._steers[id] = entry, action
 
     def set_pair(self, loaded: bool) -> None:
-        """Another pair, or none: the tree stays to be looked at, and grows no more."""
+        """Take note that the pair has changed: the tree can still be looked at, but not grow."""
         self._next = None
         self._steers.clear()
         self._id = -1
@@ -215,7 +217,7 @@ class SearchPane(QFrame):
 
     @Slot()
     def _take_in(self) -> None:
-        """Take in what has gathered, but not for long; draw now and then, and at the end.
+        """Take in for a short time what has come; draw now and then, and at the end.
 
         One thing in one go: the window must answer in between.
         """
@@ -304,18 +306,19 @@ class SearchPane(QFrame):
     # --- what is shown ----------------------------------------------------------------------
 
     def hypotheses(self) -> list[Hypothesis]:
-        """What searches found in this tree, the best first."""
+        """Return what searches found in this tree, the best first."""
         if self.spec is None or not len(self.tree):
             return []
         return self.picture.hypotheses(self.spec, self._earlier)
 
     def set_colours(self, beta: float, scale: ColourScale) -> None:
+        """Colour the tree by another beta or scale."""
         self._beta = beta
         self.canvas.set_colours(beta, scale)
         self.minimap.refresh()
 
     def set_only(self, only: Ints | None) -> None:
-        """What a comparison says of each entry; None where there is none."""
+        """Mark what only one of two compared trees has, [n]; None for no comparison."""
         old = self.picture.only
         if old is None and only is None:
             return
@@ -324,7 +327,7 @@ class SearchPane(QFrame):
             self.canvas.refresh()
 
     def compare_prompt(self, prompt: Prompt) -> None:
-        """Say so if the tree is not of the prompt that stands in the credit view now."""
+        """Say so if the tree is not of the prompt that the credit view shows now."""
         self._other_prompt = self.start is not None and self.start.prompt != prompt
         self._show_state()
 
@@ -335,7 +338,7 @@ class SearchPane(QFrame):
             self._show_state()
 
     def set_title(self, title: str) -> None:
-        """What the pane is called where there are two; "" where there is one."""
+        """Set the pane's title where there are two; "" where there is one."""
         self.title.setText(title)
         self.title.setVisible(bool(title))
 
@@ -394,7 +397,7 @@ class SearchPane(QFrame):
         self._elide()
 
     def _elide(self) -> None:
-        """As much of the state as there is room for."""
+        """Show as much of the state as there is room for."""
         taken = self.title.sizeHint().width() if self.title.isVisibleTo(self) else 0
         room = max(self.width() - taken - 40, 60)
         metrics = self.about.fontMetrics()

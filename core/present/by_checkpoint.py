@@ -1,7 +1,7 @@
-"""Scorings of the responses on the screen under each checkpoint of a run.
+"""Caches the scorings of the responses on the screen under each checkpoint of a run.
 
-They are cached by prompt and tokens, so that undo brings back what was known. A checkpoint is named
-by its place in ``checkpoints``. Knows scorings; asks for nothing and draws nothing.
+By prompt and tokens, so that undo brings back what was known. A checkpoint is named by its place in
+``checkpoints``. Knows scorings; asks for nothing and draws nothing.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Numbers as text: signs, digits, probabilities, and what noise hides.
+"""Writes numbers as text: signs, digits, probabilities, and what noise hides.
 
 Knows numbers and the noise floor; knows nothing of widgets.
 """

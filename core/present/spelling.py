@@ -1,4 +1,7 @@
-"""Tokens laid out as text from their bytes alone, without a tokenizer; knows nothing else."""
+"""Lays out tokens as text from their bytes alone.
+
+Knows bytes and spans; knows nothing of tokenizers or Qt.
+"""
 
 import numpy as np
 

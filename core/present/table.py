@@ -1,4 +1,7 @@
-"""The tokens of both responses as a table: what is copied or saved, as TSV or CSV."""
+"""Writes the tokens of both responses as a table, TSV or CSV, to be copied or saved.
+
+Knows scorings and beta; knows nothing of files or widgets.
+"""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Tokens taken together: as parts of one character, or as words, sentences and lines.
+"""Groups tokens: parts of one character, words, sentences or lines.
 
 Arrays of one row per token; knows tokens and their spans, nothing of scores or Qt.
 """
