@@ -13,7 +13,7 @@ from app.credit.inspector import Inspector
 from app.credit.prompt_panel import PromptPanel
 from app.credit.q_page import QPage
 from app.credit.response_panel import ResponsePanel
-from app.credit.summary import Summary
+from app.credit.summary import PairSummary
 from core.engine.protocol import Side
 
 NARROW = 640
@@ -30,7 +30,7 @@ class CreditLayout(QWidget):
         self.prompt = PromptPanel()
         self.controls = Controls()
         self.panels: dict[Side, ResponsePanel] = {side: ResponsePanel(side) for side in SIDES}
-        self.summary = Summary()
+        self.summary = PairSummary()
         self.inspector = Inspector()
         self.q_page = QPage()
         self.inspector.tabs.addTab(self.q_page, "&Q-function")

@@ -23,7 +23,7 @@ DELTA = (
 )
 
 
-class Summary(QFrame):
+class PairSummary(QFrame):
     """A strip with the pair in numbers."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

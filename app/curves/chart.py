@@ -15,8 +15,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLay
 
 from app import theme
 from app.curves.charts import STOP_ROLE, ChartKind
-from app.curves.lines import DrawnLine, Line, on_axis
-from app.curves.styles import LOOKS, hue, line_sample
+from app.curves.lines import CurveLine, DrawnLine, on_axis
+from app.curves.styles import CURVE_STYLES, hue, line_sample
 from core.runs.explain import best_step
 from core.runs.records import EVAL, HELD_OUT, Series
 
@@ -65,7 +65,7 @@ class Chart(QFrame):
     def __init__(self, kind: ChartKind, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.kind = kind
-        self.lines: tuple[Line, ...] = ()
+        self.lines: tuple[CurveLine, ...] = ()
         self.zoomed = False
         """Whether the user has chosen what to look at: new data do not change it."""
         self._dark = self._log_x = self._quiet = False
@@ -142,7 +142,7 @@ class Chart(QFrame):
 
     # --- what is shown ----------------------------------------------------------------------
 
-    def show_lines(self, lines: Sequence[Line], log_x: bool) -> None:
+    def show_lines(self, lines: Sequence[CurveLine], log_x: bool) -> None:
         """Draw these curves, and no others."""
         self.lines = tuple(lines)
         self._log_x = log_x
@@ -227,7 +227,7 @@ class Chart(QFrame):
             sources.setdefault(line.curve.place, set()).add(line.curve.source)
         parts = []
         for place, found in sorted(sources.items()):
-            look = LOOKS[place]
+            look = CURVE_STYLES[place]
             sign = line_sample(look, self._dark) if "" in found else ""
             sign += look.mark_sign if found - {""} else ""
             label = self.kind.roles[place].label.replace(" ", "\u00a0")

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QVBoxLayout, QWidg
 
 from app.curves.chart import Chart
 from app.curves.charts import BY_KEY, CHARTS
-from app.curves.lines import Line
+from app.curves.lines import CurveLine
 from app.curves.note import Note
 
 FIRST = "rewards"
@@ -64,7 +64,7 @@ class ChartGrid(QScrollArea):
 
     # --- what is shown ----------------------------------------------------------------------
 
-    def show_lines(self, lines: Mapping[str, Sequence[Line]], log_x: bool) -> None:
+    def show_lines(self, lines: Mapping[str, Sequence[CurveLine]], log_x: bool) -> None:
         """Draw each chart's lines; a chart without any is hidden."""
         shown = tuple(kind.key for kind in CHARTS if lines.get(kind.key))
         fresh = [key for key in shown if key not in self._shown]

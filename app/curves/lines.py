@@ -15,7 +15,7 @@ from PySide6.QtGui import QColor, QPen
 
 from app.curves.charts import Curve, Floats
 from app.curves.smoothing import thin
-from app.curves.styles import LOOKS, shade
+from app.curves.styles import CURVE_STYLES, shade
 from core.runs.records import EVAL
 
 MARK_EVERY = 90
@@ -26,7 +26,7 @@ FAINT = 0.3
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Line:
+class CurveLine:
     """A curve of a run as it is to be drawn.
 
     ``hue``: the run's number among the hues; ``values``: the curve's own or smoothed ones.
@@ -76,12 +76,12 @@ class DrawnLine:
         for item, depth in ((self.raw, 1), (self.main, 2), (self.marks, 3)):
             item.setZValue(depth)
             plot.addItem(item, ignoreBounds=True)
-        self.line: Line | None = None
+        self.line: CurveLine | None = None
         self._x = self._y = self._raw_y = np.zeros(0)
         self._shade, self._dense = QColor(), True
         self._bounds: tuple[float, float, float, float] | None = None
 
-    def show(self, line: Line, log_x: bool, log_y: bool, dark: bool) -> None:
+    def show(self, line: CurveLine, log_x: bool, log_y: bool, dark: bool) -> None:
         """Take a line; ``thin_to`` then draws it."""
         self.line = line
         x = on_axis(line.curve.steps, log_x)
@@ -92,8 +92,8 @@ class DrawnLine:
         smoothed = line.values is not line.curve.values
         self._raw_y = on_axis(line.curve.values, log_y)[first:] if smoothed else np.zeros(0)
         self._bounds = self._find_bounds()
-        self._shade = shade(line.hue, LOOKS[line.curve.place], dark)
-        look = LOOKS[line.curve.place]
+        self._shade = shade(line.hue, CURVE_STYLES[line.curve.place], dark)
+        look = CURVE_STYLES[line.curve.place]
         # Mixed, not translucent: blending takes several times as long.
         self.raw.setPen(QPen(shade(line.hue, replace(look, strength=FAINT), dark), 0))
         self.marks.setSymbol(look.mark)
@@ -123,7 +123,7 @@ class DrawnLine:
         if dense:
             every = max(1, round(len(x) * MARK_EVERY / max(pixels, 1)))
             # Not where the curves of another place have theirs.
-            first = every * (1 + self.line.curve.place) // (1 + len(LOOKS))
+            first = every * (1 + self.line.curve.place) // (1 + len(CURVE_STYLES))
             x, y = x[first::every], y[first::every]
         elif not self.line.curve.source:
             x, y = x[:0], y[:0]
@@ -160,6 +160,6 @@ class DrawnLine:
         self._dense = dense
         assert self.line is not None
         held_out = bool(self.line.curve.source)
-        look = LOOKS[self.line.curve.place]
+        look = CURVE_STYLES[self.line.curve.place]
         style = Qt.PenStyle.SolidLine if dense else look.dash
         self.main.setPen(pg.mkPen(self._shade, width=1 if dense or held_out else 2, style=style))

@@ -15,7 +15,7 @@ from core.runs.explain import Explanation
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class RunNote:
     """The explanation of one run's curves, and the run's name and hue."""
 
     run: str
@@ -29,7 +29,7 @@ class Note(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("strip")
-        self._said: tuple[Said, ...] = ()
+        self._said: tuple[RunNote, ...] = ()
         self._dark = False
         self.text = QLabel()
         self.text.setWordWrap(True)
@@ -43,7 +43,7 @@ class Note(QFrame):
         column.addWidget(self.text)
         self.hide()
 
-    def show_said(self, said: Sequence[Said]) -> None:
+    def show_notes(self, said: Sequence[RunNote]) -> None:
         self._said = tuple(said)
         self._show()
 

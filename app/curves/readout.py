@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.curves.charts import BY_KEY, SOURCES, value_at
-from app.curves.lines import Line
+from app.curves.lines import CurveLine
 from app.curves.styles import swatch
 from core.runs.records import EVAL, HELD_OUT
 
@@ -37,7 +37,7 @@ class Readout(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._rows: list[Key | str] = []
-        self._lines: dict[tuple[Key, int], Line] = {}
+        self._lines: dict[tuple[Key, int], CurveLine] = {}
         self._hues: list[int] = []
         self._names: list[str] = []
         self._heads: list[QTableWidgetItem] = []
@@ -64,7 +64,7 @@ class Readout(QWidget):
         column.addWidget(self.title)
         column.addWidget(self.table, 1)
 
-    def show_lines(self, lines: Mapping[str, Sequence[Line]]) -> None:
+    def show_lines(self, lines: Mapping[str, Sequence[CurveLine]]) -> None:
         """Make the rows; ``show_step`` fills them."""
         before = list(self._lines), self._names
         self._lines = {

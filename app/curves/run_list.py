@@ -46,7 +46,7 @@ class Clipped(QLabel):
         self.show_words(self.words)
 
 
-class RunRow(QFrame):
+class OpenRunRow(QFrame):
     """A row of the list: one run."""
 
     shown = Signal(str, bool)
@@ -162,7 +162,7 @@ class RunList(QScrollArea):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.rows: dict[str, RunRow] = {}
+        self.rows: dict[str, OpenRunRow] = {}
         inside = QWidget()
         self._column = QVBoxLayout(inside)
         self._column.setContentsMargins(2, 2, 2, 2)
@@ -185,7 +185,7 @@ class RunList(QScrollArea):
             row.deleteLater()
         for run in runs:
             if run.key not in self.rows:
-                self.rows[run.key] = row = RunRow(run)
+                self.rows[run.key] = row = OpenRunRow(run)
                 row.shown.connect(self.shown)
                 row.removed.connect(self.removed)
                 row.beta_chosen.connect(self.beta_chosen)

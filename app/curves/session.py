@@ -50,7 +50,7 @@ class OpenRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class RememberedRun:
     """The choices about a run that are remembered between sessions."""
 
     source: str
@@ -69,7 +69,7 @@ class Session:
 
     def __init__(self) -> None:
         self.runs: list[OpenRun] = []
-        self._recalled: dict[str, Memory] = {}
+        self._recalled: dict[str, RememberedRun] = {}
         self._removed: set[str] = set()
         """Keys of removed runs of paths that have other open runs: the next reading must not add
         them."""
@@ -134,7 +134,7 @@ class Session:
     def remembered(self) -> str:
         """Return all open runs as a string for the settings."""
         return json.dumps(
-            [asdict(Memory(str(r.source), r.name, r.visible, r.beta)) for r in self.runs]
+            [asdict(RememberedRun(str(r.source), r.name, r.visible, r.beta)) for r in self.runs]
         )
 
     def recall(self, word: str) -> list[Path]:
@@ -142,7 +142,9 @@ class Session:
         string."""
         try:
             found = [
-                Memory(str(m["source"]), str(m["name"]), bool(m["visible"]), _beta(m["beta"]))
+                RememberedRun(
+                    str(m["source"]), str(m["name"]), bool(m["visible"]), _beta(m["beta"])
+                )
                 for m in json.loads(word)
             ]
         except (ValueError, KeyError, TypeError):

@@ -21,7 +21,7 @@ Dash = Qt.PenStyle
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class CurveStyle:
     """A curve's line, its share of the hue, its mark at points, and that mark's sign in the key."""
 
     dash: Dash
@@ -30,12 +30,12 @@ class Look:
     mark_sign: str
 
 
-LOOKS = (
-    Look(Dash.SolidLine, 1.0, "o", "●"),
-    Look(Dash.DashLine, 0.62, "t", "▼"),
-    Look(Dash.DotLine, 0.85, "d", "◆"),
-    Look(Dash.DashDotLine, 0.72, "s", "■"),
-    Look(Dash.DashDotDotLine, 0.52, "t1", "▲"),
+CURVE_STYLES = (
+    CurveStyle(Dash.SolidLine, 1.0, "o", "●"),
+    CurveStyle(Dash.DashLine, 0.62, "t", "▼"),
+    CurveStyle(Dash.DotLine, 0.85, "d", "◆"),
+    CurveStyle(Dash.DashDotLine, 0.72, "s", "■"),
+    CurveStyle(Dash.DashDotDotLine, 0.52, "t1", "▲"),
 )
 
 
@@ -44,7 +44,7 @@ def hue(place: int, dark: bool) -> QColor:
     return QColor(HUES[dark][place % len(HUES[dark])])
 
 
-def shade(place: int, look: Look, dark: bool) -> QColor:
+def shade(place: int, look: CurveStyle, dark: bool) -> QColor:
     """Return a run's hue, mixed with the surface as the style says."""
     full, surface = hue(place, dark), QColor(theme.colours(dark).surface)
     a, b = look.strength, 1 - look.strength
@@ -55,7 +55,7 @@ def shade(place: int, look: Look, dark: bool) -> QColor:
     )
 
 
-def line_sample(look: Look, dark: bool) -> str:
+def line_sample(look: CurveStyle, dark: bool) -> str:
     """Return a piece of a curve's line for the key of a chart, as rich text, in no run's hue."""
     wide, high, ratio = 38, 10, 2
     picture = QPixmap(wide * ratio, high * ratio)

@@ -42,7 +42,7 @@ GAP = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class HeatData:
     """The checkpoints' steps, the tokens' labels, and ``values`` [checkpoints, tokens], NaN if
     unknown."""
 
@@ -61,7 +61,7 @@ class Band:
     widths: Ints
 
 
-EMPTY = Picture((), (), np.zeros((0, 0)))
+EMPTY = HeatData((), (), np.zeros((0, 0)))
 
 
 class HeatMap(QWidget):
@@ -76,7 +76,7 @@ class HeatMap(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.picture = EMPTY
+        self.data = EMPTY
         self.shown = self.selected = -1
         self._scale = ColourScale()
         self.hover: Cell = NOWHERE
@@ -93,10 +93,10 @@ class HeatMap(QWidget):
 
     # --- what is shown ----------------------------------------------------------------------
 
-    def show_picture(self, picture: Picture, scale: ColourScale) -> None:
+    def show_data(self, data: HeatData, scale: ColourScale) -> None:
         """Show values in a scale's colours."""
-        same = (picture.labels, picture.steps) == (self.picture.labels, self.picture.steps)
-        self.picture, self._scale = picture, scale
+        same = (data.labels, data.steps) == (self.data.labels, self.data.steps)
+        self.data, self._scale = data, scale
         self._images.clear()
         if not same:
             self._say_hover(NOWHERE)
@@ -120,14 +120,14 @@ class HeatMap(QWidget):
     @property
     def row_height(self) -> int:
         """Return the height of a row in pixels."""
-        rows = max(len(self.picture.steps), 1)
+        rows = max(len(self.data.steps), 1)
         return max(LOWEST, min(TALLEST, (self._room - self._head() - GAP) // rows))
 
     def _head(self) -> int:
         return round(QFontMetricsF(self.font()).height()) + 4
 
     def _band_height(self) -> int:
-        return self._head() + len(self.picture.steps) * self.row_height + GAP
+        return self._head() + len(self.data.steps) * self.row_height + GAP
 
     def _small(self) -> QFont:
         font = QFont(self.font())
@@ -135,14 +135,14 @@ class HeatMap(QWidget):
         return font
 
     def _gutter(self) -> int:
-        steps = self.picture.steps
+        steps = self.data.steps
         widest = str(steps[-1]) if steps else ""
         return round(QFontMetricsF(self._small()).horizontalAdvance(widest)) + 22
 
     def _wrap(self, width: int) -> list[Band]:
         """Return the bands of a width: as many tokens in each as fit."""
         metrics = QFontMetricsF(self.font())
-        wide = [max(metrics.horizontalAdvance(t) + 5, NARROWEST) for t in self.picture.labels]
+        wide = [max(metrics.horizontalAdvance(t) + 5, NARROWEST) for t in self.data.labels]
         widths = np.ceil(np.asarray(wide)).astype(np.int64)
         room = max(width - self._gutter() - 2, 60)
         widths = np.minimum(widths, room)
@@ -198,7 +198,7 @@ class HeatMap(QWidget):
         band = self._bands[number]
         down = where.y() - number * self._band_height() - self._head()
         row = int(down // self.row_height) if down >= 0 else -1
-        if row >= len(self.picture.steps):
+        if row >= len(self.data.steps):
             return NOWHERE
         column = int(np.searchsorted(band.lefts, where.x(), side="right")) - 1
         inside = column >= 0 and where.x() < band.lefts[column] + band.widths[column]
@@ -250,7 +250,7 @@ class HeatMap(QWidget):
             Qt.Key.Key_Down: (1, 0),
         }
         key = Qt.Key(event.key())
-        rows, columns = self.picture.values.shape
+        rows, columns = self.data.values.shape
         checkpoint, token = self.hover
         if key in moves and rows and columns:
             down, right = moves[key]
@@ -298,16 +298,16 @@ class HeatMap(QWidget):
                 painter.drawRect(box.adjusted(0, 1, -1, -2))
             painter.setPen(text)
             label = metrics.elidedText(
-                self.picture.labels[token], Qt.TextElideMode.ElideRight, box.width()
+                self.data.labels[token], Qt.TextElideMode.ElideRight, box.width()
             )
             painter.drawText(QPointF(box.left() + 2, top + 1 + metrics.ascent()), label)
 
     def _paint_cells(self, painter: QPainter, number: int, band: Band, top: int) -> None:
         if number not in self._images:
-            values = self.picture.values[:, band.first : band.end]
+            values = self.data.values[:, band.first : band.end]
             self._images[number] = _image(values, band.widths, self.row_height, self._scale)
         painter.drawImage(QPointF(float(band.lefts[0]), top), self._images[number])
-        unknown = np.flatnonzero(np.isnan(self.picture.values).all(axis=1))
+        unknown = np.flatnonzero(np.isnan(self.data.values).all(axis=1))
         faint = QColor(*self._scale.text)
         faint.setAlpha(55)
         hatch = QBrush(faint, Qt.BrushStyle.BDiagPattern)
@@ -322,7 +322,7 @@ class HeatMap(QWidget):
         font = self._small()
         metrics = QFontMetricsF(font)
         painter.setFont(font)
-        text, rows = QColor(*self._scale.text), len(self.picture.steps)
+        text, rows = QColor(*self._scale.text), len(self.data.steps)
         faint = QColor(text)
         faint.setAlpha(170)
         taken: list[int] = []
@@ -336,7 +336,7 @@ class HeatMap(QWidget):
             box = QRectF(0, middle - 12, self._gutter() - 8, 24)
             align = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
             mark = "▸ " if row == self.shown else ""
-            painter.drawText(box, align, f"{mark}{self.picture.steps[row]}")
+            painter.drawText(box, align, f"{mark}{self.data.steps[row]}")
 
     def _paint_marks(self, painter: QPainter, band: Band, top: int) -> None:
         """Outline the row that is shown and the cell that is pointed at."""

@@ -31,7 +31,7 @@ from PySide6.QtWidgets import (
 from app.credit.layout import SIDES
 from app.credit.view import CreditView
 from app.files import write_text
-from app.replay.heat_map import HeatMap, Picture
+from app.replay.heat_map import HeatData, HeatMap
 from app.replay.margin_plot import MarginPlot, margin_and_spread
 from app.settings import Settings
 from app.widgets.legend import ScaleBar
@@ -219,7 +219,7 @@ class HeatPanel(QFrame):
         measure = view.controls.measure()
         scale = view.scale.scale(measure)
         steps = tuple(checkpoint.step for checkpoint in film.checkpoints)
-        self.map.show_picture(Picture(steps, scoring.labels, values), scale)
+        self.map.show_data(HeatData(steps, scoring.labels, values), scale)
         pinned = view.focus_on.pinned
         selected = pinned[1] if pinned is not None and pinned[0] == self.side else -1
         self.map.mark(film.shown, selected)
@@ -237,7 +237,7 @@ class HeatPanel(QFrame):
         film = self._view.film
         scoring = film.of(self.side).get(checkpoint)
         self.map.setToolTip("" if token >= 0 else ABOUT)
-        if checkpoint < 0 or token < 0 or not 0 <= token < len(self.map.picture.labels):
+        if checkpoint < 0 or token < 0 or not 0 <= token < len(self.map.data.labels):
             unknown = len(film.checkpoints) - len(film.of(self.side))
             left = f"{unknown} of {len(film.checkpoints)} checkpoints are not computed yet"
             self.readout.setText(
@@ -245,7 +245,7 @@ class HeatPanel(QFrame):
             )
             self.readout.setEnabled(False)
             return
-        text = f"{self.map.picture.labels[token]}   step {film.checkpoints[checkpoint].step}   "
+        text = f"{self.map.data.labels[token]}   step {film.checkpoints[checkpoint].step}   "
         if scoring is None:
             text += "not computed yet"
         else:

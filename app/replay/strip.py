@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.replay.step_axis import StepAxis
+from app.replay.checkpoint_slider import CheckpointSlider
 
 SPEEDS = (1, 2, 4, 8)
 """Checkpoints a second."""
@@ -44,7 +44,7 @@ class CheckpointStrip(QFrame):
         self.playing = self.replaying = False
         self._ask, self._shown, self._muted = -1, -1, "#808080"
         self._under_way = ""
-        self.axis = StepAxis()
+        self.axis = CheckpointSlider()
         self.play = self._button("Play", "")
         self.back = self._button(
             "Previous checkpoint", "The one before (Alt+Left; in A or B that walks tokens)"

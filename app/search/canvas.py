@@ -25,7 +25,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QApplication, QWidget
 
-from app.search.painting import Ink, Tools, paint
+from app.search.painting import PaintCache, TreeInk, paint
 from app.search.picture import Picture
 from app.search.viewpoint import BOX, FARTHEST, MARGIN, NEAREST, ROW, Viewpoint, fitted
 from app.widgets.colour_scale import ColourScale
@@ -65,8 +65,8 @@ class TreeCanvas(QWidget):
         self.setMouseTracking(True)
         self.setMinimumSize(160, 120)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
-        self.tools = Tools()
-        self.picture = Picture(self.tools.metrics.horizontalAdvance)
+        self.cache = PaintCache()
+        self.picture = Picture(self.cache.metrics.horizontalAdvance)
         self.view = Viewpoint()
         self.chosen = 0
         """The entry where the user stands."""
@@ -78,7 +78,7 @@ class TreeCanvas(QWidget):
         """Milliseconds that the last painting took."""
         self.usual = 1.0
         """The zoom at which a small tree is shown."""
-        self._ink = Ink()
+        self._ink = TreeInk()
         self._beta = 0.1
         self._auto = True
         self._hover = -1
@@ -100,7 +100,7 @@ class TreeCanvas(QWidget):
 
     def new_picture(self, start: str) -> Picture:
         """Return an empty tree that measures text as this canvas draws it."""
-        return Picture(Tools().metrics.horizontalAdvance, start)
+        return Picture(PaintCache().metrics.horizontalAdvance, start)
 
     def refresh(self) -> None:
         """Draw anew: the tree, or what is marked in it, has changed."""
@@ -113,7 +113,7 @@ class TreeCanvas(QWidget):
     def set_colours(self, beta: float, scale: ColourScale) -> None:
         """Colour the same tree by another beta or scale."""
         self._beta = beta
-        self._ink = Ink(scale)
+        self._ink = TreeInk(scale)
         self.picture.recolour(beta, scale)
         self.update()
         self.moved.emit()
@@ -133,7 +133,7 @@ class TreeCanvas(QWidget):
         self.message = message
         self.update()
 
-    def ink(self) -> Ink:
+    def ink(self) -> TreeInk:
         """Return the colours that the tree is painted with."""
         return self._ink
 
@@ -247,7 +247,7 @@ class TreeCanvas(QWidget):
             wrap = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(room, int(wrap), self.message)
         else:
-            paint(painter, self.size(), self.picture, self.view, self._ink, self.tools)
+            paint(painter, self.size(), self.picture, self.view, self._ink, self.cache)
             self._paint_here(painter)
         if self.hasFocus():
             painter.setPen(QPen(QColor(self._ink.colours.accent), 2))

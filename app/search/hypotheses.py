@@ -40,7 +40,7 @@ EMPTY = "The hypotheses that a search finds are listed here, the best first."
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class HypothesisRow:
     """A hypothesis, its rank in its own tree, and which tree that is."""
 
     pane: str
@@ -53,29 +53,29 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class HypothesisColumn:
     """A column: its heading, what a row shows in it, and what it is sorted by."""
 
     title: str
     tip: str
-    shown: Callable[[Row, float], str]
-    key: Callable[[Row, float], float | str]
+    shown: Callable[[HypothesisRow, float], str]
+    key: Callable[[HypothesisRow, float], float | str]
     number: bool = True
     largest_first: bool = True
 
 
-COLUMNS: tuple[Column, ...] = (
-    Column(
+COLUMNS: tuple[HypothesisColumn, ...] = (
+    HypothesisColumn(
         "rank",
         "By the search's own score",
         lambda row, _: str(row.rank),
         lambda row, _: row.rank,
         largest_first=False,
     ),
-    Column(
+    HypothesisColumn(
         "tree", "Which tree", lambda r, _: r.pane.capitalize(), lambda r, _: r.pane, False, False
     ),
-    Column(
+    HypothesisColumn(
         "text",
         "From the tree's start",
         lambda row, _: row.found.text.replace("\n", "↵"),
@@ -83,37 +83,37 @@ COLUMNS: tuple[Column, ...] = (
         False,
         False,
     ),
-    Column(
+    HypothesisColumn(
         "Σ log π",
         "Log-probability under the policy, in nats; the reward less its KL cost (Eqs. 12, 13)",
         lambda row, _: plain(row.found.sum_policy),
         lambda row, _: row.found.sum_policy,
     ),
-    Column(
+    HypothesisColumn(
         "Σ log π_ref",
         "Log-probability under the reference, in nats",
         lambda row, _: plain(row.found.sum_reference),
         lambda row, _: row.found.sum_reference,
     ),
-    Column(
+    HypothesisColumn(
         "Σ r",
         "Sum of the implicit rewards, β (Σ log π − Σ log π_ref)",
         lambda row, beta: signed(row.reward(beta)),
         lambda row, beta: row.reward(beta),
     ),
-    Column(
+    HypothesisColumn(
         "score",
         "What the search maximised: the dial's sum, over length ** penalty",
         lambda row, _: plain(row.found.score),
         lambda row, _: row.found.score,
     ),
-    Column(
+    HypothesisColumn(
         "length",
         "Tokens from the tree's start, the closing token counted",
         lambda row, _: str(row.found.length),
         lambda row, _: row.found.length,
     ),
-    Column(
+    HypothesisColumn(
         "finished",
         "Whether the response was closed, or reached the length limit",
         lambda row, _: "yes" if row.found.finished else "no",
@@ -131,11 +131,11 @@ class HypothesisModel(QAbstractTableModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows: list[Row] = []
+        self.rows: list[HypothesisRow] = []
         self._beta, self._scale, self._noise = 0.1, ColourScale(), NOISELESS
         self._by: tuple[int, bool] = (0, False)
 
-    def show_rows(self, rows: Sequence[Row]) -> None:
+    def show_rows(self, rows: Sequence[HypothesisRow]) -> None:
         """Show other rows, sorted as before."""
         self.beginResetModel()
         self.rows = list(rows)
@@ -200,11 +200,11 @@ class HypothesisModel(QAbstractTableModel):
             return QBrush(QColor(*self._scale.text))
         return None
 
-    def _hides(self, row: Row) -> bool:
+    def _hides(self, row: HypothesisRow) -> bool:
         """Return whether noise may be all that a sum of rewards is."""
         return bool(self._noise.hides(row.reward(self._beta), self._beta, row.found.length))
 
-    def _hidden_data(self, row: Row, role: int) -> object:
+    def _hidden_data(self, row: HypothesisRow, role: int) -> object:
         """Return the data of a sum of rewards that is shown without fill, in grey."""
         if role == Qt.ItemDataRole.ToolTipRole:
             floor = float(self._noise.of_rewards(self._beta, row.found.length))
@@ -256,7 +256,7 @@ class HypothesisTable(QTableView):
         self.setColumnHidden(TREE, True)
         self.doubleClicked.connect(self._go_to)
 
-    def show_rows(self, rows: Sequence[Row]) -> None:
+    def show_rows(self, rows: Sequence[HypothesisRow]) -> None:
         """Show other hypotheses; those of the same text and tree stay selected."""
         chosen = {(row.pane, row.found.index) for row in self.chosen()}
         self.found.show_rows(rows)
@@ -281,7 +281,7 @@ class HypothesisTable(QTableView):
         others = sum(self.columnWidth(column) for column in shown if column != TEXT)
         self.setColumnWidth(TEXT, max(self.viewport().width() - others, NARROWEST_TEXT))
 
-    def chosen(self) -> list[Row]:
+    def chosen(self) -> list[HypothesisRow]:
         """Return the selected rows, from top to bottom."""
         places = sorted(index.row() for index in self.selectionModel().selectedRows())
         return [self.found.rows[place] for place in places if place < len(self.found.rows)]
@@ -339,7 +339,7 @@ class Hypotheses(QFrame):
         self.table.selectionModel().selectionChanged.connect(self._selection_changed)
         self.show_rows(())
 
-    def show_rows(self, rows: Sequence[Row]) -> None:
+    def show_rows(self, rows: Sequence[HypothesisRow]) -> None:
         """Show the hypotheses of all trees that are shown."""
         self.table.show_rows(rows)
         self.table.setVisible(bool(rows))

@@ -31,13 +31,13 @@ ALIGNED = 64.0
 FOLD = 4
 """Least tokens of a run that is folded."""
 
-Sky = tuple[float, int, Any]
+Contour = tuple[float, int, Any]
 """The lower contour of a part of the tree: (from this x on, this many rows, what follows)."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Placed:
-    """Where the n entries of a tree lie. Arrays are never changed after they are given out."""
+    """The places of the n entries of a tree. Arrays are never changed after they are given out."""
 
     x: Floats
     """Left edge, [n]. A token of a folded run has its share of the run's box."""
@@ -61,7 +61,7 @@ class Placed:
     rows: int
 
 
-def along(values: NDArray[Any], up: Ints) -> NDArray[Any]:
+def sum_to_top(values: NDArray[Any], up: Ints) -> NDArray[Any]:
     """Return sums of values from each entry to the top of its chain, [n]; ``up`` of a top is
     itself.
 
@@ -76,7 +76,7 @@ def along(values: NDArray[Any], up: Ints) -> NDArray[Any]:
         hop = further
 
 
-def top(up: Ints) -> Ints:
+def tops(up: Ints) -> Ints:
     """Return the top of each entry's chain, [n]."""
     while not np.array_equal(further := up[up], up):
         up = further
@@ -88,7 +88,7 @@ class Layout:
     fast."""
 
     def __init__(self) -> None:
-        self._sky: dict[int, Sky] = {}
+        self._contours: dict[int, Contour] = {}
         self._end: dict[int, float] = {}
         self._before: tuple[NDArray[Any], ...] | None = None
         self._offset = np.zeros(0, dtype=np.int64)
@@ -113,7 +113,7 @@ class Layout:
         closed[[i for i in collapsed if i < n]] = True
         under = closed[up].astype(np.int64)
         under[0] = 0
-        shown = along(under, up) == 0
+        shown = sum_to_top(under, up) == 0
         join, head, run = _runs(up, shown, kind, unfolded)
         width, before = _widths(letters, join, head, run, up)
         box = np.zeros(n)
@@ -122,11 +122,11 @@ class Layout:
         above[0] = 0
         step = np.where(np.arange(n) == head, _reach(box, head, run, above)[above] + GAP, 0.0)
         step[0] = 0.0
-        x = along(step, np.where(shown, above, 0))
+        x = sum_to_top(step, np.where(shown, above, 0))
         self._settle(x, box, order, np.where(shown & (head == np.arange(n)), above, -1))
-        row = along(self._offset, above)[head]
+        row = sum_to_top(self._offset, above)[head]
         x = x[head] + before
-        hidden_under = top(np.where(shown, np.arange(n), up))
+        hidden_under = tops(np.where(shown, np.arange(n), up))
         inside = np.bincount(hidden_under[~shown], minlength=n)
         right = float((x + width)[shown].max(initial=0.0))
         rows = int(row[shown].max(initial=-1)) + 1
@@ -174,26 +174,26 @@ class Layout:
         if head == 0:
             self._offset[0] = 0
         if not kids:
-            self._sky[head] = (left, 1, (right, 0, None))
+            self._contours[head] = (left, 1, (right, 0, None))
             self._end[head] = right
             return
-        sky, end = self._sky[kids[0]], self._end[kids[0]]
+        contour, end = self._contours[kids[0]], self._end[kids[0]]
         self._offset[kids[0]] = 0
         for kid in kids[1:]:
-            down, sky = _below(sky, self._sky[kid], self._end[kid])
+            down, contour = _below(contour, self._contours[kid], self._end[kid])
             self._offset[kid] = down
             end = max(end, self._end[kid])
         self._end[head] = end
         # Neighbours that reach equally far down are one.
-        self._sky[head] = (left, 1, sky[2]) if sky[1] == 1 else (left, 1, sky)
+        self._contours[head] = (left, 1, contour[2]) if contour[1] == 1 else (left, 1, contour)
 
 
-def _below(sky: Sky, other: Sky, end: float) -> tuple[int, Sky]:
-    """Return how many rows down ``other`` must go to be free of ``sky``, and both as one.
+def _below(contour: Contour, other: Contour, end: float) -> tuple[int, Contour]:
+    """Return how many rows down ``other`` must go to be free of ``contour``, and both as one.
 
     ``other`` ends at x ``end``.
     """
-    down, rest, bottom = 0, sky, 0
+    down, rest, bottom = 0, contour, 0
     while rest is not None and rest[0] < end:
         bottom = rest[1]
         down = max(down, bottom)
@@ -225,7 +225,7 @@ def _runs(up: Ints, shown: Flags, kind: Ints, unfolded: Iterable[int]) -> tuple[
     own = np.arange(n)
     count = np.bincount(up[1:][shown[1:]], minlength=n)
     join = shown & (up > 0) & (count[up] == 1) & (kind == kind[up])
-    head = top(np.where(join, up, own))
+    head = tops(np.where(join, up, own))
     run = np.bincount(head[shown], minlength=n)
     apart = run < FOLD
     apart[[i for i in unfolded if i < n]] = True
@@ -258,5 +258,5 @@ def _widths(letters: Floats, join: Flags, head: Ints, run: Ints, up: Ints) -> tu
     total = total[head]
     box = np.maximum(np.where(run > 1, np.minimum(total, LONGEST_RUN), bare) + 2 * PAD, NARROWEST)
     width = np.where(run > 1, bare * box / total, box)
-    before = along(np.where(join, width[up], 0.0), np.where(join, up, np.arange(n)))
+    before = sum_to_top(np.where(join, width[up], 0.0), np.where(join, up, np.arange(n)))
     return width, before

@@ -9,7 +9,7 @@ from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPix
 from PySide6.QtWidgets import QWidget
 
 from app.search.canvas import TreeCanvas
-from app.search.painting import Tools, paint
+from app.search.painting import PaintCache, paint
 from app.search.viewpoint import MARGIN, ROW, Viewpoint
 
 WIDE, HIGH = 190, 120
@@ -26,7 +26,7 @@ class Minimap(QWidget):
     def __init__(self, canvas: TreeCanvas) -> None:
         super().__init__(canvas)
         self._canvas = canvas
-        self._tools = Tools()
+        self._cache = PaintCache()
         self._kept: QPixmap | None = None
         self._view = Viewpoint()
         self._rest = QTimer(self)
@@ -97,7 +97,7 @@ class Minimap(QWidget):
             self._kept.setDevicePixelRatio(ratio)
             self._view = self._small()
             inner = QPainter(self._kept)
-            paint(inner, self.size(), picture, self._view, ink, self._tools)
+            paint(inner, self.size(), picture, self._view, ink, self._cache)
             inner.end()
         painter = QPainter(self)
         painter.drawPixmap(0, 0, self._kept)

@@ -48,7 +48,7 @@ def letters_font(pixels: int = LETTERS) -> QFont:
 
 
 @dataclass(frozen=True)
-class Ink:
+class TreeInk:
     """The colours of one theme and one scale, made when first used; compared by value."""
 
     scale: ColourScale = field(default_factory=ColourScale)
@@ -105,8 +105,8 @@ def _rgb(name: str) -> Rgb:
     return colour.red(), colour.green(), colour.blue()
 
 
-class Tools:
-    """What painting reuses from one time to the next: prepared texts of one size, and an image."""
+class PaintCache:
+    """A cache from one painting to the next: prepared texts of one size, and an image."""
 
     def __init__(self) -> None:
         self.font = letters_font()
@@ -139,7 +139,12 @@ class Tools:
 
 
 def paint(
-    painter: QPainter, size: QSize, picture: Picture, view: Viewpoint, ink: Ink, tools: Tools
+    painter: QPainter,
+    size: QSize,
+    picture: Picture,
+    view: Viewpoint,
+    ink: TreeInk,
+    cache: PaintCache,
 ) -> int:
     """Draw what is in the window; return how many entries that was."""
     placed = picture.placed
@@ -149,24 +154,24 @@ def paint(
     high = BOX * view.zoom
     paper = QColor(ink.colours.window)
     far = high < SOLID
-    fill: Fill = tools.pixels if far else Brushes(painter)
+    fill: Fill = cache.pixels if far else Brushes(painter)
     left, top = np.round(view.x(placed.x)), np.round(view.y(placed.row))
     right = np.round(view.x(placed.x + placed.width))
     seen = placed.shown & (right > -GAP * view.zoom) & (left < size.width() + GAP * view.zoom)
     inside = seen & (top + high > 0) & (top < size.height())
     if far:
-        tools.pixels.clear(size, painter.device().devicePixelRatio(), paper)
+        cache.pixels.clear(size, painter.device().devicePixelRatio(), paper)
     else:
         painter.fillRect(QRect(QPoint(), size), paper)
     _connect(fill, size, picture, view, ink, seen)
     entries = np.flatnonzero(inside)
     if far:
         _bars(fill, picture, ink, entries, left, right, top, high)
-        tools.pixels.put(painter)
+        cache.pixels.put(painter)
     else:
         _boxes(fill, painter, picture, ink, entries, left, right, top, high)
     if high >= READABLE:
-        _letters(painter, size, picture, view, ink, tools, entries)
+        _letters(painter, size, picture, view, ink, cache, entries)
     return len(entries)
 
 
@@ -176,7 +181,7 @@ def _heads(picture: Picture, mask: Flags) -> Ints:
 
 
 def _connect(
-    fill: Fill, size: QSize, picture: Picture, view: Viewpoint, ink: Ink, seen: Flags
+    fill: Fill, size: QSize, picture: Picture, view: Viewpoint, ink: TreeInk, seen: Flags
 ) -> None:
     """Draw the lines from each box to its children, as thick as the first token is likely."""
     placed = picture.placed
@@ -208,7 +213,7 @@ def _connect(
 def _bars(
     fill: Fill,
     picture: Picture,
-    ink: Ink,
+    ink: TreeInk,
     entries: Ints,
     left: Floats,
     right: Floats,
@@ -263,7 +268,7 @@ def _boxes(
     fill: Fill,
     painter: QPainter,
     picture: Picture,
-    ink: Ink,
+    ink: TreeInk,
     entries: Ints,
     left: Floats,
     right: Floats,
@@ -295,7 +300,7 @@ def _marks(
     fill: Fill,
     painter: QPainter,
     picture: Picture,
-    ink: Ink,
+    ink: TreeInk,
     entries: Ints,
     rects: Floats,
     high: float,
@@ -330,19 +335,19 @@ def _letters(
     size: QSize,
     picture: Picture,
     view: Viewpoint,
-    ink: Ink,
-    tools: Tools,
+    ink: TreeInk,
+    cache: PaintCache,
     entries: Ints,
 ) -> None:
     """Write the label of every box that is seen, and how much a collapsed one hides."""
     placed = picture.placed
     assert placed is not None
-    tools.set_size(max(6, round(LETTERS * view.zoom)))
-    painter.setFont(tools.font)
+    cache.set_size(max(6, round(LETTERS * view.zoom)))
+    painter.setFont(cache.font)
     heads = np.unique(placed.head[entries])
     pad = PAD * view.zoom
     x = view.x(placed.x[heads]) + pad
-    drop = (BOX * view.zoom - tools.metrics.height()) / 2
+    drop = (BOX * view.zoom - cache.metrics.height()) / 2
     y = np.round(view.y(placed.row[heads]) + drop)
     strong, faint = ink.text, QColor(ink.colours.muted)
     is_faint = picture.faint[heads].tolist()
@@ -351,10 +356,10 @@ def _letters(
         for i, head in enumerate(heads.tolist()):
             if is_faint[i] is pale:
                 room = float(placed.box[head]) * view.zoom - 2 * pad + 1
-                label = tools.get(picture.box_label(head), room)
+                label = cache.get(picture.box_label(head), room)
                 painter.drawStaticText(QPointF(round(x[i]), y[i]), label)
     painter.setPen(faint)
     for entry in entries[placed.inside[entries] > 0].tolist():
-        note = tools.get(f"+{int(placed.inside[entry])}", 1e9)
+        note = cache.get(f"+{int(placed.inside[entry])}", 1e9)
         at = view.x(placed.x[entry] + placed.width[entry]) + pad / 2
         painter.drawStaticText(QPointF(float(at), float(view.y(placed.row[entry])) + drop), note)

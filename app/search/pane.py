@@ -39,7 +39,7 @@ EMPTY = (
     "No tree yet. Choose a strategy and press Grow, or put the caret on a token of A or B in the "
     "credit view and press Ctrl+Return to search from there."
 )
-State = Literal["empty", "growing", "done", "stopped", "failed", "closed"]
+PaneState = Literal["empty", "growing", "done", "stopped", "failed", "closed"]
 
 
 class SearchPane(QFrame):
@@ -58,7 +58,7 @@ class SearchPane(QFrame):
         super().__init__(parent)
         self.setObjectName("card")
         self.name = name
-        self.state: State = "empty"
+        self.state: PaneState = "empty"
         self.spec: SearchSpec | None = None
         """The last search from the tree's start: hypotheses are ranked by it."""
         self.start: Start | None = None
@@ -342,7 +342,7 @@ class SearchPane(QFrame):
         self.title.setText(title)
         self.title.setVisible(bool(title))
 
-    def _set_state(self, state: State) -> None:
+    def _set_state(self, state: PaneState) -> None:
         self.state = state
         self._show_state()
         self.state_changed.emit()

@@ -113,29 +113,29 @@ class LineText:
         return (self.letters, self.units[:, :2].tobytes(), self.newline, self.context)
 
 
-Kept = TypeVar("Kept")
+Cached = TypeVar("Cached")
 
 
-class Recent(Generic[Kept]):
+class RecentCache(Generic[Cached]):
     """A cache of at most ``room`` entries that evicts the one used longest ago."""
 
     def __init__(self, room: int) -> None:
         self.room = room
-        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
-        self.clear = self._kept.clear
+        self._cached: OrderedDict[Hashable, Cached] = OrderedDict()
+        self.clear = self._cached.clear
 
-    def get(self, key: Hashable) -> Kept | None:
+    def get(self, key: Hashable) -> Cached | None:
         """Return what is cached for a key, now the one used last; None for nothing."""
-        kept = self._kept.get(key)
-        if kept is not None:
-            self._kept.move_to_end(key)
-        return kept
+        found = self._cached.get(key)
+        if found is not None:
+            self._cached.move_to_end(key)
+        return found
 
-    def keep(self, key: Hashable, made: Kept) -> Kept:
+    def put(self, key: Hashable, made: Cached) -> Cached:
         """Cache a value under a key, evict what is too much, and return the value."""
-        self._kept[key] = made
-        while len(self._kept) > self.room:
-            self._kept.popitem(last=False)
+        self._cached[key] = made
+        while len(self._cached) > self.room:
+            self._cached.popitem(last=False)
         return made
 
 

@@ -21,7 +21,7 @@ Style = Qt.PenStyle
 
 
 @dataclass(frozen=True)
-class Line:
+class GaugeLine:
     """One quantity: its name in ``Gauge``, and how it is drawn on light and on dark."""
 
     key: str
@@ -38,10 +38,10 @@ class Line:
 
 LINES = (
     # Told apart by dashes too, and unlike the colours of A, B and a reward's sign.
-    Line("q", "Q", "—", Style.SolidLine, "#6a3d9a", "#b79cf0"),
-    Line("v", "V", "- -", Style.DashLine, "#555b68", "#a9b0be"),
-    Line("advantage", "Q − V", "···", Style.DotLine, "#00708f", "#56c5e0"),
-    Line("raw", "r raw", "-·-", Style.DashDotLine, "#b0306a", "#ff8fc0"),
+    GaugeLine("q", "Q", "—", Style.SolidLine, "#6a3d9a", "#b79cf0"),
+    GaugeLine("v", "V", "- -", Style.DashLine, "#555b68", "#a9b0be"),
+    GaugeLine("advantage", "Q − V", "···", Style.DotLine, "#00708f", "#56c5e0"),
+    GaugeLine("raw", "r raw", "-·-", Style.DashDotLine, "#b0306a", "#ff8fc0"),
 )
 
 
@@ -118,7 +118,7 @@ class QChart(TokenChart):
         self._describe()
         self._show_mark()
 
-    def _values(self, line: Line) -> NDArray[np.float64]:
+    def _values(self, line: GaugeLine) -> NDArray[np.float64]:
         values: NDArray[np.float64] = getattr(self._gauge, line.key)
         return values
 

@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-class State(IntEnum):
+class Freshness(IntEnum):
     """How far a token's colour is still true of the text on the screen."""
 
     FRESH = 0
@@ -116,12 +116,16 @@ class LiveSpans:
     """Units of tokens in UTF-16 positions, moved along with edits.
 
     A unit is one token, or the tokens that share a character. ``starts``, ``ends``, ``first`` (the
-    unit's first token), ``colours`` and ``states`` are arrays of one row per unit; edits replace
+    unit's first token), ``colours`` and ``freshness`` are arrays of one row per unit; edits replace
     them, so a caller may hold on to what it got.
     """
 
     def __init__(self, spans: TokenSpans, inside: Callable[[int], bool] | None = None) -> None:
-        """``inside(position)`` says that a UTF-16 position is inside one visible character."""
+        """Take the units of ``spans``.
+
+        ``inside(position)`` says that a UTF-16 position is inside one visible character: the
+        tokens on both sides of it are then one unit.
+        """
         self.tokens = len(spans)
         offsets = utf16_offsets(spans.text)
         starts, ends = offsets[spans.starts], offsets[spans.ends]
@@ -140,8 +144,8 @@ class LiveSpans:
             np.maximum.reduceat(ends, self.first) if len(self.first) else np.zeros(0, np.int64)
         )
         self.colours = spans.colours[self.first]
-        state = State.STALE if spans.stale else State.FRESH
-        self.states = np.full(len(self.first), state, dtype=np.uint8)
+        state = Freshness.STALE if spans.stale else Freshness.FRESH
+        self.freshness = np.full(len(self.first), state, dtype=np.uint8)
         self._rows = np.arange(len(self.first))
 
     def __len__(self) -> int:
@@ -158,9 +162,9 @@ class LiveSpans:
         # A token that ends right where text came in may be merged with it by the tokenizer.
         adjoining = (ends == position) & (starts < position)
         moved = later | adjoining
-        states = self.states.copy()
-        states[moved] = np.maximum(states[moved], State.STALE)
-        states[touched] = State.TOUCHED
+        freshness = self.freshness.copy()
+        freshness[moved] = np.maximum(freshness[moved], Freshness.STALE)
+        freshness[touched] = Freshness.TOUCHED
         colours = np.where(touched, NO_COLOUR, self.colours).astype(np.int16)
         inside = touched & (starts > position)
         new_starts = np.where(later, starts + delta, np.where(inside, position + added, starts))
@@ -170,7 +174,7 @@ class LiveSpans:
         keep = ~(touched & (starts >= position) & (ends <= stop))
         self.starts, self.ends = new_starts[keep], new_ends[keep]
         self.first, self.colours = self.first[keep], colours[keep]
-        self.states, self._rows = states[keep], self._rows[keep]
+        self.freshness, self._rows = freshness[keep], self._rows[keep]
 
     def at(self, position: int) -> int:
         """Return the row of the unit that holds a UTF-16 position, or -1."""

@@ -21,8 +21,8 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QTextCursor
 from PySide6.QtWidgets import QApplication, QWidget
 
 from app.widgets.spans import (
+    Freshness,
     LiveSpans,
-    State,
     TokenSpans,
     changed_range,
     right_to_left,
@@ -161,7 +161,7 @@ class TokenEditor(TokenView):
         if self._spans is None or index >= self._spans.tokens:
             return self._closing_stale
         row = self._spans.row(index)
-        return row < 0 or bool(self._spans.states[row] != State.FRESH)
+        return row < 0 or bool(self._spans.freshness[row] != Freshness.FRESH)
 
     def caret_index(self) -> int:
         """Return the token that the caret stands before or in; -1 for none."""
@@ -174,7 +174,7 @@ class TokenEditor(TokenView):
         rows = len(self._spans)
         stops = rows + (self._closing is not None)
         row = self._walk_row() + step
-        while 0 <= row < rows and self._spans.states[row] == State.TOUCHED:
+        while 0 <= row < rows and self._spans.freshness[row] == Freshness.TOUCHED:
             row += step
         if not 0 <= row < stops:
             return
@@ -206,7 +206,7 @@ class TokenEditor(TokenView):
         if self._spans is not None:
             caret = self.textCursor().position()
             row = self._spans.at(caret)
-            touched = row >= 0 and self._spans.states[row] == State.TOUCHED
+            touched = row >= 0 and self._spans.freshness[row] == Freshness.TOUCHED
             index = -1 if touched else self._spans.token(row)
             if caret == len(self._units16) and row < 0 and self._closing is not None:
                 index = self._spans.tokens

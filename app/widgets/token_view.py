@@ -31,7 +31,7 @@ from app.widgets.line_painting import (
     Columns,
     Ink,
     LineText,
-    Recent,
+    RecentCache,
     between,
     lay_out,
     line_at,
@@ -39,7 +39,7 @@ from app.widgets.line_painting import (
     paint_strip,
     trailing_spaces,
 )
-from app.widgets.spans import LiveSpans, State, utf16
+from app.widgets.spans import Freshness, LiveSpans, utf16
 
 
 class TokenView(QPlainTextEdit):
@@ -56,8 +56,8 @@ class TokenView(QPlainTextEdit):
         self._packed = np.zeros((0, 3), dtype=np.int32)
         self._scale = ColourScale()
         self._ink: Ink | None = None
-        self._columns: Recent[Columns] = Recent(400)
-        self._pictures: Recent[QImage] = Recent(200)
+        self._columns: RecentCache[Columns] = RecentCache(400)
+        self._pictures: RecentCache[QImage] = RecentCache(200)
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._shapes = self._packed
@@ -136,7 +136,7 @@ class TokenView(QPlainTextEdit):
             for unit, left, right in measure(line, text, self._current_ink()):
                 if left <= point.x() - origin.x() < right:
                     row = first_row + unit
-                    touched = self._spans.states[row] == State.TOUCHED
+                    touched = self._spans.freshness[row] == Freshness.TOUCHED
                     return -1 if touched else self._spans.token(row)
         return -1
 
@@ -254,7 +254,7 @@ class TokenView(QPlainTextEdit):
             self._shapes, self._starts, self._ends = self._packed, [], []
             return
         classes = len(self._scale.palette)
-        brush = spans.colours + classes * (spans.states == State.STALE)
+        brush = spans.colours + classes * (spans.freshness == Freshness.STALE)
         brush = np.where((spans.colours == NO_COLOUR), -1, np.minimum(brush, 2 * classes - 1))
         self._packed = np.stack([spans.starts, spans.ends, brush], axis=1).astype(np.int32)
         self._brushes = self._packed[:, 2].astype(np.int16)
@@ -321,9 +321,9 @@ class TokenView(QPlainTextEdit):
             text = text or self._line_text(block, line)[0]
             columns = self._columns.get(shape)
             if columns is None:
-                columns = self._columns.keep(shape, lay_out(line, text, width, ink))
+                columns = self._columns.put(shape, lay_out(line, text, width, ink))
             picture = paint_strip(line, text, columns, ink)
-            self._pictures.keep((shape, brushes, scored), picture)
+            self._pictures.put((shape, brushes, scored), picture)
         return picture
 
     def _paint_over(self, exposed: QRect) -> None:

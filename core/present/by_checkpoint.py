@@ -47,10 +47,10 @@ class ScoringsByCheckpoint:
         self._texts.clear()
         self._values.clear()
 
-    def take(self, side: Side, prompt_text: str, scoring: Scoring, between: bool = False) -> None:
+    def take(self, side: Side, prompt_text: str, scoring: Scoring, switching: bool = False) -> None:
         """Take in a scored side under the shown checkpoint.
 
-        ``between``: another checkpoint is being put in place, so that it is not known under which
+        ``switching``: another checkpoint is being put in place, so that it is not known under which
         of the two the side was scored; the scoring is then not cached.
         """
         text = prompt_text, scoring.tokens.ids
@@ -60,7 +60,7 @@ class ScoringsByCheckpoint:
             self._values.clear()
         frames = self._cached.pop(text, {})
         self._cached[text] = frames  # the one used last is the last to go
-        if self.checkpoints and not between:
+        if self.checkpoints and not switching:
             frames[self.shown] = scoring
             self._values.pop(self.shown, None)
         self._evict()

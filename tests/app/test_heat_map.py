@@ -9,7 +9,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QPixmap
 
 from app.replay import scrubbing
-from app.replay.heat_map import HeatMap, Picture
+from app.replay.heat_map import HeatData, HeatMap
 from app.replay.margin_plot import margin_and_spread
 from app.widgets.colour_scale import ColourScale
 from core.engine.protocol import PairSpec
@@ -78,7 +78,7 @@ def test_the_cells_have_the_credit_views_colours(panel, window, qtbot):
 
 
 def test_what_is_not_known_is_hatched(panel, window, qtbot):
-    assert np.isnan(panel.map.picture.values[:3]).all()
+    assert np.isnan(panel.map.data.values[:3]).all()
     assert "3 of 4 checkpoints are not computed yet" in panel.readout.text()
     before = panel.map.grab().toImage()
     row = panel.map.rect_of(1, 2).toRect().adjusted(1, 1, -2, -2)
@@ -87,7 +87,7 @@ def test_what_is_not_known_is_hatched(panel, window, qtbot):
     hover(qtbot, panel, 1, 2)
     assert "not computed yet" in panel.readout.text()
     replay(qtbot, window)
-    assert np.isfinite(panel.map.picture.values).all()
+    assert np.isfinite(panel.map.data.values).all()
 
 
 def test_pointing_says_the_numbers_and_clicking_scrubs(panel, window, qtbot):
@@ -228,7 +228,7 @@ def test_a_long_response_wraps_and_every_cell_is_found_again(qtbot):
     qtbot.addWidget(heat)
     heat.resize(500, 300)
     labels = tuple(f"·word{i}" if i % 7 else "↵" for i in range(300))
-    heat.show_picture(Picture((0, 10, 25), labels, np.zeros((3, 300))), ColourScale())
+    heat.show_data(HeatData((0, 10, 25), labels, np.zeros((3, 300))), ColourScale())
     heat.show()
     assert heat.minimumHeight() > 600
     tops = set()

@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from app.widgets.colour_scale import NO_COLOUR
 from app.widgets.spans import (
+    Freshness,
     LiveSpans,
-    State,
     TokenSpans,
     changed_range,
     utf16,
@@ -66,15 +66,15 @@ def test_colours_never_lie(text, cuts, edits):
         before = after
     units = utf16(before)
     for row in range(len(live)):
-        token, state = live.token(row), live.states[row]
+        token, state = live.token(row), live.freshness[row]
         start, end = int(live.starts[row]), int(live.ends[row])
         assert 0 <= start <= end <= len(units)
-        if state == State.TOUCHED:
+        if state == Freshness.TOUCHED:
             assert live.colours[row] == NO_COLOUR
             continue
         assert live.colours[row] == token
         assert piece(units, start, end) == words[token]
-        if state == State.FRESH:
+        if state == Freshness.FRESH:
             assert piece(units, 0, end) == "".join(words[: token + 1])
         assert live.row(token) == row
     assert (np.diff(live.starts) >= 0).all() and (live.starts[1:] >= live.ends[:-1]).all()
@@ -83,12 +83,15 @@ def test_colours_never_lie(text, cuts, edits):
 def test_an_edit_fades_what_follows_and_blanks_what_it_touches():
     live = LiveSpans(TokenSpans("one two three", [0, 3, 7], [3, 7, 13], [1, 2, 3]))
     live.edit(5, 0, 1)  # "one twXo three"
-    assert live.states.tolist() == [State.FRESH, State.TOUCHED, State.STALE]
+    assert live.freshness.tolist() == [Freshness.FRESH, Freshness.TOUCHED, Freshness.STALE]
     assert live.colours.tolist() == [1, NO_COLOUR, 3]
     assert live.starts.tolist() == [0, 3, 8] and live.ends.tolist() == [3, 8, 14]
     live.edit(3, 5, 0)
     assert live.first.tolist() == [0, 2] and live.row(1) == -1
-    assert live.states.tolist() == [State.STALE, State.STALE]  # "one" may merge with " three"
+    assert live.freshness.tolist() == [
+        Freshness.STALE,
+        Freshness.STALE,
+    ]  # "one" may merge with " three"
 
 
 def test_parts_of_one_character_are_one_unit():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 
-from app.widgets.spans import State
+from app.widgets.spans import Freshness
 from core.engine.protocol import Inspect, Score
 from core.present.measures import rewards
 from tests.app.conftest import settled
@@ -45,14 +45,14 @@ def test_typing_fades_at_once_and_recolours_soon(window, qtbot):
     before = window.view.panels["A"].scoring
     put_caret(edit, edit.text().index("$53K") + 2)
     qtbot.keyClicks(edit, "9")
-    rows = edit._spans.states
-    assert State.TOUCHED in rows and State.STALE in rows and State.FRESH in rows
+    rows = edit._spans.freshness
+    assert Freshness.TOUCHED in rows and Freshness.STALE in rows and Freshness.FRESH in rows
     assert not window.view.panels["A"].is_current()
     wait(qtbot, window)
     after = window.view.panels["A"].scoring
     assert after is not before and after.tokens.text == edit.text()
     assert "$593K" in after.tokens.text
-    assert set(edit._spans.states) == {State.FRESH}
+    assert set(edit._spans.freshness) == {Freshness.FRESH}
 
 
 def test_fast_typing_asks_once(window, qtbot):

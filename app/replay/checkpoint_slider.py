@@ -30,7 +30,7 @@ APART = 7.0
 """Least pixels between two numbers under the axis."""
 
 
-class StepAxis(QSlider):
+class CheckpointSlider(QSlider):
     """A slider over checkpoints: which is asked for, which is shown, which are known."""
 
     play_wanted = Signal()

@@ -11,7 +11,7 @@ from PySide6.QtCore import QProcess
 from core.engine.protocol import PairSpec
 
 
-def arguments_of(spec: PairSpec | None) -> list[str]:
+def restart_options(spec: PairSpec | None) -> list[str]:
     """Return the options of main.py that open this pair and the texts of the last session."""
     options = ["--restore"]
     if spec is None:
@@ -37,9 +37,9 @@ def arguments_of(spec: PairSpec | None) -> list[str]:
     return options
 
 
-def start_anew(spec: PairSpec | None) -> bool:
+def restart(spec: PairSpec | None) -> bool:
     """Start this program again, as it was started but with this pair; return False if it cannot
     be."""
     own = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
-    started, _ = QProcess.startDetached(sys.executable, [*own, *arguments_of(spec)], "")
+    started, _ = QProcess.startDetached(sys.executable, [*own, *restart_options(spec)], "")
     return bool(started)

@@ -37,7 +37,7 @@ def real_watcher(emit: Emit, emit_failed: EmitFailed) -> WatcherLike:
     return Watcher(emit, emit_failed)
 
 
-class Following(QObject):
+class RunFollower(QObject):
     """The follower of runs, on the GUI thread for as long as the training view lives."""
 
     read = Signal(object)
