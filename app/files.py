@@ -1,9 +1,11 @@
-"""Reads and writes text files, with sentences for what can go wrong.
+"""Reads and writes text and pictures, with sentences for what can go wrong.
 
-Knows paths and text; knows nothing of widgets.
+Knows paths and what is in files; knows nothing of widgets.
 """
 
 from pathlib import Path
+
+from PySide6.QtGui import QPixmap
 
 from core.errors import UserFacingError
 
@@ -33,8 +35,18 @@ def read_text(path: Path) -> str:
         ) from error
 
 
+def write_picture(path: Path, picture: QPixmap) -> None:
+    """Save a picture as a PNG.
+
+    Raises:
+        UserFacingError: it cannot be written.
+    """
+    if not picture.save(str(path), "PNG"):
+        raise UserFacingError(f"{path} cannot be written: choose another folder.")
+
+
 def write_text(path: Path, text: str) -> None:
-    """Save a table.
+    """Save a text as UTF-8, its newlines as they are.
 
     Raises:
         UserFacingError: it cannot be written.

@@ -9,7 +9,7 @@ from typing import Literal
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
 Theme = Literal["auto", "light", "dark"]
 
@@ -153,6 +153,13 @@ def apply(application: QApplication, dark: bool) -> None:
     """Dress the whole application; call again to change."""
     application.setPalette(palette(dark))
     application.setStyleSheet(style_sheet(dark))
+
+
+def restyle(widget: QWidget, name: str, value: str) -> None:
+    """Set a property that the style sheet asks for, and style the widget anew."""
+    widget.setProperty(name, value)
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
 
 
 def set_faint(label: QLabel, on: bool) -> None:

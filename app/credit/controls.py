@@ -5,7 +5,7 @@ Knows the measures and the legend; signals what was chosen and knows nothing of 
 
 from typing import cast
 
-from PySide6.QtCore import QSize, Qt, Signal, Slot
+from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
@@ -111,9 +111,8 @@ class Controls(QWidget):
 
     def set_beta(self, beta: float) -> None:
         """Show a beta without a signal."""
-        blocked = self.beta.blockSignals(True)
-        self.beta.setValue(beta)
-        self.beta.blockSignals(blocked)
+        with QSignalBlocker(self.beta):
+            self.beta.setValue(beta)
 
     def _describe(self) -> None:
         measure = self.measure()

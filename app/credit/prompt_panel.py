@@ -3,7 +3,7 @@
 Knows Prompt and Message; knows nothing of templates (the rendered text is given to it).
 """
 
-from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.widgets.timers import single_shot
 from core.text import Message, Prompt
 
 DEBOUNCE_MS = 150
@@ -47,6 +48,7 @@ class PromptPanel(QFrame):
         self.setObjectName("card")
         self._turns: list[TurnEdit] = []
         self._rows: list[QWidget] = []
+        self._reading: QFont | None = None
         self._quiet = False
         self.title = QLabel("Prompt")
         self.title.setObjectName("heading")
@@ -66,10 +68,7 @@ class PromptPanel(QFrame):
         self.raw_text.setAccessibleName("Prompt as the models read it")
         self.raw_text.setPlaceholderText("Appears once a pair is loaded and a response is scored.")
         self._lay_out()
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(DEBOUNCE_MS)
-        self._rest.timeout.connect(self.changed)
+        self._rest = single_shot(self, self.changed, DEBOUNCE_MS)
         self.use_system.toggled.connect(self._system_toggled)
         self.raw.toggled.connect(self._raw_toggled)
         self.add_turn.clicked.connect(self._add_pair)
@@ -171,7 +170,7 @@ class PromptPanel(QFrame):
             role,
             "What the user asks" if role == "user" else "What the assistant answered before",
         )
-        if hasattr(self, "_reading"):
+        if self._reading is not None:
             turn.setFont(self._reading)
         turn.setPlainText(text)
         turn.textChanged.connect(self._edited)

@@ -8,12 +8,13 @@ and the view asks.
 from dataclasses import dataclass
 
 import numpy as np
-from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.theme import SIDE_COLOURS, set_faint
 from app.widgets.colour_scale import ColourScale
 from app.widgets.spans import TokenSpans
+from app.widgets.timers import single_shot
 from app.widgets.token_editor import TokenEditor
 from core.engine.protocol import Side
 from core.noise import NOISELESS, NoiseFloor
@@ -80,10 +81,7 @@ class ResponsePanel(QFrame):
         column.setSpacing(2)
         column.addLayout(row)
         column.addWidget(self.editor, 1)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(DEBOUNCE_MS)
-        self._rest.timeout.connect(self._say_changed)
+        self._rest = single_shot(self, self._say_changed, DEBOUNCE_MS)
         self.editor.edited.connect(self._edited)
         self.set_dark(False)
         self.show_sum(None)
@@ -112,7 +110,7 @@ class ResponsePanel(QFrame):
         self._fresh = True
         self.editor.set_text_keeping_undo(text)
         if ids is not None:
-            self._keep(text, ids)
+            self._remember_tokens(text, ids)
 
     def wanted(self) -> Wanted:
         """Return what to score: the text, or its remembered tokens."""
@@ -145,7 +143,7 @@ class ResponsePanel(QFrame):
         if replaced and self.text() != asked:
             return  # typed on meanwhile; the newer text is asked for anyway
         if any(tokens.forced) or replaced:
-            self._keep(tokens.text, tokens.ids)
+            self._remember_tokens(tokens.text, tokens.ids)
         if tokens.text != self.text() and (replaced or self._reached.get(self.text())):
             self.editor.set_text_keeping_undo(tokens.text)
         self.scoring = scoring
@@ -174,9 +172,10 @@ class ResponsePanel(QFrame):
     def _remember(self) -> None:
         """Remember the tokens of what is shown, so that undo can return to exactly them."""
         if self.scoring is not None and self.scoring.tokens.text == self.text():
-            self._keep(self.text(), self.scoring.tokens.ids)
+            self._remember_tokens(self.text(), self.scoring.tokens.ids)
 
-    def _keep(self, text: str, ids: tuple[int, ...]) -> None:
+    def _remember_tokens(self, text: str, ids: tuple[int, ...]) -> None:
+        """Remember the ids of a text, and forget the oldest where that is too much."""
         self._reached.pop(text, None)
         self._reached[text] = ids
         tokens = sum(map(len, self._reached.values()))

@@ -29,7 +29,7 @@ class PairSummary(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("strip")
-        self._figures: dict[str, QLabel] = {}
+        self.figures: dict[str, QLabel] = {}
         grid = QGridLayout(self)
         grid.setContentsMargins(12, 5, 12, 5)
         grid.setHorizontalSpacing(8)
@@ -44,7 +44,7 @@ class PairSummary(QFrame):
             grid.addWidget(title, 0, 2 * column)
             grid.addWidget(figure, 0, 2 * column + 1)
             grid.setColumnStretch(2 * column + 1, 1)
-            self._figures[key] = figure
+            self.figures[key] = figure
         self.delta = QLabel()
         self.delta.setWordWrap(True)
         self.delta.setToolTip(DELTA)
@@ -73,7 +73,7 @@ class PairSummary(QFrame):
                 "loss": f"{pair.loss:.3f}",
             }
         )
-        for key, label in self._figures.items():
+        for key, label in self.figures.items():
             label.setText(shown.get(key, "–"))
         sums = (pair.sum_a, pair.sum_b, pair.margin) if pair is not None else (0.0, 0.0, 0.0)
         hidden = [
@@ -84,7 +84,7 @@ class PairSummary(QFrame):
         why |= {"preference": why["margin"], "loss": why["margin"]}
         for key, name, meaning in FIGURES:
             of = name if key.startswith("sum") else "the margin"
-            _say_noise(self._figures[key], meaning, f"{of} is {why[key]}" if why[key] else "")
+            _say_noise(self.figures[key], meaning, f"{of} is {why[key]}" if why[key] else "")
         self.delta.setText(delta_sentence(split))
         apart = why["margin"] and split is not None
         _say_noise(self.delta, DELTA, f"the margin is {why['margin']}" if apart else "")
@@ -92,7 +92,7 @@ class PairSummary(QFrame):
     def as_text(self) -> str:
         """Return the strip as plain text, for the clipboard."""
         names = {key: name for key, name, _ in FIGURES}
-        lines = [f"{names[key]}\t{label.text()}" for key, label in self._figures.items()]
+        lines = [f"{names[key]}\t{label.text()}" for key, label in self.figures.items()]
         return "\n".join([*lines, self.delta.text()])
 
 

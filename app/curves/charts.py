@@ -3,12 +3,13 @@
 Takes records and gives arrays; knows nothing of colours or of drawing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.present.table import delimited
 from core.runs.explain import margins
 from core.runs.records import EVAL, HELD_OUT, KL, RunLog, Series
 
@@ -171,18 +172,13 @@ def value_at(curve: Curve, values: Floats, step: float | None) -> tuple[int, flo
 def as_csv(runs: Iterable[tuple[RunLog, float | None]], kinds: Iterable[ChartKind]) -> str:
     """Return a CSV of what charts show of runs, as logged: a line per run and step, a column per
     series."""
-    import csv
-    import io
-
     kinds = tuple(kinds)
     tables = [
         (run.name, {c.name: c for kind in kinds for c in curves(kind, run, beta)})
         for run, beta in runs
     ]
     names = list(dict.fromkeys(name for _, found in tables for name in found))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", "step", *names])
+    rows: list[Sequence[object]] = [["run", "step", *names]]
     for run_name, found in tables:
         if not found:
             continue
@@ -195,5 +191,5 @@ def as_csv(runs: Iterable[tuple[RunLog, float | None]], kinds: Iterable[ChartKin
                 cells[places] = ["" if v != v else repr(v) for v in curve.values.tolist()]
             columns.append(cells.tolist())
         numbers = steps.astype(int).tolist()
-        writer.writerows([run_name, n, *row] for n, *row in zip(numbers, *columns, strict=True))
-    return text.getvalue()
+        rows += [[run_name, n, *row] for n, *row in zip(numbers, *columns, strict=True)]
+    return delimited(rows)

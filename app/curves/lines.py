@@ -92,11 +92,11 @@ class DrawnLine:
         smoothed = line.values is not line.curve.values
         self._raw_y = on_axis(line.curve.values, log_y)[first:] if smoothed else np.zeros(0)
         self._bounds = self._find_bounds()
-        self._shade = shade(line.hue, CURVE_STYLES[line.curve.place], dark)
-        look = CURVE_STYLES[line.curve.place]
+        style = CURVE_STYLES[line.curve.place]
+        self._shade = shade(line.hue, style, dark)
         # Mixed, not translucent: blending takes several times as long.
-        self.raw.setPen(QPen(shade(line.hue, replace(look, strength=FAINT), dark), 0))
-        self.marks.setSymbol(look.mark)
+        self.raw.setPen(QPen(shade(line.hue, replace(style, strength=FAINT), dark), 0))
+        self.marks.setSymbol(style.mark)
         self.marks.setSize(MARK_SIZE)
         self.marks.setPen(pg.mkPen(self._shade, width=1.5))
         hollow = line.curve.source == EVAL
@@ -160,6 +160,5 @@ class DrawnLine:
         self._dense = dense
         assert self.line is not None
         held_out = bool(self.line.curve.source)
-        look = CURVE_STYLES[self.line.curve.place]
-        style = Qt.PenStyle.SolidLine if dense else look.dash
-        self.main.setPen(pg.mkPen(self._shade, width=1 if dense or held_out else 2, style=style))
+        dash = Qt.PenStyle.SolidLine if dense else CURVE_STYLES[self.line.curve.place].dash
+        self.main.setPen(pg.mkPen(self._shade, width=1 if dense or held_out else 2, style=dash))

@@ -22,6 +22,7 @@ from app import theme
 from app.curves.charts import BY_KEY, SOURCES, value_at
 from app.curves.lines import CurveLine
 from app.curves.styles import swatch
+from core.present.numerals import real_minus
 from core.runs.records import EVAL, HELD_OUT
 
 Key = tuple[str, int, str]
@@ -150,6 +151,10 @@ class Readout(QWidget):
         for title in self._titles:
             title.setForeground(QColor(theme.colours(dark).muted))
 
+    def value_text(self, key: str, place: int, source: str, run: int) -> str:
+        """Return what stands in the cell of a chart's curve and of a run, by the run's hue."""
+        return self._cells[(key, place, source), run].text()
+
     def as_text(self) -> str:
         """Return the table as tab-separated text."""
         lines = ["\t".join([self.title.text(), *self._names])]
@@ -174,7 +179,7 @@ def shown(value: float) -> str:
     text = f"{value:#.4g}".rstrip(".")
     if 5e-5 <= abs(value) < 1:
         text = f"{value:.4f}"
-    return text.replace("-", "−")
+    return real_minus(text)
 
 
 def _order(key: Key) -> tuple[int, int]:

@@ -5,8 +5,8 @@ Signals what the user did with a row; knows nothing of charts or files.
 
 from collections.abc import Collection, Sequence
 
-from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtCore import QSignalBlocker, Qt, Signal, Slot
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QFrame,
@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QScrollArea,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -23,27 +22,8 @@ from PySide6.QtWidgets import (
 from app.credit.controls import BetaBox
 from app.curves.session import OpenRun
 from app.curves.styles import swatch
+from app.widgets.elided_label import ElidedLabel
 from core.runs.records import RunLog
-
-
-class Clipped(QLabel):
-    """A line of text that ends in dots where there is no room."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words = ""
-        self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setMinimumWidth(20)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-
-    def show_words(self, words: str) -> None:
-        self.words = words
-        end = Qt.TextElideMode.ElideRight
-        self.setText(self.fontMetrics().elidedText(words, end, max(self.width(), 20)))
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self.show_words(self.words)
 
 
 class OpenRunRow(QFrame):
@@ -59,7 +39,7 @@ class OpenRunRow(QFrame):
         self.setObjectName("run")
         self.tick = QCheckBox()
         self.colour = QLabel()
-        self.name, self.about, self.trouble = Clipped(), Clipped(), Clipped()
+        self.name, self.about, self.trouble = ElidedLabel(), ElidedLabel(), ElidedLabel()
         self.live = QLabel("● live")
         self.beta = BetaBox()
         self.close_button = QToolButton()
@@ -102,13 +82,9 @@ class OpenRunRow(QFrame):
     def show_run(self, run: OpenRun, live: bool, dark: bool) -> None:
         """Show what is known of the run now."""
         log = run.log
-        for widget, value in ((self.tick, run.visible), (self.beta, run.beta or 0.0)):
-            blocked = widget.blockSignals(True)
-            if isinstance(widget, QCheckBox):
-                widget.setChecked(bool(value))
-            else:
-                widget.setValue(float(value))
-            widget.blockSignals(blocked)
+        with QSignalBlocker(self.tick), QSignalBlocker(self.beta):
+            self.tick.setChecked(run.visible)
+            self.beta.setValue(run.beta or 0.0)
         self.colour.setPixmap(swatch(run.hue, dark).pixmap(12, 12))
         self.name.show_words(run.name)
         self.name.setToolTip(str(run.source))

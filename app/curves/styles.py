@@ -8,9 +8,10 @@ nothing hangs on colour alone. Knows colours; knows nothing of runs or logs.
 from dataclasses import dataclass
 
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, Qt
-from PySide6.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
+from PySide6.QtGui import QColor, QIcon, QPainter, QPen
 
 from app import theme
+from app.widgets.drawing import draw_picture, mix, translucent
 
 HUES = {
     False: ("#0072b2", "#c04a00", "#00805d", "#a8437f", "#9a6700", "#2b7fa8", "#5b5b5b", "#7a5230"),
@@ -44,29 +45,21 @@ def hue(place: int, dark: bool) -> QColor:
     return QColor(HUES[dark][place % len(HUES[dark])])
 
 
-def shade(place: int, look: CurveStyle, dark: bool) -> QColor:
+def shade(place: int, style: CurveStyle, dark: bool) -> QColor:
     """Return a run's hue, mixed with the surface as the style says."""
-    full, surface = hue(place, dark), QColor(theme.colours(dark).surface)
-    a, b = look.strength, 1 - look.strength
-    return QColor(
-        round(a * full.red() + b * surface.red()),
-        round(a * full.green() + b * surface.green()),
-        round(a * full.blue() + b * surface.blue()),
-    )
+    return mix(QColor(theme.colours(dark).surface), hue(place, dark), style.strength)
 
 
-def line_sample(look: CurveStyle, dark: bool) -> str:
+def line_sample(style: CurveStyle, dark: bool) -> str:
     """Return a piece of a curve's line for the key of a chart, as rich text, in no run's hue."""
-    wide, high, ratio = 38, 10, 2
-    picture = QPixmap(wide * ratio, high * ratio)
-    picture.setDevicePixelRatio(ratio)
-    picture.fill(Qt.GlobalColor.transparent)
-    colour = QColor(theme.colours(dark).text)
-    colour.setAlphaF(look.strength)
-    painter = QPainter(picture)
-    painter.setPen(QPen(colour, 2, look.dash))
-    painter.drawLine(1, high // 2, wide - 1, high // 2)
-    painter.end()
+    wide, high = 38, 10
+    colour = translucent(theme.colours(dark).text, round(255 * style.strength))
+
+    def draw(painter: QPainter) -> None:
+        painter.setPen(QPen(colour, 2, style.dash))
+        painter.drawLine(1, high // 2, wide - 1, high // 2)
+
+    picture = draw_picture(wide, high, 2, draw)
     data = QByteArray()
     buffer = QBuffer(data)
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
@@ -77,12 +70,10 @@ def line_sample(look: CurveStyle, dark: bool) -> str:
 
 def swatch(place: int, dark: bool, size: int = 12) -> QIcon:
     """Return a run's colour as an icon."""
-    picture = QPixmap(size, size)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(hue(place, dark))
-    painter.drawRoundedRect(picture.rect(), 3, 3)
-    painter.end()
-    return QIcon(picture)
+
+    def draw(painter: QPainter) -> None:
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(hue(place, dark))
+        painter.drawRoundedRect(0, 0, size, size, 3, 3)
+
+    return QIcon(draw_picture(size, size, 1, draw))

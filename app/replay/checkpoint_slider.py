@@ -8,10 +8,9 @@ marked too. Knows steps; knows nothing of runs, scores or the engine.
 from collections.abc import Collection, Sequence
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSignalBlocker, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
-    QFont,
     QFontMetricsF,
     QHelpEvent,
     QKeyEvent,
@@ -23,11 +22,19 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QSlider, QToolTip, QWidget
 
+from app.widgets.drawing import smaller, translucent
+
 MARGIN = 14.0
 LINE = 12.0
 """Pixels from the top to the axis."""
 APART = 7.0
 """Least pixels between two numbers under the axis."""
+
+
+def share_of(steps: Sequence[int], index: int) -> float:
+    """Return how far a checkpoint's step lies between the first and the last, 0..1."""
+    first, last = steps[0], steps[-1]
+    return (steps[index] - first) / (last - first) if last > first else 0.5
 
 
 class CheckpointSlider(QSlider):
@@ -52,11 +59,10 @@ class CheckpointSlider(QSlider):
         self.steps = tuple(steps)
         self.known = frozenset()
         self.shown = len(steps) - 1
-        blocked = self.blockSignals(True)
-        self.setRange(0, max(len(steps) - 1, 0))
-        self.setPageStep(max(len(steps) // 5, 1))
-        self.setValue(self.shown)
-        self.blockSignals(blocked)
+        with QSignalBlocker(self):
+            self.setRange(0, max(len(steps) - 1, 0))
+            self.setPageStep(max(len(steps) // 5, 1))
+            self.setValue(self.shown)
         self._describe()
 
     def set_known(self, known: Collection[int]) -> None:
@@ -71,16 +77,13 @@ class CheckpointSlider(QSlider):
 
     def ask(self, index: int) -> None:
         """Put the handle at a checkpoint without a signal."""
-        blocked = self.blockSignals(True)
-        self.setValue(index)
-        self.blockSignals(blocked)
+        with QSignalBlocker(self):
+            self.setValue(index)
         self._describe()
 
     def x_of(self, index: int) -> float:
         """Return where a checkpoint's tick is, in pixels."""
-        first, last = self.steps[0], self.steps[-1]
-        share = (self.steps[index] - first) / (last - first) if last > first else 0.5
-        return MARGIN + share * (self.width() - 2 * MARGIN)
+        return MARGIN + share_of(self.steps, index) * (self.width() - 2 * MARGIN)
 
     def nearest(self, x: float) -> int:
         """Return the checkpoint whose tick is nearest to x; -1 without checkpoints."""
@@ -162,28 +165,21 @@ class CheckpointSlider(QSlider):
         painter.end()
 
     def _paint_ticks(self, painter: QPainter, text: QColor, accent: QColor) -> None:
-        faint = QColor(text)
-        faint.setAlpha(90)
+        faint = translucent(text, 90)
         painter.setPen(QPen(faint, 1.5))
         painter.drawLine(QPointF(self.x_of(0), LINE), QPointF(self.x_of(-1), LINE))
         for index in range(len(self.steps)):
             x = self.x_of(index)
-            if index in self.known:
-                painter.setPen(QPen(accent, 3.0, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
-                painter.drawLine(QPointF(x, LINE - 4), QPointF(x, LINE + 4))
-            else:
-                painter.setPen(QPen(faint, 1.5))
-                painter.drawLine(QPointF(x, LINE - 4), QPointF(x, LINE + 4))
+            known = QPen(accent, 3.0, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap)
+            painter.setPen(known if index in self.known else QPen(faint, 1.5))
+            painter.drawLine(QPointF(x, LINE - 4), QPointF(x, LINE + 4))
 
     def _paint_numbers(self, painter: QPainter, text: QColor) -> None:
         """Write the steps, as many as fit: the first and the last, then from the left."""
-        font = QFont(self.font())
-        font.setPointSizeF(max(font.pointSizeF() - 2.0, 6.5))
+        font = smaller(self.font(), 2.0)
         metrics = QFontMetricsF(font)
-        muted = QColor(text)
-        muted.setAlpha(170)
         painter.setFont(font)
-        painter.setPen(muted)
+        painter.setPen(translucent(text, 170))
         taken: list[tuple[float, float]] = []
         for index in dict.fromkeys((0, len(self.steps) - 1, *range(len(self.steps)))):
             name = str(self.steps[index])

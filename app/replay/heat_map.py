@@ -27,7 +27,8 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.widgets.colour_scale import NO_COLOUR, ColourScale
+from app.widgets.colour_scale import ColourScale
+from app.widgets.drawing import pack, picture_of, smaller, translucent
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -130,9 +131,7 @@ class HeatMap(QWidget):
         return self._head() + len(self.data.steps) * self.row_height + GAP
 
     def _small(self) -> QFont:
-        font = QFont(self.font())
-        font.setPointSizeF(max(font.pointSizeF() - 1.5, 6.5))
-        return font
+        return smaller(self.font(), 1.5)
 
     def _gutter(self) -> int:
         steps = self.data.steps
@@ -308,9 +307,7 @@ class HeatMap(QWidget):
             self._images[number] = _image(values, band.widths, self.row_height, self._scale)
         painter.drawImage(QPointF(float(band.lefts[0]), top), self._images[number])
         unknown = np.flatnonzero(np.isnan(self.data.values).all(axis=1))
-        faint = QColor(*self._scale.text)
-        faint.setAlpha(55)
-        hatch = QBrush(faint, Qt.BrushStyle.BDiagPattern)
+        hatch = QBrush(translucent(QColor(*self._scale.text), 55), Qt.BrushStyle.BDiagPattern)
         wide = float(band.widths.sum()) - 1
         for row in unknown.tolist():
             place = QRectF(float(band.lefts[0]), top + row * self.row_height, wide, self.row_height)
@@ -323,8 +320,7 @@ class HeatMap(QWidget):
         metrics = QFontMetricsF(font)
         painter.setFont(font)
         text, rows = QColor(*self._scale.text), len(self.data.steps)
-        faint = QColor(text)
-        faint.setAlpha(170)
+        faint = translucent(text, 170)
         taken: list[int] = []
         for row in dict.fromkeys((self.shown, 0, rows - 1, *range(rows))):
             near = any(abs(row - other) * self.row_height < metrics.height() - 3 for other in taken)
@@ -354,14 +350,6 @@ class HeatMap(QWidget):
 def _image(values: Floats, widths: Ints, high: int, scale: ColourScale) -> QImage:
     """Return values [m, n] as a picture of cells ``widths`` wide and ``high`` high, a pixel
     apart."""
-    classes = scale.classes(values)
-    colours = scale.palette[np.where(classes == NO_COLOUR, scale.zero, classes)]
-    pixels = np.repeat(np.repeat(colours, widths, axis=1), high, axis=0)
-    surface = np.array(scale.surface, dtype=np.uint8)
-    pixels[:, np.cumsum(widths) - 1] = surface
-    pixels[high - 1 :: high] = surface
-    tall, wide = pixels.shape[:2]
-    image = QImage(
-        np.ascontiguousarray(pixels).tobytes(), wide, tall, 3 * wide, QImage.Format.Format_RGB888
-    )
-    return image.copy()  # its own memory
+    pixels = np.repeat(np.repeat(pack(scale.colours(values)), widths, axis=1), high, axis=0)
+    pixels[:, np.cumsum(widths) - 1] = pixels[high - 1 :: high] = pack(scale.surface)
+    return picture_of(pixels)

@@ -5,13 +5,11 @@ checkpoint that it has. Asks the engine for nothing. Knows the credit view; know
 engine or of the training view that it stands in.
 """
 
-import csv
-import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QGuiApplication, QPainter, QPixmap, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -30,15 +28,17 @@ from PySide6.QtWidgets import (
 
 from app.credit.layout import SIDES
 from app.credit.view import CreditView
-from app.files import write_text
+from app.files import write_picture, write_text
 from app.replay.heat_map import HeatData, HeatMap
 from app.replay.margin_plot import MarginPlot, margin_and_spread
 from app.settings import Settings
 from app.widgets.legend import ScaleBar
+from app.widgets.timers import single_shot
 from core.engine.protocol import Side
 from core.errors import UserFacingError
 from core.present.measures import rewards
 from core.present.numerals import signed
+from core.present.table import delimited
 
 ROOMY, HIGH, NARROW = 760, 380, 470
 """Pixels. From a width of ROOMY, or below a height of HIGH, heat map and curves stand side by side,
@@ -48,6 +48,7 @@ ABOUT = (
     "a cell for its numbers, click it to show that checkpoint, click a token to pin it in the "
     "credit view. Hatched rows are not computed yet: Replay, at the window's foot, does it."
 )
+OPEN = "Open a run's checkpoints…"
 CHOSEN = """
 QToolButton { padding: 3px 9px; border: 1px solid palette(mid); border-radius: 4px; }
 QToolButton:checked { background: palette(highlight); color: palette(highlighted-text); }
@@ -79,10 +80,7 @@ class HeatPanel(QFrame):
         self.readout = QLabel()
         self.readout.setMinimumWidth(60)
         self.sides: dict[Side, QToolButton] = {}
-        self._refresh_soon = QTimer(self)
-        self._refresh_soon.setSingleShot(True)
-        self._refresh_soon.setInterval(0)
-        self._refresh_soon.timeout.connect(self.refresh)
+        self._refresh_soon = single_shot(self, self.refresh)
         self._lay_out()
         view.recoloured.connect(self._changed)
         view.texts_replaced.connect(self._changed)
@@ -140,15 +138,15 @@ class HeatPanel(QFrame):
         column.addLayout(top)
         column.addWidget(self._halves, 1)
         self._empty = QWidget()
-        self._why = QLabel()
-        self._why.setWordWrap(True)
-        self._why.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._open = QPushButton("Open a run's checkpoints…")
-        self._open.clicked.connect(self.run_wanted)
+        self.why = QLabel()
+        self.why.setWordWrap(True)
+        self.why.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.open_button = QPushButton(OPEN)
+        self.open_button.clicked.connect(self.run_wanted)
         middle = QVBoxLayout(self._empty)
         middle.addStretch(1)
-        middle.addWidget(self._why)
-        middle.addWidget(self._open, 0, Qt.AlignmentFlag.AlignCenter)
+        middle.addWidget(self.why)
+        middle.addWidget(self.open_button, 0, Qt.AlignmentFlag.AlignCenter)
         middle.addStretch(1)
         self._pages = QStackedLayout(self)
         self._pages.addWidget(self._empty)
@@ -181,7 +179,9 @@ class HeatPanel(QFrame):
 
     def offer(self, run: str) -> None:
         """Name the run whose checkpoints can be loaded at once; "" for none."""
-        self._open.setText(f"Load the checkpoints of {run}" if run else "Open a run's checkpoints…")
+        self.open_button.setText(
+            f"Load the checkpoints of {run}" if run else "Open a run's checkpoints…"
+        )
 
     @Slot()
     def _changed(self) -> None:
@@ -206,8 +206,8 @@ class HeatPanel(QFrame):
         why = self.empty_because()
         film, view = self._view.film, self._view
         self._pages.setCurrentIndex(int(not why))
-        self._why.setText(why)
-        self._open.setVisible(not film.checkpoints)
+        self.why.setText(why)
+        self.open_button.setVisible(not film.checkpoints)
         if why:
             return
         known = film.of(self.side)
@@ -301,9 +301,7 @@ class HeatPanel(QFrame):
 
     def numbers(self, delimiter: str) -> str:
         """Return a table of all tokens of both responses under every known checkpoint; nats."""
-        out = io.StringIO()
-        writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
-        writer.writerow(HEADER)
+        rows: list[Sequence[object]] = [HEADER]
         film, values = self._view.film, self._view.film_values()
         for side in SIDES:
             for index, scoring in sorted(film.of(side).items()):
@@ -311,16 +309,16 @@ class HeatPanel(QFrame):
                 r, shown = rewards(scoring, self._view.beta()), values[index][side]
                 for i, label in enumerate(scoring.labels):
                     columns = r, scoring.logp_policy, scoring.logp_reference, scoring.kl, shown
-                    writer.writerow((side, step, i, label, *(float(c[i]) for c in columns)))
-        return out.getvalue()
+                    rows.append((side, step, i, label, *(float(c[i]) for c in columns)))
+        return delimited(rows, delimiter)
 
     @Slot()
     def save_picture(self) -> None:
         """Save the picture as a PNG where the user says."""
         picture = self.picture()
         path = self._choose_new_file("Save the picture", "credit-over-steps.png", "PNG (*.png)")
-        if path and not picture.save(path, "PNG"):
-            self.problem.emit(f"{path} cannot be written: choose another folder.")
+        if path:
+            self._try(lambda: write_picture(Path(path), picture))
 
     @Slot()
     def save_numbers(self) -> None:
@@ -328,10 +326,14 @@ class HeatPanel(QFrame):
         kinds = "Comma-separated (*.csv);;Tab-separated (*.tsv)"
         path = self._choose_new_file("Save the numbers", "credit-over-steps.csv", kinds)
         if path:
-            try:
-                write_text(Path(path), self.numbers("\t" if path.endswith(".tsv") else ","))
-            except UserFacingError as error:
-                self.problem.emit(str(error))
+            numbers = self.numbers("\t" if path.endswith(".tsv") else ",")
+            self._try(lambda: write_text(Path(path), numbers))
+
+    def _try(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except UserFacingError as error:
+            self.problem.emit(str(error))
 
     @Slot()
     def copy_picture(self) -> None:

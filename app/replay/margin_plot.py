@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
-    QColor,
-    QFont,
     QFontMetricsF,
     QMouseEvent,
     QPainter,
@@ -23,6 +21,8 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from app.replay.checkpoint_slider import share_of
+from app.widgets.drawing import smaller, translucent
 from core import quantities
 from core.engine.protocol import Side
 from core.present.measures import rewards
@@ -114,14 +114,13 @@ class MarginPlot(QWidget):
             f"Spread of credit in {self._side}{spread}",
         )
 
-    def _x(self, index: int) -> float:
-        first, last = self._steps[0], self._steps[-1]
-        share = (self._steps[index] - first) / (last - first) if last > first else 0.5
-        return 44 + share * (self.width() - 56)
+    def x_of(self, index: int) -> float:
+        """Return where a checkpoint's points are, in pixels."""
+        return 44 + share_of(self._steps, index) * (self.width() - 56)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton and self._steps:
-            away = [abs(self._x(i) - event.position().x()) for i in range(len(self._steps))]
+            away = [abs(self.x_of(i) - event.position().x()) for i in range(len(self._steps))]
             self.step_wanted.emit(int(np.argmin(away)))
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -142,8 +141,7 @@ class MarginPlot(QWidget):
         tokens."""
         text = self.palette().color(QPalette.ColorRole.WindowText)
         accent = self.palette().color(QPalette.ColorRole.Highlight)
-        faint = QColor(text)
-        faint.setAlpha(90)
+        faint = translucent(text, 90)
         metrics = QFontMetricsF(self.font())
         painter.setFont(self.font())
         painter.setPen(text)
@@ -163,10 +161,10 @@ class MarginPlot(QWidget):
         painter.setPen(QPen(faint, 1))
         painter.drawLine(QPointF(plot.left(), y_of(floor)), QPointF(plot.right(), y_of(floor)))
         if self._shown >= 0:
-            x = self._x(self._shown)
+            x = self.x_of(self._shown)
             painter.setPen(QPen(faint, 1.5))
             painter.drawLine(QPointF(x, plot.top() - 3), QPointF(x, plot.bottom() + 3))
-        points = {int(i): QPointF(self._x(int(i)), y_of(float(values[i]))) for i in known}
+        points = {int(i): QPointF(self.x_of(int(i)), y_of(float(values[i]))) for i in known}
         painter.setPen(QPen(accent, 1.8))
         painter.drawPolyline(QPolygonF(list(points.values())))
         painter.setBrush(accent)
@@ -178,12 +176,8 @@ class MarginPlot(QWidget):
         self, painter: QPainter, plot: QRectF, places: dict[float, float], counts: bool
     ) -> None:
         """Write numbers left of the plot, but none over another."""
-        font = QFont(self.font())
-        font.setPointSizeF(max(font.pointSizeF() - 1.5, 6.5))
-        muted = QColor(self.palette().color(QPalette.ColorRole.WindowText))
-        muted.setAlpha(170)
-        painter.setFont(font)
-        painter.setPen(muted)
+        painter.setFont(smaller(self.font(), 1.5))
+        painter.setPen(translucent(self.palette().color(QPalette.ColorRole.WindowText), 170))
         taken: list[float] = []
         for y, value in sorted(places.items()):
             if all(abs(y - other) > 11 for other in taken):

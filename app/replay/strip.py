@@ -5,9 +5,10 @@ scores, of the engine or of when a checkpoint has come.
 """
 
 from collections.abc import Collection, Sequence
+from functools import partial
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal, Slot
-from PySide6.QtGui import QColor, QIcon, QPainter, QPainterPath, QPalette, QPen, QPixmap, QPolygonF
+from PySide6.QtGui import QColor, QIcon, QPainter, QPainterPath, QPalette, QPen, QPolygonF
 from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -20,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.replay.checkpoint_slider import CheckpointSlider
+from app.widgets.drawing import draw_picture
 
 SPEEDS = (1, 2, 4, 8)
 """Checkpoints a second."""
@@ -221,26 +223,21 @@ class CheckpointStrip(QFrame):
 
     def _draw_icons(self) -> None:
         colour = self.palette().color(QPalette.ColorRole.WindowText)
-        ratio = self.devicePixelRatioF()
         for button, shape in (
             (self.play, "pause" if self.playing else "play"),
             (self.back, "back"),
             (self.forward, "forward"),
             (self.loop, "loop"),
         ):
-            button.setIcon(QIcon(_icon(shape, colour, ratio)))
+            draw = partial(_draw_icon, shape=shape, colour=colour)
+            button.setIcon(QIcon(draw_picture(16, 16, self.devicePixelRatioF(), draw)))
 
 
 TRIANGLE = ((5.0, 3.0), (13.0, 8.0), (5.0, 13.0))
 
 
-def _icon(shape: str, colour: QColor, ratio: float) -> QPixmap:
-    """Return an icon of 16 by 16 pixels."""
-    picture = QPixmap(round(16 * ratio), round(16 * ratio))
-    picture.setDevicePixelRatio(ratio)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+def _draw_icon(painter: QPainter, shape: str, colour: QColor) -> None:
+    """Draw an icon of 16 by 16 pixels."""
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(colour)
     if shape == "pause":
@@ -262,5 +259,3 @@ def _icon(shape: str, colour: QColor, ratio: float) -> QPixmap:
         painter.drawPolygon(QPolygonF(turned))
         if shape != "play":
             painter.drawRect(QRectF(2 if mirrored else 12, 3, 2, 10))
-    painter.end()
-    return picture

@@ -368,7 +368,7 @@ class TreeCanvas(QWidget):
 
     def walk(self, way: str) -> None:
         """Go left (parent), right (best child), up or down (sibling), home or end (best leaf)."""
-        self.go_to(self.picture.from_here(self.chosen, way))
+        self.go_to(self.picture.neighbour(self.chosen, way))
 
     def toggle(self, entry: int) -> None:
         """Hide or show what lies below an entry."""

@@ -156,12 +156,12 @@ class HypothesisModel(QAbstractTableModel):
         self._by = column, order == Qt.SortOrder.DescendingOrder
         self.layoutAboutToBeChanged.emit()
         before = self.persistentIndexList()
-        kept = [self.rows[index.row()] for index in before]
+        rows = [self.rows[index.row()] for index in before]
         self._arrange()
         places = {id(row): place for place, row in enumerate(self.rows)}
         after = [
             self.index(places[id(row)], index.column())
-            for row, index in zip(kept, before, strict=True)
+            for row, index in zip(rows, before, strict=True)
         ]
         self.changePersistentIndexList(before, after)
         self.layoutChanged.emit()

@@ -4,13 +4,15 @@ Clicking or dragging in it goes there. Its picture is drawn anew only when the t
 Knows the canvas; knows nothing of searches.
 """
 
-from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt, QTimer, Slot
+from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt, Slot
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QWidget
 
 from app.search.canvas import TreeCanvas
 from app.search.painting import PaintCache, paint
 from app.search.viewpoint import MARGIN, ROW, Viewpoint
+from app.widgets.drawing import translucent
+from app.widgets.timers import single_shot
 
 WIDE, HIGH = 190, 120
 ROOM = 10
@@ -27,12 +29,9 @@ class Minimap(QWidget):
         super().__init__(canvas)
         self._canvas = canvas
         self._cache = PaintCache()
-        self._kept: QPixmap | None = None
+        self._drawn: QPixmap | None = None
         self._view = Viewpoint()
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(self._draw_anew)
+        self._rest = single_shot(self, self._draw_anew, REST_MS)
         self.setAccessibleName("Map of the whole tree")
         self.setToolTip("The whole tree; click or drag to go there")
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -47,14 +46,14 @@ class Minimap(QWidget):
         """
         if soon:
             self._rest.stop()
-            self._kept = None
+            self._drawn = None
         elif not self._rest.isActive():
             self._rest.start()
         self._follow()
 
     @Slot()
     def _draw_anew(self) -> None:
-        self._kept = None
+        self._drawn = None
         self.update()
 
     @Slot()
@@ -74,7 +73,7 @@ class Minimap(QWidget):
         size = QSize(min(WIDE, canvas.width() // SHARE), min(HIGH, canvas.height() // SHARE))
         if size != self.size():
             self.resize(size)
-            self._kept = None
+            self._drawn = None
         self.move(canvas.width() - size.width() - ROOM, canvas.height() - size.height() - ROOM)
         self.update()
 
@@ -91,16 +90,16 @@ class Minimap(QWidget):
         if picture.placed is None:
             return
         ink = self._canvas.ink()
-        if self._kept is None:
+        if self._drawn is None:
             ratio = self.devicePixelRatioF()
-            self._kept = QPixmap(self.size() * ratio)
-            self._kept.setDevicePixelRatio(ratio)
+            self._drawn = QPixmap(self.size() * ratio)
+            self._drawn.setDevicePixelRatio(ratio)
             self._view = self._small()
-            inner = QPainter(self._kept)
+            inner = QPainter(self._drawn)
             paint(inner, self.size(), picture, self._view, ink, self._cache)
             inner.end()
         painter = QPainter(self)
-        painter.drawPixmap(0, 0, self._kept)
+        painter.drawPixmap(0, 0, self._drawn)
         painter.setPen(QPen(QColor(ink.colours.line), 1))
         painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
         small, view = self._view, self._canvas.view
@@ -111,9 +110,7 @@ class Minimap(QWidget):
             self._canvas.height() / view.zoom * small.zoom,
         )
         painter.setPen(QPen(QColor(ink.colours.accent), 1.5))
-        frame = QColor(ink.colours.accent)
-        frame.setAlpha(30)
-        painter.setBrush(frame)
+        painter.setBrush(translucent(ink.colours.accent, 30))
         painter.drawRect(seen & QRectF(self.rect()).adjusted(1, 1, -2, -2))
         painter.end()
 

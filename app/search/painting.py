@@ -28,6 +28,7 @@ from app.search.picture import BOTH, ONLY_HERE, Picture
 from app.search.rectangles import Brushes, Fill, Pixels
 from app.search.viewpoint import BOX, Viewpoint
 from app.widgets.colour_scale import ColourScale, Rgb, from_oklab, oklab
+from app.widgets.recent_cache import RecentCache
 from core.search.grown import Status
 
 LETTERS = 13
@@ -37,7 +38,6 @@ READABLE = 14.0
 SOLID = 5.0
 """Boxes lower than this are bars."""
 THICKEST = 7.0
-_KEPT_TEXTS = 6000
 
 
 def letters_font(pixels: int = LETTERS) -> QFont:
@@ -112,29 +112,27 @@ class PaintCache:
         self.font = letters_font()
         self.metrics = QFontMetricsF(self.font)
         self.pixels = Pixels()
-        self._kept: dict[tuple[str, int], QStaticText] = {}
+        self._texts: RecentCache[QStaticText] = RecentCache(6000)
 
     def set_size(self, pixels: int) -> None:
         """Use letters of another size."""
         if pixels != self.font.pixelSize():
             self.font = letters_font(pixels)
             self.metrics = QFontMetricsF(self.font)
-            self._kept.clear()
+            self._texts.clear()
 
     def get(self, label: str, room: float) -> QStaticText:
         """Return the label, with letters left out of its middle where it is wider than ``room``."""
         key = label, int(room)
-        found = self._kept.get(key)
+        found = self._texts.get(key)
         if found is None:
-            if len(self._kept) > _KEPT_TEXTS:
-                self._kept.clear()
             shown = label
             if self.metrics.horizontalAdvance(label) > room + 2:
                 shown = self.metrics.elidedText(label, Qt.TextElideMode.ElideMiddle, room)
             text = QStaticText(shown)
             text.setTextFormat(Qt.TextFormat.PlainText)
             text.prepare(QTransform(), self.font)
-            found = self._kept[key] = text
+            found = self._texts.put(key, text)
         return found
 
 
@@ -165,11 +163,14 @@ def paint(
         painter.fillRect(QRect(QPoint(), size), paper)
     _connect(fill, size, picture, view, ink, seen)
     entries = np.flatnonzero(inside)
+    wide = right[entries] - left[entries]
+    tall = np.full(len(entries), round(high))
+    rects = np.stack([left[entries], top[entries], wide, tall], axis=1)
     if far:
-        _bars(fill, picture, ink, entries, left, right, top, high)
+        _bars(fill, picture, ink, entries, rects, high)
         cache.pixels.put(painter)
     else:
-        _boxes(fill, painter, picture, ink, entries, left, right, top, high)
+        _boxes(fill, painter, picture, ink, entries, rects, high)
     if high >= READABLE:
         _letters(painter, size, picture, view, ink, cache, entries)
     return len(entries)
@@ -211,27 +212,15 @@ def _connect(
 
 
 def _bars(
-    fill: Fill,
-    picture: Picture,
-    ink: TreeInk,
-    entries: Ints,
-    left: Floats,
-    right: Floats,
-    top: Floats,
-    high: float,
+    fill: Fill, picture: Picture, ink: TreeInk, entries: Ints, boxes: Floats, high: float
 ) -> None:
-    """Draw each token as a bar, as thick as it is likely."""
+    """Draw each token as a bar in the middle of its box, as thick as it is likely."""
     faint = picture.faint[entries]
     thick = np.maximum(1.0, np.round(high * (0.3 + 0.7 * picture.chance[entries])))
-    rects = np.stack(
-        [
-            left[entries],
-            np.round(top[entries] + (high - thick) / 2),
-            np.maximum(right[entries] - left[entries], 1.0),
-            thick,
-        ],
-        axis=1,
-    )
+    rects = boxes.copy()
+    rects[:, 1] = np.round(rects[:, 1] + (high - thick) / 2)
+    rects[:, 2] = np.maximum(rects[:, 2], 1.0)
+    rects[:, 3] = thick
     classes = picture.classes[entries] + len(ink.scale.palette) * faint
     for which in (faint, ~faint):
         fill(rects[which], ink.bars, classes[which])
@@ -270,19 +259,10 @@ def _boxes(
     picture: Picture,
     ink: TreeInk,
     entries: Ints,
-    left: Floats,
-    right: Floats,
-    top: Floats,
+    rects: Floats,
     high: float,
 ) -> None:
     """Draw boxes with an outline around each token or folded run."""
-    placed = picture.placed
-    assert placed is not None
-    tall = round(high)
-    rects = np.stack(
-        [left[entries], top[entries], right[entries] - left[entries], np.full(len(entries), tall)],
-        axis=1,
-    )
     faint = picture.faint[entries]
     best, c = picture.best[entries], ink.colours
     # Outlines are larger rectangles below: tokens of one run are one box, so they join there.

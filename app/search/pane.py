@@ -11,8 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from PySide6.QtCore import QPoint, QRect, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtCore import QPoint, QRect, Qt, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.credit.popup import TokenPopup
@@ -24,6 +23,8 @@ from app.search.picture import START, Picture
 from app.search.settings_form import named
 from app.search.start import Start
 from app.widgets.colour_scale import ColourScale
+from app.widgets.elided_label import ElidedLabel
+from app.widgets.timers import single_shot
 from core.engine.protocol import Failed, Grown, Searched, SteerAction, Steered, Stopped
 from core.noise import NOISELESS
 from core.present.node_facts import popup_html
@@ -84,7 +85,7 @@ class SearchPane(QFrame):
         self._other_prompt = False
         self._undrawn = False
         self._fraction = 0.0
-        self._note = self._about = ""
+        self._note = ""
         self._refreshed = 0.0
         self._pause = 0.0
         self.canvas = TreeCanvas(f"Search tree, {name}")
@@ -92,21 +93,19 @@ class SearchPane(QFrame):
         self.popup: TokenPopup | None = None
         self.title = QLabel()
         self.title.setObjectName("heading")
-        self.about = QLabel()
+        self.about = ElidedLabel()
+        self.about.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.about.setObjectName("muted")
         row = QHBoxLayout()
         row.setContentsMargins(10, 5, 10, 0)
         row.addWidget(self.title)
-        row.addStretch(1)
-        row.addWidget(self.about)
+        row.addWidget(self.about, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(2, 0, 2, 2)
         column.setSpacing(3)
         column.addLayout(row)
         column.addWidget(self.canvas, 1)
-        self._take = QTimer(self)
-        self._take.setSingleShot(True)
-        self._take.timeout.connect(self._take_in)
+        self._take = single_shot(self, self._take_in)
         self.canvas.hovered.connect(self._hovered)
         self.canvas.selected.connect(self.selected)
         self.canvas.actions_wanted.connect(self.actions_wanted)
@@ -364,9 +363,9 @@ class SearchPane(QFrame):
             "failed": "the search failed: see the notice above",
             "closed": "of a pair that is no longer loaded: look at it, or grow a new one",
         }[self.state]
-        self._about = "  ·  ".join(part for part in (name, size, words) if part)
-        self.about.setToolTip(self._about)
-        self._elide()
+        about = "  ·  ".join(part for part in (name, size, words) if part)
+        self.about.setToolTip(about)
+        self.about.show_words(about)
         self.canvas.say("Growing …" if self.state == "growing" else EMPTY)
 
     @Slot(int)
@@ -391,14 +390,3 @@ class SearchPane(QFrame):
     @Slot()
     def _say_focused(self) -> None:
         self.focused.emit(self.name)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._elide()
-
-    def _elide(self) -> None:
-        """Show as much of the state as there is room for."""
-        taken = self.title.sizeHint().width() if self.title.isVisibleTo(self) else 0
-        room = max(self.width() - taken - 40, 60)
-        metrics = self.about.fontMetrics()
-        self.about.setText(metrics.elidedText(self._about, Qt.TextElideMode.ElideRight, room))

@@ -38,7 +38,8 @@ class Picture:
         self.chance: Floats = np.zeros(0)
         self.faint: Flags = np.zeros(0, dtype=bool)
         self.best: Flags = np.zeros(0, dtype=bool)
-        self._given: Flags = np.zeros(0, dtype=bool)
+        self.given: Flags = np.zeros(0, dtype=bool)
+        """Which entries are of a response that was put there by hand."""
         self._before: dict[int, tuple[int, int]] = {}
         """Status and reason, before that, of entries pruned by hand."""
         self._measure = measure
@@ -49,19 +50,14 @@ class Picture:
     def __len__(self) -> int:
         return 0 if self.placed is None else len(self.placed.x)
 
-    @property
-    def given(self) -> Flags:
-        """Return which entries are of a response that was put there by hand, [n]."""
-        return self._given
-
     def take(self, growth: Growth, given: bool = False) -> None:
         """Take in what a step did; ``given``: it added a response that was put there by hand."""
         changed = self.tree.add(growth)
-        fresh = len(self.tree) - len(self._given)
-        self._given = np.append(self._given, np.zeros(max(fresh, 0), dtype=bool))
+        fresh = len(self.tree) - len(self.given)
+        self.given = np.append(self.given, np.zeros(max(fresh, 0), dtype=bool))
         if given:
-            self._given[changed] = True
-            self._given[0] = False
+            self.given[changed] = True
+            self.given[0] = False
 
     def set_pruned(self, entry: int, on: bool) -> None:
         """Show an entry and all below it as pruned by hand, or as it was before."""
@@ -95,7 +91,7 @@ class Picture:
             self.best[tree.path(int(tree.best[0]))] = True
         pinned = np.zeros(len(tree), dtype=np.int64)
         pinned[list(self.pinned)] = 1
-        kind = self.faint + 2 * self._given + 4 * pinned
+        kind = self.faint + 2 * self.given + 4 * pinned
         if self.only is not None:
             # A tree that has grown since it was compared: nothing is known of the rest yet.
             self.only = np.append(self.only, np.zeros(len(tree) - len(self.only), dtype=np.int64))
@@ -223,17 +219,17 @@ class Picture:
             at, seen = self.best_child(at), at
         return at
 
-    def from_here(self, here: int, way: str) -> int:
+    def neighbour(self, entry: int, way: str) -> int:
         """Return the entry one walk away.
 
         ``way``: "left" (parent), "right" (best child), "up" or "down" (sibling), "home", "end"
         (best leaf).
         """
         ways = {
-            "left": lambda: max(int(self.tree.parent[here]), 0),
-            "right": lambda: self.best_child(here),
-            "up": lambda: self.beside(here, -1),
-            "down": lambda: self.beside(here, 1),
+            "left": lambda: max(int(self.tree.parent[entry]), 0),
+            "right": lambda: self.best_child(entry),
+            "up": lambda: self.beside(entry, -1),
+            "down": lambda: self.beside(entry, 1),
             "home": lambda: 0,
             "end": self.best_leaf,
         }

@@ -159,13 +159,14 @@ class ColourScale:
         """Return the classes' colours: straight OKLab lines from the surface to full colours."""
         t = np.linspace(0.0, strength, STEPS + 1)[:, None]
         base = oklab(self.surface)
-        low, high = self._ends()
+        low, high = self.ends()
         rows = base * (1 - t) + high * t
         if self.kind == "diverging":
             rows = np.vstack([(base * (1 - t) + low * t)[:0:-1], rows])
         return np.clip(np.rint(from_oklab(rows)), 0, 255).astype(np.uint8)
 
-    def _ends(self) -> tuple[Floats, Floats]:
+    def ends(self) -> tuple[Floats, Floats]:
+        """Return the two full colours in OKLab, [3] each: of negative and of positive values."""
         lightness, chroma = _DARK_END if self.dark else _LIGHT_END
         hues = (_VIOLET, _VIOLET) if self.kind == "sequential" else (_RED, _BLUE)
         low, high = (

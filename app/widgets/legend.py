@@ -5,30 +5,29 @@ a lock for the range and a swap of the two colours. Knows the colour scale; know
 the values are or of what they colour.
 """
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSignalBlocker, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QIcon,
-    QImage,
     QPainter,
     QPainterPath,
     QPaintEvent,
     QPalette,
     QPen,
-    QPixmap,
     QPolygonF,
 )
 from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
 from app.widgets.colour_scale import ColourScale
+from app.widgets.drawing import draw_picture, pack, picture_of, translucent
+from core.present.numerals import real_minus
 
 _STEPS = (1.0, 2.0, 5.0)
-_MINUS = "\u2212"
 
 
 def shown_number(value: float) -> str:
     """Return a number as the legend writes it: at most four digits, with a real minus."""
-    return f"{value:.4g}".replace("-", _MINUS)
+    return real_minus(f"{value:.4g}")
 
 
 class LimitBox(QDoubleSpinBox):
@@ -94,12 +93,12 @@ class ScaleBar(QWidget):
 
     def ends(self) -> tuple[str, str, str]:
         """Return the labels at the left end, in the middle ("" for none) and at the right end."""
-        limit = shown_number(self._scale.limit)
+        limit = self._scale.limit
         if self._scale.kind == "diverging":
             floor = self._scale.floor
             middle = f"0 ± {floor:.2g} noise" if floor else "0"
-            return f"{_MINUS}{limit}", middle, f"+{limit}"
-        return "0", "", f"{_MINUS if self._negative else ''}{limit}"
+            return shown_number(-limit), middle, f"+{shown_number(limit)}"
+        return "0", "", shown_number(-limit if self._negative else limit)
 
     def sizeHint(self) -> QSize:
         metrics = self.fontMetrics()
@@ -135,13 +134,12 @@ class ScaleBar(QWidget):
         path = QPainterPath()
         path.addRoundedRect(bar, 3, 3)
         painter.setClipPath(path)
-        painter.drawImage(bar, _gradient(self._scale))
+        painter.drawImage(bar, picture_of(pack(self._scale.palette)[None]))
         half = min(self._scale.floor / self._scale.limit, 1.0) * bar.width() / 2
         blank = QRectF(bar.center().x() - half, bar.top(), 2 * half, bar.height())
         painter.fillRect(blank, QColor(*self._scale.surface))
         painter.setClipping(False)
-        outline = QColor(text)
-        outline.setAlpha(110)
+        outline = translucent(text, 110)
         painter.setPen(QPen(outline, 1))
         painter.drawPath(path)
         base = bar.bottom() + 2 + metrics.ascent()
@@ -155,15 +153,6 @@ class ScaleBar(QWidget):
             painter.setPen(QPen(outline, 1))
             painter.drawLine(QPointF(x, bar.top()), QPointF(x, bar.bottom()))
         painter.end()
-
-
-def _gradient(scale: ColourScale) -> QImage:
-    """Return the palette as an image one pixel high."""
-    rows = scale.palette
-    image = QImage(len(rows), 1, QImage.Format.Format_RGB32)
-    for x, (r, g, b) in enumerate(rows.tolist()):
-        image.setPixelColor(x, 0, QColor(r, g, b))
-    return image
 
 
 class Legend(QWidget):
@@ -232,21 +221,18 @@ class Legend(QWidget):
         """Show the lock open or closed, without a signal."""
         if locked == self.lock.isChecked():
             return
-        blocked = self.lock.blockSignals(True)
-        self.lock.setChecked(locked)
-        self.lock.blockSignals(blocked)
+        with QSignalBlocker(self.lock):
+            self.lock.setChecked(locked)
         self._draw_icons()
 
     def _show(self) -> None:
         self.bar.show_scale(self._scale, self._quantity, self._unit, self._negative)
-        for widget in (self.limit, self.swap):
-            widget.blockSignals(True)
-        self.limit.setValue(self._scale.limit)
-        self.limit.setPrefix("± " if self._scale.kind == "diverging" else "")
-        self.swap.setChecked(self._scale.swap)
-        self.swap.setEnabled(self._scale.kind == "diverging")
-        for widget in (self.limit, self.swap):
-            widget.blockSignals(False)
+        diverging = self._scale.kind == "diverging"
+        with QSignalBlocker(self.limit), QSignalBlocker(self.swap):
+            self.limit.setValue(self._scale.limit)
+            self.limit.setPrefix("± " if diverging else "")
+            self.swap.setChecked(self._scale.swap)
+            self.swap.setEnabled(diverging)
         unit = f" {self._unit}" if self._unit else ""
         self.limit.setToolTip(
             f"Values beyond {shown_number(self._scale.limit)}{unit} have the full colour. "
@@ -269,28 +255,21 @@ class Legend(QWidget):
 
     def _draw_icons(self) -> None:
         colour = self.palette().color(QPalette.ColorRole.WindowText)
-        ratio = self.devicePixelRatioF()
-        self.lock.setIcon(QIcon(_padlock(self.lock.isChecked(), colour, ratio)))
-        self.swap.setIcon(QIcon(_arrows(colour, ratio)))
+        locked = self.lock.isChecked()
+        for button, draw in (
+            (self.lock, lambda painter: _draw_padlock(painter, colour, locked)),
+            (self.swap, lambda painter: _draw_arrows(painter, colour)),
+        ):
+            button.setIcon(QIcon(draw_picture(16, 16, self.devicePixelRatioF(), draw)))
         self.lock.setToolTip(
             "The range is locked: it stays for new values, so that views compare. Click to unlock."
-            if self.lock.isChecked()
+            if locked
             else "Lock the range, so that it stays for new values and views compare"
         )
 
 
-def _canvas(colour: QColor, ratio: float) -> tuple[QPixmap, QPainter]:
-    picture = QPixmap(round(16 * ratio), round(16 * ratio))
-    picture.setDevicePixelRatio(ratio)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+def _draw_padlock(painter: QPainter, colour: QColor, closed: bool) -> None:
     painter.setPen(QPen(colour, 1.6))
-    return picture, painter
-
-
-def _padlock(closed: bool, colour: QColor, ratio: float) -> QPixmap:
-    picture, painter = _canvas(colour, ratio)
     shackle = QPainterPath(QPointF(5, 8))
     shackle.lineTo(5, 5.5)
     shackle.arcTo(QRectF(5, 2, 6, 7), 180, -180 if closed else -150)
@@ -299,16 +278,12 @@ def _padlock(closed: bool, colour: QColor, ratio: float) -> QPixmap:
     painter.drawPath(shackle)
     painter.setBrush(colour if closed else Qt.BrushStyle.NoBrush)
     painter.drawRoundedRect(QRectF(3.5, 7.5, 9, 6.5), 1.2, 1.2)
-    painter.end()
-    return picture
 
 
-def _arrows(colour: QColor, ratio: float) -> QPixmap:
-    picture, painter = _canvas(colour, ratio)
+def _draw_arrows(painter: QPainter, colour: QColor) -> None:
+    painter.setPen(QPen(colour, 1.6))
     for y, tip, tail in ((5.0, 13.5, 3.0), (11.0, 2.5, 13.0)):
         back = -3.0 if tip > tail else 3.0
         painter.drawLine(QPointF(tail, y), QPointF(tip, y))
         head = [QPointF(tip + back, y - 2.6), QPointF(tip, y), QPointF(tip + back, y + 2.6)]
         painter.drawPolyline(QPolygonF(head))
-    painter.end()
-    return picture

@@ -10,10 +10,8 @@ which is faster.
 Knows Qt's layouts and arrays of spans; knows nothing of widgets, edits or rewards.
 """
 
-from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +28,7 @@ from PySide6.QtGui import (
 )
 
 from app.widgets.colour_scale import ColourScale
+from app.widgets.drawing import Pixels, mix, pack, picture_of
 
 _BARE, _GAP = -1, -2
 SLIVER = 3
@@ -41,7 +40,7 @@ NEWLINE = "\u21b5"
 class Ink:
     """The brushes, pens and choices with which lines are painted; replace it to change them."""
 
-    pixels: NDArray[np.uint32]
+    pixels: Pixels
     """[2 c + 2]: 0xffRRGGBB of the c fresh classes, of the same classes faded, and twice of the
     surface, which the indices _BARE and _GAP then find."""
     surface: QColor
@@ -61,16 +60,15 @@ class Ink:
         cls, scale: ColourScale, font: QFont, *, boundaries: bool, marks: bool, ratio: float
     ) -> "Ink":
         """Return the ink for a scale and a font at a device pixel ratio."""
-        rows = np.vstack([scale.palette, scale.faded, [scale.surface] * 2]).astype(np.uint32)
         surface, text = QColor(*scale.surface), QColor(*scale.text)
         metrics = QFontMetricsF(font)
         return cls(
-            pixels=0xFF000000 + (rows[:, 0] << 16) + (rows[:, 1] << 8) + rows[:, 2],
+            pixels=pack(np.vstack([scale.palette, scale.faded, [scale.surface] * 2])),
             surface=surface,
             text=text,
-            faint=QPen(between(surface, text, 0.55), 1.2),
-            tick=between(surface, text, 0.38).rgb(),
-            unscored=between(surface, text, 0.6).rgb(),
+            faint=QPen(mix(surface, text, 0.55), 1.2),
+            tick=mix(surface, text, 0.38).rgb(),
+            unscored=mix(surface, text, 0.6).rgb(),
             font=font,
             space=metrics.horizontalAdvance(" "),
             newline=round(metrics.horizontalAdvance(NEWLINE)),
@@ -111,41 +109,6 @@ class LineText:
     def shape(self) -> Hashable:
         """Return a key: lines of equal shape have equal tiles (under one font and width)."""
         return (self.letters, self.units[:, :2].tobytes(), self.newline, self.context)
-
-
-Cached = TypeVar("Cached")
-
-
-class RecentCache(Generic[Cached]):
-    """A cache of at most ``room`` entries that evicts the one used longest ago."""
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self._cached: OrderedDict[Hashable, Cached] = OrderedDict()
-        self.clear = self._cached.clear
-
-    def get(self, key: Hashable) -> Cached | None:
-        """Return what is cached for a key, now the one used last; None for nothing."""
-        found = self._cached.get(key)
-        if found is not None:
-            self._cached.move_to_end(key)
-        return found
-
-    def put(self, key: Hashable, made: Cached) -> Cached:
-        """Cache a value under a key, evict what is too much, and return the value."""
-        self._cached[key] = made
-        while len(self._cached) > self.room:
-            self._cached.popitem(last=False)
-        return made
-
-
-def between(one: QColor, other: QColor, share: float) -> QColor:
-    """Return a colour ``share`` (0..1) of the way from one colour to the other, opaque."""
-    mixed = (
-        round(a + (b - a) * share)
-        for a, b in zip(one.getRgb()[:3], other.getRgb()[:3], strict=True)  # type: ignore[index]
-    )
-    return QColor(*mixed)
 
 
 def line_at(layout: QTextLayout, y: float) -> int:
@@ -283,8 +246,7 @@ def paint_strip(line: QTextLine, text: LineText, columns: Columns, ink: Ink) -> 
         left, right = max(round(natural.left() * ratio), 0), round(natural.right() * ratio)
         bare = np.flatnonzero(brush_at[left:right] == _BARE) + left
         rows[-2 * one : -one, bare[bare // one % 3 != 2]] = ink.unscored
-    # The copy owns its pixels; without it the image would outlive the array.
-    picture = QImage(rows.data, wide, high, wide * 4, QImage.Format.Format_RGB32).copy()
+    picture = picture_of(rows)
     picture.setDevicePixelRatio(ratio)
     shows_newline = text.newline and (
         ink.marks or text.units[:, 1].max(initial=0) > len(text.letters) // 2

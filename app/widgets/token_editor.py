@@ -31,8 +31,6 @@ from app.widgets.spans import (
 )
 from app.widgets.token_view import TokenView
 
-__all__ = ["TokenEditor", "TokenSpans"]
-
 _SEPARATOR = "\u2029"
 
 

@@ -27,18 +27,18 @@ from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
 from app.widgets.closing_chip import Chip, paint_chip, place_chip
 from app.widgets.colour_scale import NO_COLOUR, ColourScale
+from app.widgets.drawing import mix, translucent
 from app.widgets.line_painting import (
     Columns,
     Ink,
     LineText,
-    RecentCache,
-    between,
     lay_out,
     line_at,
     measure,
     paint_strip,
     trailing_spaces,
 )
+from app.widgets.recent_cache import RecentCache
 from app.widgets.spans import Freshness, LiveSpans, utf16
 
 
@@ -57,7 +57,8 @@ class TokenView(QPlainTextEdit):
         self._scale = ColourScale()
         self._ink: Ink | None = None
         self._columns: RecentCache[Columns] = RecentCache(400)
-        self._pictures: RecentCache[QImage] = RecentCache(200)
+        self.pictures: RecentCache[QImage] = RecentCache(200)
+        """The pictures of lines that were painted last."""
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._shapes = self._packed
@@ -117,6 +118,14 @@ class TokenView(QPlainTextEdit):
             self._update_token(self._pin)
             self._pin = index
             self._update_token(index)
+
+    def spans(self) -> LiveSpans | None:
+        """Return the tokens that are shown, moved along with edits; None for no tokens."""
+        return self._spans
+
+    def highlighted(self) -> int | None:
+        """Return the token that is outlined lightly, if any."""
+        return self._hover
 
     def pinned(self) -> int | None:
         """Return the pinned token, if any."""
@@ -316,14 +325,14 @@ class TokenView(QPlainTextEdit):
             text, _ = self._line_text(block, line)
             shape = text.shape
             brushes = text.units[:, 2].tobytes()
-        picture = self._pictures.get((shape, brushes, scored))
+        picture = self.pictures.get((shape, brushes, scored))
         if picture is None:
             text = text or self._line_text(block, line)[0]
             columns = self._columns.get(shape)
             if columns is None:
                 columns = self._columns.put(shape, lay_out(line, text, width, ink))
             picture = paint_strip(line, text, columns, ink)
-            self._pictures.put((shape, brushes, scored), picture)
+            self.pictures.put((shape, brushes, scored), picture)
         return picture
 
     def _paint_over(self, exposed: QRect) -> None:
@@ -342,9 +351,7 @@ class TokenView(QPlainTextEdit):
         for index, pen_width, strength in ((self._hover, 1.5, 170), (self._pin, 2.5, 255)):
             if index is None or (index == self._hover == self._pin and pen_width < 2):
                 continue
-            colour_of_pen = QColor(ink.text)
-            colour_of_pen.setAlpha(strength)
-            painter.setPen(QPen(colour_of_pen, pen_width))
+            painter.setPen(QPen(translucent(ink.text, strength), pen_width))
             for rect in self.token_rects(index):
                 painter.drawRoundedRect(QRectF(rect).adjusted(-0.5, 0.5, -0.5, -0.5), 2.5, 2.5)
         painter.end()
@@ -373,7 +380,7 @@ class TokenView(QPlainTextEdit):
 
     def _forget_lines(self) -> None:
         self._columns.clear()
-        self._pictures.clear()
+        self.pictures.clear()
 
     def _apply_palette(self) -> None:
         """Set the scale's surface and text colour, and a selection that no class looks like."""
@@ -381,8 +388,8 @@ class TokenView(QPlainTextEdit):
         palette = self.palette()
         palette.setColor(QPalette.ColorRole.Base, surface)
         palette.setColor(QPalette.ColorRole.Text, text)
-        palette.setColor(QPalette.ColorRole.PlaceholderText, between(surface, text, 0.6))
-        palette.setColor(QPalette.ColorRole.Highlight, between(surface, text, 0.8))
+        palette.setColor(QPalette.ColorRole.PlaceholderText, mix(surface, text, 0.6))
+        palette.setColor(QPalette.ColorRole.Highlight, mix(surface, text, 0.8))
         palette.setColor(QPalette.ColorRole.HighlightedText, surface)
         self.setPalette(palette)
 
@@ -396,4 +403,4 @@ class TokenView(QPlainTextEdit):
         self._forget_lines()
         # Two views of lines: enough to scroll and to edit, little enough on a large screen.
         lines = self.viewport().height() // max(self.fontMetrics().height(), 1)
-        self._pictures.room = 2 * lines + 32
+        self.pictures.room = 2 * lines + 32

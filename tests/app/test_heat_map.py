@@ -148,7 +148,7 @@ def test_margin_and_spread_by_hand(panel, window, qtbot):
         else:
             assert spread == pytest.approx(abs(r["A"]).sum() ** 2 / (r["A"] ** 2).sum())
     assert f"= {spread:.1f} of {len(r['A'])} tokens" in panel.measures.headings()[1]
-    where = QPoint(round(panel.measures._x(1)), 40)
+    where = QPoint(round(panel.measures.x_of(1)), 40)
     qtbot.mouseClick(panel.measures, LEFT, pos=where)
     qtbot.waitUntil(lambda: window.view.film.shown == 1, timeout=5000)
 
@@ -195,10 +195,10 @@ def test_a_file_that_cannot_be_written_is_a_sentence(panel, tmp_path):
 
 def test_without_a_run_it_says_how_to_open_one(panel, window, qtbot):
     window.close_pair()
-    qtbot.waitUntil(panel._why.isVisible, timeout=2000)
-    assert "No run's checkpoints are loaded" in panel._why.text()
+    qtbot.waitUntil(panel.why.isVisible, timeout=2000)
+    assert "No run's checkpoints are loaded" in panel.why.text()
     window.choose_folder = lambda title: "/runs/fake"
-    qtbot.mouseClick(panel._open, LEFT)
+    qtbot.mouseClick(panel.open_button, LEFT)
     qtbot.waitUntil(lambda: settled(window) and panel.map.isVisible(), timeout=10_000)
 
 
@@ -217,8 +217,8 @@ def test_a_run_whose_curves_are_open_is_offered(panel, window, qtbot, tmp_path):
     log = made_log(str(tmp_path / "with-sft"), "with-sft", checkpoints=CHECKPOINTS)
     window.training.session.take(log, 0.0)
     window.training.runs_changed.emit()
-    assert panel._open.text() == "Load the checkpoints of fake"  # the folder of CHECKPOINTS
-    qtbot.mouseClick(panel._open, LEFT)
+    assert panel.open_button.text() == "Load the checkpoints of fake"  # the folder of CHECKPOINTS
+    qtbot.mouseClick(panel.open_button, LEFT)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert window.spec == PairSpec(run="/runs/fake")
 
