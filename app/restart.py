@@ -38,8 +38,7 @@ def restart_options(spec: PairSpec | None) -> list[str]:
 
 
 def restart(spec: PairSpec | None) -> bool:
-    """Start this program again, as it was started but with this pair; return False if it cannot
-    be."""
+    """Start this program again, as it was started but with this pair; return whether it did."""
     own = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
     started, _ = QProcess.startDetached(sys.executable, [*own, *restart_options(spec)], "")
     return bool(started)

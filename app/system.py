@@ -40,8 +40,7 @@ def require_qt() -> None:
 
 
 def missing_library(reason: str) -> str:
-    """Return the sentence for a library that the system lacks; ``reason`` is the loader's
-    message."""
+    """Return the sentence for a lacking library; ``reason`` is the loader's message."""
     library = reason.partition(":")[0].strip()
     if not sys.platform.startswith("linux"):
         return f"Qt cannot be loaded ({reason}); run 'pip install --force-reinstall -e .'."

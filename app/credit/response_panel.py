@@ -151,8 +151,7 @@ class ResponsePanel(QFrame):
         self._problem = ""
 
     def take_again(self, scoring: Scoring) -> bool:
-        """Take what another policy says of the same tokens; return False if the screen shows
-        others."""
+        """Take what another policy says of these tokens; return False if others are shown."""
         if not self.is_current() or self.scoring is None:
             return False
         if self.scoring.tokens.ids != scoring.tokens.ids:

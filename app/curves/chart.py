@@ -309,8 +309,7 @@ class Chart(QFrame):
         return super().eventFilter(watched, event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Walk the crosshair over logged steps by ←, →, Home, End; Enter asks for its step; +, −, 0
-        zoom."""
+        """Walk the crosshair by ←, →, Home, End; Enter asks for its step; +, −, 0 zoom."""
         key, keys = event.key(), Qt.Key
         if key in (keys.Key_Left, keys.Key_Right, keys.Key_Home, keys.Key_End):
             self._walk(key)

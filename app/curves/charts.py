@@ -34,8 +34,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class ChartKind:
-    """A kind of chart over steps. ``log``: a logarithmic y axis can help; ``tip``: what it
-    shows."""
+    """A kind of chart over steps. ``log``: a logarithmic y axis can help; ``tip``: its meaning."""
 
     key: str
     title: str
@@ -170,8 +169,7 @@ def value_at(curve: Curve, values: Floats, step: float | None) -> tuple[int, flo
 
 
 def as_csv(runs: Iterable[tuple[RunLog, float | None]], kinds: Iterable[ChartKind]) -> str:
-    """Return a CSV of what charts show of runs, as logged: a line per run and step, a column per
-    series."""
+    """Return a CSV of what charts show of runs: a line per run and step, a column per series."""
     kinds = tuple(kinds)
     tables = [
         (run.name, {c.name: c for kind in kinds for c in curves(kind, run, beta)})

@@ -155,8 +155,7 @@ class DrawnLine:
         self.marks.clear()
 
     def _dress(self, dense: bool) -> None:
-        """Choose the pen: solid where there are more points than pixels, since dashes cost much
-        there."""
+        """Choose the pen: solid where points outnumber pixels, since dashes cost much there."""
         self._dense = dense
         assert self.line is not None
         held_out = bool(self.line.curve.source)

@@ -71,8 +71,7 @@ class Session:
         self.runs: list[OpenRun] = []
         self._recalled: dict[str, RememberedRun] = {}
         self._removed: set[str] = set()
-        """Keys of removed runs of paths that have other open runs: the next reading must not add
-        them."""
+        """Keys of removed runs of paths that are still open: a new reading must not add them."""
 
     def take(self, log: RunLog, now: float) -> None:
         """Take a run as it is now, new or known, unless it was removed."""
@@ -99,8 +98,8 @@ class Session:
         return True
 
     def bring_back(self, source: Path) -> bool:
-        """Let a path's removed runs come back with its next reading; return False if there are
-        none."""
+        """Let a path's removed runs come back with its next reading; return whether there are
+        any."""
         gone = {key for key in self._removed if key.startswith(f"{source}\n")}
         self._removed -= gone
         return bool(gone)
@@ -138,8 +137,7 @@ class Session:
         )
 
     def recall(self, word: str) -> list[Path]:
-        """Take back what ``remembered`` gave; return the paths to open, none for an unreadable
-        string."""
+        """Take what ``remembered`` gave; return the paths to open, none if it is unreadable."""
         try:
             found = [
                 RememberedRun(

@@ -44,8 +44,7 @@ GAP = 10
 
 @dataclass(frozen=True, eq=False)
 class HeatData:
-    """The checkpoints' steps, the tokens' labels, and ``values`` [checkpoints, tokens], NaN if
-    unknown."""
+    """Steps, tokens' labels, and ``values`` [checkpoints, tokens], NaN where unknown."""
 
     steps: tuple[int, ...]
     labels: tuple[str, ...]
@@ -111,8 +110,7 @@ class HeatMap(QWidget):
             self.update()
 
     def set_room(self, height: int) -> None:
-        """Choose the rows' height so that a whole band fits into ``height`` pixels, if it stays
-        readable."""
+        """Choose a row height that lets a band fit into ``height`` pixels, if still readable."""
         before, self._room = self.row_height, height
         if self.row_height != before:
             self._arrange()
@@ -189,8 +187,7 @@ class HeatMap(QWidget):
     # --- where things are -------------------------------------------------------------------
 
     def cell_at(self, where: QPointF) -> Cell:
-        """Return the checkpoint and token at a point; -1 for the checkpoint on a label, for the
-        token on a step's number."""
+        """Return the checkpoint (-1 on a label) and token (-1 on a step's number) at a point."""
         number = int(where.y() // max(self._band_height(), 1))
         if not 0 <= number < len(self._bands):
             return NOWHERE
@@ -314,8 +311,7 @@ class HeatMap(QWidget):
             painter.fillRect(place.adjusted(0, 0, 0, -1), hatch)
 
     def _paint_steps(self, painter: QPainter, top: int) -> None:
-        """Paint steps beside the rows, as many as fit: the shown one, the first and the last come
-        first."""
+        """Paint steps beside the rows, as many as fit: the shown, first and last ones first."""
         font = self._small()
         metrics = QFontMetricsF(font)
         painter.setFont(font)
@@ -348,8 +344,7 @@ class HeatMap(QWidget):
 
 
 def _image(values: Floats, widths: Ints, high: int, scale: ColourScale) -> QImage:
-    """Return values [m, n] as a picture of cells ``widths`` wide and ``high`` high, a pixel
-    apart."""
+    """Return values [m, n] as a picture of cells ``widths`` by ``high``, a pixel apart."""
     pixels = np.repeat(np.repeat(pack(scale.colours(values)), widths, axis=1), high, axis=0)
     pixels[:, np.cumsum(widths) - 1] = pixels[high - 1 :: high] = pack(scale.surface)
     return picture_of(pixels)

@@ -137,8 +137,7 @@ class MarginPlot(QWidget):
     def _paint(
         self, painter: QPainter, area: QRectF, heading: str, values: Floats, counts: bool
     ) -> None:
-        """Paint one curve: its heading, its least and most, and 0, or 1 where it ``counts``
-        tokens."""
+        """Paint one curve with its heading, least and most, and 0, or 1 where it ``counts``."""
         text = self.palette().color(QPalette.ColorRole.WindowText)
         accent = self.palette().color(QPalette.ColorRole.Highlight)
         faint = translucent(text, 90)

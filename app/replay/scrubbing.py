@@ -211,8 +211,7 @@ class Scrubbing(QObject):
 
     @Slot()
     def play_or_stop(self) -> None:
-        """Play from the checkpoint that is wanted, from the first if it is the last; or stop
-        playing."""
+        """Play from the checkpoint that is wanted, from the first at the end; or stop playing."""
         if self.strip.playing:
             self.stop_playing()
         elif len(self.checkpoints) > 1:
@@ -261,8 +260,7 @@ class Scrubbing(QObject):
 
     @Slot()
     def replay_or_stop(self) -> None:
-        """Replay the checkpoints that are not known, after asking where that is dear; or stop doing
-        so."""
+        """Replay the unknown checkpoints, after asking where that is dear; or stop doing so."""
         if self._replay_id:
             self._declined = True
             self._stop_replay()

@@ -376,8 +376,7 @@ class TreeCanvas(QWidget):
             self.refresh()
 
     def toggle_run(self, entry: int) -> bool:
-        """Unfold the run that an entry is in, or fold it again; return False where it is in
-        none."""
+        """Unfold or fold the run that an entry is in; return False where it is in none."""
         changed = self.picture.toggle_run(entry)
         if changed:
             self.refresh()

@@ -29,8 +29,7 @@ def statuses(tree: GrownTree, nodes: Ints) -> Ints:
 
 
 def differences(nodes: Ints, left: GrownTree, right: GrownTree) -> Ints:
-    """Return ONLY_HERE where just the left tree kept a node, ONLY_THERE for the right, else BOTH,
-    [n]."""
+    """Return ONLY_HERE where just the left tree kept a node, ONLY_THERE, or BOTH, [n]."""
     return _only(statuses(left, nodes), statuses(right, nodes))
 
 

@@ -84,8 +84,7 @@ def tops(up: Ints) -> Ints:
 
 
 class Layout:
-    """A layout that remembers what it worked out, so that a tree that has grown a little is
-    fast."""
+    """A layout that remembers what it worked out: a tree that has grown a little is fast."""
 
     def __init__(self) -> None:
         self._contours: dict[int, Contour] = {}

@@ -65,8 +65,7 @@ class TreeInk:
 
     @cached_property
     def bars(self) -> list[QColor]:
-        """Return the colours of bars by class: as boxes, but grey at 0, since they have no
-        outline."""
+        """Return the colours of bars by class: as boxes, but grey at 0, as they have no outline."""
         ends = oklab(self.scale.palette)
         value = np.linspace(-1, 1, len(ends))[:, None]
         grey, paper = oklab(_rgb(self.colours.muted)), oklab(_rgb(self.colours.window))

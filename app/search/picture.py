@@ -137,8 +137,7 @@ class Picture:
     # --- finding ----------------------------------------------------------------------------
 
     def at(self, x: float, row: float) -> int:
-        """Return the entry at a point, -1 for none: x in layout units, ``row`` with its
-        fraction."""
+        """Return the entry at x (layout units) and ``row`` (with its fraction), -1 for none."""
         placed = self.placed
         if placed is None:
             return -1
@@ -246,8 +245,7 @@ class Picture:
         return True
 
     def toggle_run(self, entry: int) -> bool:
-        """Unfold the run that an entry is in, or fold it again; return False where it is in
-        none."""
+        """Unfold or fold the run that an entry is in; return False where it is in none."""
         if self.placed is None:
             return False
         unfolded = self._unfolded_run(entry)

@@ -15,8 +15,7 @@ from app.search.layout import Floats, Ints
 
 
 class Fill(Protocol):
-    """A way to fill rectangles, [n, 4] as x, y, width, height; the colour of each by ``index``,
-    [n]."""
+    """A way to fill rectangles, [n, 4] as x, y, width, height; ``index`` [n] has their colours."""
 
     def __call__(self, rects: Floats, colours: list[QColor], index: Ints | None = None) -> None: ...
 
@@ -45,8 +44,7 @@ class Brushes:
 
 
 class Pixels:
-    """Filling pixels of an image: for thousands of specks, where a painter's calls would be
-    slow."""
+    """Filling pixels of an image: for thousands of specks, too many for a painter's calls."""
 
     def __init__(self) -> None:
         self._ratio = 1.0

@@ -45,8 +45,7 @@ class Viewpoint:
 
 
 def fitted(placed: Placed, size: QSize, usual: float) -> Viewpoint:
-    """Return the viewpoint of a whole tree in a window of this size, at the ``usual`` zoom at
-    most."""
+    """Return the viewpoint of a whole tree in a window, at the ``usual`` zoom at most."""
     wide, high = max(placed.right, 1.0), max(placed.rows * ROW, 1.0)
     room_x, room_y = max(size.width() - 2 * MARGIN, 20), max(size.height() - 2 * MARGIN, 20)
     zoom = min(max(min(room_x / wide, room_y / high), FARTHEST), usual)

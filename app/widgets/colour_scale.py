@@ -70,8 +70,7 @@ def oklab(rgb: ArrayLike) -> Floats:
 
 
 def from_oklab(lab: ArrayLike) -> Floats:
-    """Return the sRGB components of OKLab colours, [..., 3], on 0..255, neither rounded nor
-    clipped."""
+    """Return sRGB components of OKLab colours, [..., 3], on 0..255, neither rounded nor clipped."""
     lms = (np.asarray(lab, dtype=np.float64) @ np.linalg.inv(_TO_LAB).T) ** 3
     linear: Floats = lms @ np.linalg.inv(_TO_LMS).T
     sign, c = np.sign(linear), np.abs(linear)
@@ -141,8 +140,7 @@ class ColourScale:
         return np.where(known, index, NO_COLOUR).astype(np.int16)
 
     def colours(self, values: ArrayLike) -> NDArray[np.uint8]:
-        """Return sRGB colours 0..255 of values, [...] -> [..., 3]; the surface where a value is
-        NaN."""
+        """Return sRGB colours 0..255 of values, [...] -> [..., 3]; the surface where NaN."""
         classes = self.classes(values)
         return self.palette[np.where(classes == NO_COLOUR, self.zero, classes)]
 

@@ -20,8 +20,7 @@ from core.text import Alignment, Unit
 
 Known = Mapping[Side, Scoring]
 Compute = Callable[[Known, Alignment | None, float], dict[Side, Floats]]
-"""From the sides' scorings, their alignment and beta: a value for each row of each side, NaN where
-there is none."""
+"""Computes a value for each row of each side, NaN for none, from scorings, alignment and beta."""
 
 
 @dataclass(frozen=True)
