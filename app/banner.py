@@ -6,6 +6,8 @@ Hidden while a pair is loaded. Knows words and fractions; knows nothing of the e
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
 
+from app.widgets.layouts import fill
+
 
 class PairBanner(QFrame):
     """A strip that says what is going on and what can be done about it."""
@@ -29,11 +31,8 @@ class PairBanner(QFrame):
         self.pair_button.setToolTip("Choose your own policy and reference")
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop loading; the texts stay")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(12, 7, 10, 7)
-        row.addWidget(self.text, 1)
-        for widget in (self.bar, self.demo_button, self.pair_button, self.cancel_button):
-            row.addWidget(widget)
+        buttons = self.demo_button, self.pair_button, self.cancel_button
+        fill(QHBoxLayout(self), (self.text, 1), self.bar, *buttons, margins=(12, 7, 10, 7))
         self.demo_button.clicked.connect(self.open_demo)
         self.pair_button.clicked.connect(self.open_pair)
         self.cancel_button.clicked.connect(self.cancel)

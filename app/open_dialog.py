@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.credit.controls import BetaBox
+from app.widgets.layouts import fill, label
 from core.engine.protocol import DEFAULT_BETA, PairSpec
 
 REFERENCE = "Model or adapter that DPO started from"
@@ -43,10 +44,7 @@ class FolderField(QWidget):
         button = QPushButton("Choose…")
         button.setToolTip(f"Choose the folder of the {name.lower()}")
         button.clicked.connect(self._choose)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.edit, 1)
-        row.addWidget(button)
+        fill(QHBoxLayout(self), (self.edit, 1), button, margins=(0, 0, 0, 0))
         self.setFocusProxy(self.edit)
 
     def path(self) -> str:
@@ -117,19 +115,12 @@ class OpenDialog(QDialog):
             form.addRow("&Recent", self.recent)
         form.addRow("&Policy π", self.policy)
         form.addRow("or Training r&un", self.run)
-        choice = QHBoxLayout()
-        choice.addWidget(self.separate)
-        choice.addWidget(self.adapters_off)
-        choice.addStretch(1)
+        choice = fill(QHBoxLayout(), self.separate, self.adapters_off, 1)
         form.addRow("Reference π_ref", choice)
         form.addRow("", self.reference)
         form.addRow("&Base", self.base)
         form.addRow("β of the training", self.beta)
-        numbers = QHBoxLayout()
-        numbers.addWidget(self.device)
-        numbers.addWidget(QLabel("number format"))
-        numbers.addWidget(self.dtype)
-        numbers.addStretch(1)
+        numbers = fill(QHBoxLayout(), self.device, QLabel("number format"), self.dtype, 1)
         form.addRow("&Device", numbers)
         risky = QGroupBox("Only for checkpoints from people you trust")
         inside = QVBoxLayout(risky)
@@ -137,15 +128,11 @@ class OpenDialog(QDialog):
             (self.pickle, "A pickle file can run any program on this computer when it is read."),
             (self.remote, "The code in the folder runs with your rights, as any program does."),
         ):
-            note = QLabel(why)
-            note.setObjectName("muted")
+            note = label(why, "muted")
             note.setIndent(24)
             inside.addWidget(box)
             inside.addWidget(note)
-        column = QVBoxLayout(self)
-        column.addLayout(form)
-        column.addWidget(risky)
-        column.addWidget(self.buttons)
+        fill(QVBoxLayout(self), form, risky, self.buttons)
 
     def show_spec(self, spec: PairSpec) -> None:
         """Fill the fields."""

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.widgets.layouts import fill
 from app.widgets.legend import Legend
 from core.present.measures import MEASURES, Measure
 from core.text import UNITS, Unit
@@ -74,21 +75,15 @@ class Controls(QWidget):
         self.legend = Legend()
         self.legend.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._line = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
-        self._line.setContentsMargins(2, 0, 2, 0)
         row = QHBoxLayout()
         row.setSpacing(6)
-        for text, widget in (
-            ("&Colour by", self.colour_by),
-            ("&over", self.units),
-            ("&β", self.beta),
-        ):
+        named = ("&Colour by", self.colour_by), ("&over", self.units), ("&β", self.beta)
+        for text, widget in named:
             label = QLabel(text)
             label.setBuddy(widget)
-            row.addWidget(label)
-            row.addWidget(widget)
+            fill(row, label, widget)
         row.addStretch(1)
-        self._line.addLayout(row)
-        self._line.addWidget(self.legend, 1)
+        fill(self._line, row, (self.legend, 1), margins=(2, 0, 2, 0))
         self.colour_by.currentIndexChanged.connect(self._measure_chosen)
         self.units.currentIndexChanged.connect(self._units_chosen)
         self.beta.valueChanged.connect(self.beta_changed)

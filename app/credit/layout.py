@@ -5,7 +5,7 @@ Knows the panels as widgets; knows nothing of scores or of the engine.
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QLabel, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QSplitter, QVBoxLayout, QWidget
 
 from app import theme
 from app.credit.controls import Controls
@@ -14,8 +14,10 @@ from app.credit.prompt_panel import PromptPanel
 from app.credit.q_page import QPage
 from app.credit.response_panel import ResponsePanel
 from app.credit.summary import PairSummary
+from app.widgets.layouts import fill, label
 from core.engine.protocol import Side
 
+WAITS = "The rewards of A and B appear here once they are scored."
 NARROW = 640
 """Editors in a column narrower than this, in pixels, are always stacked."""
 SIDES: tuple[Side, Side] = ("A", "B")
@@ -43,18 +45,13 @@ class CreditLayout(QWidget):
             panel.setMinimumHeight(84)
             self.editors.addWidget(panel)
         middle = QWidget()
-        stack = QVBoxLayout(middle)
-        stack.setContentsMargins(0, 0, 0, 0)
-        stack.setSpacing(6)
-        stack.addWidget(self.controls)
-        stack.addWidget(self.editors, 1)
-        stack.addWidget(self.summary)
+        parts = self.controls, (self.editors, 1), self.summary
+        fill(QVBoxLayout(middle), *parts, margins=(0, 0, 0, 0), spacing=6)
         self.chart_card = QFrame()
         self.chart_card.setObjectName("card")
         self._chart_column = QVBoxLayout(self.chart_card)
         self._chart_column.setContentsMargins(4, 2, 4, 2)
-        self._chart_waits = QLabel("The rewards of A and B appear here once they are scored.")
-        self._chart_waits.setObjectName("muted")
+        self._chart_waits = label(WAITS, "muted")
         self._chart_waits.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._chart_column.addWidget(self._chart_waits)
         self.chart_card.setMinimumHeight(110)
@@ -74,9 +71,7 @@ class CreditLayout(QWidget):
         self.columns.setCollapsible(0, False)
         for splitter in (self.rows, self.columns, self.editors):
             splitter.setHandleWidth(7)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.columns)
+        fill(QVBoxLayout(self), self.columns, margins=(0, 0, 0, 0))
 
     def put_chart(self, chart: QWidget) -> None:
         """Show the chart in the place that waits for it."""

@@ -6,6 +6,8 @@ Knows rich text and rectangles; knows nothing of tokens.
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
+from app.widgets.layouts import fill
+
 GAP = 6
 
 
@@ -19,9 +21,7 @@ class TokenPopup(QFrame):
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.label = QLabel()
         self.label.setTextFormat(Qt.TextFormat.RichText)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 5, 8, 5)
-        column.addWidget(self.label)
+        fill(QVBoxLayout(self), self.label, margins=(8, 5, 8, 5))
         self.hide()
 
     def show_at(self, where: QRect, html: str) -> None:

@@ -9,7 +9,6 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QFrame,
     QHBoxLayout,
-    QLabel,
     QPlainTextEdit,
     QScrollArea,
     QStackedWidget,
@@ -18,6 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.widgets.layouts import fill, label
 from app.widgets.timers import single_shot
 from core.text import Message, Prompt
 
@@ -50,8 +50,7 @@ class PromptPanel(QFrame):
         self._rows: list[QWidget] = []
         self._reading: QFont | None = None
         self._quiet = False
-        self.title = QLabel("Prompt")
-        self.title.setObjectName("heading")
+        self.title = label("Prompt", "heading")
         self.use_system = QCheckBox("System turn")
         self.use_system.setToolTip("Put a system turn before the user's")
         self.add_turn = QToolButton()
@@ -77,16 +76,10 @@ class PromptPanel(QFrame):
         self.set_prompt(Prompt.of(""))
 
     def _lay_out(self) -> None:
-        top = QHBoxLayout()
-        top.setContentsMargins(10, 6, 10, 0)
-        top.addWidget(self.title)
-        top.addStretch(1)
-        for widget in (self.use_system, self.add_turn, self.drop_turn, self.raw):
-            top.addWidget(widget)
+        choices = self.use_system, self.add_turn, self.drop_turn, self.raw
+        top = fill(QHBoxLayout(), self.title, 1, *choices, margins=(10, 6, 10, 0))
         inside = QWidget()
-        self._column = QVBoxLayout(inside)
-        self._column.setContentsMargins(10, 2, 10, 6)
-        self._column.setSpacing(4)
+        self._column = fill(QVBoxLayout(inside), margins=(10, 2, 10, 6), spacing=4)
         self._system_row = self._row(self.system)
         self._column.addWidget(self._system_row, 1)
         area = QScrollArea()
@@ -99,22 +92,17 @@ class PromptPanel(QFrame):
         self.pages.addWidget(area)
         self.pages.addWidget(self.raw_text)
         self.raw_text.setFrameShape(QFrame.Shape.NoFrame)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(2, 0, 2, 2)
-        column.setSpacing(2)
-        column.addLayout(top)
-        column.addWidget(self.pages, 1)
+        fill(QVBoxLayout(self), top, (self.pages, 1), margins=(2, 0, 2, 2), spacing=2)
 
     @staticmethod
     def _row(turn: TurnEdit) -> QWidget:
         row = QWidget()
         line = QHBoxLayout(row)
         line.setContentsMargins(0, 0, 0, 0)
-        label = QLabel(turn.role)
-        label.setObjectName("muted")
-        label.setFixedWidth(label.fontMetrics().horizontalAdvance("assistant") + 6)
-        label.setBuddy(turn)
-        line.addWidget(label, 0, Qt.AlignmentFlag.AlignTop)
+        role = label(turn.role, "muted")
+        role.setFixedWidth(role.fontMetrics().horizontalAdvance("assistant") + 6)
+        role.setBuddy(turn)
+        line.addWidget(role, 0, Qt.AlignmentFlag.AlignTop)
         line.addWidget(turn, 1)
         return row
 

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.theme import SIDE_COLOURS, set_faint
 from app.widgets.colour_scale import ColourScale
+from app.widgets.layouts import fill, label
 from app.widgets.spans import TokenSpans
 from app.widgets.timers import single_shot
 from app.widgets.token_editor import TokenEditor
@@ -65,22 +66,10 @@ class ResponsePanel(QFrame):
         self.editor.setAccessibleName(f"Response {side}")
         self.editor.setFrameShape(QFrame.Shape.NoFrame)
         self.name = QLabel(side)
-        self.sum = QLabel()
-        self.sum.setObjectName("figure")
-        self.sum.setToolTip(SUM)
-        self.about = QLabel()
-        self.about.setObjectName("muted")
-        row = QHBoxLayout()
-        row.setContentsMargins(10, 6, 10, 0)
-        row.addWidget(self.name)
-        row.addWidget(self.sum)
-        row.addStretch(1)
-        row.addWidget(self.about)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(2, 0, 2, 2)
-        column.setSpacing(2)
-        column.addLayout(row)
-        column.addWidget(self.editor, 1)
+        self.sum = label("", "figure", SUM)
+        self.about = label("", "muted")
+        row = fill(QHBoxLayout(), self.name, self.sum, 1, self.about, margins=(10, 6, 10, 0))
+        fill(QVBoxLayout(self), row, (self.editor, 1), margins=(2, 0, 2, 2), spacing=2)
         self._rest = single_shot(self, self._say_changed, DEBOUNCE_MS)
         self.editor.edited.connect(self._edited)
         self.set_dark(False)

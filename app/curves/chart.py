@@ -18,6 +18,7 @@ from app.curves.charts import STOP_ROLE, ChartKind
 from app.curves.lines import CurveLine, DrawnLine, on_axis
 from app.curves.styles import CURVE_STYLES, hue, line_sample
 from app.widgets.drawing import translucent
+from app.widgets.layouts import fill
 from app.widgets.plots import dress, prepare
 from core.runs.explain import best_step
 from core.runs.records import EVAL, HELD_OUT, Series
@@ -112,17 +113,10 @@ class Chart(QFrame):
             item.hide()
             self.item.addItem(item, ignoreBounds=True)
         self._level.setVisible(self.kind.key in REFERENCE_LINES)
-        head = QHBoxLayout()
-        head.setContentsMargins(8, 3, 4, 0)
-        head.addWidget(self.title)
+        head = fill(QHBoxLayout(), self.title, margins=(8, 3, 4, 0))
         head.addSpacing(10)
-        head.addWidget(self.key, 1)
-        head.addWidget(self.log)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(2, 1, 4, 2)
-        column.setSpacing(1)
-        column.addLayout(head)
-        column.addWidget(self.plot, 1)
+        fill(head, (self.key, 1), self.log)
+        fill(QVBoxLayout(self), head, (self.plot, 1), margins=(2, 1, 4, 2), spacing=1)
         self.setMinimumSize(240, 180)
 
     def _connect(self) -> None:
@@ -156,7 +150,7 @@ class Chart(QFrame):
 
     def bounds(self) -> tuple[float, float, float, float] | None:
         """Return (left, right, low, high) of all curves, along the axes; None if there are none."""
-        found = [b for drawn in self.drawn if (b := drawn.bounds()) is not None]
+        found = [b for drawn in self.drawn if (b := drawn.bounds) is not None]
         if not found:
             return None
         left, right, low, high = np.array(found).T

@@ -15,6 +15,7 @@ from app.curves.chart import Chart
 from app.curves.charts import BY_KEY, CHARTS
 from app.curves.lines import CurveLine
 from app.curves.note import Note
+from app.widgets.layouts import fill
 
 FIRST = "rewards"
 FIRST_HEIGHT, HEIGHT = 330, 220
@@ -45,15 +46,11 @@ class ChartGrid(QScrollArea):
         self.rows = QSplitter(Qt.Orientation.Vertical)
         self._first = QWidget()
         column = QVBoxLayout(self._first)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self.note)
+        self._first_column = fill(column, self.note, margins=(0, 0, 0, 0), spacing=4)
         self.rows.setChildrenCollapsible(False)
         self.rows.setHandleWidth(7)
         inside = QWidget()
-        stack = QVBoxLayout(inside)
-        stack.setContentsMargins(0, 0, 4, 0)
-        stack.addWidget(self.rows)
+        fill(QVBoxLayout(inside), self.rows, margins=(0, 0, 4, 0))
         self.setWidget(inside)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -173,9 +170,7 @@ class ChartGrid(QScrollArea):
         old, self._rows = self._rows, []
         self.rows.addWidget(self._first)
         if FIRST in self._shown:
-            layout = self._first.layout()
-            assert isinstance(layout, QVBoxLayout)
-            layout.insertWidget(0, self.charts[FIRST], 1)
+            self._first_column.insertWidget(0, self.charts[FIRST], 1)
             self.charts[FIRST].show()
         heights = [FIRST_HEIGHT if FIRST in self._shown else 0]
         for start in range(0, len(rest), self._columns):

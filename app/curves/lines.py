@@ -79,7 +79,8 @@ class DrawnLine:
         self.line: CurveLine | None = None
         self._x = self._y = self._raw_y = np.zeros(0)
         self._shade, self._dense = QColor(), True
-        self._bounds: tuple[float, float, float, float] | None = None
+        self.bounds: tuple[float, float, float, float] | None = None
+        """(left, right, low, high) of all that is finite; None if nothing is."""
 
     def show(self, line: CurveLine, log_x: bool, log_y: bool, dark: bool) -> None:
         """Take a line; ``thin_to`` then draws it."""
@@ -91,7 +92,7 @@ class DrawnLine:
         self._y = on_axis(line.values, log_y)[first:]
         smoothed = line.values is not line.curve.values
         self._raw_y = on_axis(line.curve.values, log_y)[first:] if smoothed else np.zeros(0)
-        self._bounds = self._find_bounds()
+        self.bounds = self._find_bounds()
         style = CURVE_STYLES[line.curve.place]
         self._shade = shade(line.hue, style, dark)
         # Mixed, not translucent: blending takes several times as long.
@@ -131,10 +132,6 @@ class DrawnLine:
         if there.any() or len(self.marks.data):
             self.marks.setData(x[there], y[there])
 
-    def bounds(self) -> tuple[float, float, float, float] | None:
-        """Return (left, right, low, high) of all that is finite; None if nothing is."""
-        return self._bounds
-
     def _find_bounds(self) -> tuple[float, float, float, float] | None:
         # fmin passes NaN over.
         both = [y for y in (self._y, self._raw_y) if len(y)]
@@ -148,7 +145,7 @@ class DrawnLine:
 
     def clear(self) -> None:
         """Draw nothing."""
-        self.line = self._bounds = None
+        self.line = self.bounds = None
         self._x = self._y = self._raw_y = np.zeros(0)
         self.raw.setData([], [])
         self.main.setData([], [])

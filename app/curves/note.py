@@ -11,6 +11,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
 from app.curves.styles import hue
+from app.widgets.layouts import fill
 from core.runs.explain import Explanation
 
 
@@ -38,9 +39,7 @@ class Note(QFrame):
             Qt.TextInteractionFlag.TextSelectableByMouse
             | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
-        column = QVBoxLayout(self)
-        column.setContentsMargins(10, 6, 10, 6)
-        column.addWidget(self.text)
+        fill(QVBoxLayout(self), self.text, margins=(10, 6, 10, 6))
         self.hide()
 
     def show_notes(self, said: Sequence[RunNote]) -> None:

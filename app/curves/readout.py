@@ -11,7 +11,6 @@ from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
-    QLabel,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -22,6 +21,7 @@ from app import theme
 from app.curves.charts import BY_KEY, SOURCES, value_at
 from app.curves.lines import CurveLine
 from app.curves.styles import swatch
+from app.widgets.layouts import fill, label
 from core.present.numerals import real_minus
 from core.runs.records import EVAL, HELD_OUT
 
@@ -46,8 +46,7 @@ class Readout(QWidget):
         self._cells: dict[tuple[Key, int], QTableWidgetItem] = {}
         self._step: int | None = None
         self._dark = False
-        self.title = QLabel("Last values")
-        self.title.setObjectName("heading")
+        self.title = label("Last values", "heading")
         self.table = QTableWidget()
         self.table.setAccessibleName("Values of all curves at the step of the crosshair")
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -59,11 +58,7 @@ class Readout(QWidget):
         self.table.verticalHeader().setDefaultSectionSize(20)
         self.table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.table.setFrameShape(QTableWidget.Shape.NoFrame)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 6, 2, 2)
-        column.setSpacing(3)
-        column.addWidget(self.title)
-        column.addWidget(self.table, 1)
+        fill(QVBoxLayout(self), self.title, (self.table, 1), margins=(8, 6, 2, 2), spacing=3)
 
     def show_lines(self, lines: Mapping[str, Sequence[CurveLine]]) -> None:
         """Make the rows; ``show_step`` fills them."""

@@ -23,6 +23,7 @@ from app.credit.controls import BetaBox
 from app.curves.session import OpenRun
 from app.curves.styles import swatch
 from app.widgets.elided_label import ElidedLabel
+from app.widgets.layouts import fill
 from core.runs.records import RunLog
 
 
@@ -71,10 +72,7 @@ class OpenRunRow(QFrame):
         row.addWidget(self.name, 0, 2)
         row.addWidget(self.live, 0, 3)
         row.addWidget(self.close_button, 0, 4)
-        below = QHBoxLayout()
-        below.setSpacing(4)
-        below.addWidget(self.about, 1)
-        below.addWidget(self.beta)
+        below = fill(QHBoxLayout(), (self.about, 1), self.beta, spacing=4)
         row.addLayout(below, 1, 2, 1, 3)
         row.addWidget(self.trouble, 2, 2, 1, 3)
         row.setColumnStretch(2, 1)
@@ -140,10 +138,7 @@ class RunList(QScrollArea):
         super().__init__(parent)
         self.rows: dict[str, OpenRunRow] = {}
         inside = QWidget()
-        self._column = QVBoxLayout(inside)
-        self._column.setContentsMargins(2, 2, 2, 2)
-        self._column.setSpacing(2)
-        self._column.addStretch(1)
+        self._column = fill(QVBoxLayout(inside), 1, margins=(2, 2, 2, 2), spacing=2)
         self.setWidget(inside)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)

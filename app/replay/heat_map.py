@@ -14,7 +14,6 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QBrush,
     QColor,
-    QFont,
     QFontMetricsF,
     QImage,
     QKeyEvent,
@@ -128,13 +127,10 @@ class HeatMap(QWidget):
     def _band_height(self) -> int:
         return self._head() + len(self.data.steps) * self.row_height + GAP
 
-    def _small(self) -> QFont:
-        return smaller(self.font(), 1.5)
-
     def _gutter(self) -> int:
         steps = self.data.steps
         widest = str(steps[-1]) if steps else ""
-        return round(QFontMetricsF(self._small()).horizontalAdvance(widest)) + 22
+        return round(QFontMetricsF(smaller(self.font(), 1.5)).horizontalAdvance(widest)) + 22
 
     def _wrap(self, width: int) -> list[Band]:
         """Return the bands of a width: as many tokens in each as fit."""
@@ -312,7 +308,7 @@ class HeatMap(QWidget):
 
     def _paint_steps(self, painter: QPainter, top: int) -> None:
         """Paint steps beside the rows, as many as fit: the shown, first and last ones first."""
-        font = self._small()
+        font = smaller(self.font(), 1.5)
         metrics = QFontMetricsF(font)
         painter.setFont(font)
         text, rows = QColor(*self._scale.text), len(self.data.steps)

@@ -32,6 +32,7 @@ from app.files import write_picture, write_text
 from app.replay.heat_map import HeatData, HeatMap
 from app.replay.margin_plot import MarginPlot, margin_and_spread
 from app.settings import Settings
+from app.widgets.layouts import fill
 from app.widgets.legend import ScaleBar
 from app.widgets.timers import single_shot
 from core.engine.protocol import Side
@@ -90,7 +91,6 @@ class HeatPanel(QFrame):
         self.measures.step_wanted.connect(self.step_wanted)
 
     def _lay_out(self) -> None:
-        top = QHBoxLayout()
         group = QButtonGroup(self)
         for side in SIDES:
             button = QToolButton()
@@ -100,7 +100,6 @@ class HeatPanel(QFrame):
             button.setToolTip(f"Show response {side}")
             button.setStyleSheet(CHOSEN)
             group.addButton(button)
-            top.addWidget(button)
             self.sides[side] = button
         group.buttonClicked.connect(self._side_chosen)
         self.sides[self.side].setChecked(True)
@@ -115,9 +114,8 @@ class HeatPanel(QFrame):
         menu.addAction("Copy the numbers", self.copy_numbers)
         self.export.setMenu(menu)
         self.legend.setMaximumWidth(300)
-        top.addWidget(self.readout, 1)
-        top.addWidget(self.legend)
-        top.addWidget(self.export)
+        sides = self.sides.values()
+        top = fill(QHBoxLayout(), *sides, (self.readout, 1), self.legend, self.export)
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
         self._scroll.setFrameShape(QFrame.Shape.NoFrame)
@@ -132,20 +130,14 @@ class HeatPanel(QFrame):
         self._halves.setStretchFactor(0, 1)
         self._halves.setSizes([900, 280])
         filled = QWidget()
-        column = QVBoxLayout(filled)
-        column.setContentsMargins(8, 4, 8, 6)
-        column.setSpacing(4)
-        column.addLayout(top)
-        column.addWidget(self._halves, 1)
+        fill(QVBoxLayout(filled), top, (self._halves, 1), margins=(8, 4, 8, 6), spacing=4)
         self._empty = QWidget()
         self.why = QLabel()
         self.why.setWordWrap(True)
         self.why.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.open_button = QPushButton(OPEN)
         self.open_button.clicked.connect(self.run_wanted)
-        middle = QVBoxLayout(self._empty)
-        middle.addStretch(1)
-        middle.addWidget(self.why)
+        middle = fill(QVBoxLayout(self._empty), 1, self.why)
         middle.addWidget(self.open_button, 0, Qt.AlignmentFlag.AlignCenter)
         middle.addStretch(1)
         self._pages = QStackedLayout(self)

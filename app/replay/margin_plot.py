@@ -137,7 +137,7 @@ class MarginPlot(QWidget):
     def _paint(
         self, painter: QPainter, area: QRectF, heading: str, values: Floats, counts: bool
     ) -> None:
-        """Paint one curve with its heading, least and most, and 0, or 1 where it ``counts``."""
+        """Paint one curve with its heading and scale; ``counts``: of tokens, so from 1 on."""
         text = self.palette().color(QPalette.ColorRole.WindowText)
         accent = self.palette().color(QPalette.ColorRole.Highlight)
         faint = translucent(text, 90)

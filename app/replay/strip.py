@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.replay.checkpoint_slider import CheckpointSlider
 from app.widgets.drawing import draw_picture
+from app.widgets.layouts import fill
 
 SPEEDS = (1, 2, 4, 8)
 """Checkpoints a second."""
@@ -70,15 +71,10 @@ class CheckpointStrip(QFrame):
         stays = self.replay.sizePolicy()
         stays.setRetainSizeWhenHidden(True)  # or the axis would jump
         self.replay.setSizePolicy(stays)
+        before = self.back, self.play, self.forward
+        after = self.label, self.speed, self.loop, self.replay
         row = QHBoxLayout(self)
-        row.setContentsMargins(8, 0, 8, 0)
-        row.setSpacing(4)
-        for button in (self.back, self.play, self.forward):
-            row.addWidget(button)
-        row.addWidget(self.axis, 1)
-        after: tuple[QWidget, ...] = self.label, self.speed, self.loop, self.replay
-        for widget in after:
-            row.addWidget(widget)
+        fill(row, *before, (self.axis, 1), *after, margins=(8, 0, 8, 0), spacing=4)
         self.setFixedHeight(38)
         self.axis.valueChanged.connect(self._moved)
         self.axis.sliderPressed.connect(self.touched)

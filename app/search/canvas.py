@@ -78,7 +78,7 @@ class TreeCanvas(QWidget):
         """Milliseconds that the last painting took."""
         self.usual = 1.0
         """The zoom at which a small tree is shown."""
-        self._ink = TreeInk()
+        self.ink = TreeInk()
         self._beta = 0.1
         self._auto = True
         self._hover = -1
@@ -105,37 +105,35 @@ class TreeCanvas(QWidget):
     def refresh(self) -> None:
         """Draw anew: the tree, or what is marked in it, has changed."""
         self.picture.arrange()
-        self.picture.recolour(self._beta, self._ink.scale)
+        self.picture.recolour(self._beta, self.ink.scale)
         self._keep_up()
-        self.update()
-        self.moved.emit()
+        self._show_again()
 
     def set_colours(self, beta: float, scale: ColourScale) -> None:
         """Colour the same tree by another beta or scale."""
         self._beta = beta
-        self._ink = TreeInk(scale)
+        self.ink = TreeInk(scale)
         self.picture.recolour(beta, scale)
-        self.update()
-        self.moved.emit()
+        self._show_again()
 
     def set_usual(self, zoom: float) -> None:
         """Set the zoom at which a small tree is shown: larger in a presentation."""
         ratio, self.usual = zoom / self.usual, zoom
         if self._auto or self.picture.placed is None:
             self._keep_up()
-            self.update()
-            self.moved.emit()
+            self._show_again()
         else:
             self.zoom_by(ratio)
+
+    def _show_again(self) -> None:
+        """Paint again, and signal that another part of the tree may be in sight."""
+        self.update()
+        self.moved.emit()
 
     def say(self, message: str) -> None:
         """Set the text that is shown while there is no tree."""
         self.message = message
         self.update()
-
-    def ink(self) -> TreeInk:
-        """Return the colours that the tree is painted with."""
-        return self._ink
 
     # --- where one stands -------------------------------------------------------------------
 
@@ -144,8 +142,7 @@ class TreeCanvas(QWidget):
         self._auto = True
         if self.picture.placed is not None:
             self.view = fitted(self.picture.placed, self.size(), self.usual)
-            self.update()
-            self.moved.emit()
+            self._show_again()
 
     def follow(self, on: bool) -> None:
         """Let the view follow the best hypothesis, at a size that can be read; or stop that."""
@@ -156,8 +153,7 @@ class TreeCanvas(QWidget):
             zoom = max(self.view.zoom, LEGIBLE * self.usual)
             self.view = Viewpoint(zoom, self.view.left, self.view.top)
             self._keep_up()
-            self.update()
-            self.moved.emit()
+            self._show_again()
 
     def _keep_up(self) -> None:
         """Move the view after the tree has changed, unless the user has gone elsewhere."""
@@ -186,8 +182,7 @@ class TreeCanvas(QWidget):
         self.view = view
         self._auto = False
         self.follow(False)
-        self.update()
-        self.moved.emit()
+        self._show_again()
 
     def go_to(self, entry: int) -> None:
         """Make an entry the one where the user stands, and bring it into sight."""
@@ -198,8 +193,7 @@ class TreeCanvas(QWidget):
         self.chosen = entry
         self._auto = False
         self._show(entry)
-        self.update()
-        self.moved.emit()
+        self._show_again()
         self.selected.emit(entry)
 
     def _show(self, entry: int, across: float = 0.5) -> None:
@@ -241,16 +235,16 @@ class TreeCanvas(QWidget):
         begin = time.perf_counter()
         painter = QPainter(self)
         if self.picture.placed is None:
-            painter.fillRect(self.rect(), QColor(self._ink.colours.window))
-            painter.setPen(QColor(self._ink.colours.muted))
+            painter.fillRect(self.rect(), QColor(self.ink.colours.window))
+            painter.setPen(QColor(self.ink.colours.muted))
             room = self.rect().adjusted(24, 12, -24, -12)
             wrap = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(room, int(wrap), self.message)
         else:
-            paint(painter, self.size(), self.picture, self.view, self._ink, self.cache)
+            paint(painter, self.size(), self.picture, self.view, self.ink, self.cache)
             self._paint_here(painter)
         if self.hasFocus():
-            painter.setPen(QPen(QColor(self._ink.colours.accent), 2))
+            painter.setPen(QPen(QColor(self.ink.colours.accent), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRect(self.rect().adjusted(1, 1, -1, -1))
         painter.end()
@@ -262,7 +256,7 @@ class TreeCanvas(QWidget):
         for entry, thick, out in ((self._hover, 1.5, 2), (self.chosen, 2.5, 4)):
             where = self.rect_of(entry)
             if not where.isNull():
-                painter.setPen(QPen(self._ink.text, thick))
+                painter.setPen(QPen(self.ink.text, thick))
                 painter.drawRect(where.adjusted(-out, -out, out - 1, out - 1))
 
     # --- mouse ------------------------------------------------------------------------------

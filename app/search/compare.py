@@ -29,7 +29,7 @@ def statuses(tree: GrownTree, nodes: Ints) -> Ints:
 
 
 def differences(nodes: Ints, left: GrownTree, right: GrownTree) -> Ints:
-    """Return ONLY_HERE where just the left tree kept a node, ONLY_THERE, or BOTH, [n]."""
+    """Return which tree kept each node, [n]: ONLY_HERE is the left, BOTH also means neither."""
     return _only(statuses(left, nodes), statuses(right, nodes))
 
 

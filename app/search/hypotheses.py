@@ -21,7 +21,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableView,
     QVBoxLayout,
@@ -30,6 +29,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.widgets.colour_scale import ColourScale
+from app.widgets.layouts import fill, label
 from core import quantities
 from core.noise import NOISELESS, NoiseFloor
 from core.present.numerals import noise_words, plain, signed
@@ -309,10 +309,8 @@ class Hypotheses(QFrame):
         super().__init__(parent)
         self.setObjectName("card")
         self.table = HypothesisTable()
-        self.heading = QLabel("Hypotheses")
-        self.heading.setObjectName("heading")
-        self.empty = QLabel(EMPTY)
-        self.empty.setObjectName("muted")
+        self.heading = label("Hypotheses", "heading")
+        self.empty = label(EMPTY, "muted")
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.empty.setWordWrap(True)
         self.to_a = QPushButton("Send to A")
@@ -321,18 +319,10 @@ class Hypotheses(QFrame):
         self.to_a.setToolTip("Put the selected hypothesis into editor A, tokens and all")
         self.to_b.setToolTip("Put the selected hypothesis into editor B, tokens and all")
         self.compare.setToolTip("Put the upper of two selected rows into A and the lower into B")
-        row = QHBoxLayout()
-        row.setContentsMargins(10, 4, 6, 0)
-        row.addWidget(self.heading)
-        row.addStretch(1)
-        for button in (self.to_a, self.to_b, self.compare):
-            row.addWidget(button)
+        buttons = self.to_a, self.to_b, self.compare
+        row = fill(QHBoxLayout(), self.heading, 1, *buttons, margins=(10, 4, 6, 0))
         column = QVBoxLayout(self)
-        column.setContentsMargins(2, 0, 2, 2)
-        column.setSpacing(2)
-        column.addLayout(row)
-        column.addWidget(self.table, 1)
-        column.addWidget(self.empty, 1)
+        fill(column, row, (self.table, 1), (self.empty, 1), margins=(2, 0, 2, 2), spacing=2)
         self.to_a.clicked.connect(self._to_a)
         self.to_b.clicked.connect(self._to_b)
         self.compare.clicked.connect(self._compare)

@@ -89,7 +89,7 @@ class Minimap(QWidget):
         picture = self._canvas.picture
         if picture.placed is None:
             return
-        ink = self._canvas.ink()
+        ink = self._canvas.ink
         if self._drawn is None:
             ratio = self.devicePixelRatioF()
             self._drawn = QPixmap(self.size() * ratio)

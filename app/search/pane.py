@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 from PySide6.QtCore import QPoint, QRect, Qt, Signal, Slot
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.credit.popup import TokenPopup
 from app.engine_client import Bridge
@@ -24,6 +24,7 @@ from app.search.settings_form import named
 from app.search.start import Start
 from app.widgets.colour_scale import ColourScale
 from app.widgets.elided_label import ElidedLabel
+from app.widgets.layouts import fill, label
 from app.widgets.timers import single_shot
 from core.engine.protocol import Failed, Grown, Searched, SteerAction, Steered, Stopped
 from core.noise import NOISELESS
@@ -91,20 +92,12 @@ class SearchPane(QFrame):
         self.canvas = TreeCanvas(f"Search tree, {name}")
         self.minimap = Minimap(self.canvas)
         self.popup: TokenPopup | None = None
-        self.title = QLabel()
-        self.title.setObjectName("heading")
+        self.title = label("", "heading")
         self.about = ElidedLabel()
         self.about.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.about.setObjectName("muted")
-        row = QHBoxLayout()
-        row.setContentsMargins(10, 5, 10, 0)
-        row.addWidget(self.title)
-        row.addWidget(self.about, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(2, 0, 2, 2)
-        column.setSpacing(3)
-        column.addLayout(row)
-        column.addWidget(self.canvas, 1)
+        row = fill(QHBoxLayout(), self.title, (self.about, 1), margins=(10, 5, 10, 0))
+        fill(QVBoxLayout(self), row, (self.canvas, 1), margins=(2, 0, 2, 2), spacing=3)
         self._take = single_shot(self, self._take_in)
         self.canvas.hovered.connect(self._hovered)
         self.canvas.selected.connect(self.selected)

@@ -21,7 +21,7 @@ class Fill(Protocol):
 
 
 class Brushes:
-    """Filling with the painter: one call per colour. For boxes of some size."""
+    """A filler that uses the painter: one call per colour. For boxes of some size."""
 
     def __init__(self, painter: QPainter) -> None:
         self._painter = painter
@@ -44,7 +44,7 @@ class Brushes:
 
 
 class Pixels:
-    """Filling pixels of an image: for thousands of specks, too many for a painter's calls."""
+    """A filler of an image's pixels: for thousands of specks, too many for a painter's calls."""
 
     def __init__(self) -> None:
         self._ratio = 1.0

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSizePolicy, QToolBut
 
 from app.widgets.colour_scale import ColourScale
 from app.widgets.drawing import draw_picture, pack, picture_of, translucent
+from app.widgets.layouts import fill
 from core.present.numerals import real_minus
 
 _STEPS = (1.0, 2.0, 5.0)
@@ -180,10 +181,7 @@ class Legend(QWidget):
             button.setAccessibleName(name)
             button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.swap.setToolTip("Swap colours: red for positive, blue for negative values")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
-        row.addWidget(self.bar, 1)
+        row = fill(QHBoxLayout(self), (self.bar, 1), margins=(0, 0, 0, 0), spacing=4)
         for widget in (self.limit, self.lock, self.swap):
             row.addWidget(widget, 0, Qt.AlignmentFlag.AlignVCenter)
         self.limit.valueChanged.connect(self._limit_chosen)

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.widgets.colour_scale import DARK_SURFACE, DARK_TEXT, LIGHT_SURFACE, LIGHT_TEXT
 from app.widgets.drawing import translucent
+from app.widgets.layouts import fill
 from app.widgets.plots import dress, dress_note, fit_button, prepare
 
 ROOMY = 170
@@ -65,15 +66,8 @@ class TokenChart(QWidget):
         self.view.sigRangeChangedManually.connect(self._note_zoom)
         self.plot.viewport().installEventFilter(self)
         self.reset = fit_button(self.fit)
-        self.header = QHBoxLayout()
-        self.header.setContentsMargins(8, 2, 4, 0)
-        self.header.addWidget(self.key, 1)
-        self.header.addWidget(self.reset)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addLayout(self.header)
-        column.addWidget(self.plot, 1)
+        self.header = fill(QHBoxLayout(), (self.key, 1), self.reset, margins=(8, 2, 4, 0))
+        fill(QVBoxLayout(self), self.header, (self.plot, 1), margins=(0, 0, 0, 0), spacing=2)
 
     # --- what a subclass says ---------------------------------------------------------------
 

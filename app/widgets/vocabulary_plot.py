@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.widgets.colour_scale import ColourScale
 from app.widgets.drawing import mix, picture_of, translucent
+from app.widgets.layouts import fill
 from app.widgets.plots import dress, dress_note, fit_button, prepare
 from core.present.numerals import plain, signed
 
@@ -167,14 +168,8 @@ class VocabularyPlot(QWidget):
             "Each dot is a token that could stand here. Point at one, or walk with the arrow keys "
             "from the likeliest under π_ref on. Far left, log-ratios are large and mean little."
         )
-        top = QHBoxLayout()
-        top.addWidget(self.title, 1)
-        top.addWidget(self.reset)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addLayout(top)
-        column.addWidget(self.plot, 1)
+        top = fill(QHBoxLayout(), (self.title, 1), self.reset)
+        fill(QVBoxLayout(self), top, (self.plot, 1), margins=(0, 0, 0, 0), spacing=2)
         self.setMinimumHeight(190)
 
     # --- what is shown ----------------------------------------------------------------------
