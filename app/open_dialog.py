@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.credit.controls import BetaBox
+from app.widgets.beta_box import BetaBox
 from app.widgets.layouts import fill, label
 from core.engine.protocol import DEFAULT_BETA, PairSpec
 

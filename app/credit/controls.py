@@ -10,13 +10,13 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
     QComboBox,
-    QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
     QSizePolicy,
     QWidget,
 )
 
+from app.widgets.beta_box import BetaBox
 from app.widgets.layouts import fill
 from app.widgets.legend import Legend
 from core.present.measures import MEASURES, Measure
@@ -29,26 +29,6 @@ UNIT_NAMES = {
     "sentence": "Sentences",
     "line": "Lines",
 }
-
-
-class BetaBox(QDoubleSpinBox):
-    """A field for the beta of the DPO training; its arrows change it by a tenth of itself."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setDecimals(4)
-        self.setRange(0.0001, 1000.0)
-        self.setValue(0.1)
-        self.setKeyboardTracking(False)
-        self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
-        self.setAccessibleName("Beta")
-        self.setToolTip(
-            "β: the strength of the KL penalty that the policy was trained with. "
-            "Rewards rescale at once; nothing is computed anew."
-        )
-
-    def textFromValue(self, value: float) -> str:
-        return self.locale().toString(value, "g", 6)
 
 
 class Controls(QWidget):

@@ -19,9 +19,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.credit.controls import BetaBox
 from app.curves.session import OpenRun
 from app.curves.styles import swatch
+from app.widgets.beta_box import BetaBox
 from app.widgets.elided_label import ElidedLabel
 from app.widgets.layouts import fill
 from core.runs.records import RunLog

@@ -25,9 +25,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.credit.controls import BetaBox
 from app.launch.fields import PairsShown, PathEdit, RateBox, Refusal, count_box
 from app.notices import NoticeBar
+from app.widgets.beta_box import BetaBox
 from core.demo.base import DEMO_BASE
 from core.training.job import MOST_STEPS, TrainingJob
 

@@ -14,7 +14,6 @@ import numpy as np
 from PySide6.QtCore import QPoint, QRect, Qt, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.credit.popup import TokenPopup
 from app.engine_client import Bridge
 from app.search.canvas import TreeCanvas
 from app.search.layout import Ints
@@ -25,6 +24,7 @@ from app.search.start import Start
 from app.widgets.colour_scale import ColourScale
 from app.widgets.elided_label import ElidedLabel
 from app.widgets.layouts import fill, label
+from app.widgets.popup import TokenPopup
 from app.widgets.timers import single_shot
 from core.engine.protocol import Failed, Grown, Searched, SteerAction, Steered, Stopped
 from core.noise import NOISELESS

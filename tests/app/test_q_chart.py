@@ -82,6 +82,14 @@ def test_a_highlight_is_of_its_own_side_only(chart):
     assert not chart.note.isVisible()
 
 
+def test_a_mark_goes_with_its_token(chart):
+    chart.show_gauge("B", GAUGE, ("a", "b", "c"))
+    chart.highlight("B", 2)
+    assert chart.marked() == ("B", 2)
+    chart.show_gauge("B", gauge([1.0], [2.0], [0.0], [-1.0], [-1.0], 0.5), ("a",))
+    assert chart.marked() == ("", -1) and not chart.note.isVisible()
+
+
 def test_the_view_follows_until_the_user_zooms(chart):
     chart.show_gauge("A", GAUGE, ())
     chart.view.setXRange(0, 4, padding=0)

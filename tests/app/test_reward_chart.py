@@ -104,6 +104,12 @@ def test_a_highlight_is_marked_and_taken_away(chart):
     assert not chart.mark.isVisible()
 
 
+def test_numbers_have_a_real_minus_whatever_the_token_is(chart):
+    chart.set_series("B", B, ("a", "well-known", "c", "d", "e"))
+    chart.highlight("B", 1)
+    assert chart.note.toPlainText().split() == ["B", "well-known", "r", "−2.000", "Σr", "−1.900"]
+
+
 def test_the_view_follows_until_the_user_zooms(chart):
     def right_end():
         return chart.view.viewRange()[0][1]
