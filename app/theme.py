@@ -64,7 +64,7 @@ DARK = Colours(
     good="#7fd69b",
 )
 
-# As in the chart, whose module is imported only once there is something to draw.
+# The hues of A and B in the chart, dark enough for text on white.
 SIDE_COLOURS = {
     False: {"A": "#a86500", "B": "#00805d"},
     True: {"A": "#f0a830", "B": "#2fc79b"},

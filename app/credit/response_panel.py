@@ -182,7 +182,7 @@ class ResponsePanel(QFrame):
         classes = scale.classes(values)
         drawn = self.scoring, self._stale, classes.tobytes()
         if drawn == self._drawn:
-            return  # the other side was scored
+            return  # it was the other side that was scored
         self._drawn = drawn
         self.editor.set_tokens(
             TokenSpans(

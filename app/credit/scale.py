@@ -33,7 +33,7 @@ class ScaleChoice:
         if self.locked and measure.key in self._limits:
             return
         all_known = [np.concatenate([*values, np.zeros(0)]) for values in states]
-        # Without any reward yet, as at a run's start, a state has no say.
+        # A state without any reward yet, as at a run's start, says nothing of the range.
         telling = [known for known in all_known if (np.isfinite(known) & (known != 0)).any()]
         if telling:
             self._limits[measure.key] = max(map(fit_limit, telling))

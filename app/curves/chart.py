@@ -27,8 +27,8 @@ LEFT_WIDTH = 62
 """Width in pixels of every chart's left axis, so that equal steps lie under each other."""
 REFERENCE_LINES = {"rewards": 0.0, "margin": 0.0, "accuracy": 0.5}
 ZOOM = 1.25
-# By its usual limit pyqtgraph drops the last move of a quick hand, and the crosshair with it; Qt
-# gathers moves that come too fast by itself.
+# With its usual limit pyqtgraph drops the last move of a quick hand, and the crosshair lags behind;
+# Qt itself merges moves that come too fast.
 pg.setConfigOption("mouseRateLimit", -1)
 
 

@@ -123,7 +123,7 @@ class DrawnLine:
             self.raw.setData([], [])
         if dense:
             every = max(1, round(len(x) * MARK_EVERY / max(pixels, 1)))
-            # Not where the curves of another place have theirs.
+            # So that the marks of different curves do not cover each other.
             first = every * (1 + self.line.curve.place) // (1 + len(CURVE_STYLES))
             x, y = x[first::every], y[first::every]
         elif not self.line.curve.source:
@@ -133,7 +133,7 @@ class DrawnLine:
             self.marks.setData(x[there], y[there])
 
     def _find_bounds(self) -> tuple[float, float, float, float] | None:
-        # fmin passes NaN over.
+        # fmin and fmax leave NaN out.
         both = [y for y in (self._y, self._raw_y) if len(y)]
         if not both:
             return None

@@ -62,7 +62,7 @@ class Note(QFrame):
                 f'<span style="color:{colour}">■</span>&nbsp;<b>{escape(said.run)}</b> &nbsp;'
                 f"{sign}{escape(words)}"
             )
-            # Two runs of one kind share what it means.
+            # What is said of several runs is explained once.
             meanings |= dict.fromkeys(escape(f.why) for f in findings if f.why)
         self.text.setText("<br>".join([*lines, *meanings]))
         cites = [f.cites for said in self._said for f in said.explanation.findings if f.cites]

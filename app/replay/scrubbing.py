@@ -192,7 +192,7 @@ class Scrubbing(QObject):
         self.strip.show_shown(index)
         self.strip.set_known(self._film.known())
         self.shown.emit(self.checkpoints[index].step)
-        if event.id != self._return_id:  # what kept another checkpoint is still to be read
+        if event.id != self._return_id:  # else the failure before that would be taken back at once
             self.problem.emit("")
         step = self.checkpoints[index].step
         self._view.updated.emit(f"step {step}: {1000 * event.seconds:.0f} ms")
@@ -251,7 +251,7 @@ class Scrubbing(QObject):
     def _idle_over(self) -> None:
         busy = any(self._bridge.busy(slot) for slot in ("score A", "score B", "scrub"))
         if busy or self.strip.playing or self._has_whole():
-            return  # what comes of these begins the wait anew; whole models need the user's word
+            return  # their answers restart the wait; whole models need the user's consent
         self._rest_ms = IDLE_MS
         self._replay()
 
@@ -299,7 +299,7 @@ class Scrubbing(QObject):
             self._view.forget_checkpoint(index)
         self._view.add_checkpoint(index, event.scorings)
         self.strip.set_known(self._film.known())
-        # At last the engine only makes what is shown ready for the next edit.
+        # Once all are known, the engine only prepares the shown one for the next edit.
         self.strip.show_replaying(event.fraction if self._film.unknown() else None)
 
     @Slot(object)

@@ -204,7 +204,7 @@ class CheckpointStrip(QFrame):
         self.touched.emit()
         self.asked.emit(index)
 
-    # --- looks ------------------------------------------------------------------------------
+    # --- theme ------------------------------------------------------------------------------
 
     def set_dark(self, dark: bool) -> None:
         """Draw for a dark or a light theme."""

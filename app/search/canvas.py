@@ -135,7 +135,7 @@ class TreeCanvas(QWidget):
         self.message = message
         self.update()
 
-    # --- where one stands -------------------------------------------------------------------
+    # --- viewpoint --------------------------------------------------------------------------
 
     def fit(self) -> None:
         """Show the whole tree, and keep doing so while it grows."""
@@ -209,7 +209,7 @@ class TreeCanvas(QWidget):
         if near < left + 0.05 * wide or far > left + 0.95 * wide:
             left = max(far - across * wide, -MARGIN / zoom)
         if not top + 0.12 * high < y < top + 0.88 * high:
-            # Not into the emptiness above or below the tree, where the tree fills the window.
+            # A tree that fills the window is not scrolled past its top or bottom.
             lowest = max(placed.rows * ROW + MARGIN / zoom - high, -MARGIN / zoom)
             top = min(max(y - high / 2, -MARGIN / zoom), lowest)
         self.view = Viewpoint(zoom, left, top)

@@ -188,7 +188,7 @@ def fit_limit(values: ArrayLike, share: float = 98.0) -> float:
     v = v[np.isfinite(v) & (v > 0)]
     if not v.size:
         return 1.0
-    # As np.percentile, which takes 25 ms the first time: it imports the masked arrays.
+    # np.percentile gives the same, but its first call takes 25 ms: it imports masked arrays.
     target = float(np.interp(share / 100 * (v.size - 1), np.arange(v.size), np.sort(v)))
     power = float(10.0 ** np.floor(np.log10(target)))
     for nice in (1.0, 2.0, 3.0, 5.0, 10.0):

@@ -163,7 +163,7 @@ def _measure_positions(line: QTextLine, text: LineText) -> list[Tile]:
     def x(position: int) -> int:
         at = known.get(position)
         if at is None:
-            # The stub says int; a tuple of x and of the position that x is for comes back.
+            # The stub says int; it returns a tuple: x, and the position that x is of.
             at = known[position] = round(line.cursorToX(first + position)[0])  # type: ignore[index]
         return at
 
@@ -234,7 +234,7 @@ def paint_strip(line: QTextLine, text: LineText, columns: Columns, ink: Ink) -> 
     one = max(round(ratio), 1)
     if wide < 1 or high < 6 * one:
         return QImage()
-    brushes = np.append(text.units[:, 2], (_GAP, _BARE))  # which -2 and -1 then find
+    brushes = np.append(text.units[:, 2], (_GAP, _BARE))  # at the indices _GAP and _BARE
     brush_at = brushes[columns.unit]
     rows = np.empty((high, wide), dtype=np.uint32)
     rows[:] = ink.pixels[brush_at]

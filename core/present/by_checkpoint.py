@@ -59,7 +59,7 @@ class ScoringsByCheckpoint:
             self._prompts[side] = prompt_text
             self._values.clear()
         frames = self._cached.pop(text, {})
-        self._cached[text] = frames  # the one used last is the last to go
+        self._cached[text] = frames  # now the last one to be evicted
         if self.checkpoints and not switching:
             frames[self.shown] = scoring
             self._values.pop(self.shown, None)
