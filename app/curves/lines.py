@@ -69,7 +69,6 @@ class DrawnLine:
     """The items of one line in a plot; they can be given another line."""
 
     def __init__(self, plot: Any) -> None:
-        self._plot = plot
         self.raw = Stroke(connect="finite")
         self.main = Stroke(connect="finite")
         self.marks = Marks(pxMode=True)

@@ -17,7 +17,6 @@ HUES = {
     False: ("#0072b2", "#c04a00", "#00805d", "#a8437f", "#9a6700", "#2b7fa8", "#5b5b5b", "#7a5230"),
     True: ("#5fb0ec", "#ff8a4a", "#2fc79b", "#e59ac4", "#f0b23c", "#8fd3f5", "#c4c4c4", "#cfa27c"),
 }
-NAMES = "blue", "vermilion", "green", "purple", "orange", "sky blue", "grey", "brown"
 Dash = Qt.PenStyle
 
 

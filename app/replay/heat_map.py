@@ -139,17 +139,14 @@ class HeatMap(QWidget):
         widths = np.ceil(np.asarray(wide)).astype(np.int64)
         room = max(width - self._gutter() - 2, 60)
         widths = np.minimum(widths, room)
+        edges = np.append(0, np.cumsum(widths))
         bands: list[Band] = []
-        first = used = 0
-        for index in range(len(widths) + 1):
-            if index == len(widths) or used + widths[index] > room:
-                if index > first:
-                    inside = widths[first:index]
-                    lefts = self._gutter() + np.concatenate([[0], np.cumsum(inside)[:-1]])
-                    bands.append(Band(first, index, lefts.astype(np.int64), inside))
-                first, used = index, 0
-            if index < len(widths):
-                used += int(widths[index])
+        first = 0
+        while first < len(widths):
+            end = int(np.searchsorted(edges, edges[first] + room, side="right")) - 1
+            lefts = self._gutter() + edges[first:end] - edges[first]
+            bands.append(Band(first, end, lefts, widths[first:end]))
+            first = end
         return bands
 
     def _arrange(self) -> None:

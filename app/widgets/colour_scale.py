@@ -77,14 +77,6 @@ def from_oklab(lab: ArrayLike) -> Floats:
     return sign * np.where(c <= 0.0031308, 12.92 * c, 1.055 * c ** (1 / 2.4) - 0.055) * 255.0
 
 
-def contrast(one: ArrayLike, other: ArrayLike) -> Floats:
-    """Return the WCAG contrast ratio, 1..21, of sRGB colours 0..255; [..., 3] -> [...]."""
-    weights = np.array([0.2126, 0.7152, 0.0722])
-    a: Floats = to_linear(one) @ weights + 0.05
-    b: Floats = to_linear(other) @ weights + 0.05
-    return np.asarray(np.maximum(a, b) / np.minimum(a, b), dtype=np.float64)
-
-
 @dataclass(frozen=True)
 class ColourScale:
     """A scale from -limit to limit (diverging) or from 0 to limit in magnitude (sequential).

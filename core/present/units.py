@@ -23,15 +23,6 @@ def shared_units(starts: ArrayLike, ends: ArrayLike) -> Ints:
     return np.cumsum(fresh) - 1
 
 
-def sum_shared(starts: ArrayLike, ends: ArrayLike, values: ArrayLike) -> Floats:
-    """Return values with those of tokens that share a character summed, given to each, [n]."""
-    unit = shared_units(starts, ends)
-    v = np.asarray(values, dtype=np.float64)
-    sums: Floats = np.zeros(unit.max(initial=-1) + 1)
-    np.add.at(sums, unit, v)
-    return sums[unit]
-
-
 def groups(tokens: Tokens, unit: Unit) -> Ints:
     """Return the group that each row belongs to, [n]; the closing token is one of its own.
 

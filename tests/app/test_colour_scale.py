@@ -7,11 +7,11 @@ from app.widgets.colour_scale import (
     NO_COLOUR,
     STEPS,
     ColourScale,
-    contrast,
     fit_limit,
     from_oklab,
     oklab,
 )
+from tests.contrast import contrast
 
 THEMES = [False, True]
 KINDS = ["diverging", "sequential"]

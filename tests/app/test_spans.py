@@ -11,7 +11,7 @@ from app.widgets.spans import (
     utf16,
     utf16_offsets,
 )
-from core.present.units import shared_units, sum_shared
+from core.present.units import roll_up, shared_units
 
 TEXT = st.text(alphabet="ab c\n🎉é字", max_size=24)
 
@@ -97,7 +97,8 @@ def test_an_edit_fades_what_follows_and_blanks_what_it_touches():
 def test_parts_of_one_character_are_one_unit():
     # "é" from two byte tokens; then a token that shares its first character with one before.
     assert shared_units([0, 1, 1, 2, 3], [1, 2, 2, 4, 5]).tolist() == [0, 1, 1, 2, 2]
-    assert sum_shared([0, 1, 1], [1, 2, 2], [0.5, 1.0, -3.0]).tolist() == [0.5, -2.0, -2.0]
+    summed = roll_up(np.array([0.5, 1.0, -3.0]), shared_units([0, 1, 1], [1, 2, 2]))
+    assert summed.tolist() == [0.5, -2.0, -2.0]
     live = LiveSpans(TokenSpans("aéb", [0, 1, 1, 2], [1, 2, 2, 3], [5, 6, 7, 8]))
     assert live.first.tolist() == [0, 1, 3] and live.row(2) == live.row(1) == 1
     assert live.token(live.at(1)) == 1
