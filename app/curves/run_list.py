@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 from app.curves.session import OpenRun
 from app.curves.styles import swatch
 from app.widgets.beta_box import BetaBox
-from app.widgets.elided_label import ElidedLabel
+from app.widgets.clipped import Clipped
 from app.widgets.layouts import fill
 from core.runs.records import RunLog
 
@@ -40,7 +40,7 @@ class OpenRunRow(QFrame):
         self.setObjectName("run")
         self.tick = QCheckBox()
         self.colour = QLabel()
-        self.name, self.about, self.trouble = ElidedLabel(), ElidedLabel(), ElidedLabel()
+        self.name, self.about, self.trouble = Clipped(), Clipped(), Clipped()
         self.live = QLabel("● live")
         self.beta = BetaBox()
         self.close_button = QToolButton()

@@ -21,8 +21,8 @@ from app.search.minimap import Minimap
 from app.search.picture import START, Picture
 from app.search.settings_form import named
 from app.search.start import Start
+from app.widgets.clipped import Clipped
 from app.widgets.colour_scale import ColourScale
-from app.widgets.elided_label import ElidedLabel
 from app.widgets.layouts import fill, label
 from app.widgets.popup import TokenPopup
 from app.widgets.timers import single_shot
@@ -93,7 +93,7 @@ class SearchPane(QFrame):
         self.minimap = Minimap(self.canvas)
         self.popup: TokenPopup | None = None
         self.title = label("", "heading")
-        self.about = ElidedLabel()
+        self.about = Clipped()
         self.about.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.about.setObjectName("muted")
         row = fill(QHBoxLayout(), self.title, (self.about, 1), margins=(10, 5, 10, 0))

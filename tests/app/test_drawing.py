@@ -4,8 +4,8 @@ from PySide6.QtCore import QPointF, QTimer
 from PySide6.QtGui import QColor, QFont
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from app.widgets.clipped import Clipped
 from app.widgets.drawing import draw_picture, mix, pack, picture_of, smaller, translucent
-from app.widgets.elided_label import ElidedLabel
 from app.widgets.layouts import fill, label
 from app.widgets.recent_cache import RecentCache
 from app.widgets.timers import single_shot
@@ -65,7 +65,7 @@ def test_a_row_has_its_parts_in_order(qtbot):
 
 
 def test_a_text_without_room_ends_in_dots(qtbot):
-    short = ElidedLabel()
+    short = Clipped()
     qtbot.addWidget(short)
     short.resize(60, 20)
     short.show()

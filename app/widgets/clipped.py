@@ -1,12 +1,12 @@
-"""Shows a line of text that ends in dots where there is no room; knows nothing of what it says."""
+"""A line of text that gives way where there is no room for it."""
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy
 
 
-class ElidedLabel(QLabel):
-    """A line of text that ends in dots where there is no room."""
+class Clipped(QLabel):
+    """A line of text that ends in dots where there is no room; ``words`` is all of it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -16,7 +16,7 @@ class ElidedLabel(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def show_words(self, words: str) -> None:
-        """Show as much of a text as there is room for."""
+        """Show as much of a line as there is room for."""
         self.words = words
         end = Qt.TextElideMode.ElideRight
         self.setText(self.fontMetrics().elidedText(words, end, max(self.width(), 20)))
