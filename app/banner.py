@@ -1,4 +1,4 @@
-"""The strip above the view that says what state the pair is in: nothing loaded, loading, failed.
+"""Shows above the view what state the pair is in: nothing loaded, loading, failed.
 
 Hidden while a pair is loaded. Knows words and fractions; knows nothing of the engine.
 """
@@ -6,9 +6,11 @@ Hidden while a pair is loaded. Knows words and fractions; knows nothing of the e
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
 
+from app.widgets.layouts import fill
+
 
 class PairBanner(QFrame):
-    """One line with what is going on and what can be done about it."""
+    """A strip that says what is going on and what can be done about it."""
 
     open_demo = Signal()
     open_pair = Signal()
@@ -29,18 +31,15 @@ class PairBanner(QFrame):
         self.pair_button.setToolTip("Choose your own policy and reference")
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop loading; the texts stay")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(12, 7, 10, 7)
-        row.addWidget(self.text, 1)
-        for widget in (self.bar, self.demo_button, self.pair_button, self.cancel_button):
-            row.addWidget(widget)
+        buttons = self.demo_button, self.pair_button, self.cancel_button
+        fill(QHBoxLayout(self), (self.text, 1), self.bar, *buttons, margins=(12, 7, 10, 7))
         self.demo_button.clicked.connect(self.open_demo)
         self.pair_button.clicked.connect(self.open_pair)
         self.cancel_button.clicked.connect(self.cancel)
         self.show_nothing()
 
     def show_nothing(self, failed: bool = False) -> None:
-        """No pair: say so and offer to open one."""
+        """Say that there is no pair, and offer to open one."""
         self.text.setText(
             "The pair could not be loaded; your texts are untouched."
             if failed
@@ -49,7 +48,7 @@ class PairBanner(QFrame):
         self._buttons(loading=False)
 
     def show_loading(self, what: str, fraction: float | None) -> None:
-        """A pair is being loaded; ``fraction`` 0..1, or None while it cannot be known."""
+        """Show that a pair is being loaded; ``fraction`` 0..1, or None while it cannot be known."""
         self.text.setText(f"{what} …")
         if fraction is None:
             self.bar.setRange(0, 0)

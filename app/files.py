@@ -1,6 +1,11 @@
-"""Text files into the editors and out of them, with sentences for what can go wrong."""
+"""Reads and writes text and pictures, with sentences for what can go wrong.
+
+Knows paths and what is in files; knows nothing of widgets.
+"""
 
 from pathlib import Path
+
+from PySide6.QtGui import QPixmap
 
 from core.errors import UserFacingError
 
@@ -8,7 +13,7 @@ LARGEST = 5_000_000
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 text file.
+    """Return the text of a UTF-8 file, with Unix newlines.
 
     Raises:
         UserFacingError: it cannot be read, is no UTF-8, or is far larger than any prompt.
@@ -30,8 +35,18 @@ def read_text(path: Path) -> str:
         ) from error
 
 
+def write_picture(path: Path, picture: QPixmap) -> None:
+    """Save a picture as a PNG.
+
+    Raises:
+        UserFacingError: it cannot be written.
+    """
+    if not picture.save(str(path), "PNG"):
+        raise UserFacingError(f"{path} cannot be written: choose another folder.")
+
+
 def write_text(path: Path, text: str) -> None:
-    """Save a table.
+    """Save a text as UTF-8, its newlines as they are.
 
     Raises:
         UserFacingError: it cannot be written.

@@ -1,4 +1,4 @@
-"""What the user is told when something goes wrong, and the log that keeps the details.
+"""Tells the user what went wrong, and logs the details.
 
 ``Notices`` owns sys.excepthook, threading.excepthook and the log file; ``NoticeBar`` shows one
 sentence at a time above the view, never a dialog in the way. Knows nothing of models.
@@ -26,14 +26,14 @@ SIGNS = {"error": "⛔", "warning": "⚠", "info": "ⓘ"}
 
 
 def log_folder() -> Path:
-    """Where this user's logs go."""
+    """Return the folder of this user's logs."""
     import platformdirs
 
     return Path(platformdirs.user_log_dir("qscope", appauthor=False))
 
 
 class Notices(QObject):
-    """Catches what nobody caught, on any thread, writes it to the log and tells the window."""
+    """The handler of uncaught errors on any thread: it logs them and tells the window."""
 
     raised = Signal(str, str, str)
     """kind, sentence, details"""
@@ -88,10 +88,11 @@ class Notices(QObject):
             self._faults = None
 
     def crashed(self) -> bool:
-        """Whether the session before ended in a crash; its traceback is in crash.old.log."""
+        """Return whether the last session ended in a crash; its traceback is in crash.old.log."""
         return self._crashed
 
     def log_file(self) -> Path | None:
+        """Return the log file, None where nothing is logged."""
         return self._folder / "qscope.log" if self._folder is not None else None
 
     def _unexpected(
@@ -122,7 +123,7 @@ class Notices(QObject):
 
 
 class NoticeBar(QFrame):
-    """One sentence with its details; stays until it is closed or no longer true."""
+    """A strip with one sentence and its details; it stays until it is closed or taken back."""
 
     acted = Signal(str)
     """The notice's own button was pressed; the topic says which notice."""
@@ -175,7 +176,7 @@ class NoticeBar(QFrame):
         self.show()
 
     def topic(self) -> str:
-        """What the shown notice is about; "" where none shows."""
+        """Return what the shown notice is about; "" where none shows."""
         return "" if self.isHidden() else self._topic
 
     def dismiss(self, topic: str) -> None:
@@ -185,6 +186,7 @@ class NoticeBar(QFrame):
 
     @Slot()
     def dismiss_any(self) -> None:
+        """Take back whatever notice is shown."""
         self._topic = ""
         self.hide()
 

@@ -1,4 +1,4 @@
-"""The dialog that names a policy and its reference, or a run, and says what risky options mean.
+"""Asks in a dialog for a policy and its reference, or a run, and says what risky options mean.
 
 Gives a PairSpec; checks nothing on disk, because the engine does and says why in one sentence.
 """
@@ -21,7 +21,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.credit.controls import BetaBox
+from app.widgets.beta_box import BetaBox
+from app.widgets.layouts import fill, label
 from app.widgets.path_edit import PathEdit
 from core.engine.protocol import DEFAULT_BETA, PairSpec
 
@@ -30,7 +31,7 @@ NAMED_BY_RUN = "Only if the run's files do not name it"
 
 
 class OpenDialog(QDialog):
-    """Choose a pair."""
+    """A dialog that names a pair or a run."""
 
     def __init__(
         self, spec: PairSpec, recent: tuple[PairSpec, ...], parent: QWidget | None = None
@@ -94,19 +95,12 @@ class OpenDialog(QDialog):
             form.addRow("&Recent", self.recent)
         form.addRow("&Policy π", self.policy)
         form.addRow("or Training r&un", self.run)
-        choice = QHBoxLayout()
-        choice.addWidget(self.separate)
-        choice.addWidget(self.adapters_off)
-        choice.addStretch(1)
+        choice = fill(QHBoxLayout(), self.separate, self.adapters_off, 1)
         form.addRow("Reference π_ref", choice)
         form.addRow("", self.reference)
         form.addRow("&Base", self.base)
         form.addRow("β of the training", self.beta)
-        numbers = QHBoxLayout()
-        numbers.addWidget(self.device)
-        numbers.addWidget(QLabel("number format"))
-        numbers.addWidget(self.dtype)
-        numbers.addStretch(1)
+        numbers = fill(QHBoxLayout(), self.device, QLabel("number format"), self.dtype, 1)
         form.addRow("&Device", numbers)
         risky = QGroupBox("Only for checkpoints from people you trust")
         inside = QVBoxLayout(risky)
@@ -114,15 +108,11 @@ class OpenDialog(QDialog):
             (self.pickle, "A pickle file can run any program on this computer when it is read."),
             (self.remote, "The code in the folder runs with your rights, as any program does."),
         ):
-            note = QLabel(why)
-            note.setObjectName("muted")
+            note = label(why, "muted")
             note.setIndent(24)
             inside.addWidget(box)
             inside.addWidget(note)
-        column = QVBoxLayout(self)
-        column.addLayout(form)
-        column.addWidget(risky)
-        column.addWidget(self.buttons)
+        fill(QVBoxLayout(self), form, risky, self.buttons)
 
     def show_spec(self, spec: PairSpec) -> None:
         """Fill the fields."""
@@ -141,7 +131,7 @@ class OpenDialog(QDialog):
         self.remote.setChecked(spec.allow_remote_code)
 
     def spec(self) -> PairSpec:
-        """The pair that the fields name."""
+        """Return the pair that the fields name."""
         run = self.run.path()
         return PairSpec(
             policy="" if run else self.policy.path(),
@@ -157,7 +147,7 @@ class OpenDialog(QDialog):
         )
 
     def set_folders(self, folders: list[str]) -> None:
-        """Folders that were dropped: the policy first, then the reference."""
+        """Fill in folders that were dropped: the policy first, then the reference."""
         empty = replace(PairSpec(), policy=folders[0])
         self.show_spec(empty)
         self.separate.setChecked(True)
@@ -190,7 +180,7 @@ class OpenDialog(QDialog):
 
 
 def recent_text(pair: PairSpec) -> str:
-    """A pair or run in one line."""
+    """Return a pair or run in one line."""
     if pair.run:
         return f"run {pair.run}" + (f"  against  {pair.reference}" if pair.reference else "")
     return f"{pair.policy}  against  {pair.reference or 'its base'}"
@@ -202,7 +192,7 @@ def ask_for_pair(
     parent: QWidget | None,
     folders: list[str] | None = None,
 ) -> PairSpec | None:
-    """Show the dialog; None if the user thought better of it."""
+    """Show the dialog; return the pair, None if the user cancelled."""
     dialog = OpenDialog(spec, recent, parent)
     if folders:
         dialog.set_folders(folders)

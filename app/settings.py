@@ -1,6 +1,6 @@
-"""What is remembered between sessions: looks, recent pairs, beta per pair, and the last texts.
+"""Remembers choices between sessions: looks, recent pairs, beta per pair, and the last texts.
 
-Plain reading and writing; the window decides when. Knows QSettings and PairSpec.
+Plain reading and writing; the window decides when. Knows QSettings and PairSpec; knows no widgets.
 """
 
 import json
@@ -19,7 +19,7 @@ DEMO_KEY = "demo"
 
 
 def pair_key(spec: PairSpec) -> str:
-    """What a pair is remembered by: its paths, not how it is loaded."""
+    """Return what a pair is remembered by: its paths, not how it is loaded."""
     if spec.demo:
         return DEMO_KEY
     if spec.run:
@@ -47,41 +47,45 @@ class Settings:
 
     @classmethod
     def of_user(cls) -> "Settings":
+        """Return the settings of this user."""
         return cls(
             QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "Qscope", "Qscope")
         )
 
     def get(self, key: str, default: str) -> str:
-        """A remembered word."""
+        """Return a remembered string."""
         if self.store is None:
             return str(self._session.get(key, default))
         return str(self.store.value(key, default))
 
     def put(self, key: str, value: str) -> None:
+        """Remember a string."""
         if self.store is None:
             self._session[key] = value
         else:
             self.store.setValue(key, value)
 
     def number(self, key: str, default: float) -> float:
+        """Return a remembered number; the default for a string that is none."""
         try:
             return float(self.get(key, str(default)))
         except ValueError:
             return default
 
     def bytes(self, key: str) -> QByteArray:
-        """A remembered window or splitter state; empty if there is none."""
+        """Return a remembered window or splitter state; empty if there is none."""
         value = self.store.value(key) if self.store is not None else None
         return value if isinstance(value, QByteArray) else QByteArray()
 
     def put_bytes(self, key: str, value: QByteArray) -> None:
+        """Remember a window or splitter state."""
         if self.store is not None:
             self.store.setValue(key, value)
 
     # --- pairs ------------------------------------------------------------------------------
 
     def recent(self) -> tuple[PairSpec, ...]:
-        """Pairs that were loaded, the last one first; opt-ins to risks are not remembered."""
+        """Return the pairs that were loaded, the last one first, without their opt-ins to risks."""
         try:
             found = json.loads(self.get("recent", "[]"))
             return tuple(PairSpec(**entry) for entry in found)
@@ -89,6 +93,7 @@ class Settings:
             return ()
 
     def remember_pair(self, spec: PairSpec) -> None:
+        """Put a pair before the other recent ones, without its opt-ins to risks; not the demo."""
         if spec.demo:
             return
         safe = replace(spec, beta=None, allow_pickle=False, allow_remote_code=False)
@@ -96,7 +101,7 @@ class Settings:
         self.put("recent", json.dumps([asdict(s) for s in [safe, *others][:RECENT]]))
 
     def beta(self, spec: PairSpec) -> float | None:
-        """The beta last chosen for this pair."""
+        """Return the beta last chosen for this pair, if any."""
         try:
             value = json.loads(self.get("betas", "{}")).get(pair_key(spec))
         except (ValueError, AttributeError):
@@ -104,6 +109,7 @@ class Settings:
         return float(value) if isinstance(value, int | float) and value > 0 else None
 
     def remember_beta(self, spec: PairSpec, beta: float) -> None:
+        """Remember the beta chosen for this pair."""
         try:
             betas = dict(json.loads(self.get("betas", "{}")))
         except (ValueError, TypeError):
@@ -128,7 +134,7 @@ def write_draft(path: Path, draft: Draft) -> None:
 
 
 def read_draft(path: Path) -> Draft | None:
-    """The texts of the last session, if there are any that can be read."""
+    """Return the texts of the last session, if there are any that can be read."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         turns: Sequence[tuple[str, str]] = data["prompt"]

@@ -20,9 +20,9 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QApplication
 
-from app.anew import start_anew
 from app.credit.view import CreditView
 from app.notices import Notices, log_folder
+from app.restart import restart
 from app.settings import Settings
 from app.theme import Theme
 from app.window import MainWindow
@@ -83,7 +83,7 @@ def open_window(
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         status = application.exec()
         ended = window.end_engine()
-        if window.anew and not start_anew(window.spec):
+        if window.anew and not restart(window.spec):
             print("Qscope could not be started anew: start it again.", file=sys.stderr)
     finally:
         notices.uninstall()

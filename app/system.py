@@ -1,7 +1,8 @@
-"""What Qt needs of the machine, checked before the first window, said in one sentence.
+"""Checks what Qt needs of the machine before the first window, and says in one sentence what lacks.
 
-On Linux Qt's wheels leave some libraries to the system, and without them Qt ends the process
-with an abort that no Python code can catch.
+On Linux Qt's wheels leave some libraries to the system, and without them Qt ends the process with
+an abort that no Python code can catch. Knows the loader and display variables; imports no Qt by
+itself.
 """
 
 import ctypes
@@ -23,7 +24,11 @@ FEDORA = (
 
 
 def require_qt() -> None:
-    """Raise UserFacingError where Qt cannot start: a library is missing, or there is no display."""
+    """Check that Qt can start.
+
+    Raises:
+        UserFacingError: a library is missing, or there is no display.
+    """
     try:
         import PySide6.QtWidgets  # noqa: F401
     except ModuleNotFoundError:
@@ -35,7 +40,7 @@ def require_qt() -> None:
 
 
 def missing_library(reason: str) -> str:
-    """The sentence for a library that the system lacks; ``reason`` is the loader's message."""
+    """Return the sentence for a lacking library; ``reason`` is the loader's message."""
     library = reason.partition(":")[0].strip()
     if not sys.platform.startswith("linux"):
         return f"Qt cannot be loaded ({reason}); run 'pip install --force-reinstall -e .'."
@@ -46,7 +51,11 @@ def missing_library(reason: str) -> str:
 
 
 def require_display() -> None:
-    """Linux: raise UserFacingError unless a display is named and Qt's plugin for it loads."""
+    """Check on Linux that a display is named and that Qt's plugin for it loads.
+
+    Raises:
+        UserFacingError: there is none, or no plugin loads.
+    """
     names = {"WAYLAND_DISPLAY": "libqwayland.so", "DISPLAY": "libqxcb.so"}
     plugins = [plugin for variable, plugin in names.items() if os.environ.get(variable)]
     if not plugins:
@@ -60,7 +69,7 @@ def require_display() -> None:
 
 
 def load_failure(plugin: str) -> str:
-    """Why one of Qt's platform plugins cannot be loaded; "" if it can, or if it is not there."""
+    """Return why one of Qt's platform plugins cannot be loaded; "" if it can, or is not there."""
     package = importlib.util.find_spec("PySide6")
     roots = package.submodule_search_locations if package else None
     for root in roots or ():

@@ -1,4 +1,4 @@
-"""Light and dark: palettes, fonts and the few style rules that the palette cannot say.
+"""Makes the light and dark theme: palettes, fonts and the rules that a palette cannot say.
 
 Made for the Fusion style, which app.start asks for. Text on its background has a contrast of at
 least 4.5:1 (tests/app/test_window_theme.py). Knows Qt; knows no widgets of Qscope.
@@ -9,7 +9,7 @@ from typing import Literal
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
 Theme = Literal["auto", "light", "dark"]
 
@@ -64,7 +64,7 @@ DARK = Colours(
     good="#7fd69b",
 )
 
-# As in the chart, whose module is imported only once there is something to draw.
+# The hues of A and B in the chart, dark enough for text on white.
 SIDE_COLOURS = {
     False: {"A": "#a86500", "B": "#00805d"},
     True: {"A": "#f0a830", "B": "#2fc79b"},
@@ -72,7 +72,7 @@ SIDE_COLOURS = {
 
 
 def is_dark(theme: Theme) -> bool:
-    """What a choice comes to; "auto" asks the desktop, and light where it says nothing."""
+    """Return whether a choice means dark; "auto" asks the desktop, light where it says nothing."""
     if theme != "auto":
         return theme == "dark"
     application = QApplication.instance()
@@ -82,11 +82,12 @@ def is_dark(theme: Theme) -> bool:
 
 
 def colours(dark: bool) -> Colours:
+    """Return the dark or the light theme's colours."""
     return DARK if dark else LIGHT
 
 
 def palette(dark: bool) -> QPalette:
-    """Every role that Fusion draws with."""
+    """Return a palette with every role that Fusion draws with."""
     c = colours(dark)
     made = QPalette()
     role = QPalette.ColorRole
@@ -122,7 +123,7 @@ def palette(dark: bool) -> QPalette:
 
 
 def style_sheet(dark: bool) -> str:
-    """Cards, notices and headings, by object name; the rest is the palette's."""
+    """Return the style of cards, notices and headings, by object name."""
     c = colours(dark)
     return f"""
     QFrame#card {{ background: {c.card}; border: 1px solid {c.line}; border-radius: 7px; }}
@@ -154,21 +155,28 @@ def apply(application: QApplication, dark: bool) -> None:
     application.setStyleSheet(style_sheet(dark))
 
 
+def restyle(widget: QWidget, name: str, value: str) -> None:
+    """Set a property that the style sheet asks for, and style the widget anew."""
+    widget.setProperty(name, value)
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+
+
 def set_faint(label: QLabel, on: bool) -> None:
-    """Grey for a number that noise hides."""
+    """Show a label in grey, as a number that noise hides."""
     role = QPalette.ColorRole
     label.setForegroundRole(role.PlaceholderText if on else role.WindowText)
 
 
 def reading_font(points: float) -> QFont:
-    """The font for prompts and responses: the desktop's own, at a size to read by."""
+    """Return the font for prompts and responses: the desktop's own, at this size."""
     font = QFontDatabase.systemFont(QFontDatabase.SystemFont.GeneralFont)
     font.setPointSizeF(points)
     return font
 
 
 def fixed_font(points: float) -> QFont:
-    """The font for bytes, ids and raw prompts."""
+    """Return the font for bytes, ids and raw prompts."""
     font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
     font.setPointSizeF(points)
     return font

@@ -1,22 +1,23 @@
-"""The row of choices above the editors: colour by, units, beta, and the legend.
+"""Shows the row of choices above the editors: colour by, units, beta, and the legend.
 
-Knows the measures and the legend; says what was chosen and knows nothing of scorings.
+Knows the measures and the legend; signals what was chosen and knows nothing of scorings.
 """
 
 from typing import cast
 
-from PySide6.QtCore import QSize, Qt, Signal, Slot
+from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
     QComboBox,
-    QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
     QSizePolicy,
     QWidget,
 )
 
+from app.widgets.beta_box import BetaBox
+from app.widgets.layouts import fill
 from app.widgets.legend import Legend
 from core.present.measures import MEASURES, Measure
 from core.text import UNITS, Unit
@@ -30,28 +31,8 @@ UNIT_NAMES = {
 }
 
 
-class BetaBox(QDoubleSpinBox):
-    """Beta of the DPO training; its arrows change it by a tenth of itself."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setDecimals(4)
-        self.setRange(0.0001, 1000.0)
-        self.setValue(0.1)
-        self.setKeyboardTracking(False)
-        self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
-        self.setAccessibleName("Beta")
-        self.setToolTip(
-            "β: the strength of the KL penalty that the policy was trained with. "
-            "Rewards rescale at once; nothing is computed anew."
-        )
-
-    def textFromValue(self, value: float) -> str:
-        return self.locale().toString(value, "g", 6)
-
-
 class Controls(QWidget):
-    """What to colour by, over which units, with which beta and which scale."""
+    """A row of choices: what to colour by, over which units, with which beta and which scale."""
 
     measure_changed = Signal()
     units_changed = Signal()
@@ -74,21 +55,15 @@ class Controls(QWidget):
         self.legend = Legend()
         self.legend.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._line = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
-        self._line.setContentsMargins(2, 0, 2, 0)
         row = QHBoxLayout()
         row.setSpacing(6)
-        for text, widget in (
-            ("&Colour by", self.colour_by),
-            ("&over", self.units),
-            ("&β", self.beta),
-        ):
+        named = ("&Colour by", self.colour_by), ("&over", self.units), ("&β", self.beta)
+        for text, widget in named:
             label = QLabel(text)
             label.setBuddy(widget)
-            row.addWidget(label)
-            row.addWidget(widget)
+            fill(row, label, widget)
         row.addStretch(1)
-        self._line.addLayout(row)
-        self._line.addWidget(self.legend, 1)
+        fill(self._line, row, (self.legend, 1), margins=(2, 0, 2, 0))
         self.colour_by.currentIndexChanged.connect(self._measure_chosen)
         self.units.currentIndexChanged.connect(self._units_chosen)
         self.beta.valueChanged.connect(self.beta_changed)
@@ -99,6 +74,7 @@ class Controls(QWidget):
         return MEASURES[cast(str, self.colour_by.currentData())]
 
     def unit(self) -> Unit:
+        """Return the unit that is chosen."""
         return cast(Unit, self.units.currentData())
 
     def choose(self, measure: str, unit: str) -> None:
@@ -109,10 +85,9 @@ class Controls(QWidget):
                 box.setCurrentIndex(index)
 
     def set_beta(self, beta: float) -> None:
-        """Show a beta without saying that it was chosen."""
-        blocked = self.beta.blockSignals(True)
-        self.beta.setValue(beta)
-        self.beta.blockSignals(blocked)
+        """Show a beta without a signal."""
+        with QSignalBlocker(self.beta):
+            self.beta.setValue(beta)
 
     def _describe(self) -> None:
         measure = self.measure()
@@ -124,7 +99,7 @@ class Controls(QWidget):
         self.legend.set_quantity(quantity, measure.unit)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """The legend goes below the choices where both do not fit in one row."""
+        """Put the legend below the choices where both do not fit in one row."""
         super().resizeEvent(event)
         wide = event.size().width() >= ROOMY
         way = QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom
@@ -132,7 +107,7 @@ class Controls(QWidget):
             self._line.setDirection(way)
 
     def minimumSizeHint(self) -> QSize:
-        """As narrow as two rows are, so that there is a way to get narrower than one."""
+        """Return the width of two rows, or the row could never get narrow enough to break."""
         return QSize(420, super().minimumSizeHint().height())
 
     @Slot()

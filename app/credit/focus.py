@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QPoint, QRect, QTimer, Slot
 
 from app.credit.inspector import Inspector
-from app.credit.popup import TokenPopup
 from app.credit.response_panel import ResponsePanel
 from app.engine_client import Bridge
+from app.widgets.popup import TokenPopup
 from core.engine.protocol import Inspected, Side
 from core.present.token_facts import popup_html
 from core.scoring import Inspection

@@ -1,11 +1,11 @@
-"""The credit view's panels and how they share the window: side by side or stacked, large or small.
+"""Arranges the credit view's panels: side by side or stacked, large or small.
 
 Knows the panels as widgets; knows nothing of scores or of the engine.
 """
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QLabel, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QSplitter, QVBoxLayout, QWidget
 
 from app import theme
 from app.credit.controls import Controls
@@ -13,16 +13,18 @@ from app.credit.inspector import Inspector
 from app.credit.prompt_panel import PromptPanel
 from app.credit.q_page import QPage
 from app.credit.response_panel import ResponsePanel
-from app.credit.summary import Summary
+from app.credit.summary import PairSummary
+from app.widgets.layouts import fill, label
 from core.engine.protocol import Side
 
+WAITS = "The rewards of A and B appear here once they are scored."
 NARROW = 640
 """Editors in a column narrower than this, in pixels, are always stacked."""
 SIDES: tuple[Side, Side] = ("A", "B")
 
 
 class CreditLayout(QWidget):
-    """The base of CreditView."""
+    """A widget with the credit view's panels in place."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -30,7 +32,7 @@ class CreditLayout(QWidget):
         self.prompt = PromptPanel()
         self.controls = Controls()
         self.panels: dict[Side, ResponsePanel] = {side: ResponsePanel(side) for side in SIDES}
-        self.summary = Summary()
+        self.summary = PairSummary()
         self.inspector = Inspector()
         self.q_page = QPage()
         self.inspector.tabs.addTab(self.q_page, "&Q-function")
@@ -43,18 +45,13 @@ class CreditLayout(QWidget):
             panel.setMinimumHeight(84)
             self.editors.addWidget(panel)
         middle = QWidget()
-        stack = QVBoxLayout(middle)
-        stack.setContentsMargins(0, 0, 0, 0)
-        stack.setSpacing(6)
-        stack.addWidget(self.controls)
-        stack.addWidget(self.editors, 1)
-        stack.addWidget(self.summary)
+        parts = self.controls, (self.editors, 1), self.summary
+        fill(QVBoxLayout(middle), *parts, margins=(0, 0, 0, 0), spacing=6)
         self.chart_card = QFrame()
         self.chart_card.setObjectName("card")
         self._chart_column = QVBoxLayout(self.chart_card)
         self._chart_column.setContentsMargins(4, 2, 4, 2)
-        self._chart_waits = QLabel("The rewards of A and B appear here once they are scored.")
-        self._chart_waits.setObjectName("muted")
+        self._chart_waits = label(WAITS, "muted")
         self._chart_waits.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._chart_column.addWidget(self._chart_waits)
         self.chart_card.setMinimumHeight(110)
@@ -74,9 +71,7 @@ class CreditLayout(QWidget):
         self.columns.setCollapsible(0, False)
         for splitter in (self.rows, self.columns, self.editors):
             splitter.setHandleWidth(7)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.columns)
+        fill(QVBoxLayout(self), self.columns, margins=(0, 0, 0, 0))
 
     def put_chart(self, chart: QWidget) -> None:
         """Show the chart in the place that waits for it."""
@@ -84,14 +79,14 @@ class CreditLayout(QWidget):
         self._chart_column.addWidget(chart)
 
     def set_text_size(self, points: float) -> None:
-        """The size of the texts to read, in points."""
+        """Set the size of the texts to read, in points."""
         reading, fixed = theme.reading_font(points), theme.fixed_font(points - 1)
         self.prompt.set_fonts(theme.reading_font(max(points - 1, 6)), fixed)
         for panel in self.panels.values():
             panel.editor.setFont(reading)
 
     def set_side_by_side(self, on: bool) -> None:
-        """A beside B where there is room, or always one below the other."""
+        """Show A beside B where there is room, or always one below the other."""
         self._side_by_side = on
         self._arrange()
 

@@ -1,15 +1,14 @@
-"""The prompt: an optional system turn, user and assistant turns, and the text as models read it.
+"""Shows the prompt: an optional system turn, user and assistant turns, or as models read it.
 
 Knows Prompt and Message; knows nothing of templates (the rendered text is given to it).
 """
 
-from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import (
     QCheckBox,
     QFrame,
     QHBoxLayout,
-    QLabel,
     QPlainTextEdit,
     QScrollArea,
     QStackedWidget,
@@ -18,13 +17,15 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.widgets.layouts import fill, label
+from app.widgets.timers import single_shot
 from core.text import Message, Prompt
 
 DEBOUNCE_MS = 150
 
 
 class TurnEdit(QPlainTextEdit):
-    """One turn; turns share the panel's height."""
+    """An editor for one turn; turns share the panel's height."""
 
     def __init__(self, role: str, placeholder: str) -> None:
         super().__init__()
@@ -37,7 +38,7 @@ class TurnEdit(QPlainTextEdit):
 
 
 class PromptPanel(QFrame):
-    """The turns before the response."""
+    """A card with the turns before the response."""
 
     changed = Signal()
     """The prompt was edited and has rested for a moment."""
@@ -47,9 +48,9 @@ class PromptPanel(QFrame):
         self.setObjectName("card")
         self._turns: list[TurnEdit] = []
         self._rows: list[QWidget] = []
+        self._reading: QFont | None = None
         self._quiet = False
-        self.title = QLabel("Prompt")
-        self.title.setObjectName("heading")
+        self.title = label("Prompt", "heading")
         self.use_system = QCheckBox("System turn")
         self.use_system.setToolTip("Put a system turn before the user's")
         self.add_turn = QToolButton()
@@ -66,10 +67,7 @@ class PromptPanel(QFrame):
         self.raw_text.setAccessibleName("Prompt as the models read it")
         self.raw_text.setPlaceholderText("Appears once a pair is loaded and a response is scored.")
         self._lay_out()
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(DEBOUNCE_MS)
-        self._rest.timeout.connect(self.changed)
+        self._rest = single_shot(self, self.changed, DEBOUNCE_MS)
         self.use_system.toggled.connect(self._system_toggled)
         self.raw.toggled.connect(self._raw_toggled)
         self.add_turn.clicked.connect(self._add_pair)
@@ -78,16 +76,10 @@ class PromptPanel(QFrame):
         self.set_prompt(Prompt.of(""))
 
     def _lay_out(self) -> None:
-        top = QHBoxLayout()
-        top.setContentsMargins(10, 6, 10, 0)
-        top.addWidget(self.title)
-        top.addStretch(1)
-        for widget in (self.use_system, self.add_turn, self.drop_turn, self.raw):
-            top.addWidget(widget)
+        choices = self.use_system, self.add_turn, self.drop_turn, self.raw
+        top = fill(QHBoxLayout(), self.title, 1, *choices, margins=(10, 6, 10, 0))
         inside = QWidget()
-        self._column = QVBoxLayout(inside)
-        self._column.setContentsMargins(10, 2, 10, 6)
-        self._column.setSpacing(4)
+        self._column = fill(QVBoxLayout(inside), margins=(10, 2, 10, 6), spacing=4)
         self._system_row = self._row(self.system)
         self._column.addWidget(self._system_row, 1)
         area = QScrollArea()
@@ -100,36 +92,31 @@ class PromptPanel(QFrame):
         self.pages.addWidget(area)
         self.pages.addWidget(self.raw_text)
         self.raw_text.setFrameShape(QFrame.Shape.NoFrame)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(2, 0, 2, 2)
-        column.setSpacing(2)
-        column.addLayout(top)
-        column.addWidget(self.pages, 1)
+        fill(QVBoxLayout(self), top, (self.pages, 1), margins=(2, 0, 2, 2), spacing=2)
 
     @staticmethod
     def _row(turn: TurnEdit) -> QWidget:
         row = QWidget()
         line = QHBoxLayout(row)
         line.setContentsMargins(0, 0, 0, 0)
-        label = QLabel(turn.role)
-        label.setObjectName("muted")
-        label.setFixedWidth(label.fontMetrics().horizontalAdvance("assistant") + 6)
-        label.setBuddy(turn)
-        line.addWidget(label, 0, Qt.AlignmentFlag.AlignTop)
+        role = label(turn.role, "muted")
+        role.setFixedWidth(role.fontMetrics().horizontalAdvance("assistant") + 6)
+        role.setBuddy(turn)
+        line.addWidget(role, 0, Qt.AlignmentFlag.AlignTop)
         line.addWidget(turn, 1)
         return row
 
     # --- the prompt -------------------------------------------------------------------------
 
     def prompt(self) -> Prompt:
-        """The turns as they stand; an empty system turn counts as none."""
+        """Return the turns as they stand; an empty system turn counts as none."""
         messages = [Message(turn.role, turn.toPlainText()) for turn in self._turns]
         if self.use_system.isChecked() and self.system.toPlainText():
             messages.insert(0, Message("system", self.system.toPlainText()))
         return Prompt(tuple(messages))
 
     def is_blank(self) -> bool:
-        """Whether there is nothing to answer."""
+        """Return whether there is nothing to answer."""
         return not any(message.content.strip() for message in self.prompt().messages)
 
     def set_prompt(self, prompt: Prompt) -> None:
@@ -151,17 +138,19 @@ class PromptPanel(QFrame):
             self._quiet = False
 
     def set_rendered(self, text: str) -> None:
-        """The prompt as the models read it."""
+        """Show the prompt as the models read it."""
         if self.raw_text.toPlainText() != text:
             self.raw_text.setPlainText(text)
 
     def set_fonts(self, reading: QFont, fixed: QFont) -> None:
+        """Set the fonts of turns and of the prompt as the models read it."""
         self.raw_text.setFont(fixed)
         for turn in (self.system, *self._turns):
             turn.setFont(reading)
         self._reading = reading
 
     def first_turn(self) -> TurnEdit:
+        """Return the editor of the first turn after the system's."""
         return self._turns[0]
 
     def _append(self, role: str, text: str) -> None:
@@ -169,7 +158,7 @@ class PromptPanel(QFrame):
             role,
             "What the user asks" if role == "user" else "What the assistant answered before",
         )
-        if hasattr(self, "_reading"):
+        if self._reading is not None:
             turn.setFont(self._reading)
         turn.setPlainText(text)
         turn.textChanged.connect(self._edited)

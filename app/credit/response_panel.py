@@ -1,19 +1,21 @@
-"""One response: its editor, its title with the sums, and which tokens its text stands for.
+"""Shows one response: its editor, its title with the sums, and which tokens its text stands for.
 
-Keeps the token ids by which a text was reached, so that undo brings back the very tokens and not
-only the letters. Knows scorings and colours; asks for nothing itself: it says ``changed`` and the
-view asks.
+Remembers the token ids by which a text was reached, so that undo brings back the very tokens and
+not only the letters. Knows scorings and colours; asks for nothing itself: it signals ``changed``
+and the view asks.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.theme import SIDE_COLOURS, set_faint
 from app.widgets.colour_scale import ColourScale
+from app.widgets.layouts import fill, label
 from app.widgets.spans import TokenSpans
+from app.widgets.timers import single_shot
 from app.widgets.token_editor import TokenEditor
 from core.engine.protocol import Side
 from core.noise import NOISELESS, NoiseFloor
@@ -24,23 +26,23 @@ from core.scoring import Scoring
 DEBOUNCE_MS = 60
 SUM = "Response score: the sum of all implicit rewards, closing token too"
 REMEMBERED = 300
-"""Texts whose tokens are kept, so that undo returns to exactly them ..."""
+"""Most texts whose tokens are remembered, so that undo returns to exactly them."""
 REMEMBERED_TOKENS = 100_000
-"""... and the tokens of all of them together."""
+"""Most tokens of all of them together."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to ask the engine for: a text, or the ids by which that text was reached before."""
+    """A request to score: a text, or the ids by which that text was reached before."""
 
     text: str | None = None
     ids: tuple[int, ...] | None = None
     fresh: bool = False
-    """Another text, not an edit of the one that was scored last."""
+    """Whether it is another text, not an edit of the one that was scored last."""
 
 
 class ResponsePanel(QFrame):
-    """Editor A or B with its heading."""
+    """A card with editor A or B and its heading."""
 
     changed = Signal(str)
     """The text was edited and has rested for a moment; carries the side."""
@@ -64,26 +66,11 @@ class ResponsePanel(QFrame):
         self.editor.setAccessibleName(f"Response {side}")
         self.editor.setFrameShape(QFrame.Shape.NoFrame)
         self.name = QLabel(side)
-        self.sum = QLabel()
-        self.sum.setObjectName("figure")
-        self.sum.setToolTip(SUM)
-        self.about = QLabel()
-        self.about.setObjectName("muted")
-        row = QHBoxLayout()
-        row.setContentsMargins(10, 6, 10, 0)
-        row.addWidget(self.name)
-        row.addWidget(self.sum)
-        row.addStretch(1)
-        row.addWidget(self.about)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(2, 0, 2, 2)
-        column.setSpacing(2)
-        column.addLayout(row)
-        column.addWidget(self.editor, 1)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(DEBOUNCE_MS)
-        self._rest.timeout.connect(self._say_changed)
+        self.sum = label("", "figure", SUM)
+        self.about = label("", "muted")
+        row = fill(QHBoxLayout(), self.name, self.sum, 1, self.about, margins=(10, 6, 10, 0))
+        fill(QVBoxLayout(self), row, (self.editor, 1), margins=(2, 0, 2, 2), spacing=2)
+        self._rest = single_shot(self, self._say_changed, DEBOUNCE_MS)
         self.editor.edited.connect(self._edited)
         self.set_dark(False)
         self.show_sum(None)
@@ -91,10 +78,11 @@ class ResponsePanel(QFrame):
     # --- text and tokens --------------------------------------------------------------------
 
     def text(self) -> str:
+        """Return the text as it stands."""
         return self.editor.text()
 
     def set_text(self, text: str) -> None:
-        """Another response: nothing is known of it yet, and undo starts anew."""
+        """Show another response: nothing is known of it yet, and undo starts anew."""
         self._rest.stop()
         self._replacing = None
         self._reached.clear()
@@ -105,16 +93,16 @@ class ResponsePanel(QFrame):
         self.show_sum(None)
 
     def swap_in(self, text: str, ids: tuple[int, ...] | None) -> None:
-        """The other side's text and, if known, its tokens; one undo step."""
+        """Show the other side's text and, if known, its tokens; one undo step."""
         self._rest.stop()
         self._remember()
         self._fresh = True
         self.editor.set_text_keeping_undo(text)
         if ids is not None:
-            self._keep(text, ids)
+            self._remember_tokens(text, ids)
 
     def wanted(self) -> Wanted:
-        """What to score: the text, or its remembered tokens."""
+        """Return what to score: the text, or its remembered tokens."""
         self._rest.stop()
         ids = self._reached.get(self.text())
         if ids is not None:
@@ -122,7 +110,7 @@ class ResponsePanel(QFrame):
         return Wanted(text=self.text(), fresh=self._fresh)
 
     def is_current(self) -> bool:
-        """Whether the scoring is of exactly the text on the screen."""
+        """Return whether the scoring is of exactly the text on the screen."""
         return (
             self.scoring is not None
             and not self._stale
@@ -131,12 +119,12 @@ class ResponsePanel(QFrame):
         )
 
     def expect_replacement(self, id: int) -> None:
-        """A replacement was asked for, by the request ``id``; its text will be put in place."""
+        """Note that request ``id`` asked for a replacement, whose text is to go into the editor."""
         self._remember()
         self._replacing = id, self.text()
 
     def take(self, id: int, scoring: Scoring) -> None:
-        """A scoring came. The text of a replacement, or of decoded ids, goes into the editor."""
+        """Take a scoring; the text of a replacement, or of decoded ids, goes into the editor."""
         tokens = scoring.tokens
         replaced = self._replacing is not None and self._replacing[0] == id
         asked = self._replacing[1] if self._replacing is not None and replaced else self.text()
@@ -144,7 +132,7 @@ class ResponsePanel(QFrame):
         if replaced and self.text() != asked:
             return  # typed on meanwhile; the newer text is asked for anyway
         if any(tokens.forced) or replaced:
-            self._keep(tokens.text, tokens.ids)
+            self._remember_tokens(tokens.text, tokens.ids)
         if tokens.text != self.text() and (replaced or self._reached.get(self.text())):
             self.editor.set_text_keeping_undo(tokens.text)
         self.scoring = scoring
@@ -152,7 +140,7 @@ class ResponsePanel(QFrame):
         self._problem = ""
 
     def take_again(self, scoring: Scoring) -> bool:
-        """What another policy says of the same tokens; False if the screen shows other ones."""
+        """Take what another policy says of these tokens; return False if others are shown."""
         if not self.is_current() or self.scoring is None:
             return False
         if self.scoring.tokens.ids != scoring.tokens.ids:
@@ -161,7 +149,7 @@ class ResponsePanel(QFrame):
         return True
 
     def forget_tokens(self) -> None:
-        """Another pair was loaded: what is known of tokens holds no more; the text stays."""
+        """Forget all that is known of tokens, for another pair; the text stays."""
         self._reached.clear()
         self._replacing = None
         self.scoring = self._drawn = None
@@ -170,11 +158,12 @@ class ResponsePanel(QFrame):
         self.show_sum(None)
 
     def _remember(self) -> None:
-        """Keep the tokens of what is shown, so that undo can return to exactly them."""
+        """Remember the tokens of what is shown, so that undo can return to exactly them."""
         if self.scoring is not None and self.scoring.tokens.text == self.text():
-            self._keep(self.text(), self.scoring.tokens.ids)
+            self._remember_tokens(self.text(), self.scoring.tokens.ids)
 
-    def _keep(self, text: str, ids: tuple[int, ...]) -> None:
+    def _remember_tokens(self, text: str, ids: tuple[int, ...]) -> None:
+        """Remember the ids of a text, and forget the oldest where that is too much."""
         self._reached.pop(text, None)
         self._reached[text] = ids
         tokens = sum(map(len, self._reached.values()))
@@ -193,7 +182,7 @@ class ResponsePanel(QFrame):
         classes = scale.classes(values)
         drawn = self.scoring, self._stale, classes.tobytes()
         if drawn == self._drawn:
-            return  # the other side was scored
+            return  # it was the other side that was scored
         self._drawn = drawn
         self.editor.set_tokens(
             TokenSpans(
@@ -207,7 +196,7 @@ class ResponsePanel(QFrame):
         self.editor.set_closing(self.scoring.labels[-1], int(classes[-1]))
 
     def set_scale(self, scale: ColourScale) -> None:
-        """The scale's surface and colours, before anything is scored too."""
+        """Set the scale's surface and colours, also before anything is scored."""
         self.editor.set_scale(scale)
         # Under a style sheet Qt does not hand a new palette on to the viewport.
         self.editor.viewport().setPalette(self.editor.palette())
@@ -215,7 +204,7 @@ class ResponsePanel(QFrame):
     def show_sum(
         self, rewards: Floats | None, beta: float = 1.0, noise: NoiseFloor = NOISELESS
     ) -> None:
-        """The heading: the sum, how many tokens, and what there is to say of them."""
+        """Write the heading: the sum, how many tokens, and what there is to say of them."""
         fresh = rewards is not None and self.is_current()
         if self.scoring is None or rewards is None:
             self.sum.setText("")
@@ -250,10 +239,11 @@ class ResponsePanel(QFrame):
             self.about.setText(sentence)
 
     def fade(self) -> None:
-        """What was scored may not hold any more: the prompt has changed."""
+        """Show what was scored as stale: the prompt has changed."""
         self._stale = True
 
     def set_dark(self, dark: bool) -> None:
+        """Draw for a dark or a light theme."""
         colour = SIDE_COLOURS[dark][self.side]
         self.name.setText(f'<b style="color:{colour}; font-size:120%">{self.side}</b>')
         self.name.setTextFormat(Qt.TextFormat.RichText)

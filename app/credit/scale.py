@@ -1,4 +1,4 @@
-"""Which colour scale each way of colouring has: fitted to what is shown, or locked.
+"""Chooses each measure's colour scale: fitted to what is shown, or locked.
 
 Knows measures and colour scales; knows nothing of widgets.
 """
@@ -33,7 +33,7 @@ class ScaleChoice:
         if self.locked and measure.key in self._limits:
             return
         all_known = [np.concatenate([*values, np.zeros(0)]) for values in states]
-        # Without any reward yet, as at a run's start, a state has no say.
+        # A state without any reward yet, as at a run's start, says nothing of the range.
         telling = [known for known in all_known if (np.isfinite(known) & (known != 0)).any()]
         if telling:
             self._limits[measure.key] = max(map(fit_limit, telling))
@@ -41,7 +41,7 @@ class ScaleChoice:
             self._limits[measure.key] = 1.0
 
     def lock(self, measure: Measure, limit: float) -> None:
-        """The user's own limit; it stays for new values."""
+        """Lock the range at the user's own limit."""
         self.locked = True
         self._limits[measure.key] = limit
 

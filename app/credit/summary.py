@@ -1,4 +1,4 @@
-"""The strip of numbers under the editors: both sums, margin, preference, loss, and the Δ sentence.
+"""Shows the numbers under the editors: both sums, margin, preference, loss, and the Δ sentence.
 
 Knows the pair's numbers; knows nothing of tokens or engines.
 """
@@ -23,13 +23,13 @@ DELTA = (
 )
 
 
-class Summary(QFrame):
-    """The pair in numbers."""
+class PairSummary(QFrame):
+    """A strip with the pair in numbers."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("strip")
-        self._figures: dict[str, QLabel] = {}
+        self.figures: dict[str, QLabel] = {}
         grid = QGridLayout(self)
         grid.setContentsMargins(12, 5, 12, 5)
         grid.setHorizontalSpacing(8)
@@ -44,7 +44,7 @@ class Summary(QFrame):
             grid.addWidget(title, 0, 2 * column)
             grid.addWidget(figure, 0, 2 * column + 1)
             grid.setColumnStretch(2 * column + 1, 1)
-            self._figures[key] = figure
+            self.figures[key] = figure
         self.delta = QLabel()
         self.delta.setWordWrap(True)
         self.delta.setToolTip(DELTA)
@@ -58,9 +58,9 @@ class Summary(QFrame):
         floors: tuple[float, ...] = (0.0, 0.0, 0.0),
         noise: NoiseFloor = NOISELESS,
     ) -> None:
-        """None where a side is not scored, or its scores are not of the text on the screen.
+        """Show the pair's numbers; None where a side is not scored for the text on the screen.
 
-        ``floors``: the noise of both sums and of the margin; what is below it is grey.
+        ``floors``: the noise of both sums and of the margin; numbers below it are grey.
         """
         shown = (
             {}
@@ -73,7 +73,7 @@ class Summary(QFrame):
                 "loss": f"{pair.loss:.3f}",
             }
         )
-        for key, label in self._figures.items():
+        for key, label in self.figures.items():
             label.setText(shown.get(key, "–"))
         sums = (pair.sum_a, pair.sum_b, pair.margin) if pair is not None else (0.0, 0.0, 0.0)
         hidden = [
@@ -84,26 +84,26 @@ class Summary(QFrame):
         why |= {"preference": why["margin"], "loss": why["margin"]}
         for key, name, meaning in FIGURES:
             of = name if key.startswith("sum") else "the margin"
-            _say_noise(self._figures[key], meaning, f"{of} is {why[key]}" if why[key] else "")
+            _say_noise(self.figures[key], meaning, f"{of} is {why[key]}" if why[key] else "")
         self.delta.setText(delta_sentence(split))
         apart = why["margin"] and split is not None
         _say_noise(self.delta, DELTA, f"the margin is {why['margin']}" if apart else "")
 
     def as_text(self) -> str:
-        """The strip as plain text, for the clipboard."""
+        """Return the strip as plain text, for the clipboard."""
         names = {key: name for key, name, _ in FIGURES}
-        lines = [f"{names[key]}\t{label.text()}" for key, label in self._figures.items()]
+        lines = [f"{names[key]}\t{label.text()}" for key, label in self.figures.items()]
         return "\n".join([*lines, self.delta.text()])
 
 
 def _say_noise(label: QLabel, meaning: str, why: str) -> None:
-    """Grey, and the reason in the tooltip, where there is one."""
+    """Show a label in grey, with the reason in its tooltip, where there is one."""
     set_faint(label, bool(why))
     label.setToolTip(f"{meaning}; {why}" if why else meaning)
 
 
 def delta_sentence(split: Split | None) -> str:
-    """The Δ statement; its shown parts add up to its shown total."""
+    """Return the Δ sentence; its shown parts add up to its shown total."""
     if split is None:
         return "Δ Σr (B − A): once both responses are scored"
     if not (split.tokens_a or split.tokens_b):

@@ -1,4 +1,4 @@
-"""One chart over steps: curves of several runs, a crosshair, the step that is looked at.
+"""Draws one chart over steps: curves of several runs, a crosshair, the step that is looked at.
 
 The wheel zooms, dragging moves, a click or a drag along the axis asks for a step. Importing this
 module imports pyqtgraph. Knows lines to draw; knows nothing of runs or of other charts.
@@ -15,30 +15,32 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLay
 
 from app import theme
 from app.curves.charts import STOP_ROLE, ChartKind
-from app.curves.lines import DrawnLine, Line, on_axis
-from app.curves.styles import LOOKS, hue, line_sample
+from app.curves.lines import CurveLine, DrawnLine, on_axis
+from app.curves.styles import CURVE_STYLES, hue, line_sample
+from app.widgets.drawing import translucent
+from app.widgets.layouts import fill
+from app.widgets.plots import dress, prepare
 from core.runs.explain import best_step
 from core.runs.records import EVAL, HELD_OUT, Series
 
 LEFT_WIDTH = 62
-"""Pixels of every chart's left axis, so that equal steps lie under each other."""
+"""Width in pixels of every chart's left axis, so that equal steps lie under each other."""
 REFERENCE_LINES = {"rewards": 0.0, "margin": 0.0, "accuracy": 0.5}
 ZOOM = 1.25
-# By its usual limit pyqtgraph drops the last move of a quick hand, and the crosshair with it; Qt
-# gathers moves that come too fast by itself.
+# With its usual limit pyqtgraph drops the last move of a quick hand, and the crosshair lags behind;
+# Qt itself merges moves that come too fast.
 pg.setConfigOption("mouseRateLimit", -1)
 
 
 class StepAxis(pg.AxisItem):  # type: ignore[misc, unused-ignore]
-    """The axis of steps; dragging along it asks for steps instead of moving the chart."""
+    """An axis of steps; dragging along it asks for steps instead of moving the chart."""
 
     def __init__(self, chart: "Chart") -> None:
         super().__init__("bottom")
         self._chart = chart
-        self.enableAutoSIPrefix(False)
 
     def logTickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
-        """Plain numbers, and of each decade only 1, 2 and 5: more would run into each other."""
+        """Return plain numbers, of each decade only 1, 2 and 5: more would run into each other."""
         steps = [10**value for value in values]
         return [f"{step:,.0f}" if f"{step:.0e}"[0] in "125" else "" for step in steps]
 
@@ -52,7 +54,7 @@ class StepAxis(pg.AxisItem):  # type: ignore[misc, unused-ignore]
 
 
 class Chart(QFrame):
-    """One kind of chart, for all visible runs."""
+    """A chart of one kind, for all visible runs."""
 
     hovered = Signal(object)
     """The step under the mouse or the keys; None for none."""
@@ -65,21 +67,21 @@ class Chart(QFrame):
     def __init__(self, kind: ChartKind, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.kind = kind
-        self.lines: tuple[Line, ...] = ()
+        self.lines: tuple[CurveLine, ...] = ()
         self.zoomed = False
-        """The user has chosen what to look at: new data do not change it."""
-        self._dark = self._log_x = self._quiet = False
-        self._crossed: int | None = None
-        self._drawn: list[DrawnLine] = []
-        self._best: list[Any] = []
+        """Whether the user has chosen what to look at: new data do not change it."""
+        self.dark = self.log_x = self._quiet = False
+        self.crossed: int | None = None
+        self.drawn: list[DrawnLine] = []
+        self.best_lines: list[Any] = []
         self.title, self.key = QLabel(kind.title), QLabel()
         self.log = QToolButton(self)
         axis = StepAxis(self)
         self.plot = pg.PlotWidget(enableMenu=False, axisItems={"bottom": axis})
-        self._item: Any = self.plot.getPlotItem()
-        self.view: Any = self._item.getViewBox()
-        self._cross = pg.InfiniteLine(angle=90)
-        self._step = pg.InfiniteLine(angle=90, movable=True)
+        self.item: Any = self.plot.getPlotItem()
+        self.view: Any = self.item.getViewBox()
+        self.crosshair = pg.InfiniteLine(angle=90)
+        self.step_line = pg.InfiniteLine(angle=90, movable=True)
         self._level = pg.InfiniteLine(REFERENCE_LINES.get(kind.key, 0.0), angle=0)
         self._lay_out()
         self._connect()
@@ -104,35 +106,23 @@ class Chart(QFrame):
         self.plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         for widget in (self.plot, self.plot.viewport()):
             widget.setAcceptDrops(False)  # what is dropped is the window's
-        self._item.hideButtons()
-        self.view.disableAutoRange()
-        axis = self._item.getAxis("left")
-        axis.enableAutoSIPrefix(False)
-        axis.setWidth(LEFT_WIDTH)
-        for name in ("left", "bottom"):
-            self._item.getAxis(name).setStyle(maxTickLevel=0)
-        for item, depth in ((self._level, -1), (self._cross, 8), (self._step, 9)):
+        prepare(self.item, ("left", "bottom"))
+        self.item.getAxis("left").setWidth(LEFT_WIDTH)
+        for item, depth in ((self._level, -1), (self.crosshair, 8), (self.step_line, 9)):
             item.setZValue(depth)
             item.hide()
-            self._item.addItem(item, ignoreBounds=True)
+            self.item.addItem(item, ignoreBounds=True)
         self._level.setVisible(self.kind.key in REFERENCE_LINES)
-        head = QHBoxLayout()
-        head.setContentsMargins(8, 3, 4, 0)
-        head.addWidget(self.title)
+        head = fill(QHBoxLayout(), self.title, margins=(8, 3, 4, 0))
         head.addSpacing(10)
-        head.addWidget(self.key, 1)
-        head.addWidget(self.log)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(2, 1, 4, 2)
-        column.setSpacing(1)
-        column.addLayout(head)
-        column.addWidget(self.plot, 1)
+        fill(head, (self.key, 1), self.log)
+        fill(QVBoxLayout(self), head, (self.plot, 1), margins=(2, 1, 4, 2), spacing=1)
         self.setMinimumSize(240, 180)
 
     def _connect(self) -> None:
         self.plot.scene().sigMouseMoved.connect(self._mouse_moved)
         self.plot.scene().sigMouseClicked.connect(self._mouse_clicked)
-        self._step.sigDragged.connect(self._step_dragged)
+        self.step_line.sigDragged.connect(self._step_dragged)
         self.view.sigRangeChangedManually.connect(self._moved_by_hand)
         self.view.sigXRangeChanged.connect(self._steps_changed)
         self.view.sigRangeChanged.connect(self._thin)
@@ -142,25 +132,25 @@ class Chart(QFrame):
 
     # --- what is shown ----------------------------------------------------------------------
 
-    def show_lines(self, lines: Sequence[Line], log_x: bool) -> None:
+    def show_lines(self, lines: Sequence[CurveLine], log_x: bool) -> None:
         """Draw these curves, and no others."""
         self.lines = tuple(lines)
-        self._log_x = log_x
-        self._item.getAxis("bottom").setLogMode(x=log_x, y=False)
-        self._item.getAxis("left").setLogMode(x=False, y=self.log.isChecked())
-        while len(self._drawn) < len(self.lines):
-            self._drawn.append(DrawnLine(self._item))
-        for drawn in self._drawn[len(self.lines) :]:
+        self.log_x = log_x
+        self.item.getAxis("bottom").setLogMode(x=log_x, y=False)
+        self.item.getAxis("left").setLogMode(x=False, y=self.log.isChecked())
+        while len(self.drawn) < len(self.lines):
+            self.drawn.append(DrawnLine(self.item))
+        for drawn in self.drawn[len(self.lines) :]:
             drawn.clear()
-        for drawn, line in zip(self._drawn, self.lines, strict=False):
-            drawn.show(line, log_x, self.log.isChecked(), self._dark)
+        for drawn, line in zip(self.drawn, self.lines, strict=False):
+            drawn.show(line, log_x, self.log.isChecked(), self.dark)
         self._show_key()
         self._show_best()
         self._thin()
 
     def bounds(self) -> tuple[float, float, float, float] | None:
-        """(left, right, low, high) of all curves, along the axes; None if there are none."""
-        found = [b for drawn in self._drawn if (b := drawn.bounds()) is not None]
+        """Return (left, right, low, high) of all curves, along the axes; None if there are none."""
+        found = [b for drawn in self.drawn if (b := drawn.bounds) is not None]
         if not found:
             return None
         left, right, low, high = np.array(found).T
@@ -188,48 +178,43 @@ class Chart(QFrame):
 
     def cross(self, step: int | None) -> None:
         """Put the crosshair at a step."""
-        self._crossed = step
-        self._put(self._cross, step)
+        self.crossed = step
+        self._put(self.crosshair, step)
 
     def set_step(self, step: int | None) -> None:
         """Mark the step that is looked at elsewhere."""
-        self._put(self._step, step)
+        self._put(self.step_line, step)
 
     def _put(self, line: Any, step: int | None) -> None:
-        place = np.nan if step is None else float(on_axis(np.array([step + 0.0]), self._log_x)[0])
+        place = np.nan if step is None else float(on_axis(np.array([step + 0.0]), self.log_x)[0])
         line.setVisible(bool(np.isfinite(place)))
         if np.isfinite(place):
             line.setValue(place)
 
     def set_dark(self, dark: bool) -> None:
         """Light or dark; runs keep their hues."""
-        self._dark = dark
+        self.dark = dark
         c = theme.colours(dark)
-        self.plot.setBackground(c.card)
-        faint = QColor(c.muted)
-        faint.setAlpha(130)
-        for name, title in (("left", self.kind.axis), ("bottom", "step")):
-            axis = self._item.getAxis(name)
-            axis.setPen(faint)
-            axis.setTextPen(c.text)
-            self._item.setLabel(name, title, color=c.text)
-        self._item.getAxis("left").setGrid(36)
+        faint = translucent(c.muted, 130)
+        titles = {"left": self.kind.axis, "bottom": "step"}
+        dress(self.plot, titles, QColor(c.card), QColor(c.text), faint)
+        self.item.getAxis("left").setGrid(36)
         self._level.setPen(pg.mkPen(faint, width=1))
-        self._cross.setPen(pg.mkPen(faint, width=1, style=Qt.PenStyle.DashLine))
-        self._step.setPen(pg.mkPen(c.accent, width=2))
-        self._step.setHoverPen(pg.mkPen(c.accent, width=4))
-        self.show_lines(self.lines, self._log_x)
+        self.crosshair.setPen(pg.mkPen(faint, width=1, style=Qt.PenStyle.DashLine))
+        self.step_line.setPen(pg.mkPen(c.accent, width=2))
+        self.step_line.setHoverPen(pg.mkPen(c.accent, width=4))
+        self.show_lines(self.lines, self.log_x)
 
     def _show_key(self) -> None:
-        """Which line and mark is which: the hue says only the run."""
+        """Write which line and mark is which: the hue says only the run."""
         sources: dict[int, set[str]] = {}
         for line in self.lines:
             sources.setdefault(line.curve.place, set()).add(line.curve.source)
         parts = []
         for place, found in sorted(sources.items()):
-            look = LOOKS[place]
-            sign = line_sample(look, self._dark) if "" in found else ""
-            sign += look.mark_sign if found - {""} else ""
+            style = CURVE_STYLES[place]
+            sign = line_sample(style, self.dark) if "" in found else ""
+            sign += style.mark_sign if found - {""} else ""
             label = self.kind.roles[place].label.replace(" ", "\u00a0")
             parts.append(f"{sign}\u00a0{label}")
         every = set().union(*sources.values()) if sources else set()
@@ -240,10 +225,10 @@ class Chart(QFrame):
         self.key.setToolTip(self.kind.tip)
 
     def _show_best(self) -> None:
-        """A line at the step of each run at which its held-out localisation is best."""
-        for item in self._best:
-            self._item.removeItem(item)
-        self._best.clear()
+        """Draw a line at each run's step of best held-out localisation."""
+        for item in self.best_lines:
+            self.item.removeItem(item)
+        self.best_lines.clear()
         if self.kind.key != "localisation":
             return
         for line in self.lines:
@@ -251,19 +236,19 @@ class Chart(QFrame):
                 continue
             curve = line.curve
             best = best_step(Series(curve.steps.astype(np.int64), curve.values))
-            place = np.nan if best is None else on_axis(np.array([best + 0.0]), self._log_x)[0]
+            place = np.nan if best is None else on_axis(np.array([best + 0.0]), self.log_x)[0]
             if not np.isfinite(place):
                 continue
-            colour = hue(line.hue, self._dark)
+            colour = hue(line.hue, self.dark)
             mark = pg.InfiniteLine(
                 float(place),
                 angle=90,
                 pen=pg.mkPen(colour, width=1, style=Qt.PenStyle.DotLine),
                 label=f"best: {best:,}",
-                labelOpts={"position": 0.08 + 0.1 * len(self._best), "color": colour},
+                labelOpts={"position": 0.08 + 0.1 * len(self.best_lines), "color": colour},
             )
-            self._item.addItem(mark, ignoreBounds=True)
-            self._best.append(mark)
+            self.item.addItem(mark, ignoreBounds=True)
+            self.best_lines.append(mark)
 
     # --- moving -----------------------------------------------------------------------------
 
@@ -280,7 +265,7 @@ class Chart(QFrame):
         (left, right), (low, high) = self.view.viewRange()
         shown = QRectF(left, low, right - left, high - low)
         pixels = max(int(self.view.width()), 1)
-        for drawn in self._drawn:
+        for drawn in self.drawn:
             drawn.thin_to(shown, pixels)
 
     @Slot()
@@ -290,11 +275,12 @@ class Chart(QFrame):
     # --- mouse and keys ---------------------------------------------------------------------
 
     def step_at(self, scene: QPointF) -> int:
-        """The step at a point of the scene."""
+        """Return the step at a point of the scene."""
         place = float(self.view.mapSceneToView(scene).x())
-        return max(round(10**place if self._log_x else place), 0)
+        return max(round(10**place if self.log_x else place), 0)
 
     def want_step_at(self, scene: QPointF) -> None:
+        """Ask for the step at a point of the scene."""
         self.step_wanted.emit(self.step_at(scene))
 
     def _mouse_moved(self, scene: QPointF) -> None:
@@ -309,7 +295,7 @@ class Chart(QFrame):
 
     def _step_dragged(self, line: Any) -> None:
         place = float(line.value())
-        self.step_wanted.emit(max(round(10**place if self._log_x else place), 0))
+        self.step_wanted.emit(max(round(10**place if self.log_x else place), 0))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Leave:
@@ -317,8 +303,7 @@ class Chart(QFrame):
         return super().eventFilter(watched, event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """←, →, Home, End walk the crosshair over logged steps, Enter asks for its step; +, − and
-        0 zoom."""
+        """Walk the crosshair by ←, →, Home, End; Enter asks for its step; +, −, 0 zoom."""
         key, keys = event.key(), Qt.Key
         if key in (keys.Key_Left, keys.Key_Right, keys.Key_Home, keys.Key_End):
             self._walk(key)
@@ -326,8 +311,8 @@ class Chart(QFrame):
             self._zoom(ZOOM if key == keys.Key_Minus else 1 / ZOOM)
         elif key == keys.Key_0:
             self.fit_wanted.emit()
-        elif key in (keys.Key_Return, keys.Key_Enter) and self._crossed is not None:
-            self.step_wanted.emit(self._crossed)
+        elif key in (keys.Key_Return, keys.Key_Enter) and self.crossed is not None:
+            self.step_wanted.emit(self.crossed)
         else:
             super().keyPressEvent(event)
 
@@ -335,7 +320,7 @@ class Chart(QFrame):
         if not self.lines:
             return
         steps = np.unique(np.concatenate([line.curve.steps for line in self.lines]))
-        at = steps[-1] if self._crossed is None else self._crossed
+        at = steps[-1] if self.crossed is None else self.crossed
         if key == Qt.Key.Key_Left:
             place = int(np.searchsorted(steps, at)) - 1
         elif key == Qt.Key.Key_Right:
@@ -348,8 +333,8 @@ class Chart(QFrame):
         """Zoom the steps around the crosshair, or the middle."""
         left, right = self.view.viewRange()[0]
         middle = (left + right) / 2
-        if self._cross.isVisible() and left < self._cross.value() < right:
-            middle = float(self._cross.value())
+        if self.crosshair.isVisible() and left < self.crosshair.value() < right:
+            middle = float(self.crosshair.value())
         self.zoomed = True
         self.view.setXRange(
             middle - factor * (middle - left), middle + factor * (right - middle), padding=0
@@ -364,6 +349,4 @@ class Chart(QFrame):
         self._mark_focus(False)
 
     def _mark_focus(self, on: bool) -> None:
-        self.setProperty("active", "true" if on else "false")
-        self.style().unpolish(self)
-        self.style().polish(self)
+        theme.restyle(self, "active", "true" if on else "false")

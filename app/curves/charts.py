@@ -1,29 +1,30 @@
-"""Which charts there are, and which of a run's series each of them draws.
+"""Lists the charts, and finds which of a run's series each of them draws.
 
 Takes records and gives arrays; knows nothing of colours or of drawing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.present.table import delimited
 from core.runs.explain import margins
 from core.runs.records import EVAL, HELD_OUT, KL, RunLog, Series
 
 Floats = NDArray[np.float64]
 
 SOURCES = {"": "training", EVAL: "eval", HELD_OUT: "held-out"}
-"""What stands before a series' name, and what to call it."""
+"""What stands before a series' name, and what it is called in words."""
 REWARD_UNIT = "β · nats"
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A curve of a chart: its label, and the series that can be it, the first found counts.
+    """A curve of a chart: its label, and the names of its series, of which the first found counts.
 
-    ``penalty``: the series is KL(π_ref‖π), and what is drawn is −β times it.
+    ``penalty``: the series is KL(π_ref‖π), and −β times it is drawn.
     """
 
     label: str
@@ -33,7 +34,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class ChartKind:
-    """A chart over steps. ``log``: a logarithmic y axis can help; ``tip``: what it shows."""
+    """A kind of chart over steps. ``log``: a logarithmic y axis can help; ``tip``: its meaning."""
 
     key: str
     title: str
@@ -45,7 +46,7 @@ class ChartKind:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Curve:
-    """What is drawn: ``place`` among its chart's roles, ``source`` of SOURCES, ``name`` in the
+    """A curve to draw: ``place`` among its chart's roles, ``source`` of SOURCES, ``name`` in the
     log (or a formula), ``steps`` and ``values`` float64 [n], steps increasing."""
 
     place: int
@@ -123,7 +124,7 @@ STOP_ROLE = 0
 
 
 def curves(kind: ChartKind, run: RunLog, beta: float | None) -> list[Curve]:
-    """What a run has for a chart."""
+    """Return the curves that a run has for a chart; without beta, no KL penalty."""
     found = []
     for source in SOURCES:
         for place, role in enumerate(kind.roles):
@@ -140,16 +141,16 @@ def curves(kind: ChartKind, run: RunLog, beta: float | None) -> list[Curve]:
 
 
 def _known(series: Mapping[str, Series], source: str) -> Mapping[str, Series]:
-    """The series, with the margins that follow from others."""
+    """Return the series, with the margins that follow from others."""
     made = margins(series, source)
     return series if made is None else {source + "rewards/margins": made, **series}
 
 
 def value_at(curve: Curve, values: Floats, step: float | None) -> tuple[int, float] | None:
-    """(step, value) of the last logged value at or before a step, or of the last one of all.
+    """Return (step, value) of the last value logged at or before a step (None: of all).
 
-    None before the first step and later than one more after the last. ``values``: the curve's own,
-    or smoothed ones.
+    None before the first step, and later after the last one than the last two are apart.
+    ``values``: the curve's own, or smoothed ones.
     """
     steps = curve.steps
     if not len(steps):
@@ -168,19 +169,14 @@ def value_at(curve: Curve, values: Floats, step: float | None) -> tuple[int, flo
 
 
 def as_csv(runs: Iterable[tuple[RunLog, float | None]], kinds: Iterable[ChartKind]) -> str:
-    """What charts show of runs, as logged: a line for each run and step, a column a series."""
-    import csv
-    import io
-
+    """Return a CSV of what charts show of runs: a line per run and step, a column per series."""
     kinds = tuple(kinds)
     tables = [
         (run.name, {c.name: c for kind in kinds for c in curves(kind, run, beta)})
         for run, beta in runs
     ]
     names = list(dict.fromkeys(name for _, found in tables for name in found))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", "step", *names])
+    rows: list[Sequence[object]] = [["run", "step", *names]]
     for run_name, found in tables:
         if not found:
             continue
@@ -193,5 +189,5 @@ def as_csv(runs: Iterable[tuple[RunLog, float | None]], kinds: Iterable[ChartKin
                 cells[places] = ["" if v != v else repr(v) for v in curve.values.tolist()]
             columns.append(cells.tolist())
         numbers = steps.astype(int).tolist()
-        writer.writerows([run_name, n, *row] for n, *row in zip(numbers, *columns, strict=True))
-    return text.getvalue()
+        rows += [[run_name, n, *row] for n, *row in zip(numbers, *columns, strict=True)]
+    return delimited(rows)

@@ -1,4 +1,4 @@
-"""All charts, under and beside each other: one axis of steps, one crosshair.
+"""Arranges all charts, under and beside each other: one axis of steps, one crosshair.
 
 The reward chart goes over the whole width, with its note below it; the others share rows, as many
 side by side as there is room for. Importing this module imports pyqtgraph. Knows charts and lines;
@@ -13,8 +13,9 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QVBoxLayout, QWidg
 
 from app.curves.chart import Chart
 from app.curves.charts import BY_KEY, CHARTS
-from app.curves.lines import Line
+from app.curves.lines import CurveLine
 from app.curves.note import Note
+from app.widgets.layouts import fill
 
 FIRST = "rewards"
 FIRST_HEIGHT, HEIGHT = 330, 220
@@ -24,7 +25,7 @@ NARROW, WIDE = 640, 1350
 
 
 class ChartGrid(QScrollArea):
-    """The charts that have something to show."""
+    """A scrolled grid of the charts that have something to show."""
 
     hovered = Signal(object)
     step_wanted = Signal(int)
@@ -45,15 +46,11 @@ class ChartGrid(QScrollArea):
         self.rows = QSplitter(Qt.Orientation.Vertical)
         self._first = QWidget()
         column = QVBoxLayout(self._first)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self.note)
+        self._first_column = fill(column, self.note, margins=(0, 0, 0, 0), spacing=4)
         self.rows.setChildrenCollapsible(False)
         self.rows.setHandleWidth(7)
         inside = QWidget()
-        stack = QVBoxLayout(inside)
-        stack.setContentsMargins(0, 0, 4, 0)
-        stack.addWidget(self.rows)
+        fill(QVBoxLayout(inside), self.rows, margins=(0, 0, 4, 0))
         self.setWidget(inside)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -64,8 +61,8 @@ class ChartGrid(QScrollArea):
 
     # --- what is shown ----------------------------------------------------------------------
 
-    def show_lines(self, lines: Mapping[str, Sequence[Line]], log_x: bool) -> None:
-        """Draw each chart's lines; a chart without any is not there."""
+    def show_lines(self, lines: Mapping[str, Sequence[CurveLine]], log_x: bool) -> None:
+        """Draw each chart's lines; a chart without any is hidden."""
         shown = tuple(kind.key for kind in CHARTS if lines.get(kind.key))
         fresh = [key for key in shown if key not in self._shown]
         refit = log_x != self._log_x or not self._shown
@@ -85,6 +82,7 @@ class ChartGrid(QScrollArea):
         self.set_step(self._step)
 
     def shown_charts(self) -> list[Chart]:
+        """Return the charts that are shown, in their order."""
         return [self.charts[key] for key in self._shown]
 
     def _chart(self, key: str) -> Chart:
@@ -121,28 +119,29 @@ class ChartGrid(QScrollArea):
                 chart.set_range(left, right)
 
     def cross(self, step: int | None) -> None:
-        """The crosshair of all charts."""
+        """Put the crosshair of all charts at a step; None for none."""
         for chart in self.shown_charts():
             chart.cross(step)
 
     def set_step(self, step: int | None) -> None:
-        """The step that is looked at elsewhere, in all charts."""
+        """Mark the step that is looked at elsewhere in all charts; None for none."""
         self._step = step
         for chart in self.shown_charts():
             chart.set_step(step)
 
     def set_dark(self, dark: bool) -> None:
+        """Draw for a dark or a light theme."""
         self._dark = dark
         self.note.set_dark(dark)
         for chart in self.charts.values():
             chart.set_dark(dark)
 
     def log_y(self) -> frozenset[str]:
-        """The charts whose values are on a logarithmic axis."""
+        """Return the keys of the charts whose values are on a logarithmic axis."""
         return self._log_y
 
     def set_log_y(self, keys: frozenset[str]) -> None:
-        """As remembered; before charts are made."""
+        """Choose the charts with a logarithmic axis, before charts are made."""
         self._log_y = keys
 
     @Slot()
@@ -171,9 +170,7 @@ class ChartGrid(QScrollArea):
         old, self._rows = self._rows, []
         self.rows.addWidget(self._first)
         if FIRST in self._shown:
-            layout = self._first.layout()
-            assert isinstance(layout, QVBoxLayout)
-            layout.insertWidget(0, self.charts[FIRST], 1)
+            self._first_column.insertWidget(0, self.charts[FIRST], 1)
             self.charts[FIRST].show()
         heights = [FIRST_HEIGHT if FIRST in self._shown else 0]
         for start in range(0, len(rest), self._columns):

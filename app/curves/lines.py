@@ -1,8 +1,8 @@
-"""One curve in a chart: its line, its raw points behind it, its marks, thinned to the pixels.
+"""Draws one curve in a chart: its line, its raw points behind it, its marks, thinned to the pixels.
 
 Few pens, no point handled on its own, and dashes only where they can be seen: a curve with more
 points than pixels is a thin solid line with a mark here and there. Importing this module imports
-pyqtgraph. Knows arrays, hues and looks; knows nothing of runs.
+pyqtgraph. Knows arrays, hues and styles; knows nothing of runs.
 """
 
 from dataclasses import dataclass, replace
@@ -15,20 +15,22 @@ from PySide6.QtGui import QColor, QPen
 
 from app.curves.charts import Curve, Floats
 from app.curves.smoothing import thin
-from app.curves.styles import LOOKS, shade
+from app.curves.styles import CURVE_STYLES, shade
 from core.runs.records import EVAL
 
 MARK_EVERY = 90
 """Pixels from one mark to the next on a curve that is too dense for dashes."""
 MARK_SIZE = 6
 FAINT = 0.3
-"""How much of its colour a curve's raw points keep behind the smoothed ones."""
+"""The share of its colour that a curve's raw points have behind the smoothed ones."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Line:
-    """A curve of a run as it is to be drawn. ``hue``: the run's place among the colours;
-    ``values``: the curve's own or smoothed ones."""
+class CurveLine:
+    """A curve of a run as it is to be drawn.
+
+    ``hue``: the run's number among the hues; ``values``: the curve's own or smoothed ones.
+    """
 
     run: str
     hue: int
@@ -37,7 +39,7 @@ class Line:
 
 
 def on_axis(values: Floats, log: bool) -> Floats:
-    """Where values lie along an axis; NaN where they lie nowhere."""
+    """Return where values lie along an axis; NaN for those at or below 0 on a logarithmic one."""
     if not log:
         return values
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -46,8 +48,7 @@ def on_axis(values: Floats, log: bool) -> Floats:
 
 
 class Stroke(pg.PlotCurveItem):  # type: ignore[misc, unused-ignore]
-    """A curve that takes the whole view for its place: it is thinned to it, and to measure it
-    would take as long as to draw it."""
+    """A curve whose bounds are the whole view: measuring it would take as long as drawing it."""
 
     place = QRectF()
 
@@ -56,7 +57,7 @@ class Stroke(pg.PlotCurveItem):  # type: ignore[misc, unused-ignore]
 
 
 class Marks(pg.ScatterPlotItem):  # type: ignore[misc, unused-ignore]
-    """The same for marks."""
+    """Marks whose bounds are the whole view."""
 
     place = QRectF()
 
@@ -65,22 +66,22 @@ class Marks(pg.ScatterPlotItem):  # type: ignore[misc, unused-ignore]
 
 
 class DrawnLine:
-    """The items of one line in a plot; can be given another line."""
+    """The items of one line in a plot; they can be given another line."""
 
     def __init__(self, plot: Any) -> None:
-        self._plot = plot
         self.raw = Stroke(connect="finite")
         self.main = Stroke(connect="finite")
         self.marks = Marks(pxMode=True)
         for item, depth in ((self.raw, 1), (self.main, 2), (self.marks, 3)):
             item.setZValue(depth)
             plot.addItem(item, ignoreBounds=True)
-        self.line: Line | None = None
+        self.line: CurveLine | None = None
         self._x = self._y = self._raw_y = np.zeros(0)
         self._shade, self._dense = QColor(), True
-        self._bounds: tuple[float, float, float, float] | None = None
+        self.bounds: tuple[float, float, float, float] | None = None
+        """(left, right, low, high) of all that is finite; None if nothing is."""
 
-    def show(self, line: Line, log_x: bool, log_y: bool, dark: bool) -> None:
+    def show(self, line: CurveLine, log_x: bool, log_y: bool, dark: bool) -> None:
         """Take a line; ``thin_to`` then draws it."""
         self.line = line
         x = on_axis(line.curve.steps, log_x)
@@ -90,12 +91,12 @@ class DrawnLine:
         self._y = on_axis(line.values, log_y)[first:]
         smoothed = line.values is not line.curve.values
         self._raw_y = on_axis(line.curve.values, log_y)[first:] if smoothed else np.zeros(0)
-        self._bounds = self._find_bounds()
-        self._shade = shade(line.hue, LOOKS[line.curve.place], dark)
-        look = LOOKS[line.curve.place]
+        self.bounds = self._find_bounds()
+        style = CURVE_STYLES[line.curve.place]
+        self._shade = shade(line.hue, style, dark)
         # Mixed, not translucent: blending takes several times as long.
-        self.raw.setPen(QPen(shade(line.hue, replace(look, strength=FAINT), dark), 0))
-        self.marks.setSymbol(look.mark)
+        self.raw.setPen(QPen(shade(line.hue, replace(style, strength=FAINT), dark), 0))
+        self.marks.setSymbol(style.mark)
         self.marks.setSize(MARK_SIZE)
         self.marks.setPen(pg.mkPen(self._shade, width=1.5))
         hollow = line.curve.source == EVAL
@@ -103,7 +104,7 @@ class DrawnLine:
         self._dress(dense=False)
 
     def thin_to(self, view: QRectF, pixels: int) -> None:
-        """Draw what lies in a part of the plot that is so many pixels wide."""
+        """Draw what lies in a part of the plot that is ``pixels`` wide."""
         if self.line is None:
             return
         left, right = view.left(), view.right()
@@ -121,8 +122,8 @@ class DrawnLine:
             self.raw.setData([], [])
         if dense:
             every = max(1, round(len(x) * MARK_EVERY / max(pixels, 1)))
-            # Not where the curves of another place have theirs.
-            first = every * (1 + self.line.curve.place) // (1 + len(LOOKS))
+            # So that the marks of different curves do not cover each other.
+            first = every * (1 + self.line.curve.place) // (1 + len(CURVE_STYLES))
             x, y = x[first::every], y[first::every]
         elif not self.line.curve.source:
             x, y = x[:0], y[:0]
@@ -130,12 +131,8 @@ class DrawnLine:
         if there.any() or len(self.marks.data):
             self.marks.setData(x[there], y[there])
 
-    def bounds(self) -> tuple[float, float, float, float] | None:
-        """(left, right, low, high) of all that is finite; None if nothing is."""
-        return self._bounds
-
     def _find_bounds(self) -> tuple[float, float, float, float] | None:
-        # fmin passes NaN over.
+        # fmin and fmax leave NaN out.
         both = [y for y in (self._y, self._raw_y) if len(y)]
         if not both:
             return None
@@ -146,17 +143,17 @@ class DrawnLine:
         return float(self._x[0]), float(self._x[-1]), low, high
 
     def clear(self) -> None:
-        self.line = self._bounds = None
+        """Draw nothing."""
+        self.line = self.bounds = None
         self._x = self._y = self._raw_y = np.zeros(0)
         self.raw.setData([], [])
         self.main.setData([], [])
         self.marks.clear()
 
     def _dress(self, dense: bool) -> None:
-        """The pen: dashes cost much, and say nothing, where there are more points than pixels."""
+        """Choose the pen: solid where points outnumber pixels, since dashes cost much there."""
         self._dense = dense
         assert self.line is not None
         held_out = bool(self.line.curve.source)
-        look = LOOKS[self.line.curve.place]
-        style = Qt.PenStyle.SolidLine if dense else look.dash
-        self.main.setPen(pg.mkPen(self._shade, width=1 if dense or held_out else 2, style=style))
+        dash = Qt.PenStyle.SolidLine if dense else CURVE_STYLES[self.line.curve.place].dash
+        self.main.setPen(pg.mkPen(self._shade, width=1 if dense or held_out else 2, style=dash))

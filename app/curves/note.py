@@ -1,4 +1,4 @@
-"""What the curves say, in words, under the reward chart: a line for each visible run.
+"""Says in words what the curves mean, under the reward chart: a line for each visible run.
 
 Knows sentences and hues; core.runs.explain finds the sentences.
 """
@@ -11,12 +11,13 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
 from app.curves.styles import hue
+from app.widgets.layouts import fill
 from core.runs.explain import Explanation
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What is said of one run."""
+class RunNote:
+    """The explanation of one run's curves, and the run's name and hue."""
 
     run: str
     hue: int
@@ -24,12 +25,12 @@ class Said:
 
 
 class Note(QFrame):
-    """Sentences that can be selected and read aloud; hidden where there are none."""
+    """A frame with sentences that can be selected and read aloud; hidden where there are none."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("strip")
-        self._said: tuple[Said, ...] = ()
+        self._said: tuple[RunNote, ...] = ()
         self._dark = False
         self.text = QLabel()
         self.text.setWordWrap(True)
@@ -38,16 +39,15 @@ class Note(QFrame):
             Qt.TextInteractionFlag.TextSelectableByMouse
             | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
-        column = QVBoxLayout(self)
-        column.setContentsMargins(10, 6, 10, 6)
-        column.addWidget(self.text)
+        fill(QVBoxLayout(self), self.text, margins=(10, 6, 10, 6))
         self.hide()
 
-    def show_said(self, said: Sequence[Said]) -> None:
+    def show_notes(self, said: Sequence[RunNote]) -> None:
         self._said = tuple(said)
         self._show()
 
     def set_dark(self, dark: bool) -> None:
+        """Draw for a dark or a light theme."""
         self._dark = dark
         self._show()
 
@@ -62,7 +62,7 @@ class Note(QFrame):
                 f'<span style="color:{colour}">■</span>&nbsp;<b>{escape(said.run)}</b> &nbsp;'
                 f"{sign}{escape(words)}"
             )
-            # Two runs of one kind share what it means.
+            # What is said of several runs is explained once.
             meanings |= dict.fromkeys(escape(f.why) for f in findings if f.why)
         self.text.setText("<br>".join([*lines, *meanings]))
         cites = [f.cites for said in self._said for f in said.explanation.findings if f.cites]

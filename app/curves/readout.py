@@ -1,4 +1,4 @@
-"""The value of every curve at one step, in a table that stays where it is.
+"""Shows the value of every curve at one step, in a table that stays where it is.
 
 A row for each curve of the charts that are shown, a column for each run. Rows change only when
 curves do, never with the step. Knows lines; knows nothing of charts.
@@ -11,7 +11,6 @@ from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
-    QLabel,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -20,24 +19,26 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.curves.charts import BY_KEY, SOURCES, value_at
-from app.curves.lines import Line
+from app.curves.lines import CurveLine
 from app.curves.styles import swatch
+from app.widgets.layouts import fill, label
+from core.present.numerals import real_minus
 from core.runs.records import EVAL, HELD_OUT
 
 Key = tuple[str, int, str]
-"""A chart, a role's place, a source."""
+"""A curve by its chart's key, its role's place and its source."""
 VALUE_WIDTH, ALONE_WIDTH = 68, 112
 MARKS = {"": "", EVAL: "○ ", HELD_OUT: "● "}
-"""Before the name of a curve that was not logged by the training itself, as the charts have it."""
+"""Signs before the names of curves that the training itself did not log, as in the charts."""
 
 
 class Readout(QWidget):
-    """Numbers at a step."""
+    """A table of all curves' values at a step."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._rows: list[Key | str] = []
-        self._lines: dict[tuple[Key, int], Line] = {}
+        self._lines: dict[tuple[Key, int], CurveLine] = {}
         self._hues: list[int] = []
         self._names: list[str] = []
         self._heads: list[QTableWidgetItem] = []
@@ -45,8 +46,7 @@ class Readout(QWidget):
         self._cells: dict[tuple[Key, int], QTableWidgetItem] = {}
         self._step: int | None = None
         self._dark = False
-        self.title = QLabel("Last values")
-        self.title.setObjectName("heading")
+        self.title = label("Last values", "heading")
         self.table = QTableWidget()
         self.table.setAccessibleName("Values of all curves at the step of the crosshair")
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -58,13 +58,9 @@ class Readout(QWidget):
         self.table.verticalHeader().setDefaultSectionSize(20)
         self.table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.table.setFrameShape(QTableWidget.Shape.NoFrame)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 6, 2, 2)
-        column.setSpacing(3)
-        column.addWidget(self.title)
-        column.addWidget(self.table, 1)
+        fill(QVBoxLayout(self), self.title, (self.table, 1), margins=(8, 6, 2, 2), spacing=3)
 
-    def show_lines(self, lines: Mapping[str, Sequence[Line]]) -> None:
+    def show_lines(self, lines: Mapping[str, Sequence[CurveLine]]) -> None:
         """Make the rows; ``show_step`` fills them."""
         before = list(self._lines), self._names
         self._lines = {
@@ -131,8 +127,7 @@ class Readout(QWidget):
                 self.table.setItem(number, column, cell)
 
     def show_step(self, step: int | None) -> None:
-        """Fill in the values at a step, the last ones that were logged by then; None: the last of
-        each curve."""
+        """Show the values at a step, the last ones logged by then; None: the last of each curve."""
         self._step = step
         smoothed = any(line.values is not line.curve.values for line in self._lines.values())
         where = "Last values" if step is None else f"At step {step:,}"
@@ -144,14 +139,19 @@ class Readout(QWidget):
             cell.setToolTip("" if found is None else f"logged at step {found[0]:,}")
 
     def set_dark(self, dark: bool) -> None:
+        """Draw for a dark or a light theme."""
         self._dark = dark
         for head, run in zip(self._heads, self._hues, strict=True):
             head.setIcon(swatch(run, dark))
         for title in self._titles:
             title.setForeground(QColor(theme.colours(dark).muted))
 
+    def value_text(self, key: str, place: int, source: str, run: int) -> str:
+        """Return what stands in the cell of a chart's curve and of a run, by the run's hue."""
+        return self._cells[(key, place, source), run].text()
+
     def as_text(self) -> str:
-        """The table as tab-separated text."""
+        """Return the table as tab-separated text."""
         lines = ["\t".join([self.title.text(), *self._names])]
         for row in self._rows:
             if isinstance(row, str):
@@ -170,12 +170,11 @@ class Readout(QWidget):
 
 
 def shown(value: float) -> str:
-    """A number as it is read: four digits, no more than four after the point where that says
-    something, a real minus."""
+    """Return a number with four digits, at most four of them after the point, and a real minus."""
     text = f"{value:#.4g}".rstrip(".")
     if 5e-5 <= abs(value) < 1:
         text = f"{value:.4f}"
-    return text.replace("-", "−")
+    return real_minus(text)
 
 
 def _order(key: Key) -> tuple[int, int]:

@@ -1,11 +1,11 @@
-"""The list of open runs: a row for each with its tick, colour, name, kind, last step and beta.
+"""Shows the list of open runs: a row each with tick, colour, name, kind, last step and beta.
 
-Says what the user did with a row; knows nothing of charts or files.
+Signals what the user did with a row; knows nothing of charts or files.
 """
 
 from collections.abc import Collection, Sequence
 
-from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtCore import QSignalBlocker, Qt, Signal, Slot
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -19,15 +19,16 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.credit.controls import BetaBox
 from app.curves.session import OpenRun
 from app.curves.styles import swatch
+from app.widgets.beta_box import BetaBox
 from app.widgets.clipped import Clipped
+from app.widgets.layouts import fill
 from core.runs.records import RunLog
 
 
-class RunRow(QFrame):
-    """One run."""
+class OpenRunRow(QFrame):
+    """A row of the list: one run."""
 
     shown = Signal(str, bool)
     removed = Signal(str)
@@ -71,10 +72,7 @@ class RunRow(QFrame):
         row.addWidget(self.name, 0, 2)
         row.addWidget(self.live, 0, 3)
         row.addWidget(self.close_button, 0, 4)
-        below = QHBoxLayout()
-        below.setSpacing(4)
-        below.addWidget(self.about, 1)
-        below.addWidget(self.beta)
+        below = fill(QHBoxLayout(), (self.about, 1), self.beta, spacing=4)
         row.addLayout(below, 1, 2, 1, 3)
         row.addWidget(self.trouble, 2, 2, 1, 3)
         row.setColumnStretch(2, 1)
@@ -82,13 +80,9 @@ class RunRow(QFrame):
     def show_run(self, run: OpenRun, live: bool, dark: bool) -> None:
         """Show what is known of the run now."""
         log = run.log
-        for widget, value in ((self.tick, run.visible), (self.beta, run.beta or 0.0)):
-            blocked = widget.blockSignals(True)
-            if isinstance(widget, QCheckBox):
-                widget.setChecked(bool(value))
-            else:
-                widget.setValue(float(value))
-            widget.blockSignals(blocked)
+        with QSignalBlocker(self.tick), QSignalBlocker(self.beta):
+            self.tick.setChecked(run.visible)
+            self.beta.setValue(run.beta or 0.0)
         self.colour.setPixmap(swatch(run.hue, dark).pixmap(12, 12))
         self.name.show_words(run.name)
         self.name.setToolTip(str(run.source))
@@ -134,7 +128,7 @@ def _about(log: RunLog) -> str:
 
 
 class RunList(QScrollArea):
-    """All open runs."""
+    """The scrolled list of all open runs."""
 
     shown = Signal(str, bool)
     removed = Signal(str)
@@ -142,12 +136,9 @@ class RunList(QScrollArea):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.rows: dict[str, RunRow] = {}
+        self.rows: dict[str, OpenRunRow] = {}
         inside = QWidget()
-        self._column = QVBoxLayout(inside)
-        self._column.setContentsMargins(2, 2, 2, 2)
-        self._column.setSpacing(2)
-        self._column.addStretch(1)
+        self._column = fill(QVBoxLayout(inside), 1, margins=(2, 2, 2, 2), spacing=2)
         self.setWidget(inside)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -158,14 +149,14 @@ class RunList(QScrollArea):
         inside.setAutoFillBackground(False)
 
     def show_runs(self, runs: Sequence[OpenRun], live: Collection[str], dark: bool) -> None:
-        """``live``: the keys of runs that grow. Rows that are there stay, as do their widgets."""
+        """Show these runs; ``live``: the keys of those that grow. Rows that are there stay."""
         for key in set(self.rows) - {run.key for run in runs}:
             row = self.rows.pop(key)
             row.hide()
             row.deleteLater()
         for run in runs:
             if run.key not in self.rows:
-                self.rows[run.key] = row = RunRow(run)
+                self.rows[run.key] = row = OpenRunRow(run)
                 row.shown.connect(self.shown)
                 row.removed.connect(self.removed)
                 row.beta_chosen.connect(self.beta_chosen)

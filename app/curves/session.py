@@ -1,4 +1,4 @@
-"""The runs that are open: which, in which colours, shown or not, and what is remembered of them.
+"""Holds the open runs: their colours, which are shown, and what is remembered of them.
 
 Plain records; knows nothing of widgets or files.
 """
@@ -10,14 +10,17 @@ from pathlib import Path
 from core.runs.records import RunLog
 
 LIVE_SECONDS = 75.0
-"""A log that has grown within this time is being written."""
+"""Seconds within which a log must have grown to count as being written."""
 
 
 @dataclass(slots=True)
 class OpenRun:
-    """A run in the list. ``source``: the path that was opened, which may hold several runs;
-    ``hue``: its place among the colours; ``beta``: the user's, where the log says none;
-    ``grew_at``: when its log was last seen to grow; ``problem``: of the last reading."""
+    """A run in the list.
+
+    ``source``: the path that was opened, which may hold several runs; ``hue``: its number among the
+    hues; ``beta``: the user's, where the log says none; ``grew_at``: when its log was last seen to
+    grow; ``problem``: of the last reading, "" for none.
+    """
 
     source: Path
     hue: int
@@ -29,23 +32,26 @@ class OpenRun:
 
     @property
     def key(self) -> str:
+        """Return what the run is known by."""
         return run_key(self.source, self.log.name)
 
     @property
     def name(self) -> str:
+        """Return the log's name."""
         return self.log.name
 
     def known_beta(self) -> float | None:
-        """Of the log, else the user's."""
+        """Return the log's beta, else the user's; None where neither is known."""
         return self.log.beta if self.log.beta is not None else self.beta
 
     def problems(self) -> tuple[str, ...]:
+        """Return what went wrong at the last reading, and what the log's reader says of it."""
         return (self.problem, *self.log.problems) if self.problem else self.log.problems
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What is remembered of a run."""
+class RememberedRun:
+    """The choices about a run that are remembered between sessions."""
 
     source: str
     name: str
@@ -54,7 +60,7 @@ class Memory:
 
 
 def run_key(source: Path, name: str) -> str:
-    """What a run is known by."""
+    """Return what a run is known by."""
     return f"{source}\n{name}"
 
 
@@ -63,12 +69,12 @@ class Session:
 
     def __init__(self) -> None:
         self.runs: list[OpenRun] = []
-        self._recalled: dict[str, Memory] = {}
+        self._recalled: dict[str, RememberedRun] = {}
         self._removed: set[str] = set()
-        """Of paths that have other open runs: they do not come back with the next reading."""
+        """Keys of removed runs of paths that are still open: a new reading must not add them."""
 
     def take(self, log: RunLog, now: float) -> None:
-        """A run as it is now, new or known; one that was removed does not come back."""
+        """Take a run as it is now, new or known, unless it was removed."""
         key = run_key(log.path, log.name)
         if key in self._removed:
             return
@@ -83,7 +89,7 @@ class Session:
         run.log, run.problem = log, ""
 
     def remove(self, run: OpenRun) -> bool:
-        """Take a run out; whether its path has no other one."""
+        """Take a run out; return True if its path has no other one."""
         self.runs.remove(run)
         self._removed.add(run.key)
         if self.of(run.source):
@@ -92,23 +98,26 @@ class Session:
         return True
 
     def bring_back(self, source: Path) -> bool:
-        """Take the runs of a path that were removed as not removed; whether there are any."""
+        """Let a path's removed runs come back with its next reading; return whether there are
+        any."""
         gone = {key for key in self._removed if key.startswith(f"{source}\n")}
         self._removed -= gone
         return bool(gone)
 
     def find(self, key: str) -> OpenRun | None:
+        """Return the open run with a key, if there is one."""
         return next((run for run in self.runs if run.key == key), None)
 
     def of(self, source: Path) -> list[OpenRun]:
-        """The open runs of a path."""
+        """Return the open runs of a path."""
         return [run for run in self.runs if run.source == source]
 
     def visible(self) -> list[OpenRun]:
+        """Return the runs whose curves are shown."""
         return [run for run in self.runs if run.visible]
 
     def live(self, now: float) -> set[str]:
-        """The keys of the runs whose logs grow."""
+        """Return the keys of the runs whose logs grow."""
         return {
             run.key
             for run in self.runs
@@ -122,16 +131,18 @@ class Session:
     # --- memory -----------------------------------------------------------------------------
 
     def remembered(self) -> str:
-        """All open runs as a word for the settings."""
+        """Return all open runs as a string for the settings."""
         return json.dumps(
-            [asdict(Memory(str(r.source), r.name, r.visible, r.beta)) for r in self.runs]
+            [asdict(RememberedRun(str(r.source), r.name, r.visible, r.beta)) for r in self.runs]
         )
 
     def recall(self, word: str) -> list[Path]:
-        """What ``remembered`` said: the paths to open; a word that says nothing gives none."""
+        """Take what ``remembered`` gave; return the paths to open, none if it is unreadable."""
         try:
             found = [
-                Memory(str(m["source"]), str(m["name"]), bool(m["visible"]), _beta(m["beta"]))
+                RememberedRun(
+                    str(m["source"]), str(m["name"]), bool(m["visible"]), _beta(m["beta"])
+                )
                 for m in json.loads(word)
             ]
         except (ValueError, KeyError, TypeError):

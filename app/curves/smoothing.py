@@ -1,4 +1,4 @@
-"""Arrays made ready to be drawn: smoothed, and thinned to what pixels can show.
+"""Makes arrays ready to be drawn: smooths them, and thins them to what pixels can show.
 
 All points at once; knows NumPy only.
 """
@@ -11,9 +11,10 @@ BLOCK = 64
 
 
 def smooth(values: Floats, weight: float) -> Floats:
-    """The debiased exponential moving average: each value counts ``weight`` times the one after.
+    """Return the debiased exponential moving average, [n], of values, [n].
 
-    ``weight`` 0: the values themselves. NaN stays where it is and counts for nothing.
+    Each value counts ``weight`` times the one after; 0 gives the values themselves. NaN stays where
+    it is and counts for nothing.
     """
     if weight <= 0 or not len(values):
         return values
@@ -24,8 +25,10 @@ def smooth(values: Floats, weight: float) -> Floats:
 
 
 def _decayed_sum(values: Floats, weight: float) -> Floats:
-    """s[i] = values[i] + weight * s[i-1], in blocks: what one block carries into the next is a
-    sum of the same kind over the blocks."""
+    """Return s[i] = values[i] + weight * s[i-1], [n].
+
+    In blocks: what one block carries into the next is a sum of the same kind over the blocks.
+    """
     if len(values) <= BLOCK:
         return values @ _kernel(weight, len(values))
     blocks = -(-len(values) // BLOCK)
@@ -39,16 +42,16 @@ def _decayed_sum(values: Floats, weight: float) -> Floats:
 
 
 def _kernel(weight: float, size: int) -> Floats:
-    """[from, to]: how much a value counts for a later sum."""
+    """Return [from, to]: how much a value counts for a later sum."""
     later = np.arange(size)[None, :] - np.arange(size)[:, None]
     return np.where(later >= 0, weight ** np.maximum(later, 0.0), 0.0)
 
 
 def thin(x: Floats, y: Floats, left: float, right: float, pixels: int) -> tuple[Floats, Floats]:
-    """The part of a curve between ``left`` and ``right`` with a point beyond each, at most its
-    lowest and highest value in each column of pixels; ``x`` increases.
+    """Return the part of a curve between ``left`` and ``right`` with a point beyond each.
 
-    The columns lie on a fixed grid, so that a curve that is moved keeps its shape.
+    At most its lowest and highest value in each column of pixels; ``x`` increases. The columns lie
+    on a fixed grid, so that a curve that is moved has the same shape.
     """
     if not len(x) or right <= left or pixels < 1:
         return x[:0], y[:0]

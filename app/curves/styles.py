@@ -1,29 +1,28 @@
-"""How runs and curves look: a hue for each run, a line and a mark for each curve of a chart.
+"""Gives each run a hue, and each curve of a chart a line and a mark.
 
 The hues are Okabe and Ito's, darker on white and lighter on black, so that colour-blind readers
-tell runs apart. Curves of one run share its hue and differ by dashes, lightness and marks, so
-that nothing hangs on colour alone.
+tell runs apart. Curves of one run share its hue and differ by dashes, lightness and marks, so that
+nothing hangs on colour alone. Knows colours; knows nothing of runs or logs.
 """
 
 from dataclasses import dataclass
 
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, Qt
-from PySide6.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
+from PySide6.QtGui import QColor, QIcon, QPainter, QPen
 
 from app import theme
+from app.widgets.drawing import draw_picture, mix, translucent
 
 HUES = {
     False: ("#0072b2", "#c04a00", "#00805d", "#a8437f", "#9a6700", "#2b7fa8", "#5b5b5b", "#7a5230"),
     True: ("#5fb0ec", "#ff8a4a", "#2fc79b", "#e59ac4", "#f0b23c", "#8fd3f5", "#c4c4c4", "#cfa27c"),
 }
-NAMES = "blue", "vermilion", "green", "purple", "orange", "sky blue", "grey", "brown"
 Dash = Qt.PenStyle
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """A curve's line, how much of the hue it has, its mark where points are shown, and how the
-    key writes that."""
+class CurveStyle:
+    """A curve's line, its share of the hue, its mark at points, and that mark's sign in the key."""
 
     dash: Dash
     strength: float
@@ -31,43 +30,35 @@ class Look:
     mark_sign: str
 
 
-LOOKS = (
-    Look(Dash.SolidLine, 1.0, "o", "●"),
-    Look(Dash.DashLine, 0.62, "t", "▼"),
-    Look(Dash.DotLine, 0.85, "d", "◆"),
-    Look(Dash.DashDotLine, 0.72, "s", "■"),
-    Look(Dash.DashDotDotLine, 0.52, "t1", "▲"),
+CURVE_STYLES = (
+    CurveStyle(Dash.SolidLine, 1.0, "o", "●"),
+    CurveStyle(Dash.DashLine, 0.62, "t", "▼"),
+    CurveStyle(Dash.DotLine, 0.85, "d", "◆"),
+    CurveStyle(Dash.DashDotLine, 0.72, "s", "■"),
+    CurveStyle(Dash.DashDotDotLine, 0.52, "t1", "▲"),
 )
 
 
 def hue(place: int, dark: bool) -> QColor:
-    """The colour of a run; after the last one they begin again."""
+    """Return the colour of a run; after the last one they begin again."""
     return QColor(HUES[dark][place % len(HUES[dark])])
 
 
-def shade(place: int, look: Look, dark: bool) -> QColor:
-    """A run's hue, mixed with the surface as the look has it."""
-    full, surface = hue(place, dark), QColor(theme.colours(dark).surface)
-    a, b = look.strength, 1 - look.strength
-    return QColor(
-        round(a * full.red() + b * surface.red()),
-        round(a * full.green() + b * surface.green()),
-        round(a * full.blue() + b * surface.blue()),
-    )
+def shade(place: int, style: CurveStyle, dark: bool) -> QColor:
+    """Return a run's hue, mixed with the surface as the style says."""
+    return mix(QColor(theme.colours(dark).surface), hue(place, dark), style.strength)
 
 
-def line_sample(look: Look, dark: bool) -> str:
-    """A piece of a curve's line for the key of a chart, as rich text, in no run's hue."""
-    wide, high, ratio = 38, 10, 2
-    picture = QPixmap(wide * ratio, high * ratio)
-    picture.setDevicePixelRatio(ratio)
-    picture.fill(Qt.GlobalColor.transparent)
-    colour = QColor(theme.colours(dark).text)
-    colour.setAlphaF(look.strength)
-    painter = QPainter(picture)
-    painter.setPen(QPen(colour, 2, look.dash))
-    painter.drawLine(1, high // 2, wide - 1, high // 2)
-    painter.end()
+def line_sample(style: CurveStyle, dark: bool) -> str:
+    """Return a piece of a curve's line for the key of a chart, as rich text, in no run's hue."""
+    wide, high = 38, 10
+    colour = translucent(theme.colours(dark).text, round(255 * style.strength))
+
+    def draw(painter: QPainter) -> None:
+        painter.setPen(QPen(colour, 2, style.dash))
+        painter.drawLine(1, high // 2, wide - 1, high // 2)
+
+    picture = draw_picture(wide, high, 2, draw)
     data = QByteArray()
     buffer = QBuffer(data)
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
@@ -77,13 +68,11 @@ def line_sample(look: Look, dark: bool) -> str:
 
 
 def swatch(place: int, dark: bool, size: int = 12) -> QIcon:
-    """A run's colour as an icon."""
-    picture = QPixmap(size, size)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(hue(place, dark))
-    painter.drawRoundedRect(picture.rect(), 3, 3)
-    painter.end()
-    return QIcon(picture)
+    """Return a run's colour as an icon."""
+
+    def draw(painter: QPainter) -> None:
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(hue(place, dark))
+        painter.drawRoundedRect(0, 0, size, size, 3, 3)
+
+    return QIcon(draw_picture(size, size, 1, draw))

@@ -17,9 +17,9 @@ from PySide6.QtWidgets import QWidget
 from app.curves.arrangement import TICKS, TrainingArrangement
 from app.curves.charts import BY_KEY, CHARTS, Floats, curves
 from app.curves.export import ChooseNew, Export
-from app.curves.following import Following, MakeWatcher, real_watcher
-from app.curves.lines import Line
-from app.curves.note import Said
+from app.curves.lines import CurveLine
+from app.curves.note import RunNote
+from app.curves.run_follower import MakeWatcher, RunFollower, real_watcher
 from app.curves.session import LIVE_SECONDS, OpenRun, Session
 from app.curves.smoothing import smooth
 from app.settings import Settings
@@ -59,13 +59,13 @@ class TrainingView(TrainingArrangement):
     ) -> None:
         super().__init__(parent)
         self.session = Session()
-        self.following = Following(make_watcher, self)
+        self.following = RunFollower(make_watcher, self)
         self.demo_runs = tuple(demo_runs)
         self.export = Export(self, choose_new_file)
         self._dark = False
         self._step: int | None = None
         self._crossed: int | None = None
-        self.lines: dict[str, list[Line]] = {}
+        self.lines: dict[str, list[CurveLine]] = {}
         """What is drawn, by the key of the chart."""
         self._smoothed: dict[tuple[str, str], tuple[Floats, float, Floats]] = {}
         self._explained: dict[str, tuple[RunLog, float | None, Explanation | None]] = {}
@@ -241,7 +241,7 @@ class TrainingView(TrainingArrangement):
         shown = [kind for kind in CHARTS if self.toggles[kind.key].isChecked()]
         self.lines = {
             kind.key: [
-                Line(run.name, run.hue, curve, self._smooth(run.key, curve.name, curve.values))
+                CurveLine(run.name, run.hue, curve, self._smooth(run.key, curve.name, curve.values))
                 for run in self.session.visible()
                 for curve in curves(kind, run.log, run.known_beta())
             ]
@@ -251,8 +251,8 @@ class TrainingView(TrainingArrangement):
         self.nothing.setVisible(not any(self.lines.values()))
         self.readout.show_lines(self.lines)
         said = [(run, self._explain(run)) for run in self.session.visible()]
-        self.grid.note.show_said(
-            [Said(run.name, run.hue, found) for run, found in said if found is not None]
+        self.grid.note.show_notes(
+            [RunNote(run.name, run.hue, found) for run, found in said if found is not None]
         )
         self._show_step()
 

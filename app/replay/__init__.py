@@ -1,1 +1,1 @@
-"""A run's checkpoints: the scrubber, playing them, and the heat map of a response over them."""
+"""Showing a run's checkpoints: the strip that scrubs, playing, replaying, and the heat map."""

@@ -1,4 +1,4 @@
-"""One response under every checkpoint of a run: its tokens as text, below each its colours in time.
+"""Draws a heat map: the tokens of one response as text, below each its colours by checkpoint.
 
 A row per checkpoint, the first at the top, and a column per token, as wide as its label, so that
 the head of each band reads as the response itself; long ones wrap into several bands. One widget,
@@ -14,7 +14,6 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QBrush,
     QColor,
-    QFont,
     QFontMetricsF,
     QImage,
     QKeyEvent,
@@ -27,23 +26,24 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.widgets.colour_scale import NO_COLOUR, ColourScale
+from app.widgets.colour_scale import ColourScale
+from app.widgets.drawing import pack, picture_of, smaller, translucent
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Cell = tuple[int, int]
-"""A checkpoint and a token; -1 in either place for none."""
+"""A checkpoint's row and a token's column; -1 in either place for none."""
 NOWHERE: Cell = (-1, -1)
 TALLEST, LOWEST, USUAL_ROOM = 13, 4, 250
-"""Pixels: a row's most and least, and how high a place a band is to fit into."""
+"""Pixels: the most and the least height of a row, and the usual height for a band to fit into."""
 NARROWEST = 12.0
 GAP = 10
-"""Between two bands, in pixels."""
+"""Pixels between two bands."""
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """What is shown: ``values`` [checkpoints, tokens], NaN where nothing is known."""
+class HeatData:
+    """Steps, tokens' labels, and ``values`` [checkpoints, tokens], NaN where unknown."""
 
     steps: tuple[int, ...]
     labels: tuple[str, ...]
@@ -52,7 +52,7 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """Tokens ``first`` up to ``end``, their left edges and widths in whole pixels."""
+    """One band: tokens ``first`` up to ``end``, their left edges and widths in whole pixels."""
 
     first: int
     end: int
@@ -60,11 +60,11 @@ class Band:
     widths: Ints
 
 
-EMPTY = Picture((), (), np.zeros((0, 0)))
+EMPTY = HeatData((), (), np.zeros((0, 0)))
 
 
 class HeatMap(QWidget):
-    """Rows of checkpoints over columns of tokens."""
+    """A widget of rows of checkpoints over columns of tokens."""
 
     hovered = Signal(int, int)
     """The checkpoint and token under the mouse, or under the cursor of the keyboard."""
@@ -75,7 +75,7 @@ class HeatMap(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.picture = EMPTY
+        self.data = EMPTY
         self.shown = self.selected = -1
         self._scale = ColourScale()
         self.hover: Cell = NOWHERE
@@ -92,10 +92,10 @@ class HeatMap(QWidget):
 
     # --- what is shown ----------------------------------------------------------------------
 
-    def show_picture(self, picture: Picture, scale: ColourScale) -> None:
+    def show_data(self, data: HeatData, scale: ColourScale) -> None:
         """Show values in a scale's colours."""
-        same = (picture.labels, picture.steps) == (self.picture.labels, self.picture.steps)
-        self.picture, self._scale = picture, scale
+        same = (data.labels, data.steps) == (self.data.labels, self.data.steps)
+        self.data, self._scale = data, scale
         self._images.clear()
         if not same:
             self._say_hover(NOWHERE)
@@ -109,7 +109,7 @@ class HeatMap(QWidget):
             self.update()
 
     def set_room(self, height: int) -> None:
-        """Make rows so high that a whole band fits into a height, where that can be read."""
+        """Choose a row height that lets a band fit into ``height`` pixels, if still readable."""
         before, self._room = self.row_height, height
         if self.row_height != before:
             self._arrange()
@@ -117,43 +117,36 @@ class HeatMap(QWidget):
 
     @property
     def row_height(self) -> int:
-        rows = max(len(self.picture.steps), 1)
+        """Return the height of a row in pixels."""
+        rows = max(len(self.data.steps), 1)
         return max(LOWEST, min(TALLEST, (self._room - self._head() - GAP) // rows))
 
     def _head(self) -> int:
         return round(QFontMetricsF(self.font()).height()) + 4
 
     def _band_height(self) -> int:
-        return self._head() + len(self.picture.steps) * self.row_height + GAP
-
-    def _small(self) -> QFont:
-        font = QFont(self.font())
-        font.setPointSizeF(max(font.pointSizeF() - 1.5, 6.5))
-        return font
+        return self._head() + len(self.data.steps) * self.row_height + GAP
 
     def _gutter(self) -> int:
-        steps = self.picture.steps
+        steps = self.data.steps
         widest = str(steps[-1]) if steps else ""
-        return round(QFontMetricsF(self._small()).horizontalAdvance(widest)) + 22
+        return round(QFontMetricsF(smaller(self.font(), 1.5)).horizontalAdvance(widest)) + 22
 
     def _wrap(self, width: int) -> list[Band]:
-        """The bands that a width allows: as many tokens in each as fit."""
+        """Return the bands of a width: as many tokens in each as fit."""
         metrics = QFontMetricsF(self.font())
-        wide = [max(metrics.horizontalAdvance(t) + 5, NARROWEST) for t in self.picture.labels]
+        wide = [max(metrics.horizontalAdvance(t) + 5, NARROWEST) for t in self.data.labels]
         widths = np.ceil(np.asarray(wide)).astype(np.int64)
         room = max(width - self._gutter() - 2, 60)
         widths = np.minimum(widths, room)
+        edges = np.append(0, np.cumsum(widths))
         bands: list[Band] = []
-        first = used = 0
-        for index in range(len(widths) + 1):
-            if index == len(widths) or used + widths[index] > room:
-                if index > first:
-                    inside = widths[first:index]
-                    lefts = self._gutter() + np.concatenate([[0], np.cumsum(inside)[:-1]])
-                    bands.append(Band(first, index, lefts.astype(np.int64), inside))
-                first, used = index, 0
-            if index < len(widths):
-                used += int(widths[index])
+        first = 0
+        while first < len(widths):
+            end = int(np.searchsorted(edges, edges[first] + room, side="right")) - 1
+            lefts = self._gutter() + edges[first:end] - edges[first]
+            bands.append(Band(first, end, lefts, widths[first:end]))
+            first = end
         return bands
 
     def _arrange(self) -> None:
@@ -187,22 +180,21 @@ class HeatMap(QWidget):
     # --- where things are -------------------------------------------------------------------
 
     def cell_at(self, where: QPointF) -> Cell:
-        """The checkpoint and token at a point; a label has no checkpoint, a step's number no
-        token."""
+        """Return the checkpoint (-1 on a label) and token (-1 on a step's number) at a point."""
         number = int(where.y() // max(self._band_height(), 1))
         if not 0 <= number < len(self._bands):
             return NOWHERE
         band = self._bands[number]
         down = where.y() - number * self._band_height() - self._head()
         row = int(down // self.row_height) if down >= 0 else -1
-        if row >= len(self.picture.steps):
+        if row >= len(self.data.steps):
             return NOWHERE
         column = int(np.searchsorted(band.lefts, where.x(), side="right")) - 1
         inside = column >= 0 and where.x() < band.lefts[column] + band.widths[column]
         return row, band.first + column if inside else -1
 
     def rect_of(self, checkpoint: int, token: int) -> QRectF:
-        """Where a cell is; checkpoint -1 for the token's label."""
+        """Return where a cell is; checkpoint -1 for the token's label."""
         for number, band in enumerate(self._bands):
             if band.first <= token < band.end:
                 column = token - band.first
@@ -239,7 +231,7 @@ class HeatMap(QWidget):
             self.token_wanted.emit(token)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrows move a cursor over the cells; Enter shows its checkpoint, Space its token."""
+        """Move a cursor over the cells by arrows; Enter shows its checkpoint, Space its token."""
         moves = {
             Qt.Key.Key_Left: (0, -1),
             Qt.Key.Key_Right: (0, 1),
@@ -247,7 +239,7 @@ class HeatMap(QWidget):
             Qt.Key.Key_Down: (1, 0),
         }
         key = Qt.Key(event.key())
-        rows, columns = self.picture.values.shape
+        rows, columns = self.data.values.shape
         checkpoint, token = self.hover
         if key in moves and rows and columns:
             down, right = moves[key]
@@ -295,32 +287,29 @@ class HeatMap(QWidget):
                 painter.drawRect(box.adjusted(0, 1, -1, -2))
             painter.setPen(text)
             label = metrics.elidedText(
-                self.picture.labels[token], Qt.TextElideMode.ElideRight, box.width()
+                self.data.labels[token], Qt.TextElideMode.ElideRight, box.width()
             )
             painter.drawText(QPointF(box.left() + 2, top + 1 + metrics.ascent()), label)
 
     def _paint_cells(self, painter: QPainter, number: int, band: Band, top: int) -> None:
         if number not in self._images:
-            values = self.picture.values[:, band.first : band.end]
+            values = self.data.values[:, band.first : band.end]
             self._images[number] = _image(values, band.widths, self.row_height, self._scale)
         painter.drawImage(QPointF(float(band.lefts[0]), top), self._images[number])
-        unknown = np.flatnonzero(np.isnan(self.picture.values).all(axis=1))
-        faint = QColor(*self._scale.text)
-        faint.setAlpha(55)
-        hatch = QBrush(faint, Qt.BrushStyle.BDiagPattern)
+        unknown = np.flatnonzero(np.isnan(self.data.values).all(axis=1))
+        hatch = QBrush(translucent(QColor(*self._scale.text), 55), Qt.BrushStyle.BDiagPattern)
         wide = float(band.widths.sum()) - 1
         for row in unknown.tolist():
             place = QRectF(float(band.lefts[0]), top + row * self.row_height, wide, self.row_height)
             painter.fillRect(place.adjusted(0, 0, 0, -1), hatch)
 
     def _paint_steps(self, painter: QPainter, top: int) -> None:
-        """Steps beside the rows, as many as fit: the shown one, the first and the last first."""
-        font = self._small()
+        """Paint steps beside the rows, as many as fit: the shown, first and last ones first."""
+        font = smaller(self.font(), 1.5)
         metrics = QFontMetricsF(font)
         painter.setFont(font)
-        text, rows = QColor(*self._scale.text), len(self.picture.steps)
-        faint = QColor(text)
-        faint.setAlpha(170)
+        text, rows = QColor(*self._scale.text), len(self.data.steps)
+        faint = translucent(text, 170)
         taken: list[int] = []
         for row in dict.fromkeys((self.shown, 0, rows - 1, *range(rows))):
             near = any(abs(row - other) * self.row_height < metrics.height() - 3 for other in taken)
@@ -332,10 +321,10 @@ class HeatMap(QWidget):
             box = QRectF(0, middle - 12, self._gutter() - 8, 24)
             align = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
             mark = "▸ " if row == self.shown else ""
-            painter.drawText(box, align, f"{mark}{self.picture.steps[row]}")
+            painter.drawText(box, align, f"{mark}{self.data.steps[row]}")
 
     def _paint_marks(self, painter: QPainter, band: Band, top: int) -> None:
-        """The row that is shown, and the cell that is pointed at."""
+        """Outline the row that is shown and the cell that is pointed at."""
         left, wide, high = float(band.lefts[0]), float(band.widths.sum()), self.row_height
         painter.setBrush(Qt.BrushStyle.NoBrush)
         if self.shown >= 0:
@@ -348,15 +337,7 @@ class HeatMap(QWidget):
 
 
 def _image(values: Floats, widths: Ints, high: int, scale: ColourScale) -> QImage:
-    """Values [m, n] as cells ``widths`` wide and ``high`` high, a pixel apart."""
-    classes = scale.classes(values)
-    colours = scale.palette[np.where(classes == NO_COLOUR, scale.zero, classes)]
-    pixels = np.repeat(np.repeat(colours, widths, axis=1), high, axis=0)
-    surface = np.array(scale.surface, dtype=np.uint8)
-    pixels[:, np.cumsum(widths) - 1] = surface
-    pixels[high - 1 :: high] = surface
-    tall, wide = pixels.shape[:2]
-    image = QImage(
-        np.ascontiguousarray(pixels).tobytes(), wide, tall, 3 * wide, QImage.Format.Format_RGB888
-    )
-    return image.copy()  # its own memory
+    """Return values [m, n] as a picture of cells ``widths`` by ``high``, a pixel apart."""
+    pixels = np.repeat(np.repeat(pack(scale.colours(values)), widths, axis=1), high, axis=0)
+    pixels[:, np.cumsum(widths) - 1] = pixels[high - 1 :: high] = pack(scale.surface)
+    return picture_of(pixels)

@@ -1,17 +1,15 @@
-"""The heat map of A or B with what belongs to it: choice, readout, legend, measures, export.
+"""Shows the heat map of A or B with what belongs to it: choice, readout, legend, curves, export.
 
-Follows the credit view: its colour-by measure, units, beta and colour scale, and what its film
-knows of the run's checkpoints. Asks for nothing itself. Knows the credit view; knows nothing of the
+Follows the credit view: its colour-by measure, units, beta and colour scale, and the scorings by
+checkpoint that it has. Asks the engine for nothing. Knows the credit view; knows nothing of the
 engine or of the training view that it stands in.
 """
 
-import csv
-import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QGuiApplication, QPainter, QPixmap, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -30,24 +28,28 @@ from PySide6.QtWidgets import (
 
 from app.credit.layout import SIDES
 from app.credit.view import CreditView
-from app.files import write_text
-from app.replay.heat_map import HeatMap, Picture
+from app.files import write_picture, write_text
+from app.replay.heat_map import HeatData, HeatMap
 from app.replay.margin_plot import MarginPlot, margin_and_spread
 from app.settings import Settings
+from app.widgets.layouts import fill
 from app.widgets.legend import ScaleBar
+from app.widgets.timers import single_shot
 from core.engine.protocol import Side
 from core.errors import UserFacingError
 from core.present.measures import rewards
 from core.present.numerals import signed
+from core.present.table import delimited
 
 ROOMY, HIGH, NARROW = 760, 380, 470
-"""Heat map and curves stand side by side, but in a panel less wide and at least so high (pixels)
-one below the other. A narrow one has the heat map alone."""
+"""Pixels. From a width of ROOMY, or below a height of HIGH, heat map and curves stand side by side,
+else one below the other; narrower than NARROW and lower than HIGH there is the heat map alone."""
 ABOUT = (
     "Each row is a checkpoint, the first at the top; each column a token of the response. Point at "
     "a cell for its numbers, click it to show that checkpoint, click a token to pin it in the "
     "credit view. Hatched rows are not computed yet: Replay, at the window's foot, does it."
 )
+OPEN = "Open a run's checkpoints…"
 CHOSEN = """
 QToolButton { padding: 3px 9px; border: 1px solid palette(mid); border-radius: 4px; }
 QToolButton:checked { background: palette(highlight); color: palette(highlighted-text); }
@@ -58,12 +60,12 @@ ChooseNewFile = Callable[[str, str, str], str]
 
 
 class HeatPanel(QFrame):
-    """Small multiples of one response over all checkpoints of the loaded run."""
+    """A panel with the heat map of one response over all checkpoints of the loaded run."""
 
     step_wanted = Signal(int)
-    """This checkpoint is to be shown, by its number."""
+    """The user wants this checkpoint shown, by its number."""
     run_wanted = Signal()
-    """A run's checkpoints are to be opened."""
+    """The user wants to open a run's checkpoints."""
     problem = Signal(str)
 
     def __init__(
@@ -79,10 +81,7 @@ class HeatPanel(QFrame):
         self.readout = QLabel()
         self.readout.setMinimumWidth(60)
         self.sides: dict[Side, QToolButton] = {}
-        self._refresh_soon = QTimer(self)
-        self._refresh_soon.setSingleShot(True)
-        self._refresh_soon.setInterval(0)
-        self._refresh_soon.timeout.connect(self.refresh)
+        self._refresh_soon = single_shot(self, self.refresh)
         self._lay_out()
         view.recoloured.connect(self._changed)
         view.texts_replaced.connect(self._changed)
@@ -92,7 +91,6 @@ class HeatPanel(QFrame):
         self.measures.step_wanted.connect(self.step_wanted)
 
     def _lay_out(self) -> None:
-        top = QHBoxLayout()
         group = QButtonGroup(self)
         for side in SIDES:
             button = QToolButton()
@@ -102,7 +100,6 @@ class HeatPanel(QFrame):
             button.setToolTip(f"Show response {side}")
             button.setStyleSheet(CHOSEN)
             group.addButton(button)
-            top.addWidget(button)
             self.sides[side] = button
         group.buttonClicked.connect(self._side_chosen)
         self.sides[self.side].setChecked(True)
@@ -117,9 +114,8 @@ class HeatPanel(QFrame):
         menu.addAction("Copy the numbers", self.copy_numbers)
         self.export.setMenu(menu)
         self.legend.setMaximumWidth(300)
-        top.addWidget(self.readout, 1)
-        top.addWidget(self.legend)
-        top.addWidget(self.export)
+        sides = self.sides.values()
+        top = fill(QHBoxLayout(), *sides, (self.readout, 1), self.legend, self.export)
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
         self._scroll.setFrameShape(QFrame.Shape.NoFrame)
@@ -134,21 +130,15 @@ class HeatPanel(QFrame):
         self._halves.setStretchFactor(0, 1)
         self._halves.setSizes([900, 280])
         filled = QWidget()
-        column = QVBoxLayout(filled)
-        column.setContentsMargins(8, 4, 8, 6)
-        column.setSpacing(4)
-        column.addLayout(top)
-        column.addWidget(self._halves, 1)
+        fill(QVBoxLayout(filled), top, (self._halves, 1), margins=(8, 4, 8, 6), spacing=4)
         self._empty = QWidget()
-        self._why = QLabel()
-        self._why.setWordWrap(True)
-        self._why.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._open = QPushButton("Open a run's checkpoints…")
-        self._open.clicked.connect(self.run_wanted)
-        middle = QVBoxLayout(self._empty)
-        middle.addStretch(1)
-        middle.addWidget(self._why)
-        middle.addWidget(self._open, 0, Qt.AlignmentFlag.AlignCenter)
+        self.why = QLabel()
+        self.why.setWordWrap(True)
+        self.why.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.open_button = QPushButton(OPEN)
+        self.open_button.clicked.connect(self.run_wanted)
+        middle = fill(QVBoxLayout(self._empty), 1, self.why)
+        middle.addWidget(self.open_button, 0, Qt.AlignmentFlag.AlignCenter)
         middle.addStretch(1)
         self._pages = QStackedLayout(self)
         self._pages.addWidget(self._empty)
@@ -168,7 +158,7 @@ class HeatPanel(QFrame):
         return QSize(900, 270)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """The heat map's rows follow the height there is."""
+        """Fit the heat map's rows into the height there is."""
         if event.type() == QEvent.Type.Resize:
             self.map.set_room(self._scroll.viewport().height())
         return super().eventFilter(watched, event)
@@ -181,7 +171,9 @@ class HeatPanel(QFrame):
 
     def offer(self, run: str) -> None:
         """Name the run whose checkpoints can be loaded at once; "" for none."""
-        self._open.setText(f"Load the checkpoints of {run}" if run else "Open a run's checkpoints…")
+        self.open_button.setText(
+            f"Load the checkpoints of {run}" if run else "Open a run's checkpoints…"
+        )
 
     @Slot()
     def _changed(self) -> None:
@@ -189,7 +181,7 @@ class HeatPanel(QFrame):
             self._refresh_soon.start()
 
     def empty_because(self) -> str:
-        """Why there is nothing to show; "" if there is something."""
+        """Return why there is nothing to show; "" if there is something."""
         film = self._view.film
         if not film.checkpoints:
             return (
@@ -206,8 +198,8 @@ class HeatPanel(QFrame):
         why = self.empty_because()
         film, view = self._view.film, self._view
         self._pages.setCurrentIndex(int(not why))
-        self._why.setText(why)
-        self._open.setVisible(not film.checkpoints)
+        self.why.setText(why)
+        self.open_button.setVisible(not film.checkpoints)
         if why:
             return
         known = film.of(self.side)
@@ -219,7 +211,7 @@ class HeatPanel(QFrame):
         measure = view.controls.measure()
         scale = view.scale.scale(measure)
         steps = tuple(checkpoint.step for checkpoint in film.checkpoints)
-        self.map.show_picture(Picture(steps, scoring.labels, values), scale)
+        self.map.show_data(HeatData(steps, scoring.labels, values), scale)
         pinned = view.focus_on.pinned
         selected = pinned[1] if pinned is not None and pinned[0] == self.side else -1
         self.map.mark(film.shown, selected)
@@ -233,11 +225,11 @@ class HeatPanel(QFrame):
 
     @Slot(int, int)
     def _say(self, checkpoint: int, token: int) -> None:
-        """The numbers of a cell."""
+        """Write the numbers of a cell."""
         film = self._view.film
         scoring = film.of(self.side).get(checkpoint)
         self.map.setToolTip("" if token >= 0 else ABOUT)
-        if checkpoint < 0 or token < 0 or not 0 <= token < len(self.map.picture.labels):
+        if checkpoint < 0 or token < 0 or not 0 <= token < len(self.map.data.labels):
             unknown = len(film.checkpoints) - len(film.of(self.side))
             left = f"{unknown} of {len(film.checkpoints)} checkpoints are not computed yet"
             self.readout.setText(
@@ -245,7 +237,7 @@ class HeatPanel(QFrame):
             )
             self.readout.setEnabled(False)
             return
-        text = f"{self.map.picture.labels[token]}   step {film.checkpoints[checkpoint].step}   "
+        text = f"{self.map.data.labels[token]}   step {film.checkpoints[checkpoint].step}   "
         if scoring is None:
             text += "not computed yet"
         else:
@@ -275,7 +267,7 @@ class HeatPanel(QFrame):
     # --- export -----------------------------------------------------------------------------
 
     def picture(self) -> QPixmap:
-        """The whole heat map with its legend and curves, at twice the screen's size."""
+        """Return the whole heat map with its legend and curves, at twice the screen's size."""
         scale = self._view.scale.scale(self._view.controls.measure())
         head, gap = 46, 12
         wide = self.map.width() + gap + self.measures.width()
@@ -300,10 +292,8 @@ class HeatPanel(QFrame):
         return made
 
     def numbers(self, delimiter: str) -> str:
-        """All tokens of both responses under every checkpoint that is known; nats."""
-        out = io.StringIO()
-        writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
-        writer.writerow(HEADER)
+        """Return a table of all tokens of both responses under every known checkpoint; nats."""
+        rows: list[Sequence[object]] = [HEADER]
         film, values = self._view.film, self._view.film_values()
         for side in SIDES:
             for index, scoring in sorted(film.of(side).items()):
@@ -311,38 +301,48 @@ class HeatPanel(QFrame):
                 r, shown = rewards(scoring, self._view.beta()), values[index][side]
                 for i, label in enumerate(scoring.labels):
                     columns = r, scoring.logp_policy, scoring.logp_reference, scoring.kl, shown
-                    writer.writerow((side, step, i, label, *(float(c[i]) for c in columns)))
-        return out.getvalue()
+                    rows.append((side, step, i, label, *(float(c[i]) for c in columns)))
+        return delimited(rows, delimiter)
 
     @Slot()
     def save_picture(self) -> None:
+        """Save the picture as a PNG where the user says."""
         picture = self.picture()
         path = self._choose_new_file("Save the picture", "credit-over-steps.png", "PNG (*.png)")
-        if path and not picture.save(path, "PNG"):
-            self.problem.emit(f"{path} cannot be written: choose another folder.")
+        if path:
+            self._try(lambda: write_picture(Path(path), picture))
 
     @Slot()
     def save_numbers(self) -> None:
+        """Save the numbers as CSV or TSV where the user says."""
         kinds = "Comma-separated (*.csv);;Tab-separated (*.tsv)"
         path = self._choose_new_file("Save the numbers", "credit-over-steps.csv", kinds)
         if path:
-            try:
-                write_text(Path(path), self.numbers("\t" if path.endswith(".tsv") else ","))
-            except UserFacingError as error:
-                self.problem.emit(str(error))
+            numbers = self.numbers("\t" if path.endswith(".tsv") else ",")
+            self._try(lambda: write_text(Path(path), numbers))
+
+    def _try(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except UserFacingError as error:
+            self.problem.emit(str(error))
 
     @Slot()
     def copy_picture(self) -> None:
+        """Put the picture on the clipboard."""
         QGuiApplication.clipboard().setPixmap(self.picture())
 
     @Slot()
     def copy_numbers(self) -> None:
+        """Put the numbers on the clipboard, tab-separated."""
         QGuiApplication.clipboard().setText(self.numbers("\t"))
 
     # --- what is remembered -----------------------------------------------------------------
 
     def recall(self, settings: Settings) -> None:
+        """Show the side that was shown last."""
         self.show_side("A" if settings.get("heat map of", "B") == "A" else "B")
 
     def remember(self, settings: Settings) -> None:
+        """Save which side is shown."""
         settings.put("heat map of", self.side)

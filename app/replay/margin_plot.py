@@ -1,7 +1,7 @@
-"""Two small curves over a run's checkpoints: the pair's margin, and how far credit has spread.
+"""Draws two small curves over a run's checkpoints: the pair's margin, and how far credit spreads.
 
-``margin_and_spread`` makes the numbers from scorings; MarginPlot draws them. Knows scorings and
-the paper's quantities; knows nothing of where scorings come from.
+``margin_and_spread`` makes the numbers from scorings; MarginPlot draws them. Knows scorings and the
+paper's quantities; knows nothing of where scorings come from.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
-    QColor,
-    QFont,
     QFontMetricsF,
     QMouseEvent,
     QPainter,
@@ -23,6 +21,8 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from app.replay.checkpoint_slider import share_of
+from app.widgets.drawing import smaller, translucent
 from core import quantities
 from core.engine.protocol import Side
 from core.present.measures import rewards
@@ -41,20 +41,23 @@ TIP = (
 
 @dataclass(frozen=True, eq=False)
 class MarginAndSpread:
-    """By checkpoint, [n] each, NaN where a checkpoint is not known."""
+    """Margin and spread by checkpoint, [n] each, NaN where a checkpoint is not known."""
 
     margin: Floats
     """Σr(A) − Σr(B), in nats times beta."""
     spread: Floats
-    """Over how many tokens the shown response's credit is spread."""
+    """Number of tokens over which the shown response's credit is spread."""
     tokens: int
-    """Of the shown response, the closing one among them."""
+    """Tokens of the shown response, with the closing one."""
 
 
 def margin_and_spread(
     checkpoints: int, frames: Mapping[Side, Mapping[int, Scoring]], side: Side, beta: float
 ) -> MarginAndSpread:
-    """The numbers of all checkpoints that are known."""
+    """Return margin and spread for the checkpoints that are known.
+
+    ``frames`` has each side's scorings by checkpoint; ``side`` is the response that is shown.
+    """
     margin, spread = np.full(checkpoints, np.nan), np.full(checkpoints, np.nan)
     for index in range(checkpoints):
         found = {s: rewards(known[index], beta) for s, known in frames.items() if index in known}
@@ -71,7 +74,7 @@ NOTHING = MarginAndSpread(np.zeros(0), np.zeros(0), 0)
 
 
 class MarginPlot(QWidget):
-    """Margin above, spread below, over the same steps."""
+    """A widget of two curves over the same steps: margin above, spread below."""
 
     step_wanted = Signal(int)
     """A checkpoint was clicked."""
@@ -92,12 +95,13 @@ class MarginPlot(QWidget):
     def show_measures(
         self, steps: tuple[int, ...], measures: MarginAndSpread, side: Side, shown: int
     ) -> None:
+        """Show both curves, and mark the checkpoint ``shown``; -1 for none."""
         self._steps, self.measures, self._side, self._shown = steps, measures, side, shown
         self.setAccessibleName(". ".join(self.headings()))
         self.update()
 
     def headings(self) -> tuple[str, str]:
-        """What both curves are, and their numbers at the checkpoint that is shown."""
+        """Return what both curves are, with their numbers at the checkpoint that is shown."""
         margin = spread = ""
         if 0 <= self._shown < len(self.measures.margin):
             at_margin = self.measures.margin[self._shown]
@@ -110,14 +114,13 @@ class MarginPlot(QWidget):
             f"Spread of credit in {self._side}{spread}",
         )
 
-    def _x(self, index: int) -> float:
-        first, last = self._steps[0], self._steps[-1]
-        share = (self._steps[index] - first) / (last - first) if last > first else 0.5
-        return 44 + share * (self.width() - 56)
+    def x_of(self, index: int) -> float:
+        """Return where a checkpoint's points are, in pixels."""
+        return 44 + share_of(self._steps, index) * (self.width() - 56)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton and self._steps:
-            away = [abs(self._x(i) - event.position().x()) for i in range(len(self._steps))]
+            away = [abs(self.x_of(i) - event.position().x()) for i in range(len(self._steps))]
             self.step_wanted.emit(int(np.argmin(away)))
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -134,11 +137,10 @@ class MarginPlot(QWidget):
     def _paint(
         self, painter: QPainter, area: QRectF, heading: str, values: Floats, counts: bool
     ) -> None:
-        """One curve: its heading, its least and most, and 0, or 1 where it ``counts`` tokens."""
+        """Paint one curve with its heading and scale; ``counts``: of tokens, so from 1 on."""
         text = self.palette().color(QPalette.ColorRole.WindowText)
         accent = self.palette().color(QPalette.ColorRole.Highlight)
-        faint = QColor(text)
-        faint.setAlpha(90)
+        faint = translucent(text, 90)
         metrics = QFontMetricsF(self.font())
         painter.setFont(self.font())
         painter.setPen(text)
@@ -158,10 +160,10 @@ class MarginPlot(QWidget):
         painter.setPen(QPen(faint, 1))
         painter.drawLine(QPointF(plot.left(), y_of(floor)), QPointF(plot.right(), y_of(floor)))
         if self._shown >= 0:
-            x = self._x(self._shown)
+            x = self.x_of(self._shown)
             painter.setPen(QPen(faint, 1.5))
             painter.drawLine(QPointF(x, plot.top() - 3), QPointF(x, plot.bottom() + 3))
-        points = {int(i): QPointF(self._x(int(i)), y_of(float(values[i]))) for i in known}
+        points = {int(i): QPointF(self.x_of(int(i)), y_of(float(values[i]))) for i in known}
         painter.setPen(QPen(accent, 1.8))
         painter.drawPolyline(QPolygonF(list(points.values())))
         painter.setBrush(accent)
@@ -172,13 +174,9 @@ class MarginPlot(QWidget):
     def _paint_scale(
         self, painter: QPainter, plot: QRectF, places: dict[float, float], counts: bool
     ) -> None:
-        """Numbers left of the plot, those that do not lie on each other."""
-        font = QFont(self.font())
-        font.setPointSizeF(max(font.pointSizeF() - 1.5, 6.5))
-        muted = QColor(self.palette().color(QPalette.ColorRole.WindowText))
-        muted.setAlpha(170)
-        painter.setFont(font)
-        painter.setPen(muted)
+        """Write numbers left of the plot, but none over another."""
+        painter.setFont(smaller(self.font(), 1.5))
+        painter.setPen(translucent(self.palette().color(QPalette.ColorRole.WindowText), 170))
         taken: list[float] = []
         for y, value in sorted(places.items()):
             if all(abs(y - other) > 11 for other in taken):

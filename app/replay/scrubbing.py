@@ -1,8 +1,9 @@
-"""Scrubbing, playing and replaying: between the strip, the bridge and the credit view.
+"""Scrubs, plays and replays a run's checkpoints, between the strip, the engine and the credit view.
 
 Asks for the checkpoint under the handle at once and shows what comes. Playing waits for each
 checkpoint before it asks for the next. While the user rests, the checkpoints that are not known for
-the texts on the screen are replayed; of a run of whole models only when the user says so.
+the texts on the screen are replayed; of a run of whole models only when the user says so. Knows
+checkpoints and their order; draws nothing.
 """
 
 import time
@@ -29,13 +30,13 @@ from core.engine.protocol import (
 from core.runs.records import Checkpoint
 
 IDLE_MS = 1500
-"""How long nothing happens before a replay begins by itself."""
+"""Milliseconds without any event before a replay begins by itself."""
 EDITED_MS = 3000
 """The same after an edit that has been scored."""
 
 
 def ask_whether(parent: QWidget, question: str) -> bool:
-    """Ask in a dialog; True for yes."""
+    """Ask a question in a dialog; return True for yes."""
     buttons = QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No
     return (
         QMessageBox.question(parent, "Replay the run", question, buttons)
@@ -44,14 +45,17 @@ def ask_whether(parent: QWidget, question: str) -> bool:
 
 
 def duration_text(seconds: float) -> str:
-    """A duration as people say it."""
+    """Return a duration as people say it."""
     if seconds < 90:
         return f"{max(round(seconds), 1)} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def cost_text(checkpoints: int, bytes: int, seconds: float) -> str:
-    """What it takes to replay checkpoints that are whole models, as a question."""
+    """Return what it takes to replay checkpoints that are whole models, as a question.
+
+    ``bytes`` is the size of the largest, ``seconds`` what one takes.
+    """
     return (
         f"Each checkpoint is a whole model of {size_text(bytes)}: about {duration_text(seconds)} "
         f"each, {checkpoints} checkpoints, about {duration_text(checkpoints * seconds)}. "
@@ -60,7 +64,7 @@ def cost_text(checkpoints: int, bytes: int, seconds: float) -> str:
 
 
 class Scrubbing(QObject):
-    """Which checkpoint is wanted, and what is done to have it on the screen."""
+    """The checkpoint that is wanted, and what is done to have it on the screen."""
 
     problem = Signal(str)
     """A checkpoint could not be shown: one sentence; "" once that is over."""
@@ -75,9 +79,9 @@ class Scrubbing(QObject):
         self._film = view.film
         self.checkpoints: tuple[Checkpoint, ...] = ()
         self.wanted = -1
-        """The checkpoint that is asked for; where it is shown, the same as ``film.shown``."""
+        """The checkpoint that is asked for; the same as ``film.shown`` once it is shown."""
         self.whole_seconds = 0.0
-        """What a checkpoint that is a whole model takes."""
+        """Seconds that loading a checkpoint takes that is a whole model."""
         self.confirm: Callable[[QWidget, str], bool] = ask_whether
         self._window = parent
         self._scrub_id = self._replay_id = self._return_id = 0
@@ -125,7 +129,7 @@ class Scrubbing(QObject):
 
     @Slot()
     def forget(self) -> None:
-        """The pair is let go."""
+        """Forget the run: its pair is no longer loaded."""
         self.stop_playing()
         self._idle.stop()
         self.checkpoints = ()
@@ -159,7 +163,7 @@ class Scrubbing(QObject):
 
     @Slot(int)
     def show_checkpoint(self, index: int) -> None:
-        """The same, asked for elsewhere than on the strip: whatever plays stops."""
+        """Show a checkpoint, asked for elsewhere than on the strip: playing stops."""
         self.stop_playing()
         self.scrub(index)
 
@@ -172,7 +176,7 @@ class Scrubbing(QObject):
 
     @Slot(object)
     def _progress(self, event: Progress) -> None:
-        """A whole model is being loaded."""
+        """Show that a whole model is being loaded."""
         self.strip.show_under_way(event.what, event.fraction)
 
     @Slot(object)
@@ -188,7 +192,7 @@ class Scrubbing(QObject):
         self.strip.show_shown(index)
         self.strip.set_known(self._film.known())
         self.shown.emit(self.checkpoints[index].step)
-        if event.id != self._return_id:  # what kept another checkpoint is still to be read
+        if event.id != self._return_id:  # else the failure before that would be taken back at once
             self.problem.emit("")
         step = self.checkpoints[index].step
         self._view.updated.emit(f"step {step}: {1000 * event.seconds:.0f} ms")
@@ -199,7 +203,7 @@ class Scrubbing(QObject):
             self._rest()
 
     def _number(self, path: str) -> int:
-        """A checkpoint's number by its path, -1 if it is of another run."""
+        """Return a checkpoint's number by its path, -1 if it is of another run."""
         paths = [checkpoint.path for checkpoint in self.checkpoints]
         return paths.index(path) if path in paths else -1
 
@@ -207,7 +211,7 @@ class Scrubbing(QObject):
 
     @Slot()
     def play_or_stop(self) -> None:
-        """Play on from the checkpoint that is wanted, from the first at the end; or stop."""
+        """Play from the checkpoint that is wanted, from the first at the end; or stop playing."""
         if self.strip.playing:
             self.stop_playing()
         elif len(self.checkpoints) > 1:
@@ -239,7 +243,7 @@ class Scrubbing(QObject):
     # --- replaying --------------------------------------------------------------------------
 
     def _rest(self) -> None:
-        """Begin to wait for the user to do nothing."""
+        """Start to wait for the user to rest."""
         if self.checkpoints and not self._replay_id and not self._declined:
             self._idle.start(self._rest_ms)
 
@@ -247,7 +251,7 @@ class Scrubbing(QObject):
     def _idle_over(self) -> None:
         busy = any(self._bridge.busy(slot) for slot in ("score A", "score B", "scrub"))
         if busy or self.strip.playing or self._has_whole():
-            return  # what comes of these begins the wait anew; whole models need the user's word
+            return  # their answers restart the wait; whole models need the user's consent
         self._rest_ms = IDLE_MS
         self._replay()
 
@@ -256,7 +260,7 @@ class Scrubbing(QObject):
 
     @Slot()
     def replay_or_stop(self) -> None:
-        """Compute what is not known, after asking where that is dear; or stop doing so."""
+        """Replay the unknown checkpoints, after asking where that is dear; or stop doing so."""
         if self._replay_id:
             self._declined = True
             self._stop_replay()
@@ -295,7 +299,7 @@ class Scrubbing(QObject):
             self._view.forget_checkpoint(index)
         self._view.add_checkpoint(index, event.scorings)
         self.strip.set_known(self._film.known())
-        # At last the engine only makes what is shown ready for the next edit.
+        # Once all are known, the engine only prepares the shown one for the next edit.
         self.strip.show_replaying(event.fraction if self._film.unknown() else None)
 
     @Slot(object)
@@ -307,7 +311,7 @@ class Scrubbing(QObject):
 
     @Slot()
     def _edited(self) -> None:
-        """Typing goes first: what plays or is replayed stops until the texts are scored."""
+        """Let typing go first: stop playing and replaying until the texts are scored."""
         self._rest_ms = EDITED_MS
         self._texts_replaced()
 
@@ -347,7 +351,7 @@ class Scrubbing(QObject):
             self._end_replay()
 
     def _return(self) -> None:
-        """The checkpoint that was wanted will not come: go back to the one that is shown.
+        """Go back to the checkpoint that is shown, since the one that was wanted will not come.
 
         It is asked for again, since the engine may have gone to another one before that, whose
         answer was dropped.
@@ -362,6 +366,7 @@ class Scrubbing(QObject):
     # --- what is remembered -----------------------------------------------------------------
 
     def recall(self, settings: Settings) -> None:
+        """Restore speed and loop as they were saved."""
         speed = int(settings.number("play speed", SPEEDS[1]))
         if speed in SPEEDS:
             self.strip.speed.setCurrentIndex(SPEEDS.index(speed))

@@ -1,13 +1,14 @@
-"""The strip at the window's foot: which checkpoint of the run is shown, and playing through them.
+"""Shows the strip at the window's foot: which checkpoint of the run is shown, playing, replaying.
 
-Says what the user wants and shows what it is told. Knows checkpoints as steps; knows nothing of
+Signals what the user wants and shows what it is told. Knows checkpoints as steps; knows nothing of
 scores, of the engine or of when a checkpoint has come.
 """
 
 from collections.abc import Collection, Sequence
+from functools import partial
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal, Slot
-from PySide6.QtGui import QColor, QIcon, QPainter, QPainterPath, QPalette, QPen, QPixmap, QPolygonF
+from PySide6.QtGui import QColor, QIcon, QPainter, QPainterPath, QPalette, QPen, QPolygonF
 from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -19,7 +20,9 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.replay.step_axis import StepAxis
+from app.replay.checkpoint_slider import CheckpointSlider
+from app.widgets.drawing import draw_picture
+from app.widgets.layouts import fill
 
 SPEEDS = (1, 2, 4, 8)
 """Checkpoints a second."""
@@ -27,16 +30,16 @@ USUAL_SPEED = 2
 
 
 class CheckpointStrip(QFrame):
-    """Play, axis, label, speed, loop and replay, in one row."""
+    """A row with play, axis, label, speed, loop and replay."""
 
     asked = Signal(int)
     """The user wants this checkpoint."""
     touched = Signal()
     """The user takes the handle, or moves it by keys: whatever plays must stop."""
     play_wanted = Signal()
-    """Play, or stop playing."""
+    """The user wants to play, or to stop playing."""
     replay_wanted = Signal()
-    """Compute the checkpoints that are not known, or stop doing so."""
+    """The user wants the checkpoints computed that are not known, or that to stop."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -44,7 +47,7 @@ class CheckpointStrip(QFrame):
         self.playing = self.replaying = False
         self._ask, self._shown, self._muted = -1, -1, "#808080"
         self._under_way = ""
-        self.axis = StepAxis()
+        self.axis = CheckpointSlider()
         self.play = self._button("Play", "")
         self.back = self._button(
             "Previous checkpoint", "The one before (Alt+Left; in A or B that walks tokens)"
@@ -68,15 +71,10 @@ class CheckpointStrip(QFrame):
         stays = self.replay.sizePolicy()
         stays.setRetainSizeWhenHidden(True)  # or the axis would jump
         self.replay.setSizePolicy(stays)
+        before = self.back, self.play, self.forward
+        after = self.label, self.speed, self.loop, self.replay
         row = QHBoxLayout(self)
-        row.setContentsMargins(8, 0, 8, 0)
-        row.setSpacing(4)
-        for button in (self.back, self.play, self.forward):
-            row.addWidget(button)
-        row.addWidget(self.axis, 1)
-        after: tuple[QWidget, ...] = self.label, self.speed, self.loop, self.replay
-        for widget in after:
-            row.addWidget(widget)
+        fill(row, *before, (self.axis, 1), *after, margins=(8, 0, 8, 0), spacing=4)
         self.setFixedHeight(38)
         self.axis.valueChanged.connect(self._moved)
         self.axis.sliderPressed.connect(self.touched)
@@ -100,7 +98,7 @@ class CheckpointStrip(QFrame):
     # --- what is shown ----------------------------------------------------------------------
 
     def set_steps(self, steps: Sequence[int]) -> None:
-        """A run's checkpoints, the last one shown; without any the strip hides."""
+        """Take a run's checkpoints, the last one shown; without any the strip hides."""
         self.axis.set_steps(steps)
         self._ask = self._shown = len(steps) - 1
         self._under_way = ""
@@ -113,30 +111,31 @@ class CheckpointStrip(QFrame):
         self._show_label()
 
     def set_known(self, known: Collection[int]) -> None:
-        """The checkpoints whose colours are known."""
+        """Mark the checkpoints whose colours are known."""
         self.axis.set_known(known)
         self._show_label()
 
     def show_asked(self, index: int) -> None:
-        """A checkpoint is asked for; its colours come later."""
+        """Show that a checkpoint is asked for; its colours come later."""
         self._ask = index
         self._under_way = ""
         self.axis.ask(index)
         self._show_label()
 
     def show_shown(self, index: int) -> None:
-        """A checkpoint's colours are on the screen."""
+        """Show that a checkpoint's colours are on the screen."""
         self._shown = index
         self._under_way = ""
         self.axis.set_shown(index)
         self._show_label()
 
     def show_under_way(self, what: str, fraction: float | None) -> None:
-        """A model that is being loaded, ``fraction`` 0..1 or not known; "" once that is over."""
+        """Show how far a model is loaded, ``fraction`` 0..1 or None; "" once that is over."""
         self._under_way = what if fraction is None else f"{what}, {100 * fraction:.0f} %"
         self._show_label()
 
     def show_playing(self, on: bool) -> None:
+        """Show whether checkpoints are being played."""
         self.playing = on
         self.play.setAccessibleName("Pause" if on else "Play")
         what = "Stop playing" if on else "Play through the checkpoints"
@@ -144,7 +143,7 @@ class CheckpointStrip(QFrame):
         self._draw_icons()
 
     def show_replaying(self, fraction: float | None) -> None:
-        """How much of a replay is done, None where there is none."""
+        """Show how much of a replay is done, None where there is none."""
         self.replaying = fraction is not None
         self._under_way = ""
         self.replay.setText("Replay" if fraction is None else f"Stop {100 * fraction:.0f} %")
@@ -187,10 +186,12 @@ class CheckpointStrip(QFrame):
 
     @Slot()
     def go_back(self) -> None:
+        """Ask for the checkpoint before the one that is asked for."""
         self.go_to(self.axis.value() - 1)
 
     @Slot()
     def go_forward(self) -> None:
+        """Ask for the checkpoint after the one that is asked for."""
         self.go_to(self.axis.value() + 1)
 
     def go_to(self, index: int) -> None:
@@ -203,9 +204,10 @@ class CheckpointStrip(QFrame):
         self.touched.emit()
         self.asked.emit(index)
 
-    # --- looks ------------------------------------------------------------------------------
+    # --- theme ------------------------------------------------------------------------------
 
     def set_dark(self, dark: bool) -> None:
+        """Draw for a dark or a light theme."""
         self._muted = theme.colours(dark).muted
         self._show_label()
         self._draw_icons()
@@ -217,26 +219,21 @@ class CheckpointStrip(QFrame):
 
     def _draw_icons(self) -> None:
         colour = self.palette().color(QPalette.ColorRole.WindowText)
-        ratio = self.devicePixelRatioF()
         for button, shape in (
             (self.play, "pause" if self.playing else "play"),
             (self.back, "back"),
             (self.forward, "forward"),
             (self.loop, "loop"),
         ):
-            button.setIcon(QIcon(_icon(shape, colour, ratio)))
+            draw = partial(_draw_icon, shape=shape, colour=colour)
+            button.setIcon(QIcon(draw_picture(16, 16, self.devicePixelRatioF(), draw)))
 
 
 TRIANGLE = ((5.0, 3.0), (13.0, 8.0), (5.0, 13.0))
 
 
-def _icon(shape: str, colour: QColor, ratio: float) -> QPixmap:
-    """16 by 16 pixels."""
-    picture = QPixmap(round(16 * ratio), round(16 * ratio))
-    picture.setDevicePixelRatio(ratio)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+def _draw_icon(painter: QPainter, shape: str, colour: QColor) -> None:
+    """Draw an icon of 16 by 16 pixels."""
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(colour)
     if shape == "pause":
@@ -258,5 +255,3 @@ def _icon(shape: str, colour: QColor, ratio: float) -> QPixmap:
         painter.drawPolygon(QPolygonF(turned))
         if shape != "play":
             painter.drawRect(QRectF(2 if mirrored else 12, 3, 2, 10))
-    painter.end()
-    return picture

@@ -1,9 +1,9 @@
-"""The tree on the screen: one widget that draws it, moves over it and walks it.
+"""Draws a tree in one widget, which is moved, zoomed and walked by mouse and keys.
 
-Draws straight to the window, from arrays, what can be seen and nothing else (painting.py); there
-is no item per node. Dragging moves, the wheel zooms at the mouse, the arrow keys walk. Until the
-user moves, the view keeps the whole tree in sight while that can be read, and then follows its
-best hypothesis. Knows pictures of trees; knows nothing of searches or of the engine.
+Draws straight to the window, from arrays, what can be seen and nothing else (painting.py); there is
+no item per node. Dragging moves, the wheel zooms at the mouse, the arrow keys walk. Until the user
+moves, the view shows the whole tree while it is readable at that size, and then follows its best
+hypothesis. Knows pictures of trees; knows nothing of searches or of the engine.
 """
 
 import time
@@ -25,13 +25,13 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QApplication, QWidget
 
-from app.search.painting import Ink, Tools, paint
+from app.search.painting import PaintCache, TreeInk, paint
 from app.search.picture import Picture
 from app.search.viewpoint import BOX, FARTHEST, MARGIN, NEAREST, ROW, Viewpoint, fitted
 from app.widgets.colour_scale import ColourScale
 
 LEGIBLE = 0.8
-"""The least zoom that is taken without being asked for, where the usual one is 1."""
+"""The least zoom that is chosen by itself, as a share of the usual one."""
 STEP = 1.25
 """A key press or a notch of the wheel zooms by this factor."""
 KEYS = {
@@ -45,16 +45,16 @@ KEYS = {
 
 
 class TreeCanvas(QWidget):
-    """One tree. The owner fills ``picture`` and calls ``refresh``."""
+    """A widget with one tree. The owner fills ``picture`` and calls ``refresh``."""
 
     hovered = Signal(int)
     """The entry under the mouse changed; -1 for none."""
     selected = Signal(int)
     """The user went to an entry."""
     actions_wanted = Signal(int, QPoint)
-    """The user wants to do something at an entry; with the place for a menu."""
+    """The user wants the actions of an entry; with the place for a menu."""
     moved = Signal()
-    """What part of the tree is in sight has changed."""
+    """Another part of the tree is in sight."""
     following_changed = Signal(bool)
     focused = Signal()
 
@@ -65,20 +65,20 @@ class TreeCanvas(QWidget):
         self.setMouseTracking(True)
         self.setMinimumSize(160, 120)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
-        self.tools = Tools()
-        self.picture = Picture(self.tools.metrics.horizontalAdvance)
+        self.cache = PaintCache()
+        self.picture = Picture(self.cache.metrics.horizontalAdvance)
         self.view = Viewpoint()
         self.chosen = 0
-        """The entry where the user is."""
+        """The entry where the user stands."""
         self.following = False
-        """Whether the view goes where the best hypothesis goes."""
+        """Whether the view follows the best hypothesis."""
         self.message = ""
-        """Said in the middle while there is no tree."""
+        """The text in the middle while there is no tree."""
         self.paint_ms = 0.0
-        """What the last painting took."""
+        """Milliseconds that the last painting took."""
         self.usual = 1.0
         """The zoom at which a small tree is shown."""
-        self._ink = Ink()
+        self.ink = TreeInk()
         self._beta = 0.1
         self._auto = True
         self._hover = -1
@@ -91,7 +91,7 @@ class TreeCanvas(QWidget):
     # --- what is shown ----------------------------------------------------------------------
 
     def set_picture(self, picture: Picture) -> None:
-        """Another tree; the view begins anew."""
+        """Show another tree; the view begins anew."""
         self.picture = picture
         self.chosen, self._hover = 0, -1
         self._auto = True
@@ -99,55 +99,53 @@ class TreeCanvas(QWidget):
         self.refresh()
 
     def new_picture(self, start: str) -> Picture:
-        """An empty tree that measures text as this canvas draws it."""
-        return Picture(Tools().metrics.horizontalAdvance, start)
+        """Return an empty tree that measures text as this canvas draws it."""
+        return Picture(PaintCache().metrics.horizontalAdvance, start)
 
     def refresh(self) -> None:
-        """The tree, or what is marked in it, has changed."""
+        """Draw anew: the tree, or what is marked in it, has changed."""
         self.picture.arrange()
-        self.picture.recolour(self._beta, self._ink.scale)
+        self.picture.recolour(self._beta, self.ink.scale)
         self._keep_up()
-        self.update()
-        self.moved.emit()
+        self._show_again()
 
     def set_colours(self, beta: float, scale: ColourScale) -> None:
-        """Another beta or scale: the same tree, coloured anew."""
+        """Colour the same tree by another beta or scale."""
         self._beta = beta
-        self._ink = Ink(scale)
+        self.ink = TreeInk(scale)
         self.picture.recolour(beta, scale)
-        self.update()
-        self.moved.emit()
+        self._show_again()
 
     def set_usual(self, zoom: float) -> None:
-        """How large a small tree is shown: with larger letters, in a presentation."""
+        """Set the zoom at which a small tree is shown: larger in a presentation."""
         ratio, self.usual = zoom / self.usual, zoom
         if self._auto or self.picture.placed is None:
             self._keep_up()
-            self.update()
-            self.moved.emit()
+            self._show_again()
         else:
             self.zoom_by(ratio)
 
+    def _show_again(self) -> None:
+        """Paint again, and signal that another part of the tree may be in sight."""
+        self.update()
+        self.moved.emit()
+
     def say(self, message: str) -> None:
-        """What to say while there is no tree."""
+        """Set the text that is shown while there is no tree."""
         self.message = message
         self.update()
 
-    def ink(self) -> Ink:
-        return self._ink
-
-    # --- where one stands -------------------------------------------------------------------
+    # --- viewpoint --------------------------------------------------------------------------
 
     def fit(self) -> None:
         """Show the whole tree, and keep doing so while it grows."""
         self._auto = True
         if self.picture.placed is not None:
             self.view = fitted(self.picture.placed, self.size(), self.usual)
-            self.update()
-            self.moved.emit()
+            self._show_again()
 
     def follow(self, on: bool) -> None:
-        """Let the view go where the best hypothesis goes, at a size that can be read."""
+        """Let the view follow the best hypothesis, at a size that can be read; or stop that."""
         if on != self.following:
             self.following = on
             self.following_changed.emit(on)
@@ -155,11 +153,10 @@ class TreeCanvas(QWidget):
             zoom = max(self.view.zoom, LEGIBLE * self.usual)
             self.view = Viewpoint(zoom, self.view.left, self.view.top)
             self._keep_up()
-            self.update()
-            self.moved.emit()
+            self._show_again()
 
     def _keep_up(self) -> None:
-        """After the tree has changed: go with it, unless the user has gone elsewhere."""
+        """Move the view after the tree has changed, unless the user has gone elsewhere."""
         if self.picture.placed is None:
             return
         if self.following:
@@ -174,22 +171,21 @@ class TreeCanvas(QWidget):
                 self._show(self.picture.best_leaf(), 0.75)
 
     def zoom_by(self, factor: float, at: QPointF | None = None) -> None:
-        """Nearer (> 1) or farther; ``at`` stays where it is (the middle where none is given)."""
+        """Zoom in (> 1) or out; ``at`` stays where it is (the middle where none is given)."""
         at = at or QPointF(self.width() / 2, self.height() / 2)
         zoom = min(max(self.view.zoom * factor, FARTHEST), NEAREST)
         x, y = at.x() / self.view.zoom + self.view.left, at.y() / self.view.zoom + self.view.top
         self.look_from(Viewpoint(zoom, x - at.x() / zoom, y - at.y() / zoom))
 
     def look_from(self, view: Viewpoint) -> None:
-        """Go somewhere; the view no longer follows the tree by itself."""
+        """Look from another viewpoint; the view no longer follows the tree by itself."""
         self.view = view
         self._auto = False
         self.follow(False)
-        self.update()
-        self.moved.emit()
+        self._show_again()
 
     def go_to(self, entry: int) -> None:
-        """Make an entry the one where the user is, and bring it into sight."""
+        """Make an entry the one where the user stands, and bring it into sight."""
         if not 0 <= entry < len(self.picture):
             return
         if self.picture.reveal(entry):
@@ -197,8 +193,7 @@ class TreeCanvas(QWidget):
         self.chosen = entry
         self._auto = False
         self._show(entry)
-        self.update()
-        self.moved.emit()
+        self._show_again()
         self.selected.emit(entry)
 
     def _show(self, entry: int, across: float = 0.5) -> None:
@@ -214,13 +209,13 @@ class TreeCanvas(QWidget):
         if near < left + 0.05 * wide or far > left + 0.95 * wide:
             left = max(far - across * wide, -MARGIN / zoom)
         if not top + 0.12 * high < y < top + 0.88 * high:
-            # Not into the emptiness above or below the tree, where the tree fills the window.
+            # A tree that fills the window is not scrolled past its top or bottom.
             lowest = max(placed.rows * ROW + MARGIN / zoom - high, -MARGIN / zoom)
             top = min(max(y - high / 2, -MARGIN / zoom), lowest)
         self.view = Viewpoint(zoom, left, top)
 
     def rect_of(self, entry: int) -> QRect:
-        """Where an entry's box is, in this widget."""
+        """Return where an entry's box is in this widget; empty where it is hidden."""
         placed = self.picture.placed
         if placed is None or not 0 <= entry < len(placed.x) or not placed.shown[entry]:
             return QRect()
@@ -231,7 +226,7 @@ class TreeCanvas(QWidget):
         return QRect(round(left), round(top), max(round(wide), 1), max(round(high), 1))
 
     def entry_at(self, point: QPointF) -> int:
-        """The entry at a point of this widget, or -1."""
+        """Return the entry at a point of this widget, or -1."""
         return self.picture.at(*self.view.at(point.x(), point.y()))
 
     # --- painting ---------------------------------------------------------------------------
@@ -240,28 +235,28 @@ class TreeCanvas(QWidget):
         begin = time.perf_counter()
         painter = QPainter(self)
         if self.picture.placed is None:
-            painter.fillRect(self.rect(), QColor(self._ink.colours.window))
-            painter.setPen(QColor(self._ink.colours.muted))
+            painter.fillRect(self.rect(), QColor(self.ink.colours.window))
+            painter.setPen(QColor(self.ink.colours.muted))
             room = self.rect().adjusted(24, 12, -24, -12)
             wrap = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(room, int(wrap), self.message)
         else:
-            paint(painter, self.size(), self.picture, self.view, self._ink, self.tools)
+            paint(painter, self.size(), self.picture, self.view, self.ink, self.cache)
             self._paint_here(painter)
         if self.hasFocus():
-            painter.setPen(QPen(QColor(self._ink.colours.accent), 2))
+            painter.setPen(QPen(QColor(self.ink.colours.accent), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRect(self.rect().adjusted(1, 1, -1, -1))
         painter.end()
         self.paint_ms = 1000 * (time.perf_counter() - begin)
 
     def _paint_here(self, painter: QPainter) -> None:
-        """Where the user is, and what is under the mouse."""
+        """Outline where the user stands and what is under the mouse."""
         painter.setBrush(Qt.BrushStyle.NoBrush)
         for entry, thick, out in ((self._hover, 1.5, 2), (self.chosen, 2.5, 4)):
             where = self.rect_of(entry)
             if not where.isNull():
-                painter.setPen(QPen(self._ink.text, thick))
+                painter.setPen(QPen(self.ink.text, thick))
                 painter.drawRect(where.adjusted(-out, -out, out - 1, out - 1))
 
     # --- mouse ------------------------------------------------------------------------------
@@ -313,7 +308,7 @@ class TreeCanvas(QWidget):
             self._ask_for_actions()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        """The wheel zooms; with Shift, or sideways on a touch pad, it moves."""
+        """Zoom by the wheel; with Shift, or sideways on a touch pad, move."""
         turn = event.angleDelta()
         if event.modifiers() & Qt.KeyboardModifier.ShiftModifier or abs(turn.x()) > abs(turn.y()):
             by = (turn.x() or turn.y()) / self.view.zoom
@@ -367,7 +362,7 @@ class TreeCanvas(QWidget):
 
     def walk(self, way: str) -> None:
         """Go left (parent), right (best child), up or down (sibling), home or end (best leaf)."""
-        self.go_to(self.picture.from_here(self.chosen, way))
+        self.go_to(self.picture.neighbour(self.chosen, way))
 
     def toggle(self, entry: int) -> None:
         """Hide or show what lies below an entry."""
@@ -375,7 +370,7 @@ class TreeCanvas(QWidget):
             self.refresh()
 
     def toggle_run(self, entry: int) -> bool:
-        """Unfold the run that an entry is in, or fold it again; False where it is in none."""
+        """Unfold or fold the run that an entry is in; return False where it is in none."""
         changed = self.picture.toggle_run(entry)
         if changed:
             self.refresh()

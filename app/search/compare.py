@@ -1,4 +1,4 @@
-"""Two trees of one prompt, compared: what only one of them kept, and both drawn as one.
+"""Compares two trees of one prompt: what only one of them kept, and both drawn as one.
 
 Trees are matched by the node numbers of the engine's token tree, which both are parts of. Knows
 grown trees; knows nothing of widgets.
@@ -17,19 +17,19 @@ TAKE_MS = 10.0
 
 
 def same_start(left: GrownTree, right: GrownTree) -> bool:
-    """Whether two trees begin at the same state."""
+    """Return whether two trees begin at the same state."""
     return bool(len(left) and len(right) and left.node[0] == right.node[0])
 
 
 def statuses(tree: GrownTree, nodes: Ints) -> Ints:
-    """What has become of nodes in a tree, [n]: a Status, or ABSENT."""
+    """Return what has become of nodes in a tree, [n]: a Status, or ABSENT."""
     entries = [tree.entry(node) for node in nodes.tolist()]
     status = [*tree.status.tolist(), ABSENT]
     return np.array([status[-1 if e is None else e] for e in entries], dtype=np.int64)
 
 
 def differences(nodes: Ints, left: GrownTree, right: GrownTree) -> Ints:
-    """ONLY_HERE where just the left tree kept a node, ONLY_THERE where just the right, [n]."""
+    """Return which tree kept each node, [n]: ONLY_HERE is the left, BOTH also means neither."""
     return _only(statuses(left, nodes), statuses(right, nodes))
 
 
@@ -52,7 +52,7 @@ class Overlay:
         self._counts = [0, 0]
 
     def holds(self, left: list[Growth], right: list[Growth]) -> bool:
-        """Whether the picture is of these trees, as they were or are."""
+        """Return whether the picture is of these trees, as they were or are."""
         return self._taken[0] is left and self._taken[1] is right
 
     def update(
@@ -62,8 +62,10 @@ class Overlay:
         grown_left: list[Growth],
         grown_right: list[Growth],
     ) -> bool:
-        """Take in what has grown since the last time, for some milliseconds at most; whether that
-        was all."""
+        """Take in what has grown since the last time, for some milliseconds at most.
+
+        Returns True if that was all.
+        """
         until = time.perf_counter() + TAKE_MS / 1000
         self._taken = [grown_left, grown_right]
         for which, growths in enumerate(self._taken):

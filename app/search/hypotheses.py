@@ -1,4 +1,4 @@
-"""The hypotheses as a table that can be sorted; two of them can be compared as A and B.
+"""Shows hypotheses in a table that can be sorted; two of them can be compared as A and B.
 
 Knows hypotheses and beta; asks for nothing and draws no tree.
 """
@@ -21,7 +21,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableView,
     QVBoxLayout,
@@ -30,6 +29,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.widgets.colour_scale import ColourScale
+from app.widgets.layouts import fill, label
 from core import quantities
 from core.noise import NOISELESS, NoiseFloor
 from core.present.numerals import noise_words, plain, signed
@@ -40,7 +40,7 @@ EMPTY = "The hypotheses that a search finds are listed here, the best first."
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class HypothesisRow:
     """A hypothesis, its rank in its own tree, and which tree that is."""
 
     pane: str
@@ -48,34 +48,34 @@ class Row:
     found: Hypothesis
 
     def reward(self, beta: float) -> float:
-        """Σ r from the tree's start (Eq. 8)."""
+        """Return Σ r from the tree's start (Eq. 8)."""
         return float(quantities.reward(self.found.sum_policy, self.found.sum_reference, beta))
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class HypothesisColumn:
     """A column: its heading, what a row shows in it, and what it is sorted by."""
 
     title: str
     tip: str
-    shown: Callable[[Row, float], str]
-    key: Callable[[Row, float], float | str]
+    shown: Callable[[HypothesisRow, float], str]
+    key: Callable[[HypothesisRow, float], float | str]
     number: bool = True
     largest_first: bool = True
 
 
-COLUMNS: tuple[Column, ...] = (
-    Column(
+COLUMNS: tuple[HypothesisColumn, ...] = (
+    HypothesisColumn(
         "rank",
         "By the search's own score",
         lambda row, _: str(row.rank),
         lambda row, _: row.rank,
         largest_first=False,
     ),
-    Column(
+    HypothesisColumn(
         "tree", "Which tree", lambda r, _: r.pane.capitalize(), lambda r, _: r.pane, False, False
     ),
-    Column(
+    HypothesisColumn(
         "text",
         "From the tree's start",
         lambda row, _: row.found.text.replace("\n", "↵"),
@@ -83,37 +83,37 @@ COLUMNS: tuple[Column, ...] = (
         False,
         False,
     ),
-    Column(
+    HypothesisColumn(
         "Σ log π",
         "Log-probability under the policy, in nats; the reward less its KL cost (Eqs. 12, 13)",
         lambda row, _: plain(row.found.sum_policy),
         lambda row, _: row.found.sum_policy,
     ),
-    Column(
+    HypothesisColumn(
         "Σ log π_ref",
         "Log-probability under the reference, in nats",
         lambda row, _: plain(row.found.sum_reference),
         lambda row, _: row.found.sum_reference,
     ),
-    Column(
+    HypothesisColumn(
         "Σ r",
         "Sum of the implicit rewards, β (Σ log π − Σ log π_ref)",
         lambda row, beta: signed(row.reward(beta)),
         lambda row, beta: row.reward(beta),
     ),
-    Column(
+    HypothesisColumn(
         "score",
         "What the search maximised: the dial's sum, over length ** penalty",
         lambda row, _: plain(row.found.score),
         lambda row, _: row.found.score,
     ),
-    Column(
+    HypothesisColumn(
         "length",
         "Tokens from the tree's start, the closing token counted",
         lambda row, _: str(row.found.length),
         lambda row, _: row.found.length,
     ),
-    Column(
+    HypothesisColumn(
         "finished",
         "Whether the response was closed, or reached the length limit",
         lambda row, _: "yes" if row.found.finished else "no",
@@ -127,22 +127,23 @@ RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 class HypothesisModel(QAbstractTableModel):
-    """Rows in the order that they are shown in."""
+    """The rows of the table in the order that they are shown in."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows: list[Row] = []
+        self.rows: list[HypothesisRow] = []
         self._beta, self._scale, self._noise = 0.1, ColourScale(), NOISELESS
         self._by: tuple[int, bool] = (0, False)
 
-    def show_rows(self, rows: Sequence[Row]) -> None:
-        """Other rows, sorted as before."""
+    def show_rows(self, rows: Sequence[HypothesisRow]) -> None:
+        """Show other rows, sorted as before."""
         self.beginResetModel()
         self.rows = list(rows)
         self._arrange()
         self.endResetModel()
 
     def set_colours(self, beta: float, scale: ColourScale, noise: NoiseFloor = NOISELESS) -> None:
+        """Colour the sums of rewards by another beta, scale or noise."""
         self._beta, self._scale, self._noise = beta, scale, noise
         self.sort(self._by[0], _order(self._by[1]))
 
@@ -155,12 +156,12 @@ class HypothesisModel(QAbstractTableModel):
         self._by = column, order == Qt.SortOrder.DescendingOrder
         self.layoutAboutToBeChanged.emit()
         before = self.persistentIndexList()
-        kept = [self.rows[index.row()] for index in before]
+        rows = [self.rows[index.row()] for index in before]
         self._arrange()
         places = {id(row): place for place, row in enumerate(self.rows)}
         after = [
             self.index(places[id(row)], index.column())
-            for row, index in zip(kept, before, strict=True)
+            for row, index in zip(rows, before, strict=True)
         ]
         self.changePersistentIndexList(before, after)
         self.layoutChanged.emit()
@@ -199,12 +200,12 @@ class HypothesisModel(QAbstractTableModel):
             return QBrush(QColor(*self._scale.text))
         return None
 
-    def _hides(self, row: Row) -> bool:
-        """Whether noise may be all that a sum of rewards is."""
+    def _hides(self, row: HypothesisRow) -> bool:
+        """Return whether noise may be all that a sum of rewards is."""
         return bool(self._noise.hides(row.reward(self._beta), self._beta, row.found.length))
 
-    def _hidden_data(self, row: Row, role: int) -> object:
-        """A sum of rewards without fill, in grey."""
+    def _hidden_data(self, row: HypothesisRow, role: int) -> object:
+        """Return the data of a sum of rewards that is shown without fill, in grey."""
         if role == Qt.ItemDataRole.ToolTipRole:
             floor = float(self._noise.of_rewards(self._beta, row.found.length))
             return f"{COLUMNS[REWARD].tip}; {noise_words(self._noise, floor)}"
@@ -220,7 +221,7 @@ def _order(falling: bool) -> Qt.SortOrder:
 
 
 class HypothesisTable(QTableView):
-    """The rows; Enter goes to a hypothesis in its tree."""
+    """A table of hypotheses; Enter goes to one in its tree."""
 
     went_to = Signal(str, int)
     """The pane and the entry of a hypothesis."""
@@ -255,8 +256,8 @@ class HypothesisTable(QTableView):
         self.setColumnHidden(TREE, True)
         self.doubleClicked.connect(self._go_to)
 
-    def show_rows(self, rows: Sequence[Row]) -> None:
-        """Other hypotheses; those of the same text and tree stay selected."""
+    def show_rows(self, rows: Sequence[HypothesisRow]) -> None:
+        """Show other hypotheses; those of the same text and tree stay selected."""
         chosen = {(row.pane, row.found.index) for row in self.chosen()}
         self.found.show_rows(rows)
         self.setColumnHidden(TREE, len({row.pane for row in rows}) < 2)
@@ -275,13 +276,13 @@ class HypothesisTable(QTableView):
         self._share_room()
 
     def _share_room(self) -> None:
-        """The text has all the room that the numbers leave, and always enough to be read."""
+        """Give the text all the room that the numbers leave, and always enough to be read."""
         shown = [column for column in range(len(COLUMNS)) if not self.isColumnHidden(column)]
         others = sum(self.columnWidth(column) for column in shown if column != TEXT)
         self.setColumnWidth(TEXT, max(self.viewport().width() - others, NARROWEST_TEXT))
 
-    def chosen(self) -> list[Row]:
-        """The selected rows, from top to bottom."""
+    def chosen(self) -> list[HypothesisRow]:
+        """Return the selected rows, from top to bottom."""
         places = sorted(index.row() for index in self.selectionModel().selectedRows())
         return [self.found.rows[place] for place in places if place < len(self.found.rows)]
 
@@ -299,7 +300,7 @@ class HypothesisTable(QTableView):
 
 
 class Hypotheses(QFrame):
-    """The table and what can be done with its rows."""
+    """A panel with the table and what can be done with its rows."""
 
     send = Signal(str, int, str)
     """Pane and entry of a hypothesis, and the editor, "A" or "B", that it is to go to."""
@@ -308,10 +309,8 @@ class Hypotheses(QFrame):
         super().__init__(parent)
         self.setObjectName("card")
         self.table = HypothesisTable()
-        self.heading = QLabel("Hypotheses")
-        self.heading.setObjectName("heading")
-        self.empty = QLabel(EMPTY)
-        self.empty.setObjectName("muted")
+        self.heading = label("Hypotheses", "heading")
+        self.empty = label(EMPTY, "muted")
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.empty.setWordWrap(True)
         self.to_a = QPushButton("Send to A")
@@ -320,26 +319,18 @@ class Hypotheses(QFrame):
         self.to_a.setToolTip("Put the selected hypothesis into editor A, tokens and all")
         self.to_b.setToolTip("Put the selected hypothesis into editor B, tokens and all")
         self.compare.setToolTip("Put the upper of two selected rows into A and the lower into B")
-        row = QHBoxLayout()
-        row.setContentsMargins(10, 4, 6, 0)
-        row.addWidget(self.heading)
-        row.addStretch(1)
-        for button in (self.to_a, self.to_b, self.compare):
-            row.addWidget(button)
+        buttons = self.to_a, self.to_b, self.compare
+        row = fill(QHBoxLayout(), self.heading, 1, *buttons, margins=(10, 4, 6, 0))
         column = QVBoxLayout(self)
-        column.setContentsMargins(2, 0, 2, 2)
-        column.setSpacing(2)
-        column.addLayout(row)
-        column.addWidget(self.table, 1)
-        column.addWidget(self.empty, 1)
+        fill(column, row, (self.table, 1), (self.empty, 1), margins=(2, 0, 2, 2), spacing=2)
         self.to_a.clicked.connect(self._to_a)
         self.to_b.clicked.connect(self._to_b)
         self.compare.clicked.connect(self._compare)
         self.table.selectionModel().selectionChanged.connect(self._selection_changed)
         self.show_rows(())
 
-    def show_rows(self, rows: Sequence[Row]) -> None:
-        """The hypotheses of all trees that are shown."""
+    def show_rows(self, rows: Sequence[HypothesisRow]) -> None:
+        """Show the hypotheses of all trees that are shown."""
         self.table.show_rows(rows)
         self.table.setVisible(bool(rows))
         self.empty.setVisible(not rows)
@@ -347,8 +338,10 @@ class Hypotheses(QFrame):
         self._selection_changed()
 
     def set_colours(self, beta: float, scale: ColourScale, noise: NoiseFloor) -> None:
-        """Another beta, scale or noise. Sums are longer than single rewards: their scale is its
-        own."""
+        """Colour sums of rewards by another beta, scale or noise.
+
+        Sums are longer than single rewards: their scale is their own.
+        """
         self.table.found.set_colours(beta, scale, noise)
 
     @Slot()

@@ -1,11 +1,11 @@
-"""Where everything of a grown tree lies: left to right as text, the likeliest branch straight on.
+"""Places everything of a grown tree: left to right as text, the likeliest branch straight on.
 
-Every token is a box as wide as its letters, so that a row reads as a sentence. The first child of
-a box (the one of the highest ``order``) goes on in its row; each other child begins below, as far
-up as nothing is in the way. A long unbranched run of tokens folds into one box; what hangs below
-a collapsed box is hidden. Boxes are pure data: x to the right, rows downward. Only the part of the
-picture that a change can move is worked out anew. Knows NumPy; knows nothing of Qt, models or
-rewards.
+Every token is a box as wide as its letters, so that a row reads as a sentence. The first child of a
+box (the one of the highest ``order``) continues its row; each other child begins below, as far up
+as nothing is in the way (as in Reingold and Tilford's tidy trees). A long unbranched run of tokens
+folds into one box; what hangs below a collapsed box is hidden. Boxes are pure data: x to the right,
+rows downward. Only the part of the picture that a change can move is worked out anew. Knows NumPy;
+knows nothing of Qt, models or rewards.
 """
 
 from collections.abc import Iterable
@@ -20,24 +20,24 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 GAP = 16.0
-"""Between a box and its children."""
+"""Width between a box and its children."""
 PAD = 6.0
-"""On each side of the letters in a box."""
+"""Width on each side of the letters in a box."""
 NARROWEST = 10.0
 LONGEST_RUN = 260.0
-"""Letters of a folded run that is longer are cut out of its middle."""
+"""Widest box of a folded run; of a longer one the middle letters are cut out."""
 ALIGNED = 64.0
 """Siblings' children begin at one x where that moves them by no more than this."""
 FOLD = 4
-"""Tokens that a run must have to be folded."""
+"""Least tokens of a run that is folded."""
 
-Sky = tuple[float, int, Any]
-"""How far down a part of the tree reaches: (from this x on, this many rows, what follows it)."""
+Contour = tuple[float, int, Any]
+"""The lower contour of a part of the tree: (from this x on, this many rows, what follows)."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Placed:
-    """Where the n entries of a tree lie. Arrays are never changed after they are given out."""
+    """The places of the n entries of a tree. Arrays are never changed after they are given out."""
 
     x: Floats
     """Left edge, [n]. A token of a folded run has its share of the run's box."""
@@ -48,7 +48,7 @@ class Placed:
     head: Ints
     """The first token of the run that an entry is in: itself where it stands alone, [n]."""
     run: Ints
-    """How many tokens the entry's box holds, [n]."""
+    """Number of tokens in the entry's box, [n]."""
     above: Ints
     """The head of the box that the entry's box hangs on, [n]; 0 for the start's own."""
     last: Ints
@@ -56,13 +56,14 @@ class Placed:
     box: Floats
     """Width of the box that an entry is the head of, [n]."""
     inside: Ints
-    """How many entries are hidden below, [n]; 0 where nothing is collapsed."""
+    """Number of entries hidden below, [n]; 0 where nothing is collapsed."""
     right: float
     rows: int
 
 
-def along(values: NDArray[Any], up: Ints) -> NDArray[Any]:
-    """Sums of values from each entry to the top of its chain, [n]; ``up`` of a top is itself.
+def sum_to_top(values: NDArray[Any], up: Ints) -> NDArray[Any]:
+    """Return sums of values from each entry to the top of its chain, [n]; ``up`` of a top is
+    itself.
 
     By doubling: as many passes as the longest chain has bits. A top's own value must be 0.
     """
@@ -75,18 +76,18 @@ def along(values: NDArray[Any], up: Ints) -> NDArray[Any]:
         hop = further
 
 
-def top(up: Ints) -> Ints:
-    """The end of each entry's chain, [n]."""
+def tops(up: Ints) -> Ints:
+    """Return the top of each entry's chain, [n]."""
     while not np.array_equal(further := up[up], up):
         up = further
     return up
 
 
 class Layout:
-    """Keeps what it worked out, so that a tree that has grown a little is placed quickly."""
+    """A layout that remembers what it worked out: a tree that has grown a little is fast."""
 
     def __init__(self) -> None:
-        self._sky: dict[int, Sky] = {}
+        self._contours: dict[int, Contour] = {}
         self._end: dict[int, float] = {}
         self._before: tuple[NDArray[Any], ...] | None = None
         self._offset = np.zeros(0, dtype=np.int64)
@@ -100,7 +101,7 @@ class Layout:
         collapsed: Iterable[int] = (),
         unfolded: Iterable[int] = (),
     ) -> Placed:
-        """Place n entries; entry 0 is the start and every other comes after its ``parent``.
+        """Return where n entries lie; entry 0 is the start, every other comes after its ``parent``.
 
         ``letters``: the width of each token's text. Only neighbours of one ``kind`` fold into one
         run. ``unfolded``: heads of runs that are to stay apart.
@@ -111,7 +112,7 @@ class Layout:
         closed[[i for i in collapsed if i < n]] = True
         under = closed[up].astype(np.int64)
         under[0] = 0
-        shown = along(under, up) == 0
+        shown = sum_to_top(under, up) == 0
         join, head, run = _runs(up, shown, kind, unfolded)
         width, before = _widths(letters, join, head, run, up)
         box = np.zeros(n)
@@ -120,11 +121,11 @@ class Layout:
         above[0] = 0
         step = np.where(np.arange(n) == head, _reach(box, head, run, above)[above] + GAP, 0.0)
         step[0] = 0.0
-        x = along(step, np.where(shown, above, 0))
+        x = sum_to_top(step, np.where(shown, above, 0))
         self._settle(x, box, order, np.where(shown & (head == np.arange(n)), above, -1))
-        row = along(self._offset, above)[head]
+        row = sum_to_top(self._offset, above)[head]
         x = x[head] + before
-        hidden_under = top(np.where(shown, np.arange(n), up))
+        hidden_under = tops(np.where(shown, np.arange(n), up))
         inside = np.bincount(hidden_under[~shown], minlength=n)
         right = float((x + width)[shown].max(initial=0.0))
         rows = int(row[shown].max(initial=-1)) + 1
@@ -133,7 +134,7 @@ class Layout:
         return Placed(x, width, row, shown, head, run, above[head], last, box, inside, right, rows)
 
     def _settle(self, x: Floats, box: Floats, order: Floats, above: Ints) -> None:
-        """Find the rows of the boxes that something about or below them has changed."""
+        """Find the rows of boxes that have changed, or below which something has."""
         n = len(x)
         heads = above >= 0
         stale = np.zeros(n, dtype=bool)
@@ -168,27 +169,30 @@ class Layout:
                 pending[above_list[head]] = True
 
     def _stack(self, head: int, kids: list[int], left: float, right: float) -> None:
-        """Place a box's children under each other, and note how far down that reaches."""
+        """Place a box's children below each other, and note how far down that reaches."""
         if head == 0:
             self._offset[0] = 0
         if not kids:
-            self._sky[head] = (left, 1, (right, 0, None))
+            self._contours[head] = (left, 1, (right, 0, None))
             self._end[head] = right
             return
-        sky, end = self._sky[kids[0]], self._end[kids[0]]
+        contour, end = self._contours[kids[0]], self._end[kids[0]]
         self._offset[kids[0]] = 0
         for kid in kids[1:]:
-            down, sky = _below(sky, self._sky[kid], self._end[kid])
+            down, contour = _below(contour, self._contours[kid], self._end[kid])
             self._offset[kid] = down
             end = max(end, self._end[kid])
         self._end[head] = end
         # Neighbours that reach equally far down are one.
-        self._sky[head] = (left, 1, sky[2]) if sky[1] == 1 else (left, 1, sky)
+        self._contours[head] = (left, 1, contour[2]) if contour[1] == 1 else (left, 1, contour)
 
 
-def _below(sky: Sky, other: Sky, end: float) -> tuple[int, Sky]:
-    """How many rows down ``other``, which ends at an x, must go to be free of ``sky``; both."""
-    down, rest, bottom = 0, sky, 0
+def _below(contour: Contour, other: Contour, end: float) -> tuple[int, Contour]:
+    """Return how many rows down ``other`` must go to be free of ``contour``, and both as one.
+
+    ``other`` ends at x ``end``.
+    """
+    down, rest, bottom = 0, contour, 0
     while rest is not None and rest[0] < end:
         bottom = rest[1]
         down = max(down, bottom)
@@ -215,12 +219,12 @@ def _same(a: NDArray[Any], b: NDArray[Any]) -> Flags:
 
 
 def _runs(up: Ints, shown: Flags, kind: Ints, unfolded: Iterable[int]) -> tuple[Flags, Ints, Ints]:
-    """Which entries join their parent's box, the head of each one's box, and its token count."""
+    """Return which entries join their parent's box, each one's box's head, and its token count."""
     n = len(up)
     own = np.arange(n)
     count = np.bincount(up[1:][shown[1:]], minlength=n)
     join = shown & (up > 0) & (count[up] == 1) & (kind == kind[up])
-    head = top(np.where(join, up, own))
+    head = tops(np.where(join, up, own))
     run = np.bincount(head[shown], minlength=n)
     apart = run < FOLD
     apart[[i for i in unfolded if i < n]] = True
@@ -230,7 +234,7 @@ def _runs(up: Ints, shown: Flags, kind: Ints, unfolded: Iterable[int]) -> tuple[
 
 
 def _reach(box: Floats, head: Ints, run: Ints, above: Ints) -> Floats:
-    """How far right of its left edge each box's children begin, less the gap, [n].
+    """Return how far right of its left edge each box's children begin, less the gap, [n].
 
     Siblings' children begin at one x, so that a short branch has room below a long one's row. A
     sibling that is very wide, or a folded run, holds up nobody.
@@ -245,7 +249,7 @@ def _reach(box: Floats, head: Ints, run: Ints, above: Ints) -> Floats:
 
 
 def _widths(letters: Floats, join: Flags, head: Ints, run: Ints, up: Ints) -> tuple[Floats, Floats]:
-    """Each entry's width, and how far from the left edge of its box it begins."""
+    """Return each entry's width, and how far from the left edge of its box it begins."""
     n = len(letters)
     total = np.zeros(n)
     bare = np.maximum(letters, 1.0)
@@ -253,5 +257,5 @@ def _widths(letters: Floats, join: Flags, head: Ints, run: Ints, up: Ints) -> tu
     total = total[head]
     box = np.maximum(np.where(run > 1, np.minimum(total, LONGEST_RUN), bare) + 2 * PAD, NARROWEST)
     width = np.where(run > 1, bare * box / total, box)
-    before = along(np.where(join, width[up], 0.0), np.where(join, up, np.arange(n)))
+    before = sum_to_top(np.where(join, width[up], 0.0), np.where(join, up, np.arange(n)))
     return width, before

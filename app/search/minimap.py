@@ -1,38 +1,37 @@
-"""The whole tree in a corner of its canvas, with a frame around the part that is in sight.
+"""Shows the whole tree in a corner of its canvas, with a frame around the part in sight.
 
 Clicking or dragging in it goes there. Its picture is drawn anew only when the tree has changed.
 Knows the canvas; knows nothing of searches.
 """
 
-from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt, QTimer, Slot
+from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt, Slot
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QWidget
 
 from app.search.canvas import TreeCanvas
-from app.search.painting import Tools, paint
+from app.search.painting import PaintCache, paint
 from app.search.viewpoint import MARGIN, ROW, Viewpoint
+from app.widgets.drawing import translucent
+from app.widgets.timers import single_shot
 
 WIDE, HIGH = 190, 120
 ROOM = 10
-"""Between the map and the canvas' edges."""
+"""Pixels between the map and the canvas' edges."""
 REST_MS = 500
 SHARE = 4
-"""The map takes at most one part in so many of the canvas, in each direction."""
+"""The map takes at most one part in this many of the canvas, in each direction."""
 
 
 class Minimap(QWidget):
-    """Hidden while the whole tree is in sight."""
+    """A small map of the tree, hidden while the whole tree is in sight."""
 
     def __init__(self, canvas: TreeCanvas) -> None:
         super().__init__(canvas)
         self._canvas = canvas
-        self._tools = Tools()
-        self._kept: QPixmap | None = None
+        self._cache = PaintCache()
+        self._drawn: QPixmap | None = None
         self._view = Viewpoint()
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(self._draw_anew)
+        self._rest = single_shot(self, self._draw_anew, REST_MS)
         self.setAccessibleName("Map of the whole tree")
         self.setToolTip("The whole tree; click or drag to go there")
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -41,22 +40,25 @@ class Minimap(QWidget):
         self.hide()
 
     def refresh(self, soon: bool = True) -> None:
-        """The tree or its colours have changed; ``soon``: False where it changes all the time."""
+        """Draw the map anew: the tree or its colours have changed.
+
+        ``soon``: at once; False where it changes all the time.
+        """
         if soon:
             self._rest.stop()
-            self._kept = None
+            self._drawn = None
         elif not self._rest.isActive():
             self._rest.start()
         self._follow()
 
     @Slot()
     def _draw_anew(self) -> None:
-        self._kept = None
+        self._drawn = None
         self.update()
 
     @Slot()
     def _follow(self) -> None:
-        """Stand in the corner, if there is more than can be seen."""
+        """Move into the corner, or hide where the whole tree is in sight."""
         canvas, placed = self._canvas, self._canvas.picture.placed
         if placed is None:
             self.hide()
@@ -71,7 +73,7 @@ class Minimap(QWidget):
         size = QSize(min(WIDE, canvas.width() // SHARE), min(HIGH, canvas.height() // SHARE))
         if size != self.size():
             self.resize(size)
-            self._kept = None
+            self._drawn = None
         self.move(canvas.width() - size.width() - ROOM, canvas.height() - size.height() - ROOM)
         self.update()
 
@@ -87,17 +89,17 @@ class Minimap(QWidget):
         picture = self._canvas.picture
         if picture.placed is None:
             return
-        ink = self._canvas.ink()
-        if self._kept is None:
+        ink = self._canvas.ink
+        if self._drawn is None:
             ratio = self.devicePixelRatioF()
-            self._kept = QPixmap(self.size() * ratio)
-            self._kept.setDevicePixelRatio(ratio)
+            self._drawn = QPixmap(self.size() * ratio)
+            self._drawn.setDevicePixelRatio(ratio)
             self._view = self._small()
-            inner = QPainter(self._kept)
-            paint(inner, self.size(), picture, self._view, ink, self._tools)
+            inner = QPainter(self._drawn)
+            paint(inner, self.size(), picture, self._view, ink, self._cache)
             inner.end()
         painter = QPainter(self)
-        painter.drawPixmap(0, 0, self._kept)
+        painter.drawPixmap(0, 0, self._drawn)
         painter.setPen(QPen(QColor(ink.colours.line), 1))
         painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
         small, view = self._view, self._canvas.view
@@ -108,9 +110,7 @@ class Minimap(QWidget):
             self._canvas.height() / view.zoom * small.zoom,
         )
         painter.setPen(QPen(QColor(ink.colours.accent), 1.5))
-        frame = QColor(ink.colours.accent)
-        frame.setAlpha(30)
-        painter.setBrush(frame)
+        painter.setBrush(translucent(ink.colours.accent, 30))
         painter.drawRect(seen & QRectF(self.rect()).adjusted(1, 1, -2, -2))
         painter.end()
 

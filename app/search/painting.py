@@ -1,4 +1,4 @@
-"""A picture of a tree put on the screen: batches of rectangles, and text where it can be read.
+"""Paints a picture of a tree: batches of rectangles, and text where it can be read.
 
 Everything but text is a filled rectangle, drawn in one call per colour from an array, without
 smoothing (app.search.rectangles). What is outside of the window is left out. Seen from afar, boxes
@@ -28,6 +28,7 @@ from app.search.picture import BOTH, ONLY_HERE, Picture
 from app.search.rectangles import Brushes, Fill, Pixels
 from app.search.viewpoint import BOX, Viewpoint
 from app.widgets.colour_scale import ColourScale, Rgb, from_oklab, oklab
+from app.widgets.recent_cache import RecentCache
 from core.search.grown import Status
 
 LETTERS = 13
@@ -37,34 +38,34 @@ READABLE = 14.0
 SOLID = 5.0
 """Boxes lower than this are bars."""
 THICKEST = 7.0
-_KEPT_TEXTS = 6000
 
 
 def letters_font(pixels: int = LETTERS) -> QFont:
-    """The font of the boxes."""
+    """Return the font of the boxes."""
     font = theme.reading_font(10)
     font.setPixelSize(pixels)
     return font
 
 
 @dataclass(frozen=True)
-class Ink:
-    """The colours of one theme and one scale; compared by value, kept as long as they hold."""
+class TreeInk:
+    """The colours of one theme and one scale, made when first used; compared by value."""
 
     scale: ColourScale = field(default_factory=ColourScale)
 
     @property
     def colours(self) -> theme.Colours:
+        """Return the theme's colours."""
         return theme.colours(self.scale.dark)
 
     @cached_property
     def fills(self) -> list[QColor]:
-        """Boxes by class: strong, then faint."""
+        """Return the colours of boxes by class: strong, then faint."""
         return _colours(np.concatenate([self.scale.palette, self.scale.faded]))
 
     @cached_property
     def bars(self) -> list[QColor]:
-        """Bars by class: as the boxes, but grey at 0, since they have no outline."""
+        """Return the colours of bars by class: as boxes, but grey at 0, as they have no outline."""
         ends = oklab(self.scale.palette)
         value = np.linspace(-1, 1, len(ends))[:, None]
         grey, paper = oklab(_rgb(self.colours.muted)), oklab(_rgb(self.colours.window))
@@ -76,7 +77,7 @@ class Ink:
 
     @cached_property
     def edges(self) -> list[QColor]:
-        """Lines: strong, faint, best."""
+        """Return the colours of lines: strong, faint, best."""
         c = self.colours
         grey, paper = oklab(_rgb(c.muted)), oklab(_rgb(c.window))
         greys = from_oklab(np.stack([0.35 * paper + 0.65 * grey, 0.72 * paper + 0.28 * grey]))
@@ -84,11 +85,12 @@ class Ink:
 
     @cached_property
     def text(self) -> QColor:
+        """Return the colour of letters."""
         return QColor(*self.scale.text)
 
     @cached_property
     def sides(self) -> list[QColor]:
-        """What only one of two trees has: here, there."""
+        """Return the colours of what only one of two trees has: here, there."""
         found = theme.SIDE_COLOURS[self.scale.dark]
         return [QColor(found["A"]), QColor(found["B"])]
 
@@ -102,42 +104,46 @@ def _rgb(name: str) -> Rgb:
     return colour.red(), colour.green(), colour.blue()
 
 
-class Tools:
-    """What painting keeps from one time to the next: texts of one size, and an image."""
+class PaintCache:
+    """A cache from one painting to the next: prepared texts of one size, and an image."""
 
     def __init__(self) -> None:
         self.font = letters_font()
         self.metrics = QFontMetricsF(self.font)
         self.pixels = Pixels()
-        self._kept: dict[tuple[str, int], QStaticText] = {}
+        self._texts: RecentCache[QStaticText] = RecentCache(6000)
 
     def set_size(self, pixels: int) -> None:
+        """Use letters of another size."""
         if pixels != self.font.pixelSize():
             self.font = letters_font(pixels)
             self.metrics = QFontMetricsF(self.font)
-            self._kept.clear()
+            self._texts.clear()
 
     def get(self, label: str, room: float) -> QStaticText:
-        """The label, with letters left out of its middle where it is wider than ``room``."""
+        """Return the label, with letters left out of its middle where it is wider than ``room``."""
         key = label, int(room)
-        found = self._kept.get(key)
+        found = self._texts.get(key)
         if found is None:
-            if len(self._kept) > _KEPT_TEXTS:
-                self._kept.clear()
             shown = label
             if self.metrics.horizontalAdvance(label) > room + 2:
                 shown = self.metrics.elidedText(label, Qt.TextElideMode.ElideMiddle, room)
             text = QStaticText(shown)
             text.setTextFormat(Qt.TextFormat.PlainText)
             text.prepare(QTransform(), self.font)
-            found = self._kept[key] = text
+            found = self._texts.put(key, text)
         return found
 
 
 def paint(
-    painter: QPainter, size: QSize, picture: Picture, view: Viewpoint, ink: Ink, tools: Tools
+    painter: QPainter,
+    size: QSize,
+    picture: Picture,
+    view: Viewpoint,
+    ink: TreeInk,
+    cache: PaintCache,
 ) -> int:
-    """Draw what is in the window; how many entries that was."""
+    """Draw what is in the window; return how many entries that was."""
     placed = picture.placed
     if placed is None:
         return 0
@@ -145,24 +151,27 @@ def paint(
     high = BOX * view.zoom
     paper = QColor(ink.colours.window)
     far = high < SOLID
-    fill: Fill = tools.pixels if far else Brushes(painter)
+    fill: Fill = cache.pixels if far else Brushes(painter)
     left, top = np.round(view.x(placed.x)), np.round(view.y(placed.row))
     right = np.round(view.x(placed.x + placed.width))
     seen = placed.shown & (right > -GAP * view.zoom) & (left < size.width() + GAP * view.zoom)
     inside = seen & (top + high > 0) & (top < size.height())
     if far:
-        tools.pixels.clear(size, painter.device().devicePixelRatio(), paper)
+        cache.pixels.clear(size, painter.device().devicePixelRatio(), paper)
     else:
         painter.fillRect(QRect(QPoint(), size), paper)
     _connect(fill, size, picture, view, ink, seen)
     entries = np.flatnonzero(inside)
+    wide = right[entries] - left[entries]
+    tall = np.full(len(entries), round(high))
+    rects = np.stack([left[entries], top[entries], wide, tall], axis=1)
     if far:
-        _bars(fill, picture, ink, entries, left, right, top, high)
-        tools.pixels.put(painter)
+        _bars(fill, picture, ink, entries, rects, high)
+        cache.pixels.put(painter)
     else:
-        _boxes(fill, painter, picture, ink, entries, left, right, top, high)
+        _boxes(fill, painter, picture, ink, entries, rects, high)
     if high >= READABLE:
-        _letters(painter, size, picture, view, ink, tools, entries)
+        _letters(painter, size, picture, view, ink, cache, entries)
     return len(entries)
 
 
@@ -172,9 +181,9 @@ def _heads(picture: Picture, mask: Flags) -> Ints:
 
 
 def _connect(
-    fill: Fill, size: QSize, picture: Picture, view: Viewpoint, ink: Ink, seen: Flags
+    fill: Fill, size: QSize, picture: Picture, view: Viewpoint, ink: TreeInk, seen: Flags
 ) -> None:
-    """The lines from each box to those that hang on it, as thick as the first token is likely."""
+    """Draw the lines from each box to its children, as thick as the first token is likely."""
     placed = picture.placed
     assert placed is not None
     heads = _heads(picture, seen)
@@ -202,27 +211,15 @@ def _connect(
 
 
 def _bars(
-    fill: Fill,
-    picture: Picture,
-    ink: Ink,
-    entries: Ints,
-    left: Floats,
-    right: Floats,
-    top: Floats,
-    high: float,
+    fill: Fill, picture: Picture, ink: TreeInk, entries: Ints, boxes: Floats, high: float
 ) -> None:
-    """From afar: each token a bar, as thick as it is likely."""
+    """Draw each token as a bar in the middle of its box, as thick as it is likely."""
     faint = picture.faint[entries]
     thick = np.maximum(1.0, np.round(high * (0.3 + 0.7 * picture.chance[entries])))
-    rects = np.stack(
-        [
-            left[entries],
-            np.round(top[entries] + (high - thick) / 2),
-            np.maximum(right[entries] - left[entries], 1.0),
-            thick,
-        ],
-        axis=1,
-    )
+    rects = boxes.copy()
+    rects[:, 1] = np.round(rects[:, 1] + (high - thick) / 2)
+    rects[:, 2] = np.maximum(rects[:, 2], 1.0)
+    rects[:, 3] = thick
     classes = picture.classes[entries] + len(ink.scale.palette) * faint
     for which in (faint, ~faint):
         fill(rects[which], ink.bars, classes[which])
@@ -236,7 +233,7 @@ def _bars(
 
 
 FOUND = {False: "#c99700", True: "#ffd24a"}
-"""Around what was searched for."""
+"""The colour around what was searched for, on light and on dark."""
 
 
 def _side(only: Ints) -> Ints:
@@ -259,21 +256,12 @@ def _boxes(
     fill: Fill,
     painter: QPainter,
     picture: Picture,
-    ink: Ink,
+    ink: TreeInk,
     entries: Ints,
-    left: Floats,
-    right: Floats,
-    top: Floats,
+    rects: Floats,
     high: float,
 ) -> None:
-    """Boxes with an outline around each token or folded run."""
-    placed = picture.placed
-    assert placed is not None
-    tall = round(high)
-    rects = np.stack(
-        [left[entries], top[entries], right[entries] - left[entries], np.full(len(entries), tall)],
-        axis=1,
-    )
+    """Draw boxes with an outline around each token or folded run."""
     faint = picture.faint[entries]
     best, c = picture.best[entries], ink.colours
     # Outlines are larger rectangles below: tokens of one run are one box, so they join there.
@@ -291,12 +279,12 @@ def _marks(
     fill: Fill,
     painter: QPainter,
     picture: Picture,
-    ink: Ink,
+    ink: TreeInk,
     entries: Ints,
     rects: Floats,
     high: float,
 ) -> None:
-    """Ends of finished hypotheses, given responses, pins, and what only one tree has."""
+    """Mark ends of finished hypotheses, given responses, pins, and what only one tree has."""
     tree, c = picture.tree, ink.colours
     unit = max(1.0, round(high / 7))
     ended = rects[tree.status[entries] == Status.FINISHED].copy()
@@ -326,19 +314,19 @@ def _letters(
     size: QSize,
     picture: Picture,
     view: Viewpoint,
-    ink: Ink,
-    tools: Tools,
+    ink: TreeInk,
+    cache: PaintCache,
     entries: Ints,
 ) -> None:
-    """The label of every box that is seen, and how much a collapsed one hides."""
+    """Write the label of every box that is seen, and how much a collapsed one hides."""
     placed = picture.placed
     assert placed is not None
-    tools.set_size(max(6, round(LETTERS * view.zoom)))
-    painter.setFont(tools.font)
+    cache.set_size(max(6, round(LETTERS * view.zoom)))
+    painter.setFont(cache.font)
     heads = np.unique(placed.head[entries])
     pad = PAD * view.zoom
     x = view.x(placed.x[heads]) + pad
-    drop = (BOX * view.zoom - tools.metrics.height()) / 2
+    drop = (BOX * view.zoom - cache.metrics.height()) / 2
     y = np.round(view.y(placed.row[heads]) + drop)
     strong, faint = ink.text, QColor(ink.colours.muted)
     is_faint = picture.faint[heads].tolist()
@@ -347,10 +335,10 @@ def _letters(
         for i, head in enumerate(heads.tolist()):
             if is_faint[i] is pale:
                 room = float(placed.box[head]) * view.zoom - 2 * pad + 1
-                label = tools.get(picture.box_label(head), room)
+                label = cache.get(picture.box_label(head), room)
                 painter.drawStaticText(QPointF(round(x[i]), y[i]), label)
     painter.setPen(faint)
     for entry in entries[placed.inside[entries] > 0].tolist():
-        note = tools.get(f"+{int(placed.inside[entry])}", 1e9)
+        note = cache.get(f"+{int(placed.inside[entry])}", 1e9)
         at = view.x(placed.x[entry] + placed.width[entry]) + pad / 2
         painter.drawStaticText(QPointF(float(at), float(view.y(placed.row[entry])) + drop), note)

@@ -1,8 +1,8 @@
-"""One tree and the search that grows it: asks the engine, takes in what comes, shows the state.
+"""Shows one tree and runs the search that grows it: asks the engine, takes in what comes.
 
-What has grown is taken in for some milliseconds at a time, so that a fast search never holds up
-the window. The tree stays whatever happens to the search or to the pair. Knows the bridge and the
-canvas; knows nothing of forms, tables or the other pane.
+What has grown is taken in for some milliseconds at a time, so that a fast search never blocks the
+window. The tree stays whatever happens to the search or to the pair. Knows the engine's client and
+the canvas; knows nothing of forms, tables or the other pane.
 """
 
 import time
@@ -11,18 +11,20 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from PySide6.QtCore import QPoint, QRect, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtCore import QPoint, QRect, Qt, Signal, Slot
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.credit.popup import TokenPopup
 from app.engine_client import Bridge
 from app.search.canvas import TreeCanvas
 from app.search.layout import Ints
 from app.search.minimap import Minimap
 from app.search.picture import START, Picture
 from app.search.start import Start
+from app.widgets.clipped import Clipped
 from app.widgets.colour_scale import ColourScale
+from app.widgets.layouts import fill, label
+from app.widgets.popup import TokenPopup
+from app.widgets.timers import single_shot
 from core.engine.protocol import Failed, Grown, Searched, SteerAction, Steered, Stopped
 from core.noise import NOISELESS
 from core.present.node_facts import popup_html
@@ -32,18 +34,18 @@ from core.search.strategies.given import Given
 from core.text import Prompt
 
 TAKE_MS = 8.0
-"""Time that taking in growths may use before the window draws again."""
+"""Milliseconds that taking in growths may use before the window draws again."""
 CALM = 3.0
-"""Drawing anew takes at most one part in so many of the time."""
+"""Drawing anew takes at most one part in this many of the time."""
 EMPTY = (
     "No tree yet. Choose a strategy and press Grow, or put the caret on a token of A or B in the "
     "credit view and press Ctrl+Return to search from there."
 )
-State = Literal["empty", "growing", "done", "stopped", "failed", "closed"]
+PaneState = Literal["empty", "growing", "done", "stopped", "failed", "closed"]
 
 
 class SearchPane(QFrame):
-    """A tree with its heading."""
+    """A card with a tree, its heading and its search."""
 
     grew = Signal()
     """The tree has changed."""
@@ -51,28 +53,28 @@ class SearchPane(QFrame):
     selected = Signal(int)
     actions_wanted = Signal(int, QPoint)
     problem = Signal(str)
-    """A search could not go on: one sentence; "" once that is over."""
+    """A search failed: one sentence; "" once that is over."""
     focused = Signal(str)
 
     def __init__(self, name: str, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("card")
         self.name = name
-        self.state: State = "empty"
+        self.state: PaneState = "empty"
         self.spec: SearchSpec | None = None
-        """Of the last search from the tree's start: what its hypotheses are ranked by."""
+        """The last search from the tree's start: hypotheses are ranked by it."""
         self.start: Start | None = None
         self.growths: list[Growth] = []
-        """All that has grown, so that the tree can be drawn together with another."""
+        """All growths of the tree, so that it can be drawn together with another."""
         self.fresh_pair = True
-        """Whether the tree is of the pair that is loaded: only then can it grow on."""
+        """Whether the tree is of the loaded pair: only then can it grow."""
         self.checkpoint = ""
-        """Of a run: the checkpoint that the tree is of."""
+        """The checkpoint that the tree is of; "" for a pair that is not of a run."""
         self._elsewhere = ""
         self._bridge = bridge
         self._beta = 0.1
         self.noise = NOISELESS
-        """Of the pair that the tree is of."""
+        """The noise floor of the pair that the tree is of."""
         self._id = -1
         self._next: tuple[Start, SearchSpec] | None = None
         self._anew = False
@@ -84,29 +86,19 @@ class SearchPane(QFrame):
         self._other_prompt = False
         self._undrawn = False
         self._fraction = 0.0
-        self._note = self._about = ""
+        self._note = ""
         self._refreshed = 0.0
         self._pause = 0.0
         self.canvas = TreeCanvas(f"Search tree, {name}")
         self.minimap = Minimap(self.canvas)
         self.popup: TokenPopup | None = None
-        self.title = QLabel()
-        self.title.setObjectName("heading")
-        self.about = QLabel()
+        self.title = label("", "heading")
+        self.about = Clipped()
+        self.about.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.about.setObjectName("muted")
-        row = QHBoxLayout()
-        row.setContentsMargins(10, 5, 10, 0)
-        row.addWidget(self.title)
-        row.addStretch(1)
-        row.addWidget(self.about)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(2, 0, 2, 2)
-        column.setSpacing(3)
-        column.addLayout(row)
-        column.addWidget(self.canvas, 1)
-        self._take = QTimer(self)
-        self._take.setSingleShot(True)
-        self._take.timeout.connect(self._take_in)
+        row = fill(QHBoxLayout(), self.title, (self.about, 1), margins=(10, 5, 10, 0))
+        fill(QVBoxLayout(self), row, (self.canvas, 1), margins=(2, 0, 2, 2), spacing=3)
+        self._take = single_shot(self, self._take_in)
         self.canvas.hovered.connect(self._hovered)
         self.canvas.selected.connect(self.selected)
         self.canvas.actions_wanted.connect(self.actions_wanted)
@@ -121,16 +113,18 @@ class SearchPane(QFrame):
 
     @property
     def tree(self) -> GrownTree:
+        """Return the tree that has grown."""
         return self.canvas.picture.tree
 
     @property
     def picture(self) -> Picture:
+        """Return the tree as it is drawn."""
         return self.canvas.picture
 
     # --- asking -----------------------------------------------------------------------------
 
     def grow(self, start: Start, spec: SearchSpec) -> None:
-        """Grow a new tree; the response that goes on from the start, if any, first."""
+        """Grow a new tree; first the response that follows the start, if there is one."""
         self.start = start
         self._anew = True
         if start.given is not None:
@@ -152,7 +146,7 @@ class SearchPane(QFrame):
         self._ask((*self.start.prefix, *self.tree.ids(entry)), spec, given)
 
     def can_grow_from(self, entry: int) -> bool:
-        """Whether anything can follow a node: not after the closing token."""
+        """Return whether anything can follow a node: nothing can after the closing token."""
         known = 0 <= entry < len(self.tree) and self.fresh_pair
         return known and not self.tree.is_closed(entry)
 
@@ -172,7 +166,7 @@ class SearchPane(QFrame):
         self._id = self._bridge.search(self.name, self.start.prompt, prefix, spec, anew=self._anew)
 
     def resume(self) -> None:
-        """Go on with what was stopped."""
+        """Resume the search that was stopped."""
         if self.state == "stopped" and self.fresh_pair:
             self._ending = None
             self._set_state("growing")
@@ -185,7 +179,7 @@ class SearchPane(QFrame):
             self._steers[id] = entry, action
 
     def set_pair(self, loaded: bool) -> None:
-        """Another pair, or none: the tree stays to be looked at, and grows no more."""
+        """Take note that the pair has changed: the tree can still be looked at, but not grow."""
         self._next = None
         self._steers.clear()
         self._id = -1
@@ -215,7 +209,7 @@ class SearchPane(QFrame):
 
     @Slot()
     def _take_in(self) -> None:
-        """Take in what has gathered, but not for long; draw now and then, and at the end.
+        """Take in for a short time what has come; draw now and then, and at the end.
 
         One thing in one go: the window must answer in between.
         """
@@ -304,18 +298,19 @@ class SearchPane(QFrame):
     # --- what is shown ----------------------------------------------------------------------
 
     def hypotheses(self) -> list[Hypothesis]:
-        """What searches found in this tree, the best first."""
+        """Return what searches found in this tree, the best first."""
         if self.spec is None or not len(self.tree):
             return []
         return self.picture.hypotheses(self.spec, self._earlier)
 
     def set_colours(self, beta: float, scale: ColourScale) -> None:
+        """Colour the tree by another beta or scale."""
         self._beta = beta
         self.canvas.set_colours(beta, scale)
         self.minimap.refresh()
 
     def set_only(self, only: Ints | None) -> None:
-        """What a comparison says of each entry; None where there is none."""
+        """Mark what only one of two compared trees has, [n]; None for no comparison."""
         old = self.picture.only
         if old is None and only is None:
             return
@@ -324,7 +319,7 @@ class SearchPane(QFrame):
             self.canvas.refresh()
 
     def compare_prompt(self, prompt: Prompt) -> None:
-        """Say so if the tree is not of the prompt that stands in the credit view now."""
+        """Say so if the tree is not of the prompt that the credit view shows now."""
         self._other_prompt = self.start is not None and self.start.prompt != prompt
         self._show_state()
 
@@ -335,11 +330,11 @@ class SearchPane(QFrame):
             self._show_state()
 
     def set_title(self, title: str) -> None:
-        """What the pane is called where there are two; "" where there is one."""
+        """Set the pane's title where there are two; "" where there is one."""
         self.title.setText(title)
         self.title.setVisible(bool(title))
 
-    def _set_state(self, state: State) -> None:
+    def _set_state(self, state: PaneState) -> None:
         self.state = state
         self._show_state()
         self.state_changed.emit()
@@ -361,9 +356,9 @@ class SearchPane(QFrame):
             "failed": "the search failed: see the notice above",
             "closed": "of a pair that is no longer loaded: look at it, or grow a new one",
         }[self.state]
-        self._about = "  ·  ".join(part for part in (name, size, words) if part)
-        self.about.setToolTip(self._about)
-        self._elide()
+        about = "  ·  ".join(part for part in (name, size, words) if part)
+        self.about.setToolTip(about)
+        self.about.show_words(about)
         self.canvas.say("Growing …" if self.state == "growing" else EMPTY)
 
     @Slot(int)
@@ -388,14 +383,3 @@ class SearchPane(QFrame):
     @Slot()
     def _say_focused(self) -> None:
         self.focused.emit(self.name)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._elide()
-
-    def _elide(self) -> None:
-        """As much of the state as there is room for."""
-        taken = self.title.sizeHint().width() if self.title.isVisibleTo(self) else 0
-        room = max(self.width() - taken - 40, 60)
-        metrics = self.about.fontMetrics()
-        self.about.setText(metrics.elidedText(self._about, Qt.TextElideMode.ElideRight, room))

@@ -1,8 +1,8 @@
-"""What is drawn of one tree: where its boxes lie, their colours and marks, and ways to walk it.
+"""Holds what is drawn of one tree: where its boxes lie, their colours and marks, ways to walk it.
 
 Joins the grown tree, its layout and what the user did to it (collapsed, unfolded, pinned, found).
 Arrays have one row per entry of the tree. Knows NumPy, the paper's quantities and colour scales;
-knows nothing of Qt: how wide a text is, it is told by ``measure``.
+knows nothing of Qt: ``measure`` tells it how wide a text is.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ from core.search.grown import GrownTree, Growth, Hypothesis, Reason, Status
 from core.search.spec import SearchSpec
 
 BOTH, ONLY_HERE, ONLY_THERE = 0, 1, 2
-"""Where a comparison finds an entry."""
+"""Which of two compared trees has an entry."""
 START = "▸"
 
 
@@ -38,9 +38,10 @@ class Picture:
         self.chance: Floats = np.zeros(0)
         self.faint: Flags = np.zeros(0, dtype=bool)
         self.best: Flags = np.zeros(0, dtype=bool)
-        self._given: Flags = np.zeros(0, dtype=bool)
+        self.given: Flags = np.zeros(0, dtype=bool)
+        """Which entries are of a response that was put there by hand."""
         self._before: dict[int, tuple[int, int]] = {}
-        """Status and reason of what was pruned by hand, to be taken back."""
+        """Status and reason, before that, of entries pruned by hand."""
         self._measure = measure
         self._letters: list[float] = []
         self._widths: dict[str, float] = {}
@@ -49,22 +50,17 @@ class Picture:
     def __len__(self) -> int:
         return 0 if self.placed is None else len(self.placed.x)
 
-    @property
-    def given(self) -> Flags:
-        """Which entries are of a response that was put there by hand, [n]."""
-        return self._given
-
     def take(self, growth: Growth, given: bool = False) -> None:
-        """Take in what a step did; ``given``: of a response that was put there by hand."""
+        """Take in what a step did; ``given``: it added a response that was put there by hand."""
         changed = self.tree.add(growth)
-        fresh = len(self.tree) - len(self._given)
-        self._given = np.append(self._given, np.zeros(max(fresh, 0), dtype=bool))
+        fresh = len(self.tree) - len(self.given)
+        self.given = np.append(self.given, np.zeros(max(fresh, 0), dtype=bool))
         if given:
-            self._given[changed] = True
-            self._given[0] = False
+            self.given[changed] = True
+            self.given[0] = False
 
     def set_pruned(self, entry: int, on: bool) -> None:
-        """Show an entry and all below it as pruned by hand, or as free again."""
+        """Show an entry and all below it as pruned by hand, or as it was before."""
         below = np.zeros(len(self.tree), dtype=bool)
         below[entry] = True
         parent = self.tree.parent.tolist()
@@ -95,7 +91,7 @@ class Picture:
             self.best[tree.path(int(tree.best[0]))] = True
         pinned = np.zeros(len(tree), dtype=np.int64)
         pinned[list(self.pinned)] = 1
-        kind = self.faint + 2 * self._given + 4 * pinned
+        kind = self.faint + 2 * self.given + 4 * pinned
         if self.only is not None:
             # A tree that has grown since it was compared: nothing is known of the rest yet.
             self.only = np.append(self.only, np.zeros(len(tree) - len(self.only), dtype=np.int64))
@@ -110,7 +106,7 @@ class Picture:
         )
 
     def recolour(self, beta: float, scale: ColourScale) -> None:
-        """Rewards, colour classes and probabilities, from what the tree holds."""
+        """Work out rewards, colour classes and probabilities from what the tree holds."""
         tree = self.tree
         policy = tree.column("logp_policy")
         self.rewards = quantities.reward(policy, tree.column("logp_reference"), beta)
@@ -120,11 +116,11 @@ class Picture:
         self.chance = np.exp(np.nan_to_num(policy, nan=-5.0))
 
     def label(self, entry: int) -> str:
-        """A token as it is shown."""
+        """Return a token as it is shown."""
         return self.tree.labels[entry] if entry else self.start
 
     def box_label(self, head: int) -> str:
-        """What stands in a box: a token's label, or the text of a folded run."""
+        """Return what stands in a box: a token's label, or the text of a folded run."""
         assert self.placed is not None
         if self.placed.run[head] == 1:
             return self.label(head)
@@ -141,7 +137,7 @@ class Picture:
     # --- finding ----------------------------------------------------------------------------
 
     def at(self, x: float, row: float) -> int:
-        """The entry at a point: x in layout units, ``row`` with its fraction; -1 for none."""
+        """Return the entry at x (layout units) and ``row`` (with its fraction), -1 for none."""
         placed = self.placed
         if placed is None:
             return -1
@@ -151,8 +147,10 @@ class Picture:
         return int(found[0]) if len(found) else -1
 
     def search(self, query: str) -> list[int]:
-        """Entries at which a text is complete that contains ``query``: the last token of each
-        first occurrence on a path, top to bottom; case counts for nothing."""
+        """Return the entries at which an occurrence of ``query`` ends, top to bottom.
+
+        The last token of each first occurrence on a path; case counts for nothing.
+        """
         wanted = query.casefold()
         tree = self.tree
         if not wanted or not len(self):
@@ -177,7 +175,7 @@ class Picture:
         return found
 
     def reveal(self, entry: int) -> bool:
-        """Open what hides an entry; True if something was opened."""
+        """Expand what hides an entry; return True if something was collapsed."""
         above = set(self.tree.path(entry).tolist()[:-1]) | {0}
         hidden = self.collapsed & above
         self.collapsed -= hidden
@@ -186,7 +184,7 @@ class Picture:
     # --- walking ----------------------------------------------------------------------------
 
     def children(self, entry: int) -> list[int]:
-        """The shown children, top to bottom."""
+        """Return the shown children, top to bottom."""
         placed = self.placed
         if placed is None:
             return []
@@ -195,12 +193,12 @@ class Picture:
         return [int(kid) for kid in kids[np.argsort(placed.row[kids], kind="stable")]]
 
     def best_child(self, entry: int) -> int:
-        """Where a walk to the right goes: along the best hypothesis, else straight on."""
+        """Return where a walk to the right goes: along the best hypothesis, else straight on."""
         kids = self.children(entry)
         return next((kid for kid in kids if self.best[kid]), kids[0] if kids else entry)
 
     def beside(self, entry: int, step: int) -> int:
-        """The next (+1) or previous (-1) sibling; of an ancestor where there is none."""
+        """Return the next (+1) or previous (-1) sibling; an ancestor's where there is none."""
         at = entry
         while at > 0:
             parent = int(self.tree.parent[at])
@@ -212,7 +210,7 @@ class Picture:
         return entry
 
     def best_leaf(self) -> int:
-        """The end of the best hypothesis; the likeliest shown leaf before there is one."""
+        """Return the end of the best hypothesis; the likeliest shown leaf before there is one."""
         if len(self.tree.best) and self.tree.best[0] < len(self):
             return int(self.tree.best[0])
         at, seen = 0, -1
@@ -220,21 +218,24 @@ class Picture:
             at, seen = self.best_child(at), at
         return at
 
-    def from_here(self, here: int, way: str) -> int:
-        """The entry to the left (parent), right (best child), up or down (sibling) of one; at
-        "home" or "end" (best leaf)."""
+    def neighbour(self, entry: int, way: str) -> int:
+        """Return the entry one walk away.
+
+        ``way``: "left" (parent), "right" (best child), "up" or "down" (sibling), "home", "end"
+        (best leaf).
+        """
         ways = {
-            "left": lambda: max(int(self.tree.parent[here]), 0),
-            "right": lambda: self.best_child(here),
-            "up": lambda: self.beside(here, -1),
-            "down": lambda: self.beside(here, 1),
+            "left": lambda: max(int(self.tree.parent[entry]), 0),
+            "right": lambda: self.best_child(entry),
+            "up": lambda: self.beside(entry, -1),
+            "down": lambda: self.beside(entry, 1),
             "home": lambda: 0,
             "end": self.best_leaf,
         }
         return ways[way]()
 
     def toggle(self, entry: int) -> bool:
-        """Hide or show what lies below an entry; whether anything does."""
+        """Hide or show what lies below an entry; return False if nothing does."""
         if entry in self.collapsed:
             self.collapsed.discard(entry)
         elif self.children(entry):
@@ -244,7 +245,7 @@ class Picture:
         return True
 
     def toggle_run(self, entry: int) -> bool:
-        """Unfold the run that an entry is in, or fold it again; False where it is in none."""
+        """Unfold or fold the run that an entry is in; return False where it is in none."""
         if self.placed is None:
             return False
         unfolded = self._unfolded_run(entry)
@@ -257,7 +258,7 @@ class Picture:
         return True
 
     def _unfolded_run(self, entry: int) -> int:
-        """The head of the opened run that an entry is in, or -1."""
+        """Return the head of the unfolded run that an entry is in, or -1."""
         while entry > 0:
             if entry in self.unfolded:
                 return entry
@@ -268,8 +269,10 @@ class Picture:
         return -1
 
     def hypotheses(self, spec: SearchSpec, earlier: Iterable[int] = ()) -> list[Hypothesis]:
-        """What the last search and ``earlier`` ones found and is not pruned; the best by ``spec``
-        first."""
+        """Return what the last search and ``earlier`` ones found, without what is pruned.
+
+        The best by ``spec`` first.
+        """
         tree = self.tree
         last = tree.best
         fresh = set(last.tolist())

@@ -1,4 +1,4 @@
-"""Rectangles by the thousand, filled from an array: with a painter, or into an image's pixels.
+"""Fills rectangles by the thousand from an array: with a painter, or into an image's pixels.
 
 Boxes of some size are drawn in one call per colour; specks are put into the pixels without a
 painter. Knows nothing of trees.
@@ -15,13 +15,13 @@ from app.search.layout import Floats, Ints
 
 
 class Fill(Protocol):
-    """Fills rectangles, [n, 4] as x, y, width, height; the colour of each by ``index``, [n]."""
+    """A way to fill rectangles, [n, 4] as x, y, width, height; ``index`` [n] has their colours."""
 
     def __call__(self, rects: Floats, colours: list[QColor], index: Ints | None = None) -> None: ...
 
 
 class Brushes:
-    """Fills with the painter: one call per colour. For boxes of some size."""
+    """A filler that uses the painter: one call per colour. For boxes of some size."""
 
     def __init__(self, painter: QPainter) -> None:
         self._painter = painter
@@ -44,14 +44,14 @@ class Brushes:
 
 
 class Pixels:
-    """Fills pixels of an image: for thousands of specks, where a painter's calls would be slow."""
+    """A filler of an image's pixels: for thousands of specks, too many for a painter's calls."""
 
     def __init__(self) -> None:
         self._ratio = 1.0
         self._pixels = np.zeros((1, 1), dtype=np.uint32)
 
     def clear(self, size: QSize, ratio: float, paper: QColor) -> None:
-        """Begin anew; the memory is kept while the size stays."""
+        """Begin anew with paper alone; the memory is reused while the size stays."""
         high, wide = max(round(size.height() * ratio), 1), max(round(size.width() * ratio), 1)
         if self._pixels.shape != (high, wide):
             self._pixels = np.zeros((high, wide), dtype=np.uint32)

@@ -17,7 +17,7 @@ from app.search.acting import Acting
 from app.search.arrangement import ONE, OVER, TABLE_MS
 from app.search.finding import Finding
 from app.search.following import Following
-from app.search.hypotheses import Row
+from app.search.hypotheses import HypothesisRow
 from app.search.start import Start
 from app.search.trees import SearchTrees
 from app.widgets.colour_scale import ColourScale, fit_limit
@@ -393,7 +393,7 @@ class SearchView(SearchTrees):
     @Slot()
     def _show_hypotheses(self) -> None:
         rows = [
-            Row(name, rank + 1, found)
+            HypothesisRow(name, rank + 1, found)
             for name, pane in self.panes.items()
             if name == "left" or self.mode.currentData() != ONE
             for rank, found in enumerate(pane.hypotheses())

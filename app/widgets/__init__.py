@@ -1,1 +1,1 @@
-"""The window's own widgets: they draw what they are given and say what the user did."""
+"""Widgets that draw what they are given and signal what the user did."""

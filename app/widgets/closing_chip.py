@@ -1,4 +1,4 @@
-"""The chip of the closing token, behind the last letter of a response.
+"""Places and paints the chip of the closing token, behind the last letter of a response.
 
 Knows a line of laid-out text and an ink; knows nothing of editors or tokens.
 """
@@ -15,7 +15,7 @@ _GAP = 6
 
 @dataclass(frozen=True)
 class Chip:
-    """Where the chip stands, and what is written on it how."""
+    """A chip's box, its label and the label's font."""
 
     box: QRectF
     label: str
@@ -25,7 +25,11 @@ class Chip:
 def place_chip(
     label: str, line: QTextLine, origin: QPointF, rtl: bool, width: float, font: QFont
 ) -> Chip:
-    """The chip after ``line``, whose layout stands at ``origin`` in a viewport of this width."""
+    """Return the chip that follows ``line``.
+
+    ``origin`` is where the line's layout stands in a viewport of this ``width`` (pixels). Where the
+    label does not fit, a square stands for it.
+    """
     font = QFont(font)
     font.setPointSizeF(max(font.pointSizeF() * 0.78, 6.5))
     wide = QFontMetricsF(font).horizontalAdvance(label) + 12

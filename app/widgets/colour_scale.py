@@ -1,10 +1,10 @@
-"""Numbers to colours: blue and red scales that are exactly the surface's colour at 0.
+"""Turns numbers into colours: blue and red scales that are exactly the surface's colour at 0.
 
 A scale runs along straight lines in OKLab (Ottosson 2020), from the surface (white, or the dark
-editor's background) to one full colour on each side. Both full colours share one lightness and
-one chroma, so equal magnitudes look equally strong, to colour-blind readers too: blue and
-vermilion differ on the axis that the common kinds keep. Full colours stop where one text colour
-per theme still has a contrast of 4.5:1, so text is never recoloured token by token.
+editor's background) to one full colour on each side. Both full colours share one lightness and one
+chroma, so equal magnitudes look equally strong, to colour-blind readers too: blue and vermilion
+differ on the axis that the common kinds of colour blindness spare. Full colours stop where one text
+colour per theme still has a contrast of 4.5:1, so text is never recoloured token by token.
 
 Values are cut into a small palette of classes, because painting is fast with few brushes. Knows
 NumPy; knows nothing of Qt, tokens or models.
@@ -37,7 +37,7 @@ _DARK_END = (0.505, 0.155)
 _BLUE, _RED, _VIOLET = 259.0, 33.0, 305.0
 """OKLab hues in degrees."""
 _FADED = 0.38
-"""How much of its colour a faded (stale) class keeps."""
+"""The share of its colour that a faded (stale) class has."""
 
 _TO_LMS = np.array(
     [
@@ -56,42 +56,34 @@ _TO_LAB = np.array(
 
 
 def to_linear(rgb: ArrayLike) -> Floats:
-    """sRGB components 0..255, [..., 3], as linear light 0..1."""
+    """Return sRGB components 0..255, [..., 3], as linear light 0..1, [..., 3]."""
     c = np.asarray(rgb, dtype=np.float64) / 255.0
     light: Floats = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
     return light
 
 
 def oklab(rgb: ArrayLike) -> Floats:
-    """OKLab lightness, a and b of sRGB components 0..255; [..., 3] -> [..., 3]."""
+    """Return OKLab lightness, a and b, [..., 3], of sRGB components 0..255, [..., 3]."""
     lms: Floats = np.cbrt(to_linear(rgb) @ _TO_LMS.T)
     lab: Floats = lms @ _TO_LAB.T
     return lab
 
 
 def from_oklab(lab: ArrayLike) -> Floats:
-    """sRGB components on 0..255, not rounded and not clipped, of OKLab colours."""
+    """Return sRGB components of OKLab colours, [..., 3], on 0..255, neither rounded nor clipped."""
     lms = (np.asarray(lab, dtype=np.float64) @ np.linalg.inv(_TO_LAB).T) ** 3
     linear: Floats = lms @ np.linalg.inv(_TO_LMS).T
     sign, c = np.sign(linear), np.abs(linear)
     return sign * np.where(c <= 0.0031308, 12.92 * c, 1.055 * c ** (1 / 2.4) - 0.055) * 255.0
 
 
-def contrast(one: ArrayLike, other: ArrayLike) -> Floats:
-    """WCAG contrast ratio, 1..21, of sRGB colours 0..255; [..., 3] -> [...]."""
-    weights = np.array([0.2126, 0.7152, 0.0722])
-    a: Floats = to_linear(one) @ weights + 0.05
-    b: Floats = to_linear(other) @ weights + 0.05
-    return np.asarray(np.maximum(a, b) / np.minimum(a, b), dtype=np.float64)
-
-
 @dataclass(frozen=True)
 class ColourScale:
     """A scale from -limit to limit (diverging) or from 0 to limit in magnitude (sequential).
 
-    ``limit`` has the values' own unit and is positive; what lies beyond it has the full colour.
-    ``swap`` exchanges blue (positive) and red (negative). What is smaller in magnitude than
-    ``floor``, the noise of a value, has the colour of 0. Immutable; compare scales by value.
+    ``limit`` has the values' own unit and is positive; values beyond it have the full colour.
+    ``swap`` exchanges blue (positive) and red (negative). Values of a magnitude below ``floor``,
+    their noise, have the colour of 0. Immutable; compare scales by value.
     """
 
     limit: float = 1.0
@@ -106,31 +98,31 @@ class ColourScale:
 
     @property
     def surface(self) -> Rgb:
-        """The background that text stands on, which is also the colour of 0."""
+        """Return the background that text stands on, which is also the colour of 0."""
         return DARK_SURFACE if self.dark else LIGHT_SURFACE
 
     @property
     def text(self) -> Rgb:
-        """The one text colour, at least 4.5:1 on every class and on the surface."""
+        """Return the one text colour, at least 4.5:1 on every class and on the surface."""
         return DARK_TEXT if self.dark else LIGHT_TEXT
 
     @property
     def zero(self) -> int:
-        """The class of the value 0."""
+        """Return the class of the value 0."""
         return STEPS if self.kind == "diverging" else 0
 
     @cached_property
     def palette(self) -> NDArray[np.uint8]:
-        """The classes' colours, lowest first, [65, 3] diverging or [33, 3] sequential."""
+        """Return the classes' colours, lowest first, [65, 3] diverging or [33, 3] sequential."""
         return self._mix(1.0)
 
     @cached_property
     def faded(self) -> NDArray[np.uint8]:
-        """The same classes for values that an edit has made stale: paler, same hue."""
+        """Return the palette for values that an edit has made stale: paler, same hues."""
         return self._mix(_FADED)
 
     def classes(self, values: ArrayLike) -> Classes:
-        """The palette class of every value, any shape; NO_COLOUR where a value is NaN."""
+        """Return the palette class of every value, any shape; NO_COLOUR where a value is NaN."""
         v = np.asarray(values, dtype=np.float64)
         known = ~np.isnan(v)
         told = known & (np.abs(v) >= self.floor)
@@ -140,30 +132,31 @@ class ColourScale:
         return np.where(known, index, NO_COLOUR).astype(np.int16)
 
     def colours(self, values: ArrayLike) -> NDArray[np.uint8]:
-        """sRGB colours 0..255 of values, [...] -> [..., 3]; the surface where NaN."""
+        """Return sRGB colours 0..255 of values, [...] -> [..., 3]; the surface where NaN."""
         classes = self.classes(values)
         return self.palette[np.where(classes == NO_COLOUR, self.zero, classes)]
 
     def hides(self, value: float) -> bool:
-        """Whether a value lies below the noise floor."""
+        """Return whether a value lies below the noise floor."""
         return abs(value) < self.floor
 
     def css(self, value: float) -> str:
-        """The colour of one value as ``#rrggbb``, for rich text and plots."""
+        """Return the colour of one value as ``#rrggbb``, for rich text and plots."""
         r, g, b = self.colours(value)
         return f"#{r:02x}{g:02x}{b:02x}"
 
     def _mix(self, strength: float) -> NDArray[np.uint8]:
-        """Straight OKLab lines from the surface to the ends, cut into classes."""
+        """Return the classes' colours: straight OKLab lines from the surface to full colours."""
         t = np.linspace(0.0, strength, STEPS + 1)[:, None]
         base = oklab(self.surface)
-        low, high = self._ends()
+        low, high = self.ends()
         rows = base * (1 - t) + high * t
         if self.kind == "diverging":
             rows = np.vstack([(base * (1 - t) + low * t)[:0:-1], rows])
         return np.clip(np.rint(from_oklab(rows)), 0, 255).astype(np.uint8)
 
-    def _ends(self) -> tuple[Floats, Floats]:
+    def ends(self) -> tuple[Floats, Floats]:
+        """Return the two full colours in OKLab, [3] each: of negative and of positive values."""
         lightness, chroma = _DARK_END if self.dark else _LIGHT_END
         hues = (_VIOLET, _VIOLET) if self.kind == "sequential" else (_RED, _BLUE)
         low, high = (
@@ -174,7 +167,11 @@ class ColourScale:
 
 
 def fit_limit(values: ArrayLike, share: float = 98.0) -> float:
-    """A limit that suits values: a high percentile of |v|, rounded up to 1, 2, 3 or 5 x 10^k.
+    """Return a limit that suits values: a high percentile of
+
+    v
+
+    , rounded up to 1, 2, 3 or 5 x 10^k.
 
     A percentile, so that one extreme token does not make all others pale. 1.0 where there is
     nothing to fit (no values, all NaN, or all 0).
@@ -183,7 +180,7 @@ def fit_limit(values: ArrayLike, share: float = 98.0) -> float:
     v = v[np.isfinite(v) & (v > 0)]
     if not v.size:
         return 1.0
-    # As np.percentile, which takes 25 ms the first time: it imports the masked arrays.
+    # np.percentile gives the same, but its first call takes 25 ms: it imports masked arrays.
     target = float(np.interp(share / 100 * (v.size - 1), np.arange(v.size), np.sort(v)))
     power = float(10.0 ** np.floor(np.log10(target)))
     for nice in (1.0, 2.0, 3.0, 5.0, 10.0):

@@ -1,38 +1,38 @@
-"""The colour scale's legend: what the colours mean, in numbers, and the choices about them.
+"""Shows a colour scale's legend: what the colours mean, in numbers, and the choices about them.
 
-A bar with the scale's ends and 0, the quantity and its unit, the limit as a number that can be
-set, a lock for the range and a swap of the two colours. Knows the colour scale; knows nothing of
-what the values are or of who is coloured by them.
+A bar with the scale's ends and 0, the quantity and its unit, the limit as a number that can be set,
+a lock for the range and a swap of the two colours. Knows the colour scale; knows nothing of what
+the values are or of what they colour.
 """
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSignalBlocker, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QIcon,
-    QImage,
     QPainter,
     QPainterPath,
     QPaintEvent,
     QPalette,
     QPen,
-    QPixmap,
     QPolygonF,
 )
 from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
 from app.widgets.colour_scale import ColourScale
+from app.widgets.drawing import draw_picture, pack, picture_of, translucent
+from app.widgets.layouts import fill
+from core.present.numerals import real_minus
 
 _STEPS = (1.0, 2.0, 5.0)
-_MINUS = "\u2212"
 
 
 def shown_number(value: float) -> str:
-    """A number as the legend writes it: at most four digits, with a real minus."""
-    return f"{value:.4g}".replace("-", _MINUS)
+    """Return a number as the legend writes it: at most four digits, with a real minus."""
+    return real_minus(f"{value:.4g}")
 
 
 class LimitBox(QDoubleSpinBox):
-    """The scale's limit; its arrows go 0.1, 0.2, 0.5, 1, 2, 5 and on."""
+    """A field for the scale's limit; its arrows go 0.1, 0.2, 0.5, 1, 2, 5 and so on."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -51,7 +51,7 @@ class LimitBox(QDoubleSpinBox):
 
 
 def _next_nice(value: float, *, up: bool) -> float:
-    """The next number of the kind 1, 2, 5 x 10^k above or below a value."""
+    """Return the next number of the form 1, 2, 5 x 10^k above or below a value."""
     nice = [step * 10.0**power for power in range(-4, 6) for step in _STEPS]
     if up:
         return next((n for n in nice if n > value * 1.0001), value)
@@ -67,12 +67,15 @@ class ScaleBar(QWidget):
         self._quantity, self._unit = "", ""
         self._negative = False
         self.note = ""
-        """A sentence more for the tooltip."""
+        """One more sentence for the tooltip."""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(180)
 
     def show_scale(self, scale: ColourScale, quantity: str, unit: str, negative: bool) -> None:
-        """``negative``: a sequential scale of values that are never above 0."""
+        """Show a scale of a quantity in a unit.
+
+        ``negative``: the scale is sequential and its values are never above 0.
+        """
         self._scale, self._negative = scale, negative
         self._quantity, self._unit = quantity, unit
         self.setAccessibleName(f"Colours: {quantity}, {', '.join(self.ends())} {unit}")
@@ -90,13 +93,13 @@ class ScaleBar(QWidget):
         self.update()
 
     def ends(self) -> tuple[str, str, str]:
-        """The labels at the left end, in the middle (or nothing) and at the right end."""
-        limit = shown_number(self._scale.limit)
+        """Return the labels at the left end, in the middle ("" for none) and at the right end."""
+        limit = self._scale.limit
         if self._scale.kind == "diverging":
             floor = self._scale.floor
             middle = f"0 ± {floor:.2g} noise" if floor else "0"
-            return f"{_MINUS}{limit}", middle, f"+{limit}"
-        return "0", "", f"{_MINUS if self._negative else ''}{limit}"
+            return shown_number(-limit), middle, f"+{shown_number(limit)}"
+        return "0", "", shown_number(-limit if self._negative else limit)
 
     def sizeHint(self) -> QSize:
         metrics = self.fontMetrics()
@@ -112,7 +115,7 @@ class ScaleBar(QWidget):
         return f"{self._quantity}  ({self._unit})" if self._unit else self._quantity
 
     def _noise(self) -> str:
-        """What the tooltip says of the noise floor."""
+        """Return what the tooltip says of the noise floor; "" without one."""
         if not self._scale.floor:
             return ""
         return (
@@ -132,13 +135,12 @@ class ScaleBar(QWidget):
         path = QPainterPath()
         path.addRoundedRect(bar, 3, 3)
         painter.setClipPath(path)
-        painter.drawImage(bar, _gradient(self._scale))
+        painter.drawImage(bar, picture_of(pack(self._scale.palette)[None]))
         half = min(self._scale.floor / self._scale.limit, 1.0) * bar.width() / 2
         blank = QRectF(bar.center().x() - half, bar.top(), 2 * half, bar.height())
         painter.fillRect(blank, QColor(*self._scale.surface))
         painter.setClipping(False)
-        outline = QColor(text)
-        outline.setAlpha(110)
+        outline = translucent(text, 110)
         painter.setPen(QPen(outline, 1))
         painter.drawPath(path)
         base = bar.bottom() + 2 + metrics.ascent()
@@ -152,15 +154,6 @@ class ScaleBar(QWidget):
             painter.setPen(QPen(outline, 1))
             painter.drawLine(QPointF(x, bar.top()), QPointF(x, bar.bottom()))
         painter.end()
-
-
-def _gradient(scale: ColourScale) -> QImage:
-    """The palette as an image one pixel high."""
-    rows = scale.palette
-    image = QImage(len(rows), 1, QImage.Format.Format_RGB32)
-    for x, (r, g, b) in enumerate(rows.tolist()):
-        image.setPixelColor(x, 0, QColor(r, g, b))
-    return image
 
 
 class Legend(QWidget):
@@ -188,10 +181,7 @@ class Legend(QWidget):
             button.setAccessibleName(name)
             button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.swap.setToolTip("Swap colours: red for positive, blue for negative values")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
-        row.addWidget(self.bar, 1)
+        row = fill(QHBoxLayout(self), (self.bar, 1), margins=(0, 0, 0, 0), spacing=4)
         for widget in (self.limit, self.lock, self.swap):
             row.addWidget(widget, 0, Qt.AlignmentFlag.AlignVCenter)
         self.limit.valueChanged.connect(self._limit_chosen)
@@ -201,11 +191,11 @@ class Legend(QWidget):
         self._show()
 
     def scale(self) -> ColourScale:
-        """The scale that is shown."""
+        """Return the scale that is shown."""
         return self._scale
 
     def locked(self) -> bool:
-        """Whether the range is to stay as it is when values change."""
+        """Return whether the range stays as it is when values change."""
         return self.lock.isChecked()
 
     def set_scale(self, scale: ColourScale, *, negative: bool = False) -> None:
@@ -215,12 +205,12 @@ class Legend(QWidget):
             self._show()
 
     def set_quantity(self, quantity: str, unit: str) -> None:
-        """What the colours stand for, and in what unit."""
+        """Say what the colours stand for, and in what unit."""
         self._quantity, self._unit = quantity, unit
         self._show()
 
     def set_note(self, note: str) -> None:
-        """A sentence on how the range was found, for the bar's tooltip; "" for none."""
+        """Put a sentence on how the range was found into the bar's tooltip; "" for none."""
         if note != self.bar.note:
             self.bar.note = note
             self._show()
@@ -229,21 +219,18 @@ class Legend(QWidget):
         """Show the lock open or closed, without a signal."""
         if locked == self.lock.isChecked():
             return
-        blocked = self.lock.blockSignals(True)
-        self.lock.setChecked(locked)
-        self.lock.blockSignals(blocked)
+        with QSignalBlocker(self.lock):
+            self.lock.setChecked(locked)
         self._draw_icons()
 
     def _show(self) -> None:
         self.bar.show_scale(self._scale, self._quantity, self._unit, self._negative)
-        for widget in (self.limit, self.swap):
-            widget.blockSignals(True)
-        self.limit.setValue(self._scale.limit)
-        self.limit.setPrefix("± " if self._scale.kind == "diverging" else "")
-        self.swap.setChecked(self._scale.swap)
-        self.swap.setEnabled(self._scale.kind == "diverging")
-        for widget in (self.limit, self.swap):
-            widget.blockSignals(False)
+        diverging = self._scale.kind == "diverging"
+        with QSignalBlocker(self.limit), QSignalBlocker(self.swap):
+            self.limit.setValue(self._scale.limit)
+            self.limit.setPrefix("± " if diverging else "")
+            self.swap.setChecked(self._scale.swap)
+            self.swap.setEnabled(diverging)
         unit = f" {self._unit}" if self._unit else ""
         self.limit.setToolTip(
             f"Values beyond {shown_number(self._scale.limit)}{unit} have the full colour. "
@@ -266,28 +253,21 @@ class Legend(QWidget):
 
     def _draw_icons(self) -> None:
         colour = self.palette().color(QPalette.ColorRole.WindowText)
-        ratio = self.devicePixelRatioF()
-        self.lock.setIcon(QIcon(_padlock(self.lock.isChecked(), colour, ratio)))
-        self.swap.setIcon(QIcon(_arrows(colour, ratio)))
+        locked = self.lock.isChecked()
+        for button, draw in (
+            (self.lock, lambda painter: _draw_padlock(painter, colour, locked)),
+            (self.swap, lambda painter: _draw_arrows(painter, colour)),
+        ):
+            button.setIcon(QIcon(draw_picture(16, 16, self.devicePixelRatioF(), draw)))
         self.lock.setToolTip(
             "The range is locked: it stays for new values, so that views compare. Click to unlock."
-            if self.lock.isChecked()
+            if locked
             else "Lock the range, so that it stays for new values and views compare"
         )
 
 
-def _canvas(colour: QColor, ratio: float) -> tuple[QPixmap, QPainter]:
-    picture = QPixmap(round(16 * ratio), round(16 * ratio))
-    picture.setDevicePixelRatio(ratio)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+def _draw_padlock(painter: QPainter, colour: QColor, closed: bool) -> None:
     painter.setPen(QPen(colour, 1.6))
-    return picture, painter
-
-
-def _padlock(closed: bool, colour: QColor, ratio: float) -> QPixmap:
-    picture, painter = _canvas(colour, ratio)
     shackle = QPainterPath(QPointF(5, 8))
     shackle.lineTo(5, 5.5)
     shackle.arcTo(QRectF(5, 2, 6, 7), 180, -180 if closed else -150)
@@ -296,16 +276,12 @@ def _padlock(closed: bool, colour: QColor, ratio: float) -> QPixmap:
     painter.drawPath(shackle)
     painter.setBrush(colour if closed else Qt.BrushStyle.NoBrush)
     painter.drawRoundedRect(QRectF(3.5, 7.5, 9, 6.5), 1.2, 1.2)
-    painter.end()
-    return picture
 
 
-def _arrows(colour: QColor, ratio: float) -> QPixmap:
-    picture, painter = _canvas(colour, ratio)
+def _draw_arrows(painter: QPainter, colour: QColor) -> None:
+    painter.setPen(QPen(colour, 1.6))
     for y, tip, tail in ((5.0, 13.5, 3.0), (11.0, 2.5, 13.0)):
         back = -3.0 if tip > tail else 3.0
         painter.drawLine(QPointF(tail, y), QPointF(tip, y))
         head = [QPointF(tip + back, y - 2.6), QPointF(tip, y), QPointF(tip + back, y + 2.6)]
         painter.drawPolyline(QPolygonF(head))
-    painter.end()
-    return picture

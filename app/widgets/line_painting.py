@@ -1,19 +1,17 @@
-"""Token backgrounds of one laid-out line of text: where they lie, and a picture of them.
+"""Measures the token backgrounds of one laid-out line of text, and paints them into a picture.
 
-A line's tiles depend on its letters and on where tokens begin, and its picture on their colours
-as well; both are kept by exactly that, whatever line they were made for. A key press then makes
-the few lines that it changed and copies the others; new colours leave all tiles as they were.
-Pictures are composed in NumPy, because a line of 40 tokens is 80 calls of QPainter otherwise.
-Right-to-left lines are measured by glyph runs (a token may be several pieces there), others by
-cursor positions, which is faster.
+A line's tiles depend on its letters and on where tokens begin, its picture on the tokens' colours
+as well; both are cached by exactly these, so equal lines share them. A key press then makes the few
+lines that it changed and copies the others; new colours leave all tiles as they were. Pictures are
+composed in NumPy, because a line of 40 tokens is 80 calls of QPainter otherwise. Right-to-left
+lines are measured by glyph runs (a token may be several pieces there), others by cursor positions,
+which is faster.
 
 Knows Qt's layouts and arrays of spans; knows nothing of widgets, edits or rewards.
 """
 
-from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +28,11 @@ from PySide6.QtGui import (
 )
 
 from app.widgets.colour_scale import ColourScale
+from app.widgets.drawing import Pixels, mix, pack, picture_of
 
 _BARE, _GAP = -1, -2
 SLIVER = 3
-"""Width in pixels of a token that has none of its own: an empty or a zero-width one."""
+"""Width in pixels that an empty or zero-width token is given."""
 NEWLINE = "\u21b5"
 
 
@@ -41,8 +40,9 @@ NEWLINE = "\u21b5"
 class Ink:
     """The brushes, pens and choices with which lines are painted; replace it to change them."""
 
-    pixels: NDArray[np.uint32]
-    """0xffRRGGBB of fresh classes, of the same classes faded, and twice of the surface."""
+    pixels: Pixels
+    """[2 c + 2]: 0xffRRGGBB of the c fresh classes, of the same classes faded, and twice of the
+    surface, which the indices _BARE and _GAP then find."""
     surface: QColor
     text: QColor
     faint: QPen
@@ -59,17 +59,16 @@ class Ink:
     def of(
         cls, scale: ColourScale, font: QFont, *, boundaries: bool, marks: bool, ratio: float
     ) -> "Ink":
-        """Ink for a scale and a font at a device pixel ratio."""
-        rows = np.vstack([scale.palette, scale.faded, [scale.surface] * 2]).astype(np.uint32)
+        """Return the ink for a scale and a font at a device pixel ratio."""
         surface, text = QColor(*scale.surface), QColor(*scale.text)
         metrics = QFontMetricsF(font)
         return cls(
-            pixels=0xFF000000 + (rows[:, 0] << 16) + (rows[:, 1] << 8) + rows[:, 2],
+            pixels=pack(np.vstack([scale.palette, scale.faded, [scale.surface] * 2])),
             surface=surface,
             text=text,
-            faint=QPen(between(surface, text, 0.55), 1.2),
-            tick=between(surface, text, 0.38).rgb(),
-            unscored=between(surface, text, 0.6).rgb(),
+            faint=QPen(mix(surface, text, 0.55), 1.2),
+            tick=mix(surface, text, 0.38).rgb(),
+            unscored=mix(surface, text, 0.6).rgb(),
             font=font,
             space=metrics.horizontalAdvance(" "),
             newline=round(metrics.horizontalAdvance(NEWLINE)),
@@ -79,7 +78,7 @@ class Ink:
         )
 
     def colour(self, brush: int) -> QColor:
-        """The colour of a class, of a faded class, or (-1) of the surface."""
+        """Return the colour of a class, of a faded class, or (-1) of the surface."""
         return QColor.fromRgb(int(self.pixels[brush]))
 
 
@@ -91,10 +90,10 @@ Tile = tuple[int, int, int]
 class LineText:
     """One line as it is to be painted; positions are the layout's, relative to the line's start.
 
-    ``units`` is [m, 3]: start, end and brush (-1 for no colour) of each unit that touches the
-    line, in text order, not clipped. ``newline`` says that a newline ends the line. ``hang`` is
-    the number of spaces at its end. ``context`` is whatever else decides the shapes (empty for
-    plain left-to-right). ``scored`` says that the text has tokens, here or elsewhere.
+    ``units`` is [m, 3]: start, end and brush (-1 for no colour) of each unit that touches the line,
+    in text order, not clipped. ``newline`` says that a newline ends the line. ``hang`` is the
+    number of spaces at its end. ``context`` is whatever else decides the shapes (empty for plain
+    left-to-right). ``scored`` says that the text has tokens, in this line or elsewhere.
     """
 
     letters: bytes
@@ -108,44 +107,12 @@ class LineText:
 
     @property
     def shape(self) -> Hashable:
-        """Equal shapes have equal tiles (under one font and width)."""
+        """Return a key: lines of equal shape have equal tiles (under one font and width)."""
         return (self.letters, self.units[:, :2].tobytes(), self.newline, self.context)
 
 
-Kept = TypeVar("Kept")
-
-
-class Recent(Generic[Kept]):
-    """What was made for recent keys; the oldest is dropped first."""
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
-        self.clear = self._kept.clear
-
-    def get(self, key: Hashable) -> Kept | None:
-        kept = self._kept.get(key)
-        if kept is not None:
-            self._kept.move_to_end(key)
-        return kept
-
-    def keep(self, key: Hashable, made: Kept) -> Kept:
-        self._kept[key] = made
-        while len(self._kept) > self.room:
-            self._kept.popitem(last=False)
-        return made
-
-
-def between(one: QColor, other: QColor, share: float) -> QColor:
-    mixed = (
-        round(a + (b - a) * share)
-        for a, b in zip(one.getRgb()[:3], other.getRgb()[:3], strict=True)  # type: ignore[index]
-    )
-    return QColor(*mixed)
-
-
 def line_at(layout: QTextLayout, y: float) -> int:
-    """The number of the first line that reaches below y (layout coordinates)."""
+    """Return the number of the first line that reaches below y (layout coordinates)."""
     low, high = 0, layout.lineCount()
     while low < high:
         middle = (low + high) // 2
@@ -158,7 +125,7 @@ def line_at(layout: QTextLayout, y: float) -> int:
 
 
 def trailing_spaces(letters: NDArray[np.uint16]) -> int:
-    """How many spaces end a line."""
+    """Return how many spaces and tabs end a line."""
     count, at = 0, len(letters) - 1
     while at >= 0 and letters[at] in (0x20, 0x09):
         count, at = count + 1, at - 1
@@ -166,13 +133,13 @@ def trailing_spaces(letters: NDArray[np.uint16]) -> int:
 
 
 def line_end(line: QTextLine, rtl: bool) -> float:
-    """Where the line's text ends in layout coordinates: right end, or left end if ``rtl``."""
+    """Return where the line's text ends in layout coordinates: its left end if ``rtl``."""
     natural = line.naturalTextRect()
     return natural.left() if rtl else natural.right()
 
 
 def measure(line: QTextLine, text: LineText, ink: Ink) -> tuple[Tile, ...]:
-    """The pieces of every unit on the line, in whole pixels of layout coordinates."""
+    """Return the pieces of every unit on the line, in whole pixels of layout coordinates."""
     pieces = _measure_runs if text.bidi else _measure_positions
     tiles: list[Tile] = pieces(line, text)
     if text.newline and len(text.units):
@@ -187,7 +154,7 @@ def measure(line: QTextLine, text: LineText, ink: Ink) -> tuple[Tile, ...]:
 
 
 def _measure_positions(line: QTextLine, text: LineText) -> list[Tile]:
-    """Pieces of a line that runs left to right: between the x of start and of end."""
+    """Return the pieces of a left-to-right line: each between the x of its start and of its end."""
     first, length = line.textStart(), len(text.letters) // 2
     end_of_words = length - text.hang
     tiles: list[Tile] = []
@@ -196,7 +163,7 @@ def _measure_positions(line: QTextLine, text: LineText) -> list[Tile]:
     def x(position: int) -> int:
         at = known.get(position)
         if at is None:
-            # The stub says int; a tuple of x and of the position that x is for comes back.
+            # The stub says int; it returns a tuple: x, and the position that x is of.
             at = known[position] = round(line.cursorToX(first + position)[0])  # type: ignore[index]
         return at
 
@@ -212,7 +179,7 @@ def _measure_positions(line: QTextLine, text: LineText) -> list[Tile]:
 
 
 def _measure_runs(line: QTextLine, text: LineText) -> list[Tile]:
-    """Pieces of a line with right-to-left text: one per visual run of each unit."""
+    """Return the pieces of a line with right-to-left text: one per visual run of each unit."""
     first, length = line.textStart(), len(text.letters) // 2
     tiles: list[Tile] = []
     for row, (start, end, _) in enumerate(text.units.tolist()):
@@ -230,7 +197,7 @@ def _measure_runs(line: QTextLine, text: LineText) -> list[Tile]:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """What stands in each column of a line's pixels, whatever its colour.
+    """The unit in each column of a line's pixels, whatever its colour.
 
     ``unit`` is [width in device pixels]: a unit's number, or _GAP or _BARE. ``ticks`` are the
     columns of the ticks between tokens.
@@ -241,7 +208,7 @@ class Columns:
 
 
 def lay_out(line: QTextLine, text: LineText, width: int, ink: Ink) -> Columns:
-    """A line's tiles as columns of pixels; all that measuring finds out is in here."""
+    """Measure a line and return its tiles as columns of pixels."""
     ratio = ink.ratio
     wide, one = round(width * ratio), max(round(ratio), 1)
     unit_at = np.full(wide, _BARE, dtype=np.int16)
@@ -261,13 +228,13 @@ def lay_out(line: QTextLine, text: LineText, width: int, ink: Ink) -> Columns:
 
 
 def paint_strip(line: QTextLine, text: LineText, columns: Columns, ink: Ink) -> QImage:
-    """The line's backgrounds and marks on the surface, as wide as its columns."""
+    """Return a picture of the line's backgrounds and marks, as wide as its columns."""
     ratio = ink.ratio
     wide, high = len(columns.unit), round(round(line.height()) * ratio)
     one = max(round(ratio), 1)
     if wide < 1 or high < 6 * one:
         return QImage()
-    brushes = np.append(text.units[:, 2], (_GAP, _BARE))  # which -2 and -1 then find
+    brushes = np.append(text.units[:, 2], (_GAP, _BARE))  # at the indices _GAP and _BARE
     brush_at = brushes[columns.unit]
     rows = np.empty((high, wide), dtype=np.uint32)
     rows[:] = ink.pixels[brush_at]
@@ -279,8 +246,7 @@ def paint_strip(line: QTextLine, text: LineText, columns: Columns, ink: Ink) -> 
         left, right = max(round(natural.left() * ratio), 0), round(natural.right() * ratio)
         bare = np.flatnonzero(brush_at[left:right] == _BARE) + left
         rows[-2 * one : -one, bare[bare // one % 3 != 2]] = ink.unscored
-    # The copy owns its pixels; without it the image would outlive the array.
-    picture = QImage(rows.data, wide, high, wide * 4, QImage.Format.Format_RGB32).copy()
+    picture = picture_of(rows)
     picture.setDevicePixelRatio(ratio)
     shows_newline = text.newline and (
         ink.marks or text.units[:, 1].max(initial=0) > len(text.letters) // 2
@@ -300,7 +266,7 @@ def paint_strip(line: QTextLine, text: LineText, columns: Columns, ink: Ink) -> 
 
 
 def _paint_marks(painter: QPainter, line: QTextLine, text: LineText, height: int, ink: Ink) -> None:
-    """Faint signs for spaces and tabs."""
+    """Paint faint signs for spaces and tabs."""
     letters = np.frombuffer(text.letters, dtype=np.uint16)
     first, middle = line.textStart(), height // 2
     dots, tabs = [], []

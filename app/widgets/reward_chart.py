@@ -1,4 +1,4 @@
-"""The chart under the editors: reward of each token as bars, and the running sum as a line.
+"""Draws the chart under the editors: reward of each token as bars, the running sum as a line.
 
 Bars and sums of both responses share one plot. A sum soon outgrows the single rewards, so it is
 drawn smaller by a round factor, and the right-hand axis counts in its units: the zero is one line
@@ -7,20 +7,21 @@ shown. Knows arrays and labels; knows nothing of tokens, editors or models.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import ArrayLike, NDArray
-from PySide6.QtCore import QEvent, QObject, QPointF, Qt
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QColor, QResizeEvent
 from PySide6.QtWidgets import QLabel, QWidget
 
 from app.widgets.colour_scale import fit_limit
+from app.widgets.drawing import translucent
 from app.widgets.token_chart import NOWHERE, TokenChart
+from core.present.numerals import signed
 
-Side = Literal["A", "B"]
-SIDES: tuple[Side, Side] = ("A", "B")
+SIDES = ("A", "B")
 COLOURS = {
     # Orange and bluish green of Okabe and Ito: told apart by colour-blind readers, and unlike
     # the blue and red that mean a reward's sign. Darker on white, for contrast.
@@ -37,49 +38,53 @@ class RewardChart(TokenChart):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._rewards: dict[Side, NDArray[np.float64]] = {s: np.zeros(0) for s in SIDES}
-        self._labels: dict[Side, tuple[str, ...]] = dict.fromkeys(SIDES, ())
-        self._marked: tuple[Side, int] | None = None
+        self._rewards: dict[str, NDArray[np.float64]] = {s: np.zeros(0) for s in SIDES}
+        self._labels: dict[str, tuple[str, ...]] = dict.fromkeys(SIDES, ())
         self._shrink = 1.0
         self._room: tuple[float, ...] = (0.0,) * 4
-        """The least and most of rewards and of sums that the range fits, whatever is shown."""
-        self._bars: dict[Side, Any] = {}
-        self._lines: dict[Side, Any] = {}
-        self._empty = QLabel(EMPTY, self.plot)
+        """Least and most of rewards and of sums that the range always fits."""
+        self.bars: dict[str, Any] = {}
+        self.lines: dict[str, Any] = {}
+        self.empty = QLabel(EMPTY, self.plot)
         self._lay_out()
         self.set_theme(False)
         self._refresh()
 
     def _lay_out(self) -> None:
         for side in SIDES:
-            self._bars[side] = pg.BarGraphItem(x0=[], y0=[], width=0.4, height=[])
-            self._lines[side] = pg.PlotDataItem(connect="finite")
-            self._item.addItem(self._bars[side])
-            self._item.addItem(self._lines[side])
-        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._empty.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+            self.bars[side] = pg.BarGraphItem(x0=[], y0=[], width=0.4, height=[])
+            self.lines[side] = pg.PlotDataItem(connect="finite")
+            self.item.addItem(self.bars[side])
+            self.item.addItem(self.lines[side])
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.empty.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setAccessibleName("Chart of rewards per token and their running sum")
 
     # --- what is shown ----------------------------------------------------------------------
 
-    def set_series(self, side: Side, rewards: ArrayLike, labels: tuple[str, ...] = ()) -> None:
+    def set_series(self, side: str, rewards: ArrayLike, labels: tuple[str, ...] = ()) -> None:
         """Show one side's rewards, [n] in nats times beta, and the tokens' labels, [n] or none.
 
         An empty array takes the side away. The view follows unless the user has zoomed.
+
+        Raises:
+            ValueError: there are labels, but not one for each reward.
         """
         values = np.asarray(rewards, dtype=np.float64)
         if labels and len(labels) != len(values):
             raise ValueError("every reward needs a label, or none has one")
         self._rewards[side], self._labels[side] = values, tuple(labels)
-        if self._marked is not None and self._marked[0] == side:
-            self._marked = None
+        if self._marked[0] == side:
+            self._marked = NOWHERE
         self._refresh()
         if not self._zoomed:
             self.fit()
 
     def set_room(self, series: Sequence[ArrayLike]) -> None:
-        """Rewards that are not shown now and that the range is to fit too, so that what is shown
-        one after the other compares."""
+        """Let the range also fit rewards that are not shown now, [n] each.
+
+        So charts that are shown one after the other compare.
+        """
         rewards = [np.nan_to_num(np.asarray(one, dtype=np.float64)) for one in series]
         ends = [np.concatenate([[0.0], *parts]) for parts in (rewards, map(np.cumsum, rewards))]
         room = tuple(float(end) for part in ends for end in (part.min(), part.max()))
@@ -94,15 +99,6 @@ class RewardChart(TokenChart):
         for side in SIDES:
             self.set_series(side, [])
 
-    def highlight(self, side: str, index: int) -> None:
-        """Mark one token's bar and its point of the sum; index -1 for none."""
-        mark: tuple[Side, int] | None = None
-        for known in SIDES:
-            if side == known and 0 <= index < len(self._rewards[known]):
-                mark = (known, index)
-        self._marked = mark
-        self._show_mark()
-
     def fit(self) -> None:
         """Show all tokens and values, and follow new ones again."""
         super().fit()
@@ -113,21 +109,21 @@ class RewardChart(TokenChart):
         self._show_range(max(map(len, values)), both, room=0.12)
 
     def set_theme(self, dark: bool) -> None:
-        """Light or dark; the colours of A and B keep their hues."""
+        """Draw for a dark or a light theme; A and B keep their hues."""
         titles = "reward β·log(π/π_ref)", "running sum Σr", "token of the response"
         text, _ = self._dress(dark, titles)
         for side in SIDES:
             colour = QColor(COLOURS[dark][side])
-            self._bars[side].setOpts(brush=colour, pen=None)
+            self.bars[side].setOpts(brush=colour, pen=None)
             style = Qt.PenStyle.SolidLine if side == "A" else Qt.PenStyle.DashLine
-            self._lines[side].setPen(pg.mkPen(colour, width=2, style=style))
+            self.lines[side].setPen(pg.mkPen(colour, width=2, style=style))
         a, b = (COLOURS[dark][side] for side in SIDES)
         self.key.setText(
             f'<b style="color:{a}">■ A</b> reward, <b style="color:{a}">—</b> its running sum '
             f'&nbsp;&nbsp; <b style="color:{b}">■ B</b> reward, '
             f'<b style="color:{b}">- -</b> its running sum &nbsp;&nbsp; in nats × β'
         )
-        self._empty.setStyleSheet(f"color: {text.name()}; background: transparent;")
+        self.empty.setStyleSheet(f"color: {text.name()}; background: transparent;")
         self._show_axes()
         self._show_mark()
 
@@ -142,65 +138,46 @@ class RewardChart(TokenChart):
         ratio = top / bar if bar else 1.0
         # A round factor, so that the right-hand axis has round numbers where the left one has.
         self._shrink = max(1.0, fit_limit([ratio])) if ratio > 1.5 else 1.0
-        self._item.getAxis("right").setScale(self._shrink)
+        self.item.getAxis("right").setScale(self._shrink)
         alone = sum(len(v) > 0 for v in values) < 2
         for side, v, total in zip(SIDES, values, sums, strict=True):
             x = np.arange(len(v), dtype=np.float64)
             width = 0.8 if alone else 0.4
             left = x - 0.4 if alone or side == "A" else x
-            self._bars[side].setOpts(
+            self.bars[side].setOpts(
                 x0=left, y0=np.zeros(len(v)), width=width, height=np.nan_to_num(v)
             )
-            self._lines[side].setData(x, total / self._shrink)
+            self.lines[side].setData(x, total / self._shrink)
         self._show_axes()
         self._show_mark()
 
     def _show_axes(self) -> None:
-        """Axes where there is something to measure, and a sentence where there is not."""
+        """Show axes where there is something to measure, and a sentence where there is not."""
         empty = all(len(self._rewards[side]) == 0 for side in SIDES)
-        self._empty.setVisible(empty)
+        self.empty.setVisible(empty)
         self._zero.setVisible(not empty)
         super()._show_axes()
         for name in self.axes:
-            self._item.getAxis(name).setVisible(not empty)  # a new label shows its axis
+            self.item.getAxis(name).setVisible(not empty)  # a new label shows its axis
 
-    def _show_mark(self) -> None:
-        """The line, dot and note of the marked token."""
-        shown = self._marked is not None
-        for item in (self._mark, self._dots, self._note):
-            item.setVisible(shown)
-        if self._marked is None:
-            return
-        side, index = self._marked
+    def _lengths(self) -> dict[str, int]:
+        return {side: len(rewards) for side, rewards in self._rewards.items()}
+
+    def _draw_mark(self, side: str, index: int) -> None:
         rewards = self._rewards[side]
         total = float(np.nansum(rewards[: index + 1]))
-        colour = QColor(COLOURS[self._dark][side])
-        line = QColor(colour)
-        line.setAlpha(150)
-        self._mark.setPen(pg.mkPen(line, width=1.5))
-        self._mark.setValue(index)
+        colour = QColor(COLOURS[self.dark][side])
+        self.mark.setPen(pg.mkPen(translucent(colour, 150), width=1.5))
         self._dots.setData([index], [total / self._shrink], brush=colour, pen=None)
         label = self._labels[side][index] if self._labels[side] else f"token {index}"
-        note = f"{side}  {label}   r {rewards[index]:+.3f}   Σr {total:+.3f}"
-        self._put_note(index, note.replace("-", "\u2212") if "-" not in label else note)
-
-    # --- mouse ------------------------------------------------------------------------------
-
-    def _token_at(self, scene: QPointF) -> tuple[str, int]:
-        column = self._column_at(scene)
-        if column is None:
-            return NOWHERE
-        index = int(np.floor(column + 0.5))
-        there = [side for side in SIDES if 0 <= index < len(self._rewards[side])]
-        if not there:
-            return NOWHERE
-        return (there[int(column >= index)] if len(there) == 2 else there[0], index)
+        reward = signed(float(rewards[index]))
+        self._put_note(index, f"{side}  {label}   r {reward}   Σr {signed(total)}")
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize:
-            self._empty.setGeometry(self.plot.rect())
+            self.empty.setGeometry(self.plot.rect())
         return super().eventFilter(watched, event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._empty.setGeometry(self.plot.rect())
+        self.empty.setGeometry(self.plot.rect())

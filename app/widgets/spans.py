@@ -1,9 +1,9 @@
-"""Where tokens lie in a text that a person is editing, and which of their colours still hold.
+"""Follows where tokens lie in a text that is being edited, and which of their colours still hold.
 
-``TokenSpans`` is what a scoring says of one text, in code points. ``LiveSpans`` follows it
-through edits in the UTF-16 units that Qt counts in: a token that an edit touches loses its
-colour, a later one keeps it but is stale (its context changed), and an earlier one is as it was,
-because rewards depend on the prefix alone. Knows NumPy; knows nothing of Qt, models or colours.
+``TokenSpans`` is what a scoring says of one text, in code points. ``LiveSpans`` follows it through
+edits in the UTF-16 units that Qt counts in: a token that an edit touches loses its colour, a later
+one has a stale colour (its context changed), and an earlier one is as it was, because rewards
+depend on the prefix alone. Knows NumPy; knows nothing of Qt, models or colours.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-class State(IntEnum):
-    """Whether a token's colour is still true of the text on the screen."""
+class Freshness(IntEnum):
+    """How far a token's colour is still true of the text on the screen."""
 
     FRESH = 0
     STALE = 1
@@ -34,9 +34,12 @@ class State(IntEnum):
 class TokenSpans:
     """The tokens of ``text`` and the colour class of each; n tokens in text order.
 
-    ``starts`` and ``ends`` are code-point offsets, [n]. Byte-level parts of one character all
-    carry that character's span. ``colours`` are classes of a ColourScale, NO_COLOUR for unknown.
-    ``stale`` says that the whole set is of an older state and must look so.
+    ``starts`` and ``ends`` are code-point offsets, [n]. Byte-level parts of one character all have
+    that character's span. ``colours`` are classes of a ColourScale, NO_COLOUR for unknown.
+    ``stale`` says that all of them are of an older state and must look so.
+
+    Raises:
+        ValueError: the arrays differ in length.
     """
 
     text: str
@@ -56,12 +59,12 @@ class TokenSpans:
 
 
 def utf16(text: str) -> NDArray[np.uint16]:
-    """The text as the UTF-16 units that Qt counts positions in."""
+    """Return the text as the UTF-16 units that Qt counts positions in."""
     return np.frombuffer(text.encode("utf-16-le", "surrogatepass"), dtype=np.uint16)
 
 
 def utf16_offsets(text: str) -> Ints:
-    """UTF-16 position of every code point and of the end, [len(text) + 1]."""
+    """Return the UTF-16 position of every code point and of the end, [len(text) + 1]."""
     if text.isascii():
         return np.arange(len(text) + 1)
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
@@ -69,7 +72,7 @@ def utf16_offsets(text: str) -> Ints:
 
 
 def right_to_left(units: NDArray[np.uint16]) -> NDArray[np.bool_]:
-    """Which UTF-16 units belong to scripts written from right to left, or turn the direction."""
+    """Return which units, [n], belong to right-to-left scripts or turn the direction."""
     if not len(units) or units.max() < 0x0590:
         return np.zeros(len(units), dtype=bool)
     # Hebrew to Arabic; presentation forms; direction marks; the high surrogates of such scripts.
@@ -84,7 +87,8 @@ def right_to_left(units: NDArray[np.uint16]) -> NDArray[np.bool_]:
 def changed_range(
     old: NDArray[np.uint16], new: NDArray[np.uint16], window: tuple[int, int, int] | None = None
 ) -> tuple[int, int, int]:
-    """The smallest (position, removed, added) that makes ``old`` into ``new``, in UTF-16 units.
+    """Return the smallest (position, removed, added) that makes ``old`` into ``new``, in UTF-16
+    units.
 
     ``window`` is a (position, removed, added) known to contain the change: it decides which of
     several equal letters was typed. Surrogate pairs are never cut.
@@ -109,15 +113,19 @@ def changed_range(
 
 
 class LiveSpans:
-    """Units of tokens in UTF-16 positions, kept true through edits.
+    """Units of tokens in UTF-16 positions, moved along with edits.
 
-    A unit is one token, or the tokens that share a character. ``starts``, ``ends``, ``first``
-    (the unit's first token), ``colours`` and ``states`` are arrays of one row per unit; edits
-    replace them, so a caller may keep what it got.
+    A unit is one token, or the tokens that share a character. ``starts``, ``ends``, ``first`` (the
+    unit's first token), ``colours`` and ``freshness`` are arrays of one row per unit; edits replace
+    them, so a caller may hold on to what it got.
     """
 
     def __init__(self, spans: TokenSpans, inside: Callable[[int], bool] | None = None) -> None:
-        """``inside(position)`` says that a UTF-16 position is inside one visible character."""
+        """Take the units of ``spans``.
+
+        ``inside(position)`` says that a UTF-16 position is inside one visible character: the
+        tokens on both sides of it are then one unit.
+        """
         self.tokens = len(spans)
         offsets = utf16_offsets(spans.text)
         starts, ends = offsets[spans.starts], offsets[spans.ends]
@@ -136,8 +144,8 @@ class LiveSpans:
             np.maximum.reduceat(ends, self.first) if len(self.first) else np.zeros(0, np.int64)
         )
         self.colours = spans.colours[self.first]
-        state = State.STALE if spans.stale else State.FRESH
-        self.states = np.full(len(self.first), state, dtype=np.uint8)
+        state = Freshness.STALE if spans.stale else Freshness.FRESH
+        self.freshness = np.full(len(self.first), state, dtype=np.uint8)
         self._rows = np.arange(len(self.first))
 
     def __len__(self) -> int:
@@ -154,9 +162,9 @@ class LiveSpans:
         # A token that ends right where text came in may be merged with it by the tokenizer.
         adjoining = (ends == position) & (starts < position)
         moved = later | adjoining
-        states = self.states.copy()
-        states[moved] = np.maximum(states[moved], State.STALE)
-        states[touched] = State.TOUCHED
+        freshness = self.freshness.copy()
+        freshness[moved] = np.maximum(freshness[moved], Freshness.STALE)
+        freshness[touched] = Freshness.TOUCHED
         colours = np.where(touched, NO_COLOUR, self.colours).astype(np.int16)
         inside = touched & (starts > position)
         new_starts = np.where(later, starts + delta, np.where(inside, position + added, starts))
@@ -166,19 +174,19 @@ class LiveSpans:
         keep = ~(touched & (starts >= position) & (ends <= stop))
         self.starts, self.ends = new_starts[keep], new_ends[keep]
         self.first, self.colours = self.first[keep], colours[keep]
-        self.states, self._rows = states[keep], self._rows[keep]
+        self.freshness, self._rows = freshness[keep], self._rows[keep]
 
     def at(self, position: int) -> int:
-        """The row of the unit that holds a UTF-16 position, or -1."""
+        """Return the row of the unit that holds a UTF-16 position, or -1."""
         row = int(np.searchsorted(self.starts, position, side="right")) - 1
         return row if row >= 0 and position < self.ends[row] else -1
 
     def token(self, row: int) -> int:
-        """The first token of a row's unit; -1 for row -1."""
+        """Return the first token of a row's unit; -1 for row -1."""
         return int(self.first[row]) if row >= 0 else -1
 
     def row(self, token: int) -> int:
-        """The row that shows a token, or -1 where an edit removed it."""
+        """Return the row that shows a token, or -1 where an edit removed it."""
         if not 0 <= token < self.tokens:
             return -1
         unit = self.unit[token]

@@ -1,8 +1,8 @@
-"""A chart over the tokens of a response: what the charts under the editors share.
+"""Holds what the charts over the tokens of a response share.
 
 The plot with its zero line, mark, dots and note, the header with its key and Fit, mouse and zoom.
-What is drawn is the business of its kinds. Importing this module imports pyqtgraph, which takes a
-while; do so after the window is shown. Knows nothing of tokens or rewards.
+Subclasses draw the series. Importing this module imports pyqtgraph, which takes a while; do so
+after the window is shown. Knows nothing of tokens or rewards.
 """
 
 from typing import Any
@@ -12,9 +12,12 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QObject, QPointF, Qt, Signal
 from PySide6.QtGui import QColor, QPen, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.widgets.colour_scale import DARK_SURFACE, DARK_TEXT, LIGHT_SURFACE, LIGHT_TEXT
+from app.widgets.drawing import translucent
+from app.widgets.layouts import fill
+from app.widgets.plots import dress, dress_note, fit_button, prepare
 
 ROOMY = 170
 """A chart less high, in pixels, has no titles at its axes."""
@@ -34,7 +37,7 @@ class TokenAxis(pg.AxisItem):
 
 
 class TokenChart(QWidget):
-    """One or more series over token indices. Its kinds draw them, and say what lies where."""
+    """Series over token indices; subclasses draw them and say how long each side is."""
 
     hovered = Signal(str, int)
     """The side and token under the mouse changed; ("", -1) for none."""
@@ -43,68 +46,67 @@ class TokenChart(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._under_mouse: tuple[str, int] = NOWHERE
-        self._dark = self._zoomed = False
+        self._under_mouse = self._marked = NOWHERE
+        self.dark = self._zoomed = False
         self.plot = pg.PlotWidget(enableMenu=False, axisItems={"bottom": TokenAxis("bottom")})
-        self._item: Any = self.plot.getPlotItem()
-        self._view: Any = self._item.getViewBox()
+        self.item: Any = self.plot.getPlotItem()
+        self.view: Any = self.item.getViewBox()
         self.key = QLabel()
-        self._item.hideButtons()
-        for name in self.axes:
-            self._item.showAxis(name)
-            axis = self._item.getAxis(name)
-            axis.enableAutoSIPrefix(False)
-            # Of the finer ticks' faint lines each takes as long to draw as all bars together.
-            axis.setStyle(maxTickLevel=0)
-        self._view.setMouseEnabled(x=True, y=False)
-        self._view.disableAutoRange()
+        prepare(self.item, self.axes)
+        self.view.setMouseEnabled(x=True, y=False)
         self._zero = pg.InfiniteLine(0, angle=0)
-        self._mark = pg.InfiniteLine(angle=90)
+        self.mark = pg.InfiniteLine(angle=90)
         self._dots = pg.ScatterPlotItem(size=9)
-        self._note = pg.TextItem(anchor=(0, 0))
-        for item, depth in ((self._zero, -1), (self._mark, 5), (self._dots, 6), (self._note, 7)):
+        self.note = pg.TextItem(anchor=(0, 0))
+        for item, depth in ((self._zero, -1), (self.mark, 5), (self._dots, 6), (self.note, 7)):
             item.setZValue(depth)
-            self._item.addItem(item, ignoreBounds=True)
+            self.item.addItem(item, ignoreBounds=True)
         self.plot.scene().sigMouseMoved.connect(self._mouse_moved)
         self.plot.scene().sigMouseClicked.connect(self._mouse_clicked)
-        self._view.sigRangeChangedManually.connect(self._note_zoom)
+        self.view.sigRangeChangedManually.connect(self._note_zoom)
         self.plot.viewport().installEventFilter(self)
-        self.reset = QToolButton()
-        self.reset.setText("Fit")
-        self.reset.setToolTip("Show all tokens (the wheel zooms, dragging moves)")
-        self.reset.clicked.connect(self.fit)
-        self.header = QHBoxLayout()
-        self.header.setContentsMargins(8, 2, 4, 0)
-        self.header.addWidget(self.key, 1)
-        self.header.addWidget(self.reset)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addLayout(self.header)
-        column.addWidget(self.plot, 1)
+        self.reset = fit_button(self.fit)
+        self.header = fill(QHBoxLayout(), (self.key, 1), self.reset, margins=(8, 2, 4, 0))
+        fill(QVBoxLayout(self), self.header, (self.plot, 1), margins=(0, 0, 0, 0), spacing=2)
 
-    # --- what a kind says -------------------------------------------------------------------
+    # --- what a subclass says ---------------------------------------------------------------
 
     def fit(self) -> None:
         """Show all tokens and values, and follow new ones again."""
         self._zoomed = False
 
-    def highlight(self, side: str, index: int) -> None:
-        """Mark one token; index -1 for none."""
+    def _lengths(self) -> dict[str, int]:
+        """Return how many tokens each side has; A before B."""
+        return {}
 
-    def _token_at(self, scene: QPointF) -> tuple[str, int]:
-        """The side and token whose column holds a point of the scene."""
-        return NOWHERE
-
-    def _show_mark(self) -> None:
-        """The line, dots and note of the marked token."""
+    def _draw_mark(self, side: str, index: int) -> None:
+        """Draw the dots and the note of a marked token."""
 
     def _show_axes(self) -> None:
-        """Titles where there is room for them."""
+        """Show the axes' titles where there is room for them."""
         for name in self.axes:
-            self._item.getAxis(name).showLabel(self.height() >= ROOMY)
+            self.item.getAxis(name).showLabel(self.height() >= ROOMY)
 
     # --- what they share --------------------------------------------------------------------
+
+    def highlight(self, side: str, index: int) -> None:
+        """Mark one token; index -1, or a token that is not shown, for none."""
+        there = 0 <= index < self._lengths().get(side, 0)
+        self._marked = (side, index) if there else NOWHERE
+        self._show_mark()
+
+    def marked(self) -> tuple[str, int]:
+        """Return the side and token that are marked; NOWHERE for none."""
+        return self._marked
+
+    def _show_mark(self) -> None:
+        """Show the line, dots and note of the marked token."""
+        side, index = self._marked
+        for item in (self.mark, self._dots, self.note):
+            item.setVisible(index >= 0)
+        if index >= 0:
+            self.mark.setValue(index)
+            self._draw_mark(side, index)
 
     def _show_range(self, longest: int, values: NDArray[np.float64], room: float) -> None:
         """Show ``longest`` tokens, and all finite ``values`` with some room (a share) around."""
@@ -112,8 +114,8 @@ class TokenChart(QWidget):
         low, high = float(finite.min()), float(finite.max())
         room *= high - low or 1.0
         longest = max(longest, 8)
-        self._view.setLimits(xMin=-2, xMax=longest + 1, minXRange=4)
-        self._view.setRange(
+        self.view.setLimits(xMin=-2, xMax=longest + 1, minXRange=4)
+        self.view.setRange(
             xRange=(-0.7, longest - 0.3),
             yRange=(low - room, high + room),
             padding=0,
@@ -122,37 +124,36 @@ class TokenChart(QWidget):
         self._show_mark()
 
     def _dress(self, dark: bool, titles: tuple[str, ...]) -> tuple[QColor, QColor]:
-        """Light or dark, and the titles of ``axes``; the colours of text and of faint lines."""
-        self._dark = dark
+        """Draw for a dark or a light theme and give ``axes`` their titles.
+
+        Returns the colours of text and of faint lines.
+        """
+        self.dark = dark
         surface = QColor(*(DARK_SURFACE if dark else LIGHT_SURFACE))
         text = QColor(*(DARK_TEXT if dark else LIGHT_TEXT))
-        faint = QColor(text)
-        faint.setAlpha(120)
-        self.plot.setBackground(surface)
-        for name, title in zip(self.axes, titles, strict=True):
-            axis = self._item.getAxis(name)
-            axis.setPen(faint)
-            axis.setTextPen(text)
-            self._item.setLabel(name, title, color=text.name())
-        self._item.getAxis("left").setGrid(28)
+        faint = translucent(text, 120)
+        dress(self.plot, dict(zip(self.axes, titles, strict=True)), surface, text, faint)
+        dress_note(self.note, surface, text, faint)
+        self.item.getAxis("left").setGrid(28)
         self._zero.setPen(QPen(faint, 0))
-        self._note.setColor(text)
-        self._note.fill = pg.mkBrush(surface)
-        self._note.border = pg.mkPen(faint)
         return text, faint
 
     def _put_note(self, index: int, text: str) -> None:
-        """Write beside the mark at a token, on the side where there is more room."""
-        self._note.setText(text)
-        (left, right), (_, top) = self._view.viewRange()
-        self._note.setAnchor((1, 0) if index > (left + right) / 2 else (0, 0))
-        self._note.setPos(index, top)
+        """Write a note beside the mark at a token, on the side where there is more room."""
+        self.note.setText(text)
+        (left, right), (_, top) = self.view.viewRange()
+        self.note.setAnchor((1, 0) if index > (left + right) / 2 else (0, 0))
+        self.note.setPos(index, top)
 
-    def _column_at(self, scene: QPointF) -> float | None:
-        """Where a point of the scene lies among the tokens; None outside the plot."""
-        if not self._view.sceneBoundingRect().contains(scene):
-            return None
-        return float(self._view.mapSceneToView(scene).x())
+    def _token_at(self, scene: QPointF) -> tuple[str, int]:
+        """Return the side and token whose column holds a point of the scene; NOWHERE for none."""
+        if not self.view.sceneBoundingRect().contains(scene):
+            return NOWHERE
+        column = float(self.view.mapSceneToView(scene).x())
+        index = int(np.floor(column + 0.5))
+        there = [side for side, length in self._lengths().items() if 0 <= index < length]
+        # Of two sides, A has the left half of the column and B the right one.
+        return (there[-1 if column >= index else 0], index) if there else NOWHERE
 
     def _say_hover(self, under: tuple[str, int]) -> None:
         if under != self._under_mouse:

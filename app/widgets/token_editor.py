@@ -1,16 +1,16 @@
-"""A text editor that shows what each token of its text is worth, while one edits it.
+"""Edits a text and colours each of its tokens meanwhile.
 
-The editor is a QPlainTextEdit, so selection, undo, input methods, clipboard and accessibility
-are Qt's own; the token backgrounds are painted behind the text, before Qt paints it. Colours are
-not in the document: formats would take part in undo, and extra selections or a highlighter are
-laid out anew with each key press (measured on 2,000 tokens in one paragraph, against 5 ms of the
-plain editor: 773 ms and 16 ms). Instead each line's backgrounds are a small picture that is kept
-while its letters and tokens stay (see line_painting.py); a key press paints the lines that it
-changed and copies the rest. Measured so (python -m tests.benchmarks typing), typing costs 1.5 to
-1.7 times the plain editor, and 2,000 new colours show in 8 ms.
+The editor is a QPlainTextEdit, so selection, undo, input methods, clipboard and accessibility are
+Qt's own; the token backgrounds are painted behind the text, before Qt paints it. Colours are not in
+the document: formats would take part in undo, and extra selections or a highlighter are laid out
+anew with each key press (measured on 2,000 tokens in one paragraph, against 5 ms of the plain
+editor: 773 ms and 16 ms). Instead each line's backgrounds are a small picture that is cached while
+its letters and tokens stay (see line_painting.py); a key press paints the lines that it changed and
+copies the rest. Measured so (python -m tests.benchmarks typing), typing costs 1.5 to 1.7 times the
+plain editor, and 2,000 new colours show in 8 ms.
 
-Positions are code points outside and UTF-16 units inside. Knows nothing of rewards or models:
-it gets colour classes and gives token indices. The closing token has the index after the last.
+Positions are code points outside and UTF-16 units inside. Knows nothing of rewards or models: it
+gets colour classes and gives token indices. The closing token has the index after the last.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QTextCursor
 from PySide6.QtWidgets import QApplication, QWidget
 
 from app.widgets.spans import (
+    Freshness,
     LiveSpans,
-    State,
     TokenSpans,
     changed_range,
     right_to_left,
@@ -30,8 +30,6 @@ from app.widgets.spans import (
     utf16_offsets,
 )
 from app.widgets.token_view import TokenView
-
-__all__ = ["TokenEditor", "TokenSpans"]
 
 _SEPARATOR = "\u2029"
 
@@ -68,7 +66,7 @@ class TokenEditor(TokenView):
     # --- text -----------------------------------------------------------------------------
 
     def text(self) -> str:
-        """The text as it stands: no-break spaces kept, paragraphs divided by newlines."""
+        """Return the text as it stands: paragraphs are divided by newlines."""
         return self._text
 
     def set_text(self, text: str) -> None:
@@ -81,7 +79,7 @@ class TokenEditor(TokenView):
             self._quiet = False
 
     def setPlainText(self, text: str) -> None:
-        """Qt's name for ``set_text``."""
+        """Show another text, as ``set_text`` does."""
         self.set_text(text)
 
     def set_text_keeping_undo(self, text: str, select: tuple[int, int] | None = None) -> None:
@@ -157,14 +155,14 @@ class TokenEditor(TokenView):
         self._say_caret()
 
     def is_stale(self, index: int) -> bool:
-        """Whether what was scored for a token may not hold for the text on the screen."""
+        """Return whether what was scored for a token may not hold for the text on the screen."""
         if self._spans is None or index >= self._spans.tokens:
             return self._closing_stale
         row = self._spans.row(index)
-        return row < 0 or bool(self._spans.states[row] != State.FRESH)
+        return row < 0 or bool(self._spans.freshness[row] != Freshness.FRESH)
 
     def caret_index(self) -> int:
-        """The token that the caret stands before or in; -1 for none."""
+        """Return the token that the caret stands before or in; -1 for none."""
         return self._caret_sent
 
     def walk(self, step: int) -> None:
@@ -174,7 +172,7 @@ class TokenEditor(TokenView):
         rows = len(self._spans)
         stops = rows + (self._closing is not None)
         row = self._walk_row() + step
-        while 0 <= row < rows and self._spans.states[row] == State.TOUCHED:
+        while 0 <= row < rows and self._spans.freshness[row] == Freshness.TOUCHED:
             row += step
         if not 0 <= row < stops:
             return
@@ -186,7 +184,7 @@ class TokenEditor(TokenView):
         self.walked.emit(index)
 
     def _walk_row(self) -> int:
-        """The row to walk from: the pinned token if the caret is still beside it."""
+        """Return the row to walk from: the pinned token's if the caret is still beside it."""
         assert self._spans is not None
         caret = self.textCursor().position()
         at = int(np.searchsorted(self._spans.starts, caret, side="right")) - 1
@@ -206,7 +204,7 @@ class TokenEditor(TokenView):
         if self._spans is not None:
             caret = self.textCursor().position()
             row = self._spans.at(caret)
-            touched = row >= 0 and self._spans.states[row] == State.TOUCHED
+            touched = row >= 0 and self._spans.freshness[row] == Freshness.TOUCHED
             index = -1 if touched else self._spans.token(row)
             if caret == len(self._units16) and row < 0 and self._closing is not None:
                 index = self._spans.tokens
@@ -268,14 +266,15 @@ class TokenEditor(TokenView):
 
 
 def _walks(event: QKeyEvent) -> bool:
-    """Whether a key goes from token to token: Alt+Left, Alt+Right."""
+    """Return whether a key goes from token to token: Alt+Left, Alt+Right."""
     modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
     keys = Qt.Key.Key_Left, Qt.Key.Key_Right
     return modifiers == Qt.KeyboardModifier.AltModifier and event.key() in keys
 
 
 def _character_test(text: str) -> Callable[[int], bool] | None:
-    """A test of whether a UTF-16 position lies inside one visible character; None: none does.
+    """Return a test of whether a UTF-16 position lies inside one visible character; None if none
+    does.
 
     Tokens that divide such a character (an accent, a joined emoji) are shown as one.
     """

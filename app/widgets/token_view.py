@@ -1,8 +1,8 @@
-"""What a token editor draws: backgrounds behind the text, outlines, and the closing token's chip.
+"""Draws a token editor: backgrounds behind the text, outlines, and the closing token's chip.
 
-The shared half of TokenEditor: it knows where every token lies on the screen, paints it and finds
-it under a point; it knows nothing of key presses, undo or signals. Only exposed lines are looked
-at, and each line's picture is kept (line_painting.py).
+This half of TokenEditor knows where every token lies on the screen, paints it and finds it under a
+point; it knows nothing of key presses, undo or signals. Only exposed lines are looked at, and each
+line's picture is cached (line_painting.py).
 """
 
 from bisect import bisect_left
@@ -27,23 +27,23 @@ from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
 from app.widgets.closing_chip import Chip, paint_chip, place_chip
 from app.widgets.colour_scale import NO_COLOUR, ColourScale
+from app.widgets.drawing import mix, translucent
 from app.widgets.line_painting import (
     Columns,
     Ink,
     LineText,
-    Recent,
-    between,
     lay_out,
     line_at,
     measure,
     paint_strip,
     trailing_spaces,
 )
-from app.widgets.spans import LiveSpans, State, utf16
+from app.widgets.recent_cache import RecentCache
+from app.widgets.spans import Freshness, LiveSpans, utf16
 
 
 class TokenView(QPlainTextEdit):
-    """The painting of tokens over a plain-text editor; use TokenEditor."""
+    """A plain-text editor with tokens painted behind its text; use TokenEditor."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -56,8 +56,9 @@ class TokenView(QPlainTextEdit):
         self._packed = np.zeros((0, 3), dtype=np.int32)
         self._scale = ColourScale()
         self._ink: Ink | None = None
-        self._columns: Recent[Columns] = Recent(400)
-        self._pictures: Recent[QImage] = Recent(200)
+        self._columns: RecentCache[Columns] = RecentCache(400)
+        self.pictures: RecentCache[QImage] = RecentCache(200)
+        """The pictures of lines that were painted last."""
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._shapes = self._packed
@@ -87,7 +88,7 @@ class TokenView(QPlainTextEdit):
         self.viewport().update()
 
     def set_scale(self, scale: ColourScale) -> None:
-        """Colours for the classes, and the theme's surface and text colour."""
+        """Set the colours of the classes, and the theme's surface and text colour."""
         if scale != self._scale:
             self._scale = scale
             self._apply_palette()
@@ -118,14 +119,22 @@ class TokenView(QPlainTextEdit):
             self._pin = index
             self._update_token(index)
 
+    def spans(self) -> LiveSpans | None:
+        """Return the tokens that are shown, moved along with edits; None for no tokens."""
+        return self._spans
+
+    def highlighted(self) -> int | None:
+        """Return the token that is outlined lightly, if any."""
+        return self._hover
+
     def pinned(self) -> int | None:
-        """The pinned token, if any."""
+        """Return the pinned token, if any."""
         return self._pin
 
     # --- where things are -------------------------------------------------------------------
 
     def token_at(self, point: QPoint) -> int:
-        """The token at a point of the viewport, or -1."""
+        """Return the token at a point of the viewport, or -1."""
         chip = self._chip()
         if self._spans is None:
             return -1
@@ -136,12 +145,12 @@ class TokenView(QPlainTextEdit):
             for unit, left, right in measure(line, text, self._current_ink()):
                 if left <= point.x() - origin.x() < right:
                     row = first_row + unit
-                    touched = self._spans.states[row] == State.TOUCHED
+                    touched = self._spans.freshness[row] == Freshness.TOUCHED
                     return -1 if touched else self._spans.token(row)
         return -1
 
     def token_rects(self, index: int) -> list[QRect]:
-        """Where a token is, in viewport coordinates: one rectangle a line or visual run."""
+        """Return where a token is in the viewport: one rectangle per line or visual run."""
         if self._spans is None or index < 0:
             return []
         if index == self._spans.tokens:
@@ -172,7 +181,7 @@ class TokenView(QPlainTextEdit):
         return rects
 
     def _lines(self, exposed: QRect) -> Iterator[tuple[QTextBlock, QTextLine, QPointF]]:
-        """The lines in a part of the viewport: block, line, the block's origin there."""
+        """Yield the lines in a part of the viewport: block, line, the block's origin there."""
         block = self.firstVisibleBlock()
         if not block.isValid():
             return
@@ -191,7 +200,7 @@ class TokenView(QPlainTextEdit):
             block = block.next()
 
     def _line_text(self, block: QTextBlock, line: QTextLine) -> tuple[LineText, int]:
-        """A line as it is to be painted, and the row of its first unit."""
+        """Return a line as it is to be painted, and the row of its first unit."""
         base, begin, length = block.position(), line.textStart(), line.textLength()
         size = block.length() - 1
         letters = self._units16[base : base + size]
@@ -223,7 +232,7 @@ class TokenView(QPlainTextEdit):
         ), row
 
     def _simple(self, block: QTextBlock) -> bool:
-        """Whether the block's lines depend on their own letters alone."""
+        """Return whether the block's lines depend on their own letters alone."""
         if self._any_rtl:
             base = block.position()
             if self._rtl[base : base + block.length()].any():
@@ -231,7 +240,8 @@ class TokenView(QPlainTextEdit):
         return not block.layout().preeditAreaText()
 
     def _units_between(self, first: int, stop: int) -> tuple[NDArray[np.int32], int]:
-        """Start, end, brush of the units that touch UTF-16 first..stop, and the first row.
+        """Return start, end, brush, [m, 3], of the units that touch UTF-16 first..stop, and the
+        first row.
 
         An empty unit belongs to the position that it stands before.
         """
@@ -246,14 +256,14 @@ class TokenView(QPlainTextEdit):
         return row, end
 
     def _pack(self) -> None:
-        """The units' starts, ends and brushes in one array, which a line's key is cut from."""
+        """Pack the units' starts, ends and brushes into one array; lines' keys are cut from it."""
         spans = self._spans
         if spans is None:
             self._packed = np.zeros((0, 3), dtype=np.int32)
             self._shapes, self._starts, self._ends = self._packed, [], []
             return
         classes = len(self._scale.palette)
-        brush = spans.colours + classes * (spans.states == State.STALE)
+        brush = spans.colours + classes * (spans.freshness == Freshness.STALE)
         brush = np.where((spans.colours == NO_COLOUR), -1, np.minimum(brush, 2 * classes - 1))
         self._packed = np.stack([spans.starts, spans.ends, brush], axis=1).astype(np.int32)
         self._brushes = self._packed[:, 2].astype(np.int16)
@@ -263,7 +273,7 @@ class TokenView(QPlainTextEdit):
         self._starts, self._ends = spans.starts.tolist(), spans.ends.tolist()
 
     def _chip(self) -> Chip | None:
-        """The closing token's chip, in the viewport; None where it is not shown."""
+        """Return the closing token's chip, in the viewport; None where it is not shown."""
         block = self.document().lastBlock()
         layout = block.layout()
         if self._closing is None or not self._text:
@@ -292,7 +302,7 @@ class TokenView(QPlainTextEdit):
             self._paint_over(event.rect())
 
     def _picture(self, block: QTextBlock, line: QTextLine, width: int, ink: Ink) -> QImage:
-        """A line's picture, from an equal line seen before where there is one."""
+        """Return a line's picture, from the cache where an equal line was painted before."""
         base, begin, length = block.position(), line.textStart(), line.textLength()
         first = base + begin
         stop = first + length
@@ -315,18 +325,18 @@ class TokenView(QPlainTextEdit):
             text, _ = self._line_text(block, line)
             shape = text.shape
             brushes = text.units[:, 2].tobytes()
-        picture = self._pictures.get((shape, brushes, scored))
+        picture = self.pictures.get((shape, brushes, scored))
         if picture is None:
             text = text or self._line_text(block, line)[0]
             columns = self._columns.get(shape)
             if columns is None:
-                columns = self._columns.keep(shape, lay_out(line, text, width, ink))
+                columns = self._columns.put(shape, lay_out(line, text, width, ink))
             picture = paint_strip(line, text, columns, ink)
-            self._pictures.keep((shape, brushes, scored), picture)
+            self.pictures.put((shape, brushes, scored), picture)
         return picture
 
     def _paint_over(self, exposed: QRect) -> None:
-        """What lies over the text: the closing chip and the outlines."""
+        """Paint what lies over the text: the closing chip and the outlines."""
         painter = QPainter(self.viewport())
         painter.setClipRect(exposed)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -341,9 +351,7 @@ class TokenView(QPlainTextEdit):
         for index, pen_width, strength in ((self._hover, 1.5, 170), (self._pin, 2.5, 255)):
             if index is None or (index == self._hover == self._pin and pen_width < 2):
                 continue
-            colour_of_pen = QColor(ink.text)
-            colour_of_pen.setAlpha(strength)
-            painter.setPen(QPen(colour_of_pen, pen_width))
+            painter.setPen(QPen(translucent(ink.text, strength), pen_width))
             for rect in self.token_rects(index):
                 painter.drawRoundedRect(QRectF(rect).adjusted(-0.5, 0.5, -0.5, -0.5), 2.5, 2.5)
         painter.end()
@@ -372,16 +380,16 @@ class TokenView(QPlainTextEdit):
 
     def _forget_lines(self) -> None:
         self._columns.clear()
-        self._pictures.clear()
+        self.pictures.clear()
 
     def _apply_palette(self) -> None:
-        """The scale's surface and text as the editor's; a selection that no class looks like."""
+        """Set the scale's surface and text colour, and a selection that no class looks like."""
         surface, text = QColor(*self._scale.surface), QColor(*self._scale.text)
         palette = self.palette()
         palette.setColor(QPalette.ColorRole.Base, surface)
         palette.setColor(QPalette.ColorRole.Text, text)
-        palette.setColor(QPalette.ColorRole.PlaceholderText, between(surface, text, 0.6))
-        palette.setColor(QPalette.ColorRole.Highlight, between(surface, text, 0.8))
+        palette.setColor(QPalette.ColorRole.PlaceholderText, mix(surface, text, 0.6))
+        palette.setColor(QPalette.ColorRole.Highlight, mix(surface, text, 0.8))
         palette.setColor(QPalette.ColorRole.HighlightedText, surface)
         self.setPalette(palette)
 
@@ -395,4 +403,4 @@ class TokenView(QPlainTextEdit):
         self._forget_lines()
         # Two views of lines: enough to scroll and to edit, little enough on a large screen.
         lines = self.viewport().height() // max(self.fontMetrics().height(), 1)
-        self._pictures.room = 2 * lines + 32
+        self.pictures.room = 2 * lines + 32

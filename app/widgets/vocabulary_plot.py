@@ -1,9 +1,9 @@
-"""The plot of a whole vocabulary at one state: log π_ref against reward, one dot a token.
+"""Plots a whole vocabulary at one state: log π_ref against reward, one dot per token.
 
 All dots are one picture, painted from counts per pixel, so that 150,000 of them pan and zoom as
-fast as ten; where dots lie on each other they are darker. Importing this module imports
-pyqtgraph, which takes a while; do so after the window is shown. Knows arrays and labels; knows
-nothing of models or of what a token means.
+fast as ten; where dots lie on each other they are darker. Importing this module imports pyqtgraph,
+which takes a while; do so after the window is shown. Knows arrays and labels; knows nothing of
+models or of what a token means.
 """
 
 from typing import Any
@@ -13,20 +13,25 @@ import pyqtgraph as pg
 from numpy.typing import ArrayLike, NDArray
 from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QFocusEvent, QImage, QKeyEvent, QPainter, QPen
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.widgets.colour_scale import ColourScale
+from app.widgets.drawing import mix, picture_of, translucent
+from app.widgets.layouts import fill
+from app.widgets.plots import dress, dress_note, fit_button, prepare
+from core.present.numerals import plain, signed
 
 Floats = NDArray[np.float64]
 RADIUS = 1.7
-"""Of a dot, in pixels."""
+"""A dot's radius in pixels."""
 REACH = 12.0
-"""How far from a dot the mouse may be, in pixels."""
+"""Pixels that the mouse may be away from a dot."""
 SINGLE = 0.35
-"""How opaque a dot is that lies alone; the densest place is opaque, by the logarithm between."""
+"""Opacity of a dot that lies alone; the densest place is opaque, others lie between by logarithm.
+"""
 BY_KEY = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
 BESIDE = 5
-"""Between a dot's middle and its name, in pixels."""
+"""Pixels between a dot's middle and its name."""
 NAMED = 3
 """Extremes of each kind that are labelled in the plot."""
 
@@ -34,7 +39,10 @@ NAMED = 3
 def picture(
     x: Floats, y: Floats, area: QRectF, width: int, height: int, ink: QColor, radius: float
 ) -> QImage:
-    """Dots of ``radius`` pixels inside ``area``, premultiplied; row 0 is the lowest y."""
+    """Return the dots inside ``area`` as a picture, ``width`` x ``height`` pixels, premultiplied.
+
+    ``x`` and ``y`` are [n], ``radius`` is in pixels; row 0 of the picture is the lowest y.
+    """
     edge = int(np.ceil(radius))
     column = np.floor((x - area.left()) / area.width() * width)
     row = np.floor((y - area.top()) / area.height() * height)
@@ -54,31 +62,30 @@ def picture(
     pixels = alpha << 24
     for shift, part in ((16, ink.red()), (8, ink.green()), (0, ink.blue())):
         pixels |= (alpha * part // 255) << shift
-    image = QImage(
-        pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_ARGB32_Premultiplied
-    )
-    return image.copy()  # its own memory
+    return picture_of(pixels, QImage.Format.Format_ARGB32_Premultiplied)
 
 
 class Dots(pg.GraphicsObject):
-    """All tokens in one item."""
+    """All tokens of a vocabulary in one item of a plot."""
 
     def __init__(self) -> None:
         super().__init__()
         self._x = self._y = np.zeros(0)
         self._ink = QColor("black")
-        self._kept: tuple[object, QImage] | None = None
+        self._cached: tuple[object, QImage] | None = None
 
     def set_points(self, x: Floats, y: Floats) -> None:
+        """Take other points, [n] each."""
         self._x, self._y = x, y
         self._redraw()
 
     def set_ink(self, ink: QColor) -> None:
+        """Take another colour for dots."""
         self._ink = ink
         self._redraw()
 
     def _redraw(self) -> None:
-        self._kept = None
+        self._cached = None
         self.update()
 
     def viewRangeChanged(self) -> None:
@@ -97,14 +104,14 @@ class Dots(pg.GraphicsObject):
             return
         scale = painter.device().devicePixelRatio() if painter.device() is not None else 1.0
         wanted = area, width, height
-        if self._kept is None or self._kept[0] != wanted:
+        if self._cached is None or self._cached[0] != wanted:
             image = picture(self._x, self._y, area, width, height, self._ink, RADIUS * float(scale))
-            self._kept = wanted, image
-        painter.drawImage(area, self._kept[1])
+            self._cached = wanted, image
+        painter.drawImage(area, self._cached[1])
 
 
 class VocabularyPlot(QWidget):
-    """Every token at one state; the mouse, or the arrow keys, name one."""
+    """A plot of every token at one state; the mouse, or the arrow keys, name one."""
 
     named = Signal(int)
     """The row that is named has changed; -1 for none."""
@@ -114,72 +121,62 @@ class VocabularyPlot(QWidget):
         self._x = self._y = np.zeros(0)
         self._policy = np.zeros(0)
         self._labels: tuple[str, ...] = ()
-        self._current = self._named = -1
-        self._promoted: tuple[int, ...] = ()
-        self._demoted: tuple[int, ...] = ()
+        self.current = self._named = -1
+        self.promoted: tuple[int, ...] = ()
+        self.demoted: tuple[int, ...] = ()
         self._scale = ColourScale()
         self._dressed: tuple[bool, bool] | None = None
         self._zoomed = False
         self._walk = np.zeros(0, dtype=np.int64)
         self.plot = pg.PlotWidget(enableMenu=False)
-        self._item: Any = self.plot.getPlotItem()
-        self._view: Any = self._item.getViewBox()
+        self.item: Any = self.plot.getPlotItem()
+        self.view: Any = self.item.getViewBox()
         self.dots = Dots()
         self.title = QLabel()
         self.title.setWordWrap(True)
-        self._texts: list[Any] = []
+        self.names: list[Any] = []
         self._lay_out()
         self.set_scale(self._scale)
         self.clear()
 
     def _lay_out(self) -> None:
-        self._item.hideButtons()
-        for name in ("left", "bottom"):
-            axis = self._item.getAxis(name)
-            axis.enableAutoSIPrefix(False)
-            axis.setStyle(maxTickLevel=0)
-        self._view.disableAutoRange()
+        prepare(self.item, ("left", "bottom"))
         self._zero = pg.InfiniteLine(0, angle=0)
         self._ends = pg.ScatterPlotItem(size=8)
-        self._here = pg.ScatterPlotItem(size=13)
+        self.here = pg.ScatterPlotItem(size=13)
         self._point = pg.ScatterPlotItem(size=11)
-        self._note = pg.TextItem(anchor=(0, 0))
-        self._item.addItem(self.dots, ignoreBounds=True)
+        self.note = pg.TextItem(anchor=(0, 0))
+        self.item.addItem(self.dots, ignoreBounds=True)
         for item, depth in (
             (self._zero, -1),
             (self._ends, 3),
-            (self._here, 4),
+            (self.here, 4),
             (self._point, 6),
-            (self._note, 7),
+            (self.note, 7),
         ):
             item.setZValue(depth)
-            self._item.addItem(item, ignoreBounds=True)
+            self.item.addItem(item, ignoreBounds=True)
         self.plot.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.plot.setAccessibleName("Plot of the vocabulary: log π_ref against reward")
         self.plot.installEventFilter(self)
         self.plot.viewport().installEventFilter(self)
         self.plot.scene().sigMouseMoved.connect(self._mouse_moved)
-        self._view.sigRangeChangedManually.connect(self._note_zoom)
-        self._view.sigRangeChanged.connect(self._range_changed)
-        self.reset = QToolButton()
-        self.reset.setText("Fit")
-        self.reset.setToolTip("Show all tokens (the wheel zooms, dragging moves)")
-        self.reset.clicked.connect(self.fit)
+        self.view.sigRangeChangedManually.connect(self._note_zoom)
+        self.view.sigRangeChanged.connect(self._range_changed)
+        self.reset = fit_button(self.fit)
         self.title.setToolTip(
             "Each dot is a token that could stand here. Point at one, or walk with the arrow keys "
             "from the likeliest under π_ref on. Far left, log-ratios are large and mean little."
         )
-        top = QHBoxLayout()
-        top.addWidget(self.title, 1)
-        top.addWidget(self.reset)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addLayout(top)
-        column.addWidget(self.plot, 1)
+        top = fill(QHBoxLayout(), (self.title, 1), self.reset)
+        fill(QVBoxLayout(self), top, (self.plot, 1), margins=(0, 0, 0, 0), spacing=2)
         self.setMinimumHeight(190)
 
     # --- what is shown ----------------------------------------------------------------------
+
+    def rewards(self) -> Floats:
+        """Return the rewards of the vocabulary that is shown, [V]."""
+        return self._y
 
     def show_points(
         self,
@@ -198,7 +195,7 @@ class VocabularyPlot(QWidget):
         self._walk = known[np.argsort(-self._x[known], kind="stable")]
         self.dots.set_points(self._x[self._walk], self._y[self._walk])
         self.title.setText(f"All {len(labels):,} tokens that could stand here")
-        self._current, self._promoted, self._demoted = -1, (), ()
+        self.current, self.promoted, self.demoted = -1, (), ()
         self._name(self._named if self._drawn(self._named) else -1)
         self._show_ends()
         if not self._zoomed:
@@ -206,11 +203,11 @@ class VocabularyPlot(QWidget):
 
     def mark(self, current: int, promoted: tuple[int, ...], demoted: tuple[int, ...]) -> None:
         """Mark the row that stands there now (-1: none) and the extremes, the first ones named."""
-        self._current, self._promoted, self._demoted = current, promoted, demoted
+        self.current, self.promoted, self.demoted = current, promoted, demoted
         self._show_ends()
 
     def clear(self) -> None:
-        """No state."""
+        """Show no state."""
         nothing = np.zeros(0)
         self._named = -1
         self.show_points(nothing, nothing, nothing, ())
@@ -223,7 +220,7 @@ class VocabularyPlot(QWidget):
         left = float(x.min(initial=-1.0))
         low, high = float(y.min(initial=0.0)), float(y.max(initial=0.0))
         room = 0.08 * (high - low or 1.0)
-        self._view.setRange(
+        self.view.setRange(
             xRange=(1.04 * left, -0.04 * left),
             yRange=(low - room, high + room),
             padding=0,
@@ -231,65 +228,56 @@ class VocabularyPlot(QWidget):
         )
 
     def rescale(self, factor: float) -> None:
-        """Rewards are about to be multiplied, by another beta: the zoomed view goes with them."""
-        low, high = self._view.viewRange()[1]
-        self._view.setYRange(low * factor, high * factor, padding=0)
+        """Multiply the range of rewards by a factor: another beta is about to do so with them."""
+        low, high = self.view.viewRange()[1]
+        self.view.setYRange(low * factor, high * factor, padding=0)
 
     def set_scale(self, scale: ColourScale) -> None:
-        """The colours of rewards, and with them light or dark."""
+        """Set the colours of rewards, and with them a dark or a light theme."""
         dressed = self._dressed == (scale.dark, scale.swap)
         self._scale, self._dressed = scale, (scale.dark, scale.swap)
         if dressed:
             return  # the limit changes with beta, and no colour of the plot does
         surface, text = QColor(*scale.surface), QColor(*scale.text)
-        faint = QColor(text)
-        faint.setAlpha(120)
-        self.plot.setBackground(surface)
-        for name in ("left", "bottom"):
-            axis = self._item.getAxis(name)
-            axis.setPen(faint)
-            axis.setTextPen(text)
-        self._item.setLabel("left", "reward r", color=text.name())
-        self._item.setLabel("bottom", "log π_ref", color=text.name())
+        faint = translucent(text, 120)
+        dress(self.plot, {"left": "reward r", "bottom": "log π_ref"}, surface, text, faint)
+        dress_note(self.note, surface, text, faint)
         self._zero.setPen(QPen(faint, 0))
-        self.dots.set_ink(QColor(*(np.add(scale.surface, scale.text) // 2).tolist()))
-        self._note.setColor(text)
-        self._note.fill = pg.mkBrush(surface)
-        self._note.border = pg.mkPen(faint)
-        self._here.setPen(pg.mkPen(text, width=2))
-        self._here.setBrush(None)
+        self.dots.set_ink(mix(surface, text, 0.5))
+        self.here.setPen(pg.mkPen(text, width=2))
+        self.here.setBrush(None)
         self._point.setPen(pg.mkPen(text, width=1.5))
         self._point.setBrush(None)
         self._show_ends()
 
     def _show_ends(self) -> None:
-        """The extremes in the colours of their signs, and the names of some."""
-        for text in self._texts:
-            self._item.removeItem(text)
-        self._texts.clear()
+        """Draw the extremes in the colours of their signs, and the names of some."""
+        for text in self.names:
+            self.item.removeItem(text)
+        self.names.clear()
         blue, red = (QColor(self._scale.css(s * self._scale.limit)) for s in (1, -1))
-        coloured = dict.fromkeys(filter(self._drawn, self._promoted), blue)
-        coloured |= dict.fromkeys(filter(self._drawn, self._demoted), red)
+        coloured = dict.fromkeys(filter(self._drawn, self.promoted), blue)
+        coloured |= dict.fromkeys(filter(self._drawn, self.demoted), red)
         rows = list(coloured)
         brush = [pg.mkBrush(colour) for colour in coloured.values()]
         self._ends.setData(self._x[rows], self._y[rows], brush=brush, pen=None)
-        here = [self._current] if self._drawn(self._current) else []
-        self._here.setData(self._x[here], self._y[here])
-        named = [*here, *self._promoted[:NAMED], *self._demoted[:NAMED]]
+        here = [self.current] if self._drawn(self.current) else []
+        self.here.setData(self._x[here], self._y[here])
+        named = [*here, *self.promoted[:NAMED], *self.demoted[:NAMED]]
         for row in dict.fromkeys(filter(self._drawn, named)):
             text = pg.TextItem(self._labels[row], color=QColor(*self._scale.text))
             text.setAnchor((1 + BESIDE / max(text.boundingRect().width(), 1), 0.5))
             text.setPos(self._x[row], self._y[row])
             text.setZValue(5)
-            self._item.addItem(text, ignoreBounds=True)
-            self._texts.append(text)
+            self.item.addItem(text, ignoreBounds=True)
+            self.names.append(text)
         self._place_texts()
 
     def _place_texts(self) -> None:
         """Hide the names that would lie on the names before them."""
-        wide, high = self._view.viewPixelSize()
+        wide, high = self.view.viewPixelSize()
         taken: list[QRectF] = []
-        for text in self._texts:
+        for text in self.names:
             size = text.boundingRect().size()
             left, top = text.pos().x() / wide - size.width() - BESIDE, -text.pos().y() / high
             place = QRectF(left, top - size.height() / 2, size.width() + BESIDE, size.height())
@@ -298,19 +286,23 @@ class VocabularyPlot(QWidget):
                 taken.append(place)
 
     def _drawn(self, row: int) -> bool:
-        """Whether a row has a dot."""
+        """Return whether a row has a dot."""
         there = 0 <= row < len(self._x)
         return there and bool(np.isfinite(self._x[row]) and np.isfinite(self._y[row]))
 
     # --- which token ------------------------------------------------------------------------
 
+    def named_row(self) -> int:
+        """Return the row that is named now; -1 for none."""
+        return self._named
+
     def row_at(self, scene: QPointF) -> int:
-        """The row of the dot nearest to a point of the scene, or -1 if none is near."""
-        area = self._view.sceneBoundingRect()
+        """Return the row of the dot nearest to a point of the scene, or -1 if none is near."""
+        area = self.view.sceneBoundingRect()
         if not len(self._walk) or not area.contains(scene):
             return -1
-        where = self._view.mapSceneToView(scene)
-        wide, high = self._view.viewPixelSize()
+        where = self.view.mapSceneToView(scene)
+        wide, high = self.view.viewPixelSize()
         away = (self._x[self._walk] - where.x()) ** 2 / wide**2
         away += (self._y[self._walk] - where.y()) ** 2 / high**2
         nearest = int(away.argmin())
@@ -321,27 +313,26 @@ class VocabularyPlot(QWidget):
         changed, self._named = row != self._named, row
         shown = row >= 0
         self._point.setVisible(shown)
-        self._note.setVisible(shown)
+        self.note.setVisible(shown)
         if shown:
             self._point.setData(self._x[[row]], self._y[[row]])
-            numbers = (
-                f"r {round(self._y[row], 3) + 0.0:+.3f}\nlog π {self._policy[row]:.2f}   "
-                f"log π_ref {self._x[row]:.2f}"
+            self.note.setText(
+                f"{self._labels[row]}   r {signed(self._y[row])}\n"
+                f"log π {plain(self._policy[row], 2)}   log π_ref {plain(self._x[row], 2)}"
             )
-            self._note.setText(f"{self._labels[row]}   " + numbers.replace("-", "\u2212"))
             self._place_note()
         if changed:
             self.named.emit(row)
 
     def _place_note(self) -> None:
-        """In the corner that the dot is farthest from."""
+        """Put the note into the corner that the dot is farthest from."""
         if self._named < 0:
             return
-        (left, right), (low, high) = self._view.viewRange()
+        (left, right), (low, high) = self.view.viewRange()
         on_right = self._x[self._named] > (left + right) / 2
         on_top = self._y[self._named] > (low + high) / 2
-        self._note.setAnchor((0 if on_right else 1, 1 if on_top else 0))
-        self._note.setPos(left if on_right else right, low if on_top else high)
+        self.note.setAnchor((0 if on_right else 1, 1 if on_top else 0))
+        self.note.setPos(left if on_right else right, low if on_top else high)
 
     def _mouse_moved(self, scene: QPointF) -> None:
         self._name(self.row_at(scene))
@@ -370,8 +361,8 @@ class VocabularyPlot(QWidget):
         elif watched is self.plot and isinstance(event, QFocusEvent):
             if event.type() == QEvent.Type.FocusOut:
                 self._name(-1)
-            elif event.reason() in BY_KEY and self._drawn(self._current):
-                self._name(self._current)  # so that one sees where the keyboard is
+            elif event.reason() in BY_KEY and self._drawn(self.current):
+                self._name(self.current)  # so that one sees where the keyboard is
         elif event.type() == QEvent.Type.Leave:
             self._name(-1)
         return super().eventFilter(watched, event)

@@ -1,1 +1,1 @@
-"""What views and tables show: measures, facts and tables, without Qt."""
+"""Measures, facts and tables that views show, without Qt."""

@@ -1,7 +1,7 @@
-"""Scorings of the responses on the screen under each checkpoint of a run.
+"""Caches the scorings of the responses on the screen under each checkpoint of a run.
 
-They are cached by prompt and tokens, so that undo brings back what was known. A checkpoint is named
-by its place in ``checkpoints``. Knows scorings; asks for nothing and draws nothing.
+By prompt and tokens, so that undo brings back what was known. A checkpoint is named by its place in
+``checkpoints``. Knows scorings; asks for nothing and draws nothing.
 """
 
 from collections.abc import Mapping
@@ -47,10 +47,10 @@ class ScoringsByCheckpoint:
         self._texts.clear()
         self._values.clear()
 
-    def take(self, side: Side, prompt_text: str, scoring: Scoring, between: bool = False) -> None:
+    def take(self, side: Side, prompt_text: str, scoring: Scoring, switching: bool = False) -> None:
         """Take in a scored side under the shown checkpoint.
 
-        ``between``: another checkpoint is being put in place, so that it is not known under which
+        ``switching``: another checkpoint is being put in place, so that it is not known under which
         of the two the side was scored; the scoring is then not cached.
         """
         text = prompt_text, scoring.tokens.ids
@@ -59,8 +59,8 @@ class ScoringsByCheckpoint:
             self._prompts[side] = prompt_text
             self._values.clear()
         frames = self._cached.pop(text, {})
-        self._cached[text] = frames  # the one used last is the last to go
-        if self.checkpoints and not between:
+        self._cached[text] = frames  # now the last one to be evicted
+        if self.checkpoints and not switching:
             frames[self.shown] = scoring
             self._values.pop(self.shown, None)
         self._evict()

@@ -1,8 +1,8 @@
-"""The measures that tokens can be coloured by: an entry here is all that a measure needs.
+"""Defines the measures that tokens can be coloured by: an entry here is all that a measure needs.
 
 The window's list, its legend, tooltips and scales are made from MEASURES. Arrays have one row per
-scored token, the closing token last. Knows scorings, beta and the paper's quantities; knows
-nothing of widgets, colours or the engine.
+scored token, the closing token last. Knows scorings, beta and the paper's quantities; knows nothing
+of widgets, colours or the engine.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,8 +20,7 @@ from core.text import Alignment, Unit
 
 Known = Mapping[Side, Scoring]
 Compute = Callable[[Known, Alignment | None, float], dict[Side, Floats]]
-"""From the sides' scorings, their alignment and beta: a value for each row of each side, NaN where
-there is none."""
+"""Computes a value for each row of each side, NaN for none, from scorings, alignment and beta."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +28,19 @@ class Measure:
     """One way to colour tokens."""
 
     key: str
-    """By which settings remember it."""
+    """The name under which settings remember it."""
     title: str
     quantity: str
-    """Its symbol, as the legend has it."""
+    """Its symbol, as the legend writes it."""
     unit: str
     equation: str
     sign: str
-    """What positive and negative values, or large and small ones, say."""
+    """What positive and negative values, or large and small ones, mean."""
     meaning: str
     compute: Compute
     kind: Literal["diverging", "sequential"] = "diverging"
     noise: float = 0.0
-    """How many times the noise of a reward its noise is; 0 where it is not one of rewards."""
+    """Its noise in units of a reward's noise; 0 where it is not made of rewards."""
     at_most_zero: bool = False
     """Whether no value is above 0, for the legend of a sequential scale."""
     running: bool = False
@@ -59,7 +58,7 @@ def rewards(scoring: Scoring, beta: float) -> Floats:
 
 
 def each(of: Callable[[Scoring, float], Floats]) -> Compute:
-    """Return the measure that takes each response by itself."""
+    """Return a computation that takes each response by itself."""
 
     def compute(known: Known, pairs: Alignment | None, beta: float) -> dict[Side, Floats]:
         return {side: of(scoring, beta) for side, scoring in known.items()}
@@ -163,7 +162,7 @@ _ALL = (
     ),
 )
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in _ALL}
-"""By key, in the order of the list."""
+"""All measures by key, in the order of the window's list."""
 
 
 def shown(

@@ -1,4 +1,4 @@
-"""One node of a grown tree in words and numbers: what hovering and the side panel show.
+"""Describes one node of a grown tree in words and numbers: for hovering and the side panel.
 
 Knows grown trees, beta and the paper's quantities; knows nothing of widgets.
 """
@@ -57,7 +57,7 @@ def _reward(
 
 
 def _edge_facts(tree: GrownTree, entry: int, beta: float, noise: NoiseFloor) -> list[Fact]:
-    """Return what is known of the token that leads to a node, and of the way to it."""
+    """Return what is known of the token that leads to a node, and of the path to it."""
     values = {
         name: float(tree.column(name)[entry])
         for name in ("logp_policy", "logp_reference", "logit", "sum_policy", "sum_reference")

@@ -1,4 +1,4 @@
-"""Numbers as text: signs, digits, probabilities, and what noise hides.
+"""Writes numbers as text: signs, digits, probabilities, and what noise hides.
 
 Knows numbers and the noise floor; knows nothing of widgets.
 """
@@ -8,24 +8,29 @@ import numpy as np
 from core.noise import NoiseFloor
 
 
+def real_minus(text: str) -> str:
+    """Return a number's text with a minus sign in place of a hyphen."""
+    return text.replace("-", "\u2212")
+
+
 def signed(value: float, digits: int = 3) -> str:
     """Return a number with its sign, a real minus, and no minus zero."""
     text = f"{value:+.{digits}f}"
     if float(text) == 0:
         text = f"{0:.{digits}f}"
-    return text.replace("-", "\u2212")
+    return real_minus(text)
 
 
 def plain(value: float, digits: int = 3) -> str:
     """Return a number with a real minus."""
-    return f"{value:.{digits}f}".replace("-", "\u2212")
+    return real_minus(f"{value:.{digits}f}")
 
 
 def tiny(value: float) -> str:
     """Return a number that should be 0, to its first digit."""
     if np.isnan(value):
         return "–"
-    return f"{value:.0e}".replace("-", "\u2212") if value else "0"
+    return real_minus(f"{value:.0e}") if value else "0"
 
 
 def percent(logp: float) -> str:

@@ -1,4 +1,4 @@
-"""Two responses to one prompt in numbers: sums, margin, loss, and what an edit changed.
+"""Compares two responses to one prompt in numbers: sums, margin, loss, and what an edit changed.
 
 Knows scorings and beta; knows nothing of widgets.
 """
@@ -17,7 +17,7 @@ from core.text import Alignment, shared_prefix
 
 @dataclass(frozen=True)
 class Split:
-    """Why two response scores differ: total = edited + downstream."""
+    """The difference of two response scores and its parts: total = edited + downstream."""
 
     total: float
     edited: float
@@ -41,7 +41,7 @@ def split(a: Scoring, b: Scoring, pairs: Alignment, beta: float) -> Split:
 
 @dataclass(frozen=True)
 class PairNumbers:
-    """A as the chosen and B as the rejected response, in numbers."""
+    """The DPO quantities of a pair, with A as the chosen and B as the rejected response."""
 
     sum_a: float
     sum_b: float

@@ -1,4 +1,7 @@
-"""Tokens laid out as text from their bytes alone, without a tokenizer; knows nothing else."""
+"""Lays out tokens as text from their bytes alone.
+
+Knows bytes and spans; knows nothing of tokenizers or Qt.
+"""
 
 import numpy as np
 
@@ -14,7 +17,7 @@ def spell(pieces: list[bytes], ids: tuple[int, ...]) -> Tokens:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        # Not whole: each token by itself, what is no text shown as such.
+        # Not valid as a whole: each token by itself, with U+FFFD for what is no text.
         texts = [piece.decode("utf-8", "replace") for piece in pieces]
         stops = np.cumsum([len(part) for part in texts], dtype=np.int64).tolist()
         starts = [0, *stops[:-1]] if stops else []

@@ -1,7 +1,11 @@
-"""The tokens of both responses as a table: what is copied or saved, as TSV or CSV."""
+"""Writes the tokens of both responses as a table, TSV or CSV, to be copied or saved.
+
+Knows scorings and beta; knows nothing of files or widgets.
+"""
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 
 from core.present.measures import rewards
 from core.scoring import Scoring
@@ -12,23 +16,25 @@ HEADER = (
 ).split()
 
 
+def delimited(rows: Iterable[Sequence[object]], delimiter: str = ",") -> str:
+    """Return rows as text, a line each, quoted where that is needed."""
+    out = io.StringIO()
+    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return out.getvalue()
+
+
 def table(scorings: dict[str, Scoring], beta: float, delimiter: str) -> str:
     """Return one line per token of every side; nats, full precision."""
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(HEADER)
+    rows: list[Sequence[object]] = [HEADER]
     for side, scoring in scorings.items():
         r = rewards(scoring, beta)
         total = 0.0
         for i in range(len(scoring)):
             total += float(r[i])
             closing = i == len(scoring.tokens)
-            text = (
-                ""
-                if closing
-                else scoring.tokens.text[scoring.tokens.starts[i] : scoring.tokens.ends[i]]
-            )
-            writer.writerow(
+            tokens = scoring.tokens
+            text = "" if closing else tokens.text[tokens.starts[i] : tokens.ends[i]]
+            rows.append(
                 (
                     side,
                     i,
@@ -44,8 +50,8 @@ def table(scorings: dict[str, Scoring], beta: float, delimiter: str) -> str:
                     float(scoring.entropy_policy[i]),
                     float(scoring.entropy_reference[i]),
                     total,
-                    not closing and scoring.tokens.forced[i],
+                    not closing and tokens.forced[i],
                     closing,
                 )
             )
-    return out.getvalue()
+    return delimited(rows, delimiter)

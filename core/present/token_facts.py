@@ -1,4 +1,4 @@
-"""One token in words and numbers: what the hover popup and the inspector show of it.
+"""Describes one token in words and numbers, for the hover popup and the inspector.
 
 Knows scorings and beta; knows nothing of widgets.
 """
@@ -18,13 +18,13 @@ from core.scoring import Alternative, Scoring
 
 @dataclass(frozen=True)
 class Fact:
-    """A line of the inspector."""
+    """A line of the inspector: a name, a value and what it means."""
 
     name: str
     value: str
     meaning: str = ""
     faint: bool = False
-    """Noise may be all that it is."""
+    """Whether noise may be all that it is."""
 
 
 def reward_fact(

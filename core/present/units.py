@@ -1,4 +1,4 @@
-"""Tokens taken together: as parts of one character, or as words, sentences and lines.
+"""Groups tokens: parts of one character, words, sentences or lines.
 
 Arrays of one row per token; knows tokens and their spans, nothing of scores or Qt.
 """
@@ -21,15 +21,6 @@ def shared_units(starts: ArrayLike, ends: ArrayLike) -> Ints:
     fresh = np.concatenate([[True], s[1:] >= reach[:-1]])
     # Two empty spans in one place are two tokens; two equal characters' parts are one.
     return np.cumsum(fresh) - 1
-
-
-def sum_shared(starts: ArrayLike, ends: ArrayLike, values: ArrayLike) -> Floats:
-    """Return values with those of tokens that share a character summed, given to each, [n]."""
-    unit = shared_units(starts, ends)
-    v = np.asarray(values, dtype=np.float64)
-    sums: Floats = np.zeros(unit.max(initial=-1) + 1)
-    np.add.at(sums, unit, v)
-    return sums[unit]
 
 
 def groups(tokens: Tokens, unit: Unit) -> Ints:

@@ -7,11 +7,11 @@ from app.widgets.colour_scale import (
     NO_COLOUR,
     STEPS,
     ColourScale,
-    contrast,
     fit_limit,
     from_oklab,
     oklab,
 )
+from tests.contrast import contrast
 
 THEMES = [False, True]
 KINDS = ["diverging", "sequential"]
@@ -91,7 +91,7 @@ def test_the_sides_differ_for_colour_blind_readers(vision, dark):
 def test_the_full_colours_are_inside_srgb():
     for dark in THEMES:
         for kind in KINDS:
-            for end in ColourScale(1.0, kind, dark=dark)._ends():
+            for end in ColourScale(1.0, kind, dark=dark).ends():
                 exact = from_oklab(end)
                 assert exact.min() >= -0.5 and exact.max() <= 255.5
 

@@ -9,7 +9,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QPixmap
 
 from app.replay import scrubbing
-from app.replay.heat_map import HeatMap, Picture
+from app.replay.heat_map import HeatData, HeatMap
 from app.replay.margin_plot import margin_and_spread
 from app.widgets.colour_scale import ColourScale
 from core.engine.protocol import PairSpec
@@ -78,7 +78,7 @@ def test_the_cells_have_the_credit_views_colours(panel, window, qtbot):
 
 
 def test_what_is_not_known_is_hatched(panel, window, qtbot):
-    assert np.isnan(panel.map.picture.values[:3]).all()
+    assert np.isnan(panel.map.data.values[:3]).all()
     assert "3 of 4 checkpoints are not computed yet" in panel.readout.text()
     before = panel.map.grab().toImage()
     row = panel.map.rect_of(1, 2).toRect().adjusted(1, 1, -2, -2)
@@ -87,7 +87,7 @@ def test_what_is_not_known_is_hatched(panel, window, qtbot):
     hover(qtbot, panel, 1, 2)
     assert "not computed yet" in panel.readout.text()
     replay(qtbot, window)
-    assert np.isfinite(panel.map.picture.values).all()
+    assert np.isfinite(panel.map.data.values).all()
 
 
 def test_pointing_says_the_numbers_and_clicking_scrubs(panel, window, qtbot):
@@ -148,7 +148,7 @@ def test_margin_and_spread_by_hand(panel, window, qtbot):
         else:
             assert spread == pytest.approx(abs(r["A"]).sum() ** 2 / (r["A"] ** 2).sum())
     assert f"= {spread:.1f} of {len(r['A'])} tokens" in panel.measures.headings()[1]
-    where = QPoint(round(panel.measures._x(1)), 40)
+    where = QPoint(round(panel.measures.x_of(1)), 40)
     qtbot.mouseClick(panel.measures, LEFT, pos=where)
     qtbot.waitUntil(lambda: window.view.film.shown == 1, timeout=5000)
 
@@ -195,10 +195,10 @@ def test_a_file_that_cannot_be_written_is_a_sentence(panel, tmp_path):
 
 def test_without_a_run_it_says_how_to_open_one(panel, window, qtbot):
     window.close_pair()
-    qtbot.waitUntil(panel._why.isVisible, timeout=2000)
-    assert "No run's checkpoints are loaded" in panel._why.text()
+    qtbot.waitUntil(panel.why.isVisible, timeout=2000)
+    assert "No run's checkpoints are loaded" in panel.why.text()
     window.choose_folder = lambda title: "/runs/fake"
-    qtbot.mouseClick(panel._open, LEFT)
+    qtbot.mouseClick(panel.open_button, LEFT)
     qtbot.waitUntil(lambda: settled(window) and panel.map.isVisible(), timeout=10_000)
 
 
@@ -217,8 +217,8 @@ def test_a_run_whose_curves_are_open_is_offered(panel, window, qtbot, tmp_path):
     log = made_log(str(tmp_path / "with-sft"), "with-sft", checkpoints=CHECKPOINTS)
     window.training.session.take(log, 0.0)
     window.training.runs_changed.emit()
-    assert panel._open.text() == "Load the checkpoints of fake"  # the folder of CHECKPOINTS
-    qtbot.mouseClick(panel._open, LEFT)
+    assert panel.open_button.text() == "Load the checkpoints of fake"  # the folder of CHECKPOINTS
+    qtbot.mouseClick(panel.open_button, LEFT)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert window.spec == PairSpec(run="/runs/fake")
 
@@ -228,7 +228,7 @@ def test_a_long_response_wraps_and_every_cell_is_found_again(qtbot):
     qtbot.addWidget(heat)
     heat.resize(500, 300)
     labels = tuple(f"·word{i}" if i % 7 else "↵" for i in range(300))
-    heat.show_picture(Picture((0, 10, 25), labels, np.zeros((3, 300))), ColourScale())
+    heat.show_data(HeatData((0, 10, 25), labels, np.zeros((3, 300))), ColourScale())
     heat.show()
     assert heat.minimumHeight() > 600
     tops = set()

@@ -121,18 +121,18 @@ def test_the_window_shows_noise_as_noise(narrow, open_window, qtbot):
     tell(window, qtbot, FLOOR)
     scoring = view.scorings()["A"]
     hidden = np.abs(ratios(scoring)) < 1.6
-    spans = view.panels["A"].editor._spans
+    spans = view.panels["A"].editor.spans()
     zero = view.scale.scale(view.controls.measure()).zero
     assert ((spans.colours == zero) == hidden[:-1]).all() and hidden.any() and not hidden.all()
     assert status.noise.isVisible() and "noise ±1.6 nat a token" in status.noise.text()
     assert FLOOR.measured in status.noise.toolTip()
     assert view.controls.legend.bar.ends()[1] == "0 ± 0.16 noise"
     assert "noise floor" in view.controls.legend.bar.toolTip()
-    margin = view.summary._figures["margin"]
+    margin = view.summary.figures["margin"]
     pair = pair_numbers(*view.scorings().values(), BETA)
     floors = pair_noise(*view.scorings().values(), BETA, FLOOR)
     for key, floor in zip(("sum_a", "sum_b", "margin"), floors, strict=True):
-        label = view.summary._figures[key]
+        label = view.summary.figures[key]
         assert (label.foregroundRole() == FAINT) == (abs(getattr(pair, key)) < floor)
     assert margin.foregroundRole() == FAINT and "(±" in margin.toolTip()
     index = int(np.abs(ratios(scoring)).argmin())
@@ -154,9 +154,9 @@ def test_the_window_shows_noise_as_noise(narrow, open_window, qtbot):
 
 def test_float32_changes_nothing(window, qtbot):
     view = window.view
-    before = view.panels["A"].editor._spans.colours.copy()
+    before = view.panels["A"].editor.spans().colours.copy()
     tell(window, qtbot, replace(FLOOR, dtype="float32", token=8e-6, spread=3e-6))
-    assert (view.panels["A"].editor._spans.colours == before).all()
+    assert (view.panels["A"].editor.spans().colours == before).all()
     assert not window.status.noise.isVisible()
     assert view.controls.legend.bar.ends()[1] == "0"
     assert not window.actions_by_name["compute_in_float32"].isEnabled()

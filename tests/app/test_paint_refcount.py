@@ -10,7 +10,8 @@ from PySide6.QtWidgets import QApplication
 
 from app.search.canvas import TreeCanvas
 from app.search.viewpoint import Viewpoint
-from app.widgets.token_editor import TokenEditor, TokenSpans
+from app.widgets.spans import TokenSpans
+from app.widgets.token_editor import TokenEditor
 from tests.app.fake_search import random_growths
 
 # From 3.12 on None is immortal, and its count is a constant.

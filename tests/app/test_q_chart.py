@@ -29,18 +29,18 @@ def chart(qtbot):
 
 def place(chart, x, y):
     QApplication.processEvents()
-    return chart.plot.mapFromScene(chart._view.mapViewToScene(QPointF(x, y)))
+    return chart.plot.mapFromScene(chart.view.mapViewToScene(QPointF(x, y)))
 
 
 def test_the_lines_are_q_v_advantage_and_raw_reward(chart):
     """By hand, beta 0.5: r raw = Q - 0.5 log π_ref - V', and V' is 0 after the closing token."""
     chart.show_gauge("A", GAUGE, ("a", "b", "c"))
-    drawn = {key: line.getData()[1].tolist() for key, line in chart._lines.items()}
+    drawn = {key: line.getData()[1].tolist() for key, line in chart.lines.items()}
     assert drawn["q"] == pytest.approx([10, 5, 6])
     assert drawn["v"] == pytest.approx([10.5, 6, 6.25])
     assert drawn["advantage"] == pytest.approx([-0.5, -1, -0.25])
     assert drawn["raw"] == pytest.approx([10 + 0.75 - 6, 5 + 0.5 - 6.25, 6 + 0.25])
-    low, high = chart._view.viewRange()[1]
+    low, high = chart.view.viewRange()[1]
     assert low < -1 and high > 10.5
 
 
@@ -70,26 +70,34 @@ def test_the_mouse_names_the_token(chart):
 def test_a_highlight_is_of_its_own_side_only(chart):
     chart.show_gauge("B", GAUGE, ("a", "b", "c"))
     chart.highlight("B", 1)
-    assert chart._mark.value() == 1 and chart._note.isVisible()
-    note = chart._note.toPlainText().replace("−", "-")
+    assert chart.mark.value() == 1 and chart.note.isVisible()
+    note = chart.note.toPlainText().replace("−", "-")
     assert note.split() == "B b Q +5.000 V +6.000 Q - V -1.000 r raw -0.750".split()
     chart.highlight("A", 1)
-    assert not chart._note.isVisible()
+    assert not chart.note.isVisible()
     chart.highlight("B", 3)
-    assert not chart._note.isVisible()
+    assert not chart.note.isVisible()
     chart.highlight("B", 2)
     chart.show_gauge("A", GAUGE, ())
-    assert not chart._note.isVisible()
+    assert not chart.note.isVisible()
+
+
+def test_a_mark_goes_with_its_token(chart):
+    chart.show_gauge("B", GAUGE, ("a", "b", "c"))
+    chart.highlight("B", 2)
+    assert chart.marked() == ("B", 2)
+    chart.show_gauge("B", gauge([1.0], [2.0], [0.0], [-1.0], [-1.0], 0.5), ("a",))
+    assert chart.marked() == ("", -1) and not chart.note.isVisible()
 
 
 def test_the_view_follows_until_the_user_zooms(chart):
     chart.show_gauge("A", GAUGE, ())
-    chart._view.setXRange(0, 4, padding=0)
-    chart._note_zoom()
+    chart.view.setXRange(0, 4, padding=0)
+    chart.view.sigRangeChangedManually.emit(chart.view.state["mouseEnabled"])
     chart.show_gauge("A", GAUGE, ())
-    assert chart._view.viewRange()[0] == pytest.approx([0, 4])
+    assert chart.view.viewRange()[0] == pytest.approx([0, 4])
     QTest.mouseClick(chart.reset, Qt.MouseButton.LeftButton)
-    assert chart._view.viewRange()[0] == pytest.approx([-0.7, 7.7])
+    assert chart.view.viewRange()[0] == pytest.approx([-0.7, 7.7])
 
 
 def test_unknown_states_leave_a_gap(chart):
@@ -97,7 +105,7 @@ def test_unknown_states_leave_a_gap(chart):
     chart.show_gauge("A", part, ())
     chart.highlight("A", 1)
     chart.grab()
-    assert np.isfinite(chart._view.viewRange()).all()
+    assert np.isfinite(chart.view.viewRange()).all()
     chart.clear()
     assert "once a response is scored" in chart.key.text()
 

@@ -23,7 +23,7 @@ def chart(qtbot):
 def place(chart, x, y):
     """Where a point of the plot is in the viewport."""
     QApplication.processEvents()
-    scene = chart._view.mapViewToScene(QPointF(x, y))
+    scene = chart.view.mapViewToScene(QPointF(x, y))
     return chart.plot.mapFromScene(scene)
 
 
@@ -31,47 +31,47 @@ def test_bars_and_sums_are_those_given(chart):
     chart.set_series("A", A)
     chart.set_series("B", B)
     for side, rewards in (("A", A), ("B", B)):
-        assert np.allclose(chart._bars[side].opts["height"], rewards)
-        _, y = chart._lines[side].getData()
-        assert np.allclose(y * chart._item.getAxis("right").scale, np.cumsum(rewards))
+        assert np.allclose(chart.bars[side].opts["height"], rewards)
+        _, y = chart.lines[side].getData()
+        assert np.allclose(y * chart.item.getAxis("right").scale, np.cumsum(rewards))
 
 
 def test_one_item_draws_all_bars_of_a_side(chart):
-    before = len(chart._item.items)
+    before = len(chart.item.items)
     chart.set_series("A", np.random.default_rng(0).normal(size=2_000))
-    assert len(chart._item.items) == before
+    assert len(chart.item.items) == before
 
 
 def test_a_sum_that_outgrows_the_rewards_gets_its_own_axis(chart):
     chart.set_series("A", np.full(400, 0.1))
-    assert chart._item.getAxis("right").scale >= 400
-    _, y = chart._lines["A"].getData()
+    assert chart.item.getAxis("right").scale >= 400
+    _, y = chart.lines["A"].getData()
     assert y.max() <= 0.1 + 1e-9
     chart.set_series("A", [0.5, -0.5])
-    assert chart._item.getAxis("right").scale == 1.0
+    assert chart.item.getAxis("right").scale == 1.0
 
 
 def test_it_says_when_there_is_nothing(chart):
     for dark in (True, False):
         chart.set_theme(dark)
-        assert chart._empty.isVisible()
-        assert not chart._item.getAxis("left").isVisible()
+        assert chart.empty.isVisible()
+        assert not chart.item.getAxis("left").isVisible()
     chart.set_series("A", A)
-    assert not chart._empty.isVisible()
+    assert not chart.empty.isVisible()
     chart.clear()
-    assert chart._empty.isVisible()
+    assert chart.empty.isVisible()
 
 
 def test_a_small_chart_has_no_titles_at_its_axes(chart):
     chart.set_series("A", A)
-    labels = [chart._item.getAxis(name).label for name in ("left", "right", "bottom")]
+    labels = [chart.item.getAxis(name).label for name in ("left", "right", "bottom")]
     assert all(label.isVisible() for label in labels)
     chart.resize(500, 120)
     QApplication.processEvents()
     assert not any(label.isVisible() for label in labels)
     chart.set_theme(True)  # which gives the axes new titles
     assert not any(label.isVisible() for label in labels)
-    assert chart._item.getAxis("left").isVisible()
+    assert chart.item.getAxis("left").isVisible()
     chart.resize(700, 300)
     QApplication.processEvents()
     assert all(label.isVisible() for label in labels)
@@ -96,24 +96,30 @@ def test_the_mouse_names_side_and_token(chart):
 def test_a_highlight_is_marked_and_taken_away(chart):
     chart.set_series("B", B, tuple("abcde"))
     chart.highlight("B", 1)
-    assert chart._mark.value() == 1 and chart._mark.isVisible()
-    assert "b" in chart._note.toPlainText() and "2.000" in chart._note.toPlainText()
+    assert chart.mark.value() == 1 and chart.mark.isVisible()
+    assert "b" in chart.note.toPlainText() and "2.000" in chart.note.toPlainText()
     chart.highlight("", -1)
-    assert not chart._mark.isVisible()
+    assert not chart.mark.isVisible()
     chart.highlight("A", 3)  # A has no tokens
-    assert not chart._mark.isVisible()
+    assert not chart.mark.isVisible()
+
+
+def test_numbers_have_a_real_minus_whatever_the_token_is(chart):
+    chart.set_series("B", B, ("a", "well-known", "c", "d", "e"))
+    chart.highlight("B", 1)
+    assert chart.note.toPlainText().split() == ["B", "well-known", "r", "−2.000", "Σr", "−1.900"]
 
 
 def test_the_view_follows_until_the_user_zooms(chart):
     def right_end():
-        return chart._view.viewRange()[0][1]
+        return chart.view.viewRange()[0][1]
 
     chart.set_series("A", np.ones(20))
     assert right_end() == pytest.approx(19.7)
     chart.set_series("A", np.ones(40))
     assert right_end() == pytest.approx(39.7)
-    chart._view.setXRange(5, 9, padding=0)
-    chart._note_zoom()
+    chart.view.setXRange(5, 9, padding=0)
+    chart.view.sigRangeChangedManually.emit(chart.view.state["mouseEnabled"])
     chart.set_series("A", np.ones(60))
     assert right_end() == pytest.approx(9)
     QTest.mouseClick(chart.reset, Qt.MouseButton.LeftButton)
@@ -124,7 +130,7 @@ def test_unknown_rewards_leave_a_gap_and_no_harm(chart):
     chart.set_series("A", [0.5, float("nan"), 0.25])
     chart.highlight("A", 1)
     chart.grab()
-    assert np.isfinite(chart._view.viewRange()).all()
+    assert np.isfinite(chart.view.viewRange()).all()
 
 
 def test_labels_must_be_as_many_as_rewards(chart):

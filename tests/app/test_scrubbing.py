@@ -98,19 +98,19 @@ def test_the_strip_is_there_for_a_run_only_and_in_every_view(window, open_window
 def test_dragging_recolours_both_sides_and_leaves_the_texts(window, qtbot):
     view = window.view
     texts = [view.panels[side].text() for side in "AB"]
-    colours = [view.panels[side].editor._spans.colours.copy() for side in "AB"]
+    colours = [view.panels[side].editor.spans().colours.copy() for side in "AB"]
     drag(qtbot, window, LAST, 2, 1)
     wait_shown(qtbot, window, 1)
     scorings = {side: view.panels[side].scoring for side in "AB"}
     for side, text, before in zip("AB", texts, colours, strict=True):
         assert np.array_equal(scorings[side].logp_policy, expected(window, side, 1).logp_policy)
-        classes = view.panels[side].editor._spans.colours
+        classes = view.panels[side].editor.spans().colours
         r = rewards(scorings[side], view.beta())
         assert np.array_equal(classes, view.reward_scale().classes(r)[:-1])
         assert not np.array_equal(classes, before)
         assert view.panels[side].text() == text
     sums = [0.1 * float(np.sum(s.logp_policy - s.logp_reference)) for s in scorings.values()]
-    margin = view.summary._figures["margin"].text().replace("−", "-")
+    margin = view.summary.figures["margin"].text().replace("−", "-")
     assert float(margin) == pytest.approx(sums[0] - sums[1], abs=6e-4)
     name = "step 10 · fake/checkpoint-10"
     assert window.windowTitle().startswith(name) and name in window.status.pair.text()
@@ -119,7 +119,7 @@ def test_dragging_recolours_both_sides_and_leaves_the_texts(window, qtbot):
 def test_at_the_start_the_policy_is_the_reference(window, qtbot):
     qtbot.mouseClick(window.strip.axis, LEFT, pos=tick(window, 0))
     wait_shown(qtbot, window, 0)
-    assert window.view.summary._figures["margin"].text() == "0.000"
+    assert window.view.summary.figures["margin"].text() == "0.000"
 
 
 def test_the_handle_never_waits_and_the_label_tells_both(open_run, qtbot):
@@ -189,7 +189,7 @@ def test_colours_do_not_jump_and_the_legend_says_why(window, qtbot):
         wait_shown(qtbot, window, index)
         window.view._show_chart()
         limits.add(window.view.reward_scale().limit)
-        ranges.add(tuple(window.view.chart._view.viewRange()[1]))
+        ranges.add(tuple(window.view.chart.view.viewRange()[1]))
     assert len(limits) == 1 and len(ranges) == 1
     assert "4 checkpoints" in window.view.controls.legend.bar.toolTip()
     window.view.controls.legend.lock.click()

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.search.layout import FOLD, GAP, LONGEST_RUN, PAD, Layout, along
+from app.search.layout import FOLD, GAP, LONGEST_RUN, PAD, Layout, sum_to_top
 
 ARRAYS = "x", "width", "row", "shown", "head", "run", "above", "last", "box", "inside"
 
@@ -160,4 +160,4 @@ def test_sums_along_chains_are_those_of_a_plain_walk():
         while at:
             total += values[at]
             at = int(up[at])
-        assert abs(along(values, up)[entry] - total) < 1e-9
+        assert abs(sum_to_top(values, up)[entry] - total) < 1e-9

@@ -626,14 +626,14 @@ def test_light_and_dark(view, window):
         box = canvas.rect_of(leaf)
         inside = canvas.grab().toImage().pixelColor(box.left() + 3, box.top() + 3)
         r = float(canvas.picture.rewards[leaf])
-        assert inside == QColor(canvas.ink().scale.css(r))
+        assert inside == QColor(canvas.ink.scale.css(r))
 
 
 def test_from_afar_each_token_is_a_bar_of_its_colour(view):
     canvas = pane(view).canvas
     canvas.fit()
     canvas.look_from(Viewpoint(0.2, -40.0, -40.0))
-    image, ink = canvas.grab().toImage(), canvas.ink()
+    image, ink = canvas.grab().toImage(), canvas.ink
     picture = canvas.picture
     plain = [
         e for e in range(1, len(picture)) if not picture.best[e] and picture.placed.run[e] == 1

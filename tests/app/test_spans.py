@@ -4,14 +4,14 @@ from hypothesis import strategies as st
 
 from app.widgets.colour_scale import NO_COLOUR
 from app.widgets.spans import (
+    Freshness,
     LiveSpans,
-    State,
     TokenSpans,
     changed_range,
     utf16,
     utf16_offsets,
 )
-from core.present.units import shared_units, sum_shared
+from core.present.units import roll_up, shared_units
 
 TEXT = st.text(alphabet="ab c\n🎉é字", max_size=24)
 
@@ -66,15 +66,15 @@ def test_colours_never_lie(text, cuts, edits):
         before = after
     units = utf16(before)
     for row in range(len(live)):
-        token, state = live.token(row), live.states[row]
+        token, state = live.token(row), live.freshness[row]
         start, end = int(live.starts[row]), int(live.ends[row])
         assert 0 <= start <= end <= len(units)
-        if state == State.TOUCHED:
+        if state == Freshness.TOUCHED:
             assert live.colours[row] == NO_COLOUR
             continue
         assert live.colours[row] == token
         assert piece(units, start, end) == words[token]
-        if state == State.FRESH:
+        if state == Freshness.FRESH:
             assert piece(units, 0, end) == "".join(words[: token + 1])
         assert live.row(token) == row
     assert (np.diff(live.starts) >= 0).all() and (live.starts[1:] >= live.ends[:-1]).all()
@@ -83,18 +83,22 @@ def test_colours_never_lie(text, cuts, edits):
 def test_an_edit_fades_what_follows_and_blanks_what_it_touches():
     live = LiveSpans(TokenSpans("one two three", [0, 3, 7], [3, 7, 13], [1, 2, 3]))
     live.edit(5, 0, 1)  # "one twXo three"
-    assert live.states.tolist() == [State.FRESH, State.TOUCHED, State.STALE]
+    assert live.freshness.tolist() == [Freshness.FRESH, Freshness.TOUCHED, Freshness.STALE]
     assert live.colours.tolist() == [1, NO_COLOUR, 3]
     assert live.starts.tolist() == [0, 3, 8] and live.ends.tolist() == [3, 8, 14]
     live.edit(3, 5, 0)
     assert live.first.tolist() == [0, 2] and live.row(1) == -1
-    assert live.states.tolist() == [State.STALE, State.STALE]  # "one" may merge with " three"
+    assert live.freshness.tolist() == [
+        Freshness.STALE,
+        Freshness.STALE,
+    ]  # "one" may merge with " three"
 
 
 def test_parts_of_one_character_are_one_unit():
     # "é" from two byte tokens; then a token that shares its first character with one before.
     assert shared_units([0, 1, 1, 2, 3], [1, 2, 2, 4, 5]).tolist() == [0, 1, 1, 2, 2]
-    assert sum_shared([0, 1, 1], [1, 2, 2], [0.5, 1.0, -3.0]).tolist() == [0.5, -2.0, -2.0]
+    summed = roll_up(np.array([0.5, 1.0, -3.0]), shared_units([0, 1, 1], [1, 2, 2]))
+    assert summed.tolist() == [0.5, -2.0, -2.0]
     live = LiveSpans(TokenSpans("aéb", [0, 1, 1, 2], [1, 2, 2, 3], [5, 6, 7, 8]))
     assert live.first.tolist() == [0, 1, 3] and live.row(2) == live.row(1) == 1
     assert live.token(live.at(1)) == 1

@@ -10,7 +10,8 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPlainTextEdit
 
 from app.widgets.colour_scale import ColourScale
-from app.widgets.token_editor import TokenEditor, TokenSpans
+from app.widgets.spans import TokenSpans
+from app.widgets.token_editor import TokenEditor
 
 SCALE = ColourScale()
 WORDS = re.compile(r" ?[^\s]+|\s")
@@ -400,7 +401,7 @@ def test_old_pictures_are_dropped(editor):
     for number in range(500):
         editor.set_tokens(spans_for(editor.text(), np.sin([number, number * 2, number * 3])))
         editor.viewport().repaint()
-    assert len(editor._pictures._kept) <= editor._pictures.room < 200
+    assert len(editor.pictures) <= editor.pictures.room < 200
 
 
 @pytest.mark.parametrize("gap", [" ", "\n"])

@@ -76,7 +76,7 @@ def grid_keys(view):
 
 def place_of(chart, step, share=0.5):
     """Where a step lies in a chart's viewport, ``share`` of the way down."""
-    x = np.log10(step) if chart._log_x else step
+    x = np.log10(step) if chart.log_x else step
     box = chart.view.sceneBoundingRect()
     scene = chart.view.mapViewToScene(QPointF(x, 0))
     return QPoint(round(scene.x()), round(box.top() + share * box.height()))
@@ -89,7 +89,7 @@ def move_to(qtbot, chart, step):
 
 
 def value(view, key, place, run=0, source=""):
-    return view.readout._cells[(key, place, source), run].text()
+    return view.readout.value_text(key, place, source, run)
 
 
 def wheel(widget, at, turn):
@@ -147,7 +147,7 @@ def test_runs_lie_over_each_other_in_hues_of_their_own(view):
         ("a", "chosen"), ("a", "rejected"), ("a", "−β KL(π_ref‖π)"),
         ("b", "chosen"), ("b", "rejected"),
     ]  # fmt: skip
-    chosen, rejected = view.grid.charts["rewards"]._drawn[:2]
+    chosen, rejected = view.grid.charts["rewards"].drawn[:2]
     pens = [drawn.main.opts["pen"] for drawn in (chosen, rejected)]
     assert pens[0].style() != pens[1].style()
     assert pens[0].color().hslHue() == pytest.approx(pens[1].color().hslHue(), abs=4)
@@ -311,9 +311,9 @@ def test_the_crosshair_is_one_and_the_readout_stays_where_it_is(view, qtbot):
     log = view.session.runs[0].log
     for step in (100, 37, 190):
         move_to(qtbot, rewards, step)
-        shown = rewards._crossed
+        shown = rewards.crossed
         assert abs(shown - step) <= 1
-        assert loss._cross.isVisible() and loss._cross.value() == pytest.approx(shown)
+        assert loss.crosshair.isVisible() and loss.crosshair.value() == pytest.approx(shown)
         assert view.readout.title.text() == f"At step {shown}"
         logged = max(s for s in log.series["loss"].steps.tolist() if s <= shown)
         expected = log.series["loss"].values[log.series["loss"].steps.tolist().index(logged)]
@@ -322,7 +322,7 @@ def test_the_crosshair_is_one_and_the_readout_stays_where_it_is(view, qtbot):
         assert [view.readout.table.columnWidth(c) for c in range(3)] == sizes
     qtbot.mouseMove(view.fit_button)
     QApplication.sendEvent(rewards.plot.viewport(), QEvent(QEvent.Type.Leave))
-    assert not loss._cross.isVisible() and view.readout.title.text() == "Last values"
+    assert not loss.crosshair.isVisible() and view.readout.title.text() == "Last values"
     assert float(value(view, "loss", 0)) == pytest.approx(log.series["loss"].values[-1], abs=1e-3)
     move_to(qtbot, rewards, 300)  # a has ended at 200
     assert value(view, "loss", 0) == "" and value(view, "loss", 0, run=1) != ""
@@ -358,7 +358,7 @@ def test_a_click_and_a_drag_along_the_axis_ask_for_steps(view, qtbot):
     assert len(asked) == 1 and abs(asked[0] - 120) <= 1
     asked.clear()
     range_before = chart.view.viewRange()
-    axis = chart._item.getAxis("bottom")
+    axis = chart.item.getAxis("bottom")
     y = round(axis.sceneBoundingRect().center().y())
     start, end = QPoint(place_of(chart, 50).x(), y), QPoint(place_of(chart, 300).x(), y)
     qtbot.mousePress(port, LEFT, pos=start)
@@ -373,7 +373,7 @@ def test_a_click_and_a_drag_along_the_axis_ask_for_steps(view, qtbot):
 def test_the_step_that_is_shown_is_a_line_in_all_charts_that_can_be_dragged(view, qtbot):
     view.set_step(80)
     charts = view.grid.shown_charts()
-    assert all(c._step.isVisible() and c._step.value() == 80 for c in charts)
+    assert all(c.step_line.isVisible() and c.step_line.value() == 80 for c in charts)
     assert view.readout.title.text() == "At step 80"
     asked = []
     view.step_wanted.connect(asked.append)
@@ -388,7 +388,7 @@ def test_the_step_that_is_shown_is_a_line_in_all_charts_that_can_be_dragged(view
     qtbot.mouseRelease(port, LEFT, pos=at + QPoint(90, 0))
     assert asked and asked[-1] > 90
     view.set_step(None)
-    assert not any(c._step.isVisible() for c in charts)
+    assert not any(c.step_line.isVisible() for c in charts)
 
 
 def test_keys_walk_zoom_and_ask(view, qtbot):
@@ -412,14 +412,14 @@ def test_keys_walk_zoom_and_ask(view, qtbot):
 
 
 def test_smoothing_leaves_the_raw_points_visible(view, qtbot):
-    drawn = view.grid.charts["loss"]._drawn[0]
+    drawn = view.grid.charts["loss"].drawn[0]
     raw = view.session.runs[0].log.series["loss"].values
     assert drawn.raw.getData()[0] is None or not len(drawn.raw.getData()[0])
     view.smoothing.setFocus()
     for _ in range(4):
         qtbot.keyClick(view.smoothing, Qt.Key.Key_PageUp)
     qtbot.waitUntil(lambda: not view._redraw.isActive(), timeout=1000)
-    drawn = view.grid.charts["loss"]._drawn[0]
+    drawn = view.grid.charts["loss"].drawn[0]
     np.testing.assert_allclose(drawn.raw.getData()[1], raw)
     smoothed = drawn.main.getData()[1]
     weight = view.weight()
@@ -433,13 +433,13 @@ def test_log_axes(view, qtbot):
     qtbot.mouseClick(view.log_x, LEFT)
     assert chart.view.viewRange()[0][1] == pytest.approx(np.log10(400), abs=0.05)
     move_to(qtbot, chart, 100)
-    assert abs(chart._crossed - 100) <= 2
+    assert abs(chart.crossed - 100) <= 2
     asked = []
     view.step_wanted.connect(asked.append)
     qtbot.mouseClick(chart.plot.viewport(), LEFT, pos=place_of(chart, 50))
     assert abs(asked[-1] - 50) <= 1
     qtbot.mouseClick(chart.log, LEFT)
-    y = chart._drawn[0].main.getData()[1]
+    y = chart.drawn[0].main.getData()[1]
     np.testing.assert_allclose(10**y, view.session.runs[0].log.series["loss"].values)
     low, high = chart.view.viewRange()[1]
     assert -1 < low < np.log10(0.25) and np.log10(0.6) < high < 0
@@ -450,14 +450,14 @@ def test_held_out_values_are_marks_and_the_best_step_is_named(make_view, qtbot, 
     there[A] = (made_log(series=held_out() | {EVAL + "loss": series([50, 100], [0.6, 0.4])}),)
     view = opened(qtbot, make_view(), A)
     chart = view.grid.charts["localisation"]
-    assert [mark.label.format for mark in chart._best] == ["best: 40"]
-    assert chart._best[0].value() == 40
-    assert len(chart._drawn[0].marks.getData()[0]) == 13
+    assert [mark.label.format for mark in chart.best_lines] == ["best: 40"]
+    assert chart.best_lines[0].value() == 40
+    assert len(chart.drawn[0].marks.getData()[0]) == 13
     assert "held-out" in chart.key.text()
     loss = view.grid.charts["loss"]
     assert [line.curve.source for line in loss.lines] == ["", EVAL]
-    assert not len(loss._drawn[0].marks.getData()[0])
-    assert len(loss._drawn[1].marks.getData()[0]) == 2 and "eval" in loss.key.text()
+    assert not len(loss.drawn[0].marks.getData()[0])
+    assert len(loss.drawn[1].marks.getData()[0]) == 2 and "eval" in loss.key.text()
     assert "stop near step 40" in view.grid.note.text.text()
 
 
@@ -475,13 +475,13 @@ def test_100_000_steps_are_drawn_with_few_points(make_view, qtbot, there):
     view = opened(qtbot, make_view(), A)
     chart = view.grid.charts["rewards"]
     width = chart.view.width()
-    for drawn in chart._drawn[:3]:
+    for drawn in chart.drawn[:3]:
         assert len(drawn.main.getData()[0]) < 2.1 * width
     log = view.session.runs[0].log.series["rewards/chosen"].values
-    shown = chart._drawn[0].main.getData()[1]
+    shown = chart.drawn[0].main.getData()[1]
     assert shown.max() == log.max() and shown.min() == log.min()
     # Where lines are too dense for dashes, marks tell chosen from rejected.
-    marks = [drawn.marks for drawn in chart._drawn[:2]]
+    marks = [drawn.marks for drawn in chart.drawn[:2]]
     assert all(5 < len(m.getData()[0]) < 40 for m in marks)
     assert marks[0].opts["symbol"] != marks[1].opts["symbol"]
 
@@ -565,9 +565,9 @@ def test_settings_that_say_nothing_open_nothing(make_view, word):
 def test_light_and_dark_keep_the_hue_and_the_range(view):
     chart = view.grid.charts["rewards"]
     before = chart.view.viewRange()
-    light = chart._drawn[0].main.opts["pen"].color()
+    light = chart.drawn[0].main.opts["pen"].color()
     view.set_dark(True)
-    dark = chart._drawn[0].main.opts["pen"].color()
+    dark = chart.drawn[0].main.opts["pen"].color()
     assert dark != light and dark.lightness() > light.lightness()
     assert abs(dark.hslHue() - light.hslHue()) < 15
     assert chart.view.viewRange() == before

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QApplication
 
 import main
 from app.settings import pair_key
@@ -50,11 +51,11 @@ def run(tmp_path):
 def drop(window, paths):
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
-    event = QDropEvent(
-        QPointF(300, 300), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )  # fmt: skip
-    window._drops.eventFilter(window, event)
+    dragged = Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton
+    plain = Qt.KeyboardModifier.NoModifier
+    # Qt drops only where it has entered.
+    QApplication.sendEvent(window, QDragEnterEvent(QPoint(300, 300), *dragged, plain))
+    QApplication.sendEvent(window, QDropEvent(QPointF(300, 300), *dragged, plain))
 
 
 def shown(qtbot, window, *names):
@@ -162,9 +163,9 @@ def test_the_theme_goes_through(window, qtbot, run):
     window.open_runs([run])
     view = shown(qtbot, window, "a-run")
     window.actions_by_name["theme dark"].trigger()
-    assert view.grid.charts["margin"]._dark
+    assert view.grid.charts["margin"].dark
     window.actions_by_name["theme light"].trigger()
-    assert not view.grid.charts["margin"]._dark
+    assert not view.grid.charts["margin"].dark
 
 
 def test_the_smallest_window_has_room_for_it(window, qtbot, run):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 
-from app.widgets.spans import State
+from app.widgets.spans import Freshness
 from core.engine.protocol import Inspect, Score
 from core.present.measures import rewards
 from tests.app.conftest import settled
@@ -45,14 +45,14 @@ def test_typing_fades_at_once_and_recolours_soon(window, qtbot):
     before = window.view.panels["A"].scoring
     put_caret(edit, edit.text().index("$53K") + 2)
     qtbot.keyClicks(edit, "9")
-    rows = edit._spans.states
-    assert State.TOUCHED in rows and State.STALE in rows and State.FRESH in rows
+    rows = edit.spans().freshness
+    assert Freshness.TOUCHED in rows and Freshness.STALE in rows and Freshness.FRESH in rows
     assert not window.view.panels["A"].is_current()
     wait(qtbot, window)
     after = window.view.panels["A"].scoring
     assert after is not before and after.tokens.text == edit.text()
     assert "$593K" in after.tokens.text
-    assert set(edit._spans.states) == {State.FRESH}
+    assert set(edit.spans().freshness) == {Freshness.FRESH}
 
 
 def test_fast_typing_asks_once(window, qtbot):
@@ -68,7 +68,7 @@ def test_the_sums_and_the_split_add_up(window):
     a, b = (window.view.panels[s].scoring for s in "AB")
     beta = window.view.beta()
     sums = [beta * float(np.sum(s.logp_policy - s.logp_reference)) for s in (a, b)]
-    figures = window.view.summary._figures
+    figures = window.view.summary.figures
     shown = {k: float(v.text().replace("−", "-")) for k, v in figures.items()}
     assert shown["sum_a"] == pytest.approx(sums[0], abs=6e-4)
     assert shown["margin"] == pytest.approx(sums[0] - sums[1], abs=6e-4)
@@ -124,7 +124,7 @@ def test_a_pin_stays_with_its_token(window, qtbot):
     wait(qtbot, window)
     assert focus.pinned == focus.shown == ("A", 8) and edit.pinned() == 8
     assert "$53K" in window.view.inspector.title.text()
-    qtbot.waitUntil(lambda: window.view.chart._marked == ("A", 8), timeout=3000)
+    qtbot.waitUntil(lambda: window.view.chart.marked() == ("A", 8), timeout=3000)
     put_caret(edit, edit.text().index("53K"))
     qtbot.keyClicks(edit, "1")  # within the token: the new one takes its place
     wait(qtbot, window)
@@ -200,13 +200,13 @@ def test_the_vocabulary_is_searched(window, qtbot):
 
 def test_beta_rescales_and_asks_nothing(window, qtbot):
     asked = len(FakeEngine.last.requests)
-    sums = float(window.view.summary._figures["sum_a"].text().replace("−", "-"))
+    sums = float(window.view.summary.figures["sum_a"].text().replace("−", "-"))
     box = window.view.controls.beta
     box.selectAll()
     qtbot.keyClicks(box, "0.2")
     qtbot.keyClick(box, Qt.Key.Key_Return)
     assert window.view.beta() == 0.2
-    doubled = float(window.view.summary._figures["sum_a"].text().replace("−", "-"))
+    doubled = float(window.view.summary.figures["sum_a"].text().replace("−", "-"))
     assert doubled == pytest.approx(2 * sums, abs=2e-3)
     qtbot.wait(150)
     assert len(FakeEngine.last.requests) == asked
@@ -218,10 +218,10 @@ def test_a_locked_scale_stays(window, qtbot):
     qtbot.mouseClick(legend.lock, Qt.MouseButton.LeftButton)
     view.controls.beta.setValue(1.0)
     assert legend.scale().limit == limit and legend.locked()
-    colours = editor(window)._spans.colours.copy()
+    colours = editor(window).spans().colours.copy()
     qtbot.mouseClick(legend.lock, Qt.MouseButton.LeftButton)
     assert legend.scale().limit > limit
-    assert not np.array_equal(colours, editor(window)._spans.colours)
+    assert not np.array_equal(colours, editor(window).spans().colours)
 
 
 def test_delta_colours_equal_tokens_only(window):
@@ -245,9 +245,9 @@ def test_chart_and_editors_are_linked(window, qtbot):
     window.view.make_chart()
     chart = window.view.chart
     hover(qtbot, editor(window), 4)
-    assert chart._marked == ("A", 4)
+    assert chart.marked() == ("A", 4)
     chart.hovered.emit("B", 2)
-    assert editor(window, "B")._hover == 2
+    assert editor(window, "B").highlighted() == 2
     chart.clicked.emit("B", 5)
     assert window.view.focus_on.pinned == ("B", 5)
 
@@ -270,7 +270,7 @@ def test_swap_and_copy(window, qtbot):
     wait(qtbot, window)
     assert editor(window, "B").text() == b
     assert "the same tokens" in window.view.summary.delta.text()
-    qtbot.waitUntil(lambda: window.view.summary._figures["margin"].text() == "0.000", timeout=2000)
+    qtbot.waitUntil(lambda: window.view.summary.figures["margin"].text() == "0.000", timeout=2000)
 
 
 def test_another_text_is_asked_for_as_another_and_an_edit_as_an_edit(window, qtbot):

@@ -129,10 +129,10 @@ def test_the_plot_marks_the_token_and_the_extremes(window, page):
     actions, plot = page.vocabulary(), page.plot
     scoring = window.view.panels["A"].scoring
     assert plot.isVisible() and "tokens" in plot.title.text()
-    assert actions.ids[plot._current] == scoring.ids[6]
-    assert [actions.ids[row] for row in plot._promoted] == [c.id for c in actions.promoted]
+    assert actions.ids[plot.current] == scoring.ids[6]
+    assert [actions.ids[row] for row in plot.promoted] == [c.id for c in actions.promoted]
     r = window.view.beta() * (scoring.logp_policy[6] - scoring.logp_reference[6])
-    x, y = plot._here.getData()
+    x, y = plot.here.getData()
     assert x == pytest.approx([scoring.logp_reference[6]]) and y == pytest.approx([r])
 
 
@@ -152,7 +152,7 @@ def test_a_listed_token_is_put_in_place(window, page, qtbot, by_mouse):
     qtbot.waitUntil(lambda: panel.scoring.tokens.ids[6] == chosen.id, timeout=5000)
     wait(qtbot, window)
     assert panel.scoring.tokens.ids[7:] == before.ids[7:]
-    assert panel.scoring.ids[6] == page.vocabulary().ids[page.plot._current]
+    assert panel.scoring.ids[6] == page.vocabulary().ids[page.plot.current]
     assert page.promoted.item(1, 0).text().startswith("▸") == by_mouse
 
 
@@ -161,7 +161,7 @@ def test_beta_rescales_and_asks_nothing(window, page, qtbot):
     asked = len(FakeEngine.last.requests)
     beta, plot, chart = window.view.beta(), page.plot, window.view.q_function.chart
     before = {name: number(value) for name, value in facts(page).items()}
-    rewards, q = plot._y.copy(), chart._lines["q"].getData()[1].copy()
+    rewards, q = plot.rewards().copy(), chart.lines["q"].getData()[1].copy()
     first = number(page.promoted.item(0, 1).text())
     check = page.check.text().splitlines()[0]
     box = window.view.controls.beta
@@ -170,8 +170,8 @@ def test_beta_rescales_and_asks_nothing(window, page, qtbot):
     qtbot.keyClick(box, Qt.Key.Key_Return)
     for name in ("Q", "V", "advantage", "reward r", "r raw"):
         assert number(facts(page)[name]) == pytest.approx(3 * before[name], abs=3e-4)
-    assert plot._y == pytest.approx(3 * rewards)
-    qtbot.waitUntil(lambda: chart._lines["q"].getData()[1] == pytest.approx(3 * q), timeout=5000)
+    assert plot.rewards() == pytest.approx(3 * rewards)
+    qtbot.waitUntil(lambda: chart.lines["q"].getData()[1] == pytest.approx(3 * q), timeout=5000)
     assert number(page.promoted.item(0, 1).text()) == pytest.approx(3 * first, abs=3e-3)
     assert page.check.text().splitlines()[0] == check
     qtbot.wait(150)
@@ -222,9 +222,9 @@ def test_the_chart_shows_the_side_in_use(window, page, qtbot):
         editor(window, side).setFocus()
         found = response_gauge(view.panels[side].scoring, view.beta())
         for key in ("q", "v", "advantage", "raw"):
-            assert chart._lines[key].getData()[1] == pytest.approx(getattr(found, key))
+            assert chart.lines[key].getData()[1] == pytest.approx(getattr(found, key))
     pin(qtbot, editor(window, "B"), 2)
-    assert chart._side == "B" and chart._marked == 2
+    assert chart.marked() == ("B", 2)
 
 
 def test_chart_and_editors_are_linked(window, page, qtbot):
@@ -234,9 +234,9 @@ def test_chart_and_editors_are_linked(window, page, qtbot):
     edit = editor(window)
     qtbot.mouseMove(edit.viewport(), QPoint(1, edit.viewport().height() - 2))
     qtbot.mouseMove(edit.viewport(), edit.token_rects(4)[0].center())
-    assert chart._marked == 4
+    assert chart.marked() == ("A", 4)
     chart.hovered.emit("A", 2)
-    assert edit._hover == 2
+    assert edit.highlighted() == 2
     chart.clicked.emit("A", 5)
     assert view.focus_on.pinned == ("A", 5)
     wait(qtbot, window)
@@ -253,8 +253,8 @@ def test_the_chart_follows_an_edit(window, page, qtbot):
     scoring = window.view.panels["A"].scoring
     assert scoring.ids[-2] == word_id(" Yes")
     found = response_gauge(scoring, window.view.beta()).raw
-    qtbot.waitUntil(lambda: len(chart._lines["raw"].getData()[1]) == len(found), timeout=5000)
-    assert chart._lines["raw"].getData()[1] == pytest.approx(found)
+    qtbot.waitUntil(lambda: len(chart.lines["raw"].getData()[1]) == len(found), timeout=5000)
+    assert chart.lines["raw"].getData()[1] == pytest.approx(found)
 
 
 def test_a_failed_survey_is_a_sentence(window, qtbot, monkeypatch):
@@ -300,8 +300,8 @@ def test_the_page_is_reached_by_tab(window, page, qtbot):
     for expected in (page, page.plot.reset, page.plot.plot, page.promoted, page.demoted):
         qtbot.keyClick(window.focusWidget(), Qt.Key.Key_Tab)
         assert window.focusWidget() is expected
-        named = page.plot._current if expected is page.plot.plot else -1
-        assert page.plot._named == named
+        named = page.plot.current if expected is page.plot.plot else -1
+        assert page.plot.named_row() == named
     choice = window.view.q_function._choices[0]
     choice.setFocus()
     qtbot.keyClick(choice, Qt.Key.Key_Tab)
@@ -313,4 +313,4 @@ def test_both_themes(window, page, qtbot):
     light = page.plot.grab().toImage()
     window.actions_by_name["theme dark"].trigger()
     assert page.plot.grab().toImage() != light
-    assert window.view.q_function.chart._dark
+    assert window.view.q_function.chart.dark

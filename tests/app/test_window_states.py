@@ -7,8 +7,9 @@ import threading
 import time
 
 import pytest
-from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QApplication
 
 from app.notices import Notices
 from app.settings import Settings, read_draft
@@ -105,7 +106,7 @@ def test_an_empty_prompt_asks_for_nothing(window, qtbot):
     qtbot.keyClick(window.view.prompt.first_turn(), Qt.Key.Key_Delete)
     qtbot.waitUntil(lambda: "Write a prompt" in window.view.panels["A"].about.text(), timeout=3000)
     assert len(FakeEngine.last.requests) == asked
-    assert window.view.panels["A"].editor._spans is not None
+    assert window.view.panels["A"].editor.spans() is not None
 
 
 def test_an_empty_response_has_its_closing_token(window, qtbot):
@@ -173,14 +174,12 @@ def test_folders_can_be_dropped_on_an_editor(window, qtbot):
     window.ask_for_pair = lambda spec, recent, parent, folders: asked.append(folders)
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile("/x/policy"), QUrl.fromLocalFile("/x/reference")])
-    event = QDropEvent(
-        QPointF(5, 5),
-        Qt.DropAction.CopyAction,
-        data,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-    window._drops.eventFilter(window.view.panels["A"].editor.viewport(), event)
+    dragged = Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton
+    plain = Qt.KeyboardModifier.NoModifier
+    port = window.view.panels["A"].editor.viewport()
+    # Qt drops only where it has entered.
+    QApplication.sendEvent(port, QDragEnterEvent(QPoint(5, 5), *dragged, plain))
+    QApplication.sendEvent(window, QDropEvent(QPointF(5, 5), *dragged, plain))
     assert asked == [["/x/policy", "/x/reference"]]
     assert texts(window)[0] == example().a
 

@@ -4,7 +4,7 @@ import pytest
 from PySide6.QtGui import QColor, QPalette
 
 from app import theme
-from app.widgets.colour_scale import contrast
+from tests.contrast import contrast
 
 
 def rgb(name):

@@ -94,7 +94,7 @@ def rival(view: TrainingView) -> list[float]:
     """The same curves in a plain plot of the same size."""
     plot = pg.PlotWidget()
     plot.resize(1200, 400)
-    for drawn in view.grid.charts["rewards"]._drawn:
+    for drawn in view.grid.charts["rewards"].drawn:
         line = drawn.line
         assert line is not None
         for values, pen in ((line.curve.values, drawn.raw), (line.values, drawn.main)):

@@ -38,7 +38,8 @@ def measure(presses: int = PRESSES, tokens: int = TOKENS) -> dict[str, float | i
     from PySide6.QtWidgets import QApplication, QPlainTextEdit
 
     from app.widgets.colour_scale import ColourScale
-    from app.widgets.token_editor import TokenEditor, TokenSpans
+    from app.widgets.spans import TokenSpans
+    from app.widgets.token_editor import TokenEditor
 
     app = QApplication.instance() or QApplication([])
     text, starts, ends = _paragraph(tokens)

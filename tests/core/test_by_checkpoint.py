@@ -49,7 +49,7 @@ def test_what_comes_late_is_kept_with_its_own_text(film):
 
 
 def test_a_score_of_who_knows_which_checkpoint_is_not_kept(film):
-    film.take("A", "new prompt", scoring_of(A), between=True)
+    film.take("A", "new prompt", scoring_of(A), switching=True)
     assert film.of("A") == {}
 
 
@@ -71,7 +71,9 @@ def test_old_texts_are_evicted(film, monkeypatch):
     assert set(film.of("A")) == {3} and set(film.of("B")) == {3}
     cached = 0
     for i in range(30):
-        film.take("A", f"prompt {i}", scoring_of(A), between=True)  # adds nothing to what is cached
+        film.take(
+            "A", f"prompt {i}", scoring_of(A), switching=True
+        )  # adds nothing to what is cached
         cached += bool(film.of("A"))
     assert 0 < cached < 12
 

@@ -70,7 +70,7 @@ def test_numbers_as_text():
 
 def test_examples_are_read(tmp_path):
     path = tmp_path / "examples.json"
-    path.write_text(json.dumps([{"title": "t", "prompt": "p", "chosen": "c", "rejected": "r"}]))
+    path.write_text(json.dumps([{"title": "t", "prompt": "p", "a": "c", "b": "r"}]))
     (one,) = read_examples(path)
     assert (one.title, one.prompt.messages[0].content, one.a, one.b) == ("t", "p", "c", "r")
     path.write_text("[1, 2")

@@ -1,17 +1,16 @@
-"""The axis of a run's training steps: a tick per checkpoint, and a handle that snaps to them.
+"""Draws the axis of a run's training steps: a tick per checkpoint, a handle that snaps to them.
 
-A slider over checkpoint numbers, so that keys, wheel and screen readers find what they know; it
-is painted and dragged by step. Its value is the checkpoint that is asked for; the one that is shown
-is marked too. Knows steps; knows nothing of runs, scores or the engine.
+A slider over checkpoint numbers, so that keys, wheel and screen readers work as usual; it is
+painted and dragged by step. Its value is the checkpoint that is asked for; the one that is shown is
+marked too. Knows steps; knows nothing of runs, scores or the engine.
 """
 
 from collections.abc import Collection, Sequence
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSignalBlocker, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
-    QFont,
     QFontMetricsF,
     QHelpEvent,
     QKeyEvent,
@@ -23,15 +22,23 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QSlider, QToolTip, QWidget
 
+from app.widgets.drawing import smaller, translucent
+
 MARGIN = 14.0
 LINE = 12.0
-"""How far down the axis lies, in pixels."""
+"""Pixels from the top to the axis."""
 APART = 7.0
-"""Between two numbers under the axis."""
+"""Least pixels between two numbers under the axis."""
 
 
-class StepAxis(QSlider):
-    """Which checkpoint is asked for, which is shown, and which are known already."""
+def share_of(steps: Sequence[int], index: int) -> float:
+    """Return how far a checkpoint's step lies between the first and the last, 0..1."""
+    first, last = steps[0], steps[-1]
+    return (steps[index] - first) / (last - first) if last > first else 0.5
+
+
+class CheckpointSlider(QSlider):
+    """A slider over checkpoints: which is asked for, which is shown, which are known."""
 
     play_wanted = Signal()
     """Space was pressed."""
@@ -48,42 +55,38 @@ class StepAxis(QSlider):
         self.set_steps(())
 
     def set_steps(self, steps: Sequence[int]) -> None:
-        """The checkpoints' steps, ascending; the last is asked for and shown."""
+        """Take the checkpoints' steps, ascending; the last is asked for and shown."""
         self.steps = tuple(steps)
         self.known = frozenset()
         self.shown = len(steps) - 1
-        blocked = self.blockSignals(True)
-        self.setRange(0, max(len(steps) - 1, 0))
-        self.setPageStep(max(len(steps) // 5, 1))
-        self.setValue(self.shown)
-        self.blockSignals(blocked)
+        with QSignalBlocker(self):
+            self.setRange(0, max(len(steps) - 1, 0))
+            self.setPageStep(max(len(steps) // 5, 1))
+            self.setValue(self.shown)
         self._describe()
 
     def set_known(self, known: Collection[int]) -> None:
-        """The checkpoints whose colours are there without computing."""
+        """Mark the checkpoints whose colours are there without computing."""
         self.known = frozenset(known)
         self.update()
 
     def set_shown(self, index: int) -> None:
-        """The checkpoint whose colours are on the screen."""
+        """Mark the checkpoint whose colours are on the screen."""
         self.shown = index
         self._describe()
 
     def ask(self, index: int) -> None:
         """Put the handle at a checkpoint without a signal."""
-        blocked = self.blockSignals(True)
-        self.setValue(index)
-        self.blockSignals(blocked)
+        with QSignalBlocker(self):
+            self.setValue(index)
         self._describe()
 
     def x_of(self, index: int) -> float:
-        """Where a checkpoint's tick is."""
-        first, last = self.steps[0], self.steps[-1]
-        share = (self.steps[index] - first) / (last - first) if last > first else 0.5
-        return MARGIN + share * (self.width() - 2 * MARGIN)
+        """Return where a checkpoint's tick is, in pixels."""
+        return MARGIN + share_of(self.steps, index) * (self.width() - 2 * MARGIN)
 
     def nearest(self, x: float) -> int:
-        """The checkpoint whose tick is nearest to x; -1 without checkpoints."""
+        """Return the checkpoint whose tick is nearest to x; -1 without checkpoints."""
         if not self.steps:
             return -1
         return int(np.argmin([abs(self.x_of(i) - x) for i in range(len(self.steps))]))
@@ -162,28 +165,21 @@ class StepAxis(QSlider):
         painter.end()
 
     def _paint_ticks(self, painter: QPainter, text: QColor, accent: QColor) -> None:
-        faint = QColor(text)
-        faint.setAlpha(90)
+        faint = translucent(text, 90)
         painter.setPen(QPen(faint, 1.5))
         painter.drawLine(QPointF(self.x_of(0), LINE), QPointF(self.x_of(-1), LINE))
         for index in range(len(self.steps)):
             x = self.x_of(index)
-            if index in self.known:
-                painter.setPen(QPen(accent, 3.0, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
-                painter.drawLine(QPointF(x, LINE - 4), QPointF(x, LINE + 4))
-            else:
-                painter.setPen(QPen(faint, 1.5))
-                painter.drawLine(QPointF(x, LINE - 4), QPointF(x, LINE + 4))
+            known = QPen(accent, 3.0, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap)
+            painter.setPen(known if index in self.known else QPen(faint, 1.5))
+            painter.drawLine(QPointF(x, LINE - 4), QPointF(x, LINE + 4))
 
     def _paint_numbers(self, painter: QPainter, text: QColor) -> None:
-        """The steps, as many as fit: the first and the last, then from the left."""
-        font = QFont(self.font())
-        font.setPointSizeF(max(font.pointSizeF() - 2.0, 6.5))
+        """Write the steps, as many as fit: the first and the last, then from the left."""
+        font = smaller(self.font(), 2.0)
         metrics = QFontMetricsF(font)
-        muted = QColor(text)
-        muted.setAlpha(170)
         painter.setFont(font)
-        painter.setPen(muted)
+        painter.setPen(translucent(text, 170))
         taken: list[tuple[float, float]] = []
         for index in dict.fromkeys((0, len(self.steps) - 1, *range(len(self.steps)))):
             name = str(self.steps[index])
@@ -194,7 +190,7 @@ class StepAxis(QSlider):
                 painter.drawText(QPointF(left, LINE + 8 + metrics.ascent()), name)
 
     def _paint_marks(self, painter: QPainter, text: QColor, accent: QColor) -> None:
-        """A ring where the colours are, the handle where they are wanted."""
+        """Paint a ring at the checkpoint that is shown, the handle at the one that is asked for."""
         surface = self.palette().color(QPalette.ColorRole.Base)
         if self.shown >= 0 and self.shown != self.value():
             painter.setPen(QPen(text, 1.6))

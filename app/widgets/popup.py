@@ -1,13 +1,18 @@
-"""The small card beside a hovered token. Takes no mouse and no focus."""
+"""Shows a small card beside a hovered token, which takes no mouse and no focus.
+
+Knows rich text and rectangles; knows nothing of tokens.
+"""
 
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
+
+from app.widgets.layouts import fill
 
 GAP = 6
 
 
 class TokenPopup(QFrame):
-    """A few numbers under, or where there is no room above, a rectangle of its parent."""
+    """A card under, or where there is no room above, a rectangle of its parent."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -16,9 +21,7 @@ class TokenPopup(QFrame):
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.label = QLabel()
         self.label.setTextFormat(Qt.TextFormat.RichText)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 5, 8, 5)
-        column.addWidget(self.label)
+        fill(QVBoxLayout(self), self.label, margins=(8, 5, 8, 5))
         self.hide()
 
     def show_at(self, where: QRect, html: str) -> None:

@@ -1,7 +1,7 @@
-"""Qscope started anew in a process of its own, with the same pair and the texts as they were saved.
+"""Restarts Qscope in a process of its own, with the same pair and the texts as they were saved.
 
-What a device has done to a process stays with that process; a new one finds the device well. Knows
-the command line's options; knows nothing of windows.
+What a device has done to a process stays with that process; a new one has a sound device. Knows the
+command line's options; knows nothing of windows.
 """
 
 import sys
@@ -11,8 +11,8 @@ from PySide6.QtCore import QProcess
 from core.engine.protocol import PairSpec
 
 
-def arguments_of(spec: PairSpec | None) -> list[str]:
-    """The options of main.py that open this pair, and the texts of the last session with it."""
+def restart_options(spec: PairSpec | None) -> list[str]:
+    """Return the options of main.py that open this pair and the texts of the last session."""
     options = ["--restore"]
     if spec is None:
         return options
@@ -37,8 +37,8 @@ def arguments_of(spec: PairSpec | None) -> list[str]:
     return options
 
 
-def start_anew(spec: PairSpec | None) -> bool:
-    """Start this program again, as it was started but with this pair; whether that could be."""
+def restart(spec: PairSpec | None) -> bool:
+    """Start this program again, as it was started but with this pair; return whether it did."""
     own = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
-    started, _ = QProcess.startDetached(sys.executable, [*own, *arguments_of(spec)], "")
+    started, _ = QProcess.startDetached(sys.executable, [*own, *restart_options(spec)], "")
     return bool(started)

@@ -1,7 +1,7 @@
-"""Following runs on disk: what the watcher's thread reads comes here, to the GUI thread.
+"""Brings what the watcher's thread reads of runs on disk to the GUI thread.
 
-The watcher calls back on a thread of its own; signals that are queued bring its records over, as
-the bridge does for the engine. Knows records and paths; knows nothing of formats or widgets.
+The watcher calls back on a thread of its own; queued signals bring its records over. Knows records
+and paths; knows nothing of formats or widgets.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ PATIENCE = 2.0
 
 
 class WatcherLike(Protocol):
-    """What is needed of a watcher (core.runs.watch.Watcher, or a scripted one)."""
+    """A watcher of runs (core.runs.watch.Watcher, or a scripted one)."""
 
     def start(self) -> None: ...
     def watch(self, path: Path) -> None: ...
@@ -31,19 +31,19 @@ MakeWatcher = Callable[[Emit, EmitFailed], WatcherLike]
 
 
 def real_watcher(emit: Emit, emit_failed: EmitFailed) -> WatcherLike:
-    """The watcher of core."""
+    """Return the watcher of core."""
     from core.runs.watch import Watcher
 
     return Watcher(emit, emit_failed)
 
 
-class Following(QObject):
-    """Lives on the GUI thread for as long as the training view does."""
+class RunFollower(QObject):
+    """The follower of runs, on the GUI thread for as long as the training view lives."""
 
     read = Signal(object)
-    """A RunLog of a path that is followed, as it is now."""
+    """The RunLog of a followed path, as it is now."""
     failed = Signal(object, str)
-    """Such a path (Path), and why it cannot be read."""
+    """A followed path (Path), and why it cannot be read."""
     _came = Signal(object)
     _went_wrong = Signal(object, str)
 
@@ -67,7 +67,7 @@ class Following(QObject):
         self._watcher.watch(path)
 
     def forget(self, path: Path) -> None:
-        """Follow a path no more; what was read of it may still arrive."""
+        """Stop following a path; what was read of it may still arrive."""
         if self._watcher is not None:
             self._watcher.forget(path)
 

@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtCore import QProcess
 
 import main
-from app.anew import arguments_of, start_anew
+from app.restart import restart, restart_options
 from core.commands import options
 from core.engine.protocol import PairSpec
 
@@ -22,7 +22,7 @@ from core.engine.protocol import PairSpec
 )
 def test_the_options_name_the_same_pair(spec):
     parser = main.window_parser()
-    arguments = parser.parse_args(arguments_of(spec))
+    arguments = parser.parse_args(restart_options(spec))
     assert arguments.restore
     arguments.run = arguments.run[0] if arguments.run else None
     assert options.pair_spec(parser, arguments) == spec
@@ -38,7 +38,7 @@ def test_it_is_started_as_it_was(monkeypatch):
     monkeypatch.setattr(QProcess, "startDetached", start)
     monkeypatch.setattr(sys, "orig_argv", ["python", "-X", "dev", "main.py", "--demo", "--beta=1"])
     monkeypatch.setattr(sys, "argv", ["main.py", "--demo", "--beta=1"])
-    assert start_anew(PairSpec(policy="p", device="cpu"))
+    assert restart(PairSpec(policy="p", device="cpu"))
     program, arguments, _ = calls[0]
     assert program == sys.executable
     assert arguments[:4] == ["-X", "dev", "main.py", "--restore"] and "--demo" not in arguments

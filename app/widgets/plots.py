@@ -1,0 +1,52 @@
+"""Sets up pyqtgraph's plots as Qscope's charts have them: axes, colours, notes, the Fit button.
+
+Importing this module imports pyqtgraph. Knows plots; knows nothing of what they show.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pyqtgraph as pg
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QToolButton
+
+
+def prepare(item: Any, axes: Sequence[str]) -> None:
+    """Show these axes of a plot item, with plain numbers, and leave the range to the chart."""
+    item.hideButtons()
+    item.getViewBox().disableAutoRange()
+    for name in axes:
+        item.showAxis(name)
+        axis = item.getAxis(name)
+        axis.enableAutoSIPrefix(False)
+        # Of the finer ticks' faint lines each takes as long to draw as all bars together.
+        axis.setStyle(maxTickLevel=0)
+
+
+def dress(
+    plot: Any, titles: Mapping[str, str], surface: QColor, text: QColor, faint: QColor
+) -> None:
+    """Give a plot its colours, and its axes (by name) their titles."""
+    plot.setBackground(surface)
+    item = plot.getPlotItem()
+    for name, title in titles.items():
+        axis = item.getAxis(name)
+        axis.setPen(faint)
+        axis.setTextPen(text)
+        item.setLabel(name, title, color=text.name())
+
+
+def dress_note(note: Any, surface: QColor, text: QColor, faint: QColor) -> None:
+    """Give a text item a ground and a border, so that it can be read over curves."""
+    note.setColor(text)
+    note.fill = pg.mkBrush(surface)
+    note.border = pg.mkPen(faint)
+
+
+def fit_button(fit: Callable[[], object]) -> QToolButton:
+    """Return the button that shows all tokens again."""
+    button = QToolButton()
+    button.setText("Fit")
+    button.setToolTip("Show all tokens (the wheel zooms, dragging moves)")
+    button.clicked.connect(fit)
+    return button
