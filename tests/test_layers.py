@@ -13,6 +13,7 @@ RANKS = {
     "core.errors": 0,
     "core.failures": 0,
     "core.text": 0,
+    "core.reading": 0,
     "core.codec": 0,
     "core.tree": 0,
     "core.quantities": 0,
