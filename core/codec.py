@@ -6,11 +6,10 @@ token that was put in place by hand, half of an emoji. Knows nothing of models o
 texts are read anew after an edit (core.reading).
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -28,12 +27,16 @@ REACH = 6
 """How many tokens back a decoder of unknown kind may look to spell a token."""
 REMEMBERED = 2**16
 """Tokens whose spelling by such a decoder is remembered."""
+LAID = 4
+"""Texts whose tokens are remembered, so that few are laid out anew after an edit."""
+CONTINUING = bytes(range(0x80, 0xC0))
+"""The bytes of UTF-8 that do not begin a character."""
 PROMPTS = 8
 """Prompts without a template whose ids are remembered."""
 
 
 def _byte_of_letter() -> dict[str, int]:
-    """The alphabet of byte-level vocabularies: printable bytes stand for themselves."""
+    """Return the alphabet of byte-level vocabularies: printable bytes stand for themselves."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     letters = {chr(byte): byte for byte in printable}
@@ -84,13 +87,15 @@ class Codec:
         self._added = lru_cache(REMEMBERED)(self._added_by)
         self._opened = lru_cache(PROMPTS)(self._opened_by)
         self._labels: tuple[str, ...] = ()
+        self._laid: list[Tokens] = []
+        """What was laid out last."""
         self.has_chat_template: bool = bool(getattr(tokenizer, "chat_template", None))
         self.vocab_size: int = len(tokenizer)
         self.end_of_turn: int = self._closing_token()
         self.end_of_turn_text: str = self.label(self.end_of_turn)
 
     def prompt_text(self, prompt: Prompt) -> str:
-        """The prompt as the models read it: chat template applied, the response to come next.
+        """Return the prompt as the models read it: templated, the response to come next.
 
         Without a chat template: the turns, a blank line between them.
 
@@ -102,12 +107,12 @@ class Codec:
         return self._render(prompt.messages, add_generation_prompt=True)
 
     def prompt_ids(self, prompt: Prompt) -> tuple[int, ...]:
-        """Token ids of ``prompt_text``; a template brings its own first token."""
+        """Return the token ids of ``prompt_text``; a template brings its own first token."""
         text = self.prompt_text(prompt)
         return self._reader.read(text).ids if self.has_chat_template else self._opened(text)
 
     def encode(self, prompt: Prompt, text: str) -> Tokens:
-        """The tokenizer's own tokens of a response, in its place after the prompt."""
+        """Return the tokenizer's own tokens of a response, in its place after the prompt."""
         clean = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates
         before = self.prompt_text(prompt)
         read = self._reader.read(before + clean)
@@ -127,7 +132,7 @@ class Codec:
         return replace(laid, text=text, starts=starts, ends=ends)
 
     def decode(self, prompt: Prompt, ids: tuple[int, ...]) -> Tokens:
-        """Any ids as a response; those that the tokenizer would not choose are ``forced``.
+        """Return any ids as a response; those that the tokenizer would not choose are ``forced``.
 
         Bytes that are no UTF-8 show as U+FFFD.
         """
@@ -140,8 +145,8 @@ class Codec:
         return replace(laid, forced=_missing(laid, own))
 
     def edit(self, prompt: Prompt, old: Tokens, text: str) -> Tokens:
-        """The tokens of an edited text: the tokenizer's own, but stretches with forced tokens
-        that the edit did not touch keep their ids.
+        """Return the tokens of an edited text: the tokenizer's own, but stretches with forced
+        tokens that the edit did not touch keep their ids.
 
         A stretch lies between two places where both the old and the new tokens have a border. If
         what is kept would no longer read as ``text``, because halves of a character have met,
@@ -150,17 +155,9 @@ class Codec:
         new = self.encode(prompt, text)
         if not any(old.forced):
             return new
-        head = shared_prefix(old.text, text)
-        tail = shared_prefix(old.text[head:][::-1], text[head:][::-1])
-        after = len(old.text) - tail
         ids: list[int] = []
         done = 0
-        for ours, theirs in (
-            *_forced_stretches(old, new, range(head + 1), 0),
-            *_forced_stretches(
-                old, new, range(after, len(old.text) + 1), len(text) - len(old.text)
-            ),
-        ):
+        for ours, theirs in _forced_stretches(old, new):
             ids += new.ids[done : theirs.start]
             ids += old.ids[ours]
             done = theirs.stop
@@ -175,14 +172,14 @@ class Codec:
         return self.decode(prompt, (*old.ids[:index], id, *old.ids[index + 1 :]))
 
     def piece(self, id: int) -> bytes:
-        """The bytes that a token stands for; a special token's are those of its name."""
+        """Return the bytes that a token stands for; a special token's are those of its name."""
         return self._pieces[id]
 
     def _piece(self, id: int) -> bytes:
         return self._bytes(id, self._tokenizer.convert_ids_to_tokens(id))
 
     def label(self, id: int) -> str:
-        """A token as it is shown: marks for white space, hexadecimal for parts of characters."""
+        """Return a token as it is shown: marks for white space, hexadecimal for odd bytes."""
         return self._shown[id]
 
     def labels_of(self, ids: Sequence[int]) -> tuple[str, ...]:
@@ -203,13 +200,13 @@ class Codec:
         )
 
     def labels(self, count: int) -> tuple[str, ...]:
-        """The labels of the first ``count`` ids, made once: the same tuple for the same count."""
+        """Return the labels of the first ``count`` ids: the same tuple for the same count."""
         if len(self._labels) != count:
             self._labels = self.labels_of(range(count))
         return self._labels
 
     def find(self, query: str, limit: int) -> list[int]:
-        """Tokens whose text matches: the same first, then beginning so, then containing it.
+        """Return tokens whose text matches: the same first, then beginning so, then containing it.
 
         Upper and lower case count only to break ties, and so does a leading space.
         """
@@ -260,8 +257,8 @@ class Codec:
             )
         )
 
-    def _placed(self, text: str, clean: str, ids: Sequence[int]) -> Tokens | None:
-        """Tokens of ``text`` if the bytes of ``ids`` spell it, with the spans that they give."""
+    def _placed(self, text: str, clean: str, ids: tuple[int, ...]) -> Tokens | None:
+        """Return tokens of ``text``, with the spans of their bytes, if ``ids`` spell it."""
         laid = self._lay_out(ids)
         if laid.text == " " + clean:  # the space that sentencepiece puts before a first word
             alone = laid.pieces[0] == b" "  # shown as nothing, so it is left out
@@ -280,26 +277,56 @@ class Codec:
         windows = (tuple(ids[max(0, i - REACH) : i + 1]) for i in range(len(ids)))
         return list(map(self._added, windows))
 
-    def _lay_out(self, ids: Sequence[int], opened: bool = False) -> Tokens:
-        """Tokens of these ids with the text and the spans that their bytes give.
+    def _lay_out(self, ids: tuple[int, ...], opened: bool = False) -> Tokens:
+        """Return tokens of these ids with the text and the spans that their bytes give.
 
         ``opened``: the first token's space belongs to the tokenizer, not to the text.
         """
-        pieces = self._spelling(ids)
         if opened:
-            pieces[0] = pieces[0].removeprefix(b" ")
-        text, owner = _characters(b"".join(pieces))
-        borders = np.fromiter(accumulate(map(len, pieces), initial=0), np.int64, len(pieces) + 1)
-        starts, ends = owner[borders[:-1]], owner[borders[1:] - 1] + 1
-        ends = np.where(borders[:-1] < borders[1:], ends, starts)
+            pieces = self._spelling(ids)
+            return _spelt(ids, [pieces[0].removeprefix(b" "), *pieces[1:]])
+        laid = self._relaid(ids) or _spelt(ids, self._spelling(ids))
+        self._laid = [*self._laid[1 - LAID :], laid]
+        return laid
+
+    def _relaid(self, ids: tuple[int, ...]) -> Tokens | None:
+        """Return what was laid out before with only another middle, if there is such.
+
+        It begins and ends where a character does, so that the parts are decoded as the whole is.
+        """
+        for old in reversed(self._laid if self._spelled else []):
+            head = shared_prefix(old.ids, ids)
+            tail = shared_prefix(old.ids[head:][::-1], ids[head:][::-1])
+            if 2 * (head + tail) > len(ids):
+                break
+        else:
+            return None
+        while head and not all(self._begins(side, head) for side in (old.ids, ids)):
+            head -= 1
+        while not self._begins(ids, len(ids) - tail):
+            tail -= 1
+        stop = len(old.ids) - tail
+        places = (*old.starts, len(old.text))
+        first, last = places[head], places[stop]
+        middle = ids[head : len(ids) - tail]
+        new = _spelt(middle, self._spelling(middle))
+        shift = first + len(new.text) - last
+
+        def moved(places: tuple[int, ...], by: int) -> tuple[int, ...]:
+            return tuple([place + by for place in places]) if by else places
+
         return Tokens(
-            text,
-            tuple(ids),
-            tuple(starts.tolist()),
-            tuple(ends.tolist()),
-            tuple(pieces),
-            (False,) * len(pieces),
+            old.text[:first] + new.text + old.text[last:],
+            ids,
+            old.starts[:head] + moved(new.starts, first) + moved(old.starts[stop:], shift),
+            old.ends[:head] + moved(new.ends, first) + moved(old.ends[stop:], shift),
+            old.pieces[:head] + new.pieces + old.pieces[stop:],
+            (False,) * len(ids),
         )
+
+    def _begins(self, ids: tuple[int, ...], index: int) -> bool:
+        """Return whether a character begins with a token, or the tokens end there."""
+        return index == len(ids) or (self._pieces[ids[index]][:1] or b"\x80") not in CONTINUING
 
     def _render(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
@@ -316,7 +343,7 @@ class Codec:
             ) from error
 
     def _closing_token(self) -> int:
-        """The first special token that the template puts after a response; else end of text."""
+        """Return the special token that the template puts after a response; else end of text."""
         if self.has_chat_template:
             turns = (Message("user", "Q"), Message("assistant", "qscope"))
             after = self._render(turns, add_generation_prompt=False).rpartition("qscope")[2]
@@ -331,6 +358,22 @@ class Codec:
         return int(self._tokenizer.eos_token_id)
 
 
+def _spelt(ids: tuple[int, ...], pieces: Sequence[bytes]) -> Tokens:
+    """Return tokens with the text and the spans that their bytes give."""
+    text, owner = _characters(b"".join(pieces))
+    borders = np.fromiter(accumulate(map(len, pieces), initial=0), np.int64, len(pieces) + 1)
+    starts, ends = owner[borders[:-1]], owner[borders[1:] - 1] + 1
+    ends = np.where(borders[:-1] < borders[1:], ends, starts)
+    return Tokens(
+        text,
+        ids,
+        tuple(starts.tolist()),
+        tuple(ends.tolist()),
+        tuple(pieces),
+        (False,) * len(pieces),
+    )
+
+
 def _missing(tokens: Tokens, own: Tokens) -> tuple[bool, ...]:
     """Return for each of ``tokens`` whether ``own``, of the same text, lacks it in its place."""
     ours = (tokens.ids, tokens.starts, tokens.ends)
@@ -340,45 +383,50 @@ def _missing(tokens: Tokens, own: Tokens) -> tuple[bool, ...]:
     stop = len(tokens) - min(shared_prefix(a, b) for a, b in rest)
     if head == stop:
         return (False,) * len(tokens)
-    first = bisect_left(own.starts, tokens.starts[head])
-    last = bisect_right(own.starts, tokens.starts[stop - 1])
-    chosen = set(zip(*(column[first:last] for column in theirs), strict=True))
+    first, last = tokens.starts[head], tokens.starts[stop - 1]
+    chosen = {token for token in zip(*theirs, strict=True) if first <= token[1] <= last}
     between = zip(*(column[head:stop] for column in ours), strict=True)
     forced = (token not in chosen for token in between)
     return (*(False,) * head, *forced, *(False,) * (len(tokens) - stop))
 
 
 def _borders(tokens: Tokens) -> tuple[Ints, Ints]:
-    """Places in the text that no token reaches across, each with the first token from there on."""
+    """Return places that no token reaches across, each with the first token from there on."""
     length, count = len(tokens.text), len(tokens)
     starts = np.fromiter(tokens.starts, np.int64, count)
-    reached = np.maximum.accumulate(np.array([0, *tokens.ends]))[:-1]
+    reached = np.maximum.accumulate(np.fromiter((0, *tokens.ends[:-1]), np.int64, count))
     inner = np.flatnonzero((starts >= reached) & (starts < length))
     places, first = np.unique(starts[inner], return_index=True)
     return np.append(places, length), np.append(inner[first], count)
 
 
-def _forced_stretches(
-    old: Tokens, new: Tokens, places: range, shift: int
-) -> Iterator[tuple[slice, slice]]:
-    """Stretches of old tokens with forced ones among them, and the new tokens in their place.
+def _forced_stretches(old: Tokens, new: Tokens) -> Iterator[tuple[slice, slice]]:
+    """Yield stretches of old tokens with forced ones among them, and the new tokens in their place.
 
-    Both have borders at the stretch's two ends, which lie in ``places`` of the old text and
-    ``shift`` further on in the new.
+    Both have borders at the stretch's two ends, which the edit did not touch.
     """
-    (old_places, ours), (new_places, theirs) = _borders(old), _borders(new)
-    inside = (old_places >= places.start) & (old_places < places.stop)
-    _, i, j = np.intersect1d(
-        old_places[inside] + shift, new_places, assume_unique=True, return_indices=True
-    )
-    shared = zip(ours[inside][i].tolist(), theirs[j].tolist(), strict=True)
-    for (i, j), (i_stop, j_stop) in pairwise(shared):
-        if True in old.forced[i:i_stop]:
-            yield slice(i, i_stop), slice(j, j_stop)
+    head = shared_prefix(old.text, new.text)
+    tail = shared_prefix(old.text[head:][::-1], new.text[head:][::-1])
+    (places, first), (new_places, new_first) = _borders(old), _borders(new)
+    forced = [index for index, is_forced in enumerate(old.forced) if is_forced]
+    for untouched, shift in (
+        (places <= head, 0),
+        (places >= len(old.text) - tail, len(new.text) - len(old.text)),
+    ):
+        _, i, j = np.intersect1d(
+            places[untouched] + shift, new_places, assume_unique=True, return_indices=True
+        )
+        ours, theirs = first[untouched][i], new_first[j]
+        for at in np.unique(np.searchsorted(ours, forced, side="right")).tolist():
+            if 0 < at < len(ours):
+                yield (
+                    slice(*ours[at - 1 : at + 1].tolist()),
+                    slice(*theirs[at - 1 : at + 1].tolist()),
+                )
 
 
 def _characters(data: bytes) -> tuple[str, Ints]:
-    """Bytes as text, and for each byte (and the end) the index of the character it is part of.
+    """Return bytes as text, and for each byte (and the end) the index of its character.
 
     What is no UTF-8 becomes U+FFFD, one for each stretch that a decoder gives up on.
     """
@@ -394,7 +442,7 @@ def _characters(data: bytes) -> tuple[str, Ints]:
 
 
 def _length(data: bytes) -> int:
-    """How many bytes of ``data`` the U+FFFD at its beginning stands for."""
+    """Return how many bytes of ``data`` the U+FFFD at its beginning stands for."""
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
