@@ -2,35 +2,56 @@
 
 Wraps a loaded Hugging Face tokenizer. The spans come from the bytes that each token stands for,
 so they hold for any sequence of ids, also one that the tokenizer itself would never produce: a
-token that was put in place by hand, half of an emoji. Knows nothing of models or editors.
+token that was put in place by hand, half of an emoji. Knows nothing of models or editors, nor how
+texts are read anew after an edit (core.reading).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
-from itertools import pairwise
-from typing import Any
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserFacingError
+from core.reading import SPACE_MARK, Reader
 from core.text import Message, Prompt, Tokens, shared_prefix
 
-SPACE_MARK = "▁"
-"""How sentencepiece vocabularies write a space."""
+Made = TypeVar("Made")
+Ints = NDArray[np.int64]
 
 MARKS = {" ": "·", "\n": "↵", "\t": "⇥", "\r": "␍"}
 REACH = 6
 """How many tokens back a decoder of unknown kind may look to spell a token."""
+REMEMBERED = 2**16
+"""Tokens whose spelling by such a decoder is remembered."""
+LAID = 4
+"""Texts whose tokens are remembered, so that few are laid out anew after an edit."""
+CONTINUING = bytes(range(0x80, 0xC0))
+"""The bytes of UTF-8 that do not begin a character."""
+PROMPTS = 8
+"""Prompts without a template whose ids are remembered."""
 
 
 def _byte_of_letter() -> dict[str, int]:
-    """The alphabet of byte-level vocabularies: printable bytes stand for themselves."""
+    """Return the alphabet of byte-level vocabularies: printable bytes stand for themselves."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     letters = {chr(byte): byte for byte in printable}
     return letters | {chr(0x100 + i): byte for i, byte in enumerate(others)}
+
+
+class _ById(dict[int, Made], Generic[Made]):
+    """What is made of each token id, once, when it is first asked for."""
+
+    def __init__(self, make: Callable[[int], Made]) -> None:
+        self._make = make
+
+    def __missing__(self, id: int) -> Made:
+        made = self[id] = self._make(id)
+        return made
 
 
 class Codec:
@@ -60,15 +81,21 @@ class Codec:
         self._spelled = self._letters is not None or any(
             sign in spelling for sign in ("Metaspace", "ByteFallback", SPACE_MARK)
         )
-        self._known: dict[int, bytes] = {}
+        self._reader = Reader(tokenizer)
+        self._pieces = _ById(self._piece)
+        self._shown = _ById(self._label)
+        self._added = lru_cache(REMEMBERED)(self._added_by)
+        self._opened = lru_cache(PROMPTS)(self._opened_by)
         self._labels: tuple[str, ...] = ()
+        self._laid: list[Tokens] = []
+        """What was laid out last."""
         self.has_chat_template: bool = bool(getattr(tokenizer, "chat_template", None))
         self.vocab_size: int = len(tokenizer)
         self.end_of_turn: int = self._closing_token()
         self.end_of_turn_text: str = self.label(self.end_of_turn)
 
     def prompt_text(self, prompt: Prompt) -> str:
-        """The prompt as the models read it: chat template applied, the response to come next.
+        """Return the prompt as the models read it: templated, the response to come next.
 
         Without a chat template: the turns, a blank line between them.
 
@@ -80,30 +107,32 @@ class Codec:
         return self._render(prompt.messages, add_generation_prompt=True)
 
     def prompt_ids(self, prompt: Prompt) -> tuple[int, ...]:
-        """Token ids of ``prompt_text``; a template brings its own first token."""
-        return self._ids(self.prompt_text(prompt), special=not self.has_chat_template)
+        """Return the token ids of ``prompt_text``; a template brings its own first token."""
+        text = self.prompt_text(prompt)
+        return self._reader.read(text).ids if self.has_chat_template else self._opened(text)
 
     def encode(self, prompt: Prompt, text: str) -> Tokens:
-        """The tokenizer's own tokens of a response, in its place after the prompt."""
+        """Return the tokenizer's own tokens of a response, in its place after the prompt."""
         clean = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates
         before = self.prompt_text(prompt)
-        ids, spans = self._read(before + clean)
-        first = int(np.searchsorted(spans[:, 0], len(before)))
-        whole = first == 0 or spans[first - 1, 1] <= len(before)
-        ours = (ids[first:], spans[first:] - len(before))
-        if whole and (placed := self._placed(text, clean, ours[0])):
+        read = self._reader.read(before + clean)
+        first = int(np.searchsorted(read.spans[:, 0], len(before)))
+        whole = first == 0 or read.spans[first - 1, 1] <= len(before)
+        if whole and (placed := self._placed(text, clean, read.ids[first:])):
             return placed
-        alone = self._read(clean)  # a token lies across the border: it is not ours
-        if placed := self._placed(text, clean, alone[0]):
+        alone = self._reader.read(clean)  # a token lies across the border: it is not ours
+        if placed := self._placed(text, clean, alone.ids):
             return placed
         # A tokenizer that rewrites text (lower case, Unicode forms): its offsets, the user's text.
-        ids, spans = ours if whole else alone
+        ids, spans = alone.ids, alone.spans
+        if whole:
+            ids, spans = read.ids[first:], read.spans[first:] - len(before)
         laid = self._lay_out(ids)
         starts, ends = (tuple(column.tolist()) for column in spans.T)
         return replace(laid, text=text, starts=starts, ends=ends)
 
     def decode(self, prompt: Prompt, ids: tuple[int, ...]) -> Tokens:
-        """Any ids as a response; those that the tokenizer would not choose are ``forced``.
+        """Return any ids as a response; those that the tokenizer would not choose are ``forced``.
 
         Bytes that are no UTF-8 show as U+FFFD.
         """
@@ -113,15 +142,11 @@ class Codec:
             opened = self.encode(prompt, laid.text[1:])
             if opened.ids[:1] == laid.ids[:1]:
                 own, laid = opened, self._lay_out(ids, opened=True)
-        chosen = set(zip(own.ids, own.starts, own.ends, strict=True))
-        forced = tuple(
-            token not in chosen for token in zip(laid.ids, laid.starts, laid.ends, strict=True)
-        )
-        return replace(laid, forced=forced)
+        return replace(laid, forced=_missing(laid, own))
 
     def edit(self, prompt: Prompt, old: Tokens, text: str) -> Tokens:
-        """The tokens of an edited text: the tokenizer's own, but stretches with forced tokens
-        that the edit did not touch keep their ids.
+        """Return the tokens of an edited text: the tokenizer's own, but stretches with forced
+        tokens that the edit did not touch keep their ids.
 
         A stretch lies between two places where both the old and the new tokens have a border. If
         what is kept would no longer read as ``text``, because halves of a character have met,
@@ -130,17 +155,9 @@ class Codec:
         new = self.encode(prompt, text)
         if not any(old.forced):
             return new
-        head = shared_prefix(old.text, text)
-        tail = shared_prefix(old.text[head:][::-1], text[head:][::-1])
-        after = len(old.text) - tail
         ids: list[int] = []
         done = 0
-        for ours, theirs in (
-            *_forced_stretches(old, new, range(head + 1), 0),
-            *_forced_stretches(
-                old, new, range(after, len(old.text) + 1), len(text) - len(old.text)
-            ),
-        ):
+        for ours, theirs in _forced_stretches(old, new):
             ids += new.ids[done : theirs.start]
             ids += old.ids[ours]
             done = theirs.stop
@@ -155,13 +172,21 @@ class Codec:
         return self.decode(prompt, (*old.ids[:index], id, *old.ids[index + 1 :]))
 
     def piece(self, id: int) -> bytes:
-        """The bytes that a token stands for; a special token's are those of its name."""
-        if id not in self._known:
-            self._known[id] = self._bytes(id, self._tokenizer.convert_ids_to_tokens(id))
-        return self._known[id]
+        """Return the bytes that a token stands for; a special token's are those of its name."""
+        return self._pieces[id]
+
+    def _piece(self, id: int) -> bytes:
+        return self._bytes(id, self._tokenizer.convert_ids_to_tokens(id))
 
     def label(self, id: int) -> str:
-        """A token as it is shown: marks for white space, hexadecimal for parts of characters."""
+        """Return a token as it is shown: marks for white space, hexadecimal for odd bytes."""
+        return self._shown[id]
+
+    def labels_of(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """Return the labels of tokens, in their order."""
+        return tuple(map(self._shown.__getitem__, ids))
+
+    def _label(self, id: int) -> str:
         piece = self.piece(id)
         if not piece:
             return "∅"
@@ -175,13 +200,13 @@ class Codec:
         )
 
     def labels(self, count: int) -> tuple[str, ...]:
-        """The labels of the first ``count`` ids, made once: the same tuple for the same count."""
+        """Return the labels of the first ``count`` ids: the same tuple for the same count."""
         if len(self._labels) != count:
-            self._labels = tuple(map(self.label, range(count)))
+            self._labels = self.labels_of(range(count))
         return self._labels
 
     def find(self, query: str, limit: int) -> list[int]:
-        """Tokens whose text matches: the same first, then beginning so, then containing it.
+        """Return tokens whose text matches: the same first, then beginning so, then containing it.
 
         Upper and lower case count only to break ties, and so does a leading space.
         """
@@ -208,8 +233,9 @@ class Codec:
             for id, token in zip(ids, tokens, strict=True)
         ]
 
-    def _ids(self, text: str, special: bool = False) -> tuple[int, ...]:
-        return tuple(self._tokenizer(text, add_special_tokens=special)["input_ids"])
+    def _opened_by(self, text: str) -> tuple[int, ...]:
+        """Return the ids of a text with the special tokens that the tokenizer adds."""
+        return tuple(self._tokenizer(text)["input_ids"])
 
     def _bytes(self, id: int, token: str | None) -> bytes:
         if token is None:  # padding of the embedding: no token has this number
@@ -224,11 +250,6 @@ class Codec:
             return bytes.fromhex(token[3:5])
         return token.replace(SPACE_MARK, " ").encode()
 
-    def _read(self, text: str) -> tuple[list[int], NDArray[np.int64]]:
-        """Ids of a text, and [n, 2] where each starts and ends."""
-        found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        return found["input_ids"], np.array(found["offset_mapping"], np.int64).reshape(-1, 2)
-
     def _decoded(self, ids: Sequence[int]) -> str:
         return str(
             self._tokenizer.decode(
@@ -236,45 +257,76 @@ class Codec:
             )
         )
 
-    def _placed(self, text: str, clean: str, ids: Sequence[int]) -> Tokens | None:
-        """Tokens of ``text`` if the bytes of ``ids`` spell it, with the spans that they give."""
+    def _placed(self, text: str, clean: str, ids: tuple[int, ...]) -> Tokens | None:
+        """Return tokens of ``text``, with the spans of their bytes, if ``ids`` spell it."""
         laid = self._lay_out(ids)
         if laid.text == " " + clean:  # the space that sentencepiece puts before a first word
             alone = laid.pieces[0] == b" "  # shown as nothing, so it is left out
             laid = self._lay_out(ids[1:]) if alone else self._lay_out(ids, opened=True)
         return replace(laid, text=text) if laid.text == clean else None
 
-    def _grown(self, ids: Sequence[int]) -> list[bytes]:
-        """What each token adds to those before it, for a vocabulary whose spelling is unknown."""
-        pieces = []
-        for i in range(len(ids)):
-            window = list(ids[max(0, i - REACH) : i + 1])
-            before, after = self._decoded(window[:-1]), self._decoded(window)
-            pieces.append(after[shared_prefix(before, after) :].encode())
-        return pieces
+    def _added_by(self, window: tuple[int, ...]) -> bytes:
+        """Return what the last of some tokens adds to those before it, as the tokenizer decodes."""
+        before, after = self._decoded(window[:-1]), self._decoded(window)
+        return after[shared_prefix(before, after) :].encode()
 
-    def _lay_out(self, ids: Sequence[int], opened: bool = False) -> Tokens:
-        """Tokens of these ids with the text and the spans that their bytes give.
+    def _spelling(self, ids: Sequence[int]) -> list[bytes]:
+        """Return the bytes that each token stands for, where it stands."""
+        if self._spelled:
+            return list(map(self._pieces.__getitem__, ids))
+        windows = (tuple(ids[max(0, i - REACH) : i + 1]) for i in range(len(ids)))
+        return list(map(self._added, windows))
+
+    def _lay_out(self, ids: tuple[int, ...], opened: bool = False) -> Tokens:
+        """Return tokens of these ids with the text and the spans that their bytes give.
 
         ``opened``: the first token's space belongs to the tokenizer, not to the text.
         """
-        pieces = [self.piece(id) for id in ids] if self._spelled else self._grown(ids)
         if opened:
-            pieces[0] = pieces[0].removeprefix(b" ")
-        text, owner = _characters(b"".join(pieces))
-        starts, ends, at = [], [], 0
-        for piece in pieces:
-            starts.append(owner[at])
-            at += len(piece)
-            ends.append(owner[at - 1] + 1 if piece else owner[at])
+            pieces = self._spelling(ids)
+            return _spelt(ids, [pieces[0].removeprefix(b" "), *pieces[1:]])
+        laid = self._relaid(ids) or _spelt(ids, self._spelling(ids))
+        self._laid = [*self._laid[1 - LAID :], laid]
+        return laid
+
+    def _relaid(self, ids: tuple[int, ...]) -> Tokens | None:
+        """Return what was laid out before with only another middle, if there is such.
+
+        It begins and ends where a character does, so that the parts are decoded as the whole is.
+        """
+        for old in reversed(self._laid if self._spelled else []):
+            head = shared_prefix(old.ids, ids)
+            tail = shared_prefix(old.ids[head:][::-1], ids[head:][::-1])
+            if 2 * (head + tail) > len(ids):
+                break
+        else:
+            return None
+        while head and not all(self._begins(side, head) for side in (old.ids, ids)):
+            head -= 1
+        while not self._begins(ids, len(ids) - tail):
+            tail -= 1
+        stop = len(old.ids) - tail
+        places = (*old.starts, len(old.text))
+        first, last = places[head], places[stop]
+        middle = ids[head : len(ids) - tail]
+        new = _spelt(middle, self._spelling(middle))
+        shift = first + len(new.text) - last
+
+        def moved(places: tuple[int, ...], by: int) -> tuple[int, ...]:
+            return tuple([place + by for place in places]) if by else places
+
         return Tokens(
-            text,
-            tuple(ids),
-            tuple(starts),
-            tuple(ends),
-            tuple(pieces),
-            (False,) * len(pieces),
+            old.text[:first] + new.text + old.text[last:],
+            ids,
+            old.starts[:head] + moved(new.starts, first) + moved(old.starts[stop:], shift),
+            old.ends[:head] + moved(new.ends, first) + moved(old.ends[stop:], shift),
+            old.pieces[:head] + new.pieces + old.pieces[stop:],
+            (False,) * len(ids),
         )
+
+    def _begins(self, ids: tuple[int, ...], index: int) -> bool:
+        """Return whether a character begins with a token, or the tokens end there."""
+        return index == len(ids) or (self._pieces[ids[index]][:1] or b"\x80") not in CONTINUING
 
     def _render(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
@@ -291,11 +343,11 @@ class Codec:
             ) from error
 
     def _closing_token(self) -> int:
-        """The first special token that the template puts after a response; else end of text."""
+        """Return the special token that the template puts after a response; else end of text."""
         if self.has_chat_template:
             turns = (Message("user", "Q"), Message("assistant", "qscope"))
             after = self._render(turns, add_generation_prompt=False).rpartition("qscope")[2]
-            closing = [id for id in self._ids(after) if id in self._special]
+            closing = [id for id in self._reader.read(after).ids if id in self._special]
             if closing:
                 return closing[0]
         if self._tokenizer.eos_token_id is None:
@@ -306,53 +358,91 @@ class Codec:
         return int(self._tokenizer.eos_token_id)
 
 
-def _borders(tokens: Tokens) -> dict[int, int]:
-    """Places in the text that no token reaches across, each with the first token from there on."""
-    found: dict[int, int] = {}
-    reached = 0
-    for i, (start, end) in enumerate(zip(tokens.starts, tokens.ends, strict=True)):
-        if start >= reached:
-            found.setdefault(start, i)
-        reached = max(reached, end)
-    return found | {len(tokens.text): len(tokens)}
+def _spelt(ids: tuple[int, ...], pieces: Sequence[bytes]) -> Tokens:
+    """Return tokens with the text and the spans that their bytes give."""
+    text, owner = _characters(b"".join(pieces))
+    borders = np.fromiter(accumulate(map(len, pieces), initial=0), np.int64, len(pieces) + 1)
+    starts, ends = owner[borders[:-1]], owner[borders[1:] - 1] + 1
+    ends = np.where(borders[:-1] < borders[1:], ends, starts)
+    return Tokens(
+        text,
+        ids,
+        tuple(starts.tolist()),
+        tuple(ends.tolist()),
+        tuple(pieces),
+        (False,) * len(pieces),
+    )
 
 
-def _forced_stretches(
-    old: Tokens, new: Tokens, places: range, shift: int
-) -> Iterator[tuple[slice, slice]]:
-    """Stretches of old tokens with forced ones among them, and the new tokens in their place.
+def _missing(tokens: Tokens, own: Tokens) -> tuple[bool, ...]:
+    """Return for each of ``tokens`` whether ``own``, of the same text, lacks it in its place."""
+    ours = (tokens.ids, tokens.starts, tokens.ends)
+    theirs = (own.ids, own.starts, own.ends)
+    head = min(map(shared_prefix, ours, theirs))
+    rest = [(a[head:][::-1], b[head:][::-1]) for a, b in zip(ours, theirs, strict=True)]
+    stop = len(tokens) - min(shared_prefix(a, b) for a, b in rest)
+    if head == stop:
+        return (False,) * len(tokens)
+    first, last = tokens.starts[head], tokens.starts[stop - 1]
+    chosen = {token for token in zip(*theirs, strict=True) if first <= token[1] <= last}
+    between = zip(*(column[head:stop] for column in ours), strict=True)
+    forced = (token not in chosen for token in between)
+    return (*(False,) * head, *forced, *(False,) * (len(tokens) - stop))
 
-    Both have borders at the stretch's two ends, which lie in ``places`` of the old text and
-    ``shift`` further on in the new.
+
+def _borders(tokens: Tokens) -> tuple[Ints, Ints]:
+    """Return places that no token reaches across, each with the first token from there on."""
+    length, count = len(tokens.text), len(tokens)
+    starts = np.fromiter(tokens.starts, np.int64, count)
+    reached = np.maximum.accumulate(np.fromiter((0, *tokens.ends[:-1]), np.int64, count))
+    inner = np.flatnonzero((starts >= reached) & (starts < length))
+    places, first = np.unique(starts[inner], return_index=True)
+    return np.append(places, length), np.append(inner[first], count)
+
+
+def _forced_stretches(old: Tokens, new: Tokens) -> Iterator[tuple[slice, slice]]:
+    """Yield stretches of old tokens with forced ones among them, and the new tokens in their place.
+
+    Both have borders at the stretch's two ends, which the edit did not touch.
     """
-    found = _borders(new)
-    shared = [
-        (i, found[place + shift])
-        for place, i in _borders(old).items()
-        if place in places and place + shift in found
-    ]
-    for (i, j), (i_stop, j_stop) in pairwise(shared):
-        if any(old.forced[i:i_stop]):
-            yield slice(i, i_stop), slice(j, j_stop)
+    head = shared_prefix(old.text, new.text)
+    tail = shared_prefix(old.text[head:][::-1], new.text[head:][::-1])
+    (places, first), (new_places, new_first) = _borders(old), _borders(new)
+    forced = [index for index, is_forced in enumerate(old.forced) if is_forced]
+    for untouched, shift in (
+        (places <= head, 0),
+        (places >= len(old.text) - tail, len(new.text) - len(old.text)),
+    ):
+        _, i, j = np.intersect1d(
+            places[untouched] + shift, new_places, assume_unique=True, return_indices=True
+        )
+        ours, theirs = first[untouched][i], new_first[j]
+        for at in np.unique(np.searchsorted(ours, forced, side="right")).tolist():
+            if 0 < at < len(ours):
+                yield (
+                    slice(*ours[at - 1 : at + 1].tolist()),
+                    slice(*theirs[at - 1 : at + 1].tolist()),
+                )
 
 
-def _characters(data: bytes) -> tuple[str, list[int]]:
-    """Bytes as text, and for each byte (and the end) the index of the character it is part of.
+def _characters(data: bytes) -> tuple[str, Ints]:
+    """Return bytes as text, and for each byte (and the end) the index of its character.
 
     What is no UTF-8 becomes U+FFFD, one for each stretch that a decoder gives up on.
     """
     text = data.decode("utf-8", "replace")
-    owner: list[int] = []
-    for i, sign in enumerate(text):
-        if sign == "\N{REPLACEMENT CHARACTER}":
-            owner += [i] * _length(data[len(owner) : len(owner) + 4])
-        else:
-            owner += [i] * len(sign.encode())
-    return text, [*owner, len(text)]
+    begins = (np.frombuffer(data, np.uint8) & 0xC0) != 0x80
+    at = 0
+    for before in text.split("\N{REPLACEMENT CHARACTER}")[:-1]:
+        at += len(before.encode())
+        stop = at + _length(data[at : at + 4])
+        begins[at:stop] = np.arange(stop - at) == 0
+        at = stop
+    return text, np.append(np.cumsum(begins) - 1, len(text))
 
 
 def _length(data: bytes) -> int:
-    """How many bytes of ``data`` the U+FFFD at its beginning stands for."""
+    """Return how many bytes of ``data`` the U+FFFD at its beginning stands for."""
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:

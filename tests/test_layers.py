@@ -14,6 +14,7 @@ RANKS = {
     "core.failures": 0,
     "core.folders": 0,
     "core.text": 0,
+    "core.reading": 0,
     "core.codec": 0,
     "core.tree": 0,
     "core.quantities": 0,

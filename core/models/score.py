@@ -44,9 +44,10 @@ def score(
     prompt_ids = pair.codec.prompt_ids(prompt)
     if not prompt_ids:
         raise UserFacingError("The prompt is empty: write something for the models to answer.")
-    ids = np.array([*tokens.ids, pair.codec.end_of_turn], dtype=np.int64)
+    response_ids = (*tokens.ids, pair.codec.end_of_turn)
+    whole = np.fromiter((*prompt_ids, *response_ids), dtype=np.int64)
     first = len(prompt_ids)
-    path = pair.tree.extend(pair.root(first + len(ids)), [*prompt_ids, *ids.tolist()])
+    path = pair.tree.extend(pair.root(len(whole)), whole)
     computed = pair.observe(path, range(first, len(path)), cancelled, hold)
     nodes, states = path[first:], path[first - 1 : -1]
 
@@ -58,8 +59,8 @@ def score(
 
     return Scoring(
         tokens=tokens,
-        ids=ids,
-        labels=tuple(map(pair.codec.label, map(int, ids))),
+        ids=whole[first:],
+        labels=pair.codec.labels_of(response_ids),
         logp_policy=edge("logp_policy"),
         logp_reference=edge("logp_reference"),
         rank_policy=edge("rank_policy").astype(np.int64),
@@ -81,7 +82,7 @@ def score(
 def _note(pair: Pair, tokens: Tokens, length: int) -> str:
     """Return what to tell the user of a scored text of ``length`` tokens, prompt included."""
     said = []
-    if forced := sum(tokens.forced):
+    if forced := tokens.forced.count(True):
         many = "1 token is" if forced == 1 else f"{forced} tokens are"
         said.append(
             f"{many} not how the tokenizer would split this text; they are scored as shown."

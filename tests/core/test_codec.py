@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.codec import SPACE_MARK, Codec
+from core.codec import Codec
 from core.errors import UserFacingError
+from core.reading import SPACE_MARK
 from core.text import Message, Prompt
 from tests.tiny import VOCAB, byte_level_tokenizer, metaspace_tokenizer
 
@@ -108,6 +109,64 @@ def test_edited_tokens_always_spell_the_text(codec, data):
     assert codec.decode(PROMPT, edited.ids).text == text
 
 
+def rewriting_tokenizer():
+    from tokenizers import normalizers
+
+    tokenizer = copy.deepcopy(byte_level_tokenizer())
+    tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
+    return tokenizer
+
+
+def wordpiece_tokenizer():
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["[UNK]", "</s>", "they", "play", "##ed", "well", "."]
+    backend = Tokenizer(models.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>")
+
+
+KINDS = {
+    "bytes": byte_level_tokenizer,
+    "metaspace": metaspace_tokenizer,
+    "rewriting": rewriting_tokenizer,
+    "without a template": lambda: byte_level_tokenizer(None),
+    "wordpiece": wordpiece_tokenizer,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_what_was_read_before_changes_nothing(kind, data):
+    """After any edits of prompt and response, tokens put in place by hand among them."""
+    tokenizer = KINDS[kind]()
+    codec, prompt = Codec(tokenizer), PROMPT
+    texts = TEXTS | st.sampled_from(["they played well. " * 9, " and so on, as it was" * 12])
+    text = data.draw(texts)
+    tokens = codec.encode(prompt, text)
+    assert tokens == Codec(tokenizer).encode(prompt, text)
+    for _ in range(data.draw(st.integers(1, 5))):
+        new = Codec(tokenizer)
+        if len(tokens) and data.draw(st.booleans()):
+            index = data.draw(st.integers(0, len(tokens) - 1))
+            id = data.draw(st.integers(0, codec.vocab_size - 1))
+            found, expected = (it.replace(prompt, tokens, index, id) for it in (codec, new))
+        else:
+            if data.draw(st.booleans()):
+                prompt = Prompt.of(prompt.messages[0].content + data.draw(texts))
+            start = data.draw(st.integers(0, len(tokens.text)))
+            stop = data.draw(st.integers(start, min(len(tokens.text), start + 9)))
+            text = tokens.text[:start] + data.draw(texts) + tokens.text[stop:]
+            found, expected = (it.edit(prompt, tokens, text) for it in (codec, new))
+        assert found == expected
+        assert codec.labels_of(found.ids) == tuple(map(new.label, found.ids))
+        assert codec.prompt_ids(prompt) == new.prompt_ids(prompt)
+        tokens = found
+
+
 def test_half_a_character_survives_an_edit_elsewhere():
     codec = CODECS["bytes"]
     whole = codec.encode(PROMPT, "a 日 b and more")
@@ -121,12 +180,8 @@ def test_half_a_character_survives_an_edit_elsewhere():
 
 
 def test_a_tokenizer_that_rewrites_text_keeps_the_user_s():
-    from tokenizers import normalizers
-
-    tokenizer = copy.deepcopy(byte_level_tokenizer())
-    tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
     text = "Zoe\u0308 left"
-    tokens = Codec(tokenizer).encode(PROMPT, text)
+    tokens = Codec(rewriting_tokenizer()).encode(PROMPT, text)
     assert tokens.text == text
     assert b"".join(tokens.pieces).decode() == "Zoë left"
     assert tokens.ends[-1] == len(text)
@@ -142,14 +197,7 @@ def test_a_typed_space_mark_stays_the_user_s():
 
 
 def test_a_vocabulary_of_unknown_spelling_is_decoded_step_by_step():
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    words = ["[UNK]", "</s>", "they", "play", "##ed", "well", "."]
-    backend = Tokenizer(models.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece()
-    codec = Codec(PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>"))
+    codec = Codec(wordpiece_tokenizer())
     tokens = codec.decode(Prompt.of("they"), (2, 3, 4, 5, 6))
     assert tokens.text == "they played well."
     assert tokens.starts == (0, 4, 9, 11, 16)
