@@ -22,10 +22,10 @@ from PySide6.QtWidgets import QApplication
 
 from app.anew import start_anew
 from app.credit.view import CreditView
+from app.main_window import MainWindow
 from app.notices import Notices, log_folder
 from app.settings import Settings
 from app.theme import Theme
-from app.window import MainWindow
 from core.engine.protocol import Failed, PairSpec
 from core.errors import UserFacingError
 
@@ -72,18 +72,18 @@ def open_window(
             draft_path=folder / "draft.json",
             notices=notices,
             theme_name=theme,
+            first_runs=runs,
         )
         if size is not None:
             window.resize(*size)
-        window.first_runs = tuple(runs)
         if restore:
-            window.restore_session()
+            window.texts.restore_session()
         window.show()
         # Qt's loop would not hear Ctrl+C in the terminal; the texts are saved as one types.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         status = application.exec()
         ended = window.end_engine()
-        if window.anew and not start_anew(window.spec):
+        if window.anew and not start_anew(window.pair.spec):
             print("Qscope could not be started anew: start it again.", file=sys.stderr)
     finally:
         notices.uninstall()
@@ -170,7 +170,7 @@ class Photographer(QObject):
 
     @Slot()
     def _look(self) -> None:
-        view, info = self.window.view, self.window.info
+        view, info = self.window.view, self.window.pair.info
         if view.chart is None or len(view.scorings()) < 2 or self.window.bridge.busy():
             self._settled = 0
             return
@@ -208,16 +208,12 @@ class Photographer(QObject):
 class SearchPhotographer(Photographer):
     """Waits until a tree has grown in the search view."""
 
-    _begun = False
-
     def _is_ready(self) -> bool:
-        search = self.window.search_view()
-        if not self._begun:
-            self._begun = True
-            self.window.show_search()
-            search.grow()
+        searches = self.window.searches
+        if searches.view is None:
+            searches.grow_tree()
             return False
-        return search.panes["left"].state == "done"
+        return searches.view.panes["left"].state == "done"
 
 
 class TrainingPhotographer(Photographer):
@@ -226,12 +222,13 @@ class TrainingPhotographer(Photographer):
     _begun = False
 
     def _is_ready(self) -> bool:
-        training = self.window.training
+        runs = self.window.runs
+        training = runs.view
         if not self._begun or training is None:
-            self.window.open_runs(() if self._begun else self.runs)
+            runs.open_runs(() if self._begun else self.runs)
             self._begun = True
-            if self.window.training is not None:
-                self.window.training.problem.connect(self._run_failed)
+            if runs.view is not None:
+                runs.view.problem.connect(self._run_failed)
             return False
         if not self.runs and not training.session.runs and training.has_demo_runs():
             self.runs = training.demo_runs

@@ -222,6 +222,12 @@ class TrainingArrangement(QWidget):
         row.addStretch(1)
         return page
 
+    def add_below(self, widget: QWidget) -> None:
+        """Put a widget under the charts, over the whole width."""
+        layout = self.below.layout()
+        if layout is not None:
+            layout.addWidget(widget)
+
     def offer_start(self) -> None:
         """Show the button that starts a run; hidden until something answers it."""
         self.start_button.show()

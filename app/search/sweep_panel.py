@@ -7,7 +7,6 @@ models or judges beyond their names.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, Qt, Slot
@@ -27,6 +26,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.ask import AskPath
 from app.engine_client import Bridge
 from app.files import write_text
 from app.notices import NoticeBar
@@ -54,15 +54,6 @@ JUDGES: tuple[tuple[str, JudgeKind, str], ...] = (
     ("A file of verdicts…", "verdicts", 'JSON Lines of {"prompt", "a", "b", "winner"}'),
 )
 USUAL_PROMPTS = 20
-
-
-@dataclass(frozen=True)
-class Ask:
-    """How to ask for paths; "" is an answer too."""
-
-    file: Callable[[str, str], str]
-    folder: Callable[[str], str]
-    new_file: Callable[[str, str, str], str]
 
 
 class PathField(QWidget):
@@ -93,7 +84,7 @@ class PathField(QWidget):
 class SweepPanel(QDialog):
     """Choose, start, watch, save."""
 
-    def __init__(self, bridge: Bridge, ask: Ask, parent: QWidget | None = None) -> None:
+    def __init__(self, bridge: Bridge, ask: AskPath, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Sweep beam widths")
         self.resize(1080, 620)

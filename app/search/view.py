@@ -405,6 +405,11 @@ class SearchView(SearchTrees):
 
     # --- finding and moving -------------------------------------------------------------------
 
+    def start_finding(self) -> None:
+        """Give the keys to the box that finds text, all of it selected."""
+        self.find_box.setFocus()
+        self.find_box.selectAll()
+
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         for pane in self.panes.values():

@@ -15,7 +15,7 @@ from app.settings import Settings
 from core.engine.protocol import Inspect, InspectNode, PairSpec, Resume, Score, Search, Steer
 from core.search.grown import Reason, Status
 from core.search.spec import Beam, BestFirst, Given, Objective, Sampling, SearchSpec
-from tests.app.conftest import settled
+from tests.app.conftest import do, settled
 from tests.app.fake_engine import INFO, WORDS, FakeEngine, example, word_id
 from tests.app.fake_search import Grower, Words, child_of, random_growths
 
@@ -33,17 +33,19 @@ class NoSearch(FakeEngine):
 
 def quiet(qtbot, window):
     """Nothing grows and nothing is asked for."""
+    view = window.searches.view
     qtbot.waitUntil(
-        lambda: not window.bridge.busy() and not window.search_view().growing(), timeout=10_000
+        lambda: not window.bridge.busy() and not (view is not None and view.growing()),
+        timeout=10_000,
     )
 
 
 def grown(qtbot, window, spec=SPEC):
-    window.show_search()
-    window.search.form.set_spec(spec)
-    window.search.grow()
+    do(window, "show_search")
+    window.searches.view.form.set_spec(spec)
+    window.searches.view.grow()
     quiet(qtbot, window)
-    return window.search
+    return window.searches.view
 
 
 @pytest.fixture
@@ -67,17 +69,18 @@ def click(qtbot, canvas, entry):
 
 
 def test_the_view_is_made_when_it_is_first_wanted(window, qtbot):
-    assert window.search is None
+    assert window.searches.view is None
     qtbot.keyClick(window, Qt.Key.Key_2, CTRL)
-    assert window.pages.currentWidget() is window.search and window.tabs.currentIndex() == 1
-    assert "No tree yet" in pane(window.search).canvas.message
+    assert window.pages.currentWidget() is window.searches.view
+    assert window.pages.tabs.currentIndex() == 1
+    assert "No tree yet" in pane(window.searches.view).canvas.message
     qtbot.keyClick(window, Qt.Key.Key_1, CTRL)
     assert window.pages.currentWidget() is window.view
 
 
 def test_a_tree_grows_as_the_engine_says(window, qtbot):
-    window.show_search()
-    window.search.form.set_spec(SPEC)
+    do(window, "show_search")
+    window.searches.view.form.set_spec(SPEC)
     qtbot.keyClick(window, Qt.Key.Key_G, CTRL)
     quiet(qtbot, window)
     asked = searches()[-1]
@@ -85,10 +88,10 @@ def test_a_tree_grows_as_the_engine_says(window, qtbot):
     assert asked.prompt == window.view.prompt.prompt()
     growths = Grower(Words(word_id, WORDS), (), SPEC).growths
     nodes = {int(node) for growth in growths for node in growth.step.nodes}
-    tree = pane(window.search).tree
-    assert set(tree.node.tolist()) == nodes and pane(window.search).state == "done"
-    assert f"{len(nodes) - 1} nodes" in pane(window.search).about.text()
-    rows = window.search.hypotheses.table.found.rows
+    tree = pane(window.searches.view).tree
+    assert set(tree.node.tolist()) == nodes and pane(window.searches.view).state == "done"
+    assert f"{len(nodes) - 1} nodes" in pane(window.searches.view).about.text()
+    rows = window.searches.view.hypotheses.table.found.rows
     assert [row.found.node for row in rows] == growths[-1].step.best.tolist()
 
 
@@ -136,7 +139,7 @@ def test_hovering_says_what_became_of_a_node(view, qtbot):
     assert not popup.isVisible()
     qtbot.mouseMove(canvas, canvas.rect_of(pruned).center())
     assert popup.isVisible()
-    view.window().show_credit()
+    do(view.window(), "show_credit")
     assert not popup.isVisible()
 
 
@@ -297,7 +300,7 @@ def test_two_hypotheses_are_compared_as_a_and_b(view, window, qtbot):
         assert window.view.panels[side].scoring.tokens.ids == row.found.ids
         asked = [r for r in FakeEngine.last.asked(Score) if r.side == side][-1]
         assert asked.ids == row.found.ids
-    window.show_credit()
+    do(window, "show_credit")
     for side, text in zip("AB", texts, strict=True):
         editor = window.view.panels[side].editor
         editor.setFocus()
@@ -407,12 +410,12 @@ def test_a_response_is_searched_from_its_token_and_shown_as_a_path(window, qtbot
     cursor = editor.textCursor()
     cursor.setPosition(tokens.starts[3] + 1)
     editor.setTextCursor(cursor)
-    window.show_search()
-    window.search.form.set_spec(SPEC)
-    window.show_credit()
+    do(window, "show_search")
+    window.searches.view.form.set_spec(SPEC)
+    do(window, "show_credit")
     editor.setFocus()
     qtbot.keyClick(editor, Qt.Key.Key_Return, CTRL)
-    view = window.search
+    view = window.searches.view
     quiet(qtbot, window)
     assert window.pages.currentWidget() is view and editor.text() == tokens.text
     given, searched = searches()
@@ -437,7 +440,7 @@ def test_a_response_is_searched_from_its_token_and_shown_as_a_path(window, qtbot
 
 def test_search_from_here_needs_a_token(window):
     window.view.prompt.first_turn().setFocus()
-    window.search_from_here()
+    do(window, "search_from_here")
     assert "Put the caret on a token" in window.notice.message.text()
     assert not searches()
 
@@ -448,8 +451,8 @@ def test_search_from_here_needs_a_token(window):
 def test_a_stopped_search_goes_on_to_the_same_tree(open_window, qtbot):
     window = open_window(engine=Slow)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    window.show_search()
-    view = window.search
+    do(window, "show_search")
+    view = window.searches.view
     view.form.set_spec(SPEC)
     view.grow()
     left = pane(view)
@@ -484,24 +487,24 @@ def test_a_failed_search_keeps_the_tree_that_is_there(view, window, qtbot):
 def test_a_pair_closed_while_a_tree_grows_leaves_the_tree(open_window, qtbot):
     window = open_window(engine=Slow)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    window.show_search()
-    view = window.search
+    do(window, "show_search")
+    view = window.searches.view
     view.form.set_spec(SPEC)
     view.grow()
     left = pane(view)
     qtbot.waitUntil(lambda: len(left.canvas.picture) > 8, timeout=5000)
-    window.close_pair()
+    do(window, "close_pair")
     assert left.state == "closed" and "no longer loaded" in left.about.text()
     assert not view.grow_button.isEnabled() and not view.stop_button.isEnabled()
     left.canvas.go_to(3)
     assert not any(view.node.buttons[name].isEnabled() for name in ("grow", "pin", "prune"))
     asked = len(searches())
-    window.grow_tree()
+    do(window, "grow_tree")
     assert "Nothing is loaded" in window.notice.message.text() and len(searches()) == asked
     kept = left.tree.text(3)
     qtbot.mouseClick(view.node.buttons["A"], Qt.MouseButton.LeftButton)
     assert window.view.panels["A"].text() == kept
-    window.load(PairSpec(policy="p", reference="r"))
+    window.pair.load(PairSpec(policy="p", reference="r"))
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert left.tree.text(3) == kept and not left.can_grow_from(3)
     view.grow()
@@ -513,10 +516,10 @@ def test_a_pair_closed_while_a_tree_grows_leaves_the_tree(open_window, qtbot):
 def test_the_window_closes_at_once_while_a_tree_grows(open_window, qtbot):
     window = open_window(engine=Slow)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    window.show_search()
-    window.search.form.set_spec(SearchSpec(Beam(3), max_tokens=500))
-    window.search.grow()
-    qtbot.waitUntil(lambda: len(pane(window.search).tree) > 3, timeout=5000)
+    do(window, "show_search")
+    window.searches.view.form.set_spec(SearchSpec(Beam(3), max_tokens=500))
+    window.searches.view.grow()
+    qtbot.waitUntil(lambda: len(pane(window.searches.view).tree) > 3, timeout=5000)
     window.close()
     assert FakeEngine.last.closed_in < 2.0
 
@@ -543,9 +546,9 @@ def test_an_empty_prompt_is_refused_in_a_sentence(view, window):
 
 def test_a_tree_of_an_earlier_prompt_says_so(view, window, qtbot):
     assert "earlier prompt" not in pane(view).about.toolTip()
-    window.show_credit()
+    do(window, "show_credit")
     qtbot.keyClicks(window.view.prompt.first_turn(), "Briefly. ")
-    window.show_search()
+    do(window, "show_search")
     assert "of an earlier prompt" in pane(view).about.toolTip()
     view.grow()
     quiet(qtbot, window)
@@ -613,7 +616,7 @@ def test_two_dials_are_compared_beside_and_over_each_other(view, window, qtbot):
 def test_light_and_dark(view, window):
     canvas = pane(view).canvas
     for name, dark in (("theme dark", True), ("theme light", False)):
-        window.actions_by_name[name].trigger()
+        do(window, name)
         image = canvas.grab().toImage()
         paper = image.pixelColor(image.width() // 2, image.height() - 6)
         assert (paper.lightness() < 80) == dark
@@ -650,7 +653,7 @@ def test_it_fits_small_and_large_windows_and_presentations(view, window, size):
         corner = widget.mapTo(window, widget.rect().bottomRight())
         assert window.rect().contains(corner) and widget.isVisible()
     usual = pane(view).canvas.usual
-    window.zoom_in()
+    do(window, "zoom_in")
     assert pane(view).canvas.usual > usual
 
 
@@ -658,14 +661,15 @@ def test_the_form_is_remembered(open_window, qtbot):
     first = open_window()
     qtbot.waitUntil(lambda: settled(first), timeout=10_000)
     spec = SearchSpec(BestFirst(expansions=50, optimism=0.5), Objective.dial(1.5), 20, 1.0)
-    first.show_search()
-    first.search.form.set_spec(spec)
-    first.search.mode.setCurrentIndex(first.search.mode.findData(BESIDE))
+    do(first, "show_search")
+    first.searches.view.form.set_spec(spec)
+    first.searches.view.mode.setCurrentIndex(first.searches.view.mode.findData(BESIDE))
     first.close()
     again = open_window(settings=Settings.of_user())
     qtbot.waitUntil(lambda: settled(again), timeout=10_000)
-    again.show_search()
-    assert again.search.form.spec() == spec and again.search.mode.currentData() == BESIDE
+    do(again, "show_search")
+    view = again.searches.view
+    assert view.form.spec() == spec and view.mode.currentData() == BESIDE
 
 
 def test_the_dial_and_the_number_are_one(view, qtbot):

@@ -1,0 +1,164 @@
+"""What can be done with the credit view from the menus: exchange, copy, save, pin.
+
+Also remembers how the view was left. Knows the view, files and the clipboard; knows nothing of
+loading.
+"""
+
+from pathlib import Path
+
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QStatusBar
+
+from app.actions.action import Action, Declared, Menu, Place
+from app.ask import AskPath
+from app.credit.view import CreditView
+from app.files import write_text
+from app.notices import NoticeBar
+from app.pages import Page
+from app.settings import Settings
+from core.errors import UserFacingError
+from core.present.table import table
+
+
+class CreditActions:
+    """Acts on one credit view."""
+
+    def __init__(
+        self, view: CreditView, notice: NoticeBar, ask: AskPath, status_bar: QStatusBar
+    ) -> None:
+        self._view, self._notice, self._ask, self._status_bar = view, notice, ask, status_bar
+        self.page = Page(
+            "show_credit",
+            "&Credit",
+            "Ctrl+1",
+            "Prompt, two responses and their credit",
+            make=lambda: view,
+            focus=view.panels["A"].editor.setFocus,
+        )
+
+    def actions(self) -> list[Declared]:
+        """Return what acts on the responses, their numbers and the token that is looked at."""
+        return [
+            Action(
+                name="save_table",
+                title="&Save the table…",
+                place=Place(Menu.FILE, 3, 1),
+                keys=("Ctrl+S",),
+                tip="All tokens and numbers as TSV or CSV",
+                run=self.save_table,
+            ),
+            Action(
+                name="swap_sides",
+                title="&Swap A and B",
+                place=Place(Menu.EDIT, 1, 1),
+                keys=("Ctrl+Shift+X",),
+                tip="Exchange the responses",
+                run=self._view.exchange,
+            ),
+            Action(
+                name="copy_a_to_b",
+                title="&Copy A to B",
+                place=Place(Menu.EDIT, 1, 2),
+                keys=("Ctrl+Shift+B",),
+                tip="Make B the same as A",
+                run=self._view.copy_a_to_b,
+            ),
+            Action(
+                name="copy_table",
+                title="Copy the &table",
+                place=Place(Menu.EDIT, 2, 1),
+                keys=("Ctrl+Shift+T",),
+                tip="All tokens as TSV",
+                run=self.copy_table,
+            ),
+            Action(
+                name="copy_numbers",
+                title="Copy the &numbers",
+                place=Place(Menu.EDIT, 2, 2),
+                keys=("Ctrl+Shift+N",),
+                tip="Sums, margin and loss",
+                run=self.copy_numbers,
+            ),
+            Action(
+                name="pin_at_caret",
+                title="&Pin the token at the caret",
+                place=Place(Menu.EDIT, 3, 1),
+                keys=("Alt+Return",),
+                tip="Hold it to look at",
+                run=self.pin_at_caret,
+            ),
+            Action(
+                name="unpin",
+                title="&Unpin",
+                place=Place(Menu.EDIT, 3, 2),
+                keys=("Esc",),
+                tip="Let the inspector follow the mouse",
+                run=self.unpin,
+            ),
+        ]
+
+    # --- taking numbers away ------------------------------------------------------------------
+
+    def _table(self, delimiter: str) -> str:
+        scorings = {str(side): scoring for side, scoring in self._view.scorings().items()}
+        return table(scorings, self._view.beta(), delimiter)
+
+    def save_table(self) -> None:
+        """Ask for a file and write all tokens and their numbers into it."""
+        path = self._ask.new_file(
+            "Save the table", "qscope.tsv", "Tab-separated (*.tsv);;Comma-separated (*.csv)"
+        )
+        if not path:
+            return
+        try:
+            write_text(Path(path), self._table("," if path.endswith(".csv") else "\t"))
+        except UserFacingError as error:
+            self._notice.show_notice("error", str(error), topic="file")
+            return
+        self._status_bar.showMessage(f"Saved {path}", 5000)
+
+    def copy_table(self) -> None:
+        """Put all tokens and their numbers on the clipboard, tab-separated."""
+        QGuiApplication.clipboard().setText(self._table("\t"))
+        self._status_bar.showMessage("Copied the table", 3000)
+
+    def copy_numbers(self) -> None:
+        """Put sums, margin and loss on the clipboard."""
+        QGuiApplication.clipboard().setText(self._view.summary.as_text())
+        self._status_bar.showMessage("Copied the numbers", 3000)
+
+    # --- the token that is looked at ----------------------------------------------------------
+
+    def pin_at_caret(self) -> None:
+        """Pin the token at the caret and go to the inspector."""
+        self._view.focus_on.pin_at_caret()
+        if self._view.focus_on.pinned is not None:
+            self._view.inspector.by_policy.setFocus()
+
+    def unpin(self) -> None:
+        """Let the inspector follow the mouse, and go back to the editor."""
+        pinned = self._view.focus_on.pinned
+        self._view.focus_on.unpin()
+        if pinned is not None:
+            self._view.panels[pinned[0]].editor.setFocus()
+
+    # --- what is remembered -------------------------------------------------------------------
+
+    def recall(self, settings: Settings) -> None:
+        """Show the view as it was left."""
+        view = self._view
+        for name, splitter in (("rows", view.rows), ("columns", view.columns)):
+            state = settings.bytes(name)
+            if not state.isEmpty():
+                splitter.restoreState(state)
+        view.controls.choose(settings.get("colour by", "reward"), settings.get("units", "token"))
+        view.scale.swap = settings.get("swap", "0") == "1"
+
+    def remember(self, settings: Settings) -> None:
+        """Remember how the view is left."""
+        view = self._view
+        settings.put_bytes("rows", view.rows.saveState())
+        settings.put_bytes("columns", view.columns.saveState())
+        settings.put("colour by", view.controls.measure().key)
+        settings.put("units", view.controls.unit())
+        settings.put("swap", str(int(view.scale.swap)))
