@@ -13,7 +13,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.actions.action import Action, Declared, Menu, Place
+from app.actions.action import Menu, action
 from app.notices import NoticeBar, Notices
 
 GLOSSARY = """
@@ -89,39 +89,22 @@ class HelpActions:
         self._parent, self._notice, self._notices = parent, notice, notices
         self._key_rows = key_rows
 
-    def actions(self) -> list[Declared]:
-        """Return the menu of help."""
-        return [
-            Action(
-                name="show_glossary",
-                title="&What am I looking at?",
-                place=Place(Menu.HELP, 1, 1),
-                keys=("F1",),
-                tip="A short glossary",
-                run=lambda: self._show("What am I looking at?", GLOSSARY),
-            ),
-            Action(
-                name="show_keys",
-                title="&Keys",
-                place=Place(Menu.HELP, 1, 2),
-                keys=("Ctrl+/",),
-                tip="All keys on one page",
-                run=lambda: self._show("Keys", shortcuts_html(self._key_rows())),
-            ),
-            Action(
-                name="show_log",
-                title="&Log file…",
-                place=Place(Menu.HELP, 1, 3),
-                tip="Where the details of faults are written",
-                run=self.show_log,
-            ),
-        ]
-
     def _show(self, title: str, html: str) -> None:
         dialog = HelpDialog(title, html, self._parent)
         dialog.finished.connect(dialog.deleteLater)
         dialog.show()
 
+    @action(Menu.HELP.at(1, 1), "&What am I looking at?", "F1", "A short glossary")
+    def show_glossary(self) -> None:
+        """Say what one is looking at."""
+        self._show("What am I looking at?", GLOSSARY)
+
+    @action(Menu.HELP.at(1, 2), "&Keys", "Ctrl+/", "All keys on one page")
+    def show_keys(self) -> None:
+        """Show all keys."""
+        self._show("Keys", shortcuts_html(self._key_rows()))
+
+    @action(Menu.HELP.at(1, 3), "&Log file…", tip="Where the details of faults are written")
     def show_log(self) -> None:
         """Say where the log is, and open its folder."""
         path = self._notices.log_file() if self._notices is not None else None

@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QApplication, QMainWindow, QToolBar
 
 from app import theme
-from app.actions.action import Action, Choice, Declared, Menu, Place, Toggle
+from app.actions.action import Choice, Declared, Menu, Toggle, action
 from app.credit.view import CreditView
 from app.settings import Settings
 
@@ -53,76 +53,47 @@ class Look(QObject):
         """Whether the window is dark."""
         return theme.is_dark(self._theme)
 
-    def actions(self) -> list[Declared]:
-        """Return what changes the looks."""
+    def switches(self) -> list[Declared]:
+        """Return what is switched on and off, and the choice of a theme."""
+        at, on = Menu.VIEW.at, self._on
         return [
             Toggle(
-                name=SIDE_BY_SIDE,
-                title="A &beside B",
-                place=Place(Menu.VIEW, 2, 1),
-                keys=("Ctrl+L",),
-                tip="Or one below the other",
-                on=self._on[SIDE_BY_SIDE],
-                switch=self.set_side_by_side,
+                SIDE_BY_SIDE,
+                at(2, 1),
+                "A &beside B",
+                "Ctrl+L",
+                "Or one below the other",
+                self.set_side_by_side,
+                on[SIDE_BY_SIDE],
             ),
             Toggle(
-                name=BOUNDARIES,
-                title="&Token boundaries",
-                place=Place(Menu.VIEW, 2, 2),
-                tip="Ticks between tokens",
-                on=self._on[BOUNDARIES],
-                switch=self.set_boundaries,
+                BOUNDARIES,
+                at(2, 2),
+                "&Token boundaries",
+                "",
+                "Ticks between tokens",
+                self.set_boundaries,
+                on[BOUNDARIES],
             ),
             Toggle(
-                name=MARKS,
-                title="&White space",
-                place=Place(Menu.VIEW, 2, 3),
-                keys=("Ctrl+Shift+W",),
-                tip="Show spaces and newlines",
-                on=self._on[MARKS],
-                switch=self.set_marks,
-            ),
-            Action(
-                name="zoom_in",
-                title="&Larger text",
-                place=Place(Menu.VIEW, 3, 1),
-                keys=("Ctrl++", "Ctrl+="),  # "=" is where "+" is typed without Shift
-                tip="Larger prompt and responses",
-                run=lambda: self._zoom_to(self.points + 1),
-            ),
-            Action(
-                name="zoom_out",
-                title="S&maller text",
-                place=Place(Menu.VIEW, 3, 2),
-                keys=("Ctrl+-",),
-                tip="Smaller prompt and responses",
-                run=lambda: self._zoom_to(self.points - 1),
-            ),
-            Action(
-                name="zoom_reset",
-                title="&Usual size",
-                place=Place(Menu.VIEW, 3, 3),
-                keys=("Ctrl+0",),
-                tip="The usual size of text",
-                run=lambda: self._zoom_to(USUAL_POINTS),
+                MARKS,
+                at(2, 3),
+                "&White space",
+                "Ctrl+Shift+W",
+                "Show spaces and newlines",
+                self.set_marks,
+                on[MARKS],
             ),
             Toggle(
-                name="set_presentation",
-                title="&Presentation",
-                place=Place(Menu.VIEW, 3, 4),
-                keys=("F11",),
-                tip="Full screen, large letters",
-                on=False,
-                switch=self.set_presentation,
+                "set_presentation",
+                at(3, 4),
+                "&Presentation",
+                "F11",
+                "Full screen, large letters",
+                self.set_presentation,
+                False,
             ),
-            Choice(
-                name="theme",
-                title="T&heme",
-                place=Place(Menu.VIEW, 3, 5),
-                options=THEMES,
-                chosen=self._theme,
-                choose=self.choose_theme,
-            ),
+            Choice("theme", at(3, 5), "T&heme", "", "", self.choose_theme, THEMES, self._theme),
         ]
 
     def begin(self) -> None:
@@ -186,6 +157,21 @@ class Look(QObject):
             theme.apply(application, dark)
         self.dark_changed.emit(dark)
         self._zoom_to(self.points)  # a new style sheet takes the widgets' own fonts away
+
+    @action(Menu.VIEW.at(3, 1), "&Larger text", "Ctrl++; Ctrl+=", "Larger prompt and responses")
+    def zoom_in(self) -> None:
+        """Make the texts larger; "=" is where "+" is typed without Shift."""
+        self._zoom_to(self.points + 1)
+
+    @action(Menu.VIEW.at(3, 2), "S&maller text", "Ctrl+-", "Smaller prompt and responses")
+    def zoom_out(self) -> None:
+        """Make the texts smaller."""
+        self._zoom_to(self.points - 1)
+
+    @action(Menu.VIEW.at(3, 3), "&Usual size", "Ctrl+0", "The usual size of text")
+    def zoom_reset(self) -> None:
+        """Give the texts their usual size."""
+        self._zoom_to(USUAL_POINTS)
 
     def _zoom_to(self, points: float) -> None:
         self.points = min(max(points, SMALLEST), LARGEST)

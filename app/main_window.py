@@ -14,7 +14,7 @@ from PySide6.QtGui import QCloseEvent, QPaintEvent
 from PySide6.QtWidgets import QComboBox, QLabel, QMainWindow, QToolBar, QVBoxLayout, QWidget
 
 from app import ask, theme
-from app.actions.action import Action, Declared, Menu, Place
+from app.actions.action import Declared, Menu, action, actions_of
 from app.actions.menus import Menus
 from app.banner import PairBanner
 from app.credit.actions import CreditActions
@@ -127,36 +127,19 @@ class MainWindow(QMainWindow):
 
     def _declared(self) -> list[Declared]:
         """Return every action of the window."""
-        own = [
-            Action(
-                name="save_picture",
-                title="Save a p&icture…",
-                place=Place(Menu.FILE, 3, 2),
-                keys=("Ctrl+P",),
-                tip="The window as a PNG",
-                run=self.save_picture,
-            ),
-            Action(
-                name="close",
-                title="&Quit",
-                place=Place(Menu.FILE, 4, 1),
-                keys=("Ctrl+Q",),
-                tip="Close Qscope",
-                run=self.close,
-            ),
-        ]
-        return [
-            *self.pair.actions(),
-            *self.texts.actions(),
-            *self.credit.actions(),
-            *self.searches.actions(),
-            *self.checkpoints.actions(),
-            *self.runs.actions(),
-            *self.pages.actions_to_show(),
-            *self.look.actions(),
-            *self.help.actions(),
-            *own,
-        ]
+        owners = (
+            self.pair,
+            self.texts,
+            self.credit,
+            self.searches,
+            self.checkpoints,
+            self.runs,
+            self.look,
+            self.help,
+            self,
+        )
+        own = [declared for owner in owners for declared in actions_of(owner)]
+        return [*own, *self.pages.actions_to_show(), *self.look.switches()]
 
     def _lay_out(self) -> None:
         bar = self.tool_bar
@@ -272,6 +255,12 @@ class MainWindow(QMainWindow):
         self.anew = True
         self.anew = self.close()
 
+    @action(Menu.FILE.at(4, 1), "&Quit", "Ctrl+Q", "Close Qscope")
+    def quit(self) -> None:
+        """Close the window."""
+        self.close()
+
+    @action(Menu.FILE.at(3, 2), "Save a p&icture…", "Ctrl+P", "The window as a PNG")
     def save_picture(self) -> None:
         """Ask for a file and save the window as a picture."""
         # Grabbed first: the dialog must not be in the picture.

@@ -11,7 +11,7 @@ from functools import partial
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QStackedWidget, QTabBar, QWidget
 
-from app.actions.action import Action, Menu, Place
+from app.actions.action import Action, Declared, Menu
 from app.gentle_import import import_then
 
 
@@ -59,16 +59,16 @@ class Pages(QStackedWidget):
         place = self.tabs.addTab(page.word)
         self.tabs.setTabToolTip(place, f"The {page.word.lower()} view ({page.keys})")
 
-    def actions_to_show(self) -> list[Action]:
+    def actions_to_show(self) -> list[Declared]:
         """Return an action for each page, for the View menu."""
         return [
             Action(
-                name=page.name,
-                title=page.title,
-                place=Place(Menu.VIEW, 1, order),
-                keys=(page.keys,),
-                tip=page.tip,
-                run=partial(self.bring, page),
+                page.name,
+                Menu.VIEW.at(1, order),
+                page.title,
+                page.keys,
+                page.tip,
+                partial(self.bring, page),
             )
             for order, page in enumerate(self._pages)
         ]

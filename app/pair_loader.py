@@ -11,7 +11,7 @@ from dataclasses import replace
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
-from app.actions.action import Action, Declared, Menu, Place
+from app.actions.action import Menu, action
 from app.banner import PairBanner
 from app.engine_client import Bridge
 from app.notices import NoticeBar
@@ -74,44 +74,6 @@ class PairLoader(QObject):
         banner.open_pair.connect(self.open_pair)
         banner.cancel.connect(bridge.cancel_load)
 
-    def actions(self) -> list[Declared]:
-        """Return what can be done with a pair as a whole."""
-        return [
-            Action(
-                name="open_pair",
-                title="Open a &pair…",
-                place=Place(Menu.FILE, 1, 1),
-                keys=("Ctrl+O",),
-                tip="Choose a policy and its reference",
-                run=self.open_pair,
-            ),
-            Action(
-                name="open_demo",
-                title="Open the &demo pair",
-                place=Place(Menu.FILE, 1, 5),
-                keys=("Ctrl+Shift+D",),
-                tip="Load the pair Qscope brings",
-                run=self.open_demo,
-            ),
-            Action(
-                name="compute_in_float32",
-                title="Compute in &float32",
-                place=Place(Menu.FILE, 1, 6),
-                tip="Load the pair again in float32: slower and larger, but without the noise of "
-                "rounding",
-                enabled=self._can_be_more_exact,
-                run=self.compute_in_float32,
-            ),
-            Action(
-                name="close_pair",
-                title="&Close the pair",
-                place=Place(Menu.FILE, 1, 7),
-                keys=("Ctrl+W",),
-                tip="Free its memory; the texts stay",
-                run=self.close_pair,
-            ),
-        ]
-
     def first_beta(self) -> float:
         """Return the beta to show before anything is loaded."""
         spec = self.spec
@@ -132,6 +94,7 @@ class PairLoader(QObject):
 
     # --- what the user asks for ---------------------------------------------------------------
 
+    @action(Menu.FILE.at(1, 1), "Open a &pair…", "Ctrl+O", "Choose a policy and its reference")
     @Slot()
     def open_pair(self) -> None:
         """Ask for a pair and load it."""
@@ -145,11 +108,23 @@ class PairLoader(QObject):
         if chosen is not None:
             self.load(chosen)
 
+    @action(
+        Menu.FILE.at(1, 5), "Open the &demo pair", "Ctrl+Shift+D", "Load the pair Qscope brings"
+    )
     @Slot()
     def open_demo(self) -> None:
         """Load the demo pair."""
         self.load(PairSpec(demo=True))
 
+    def _can_be_more_exact(self) -> bool:
+        return self.info is not None and self.info.dtype != "float32"
+
+    @action(
+        Menu.FILE.at(1, 6),
+        "Compute in &float32",
+        tip="Load the pair again in float32: slower and larger, but without the noise of rounding",
+        enabled=_can_be_more_exact,
+    )
     @Slot()
     def compute_in_float32(self) -> None:
         """Load the pair again in float32; the texts stay."""
@@ -173,6 +148,7 @@ class PairLoader(QObject):
         if self.spec is not None:
             self.load(self.spec)
 
+    @action(Menu.FILE.at(1, 7), "&Close the pair", "Ctrl+W", "Free its memory; the texts stay")
     @Slot()
     def close_pair(self) -> None:
         """Free the models; the texts stay."""
@@ -191,9 +167,6 @@ class PairLoader(QObject):
         self._status.show_pair(None)
         self.named.emit("")
         self.changed.emit(None)
-
-    def _can_be_more_exact(self) -> bool:
-        return self.info is not None and self.info.dtype != "float32"
 
     # --- what the engine says -----------------------------------------------------------------
 

@@ -213,7 +213,7 @@ class SearchPhotographer(Photographer):
         if searches.view is None:
             searches.grow_tree()
             return False
-        return searches.view.panes["left"].state == "done"
+        return searches.view.trees.panes["left"].state == "done"
 
 
 class TrainingPhotographer(Photographer):

@@ -4,13 +4,12 @@ Never loses what was typed. Knows the credit view's texts; knows nothing of scor
 """
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from PySide6.QtWidgets import QComboBox
 
-from app.actions.action import Action, Declared, Menu, Place
+from app.actions.action import Menu, action
 from app.ask import AskPath
 from app.credit.examples import Example
 from app.credit.view import CreditView
@@ -58,40 +57,6 @@ class Texts(QObject):
         box.activated.connect(self.show_example)
         view.edited.connect(self._note_edit)
 
-    def actions(self) -> list[Declared]:
-        """Return what reads texts and brings them back."""
-        return [
-            Action(
-                name="read_prompt",
-                title="Read the p&rompt from a file…",
-                place=Place(Menu.FILE, 2, 1),
-                tip="A UTF-8 text file",
-                run=self.read_prompt,
-            ),
-            Action(
-                name="read_a",
-                title="Read response &A from a file…",
-                place=Place(Menu.FILE, 2, 2),
-                tip="A UTF-8 text file",
-                run=partial(self.read_response, "A"),
-            ),
-            Action(
-                name="read_b",
-                title="Read response &B from a file…",
-                place=Place(Menu.FILE, 2, 3),
-                tip="A UTF-8 text file",
-                run=partial(self.read_response, "B"),
-            ),
-            Action(
-                name="restore_session",
-                title="&Restore the last session",
-                place=Place(Menu.FILE, 2, 4),
-                tip="The texts you had last time",
-                enabled=self._has_session,
-                run=self.restore_session,
-            ),
-        ]
-
     # --- examples and files -------------------------------------------------------------------
 
     def begin(self) -> None:
@@ -110,6 +75,7 @@ class Texts(QObject):
         self._view.show_example(self._examples[index])
         self._edited = False
 
+    @action(Menu.FILE.at(2, 1), "Read the p&rompt from a file…", tip="A UTF-8 text file")
     def read_prompt(self) -> None:
         """Ask for a file and make it the prompt; a system message stays."""
         text = self._read("Read the prompt")
@@ -119,8 +85,17 @@ class Texts(QObject):
             self._view.prompt.set_prompt(Prompt.of(text, system[0] if system else None))
             self._view.prompt.changed.emit()
 
-    def read_response(self, side: Side) -> None:
-        """Ask for a file and make it a response, as one step of its undo."""
+    @action(Menu.FILE.at(2, 2), "Read response &A from a file…", tip="A UTF-8 text file")
+    def read_a(self) -> None:
+        """Ask for a file and make it response A."""
+        self._read_response("A")
+
+    @action(Menu.FILE.at(2, 3), "Read response &B from a file…", tip="A UTF-8 text file")
+    def read_b(self) -> None:
+        """Ask for a file and make it response B."""
+        self._read_response("B")
+
+    def _read_response(self, side: Side) -> None:
         text = self._read(f"Read response {side}")
         if text is not None:
             self.put_response(side, text, None)
@@ -174,6 +149,15 @@ class Texts(QObject):
             self.save()
         self._autosave.stop()
 
+    def _has_session(self) -> bool:
+        return self._last_session is not None
+
+    @action(
+        Menu.FILE.at(2, 4),
+        "&Restore the last session",
+        tip="The texts you had last time",
+        enabled=_has_session,
+    )
     def restore_session(self) -> None:
         """Put the texts of the last session in place, or those that an example replaced."""
         draft = self._last_session
@@ -198,9 +182,6 @@ class Texts(QObject):
                 action="Restore them",
                 then=self.restore_session,
             )
-
-    def _has_session(self) -> bool:
-        return self._last_session is not None
 
     @Slot()
     def _note_edit(self) -> None:

@@ -1,11 +1,24 @@
-"""How an action is declared: all that menus, keys and tests need to know of it, in one record.
+"""How an action is declared: all that menus, keys and tests need to know of it, in one place.
 
-A subject's object declares its own actions and is called back by them. Knows nothing of Qt.
+The object that owns a subject declares what can be done with it, beside the method that does it.
+Knows nothing of Qt.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any, TypeVar
+
+Method = TypeVar("Method", bound=Callable[[Any], None])
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an action stands: ``section`` of a menu (a line divides two), ``order`` in it."""
+
+    menu: "Menu"
+    section: int
+    order: int
 
 
 class Menu(Enum):
@@ -18,14 +31,9 @@ class Menu(Enum):
     VIEW = "&View"
     HELP = "&Help"
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where an action stands: ``section`` of a menu (a line divides two), ``order`` in it."""
-
-    menu: Menu
-    section: int
-    order: int
+    def at(self, section: int, order: int) -> Place:
+        """Return a place in this menu."""
+        return Place(self, section, order)
 
 
 def always() -> bool:
@@ -33,42 +41,73 @@ def always() -> bool:
     return True
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Declared:
     """What all kinds of actions have in common.
 
     ``name``: what other code and tests call it; ``title``: with an & before the mnemonic;
-    ``keys``: shortcuts, the first one is shown; ``enabled``: asked anew whenever something changes
-    that it may depend on (``Menus.refresh``).
+    ``keys``: the shortcut, or several divided by "; ", of which the first is shown.
     """
 
     name: str
-    title: str
     place: Place
-    keys: tuple[str, ...] = ()
-    tip: str = ""
+    title: str
+    keys: str
+    tip: str
+
+
+@dataclass(frozen=True)
+class Action(Declared):
+    """Something to do at once. ``enabled`` is asked anew whenever the window's state changes."""
+
+    run: Callable[[], object]
     enabled: Callable[[], bool] = always
 
 
-@dataclass(frozen=True, kw_only=True)
-class Action(Declared):
-    """Something to do at once."""
-
-    run: Callable[[], object]
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Toggle(Declared):
     """Something that is on or off, and how it begins."""
 
-    on: bool
     switch: Callable[[bool], object]
+    on: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Choice(Declared):
     """A submenu of which one entry is chosen: ``options`` are (value, title)."""
 
+    choose: Callable[[str], object]
     options: tuple[tuple[str, str], ...]
     chosen: str
-    choose: Callable[[str], object]
+
+
+_methods: dict[Callable[..., object], tuple[Action, Callable[[Any], bool] | None]] = {}
+"""What ``action`` has been told of methods, and when they can be called."""
+
+
+def action(
+    place: Place,
+    title: str,
+    keys: str = "",
+    tip: str = "",
+    enabled: Callable[[Any], bool] | None = None,
+) -> Callable[[Method], Method]:
+    """Declare a method as an action of that name; ``enabled`` is a method too."""
+
+    def declare(method: Method) -> Method:
+        # Bound to an owner in actions_of; until then there is nothing that it could act on.
+        _methods[method] = Action(method.__name__, place, title, keys, tip, lambda: None), enabled
+        return method
+
+    return declare
+
+
+def actions_of(owner: object) -> list[Declared]:
+    """Return the actions that the class of ``owner`` declares by ``action``, as its own."""
+    found: list[Declared] = []
+    for method in vars(type(owner)).values():
+        if callable(method) and method in _methods:
+            declared, enabled = _methods[method]
+            can = enabled.__get__(owner) if enabled is not None else always
+            found.append(replace(declared, run=method.__get__(owner), enabled=can))
+    return found

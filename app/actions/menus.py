@@ -18,7 +18,7 @@ class Menus:
     def __init__(self, bar: QMenuBar, declared: Iterable[Declared]) -> None:
         self.actions: dict[str, QAction] = {}
         """The actions by their names; a choice's are named "theme dark"."""
-        self._conditions: list[tuple[QAction, Declared]] = []
+        self._conditions: list[tuple[QAction, Action]] = []
         ordered = sorted(declared, key=lambda it: (it.place.section, it.place.order))
         for title in Menu:
             menu = bar.addMenu(title.value)
@@ -49,7 +49,7 @@ class Menus:
             self._add_choice(menu, entry)
             return
         action = QAction(entry.title, menu)
-        action.setShortcuts([QKeySequence(keys) for keys in entry.keys])
+        action.setShortcuts(QKeySequence.listFromString(entry.keys))
         action.setToolTip(entry.tip)
         action.setStatusTip(entry.tip)
         if isinstance(entry, Toggle):
@@ -60,8 +60,9 @@ class Menus:
             run = entry.run
             # Never the callable itself: a partial would be given "checked" too.
             action.triggered.connect(lambda: run())  # noqa: PLW0108
+            self._conditions.append((action, entry))
         menu.addAction(action)
-        self._keep(entry.name, action, entry)
+        self._name(entry.name, action)
 
     def _add_choice(self, menu: QMenu, entry: Choice) -> None:
         inner = menu.addMenu(entry.title)
@@ -73,11 +74,10 @@ class Menus:
             action.setData(value)
             group.addAction(action)
             inner.addAction(action)
-            self._keep(f"{entry.name} {value}", action, entry)
+            self._name(f"{entry.name} {value}", action)
         group.triggered.connect(lambda action: entry.choose(str(action.data())))
 
-    def _keep(self, name: str, action: QAction, entry: Declared) -> None:
+    def _name(self, name: str, action: QAction) -> None:
         if name in self.actions:
             raise ValueError(f"Two actions are called {name}: give one another name.")
         self.actions[name] = action
-        self._conditions.append((action, entry))

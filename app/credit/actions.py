@@ -9,7 +9,7 @@ from pathlib import Path
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QStatusBar
 
-from app.actions.action import Action, Declared, Menu, Place
+from app.actions.action import Menu, action
 from app.ask import AskPath
 from app.credit.view import CreditView
 from app.files import write_text
@@ -36,66 +36,17 @@ class CreditActions:
             focus=view.panels["A"].editor.setFocus,
         )
 
-    def actions(self) -> list[Declared]:
-        """Return what acts on the responses, their numbers and the token that is looked at."""
-        return [
-            Action(
-                name="save_table",
-                title="&Save the table…",
-                place=Place(Menu.FILE, 3, 1),
-                keys=("Ctrl+S",),
-                tip="All tokens and numbers as TSV or CSV",
-                run=self.save_table,
-            ),
-            Action(
-                name="swap_sides",
-                title="&Swap A and B",
-                place=Place(Menu.EDIT, 1, 1),
-                keys=("Ctrl+Shift+X",),
-                tip="Exchange the responses",
-                run=self._view.exchange,
-            ),
-            Action(
-                name="copy_a_to_b",
-                title="&Copy A to B",
-                place=Place(Menu.EDIT, 1, 2),
-                keys=("Ctrl+Shift+B",),
-                tip="Make B the same as A",
-                run=self._view.copy_a_to_b,
-            ),
-            Action(
-                name="copy_table",
-                title="Copy the &table",
-                place=Place(Menu.EDIT, 2, 1),
-                keys=("Ctrl+Shift+T",),
-                tip="All tokens as TSV",
-                run=self.copy_table,
-            ),
-            Action(
-                name="copy_numbers",
-                title="Copy the &numbers",
-                place=Place(Menu.EDIT, 2, 2),
-                keys=("Ctrl+Shift+N",),
-                tip="Sums, margin and loss",
-                run=self.copy_numbers,
-            ),
-            Action(
-                name="pin_at_caret",
-                title="&Pin the token at the caret",
-                place=Place(Menu.EDIT, 3, 1),
-                keys=("Alt+Return",),
-                tip="Hold it to look at",
-                run=self.pin_at_caret,
-            ),
-            Action(
-                name="unpin",
-                title="&Unpin",
-                place=Place(Menu.EDIT, 3, 2),
-                keys=("Esc",),
-                tip="Let the inspector follow the mouse",
-                run=self.unpin,
-            ),
-        ]
+    # --- the responses ------------------------------------------------------------------------
+
+    @action(Menu.EDIT.at(1, 1), "&Swap A and B", "Ctrl+Shift+X", "Exchange the responses")
+    def swap_sides(self) -> None:
+        """Exchange the responses, tokens and all."""
+        self._view.exchange()
+
+    @action(Menu.EDIT.at(1, 2), "&Copy A to B", "Ctrl+Shift+B", "Make B the same as A")
+    def copy_a_to_b(self) -> None:
+        """Make B the same as A, tokens and all."""
+        self._view.copy_a_to_b()
 
     # --- taking numbers away ------------------------------------------------------------------
 
@@ -103,6 +54,9 @@ class CreditActions:
         scorings = {str(side): scoring for side, scoring in self._view.scorings().items()}
         return table(scorings, self._view.beta(), delimiter)
 
+    @action(
+        Menu.FILE.at(3, 1), "&Save the table…", "Ctrl+S", "All tokens and numbers as TSV or CSV"
+    )
     def save_table(self) -> None:
         """Ask for a file and write all tokens and their numbers into it."""
         path = self._ask.new_file(
@@ -117,11 +71,13 @@ class CreditActions:
             return
         self._status_bar.showMessage(f"Saved {path}", 5000)
 
+    @action(Menu.EDIT.at(2, 1), "Copy the &table", "Ctrl+Shift+T", "All tokens as TSV")
     def copy_table(self) -> None:
         """Put all tokens and their numbers on the clipboard, tab-separated."""
         QGuiApplication.clipboard().setText(self._table("\t"))
         self._status_bar.showMessage("Copied the table", 3000)
 
+    @action(Menu.EDIT.at(2, 2), "Copy the &numbers", "Ctrl+Shift+N", "Sums, margin and loss")
     def copy_numbers(self) -> None:
         """Put sums, margin and loss on the clipboard."""
         QGuiApplication.clipboard().setText(self._view.summary.as_text())
@@ -129,12 +85,14 @@ class CreditActions:
 
     # --- the token that is looked at ----------------------------------------------------------
 
+    @action(Menu.EDIT.at(3, 1), "&Pin the token at the caret", "Alt+Return", "Hold it to look at")
     def pin_at_caret(self) -> None:
         """Pin the token at the caret and go to the inspector."""
         self._view.focus_on.pin_at_caret()
         if self._view.focus_on.pinned is not None:
             self._view.inspector.by_policy.setFocus()
 
+    @action(Menu.EDIT.at(3, 2), "&Unpin", "Esc", "Let the inspector follow the mouse")
     def unpin(self) -> None:
         """Let the inspector follow the mouse, and go back to the editor."""
         pinned = self._view.focus_on.pinned

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
-from app.actions.action import Action, Declared, Menu, Place
+from app.actions.action import Menu, action
 from app.ask import AskPath
 from app.launch.launching import Launching
 from app.look import Look
@@ -63,34 +63,6 @@ class RunActions(QObject):
         launching.started.connect(self._show_view)
         launching.readable.connect(self._follow_curves)
 
-    def actions(self) -> list[Declared]:
-        """Return what opens and starts runs."""
-        return [
-            Action(
-                name="open_run",
-                title="Open training r&un…",
-                place=Place(Menu.FILE, 1, 2),
-                keys=("Ctrl+Shift+R",),
-                tip="A run's folder, to see its curves in the training view",
-                run=self.open_run,
-            ),
-            Action(
-                name="open_run_file",
-                title="Open training &log…",
-                place=Place(Menu.FILE, 1, 3),
-                tip="A log of a run, in any usual format",
-                run=self.open_run_file,
-            ),
-            Action(
-                name="start_training",
-                title="&Start a run…",
-                place=Place(Menu.TRAINING, 1, 1),
-                keys=("Ctrl+Shift+L",),
-                tip="SFT and DPO on your own preference pairs, in a process of its own",
-                run=self._launching.start,
-            ),
-        ]
-
     # --- the view -----------------------------------------------------------------------------
 
     def _make(self) -> QWidget:
@@ -101,7 +73,7 @@ class RunActions(QObject):
         view.remark.connect(self._remarks.show_remark)
         view.folder_wanted.connect(self.open_run)
         view.file_wanted.connect(self.open_run_file)
-        view.start_wanted.connect(self._launching.start)
+        view.start_wanted.connect(self.start_training)
         self._look.dark_changed.connect(view.set_dark)
         view.set_dark(self._look.dark)
         view.offer_start()
@@ -137,17 +109,35 @@ class RunActions(QObject):
         else:
             self.view.open(paths)
 
+    @action(
+        Menu.FILE.at(1, 2),
+        "Open training r&un…",
+        "Ctrl+Shift+R",
+        "A run's folder, to see its curves in the training view",
+    )
     @Slot()
     def open_run(self) -> None:
         """Ask for a run's folder and open it."""
         if path := self._ask.folder("Open a training run's folder"):
             self.open_runs([path])
 
+    @action(Menu.FILE.at(1, 3), "Open training &log…", tip="A log of a run, in any usual format")
     @Slot()
     def open_run_file(self) -> None:
         """Ask for a log and open it."""
         if path := self._ask.file("Open a training log", RUN_FILES):
             self.open_runs([path])
+
+    @action(
+        Menu.TRAINING.at(1, 1),
+        "&Start a run…",
+        "Ctrl+Shift+L",
+        "SFT and DPO on your own preference pairs, in a process of its own",
+    )
+    @Slot()
+    def start_training(self) -> None:
+        """Ask for a training run and start it in a process of its own."""
+        self._launching.start()
 
     def take_drop(self, paths: list[str]) -> bool:
         """Open what was dropped as runs and return True, if the training view is in front."""

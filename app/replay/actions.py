@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from app.actions.action import Action, Declared, Menu, Place
+from app.actions.action import Menu, action
 from app.ask import AskPath
 from app.credit.view import CreditView
 from app.engine_client import Bridge
@@ -58,75 +58,57 @@ class CheckpointActions(QObject):
         self.scrubbing.problem.connect(Topic(notice, "scrub").show_error)
         self.scrubbing.recall(settings)
 
-    def actions(self) -> list[Declared]:
-        """Return what opens, walks and replays checkpoints."""
-        strip, scrubbing = self._strip, self.scrubbing
-        walks = (
-            ("previous_checkpoint", "&Previous checkpoint", "Alt+Left", WALK, strip.go_back),
-            ("next_checkpoint", "&Next checkpoint", "Alt+Right", WALK, strip.go_forward),
-            (
-                "first_checkpoint",
-                "&First checkpoint",
-                "Alt+Home",
-                "The start of the training",
-                lambda: strip.go_to(0),
-            ),
-            (
-                "last_checkpoint",
-                "&Last checkpoint",
-                "Alt+End",
-                "The end of the training",
-                lambda: strip.go_to(strip.axis.maximum()),
-            ),
-        )
-        return [
-            Action(
-                name="open_checkpoints",
-                title="Open a run's chec&kpoints…",
-                place=Place(Menu.FILE, 1, 4),
-                keys=("Ctrl+Shift+O",),
-                tip="Choose a training run's folder, to see how credit emerges in it",
-                run=self.open_checkpoints,
-            ),
-            Action(
-                name="play_checkpoints",
-                title="&Play the checkpoints",
-                place=Place(Menu.TRAINING, 2, 1),
-                keys=("F5",),
-                tip="One after another; again stops",
-                run=scrubbing.play_or_stop,
-            ),
-            *(
-                Action(
-                    name=name,
-                    title=title,
-                    place=Place(Menu.TRAINING, 2, order),
-                    keys=(keys,),
-                    tip=tip,
-                    run=run,
-                )
-                for order, (name, title, keys, tip, run) in enumerate(walks, start=2)
-            ),
-            Action(
-                name="replay_checkpoints",
-                title="&Replay all checkpoints",
-                place=Place(Menu.TRAINING, 3, 1),
-                tip="Compute those not known for the texts on the screen; again stops",
-                run=scrubbing.replay_or_stop,
-            ),
-        ]
-
     def set_pair(self, info: PairInfo | None) -> None:
         """Take another pair, whose last checkpoint is shown first, or none."""
         self._pair = info
         if info is not None:
             self.scrubbing.begin(info)
 
+    @action(
+        Menu.FILE.at(1, 4),
+        "Open a run's chec&kpoints…",
+        "Ctrl+Shift+O",
+        "Choose a training run's folder, to see how credit emerges in it",
+    )
     @Slot()
     def open_checkpoints(self) -> None:
         """Ask for a training run's folder, and want its checkpoints as a pair."""
         if folder := self._ask.folder("Open a run's checkpoints"):
             self.pair_wanted.emit(PairSpec(run=folder))
+
+    @action(Menu.TRAINING.at(2, 1), "&Play the checkpoints", "F5", "One after another; again stops")
+    def play_checkpoints(self) -> None:
+        """Play one checkpoint after another, or stop that."""
+        self.scrubbing.play_or_stop()
+
+    @action(Menu.TRAINING.at(2, 2), "&Previous checkpoint", "Alt+Left", WALK)
+    def previous_checkpoint(self) -> None:
+        """Show the checkpoint before the one that is wanted."""
+        self._strip.go_back()
+
+    @action(Menu.TRAINING.at(2, 3), "&Next checkpoint", "Alt+Right", WALK)
+    def next_checkpoint(self) -> None:
+        """Show the checkpoint after the one that is wanted."""
+        self._strip.go_forward()
+
+    @action(Menu.TRAINING.at(2, 4), "&First checkpoint", "Alt+Home", "The start of the training")
+    def first_checkpoint(self) -> None:
+        """Show the start of the training."""
+        self._strip.go_to(0)
+
+    @action(Menu.TRAINING.at(2, 5), "&Last checkpoint", "Alt+End", "The end of the training")
+    def last_checkpoint(self) -> None:
+        """Show the end of the training."""
+        self._strip.go_to(self._strip.axis.maximum())
+
+    @action(
+        Menu.TRAINING.at(3, 1),
+        "&Replay all checkpoints",
+        tip="Compute those not known for the texts on the screen; again stops",
+    )
+    def replay_checkpoints(self) -> None:
+        """Compute the checkpoints that are not known, or stop that."""
+        self.scrubbing.replay_or_stop()
 
     def remember(self, settings: Settings) -> None:
         """Remember what was chosen; nothing happens by itself any more."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
-from app.actions.action import Action, Declared, Menu, Place
+from app.actions.action import Menu, action
 from app.ask import AskPath
 from app.credit.view import CreditView
 from app.engine_client import Bridge
@@ -60,59 +60,6 @@ class SearchActions(QObject):
             focus=self._focus,
         )
 
-    def actions(self) -> list[Declared]:
-        """Return the menu of searches, and finding text in a tree."""
-        return [
-            Action(
-                name="find_in_tree",
-                title="&Find in the tree",
-                place=Place(Menu.EDIT, 4, 1),
-                keys=("Ctrl+F",),
-                tip="Text on the way to a node",
-                run=self.find_in_tree,
-            ),
-            Action(
-                name="grow_tree",
-                title="&Grow a tree",
-                place=Place(Menu.SEARCH, 1, 1),
-                keys=("Ctrl+G",),
-                tip="As the form of the search view says",
-                run=self.grow_tree,
-            ),
-            Action(
-                name="stop_search",
-                title="&Stop",
-                place=Place(Menu.SEARCH, 1, 2),
-                keys=("Ctrl+.",),
-                tip="Stop what grows; it can be resumed",
-                run=self._bridge.stop_search,
-            ),
-            Action(
-                name="resume_search",
-                title="&Resume",
-                place=Place(Menu.SEARCH, 1, 3),
-                keys=("Ctrl+Shift+G",),
-                tip="Go on with what was stopped",
-                run=self.resume_search,
-            ),
-            Action(
-                name="search_from_here",
-                title="Search from &here",
-                place=Place(Menu.SEARCH, 2, 1),
-                keys=("Ctrl+Return",),
-                tip="Grow a tree from the token at the caret, the edited response as a path in it",
-                run=self.search_from_here,
-            ),
-            Action(
-                name="sweep_widths",
-                title="Sweep &beam widths…",
-                place=Place(Menu.SEARCH, 3, 1),
-                keys=("Ctrl+Shift+S",),
-                tip="Win rate and length over beam width (Fig. 2 of the paper)",
-                run=self.sweep_widths,
-            ),
-        ]
-
     # --- the view -----------------------------------------------------------------------------
 
     def _make(self) -> QWidget:
@@ -141,7 +88,7 @@ class SearchActions(QObject):
 
     def _focus(self) -> None:
         if self.view is not None:
-            self.view.shown_canvas().setFocus()
+            self.view.trees.shown_canvas().setFocus()
 
     def _shown(self) -> "SearchView":
         """Bring the search view to the front and return it."""
@@ -177,19 +124,33 @@ class SearchActions(QObject):
 
     # --- what the user asks for ---------------------------------------------------------------
 
+    @action(Menu.SEARCH.at(1, 1), "&Grow a tree", "Ctrl+G", "As the form of the search view says")
     def grow_tree(self) -> None:
         """Grow a tree as the form says, in front."""
         self._shown().grow()
 
+    @action(Menu.SEARCH.at(1, 2), "&Stop", "Ctrl+.", "Stop what grows; it can be resumed")
+    def stop_search(self) -> None:
+        """Stop the searches that run; each can be resumed."""
+        self._bridge.stop_search()
+
+    @action(Menu.SEARCH.at(1, 3), "&Resume", "Ctrl+Shift+G", "Go on with what was stopped")
     def resume_search(self) -> None:
         """Resume the stopped search of the active pane."""
         if self.view is not None:
             self.view.resume()
 
+    @action(Menu.EDIT.at(4, 1), "&Find in the tree", "Ctrl+F", "Text on the way to a node")
     def find_in_tree(self) -> None:
         """Go to the box that finds text in a tree."""
         self._shown().start_finding()
 
+    @action(
+        Menu.SEARCH.at(2, 1),
+        "Search from &here",
+        "Ctrl+Return",
+        "Grow a tree from the token at the caret, the edited response as a path in it",
+    )
     def search_from_here(self) -> None:
         """Grow a tree from a token of A or B: the pinned one, else the one at the caret."""
         spot = self._credit.focus_on.spot()
@@ -215,6 +176,12 @@ class SearchActions(QObject):
             )
         )
 
+    @action(
+        Menu.SEARCH.at(3, 1),
+        "Sweep &beam widths…",
+        "Ctrl+Shift+S",
+        "Win rate and length over beam width (Fig. 2 of the paper)",
+    )
     def sweep_widths(self) -> None:
         """Open the panel that sweeps beam widths."""
         if self.sweep_panel is None:

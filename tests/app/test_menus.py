@@ -1,12 +1,10 @@
 """The menu bar as it is built, compared with a table: nothing is lost without a word."""
 
-from dataclasses import replace
-
 import pytest
 from PySide6.QtCore import QPoint
 from PySide6.QtWidgets import QMenuBar
 
-from app.actions.action import Action, Menu, Place, Toggle
+from app.actions.action import Menu, Toggle, action, actions_of
 from app.actions.menus import Menus
 from tests.app.conftest import do
 
@@ -144,8 +142,8 @@ DISABLED = {"Compute in &float32", "&Restore the last session"}
 """Of a window with a pair in float32 and no last session."""
 
 
-def entry(action):
-    return action.text(), ", ".join(keys.toString() for keys in action.shortcuts())
+def entry(one):
+    return one.text(), ", ".join(keys.toString() for keys in one.shortcuts())
 
 
 def menus(window):
@@ -156,20 +154,20 @@ def test_every_action_is_where_it_was(window):
     built = menus(window)
     assert list(built) == list(MENUS)
     for title, expected in MENUS.items():
-        assert [entry(action) for action in built[title]] == expected, title
+        assert [entry(one) for one in built[title]] == expected, title
 
 
 def test_every_action_says_what_it_does_and_begins_as_it_did(window):
     found = {}
     for actions in menus(window).values():
-        for action in actions:
-            if action.isSeparator() or action.menu() is not None:
+        for one in actions:
+            if one.isSeparator() or one.menu() is not None:
                 continue
-            found[action.text()] = action.statusTip()
-            assert action.toolTip() == action.statusTip()
-            assert action.isCheckable() == (action.text() in SWITCHES)
-            assert action.isChecked() == SWITCHES.get(action.text(), False), action.text()
-            assert action.isEnabled() == (action.text() not in DISABLED), action.text()
+            found[one.text()] = one.statusTip()
+            assert one.toolTip() == one.statusTip()
+            assert one.isCheckable() == (one.text() in SWITCHES)
+            assert one.isChecked() == SWITCHES.get(one.text(), False), one.text()
+            assert one.isEnabled() == (one.text() not in DISABLED), one.text()
     assert found == TIPS
 
 
@@ -189,7 +187,7 @@ def test_the_tabs_and_the_tool_bar(window):
         "The search view (Ctrl+2)",
         "The training view (Ctrl+3)",
     ]
-    shown = [action.text() for action in window.tool_bar.actions() if action.text()]
+    shown = [one.text() for one in window.tool_bar.actions() if one.text()]
     assert shown == ["Open a &pair…", "&Swap A and B", "&Copy A to B"]
 
 
@@ -208,44 +206,40 @@ def test_a_is_beside_b_again_only_if_it_was(open_window, qtbot, stacked):
 
 # --- menus of a test's own actions ----------------------------------------------------------------
 
-HERE = Place(Menu.FILE, 1, 1)
+
+class Toy:
+    """Something that declares actions of its own."""
+
+    def __init__(self):
+        self.done, self.there = [], False
+
+    def is_there(self):
+        return self.there
+
+    @action(Menu.FILE.at(2, 1), "&Toy", "Ctrl+T; F7", "Play", enabled=is_there)
+    def play(self):
+        self.done.append("toy")
 
 
 def test_an_action_is_asked_whether_it_can_be_done(qtbot):
-    bar, done, there = QMenuBar(), [], []
+    bar, toy, other = QMenuBar(), Toy(), Toy()
     qtbot.addWidget(bar)
-    made = Menus(
-        bar,
-        [
-            Action(
-                name="toy",
-                title="&Toy",
-                place=HERE,
-                enabled=lambda: bool(there),
-                run=lambda: done.append("toy"),
-            ),
-            Toggle(
-                name="on",
-                title="&On",
-                place=replace(HERE, section=2),
-                on=True,
-                switch=done.append,
-            ),
-        ],
-    )
-    made.actions["toy"].trigger()
-    assert not done and not made.actions["toy"].isEnabled()
-    there.append(1)
+    on = Toggle("on", Menu.FILE.at(1, 1), "&On", "", "", toy.done.append, True)
+    made = Menus(bar, [*actions_of(toy), on])
+    assert entry(made.actions["play"]) == ("&Toy", "Ctrl+T, F7")
+    made.actions["play"].trigger()
+    assert not toy.done and not made.actions["play"].isEnabled()
+    toy.there = True
     made.refresh()
-    made.actions["toy"].trigger()
+    made.actions["play"].trigger()
     made.actions["on"].trigger()
-    assert done == ["toy", False]
+    assert toy.done == ["toy", False] and not other.done
     assert [a.isSeparator() for a in bar.actions()[0].menu().actions()] == [False, True, False]
+    assert made.key_rows() == [("Ctrl+T", "Toy")]
 
 
 def test_two_actions_of_one_name_are_refused(qtbot):
     bar = QMenuBar()
     qtbot.addWidget(bar)
-    toy = Action(name="toy", title="&Toy", place=HERE, run=lambda: None)
-    with pytest.raises(ValueError, match="Two actions are called toy"):
-        Menus(bar, [toy, replace(toy, title="Another")])
+    with pytest.raises(ValueError, match="Two actions are called play"):
+        Menus(bar, [*actions_of(Toy()), *actions_of(Toy())])

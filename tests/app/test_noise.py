@@ -209,8 +209,9 @@ def test_trees_show_noise_and_keep_that_of_their_pair(narrow, open_window, qtbot
     do(window, "show_search")
     view = window.searches.view
     view.grow()
-    qtbot.waitUntil(lambda: view.panes["left"].state == "done", timeout=10_000)
-    picture, scale = view.panes["left"].picture, view.scale.scale(REWARD)
+    qtbot.waitUntil(lambda: view.trees.panes["left"].state == "done", timeout=10_000)
+    picture = view.trees.panes["left"].picture
+    scale = view.trees.panes["left"].canvas.ink().scale
     hidden = np.abs(picture.rewards) < 0.16
     assert (picture.classes[hidden] == scale.zero).all() and hidden[1:].any()
     assert (picture.classes[1:][~hidden[1:]] != scale.zero).all()
@@ -225,4 +226,4 @@ def test_trees_show_noise_and_keep_that_of_their_pair(narrow, open_window, qtbot
     do(window, "compute_in_float32")
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     tell(window, qtbot, replace(FLOOR, dtype="float32", token=8e-6, spread=3e-6))
-    assert view.scale.floor == pytest.approx(0.16)
+    assert view.trees.panes["left"].canvas.ink().scale.floor == pytest.approx(0.16)

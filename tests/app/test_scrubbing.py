@@ -348,7 +348,7 @@ def test_a_tree_says_which_checkpoint_it_is_of_when_another_is_shown(window, qtb
     do(window, "show_search")
     search = window.searches.view
     search.grow()
-    left = search.panes["left"]
+    left = search.trees.panes["left"]
     qtbot.waitUntil(lambda: left.state == "done", timeout=10_000)
     assert "of step" not in left.about.toolTip()
     window.strip.go_to(0)

@@ -9,7 +9,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QWheelEvent
 from PySide6.QtWidgets import QApplication
 
-from app.search.arrangement import BESIDE, ONE, OVER
+from app.search.trees import BESIDE, ONE, OVER
 from app.search.viewpoint import Viewpoint
 from app.settings import Settings
 from core.engine.protocol import Inspect, InspectNode, PairSpec, Resume, Score, Search, Steer
@@ -35,7 +35,7 @@ def quiet(qtbot, window):
     """Nothing grows and nothing is asked for."""
     view = window.searches.view
     qtbot.waitUntil(
-        lambda: not window.bridge.busy() and not (view is not None and view.growing()),
+        lambda: not window.bridge.busy() and not (view is not None and view.trees.are_growing()),
         timeout=10_000,
     )
 
@@ -54,7 +54,7 @@ def view(window, qtbot):
 
 
 def pane(view, name="left"):
-    return view.panes[name]
+    return view.trees.panes[name]
 
 
 def searches():
@@ -163,7 +163,7 @@ def test_arrow_keys_walk_the_tree(view, qtbot):
     assert canvas.chosen == kids[1]
     qtbot.keyClick(canvas, Qt.Key.Key_Up)
     assert canvas.chosen == kids[0]
-    assert view.shown == ("left", kids[0])
+    assert view.selection.place == ("left", kids[0])
 
 
 def test_keys_zoom_fit_and_follow(view, qtbot):
@@ -178,11 +178,11 @@ def test_keys_zoom_fit_and_follow(view, qtbot):
     qtbot.keyClick(canvas, Qt.Key.Key_0)
     assert canvas.view == whole
     qtbot.keyClick(canvas, Qt.Key.Key_F)
-    assert canvas.following and view.follow_button.isChecked()
+    assert canvas.following and view.trees.follow_button.isChecked()
     leaf = canvas.picture.best_leaf()
     assert canvas.rect().contains(canvas.rect_of(leaf).center())
     qtbot.keyClick(canvas, Qt.Key.Key_Minus)
-    assert not canvas.following and not view.follow_button.isChecked()
+    assert not canvas.following and not view.trees.follow_button.isChecked()
 
 
 def test_the_wheel_zooms_at_the_mouse_and_dragging_moves(view, qtbot):
@@ -246,7 +246,7 @@ def test_the_map_goes_where_it_is_clicked(view, qtbot):
 def test_beta_rescales_and_asks_nothing(view, window):
     asked = len(FakeEngine.last.requests)
     before = pane(view).picture.rewards.copy()
-    shown = [row.reward(view._beta) for row in view.hypotheses.table.found.rows]
+    shown = [row.reward(view.beta()) for row in view.hypotheses.table.found.rows]
     window.view.controls.beta.setValue(0.2)
     np.testing.assert_allclose(pane(view).picture.rewards, 2 * before)
     model = view.hypotheses.table.found
@@ -279,7 +279,7 @@ def test_the_table_is_sorted_by_any_column(view, qtbot, title):
     orders = []
     for _ in range(2):
         header_click(qtbot, table, title)
-        orders.append([column.key(row, view._beta) for row in table.found.rows])
+        orders.append([column.key(row, view.beta()) for row in table.found.rows])
     rising = sorted(orders[0])
     assert sorted(orders, key=lambda order: order != rising) == [rising, rising[::-1]]
 
@@ -358,13 +358,13 @@ def test_a_node_is_grown_from_with_any_strategy(view, window, qtbot):
     canvas.go_to(pruned)
     canvas.setFocus()
     qtbot.keyClick(canvas, Qt.Key.Key_Return)
-    assert view.acting.menu.isVisible()
-    wanted = {action.data(): action for action in view.acting.menu.actions()}
+    assert view.node_actions.menu.isVisible()
+    wanted = {action.data(): action for action in view.node_actions.menu.actions()}
     assert {"grow", "sample", "pin", "prune", "A", "B", "force"} <= set(wanted)
-    inner = next(action.menu() for action in view.acting.menu.actions() if action.menu())
+    inner = next(action.menu() for action in view.node_actions.menu.actions() if action.menu())
     size = len(tree)
     next(a for a in inner.actions() if a.data() == "grow BestFirst").trigger()
-    view.acting.menu.close()
+    view.node_actions.menu.close()
     quiet(qtbot, window)
     asked = searches()[-1]
     assert asked.prefix == tree.ids(pruned) and asked.spec.strategy == BestFirst()
@@ -561,28 +561,28 @@ def test_a_tree_of_an_earlier_prompt_says_so(view, window, qtbot):
 def test_text_is_found_and_gone_through(view, window, qtbot):
     canvas, picture = pane(view).canvas, pane(view).picture
     qtbot.keyClick(window, Qt.Key.Key_F, CTRL)
-    assert view.find_box.hasFocus()
+    assert view.find_bar.box.hasFocus()
     word = picture.tree.text(picture.best_leaf()).split()[2]
-    qtbot.keyClicks(view.find_box, word)
+    qtbot.keyClicks(view.find_bar.box, word)
     wanted = picture.search(word)
     qtbot.waitUntil(lambda: picture.found == set(wanted), timeout=3000)
-    assert view.found_label.text() == str(len(wanted))
+    assert view.find_bar.count.text() == str(len(wanted))
     for count in (1, 2):
-        qtbot.keyClick(view.find_box, Qt.Key.Key_Return)
+        qtbot.keyClick(view.find_bar.box, Qt.Key.Key_Return)
         assert canvas.chosen == wanted[(count - 1) % len(wanted)]
-        assert view.found_label.text().startswith(f"{(count - 1) % len(wanted) + 1} of")
-    qtbot.mouseClick(view.previous_button, Qt.MouseButton.LeftButton)
+        assert view.find_bar.count.text().startswith(f"{(count - 1) % len(wanted) + 1} of")
+    qtbot.mouseClick(view.find_bar.previous_button, Qt.MouseButton.LeftButton)
     assert canvas.chosen == wanted[0]
-    view.find_box.clear()
+    view.find_bar.box.clear()
     qtbot.waitUntil(lambda: not picture.found, timeout=3000)
 
 
 def test_two_dials_are_compared_beside_and_over_each_other(view, window, qtbot):
-    view.mode.setCurrentIndex(view.mode.findData(BESIDE))
+    view.trees.mode.setCurrentIndex(view.trees.mode.findData(BESIDE))
     right = pane(view, "right")
     assert right.isVisible() and view.both_button.isVisible()
     right.canvas.setFocus()
-    assert view._active == "right"
+    assert view.trees.active == "right"
     other = SearchSpec(Beam(3), Objective.dial(3.0), max_tokens=8)
     view.form.set_spec(other)
     view.grow()
@@ -593,21 +593,21 @@ def test_two_dials_are_compared_beside_and_over_each_other(view, window, qtbot):
     qtbot.mouseClick(pane(view).canvas, Qt.MouseButton.LeftButton, pos=QPoint(2, 2))
     pane(view).canvas.setFocus()
     assert view.form.spec() == SPEC
-    view.mode.setCurrentIndex(view.mode.findData(OVER))
-    assert view.over.isVisible() and not right.isVisible()
+    view.trees.mode.setCurrentIndex(view.trees.mode.findData(OVER))
+    assert view.trees.over.isVisible() and not right.isVisible()
     nodes = {*pane(view).tree.node.tolist(), *right.tree.node.tolist()}
-    qtbot.waitUntil(lambda: set(view.over.picture.tree.node.tolist()) == nodes, timeout=3000)
-    qtbot.waitUntil(lambda: not view.differences_timer.isActive(), timeout=3000)
-    both = view.over.picture.tree
+    qtbot.waitUntil(lambda: set(view.trees.over.picture.tree.node.tolist()) == nodes, timeout=3000)
+    qtbot.waitUntil(lambda: not view.trees.is_comparing(), timeout=3000)
+    both = view.trees.over.picture.tree
     entry = next(e for e in range(len(both)) if pane(view).tree.entry(int(both.node[e])) is None)
-    view.over.fit()
-    view.over.go_to(entry)
-    assert view.shown == ("right", right.tree.entry(int(both.node[entry])))
+    view.trees.over.fit()
+    view.trees.over.go_to(entry)
+    assert view.selection.place == ("right", right.tree.entry(int(both.node[entry])))
     view.grow_both()
     quiet(qtbot, window)
     assert [s.pane for s in searches()[-2:]] == ["left", "right"]
-    view.mode.setCurrentIndex(view.mode.findData(ONE))
-    assert pane(view).picture.only is None and view._active == "left"
+    view.trees.mode.setCurrentIndex(view.trees.mode.findData(ONE))
+    assert pane(view).picture.only is None and view.trees.active == "left"
 
 
 # --- looks and memory -----------------------------------------------------------------------------
@@ -649,7 +649,7 @@ def test_it_fits_small_and_large_windows_and_presentations(view, window, size):
     window.resize(*size)
     QApplication.processEvents()
     assert window.width() == size[0]
-    for widget in (view.grow_button, view.find_box, view.legend, view.hypotheses.compare):
+    for widget in (view.grow_button, view.find_bar.box, view.legend, view.hypotheses.compare):
         corner = widget.mapTo(window, widget.rect().bottomRight())
         assert window.rect().contains(corner) and widget.isVisible()
     usual = pane(view).canvas.usual
@@ -663,13 +663,13 @@ def test_the_form_is_remembered(open_window, qtbot):
     spec = SearchSpec(BestFirst(expansions=50, optimism=0.5), Objective.dial(1.5), 20, 1.0)
     do(first, "show_search")
     first.searches.view.form.set_spec(spec)
-    first.searches.view.mode.setCurrentIndex(first.searches.view.mode.findData(BESIDE))
+    first.searches.view.trees.mode.setCurrentIndex(first.searches.view.trees.mode.findData(BESIDE))
     first.close()
     again = open_window(settings=Settings.of_user())
     qtbot.waitUntil(lambda: settled(again), timeout=10_000)
     do(again, "show_search")
     view = again.searches.view
-    assert view.form.spec() == spec and view.mode.currentData() == BESIDE
+    assert view.form.spec() == spec and view.trees.mode.currentData() == BESIDE
 
 
 def test_the_dial_and_the_number_are_one(view, qtbot):
