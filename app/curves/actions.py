@@ -85,7 +85,7 @@ class RunActions(QObject):
 
     def _focus(self) -> None:
         if self.view is not None:
-            self.view.open_button.setFocus()
+            self.view.runs.open_button.setFocus()
 
     @Slot()
     def _show_view(self) -> None:

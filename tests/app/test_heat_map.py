@@ -206,12 +206,13 @@ def test_without_a_run_it_says_how_to_open_one(panel, window, qtbot):
 
 def test_the_training_view_and_the_strip_share_the_step(panel, window, qtbot):
     training = window.runs.view
-    assert training._step == 30
+    assert training.readout.title.text() == "At step 30"
     training.step_wanted.emit(14)
     qtbot.waitUntil(lambda: window.view.film.shown == 1, timeout=5000)
-    assert training._step == 10 and window.strip.axis.value() == 1
+    assert training.readout.title.text() == "At step 10"
+    assert window.strip.axis.value() == 1
     do(window, "close_pair")
-    assert training._step is None
+    assert training.readout.title.text() == "Last values"
 
 
 def test_a_run_whose_curves_are_open_is_offered(panel, window, qtbot, tmp_path):

@@ -287,7 +287,7 @@ def test_a_started_run_is_drawn_in_the_training_view_as_it_grows(training_window
     window, run = training_window
     qtbot.waitUntil(lambda: window.runs.view is not None, timeout=10_000)
     view = window.runs.view
-    assert window.pages.currentWidget() is view and view.start_button.isVisible()
+    assert window.pages.currentWidget() is view and view.runs.start_button.isVisible()
     do(window, "show_credit")
     log(run, 1, 2)
     qtbot.waitUntil(lambda: [r.log.last_step for r in view.session.runs] == [2], timeout=10_000)
@@ -303,7 +303,7 @@ def test_a_run_with_a_log_is_drawn_when_the_view_is_first_wanted(training_window
     view = window.runs.view
     qtbot.waitUntil(lambda: [r.name for r in view.session.runs] == ["pairs-1"], timeout=10_000)
     window.launching.ask_to_train = lambda typed, parent: (None, typed)
-    press(qtbot, view.start_button)
+    press(qtbot, view.runs.start_button)
     assert list(window.launching.rows) == [run]
 
 

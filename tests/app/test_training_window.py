@@ -64,7 +64,7 @@ def test_the_view_is_made_when_it_is_first_wanted(window, qtbot):
     assert (
         window.pages.currentWidget() is window.runs.view and window.pages.tabs.currentIndex() == 2
     )
-    assert window.runs.view.empty_text.isVisible()
+    assert window.runs.view.empty.text.isVisible()
     assert not any(thread.name == "qscope-logs" for thread in threading.enumerate())
     qtbot.keyClick(window, Qt.Key.Key_1, CTRL)
     assert window.pages.currentWidget() is window.view
@@ -92,7 +92,7 @@ def test_a_folder_is_opened_by_its_key_and_a_file_by_the_menu(window, qtbot, run
     monkeypatch.setattr(window.ask, "folder", lambda title: str(run))
     qtbot.keyClick(window, Qt.Key.Key_R, BOTH)
     view = shown(qtbot, window, "a-run")
-    assert view.grid.charts["margin"].isVisible()
+    assert view.charts.grid.charts["margin"].isVisible()
     other = write_state(run.parent / "other", 50) / "trainer_state.json"
     monkeypatch.setattr(window.ask, "file", lambda title, filters: str(other))
     do(window, "open_run_file")
@@ -120,7 +120,7 @@ def test_what_is_dropped_opens_as_runs_where_the_training_view_is_in_front(
 def test_a_run_that_is_written_is_followed(window, qtbot, run):
     window.runs.open_runs([run])
     view = shown(qtbot, window, "a-run")
-    row = next(iter(view.runs.rows.values()))
+    row = next(iter(view.runs.list.rows.values()))
     write_state(run, 160)
     qtbot.waitUntil(lambda: view.session.runs[0].log.last_step == 160, timeout=10_000)
     assert row.live.isVisible() and "step 160" in row.about.words
@@ -138,7 +138,7 @@ def test_open_runs_are_there_again_and_no_thread_is_left(open_window, qtbot, run
     qtbot.waitUntil(lambda: settled(first), timeout=10_000)
     first.runs.open_runs([run, gone])
     view = shown(qtbot, first, "a-run", "gone")
-    view.smoothing.setValue(20)
+    view.charts.smoothing.setValue(20)
     first.close()
     assert not any(thread.name == "qscope-logs" for thread in threading.enumerate())
     (gone / "trainer_state.json").unlink()
@@ -148,16 +148,16 @@ def test_open_runs_are_there_again_and_no_thread_is_left(open_window, qtbot, run
     do(second, "show_training")
     view = shown(qtbot, second, "a-run")
     qtbot.waitUntil(lambda: second.notice.topic() == "training runs", timeout=10_000)
-    assert str(gone) in second.notice.message.text() and view.smoothing.value() == 20
+    assert str(gone) in second.notice.message.text() and view.charts.smoothing.value() == 20
 
 
 def test_the_theme_goes_through(window, qtbot, run):
     window.runs.open_runs([run])
     view = shown(qtbot, window, "a-run")
     do(window, "theme dark")
-    assert view.grid.charts["margin"]._dark
+    assert view.charts.grid.charts["margin"]._dark
     do(window, "theme light")
-    assert not view.grid.charts["margin"]._dark
+    assert not view.charts.grid.charts["margin"]._dark
 
 
 def test_the_smallest_window_has_room_for_it(window, qtbot, run):
@@ -165,7 +165,7 @@ def test_the_smallest_window_has_room_for_it(window, qtbot, run):
     view = shown(qtbot, window, "a-run")
     window.resize(720, 500)
     qtbot.waitUntil(lambda: window.width() == 720, timeout=2000)
-    chart = view.grid.charts["margin"]
+    chart = view.charts.grid.charts["margin"]
     assert window.size().toTuple() == (720, 500)
     qtbot.waitUntil(
         lambda: chart.mapTo(view, QPoint(chart.width(), 0)).x() <= view.width(), timeout=2000
