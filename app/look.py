@@ -4,13 +4,14 @@ Tells views by signals, and what it was for those that are made later. Knows set
 view's editors; knows nothing of numbers.
 """
 
+from collections.abc import Callable
 from typing import cast
 
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QApplication, QMainWindow, QToolBar
 
 from app import theme
-from app.actions.action import Choice, Declared, Menu, Toggle, action
+from app.actions.action import Choice, Menu, action, toggle
 from app.credit.view import CreditView
 from app.settings import Settings
 
@@ -19,6 +20,11 @@ USUAL_POINTS, SMALLEST, LARGEST = 13.0, 7.0, 40.0
 THEMES = (("auto", "&As the desktop"), ("light", "&Light"), ("dark", "&Dark"))
 SIDE_BY_SIDE, BOUNDARIES, MARKS = "set_side_by_side", "set_boundaries", "set_marks"
 """The names of switches, in the settings too."""
+
+
+def _was(name: str) -> Callable[["Look"], bool]:
+    """Return what says whether a switch was left on."""
+    return lambda look: look.was_on(name)
 
 
 class Look(QObject):
@@ -53,48 +59,14 @@ class Look(QObject):
         """Whether the window is dark."""
         return theme.is_dark(self._theme)
 
-    def switches(self) -> list[Declared]:
-        """Return what is switched on and off, and the choice of a theme."""
-        at, on = Menu.VIEW.at, self._on
-        return [
-            Toggle(
-                SIDE_BY_SIDE,
-                at(2, 1),
-                "A &beside B",
-                "Ctrl+L",
-                "Or one below the other",
-                self.set_side_by_side,
-                on[SIDE_BY_SIDE],
-            ),
-            Toggle(
-                BOUNDARIES,
-                at(2, 2),
-                "&Token boundaries",
-                "",
-                "Ticks between tokens",
-                self.set_boundaries,
-                on[BOUNDARIES],
-            ),
-            Toggle(
-                MARKS,
-                at(2, 3),
-                "&White space",
-                "Ctrl+Shift+W",
-                "Show spaces and newlines",
-                self.set_marks,
-                on[MARKS],
-            ),
-            Toggle(
-                "set_presentation",
-                at(3, 4),
-                "&Presentation",
-                "F11",
-                "Full screen, large letters",
-                self.set_presentation,
-                False,
-            ),
-            Choice("theme", at(3, 5), "T&heme", "", "", self.choose_theme, THEMES, self._theme),
-        ]
+    def theme_choice(self) -> Choice:
+        """Return the submenu of themes."""
+        place = Menu.VIEW.at(3, 5)
+        return Choice("theme", place, "T&heme", "", "", self.choose_theme, THEMES, self._theme)
+
+    def was_on(self, name: str) -> bool:
+        """Return whether a switch of the editors is on."""
+        return self._on[name]
 
     def begin(self) -> None:
         """Dress the window as it was left."""
@@ -111,23 +83,33 @@ class Look(QObject):
 
     # --- switches -----------------------------------------------------------------------------
 
+    @toggle(
+        Menu.VIEW.at(2, 1), "A &beside B", "Ctrl+L", "Or one below the other", _was(SIDE_BY_SIDE)
+    )
     def set_side_by_side(self, on: bool) -> None:
         """Show A beside B where there is room, or always one below the other."""
         self._on[SIDE_BY_SIDE] = on
         self._view.set_side_by_side(on)
 
+    @toggle(Menu.VIEW.at(2, 2), "&Token boundaries", "", "Ticks between tokens", _was(BOUNDARIES))
     def set_boundaries(self, on: bool) -> None:
         """Show or hide the ticks between tokens."""
         self._on[BOUNDARIES] = on
         for panel in self._view.panels.values():
             panel.editor.set_show_boundaries(on)
 
+    @toggle(
+        Menu.VIEW.at(2, 3), "&White space", "Ctrl+Shift+W", "Show spaces and newlines", _was(MARKS)
+    )
     def set_marks(self, on: bool) -> None:
         """Show or hide marks for spaces and newlines."""
         self._on[MARKS] = on
         for panel in self._view.panels.values():
             panel.editor.set_show_marks(on)
 
+    @toggle(
+        Menu.VIEW.at(3, 4), "&Presentation", "F11", "Full screen, large letters", lambda look: False
+    )
     def set_presentation(self, on: bool) -> None:
         """Show the window on the full screen in large letters, or as it was."""
         self._zoom_to(self.points * PRESENTED if on else self.points / PRESENTED)

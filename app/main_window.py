@@ -139,7 +139,7 @@ class MainWindow(QMainWindow):
             self,
         )
         own = [declared for owner in owners for declared in actions_of(owner)]
-        return [*own, *self.pages.actions_to_show(), *self.look.switches()]
+        return [*own, *self.pages.actions_to_show(), self.look.theme_choice()]
 
     def _lay_out(self) -> None:
         bar = self.tool_bar

@@ -1,4 +1,4 @@
-"""What main.py calls: open the window, or draw it into a picture.
+"""Opens the window, or draws it into a picture, for main.py.
 
 Knows the application object, settings and paths; knows nothing of what the window shows.
 """
@@ -36,7 +36,7 @@ SETTLE = 3
 
 
 def make_application() -> QApplication:
-    """The one QApplication, named."""
+    """Return the one QApplication, named; it is made at the first call."""
     found = QApplication.instance()
     if isinstance(found, QApplication):
         return found
@@ -57,8 +57,11 @@ def open_window(
     runs: Sequence[Path] = (),
     restore: bool = False,
 ) -> int:
-    """Show the window until it is closed, on the training view if there are runs to open; the
-    exit status. ``restore``: with the texts of the last session, whatever pair they were of."""
+    """Show the window until it is closed, and return the exit status.
+
+    ``runs`` are opened in the training view. ``restore``: begin with the texts of the last session,
+    whatever pair they were of.
+    """
     import platformdirs
 
     application = make_application()
@@ -136,7 +139,7 @@ def screenshot(
 
 
 def _pass_on(kind: QtMsgType, context: QMessageLogContext, message: str) -> None:
-    """Qt's words, but for those about what a window that nobody sees cannot do."""
+    """Print Qt's words, but for those about what a window that nobody sees cannot do."""
     if not message.startswith("This plugin does not support"):
         print(message, file=sys.stderr)
 
@@ -182,7 +185,7 @@ class Photographer(QObject):
             self._end()
 
     def _is_ready(self) -> bool:
-        """Whether what is scored is also shown as it should be; does what is missing."""
+        """Return whether what is scored is also shown as it should be; do what is missing."""
         view = self.window.view
         if view.focus_on.pinned is None:
             pin_most_blamed(view)

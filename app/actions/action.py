@@ -7,9 +7,11 @@ Knows nothing of Qt.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from typing import Any, TypeVar
 
 Method = TypeVar("Method", bound=Callable[[Any], None])
+Switch = TypeVar("Switch", bound=Callable[[Any, bool], None])
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,9 @@ class Choice(Declared):
     chosen: str
 
 
-_methods: dict[Callable[..., object], tuple[Action, Callable[[Any], bool] | None]] = {}
-"""What ``action`` has been told of methods, and when they can be called."""
+_actions: dict[Callable[..., object], tuple[Action, Callable[[Any], bool] | None]] = {}
+_toggles: dict[Callable[..., object], tuple[Toggle, Callable[[Any], bool]]] = {}
+"""What ``action`` and ``toggle`` have been told of methods; bound to an owner in ``actions_of``."""
 
 
 def action(
@@ -92,22 +95,39 @@ def action(
     tip: str = "",
     enabled: Callable[[Any], bool] | None = None,
 ) -> Callable[[Method], Method]:
-    """Declare a method as an action of that name; ``enabled`` is a method too."""
+    """Declare a method as an action of that name; ``enabled`` takes the method's owner."""
 
     def declare(method: Method) -> Method:
-        # Bound to an owner in actions_of; until then there is nothing that it could act on.
-        _methods[method] = Action(method.__name__, place, title, keys, tip, lambda: None), enabled
+        entry = Action(method.__name__, place, title, keys, tip, lambda: None)
+        _actions[method] = entry, enabled
+        return method
+
+    return declare
+
+
+def toggle(
+    place: Place, title: str, keys: str, tip: str, on: Callable[[Any], bool]
+) -> Callable[[Switch], Switch]:
+    """Declare a method that takes on or off; ``on`` takes its owner and says how it begins."""
+
+    def declare(method: Switch) -> Switch:
+        entry = Toggle(method.__name__, place, title, keys, tip, lambda _: None, False)
+        _toggles[method] = entry, on
         return method
 
     return declare
 
 
 def actions_of(owner: object) -> list[Declared]:
-    """Return the actions that the class of ``owner`` declares by ``action``, as its own."""
+    """Return what the class of ``owner`` declares by ``action`` and ``toggle``, as its own."""
     found: list[Declared] = []
-    for method in vars(type(owner)).values():
-        if callable(method) and method in _methods:
-            declared, enabled = _methods[method]
-            can = enabled.__get__(owner) if enabled is not None else always
-            found.append(replace(declared, run=method.__get__(owner), enabled=can))
+    for method in filter(callable, vars(type(owner)).values()):
+        bound = partial(method, owner)
+        if method in _actions:
+            entry, enabled = _actions[method]
+            can = partial(enabled, owner) if enabled is not None else always
+            found.append(replace(entry, run=bound, enabled=can))
+        elif method in _toggles:
+            switch, on = _toggles[method]
+            found.append(replace(switch, switch=bound, on=on(owner)))
     return found

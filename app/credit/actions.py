@@ -105,18 +105,14 @@ class CreditActions:
     def recall(self, settings: Settings) -> None:
         """Show the view as it was left."""
         view = self._view
-        for name, splitter in (("rows", view.rows), ("columns", view.columns)):
-            state = settings.bytes(name)
-            if not state.isEmpty():
-                splitter.restoreState(state)
+        settings.recall_splitters(rows=view.rows, columns=view.columns)
         view.controls.choose(settings.get("colour by", "reward"), settings.get("units", "token"))
         view.scale.swap = settings.get("swap", "0") == "1"
 
     def remember(self, settings: Settings) -> None:
         """Remember how the view is left."""
         view = self._view
-        settings.put_bytes("rows", view.rows.saveState())
-        settings.put_bytes("columns", view.columns.saveState())
+        settings.remember_splitters(rows=view.rows, columns=view.columns)
         settings.put("colour by", view.controls.measure().key)
         settings.put("units", view.controls.unit())
         settings.put("swap", str(int(view.scale.swap)))

@@ -249,14 +249,10 @@ class TrainingView(QWidget):
         """Remember runs, looks and sizes for the next session."""
         self._opener.remember(settings)
         self.charts.remember(settings)
-        settings.put_bytes("training columns", self._columns.saveState())
-        settings.put_bytes("training left", self._left.saveState())
+        settings.remember_splitters(training_columns=self._columns, training_left=self._left)
 
     def recall(self, settings: Settings) -> None:
         """Show looks and sizes as they were left; the runs are opened again."""
         self.charts.recall(settings)
-        for name, splitter in (("training columns", self._columns), ("training left", self._left)):
-            state = settings.bytes(name)
-            if not state.isEmpty():
-                splitter.restoreState(state)
+        settings.recall_splitters(training_columns=self._columns, training_left=self._left)
         self._opener.recall(settings)

@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, QPoint, Signal, Slot
 from PySide6.QtGui import QAction
 
 from app.search.hypotheses import Hypotheses
-from app.search.menu import node_menu
+from app.search.node_menu import node_menu
 from app.search.node_panel import NodePanel
 from app.search.pane import SearchPane
 from app.search.selection import Selection

@@ -481,16 +481,12 @@ class SearchView(QWidget):
         """Remember the form and the arrangement for the next session."""
         settings.put("search form", self.form.remembered())
         settings.put("search trees", self.trees.arrangement())
-        settings.put_bytes("search rows", self._rows.saveState())
-        settings.put_bytes("search columns", self._columns.saveState())
+        settings.remember_splitters(search_rows=self._rows, search_columns=self._columns)
 
     def recall(self, settings: Settings) -> None:
         """Show the form and the arrangement as they were left."""
         self.form.recall(settings.get("search form", ""))
-        for name, splitter in (("search rows", self._rows), ("search columns", self._columns)):
-            state = settings.bytes(name)
-            if not state.isEmpty():
-                splitter.restoreState(state)
+        settings.recall_splitters(search_rows=self._rows, search_columns=self._columns)
         place = self.trees.mode.findData(settings.get("search trees", ONE))
         if place >= 0:
             self.trees.mode.setCurrentIndex(place)
