@@ -56,7 +56,9 @@ class Pages(QStackedWidget):
         self._pages.append(page)
         if len(self._pages) == 1:
             self._make(page)
+        blocked = self.tabs.blockSignals(True)  # the first tab would be chosen, and take the keys
         place = self.tabs.addTab(page.word)
+        self.tabs.blockSignals(blocked)
         self.tabs.setTabToolTip(place, f"The {page.word.lower()} view ({page.keys})")
 
     def actions_to_show(self) -> list[Declared]:
