@@ -12,7 +12,7 @@ from app.search.hypotheses import REWARD as REWARD_COLUMN
 from app.widgets.colour_scale import ColourScale
 from core.engine.protocol import Load, NoiseMeasured
 from core.noise import NOISELESS, NoiseFloor
-from core.present.measures import MEASURES, REWARD, shown
+from core.present.measures import MEASURES, shown
 from core.present.node_facts import node_facts
 from core.present.pair import pair_noise, pair_numbers
 from core.present.token_facts import popup_html, token_facts
