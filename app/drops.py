@@ -1,22 +1,22 @@
-"""Folders dropped on the window, wherever they land, open as a pair; or as training runs, if the
-training view is in front.
+"""Takes folders and files that are dropped on the window, wherever they land.
 
-Text that is dropped is left to the editors.
+Text that is dropped is left to the editors. Knows paths; knows nothing of what they open.
 """
+
+from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
-from PySide6.QtWidgets import QAbstractScrollArea
-
-from app.commands import WindowCommands
+from PySide6.QtWidgets import QAbstractScrollArea, QWidget
 
 
 class FolderDrops(QObject):
     """An event filter over the window and its editors."""
 
-    def __init__(self, window: WindowCommands) -> None:
+    def __init__(self, window: QWidget, take: Callable[[list[str]], None]) -> None:
+        """``take`` is given the paths that were dropped."""
         super().__init__(window)
-        self._window = window
+        self._take = take
         window.setAcceptDrops(True)
         window.installEventFilter(self)
         for area in window.findChildren(QAbstractScrollArea):
@@ -29,6 +29,6 @@ class FolderDrops(QObject):
         if not paths:
             return super().eventFilter(watched, event)
         event.acceptProposedAction()
-        if event.type() == QEvent.Type.Drop and not self._window.take_drop(paths):
-            self._window.open_folders(paths[:2])
+        if event.type() == QEvent.Type.Drop:
+            self._take(paths)
         return True

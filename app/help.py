@@ -1,6 +1,20 @@
-"""The two pages of help: what one is looking at, and the keys."""
+"""Help: what one is looking at, all keys, and where the log is."""
 
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout, QWidget
+from collections.abc import Callable
+
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import (
+    QApplication,
+    QDialog,
+    QDialogButtonBox,
+    QTextBrowser,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.actions.action import Menu, action
+from app.notices import NoticeBar, Notices
 
 GLOSSARY = """
 <h3>What am I looking at?</h3>
@@ -61,8 +75,49 @@ class HelpDialog(QDialog):
         column.addWidget(buttons)
 
 
+class HelpActions:
+    """The help of one window."""
+
+    def __init__(
+        self,
+        parent: QWidget,
+        notice: NoticeBar,
+        notices: Notices | None,
+        key_rows: Callable[[], list[tuple[str, str]]],
+    ) -> None:
+        """``key_rows`` returns (keys, what they do) of all actions."""
+        self._parent, self._notice, self._notices = parent, notice, notices
+        self._key_rows = key_rows
+
+    def _show(self, title: str, html: str) -> None:
+        dialog = HelpDialog(title, html, self._parent)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.show()
+
+    @action(Menu.HELP.at(1, 1), "&What am I looking at?", "F1", "A short glossary")
+    def show_glossary(self) -> None:
+        """Say what one is looking at."""
+        self._show("What am I looking at?", GLOSSARY)
+
+    @action(Menu.HELP.at(1, 2), "&Keys", "Ctrl+/", "All keys on one page")
+    def show_keys(self) -> None:
+        """Show all keys."""
+        self._show("Keys", shortcuts_html(self._key_rows()))
+
+    @action(Menu.HELP.at(1, 3), "&Log file…", tip="Where the details of faults are written")
+    def show_log(self) -> None:
+        """Say where the log is, and open its folder."""
+        path = self._notices.log_file() if self._notices is not None else None
+        if path is None:
+            self._notice.show_notice("info", "No log is kept in this session.", topic="log")
+            return
+        self._notice.show_notice("info", f"The log is {path}.", topic="log")
+        if QApplication.platformName() != "offscreen":
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(path.parent)))
+
+
 def shortcuts_html(rows: list[tuple[str, str]]) -> str:
-    """The keys as a table, from the actions themselves."""
+    """Return the keys as a table, from the actions themselves."""
     editor = [
         ("Alt+Left, Alt+Right (in A or B)", "Walk from token to token, and pin"),
         ("Alt+Return", "Pin the token at the caret and go to the inspector"),

@@ -10,6 +10,7 @@ import logging.handlers
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
@@ -125,13 +126,11 @@ class Notices(QObject):
 class NoticeBar(QFrame):
     """A strip with one sentence and its details; it stays until it is closed or taken back."""
 
-    acted = Signal(str)
-    """The notice's own button was pressed; the topic says which notice."""
-
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("notice")
         self._topic = self._details = ""
+        self._then: Callable[[], object] | None = None
         self.sign = QLabel()
         self.message = QLabel()
         self.message.setWordWrap(True)
@@ -159,10 +158,19 @@ class NoticeBar(QFrame):
         self.hide()
 
     def show_notice(
-        self, kind: Kind, sentence: str, details: str = "", topic: str = "", action: str = ""
+        self,
+        kind: Kind,
+        sentence: str,
+        details: str = "",
+        topic: str = "",
+        action: str = "",
+        then: Callable[[], object] | None = None,
     ) -> None:
-        """Show a sentence; ``topic`` names what it is about, so that it can be taken back."""
-        self._topic, self._details = topic, details
+        """Show a sentence; ``topic`` names what it is about, so that it can be taken back.
+
+        ``action`` is the text of a button that takes the notice away and calls ``then``.
+        """
+        self._topic, self._details, self._then = topic, details, then
         self.setProperty("kind", kind)
         self.style().unpolish(self)
         self.style().polish(self)
@@ -197,6 +205,31 @@ class NoticeBar(QFrame):
 
     @Slot()
     def _act(self) -> None:
-        topic = self._topic
+        then = self._then
         self.dismiss_any()
-        self.acted.emit(topic)
+        if then is not None:
+            then()
+
+
+class Topic(QObject):
+    """One subject of the notice bar, as a receiver of signals that carry a sentence."""
+
+    def __init__(self, bar: NoticeBar, name: str) -> None:
+        super().__init__(bar)
+        self._bar, self._name = bar, name
+
+    @Slot(str)
+    def show_error(self, sentence: str) -> None:
+        """Show what went wrong; "" takes it back."""
+        self._show("error", sentence)
+
+    @Slot(str)
+    def show_remark(self, sentence: str) -> None:
+        """Show something to know that is no fault; "" takes it back."""
+        self._show("info", sentence)
+
+    def _show(self, kind: Kind, sentence: str) -> None:
+        if sentence:
+            self._bar.show_notice(kind, sentence, topic=self._name)
+        else:
+            self._bar.dismiss(self._name)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QByteArray, QSettings
+from PySide6.QtWidgets import QSplitter
 
 from core.engine.protocol import PairSpec
 from core.text import Message, Prompt
@@ -81,6 +82,18 @@ class Settings:
         """Remember a window or splitter state."""
         if self.store is not None:
             self.store.setValue(key, value)
+
+    def remember_splitters(self, **splitters: QSplitter) -> None:
+        """Remember how rooms are shared, each under its name with spaces for underscores."""
+        for name, splitter in splitters.items():
+            self.put_bytes(name.replace("_", " "), splitter.saveState())
+
+    def recall_splitters(self, **splitters: QSplitter) -> None:
+        """Share rooms as ``remember_splitters`` was told, where it was told anything."""
+        for name, splitter in splitters.items():
+            state = self.bytes(name.replace("_", " "))
+            if not state.isEmpty():
+                splitter.restoreState(state)
 
     # --- pairs ------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What main.py calls: open the window, or draw it into a picture.
+"""Opens the window, or draws it into a picture, for main.py.
 
 Knows the application object, settings and paths; knows nothing of what the window shows.
 """
@@ -21,11 +21,11 @@ from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QApplication
 
 from app.credit.view import CreditView
+from app.main_window import MainWindow
 from app.notices import Notices, log_folder
 from app.restart import restart
 from app.settings import Settings
 from app.theme import Theme
-from app.window import MainWindow
 from core.engine.protocol import Failed, PairSpec
 from core.errors import UserFacingError
 
@@ -36,7 +36,7 @@ SETTLE = 3
 
 
 def make_application() -> QApplication:
-    """The one QApplication, named."""
+    """Return the one QApplication, named; it is made at the first call."""
     found = QApplication.instance()
     if isinstance(found, QApplication):
         return found
@@ -57,8 +57,11 @@ def open_window(
     runs: Sequence[Path] = (),
     restore: bool = False,
 ) -> int:
-    """Show the window until it is closed, on the training view if there are runs to open; the
-    exit status. ``restore``: with the texts of the last session, whatever pair they were of."""
+    """Show the window until it is closed, and return the exit status.
+
+    ``runs`` are opened in the training view. ``restore``: begin with the texts of the last session,
+    whatever pair they were of.
+    """
     import platformdirs
 
     application = make_application()
@@ -72,18 +75,18 @@ def open_window(
             draft_path=folder / "draft.json",
             notices=notices,
             theme_name=theme,
+            first_runs=runs,
         )
         if size is not None:
             window.resize(*size)
-        window.first_runs = tuple(runs)
         if restore:
-            window.restore_session()
+            window.texts.restore_session()
         window.show()
         # Qt's loop would not hear Ctrl+C in the terminal; the texts are saved as one types.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         status = application.exec()
         ended = window.end_engine()
-        if window.anew and not restart(window.spec):
+        if window.anew and not restart(window.pair.spec):
             print("Qscope could not be started anew: start it again.", file=sys.stderr)
     finally:
         notices.uninstall()
@@ -136,7 +139,7 @@ def screenshot(
 
 
 def _pass_on(kind: QtMsgType, context: QMessageLogContext, message: str) -> None:
-    """Qt's words, but for those about what a window that nobody sees cannot do."""
+    """Print Qt's words, but for those about what a window that nobody sees cannot do."""
     if not message.startswith("This plugin does not support"):
         print(message, file=sys.stderr)
 
@@ -170,7 +173,7 @@ class Photographer(QObject):
 
     @Slot()
     def _look(self) -> None:
-        view, info = self.window.view, self.window.info
+        view, info = self.window.view, self.window.pair.info
         if view.chart is None or len(view.scorings()) < 2 or self.window.bridge.busy():
             self._settled = 0
             return
@@ -182,7 +185,7 @@ class Photographer(QObject):
             self._end()
 
     def _is_ready(self) -> bool:
-        """Whether what is scored is also shown as it should be; does what is missing."""
+        """Return whether what is scored is also shown as it should be; do what is missing."""
         view = self.window.view
         if view.focus_on.pinned is None:
             pin_most_blamed(view)
@@ -208,16 +211,12 @@ class Photographer(QObject):
 class SearchPhotographer(Photographer):
     """Waits until a tree has grown in the search view."""
 
-    _begun = False
-
     def _is_ready(self) -> bool:
-        search = self.window.search_view()
-        if not self._begun:
-            self._begun = True
-            self.window.show_search()
-            search.grow()
+        searches = self.window.searches
+        if searches.view is None:
+            searches.grow_tree()
             return False
-        return search.panes["left"].state == "done"
+        return searches.view.trees.panes["left"].state == "done"
 
 
 class TrainingPhotographer(Photographer):
@@ -226,12 +225,13 @@ class TrainingPhotographer(Photographer):
     _begun = False
 
     def _is_ready(self) -> bool:
-        training = self.window.training
+        runs = self.window.runs
+        training = runs.view
         if not self._begun or training is None:
-            self.window.open_runs(() if self._begun else self.runs)
+            runs.open_runs(() if self._begun else self.runs)
             self._begun = True
-            if self.window.training is not None:
-                self.window.training.problem.connect(self._run_failed)
+            if runs.view is not None:
+                runs.view.problem.connect(self._run_failed)
             return False
         if not self.runs and not training.session.runs and training.has_demo_runs():
             self.runs = training.demo_runs

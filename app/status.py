@@ -11,7 +11,7 @@ EXAMPLE = 50
 
 
 def size_text(count: int) -> str:
-    """Bytes as people read them."""
+    """Return a number of bytes as people read it."""
     if count >= 1 << 30:
         return f"{count / (1 << 30):.1f} GB"
     return f"{count / (1 << 20):.0f} MB"
@@ -69,7 +69,7 @@ class Status(QObject):
         self._show_about()
 
     def show_memory(self, memory: Memory) -> None:
-        """Say, of what is kept so that it need not be computed again, how much there is."""
+        """Say how much is cached, so that it need not be computed again."""
         self._memory = memory
         self._show_about()
 
@@ -88,7 +88,7 @@ class Status(QObject):
         self.pair.setToolTip(f"Policy π: {policy}\nReference π_ref: {info.reference}")
 
     def show_noise(self, floor: NoiseFloor | None, info: PairInfo | None) -> None:
-        """How far rounding moves what is shown; ``info`` None before it was measured."""
+        """Say how far rounding moves what is shown; ``info`` None before it was measured."""
         self.noise.setVisible(False)
         if info is None or (floor is not None and not floor.matters):
             return
@@ -103,6 +103,7 @@ class Status(QObject):
         self.noise.setVisible(True)
 
     def show_update(self, text: str) -> None:
+        """Say what the last update took."""
         self.update.setText(text)
 
     @Slot(str)
@@ -111,7 +112,7 @@ class Status(QObject):
 
 
 def noise_tip(floor: NoiseFloor) -> str:
-    """What a noise floor means, and how it was measured."""
+    """Return what a noise floor means and how it was measured, in nats."""
     one, many = floor.token, float(floor.total(EXAMPLE))
     return (
         f"Rounding in {floor.dtype} moves the log-ratio of 95 tokens in 100 by less than "

@@ -128,7 +128,7 @@ def test_the_command_line_is_light() -> None:
 
 
 def test_the_window_waits_for_neither_models_nor_charts() -> None:
-    assert brought_along("import app.window", MODELS | {"pyqtgraph"}) == ""
+    assert brought_along("import app.main_window", MODELS | {"pyqtgraph"}) == ""
 
 
 @pytest.mark.parametrize(

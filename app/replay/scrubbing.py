@@ -19,11 +19,10 @@ from app.settings import Settings
 from app.status import size_text
 from core.engine.protocol import (
     Failed,
-    Loaded,
+    PairInfo,
     Progress,
     ReplayDone,
     Replayed,
-    Scored,
     Scrubbed,
     Stopped,
 )
@@ -71,10 +70,8 @@ class Scrubbing(QObject):
     shown = Signal(int)
     """Another step's policy is shown."""
 
-    def __init__(
-        self, bridge: Bridge, view: CreditView, strip: CheckpointStrip, parent: QWidget
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, bridge: Bridge, view: CreditView, strip: CheckpointStrip) -> None:
+        super().__init__(strip)
         self._bridge, self._view, self.strip = bridge, view, strip
         self._film = view.film
         self.checkpoints: tuple[Checkpoint, ...] = ()
@@ -83,7 +80,6 @@ class Scrubbing(QObject):
         self.whole_seconds = 0.0
         """Seconds that loading a checkpoint takes that is a whole model."""
         self.confirm: Callable[[QWidget, str], bool] = ask_whether
-        self._window = parent
         self._scrub_id = self._replay_id = self._return_id = 0
         self._asked_at = 0.0
         self._declined = False
@@ -98,9 +94,8 @@ class Scrubbing(QObject):
         view.edited.connect(self._edited)
         view.texts_replaced.connect(self._texts_replaced)
         for signal, slot in (
-            (bridge.loaded, self._loaded),
             (bridge.pair_let_go, self.forget),
-            (bridge.scored, self._scored),
+            (view.scored, self._scored),
             (bridge.scrub_progress, self._progress),
             (bridge.scrubbed, self._scrubbed),
             (bridge.replayed, self._replayed),
@@ -118,11 +113,11 @@ class Scrubbing(QObject):
 
     # --- the run ----------------------------------------------------------------------------
 
-    @Slot(object)
-    def _loaded(self, event: Loaded) -> None:
-        self.checkpoints = event.info.checkpoints
+    def begin(self, info: PairInfo) -> None:
+        """Take the checkpoints of a pair that has been loaded; the last one is shown."""
+        self.checkpoints = info.checkpoints
         self.wanted = len(self.checkpoints) - 1
-        self.whole_seconds = event.info.seconds
+        self.whole_seconds = info.seconds
         self.strip.set_steps([checkpoint.step for checkpoint in self.checkpoints])
         if self.checkpoints:
             self.shown.emit(self.checkpoints[-1].step)
@@ -269,7 +264,7 @@ class Scrubbing(QObject):
         if self._has_whole() and missing:
             largest = max(self.checkpoints[index].bytes for index in missing)
             question = cost_text(len(missing), largest, self.whole_seconds)
-            if not self.confirm(self._window, question):
+            if not self.confirm(self.strip.window(), question):
                 return
         self._declined = False
         self._replay()
@@ -324,8 +319,8 @@ class Scrubbing(QObject):
         self._stop_replay()
         self.strip.set_known(())
 
-    @Slot(object)
-    def _scored(self, event: Scored) -> None:
+    @Slot()
+    def _scored(self) -> None:
         self.strip.show_under_way("", None)
         self.strip.set_known(self._film.known())
         if len(self._view.scorings()) == 2:

@@ -1,19 +1,16 @@
 """What may follow the node that is shown: asked for after a moment, and kept by the tree's state.
 
-Knows the view's node panel and the bridge; knows nothing of canvases.
+Knows the node panel, the selection and the bridge; knows nothing of canvases.
 """
-
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Slot
 
 from app.engine_client import Bridge
+from app.search.node_panel import NodePanel
+from app.search.selection import Selection
 from app.widgets.colour_scale import ColourScale
 from core.engine.protocol import NodeInspected
 from core.scoring import Inspection
-
-if TYPE_CHECKING:
-    from app.search.view import SearchView
 
 ASK_MS = 80
 KEPT = 400
@@ -25,9 +22,9 @@ Key = tuple[int, str, str]
 class Following(QObject):
     """The alternatives of one search view."""
 
-    def __init__(self, view: "SearchView", bridge: Bridge) -> None:
-        super().__init__(view)
-        self._view, self._bridge = view, bridge
+    def __init__(self, node: NodePanel, selection: Selection, bridge: Bridge) -> None:
+        super().__init__(node)
+        self._node, self._selection, self._bridge = node, selection, bridge
         self._colours = 0.1, ColourScale()
         self._kept: dict[Key, Inspection] = {}
         self._asked: dict[int, Key] = {}
@@ -35,7 +32,7 @@ class Following(QObject):
         self._ask.setSingleShot(True)
         self._ask.setInterval(ASK_MS)
         self._ask.timeout.connect(self._request)
-        view.node.searched.connect(self._searched)
+        node.searched.connect(self._searched)
         bridge.node_inspected.connect(self._inspected)
 
     def forget(self) -> None:
@@ -46,28 +43,26 @@ class Following(QObject):
     def show(self, beta: float, scale: ColourScale) -> None:
         """What is known of the node that is shown; what is not known is asked for."""
         self._colours = beta, scale
-        state, node = self._view.state_shown(), self._view.node
+        state, node = self._selection.state(), self._node
         if state is None:
             why = "Nothing follows: the response is closed, or its pair is gone."
             node.show_following(None, beta, scale, why)
             self._ask.stop()
             return
-        found = self._kept.get((state, node.query(), self._view.checkpoint_shown()))
+        found = self._kept.get((state, node.query(), self._selection.checkpoint()))
         node.show_following(found, beta, scale)
         if found is None:
             self._ask.start()
 
     @Slot()
     def _request(self) -> None:
-        view, state = self._view, self._view.state_shown()
-        if state is None or view.shown is None:
+        state, pane, place = self._selection.state(), self._selection.pane, self._selection.place
+        if state is None or pane is None or place is None or pane.start is None:
             return
-        name, entry = view.shown
-        start, ids = view.panes[name].start, view.panes[name].tree.ids(entry)
-        if start is None:
-            return
+        (name, entry), start = place, pane.start
+        ids = pane.tree.ids(entry)
         self._asked.clear()
-        key = state, view.node.query(), view.checkpoint_shown()
+        key = state, self._node.query(), self._selection.checkpoint()
         id = self._bridge.inspect_node(*key[:2], name, start.prompt, (*start.prefix, *ids))
         self._asked[id] = key
 
@@ -79,8 +74,8 @@ class Following(QObject):
         self._kept[key] = event.inspection
         while len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
-        view = self._view
-        if (view.state_shown(), view.node.query(), view.checkpoint_shown()) == key:
+        chosen = self._selection
+        if (chosen.state(), self._node.query(), chosen.checkpoint()) == key:
             self.show(*self._colours)
 
     @Slot(str)

@@ -7,7 +7,6 @@ what a sweep's record declares and from the judges and sources of prompts that a
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, Qt, Slot
@@ -24,6 +23,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.ask import AskPath
 from app.engine_client import Bridge
 from app.files import write_text
 from app.notices import NoticeBar
@@ -47,19 +47,10 @@ NUMBERS = {
 }
 
 
-@dataclass(frozen=True)
-class Ask:
-    """How to ask for paths; "" is an answer too."""
-
-    file: Callable[[str, str], str]
-    folder: Callable[[str], str]
-    new_file: Callable[[str, str, str], str]
-
-
 class SweepPanel(QDialog):
     """Choose, start, watch, save."""
 
-    def __init__(self, bridge: Bridge, ask: Ask, parent: QWidget | None = None) -> None:
+    def __init__(self, bridge: Bridge, ask: AskPath, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Sweep beam widths")
         self.resize(1080, 620)

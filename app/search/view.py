@@ -1,26 +1,42 @@
-"""The search view: one tree or two, the form that grows them, the node that is looked at, and the
-hypotheses.
+"""The search view: trees, the form that grows them, the node that is looked at, the hypotheses.
 
-Gives the panes what to do, shows one node of the active one, and hands texts on to the editors by
-a signal. Knows the bridge; knows nothing of files, menus, models or the credit view.
+Makes the parts, puts them in place and says what follows from what: gives panes what to grow,
+colours everything on one scale, and shows one node of the active pane. Knows the engine's client;
+knows nothing of files, menus, models or the credit view.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from PySide6.QtCore import Signal, Slot
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSplitter,
+    QTabWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
+from app import theme
 from app.credit.scale import ScaleChoice
 from app.engine_client import Bridge
-from app.search.acting import Acting
-from app.search.arrangement import ONE, OVER, TABLE_MS
-from app.search.finding import Finding
+from app.search.controls import SearchForm
+from app.search.find_bar import FindBar
 from app.search.following import Following
-from app.search.hypotheses import HypothesisRow
+from app.search.hypotheses import Hypotheses, HypothesisRow
+from app.search.node_actions import NodeActions
+from app.search.node_panel import NodePanel
+from app.search.selection import Selection
 from app.search.start import Start
-from app.search.trees import SearchTrees
+from app.search.trees import ONE, Trees
+from app.settings import Settings
 from app.widgets.colour_scale import ColourScale, fit_limit
+from app.widgets.legend import Legend
 from core.engine.protocol import Failed, PairInfo
 from core.noise import NOISELESS, NoiseFloor
 from core.present.measures import REWARD
@@ -31,11 +47,16 @@ from core.text import Prompt
 
 ENOUGH = 40
 """Nodes from which a scale can be fitted that then stays until the search has ended."""
+TABLE_MS = 250
 NO_PAIR = "Nothing is loaded: open a policy and its reference, then press Grow."
 BLANK = "The prompt is empty: write one in the credit view, then press Grow."
+KEY = (
+    "thick: likely · pale: pruned · outlined: the best · dashed: a given response · dot: pinned · "
+    "bar at the end: finished"
+)
 
 
-class SearchView(SearchTrees):
+class SearchView(QWidget):
     """Trees of the responses to one prompt."""
 
     send = Signal(str, str, object)
@@ -44,71 +65,150 @@ class SearchView(SearchTrees):
     """A search could not be done: one sentence; "" once that is over."""
 
     def __init__(self, bridge: Bridge, prompt: Callable[[], Prompt]) -> None:
-        super().__init__(bridge)
-        self._bridge = bridge
-        self._prompt = prompt
+        """``prompt`` returns the prompt to search from."""
+        super().__init__()
+        self._bridge, self._prompt = bridge, prompt
         self._pair: PairInfo | None = None
         self._beta = 0.1
-        self.scale = ScaleChoice()
         self._noise = NOISELESS
         """Of the pair that is loaded; trees of an earlier one keep theirs."""
         self._from: Start | None = None
+        self._scale = ScaleChoice()
         self._scaled = False
-        self.shown: tuple[str, int] | None = None
-        """The pane and the entry of the node that is looked at."""
         self._shown_key: tuple[object, ...] = ()
-        self.following = Following(self, bridge)
-        self.acting = Acting(self)
-        self.finding = Finding(self)
+        self.trees = Trees(bridge)
+        self.form = SearchForm()
+        self.node = NodePanel()
+        self.hypotheses = Hypotheses()
+        self.legend = Legend()
+        self.key = QLabel()
+        self.find_bar = FindBar(self.trees, keys_in=self)
+        self.grow_button = QPushButton("&Grow")
+        self.both_button = QPushButton("Grow &both")
+        self.stop_button = QPushButton("&Stop")
+        self.resume_button = QPushButton("&Resume")
+        self.start_label, self.start_clear = QLabel(), QToolButton()
+        self._table_soon = QTimer(self)
+        self._table_soon.setSingleShot(True)
+        self._table_soon.setInterval(TABLE_MS)
+        self.selection = Selection(self.trees.panes)
+        self._following = Following(self.node, self.selection, bridge)
+        self.node_actions = NodeActions(
+            self.trees, self.selection, self.node, self.hypotheses, self._ready
+        )
+        self._lay_out()
         self._connect()
+        self._show_arrangement()
         self._show_pair()
         self._recolour()
 
+    def _lay_out(self) -> None:
+        self.grow_button.setDefault(True)
+        self.both_button.setToolTip("Grow both trees anew from the same start")
+        self.stop_button.setToolTip("Stop at the next step; the tree stays (Ctrl+.)")
+        self.resume_button.setToolTip("Go on with the search that was stopped")
+        self.start_clear.setText("✕")
+        self.start_clear.setToolTip("Begin at the prompt again")
+        self.start_clear.setAccessibleName("Begin at the prompt again")
+        self.start_clear.setAutoRaise(True)
+        self.start_label.setObjectName("muted")
+        self.start_label.setWordWrap(True)
+        self.key.setObjectName("muted")
+        self.key.setWordWrap(True)
+        bar = QHBoxLayout()
+        bar.setSpacing(5)
+        for button in (self.grow_button, self.both_button, self.stop_button, self.resume_button):
+            bar.addWidget(button)
+        bar.addSpacing(6)
+        bar.addWidget(self.trees.mode)
+        bar.addStretch(1)
+        for widget in (self.find_bar, self.trees.fit_button, self.trees.follow_button):
+            bar.addWidget(widget)
+        colours = QHBoxLayout()
+        colours.addWidget(self.legend, 3)
+        colours.addSpacing(8)
+        colours.addWidget(self.key, 4)
+        upper = QWidget()
+        stack = QVBoxLayout(upper)
+        stack.setContentsMargins(0, 0, 0, 0)
+        stack.setSpacing(5)
+        stack.addWidget(self.trees, 1)
+        stack.addLayout(colours)
+        self._rows = QSplitter(Qt.Orientation.Vertical)
+        self._rows.addWidget(upper)
+        self._rows.addWidget(self.hypotheses)
+        self.hypotheses.setMinimumHeight(96)
+        self._rows.setSizes([560, 190])
+        self._rows.setStretchFactor(0, 1)
+        self._rows.setCollapsible(0, False)
+        self.side = QTabWidget()
+        self._form_page, self.node_page = self._make_form_page(), _page(self.node)
+        self.side.addTab(self._form_page, "Search")
+        self.side.addTab(self.node_page, "Node")
+        self.side.setTabToolTip(0, "What to search for, and how")
+        self.side.setTabToolTip(1, "The node that was chosen, and what can be done there")
+        self.side.setMinimumWidth(250)
+        self._columns = QSplitter(Qt.Orientation.Horizontal)
+        self._columns.addWidget(self._rows)
+        self._columns.addWidget(self.side)
+        self._columns.setSizes([1080, 300])
+        self._columns.setStretchFactor(0, 1)
+        self._columns.setCollapsible(0, False)
+        for splitter in (self._rows, self._columns):
+            splitter.setHandleWidth(7)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(5)
+        outer.addLayout(bar)
+        outer.addWidget(self._columns, 1)
+
+    def _make_form_page(self) -> QFrame:
+        begin = QHBoxLayout()
+        begin.setContentsMargins(10, 6, 6, 0)
+        begin.addWidget(self.start_label, 1)
+        begin.addWidget(self.start_clear)
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(begin)
+        column.addWidget(self.form, 1)
+        return _page(inside)
+
     def _connect(self) -> None:
-        for pane in self.panes.values():
-            pane.grew.connect(self._grew)
-            pane.state_changed.connect(self._states_changed)
-            pane.problem.connect(self.problem)
-            pane.focused.connect(self.set_active)
-        left, right = self.panes["left"], self.panes["right"]
-        left.selected.connect(self._selected_left)
-        right.selected.connect(self._selected_right)
-        self.over.selected.connect(self._selected_over)
-        left.actions_wanted.connect(self.acting.menu_left)
-        right.actions_wanted.connect(self.acting.menu_right)
-        self.over.actions_wanted.connect(self.acting.menu_over)
+        trees = self.trees
+        trees.grew.connect(self._grew)
+        trees.states_changed.connect(self._states_changed)
+        trees.problem.connect(self.problem)
+        trees.active_changed.connect(self._active_changed)
+        trees.arranged.connect(self._show_arrangement)
+        trees.selected.connect(self.select)
+        trees.actions_wanted.connect(self._offer_actions)
+        self.node_actions.send.connect(self.send)
         self.grow_button.clicked.connect(self.grow)
         self.both_button.clicked.connect(self.grow_both)
         self.stop_button.clicked.connect(self.stop)
         self.resume_button.clicked.connect(self.resume)
-        self.fit_button.clicked.connect(self.fit)
-        self.follow_button.toggled.connect(self.follow)
-        for canvas in self.canvases():
-            canvas.following_changed.connect(self._following_changed)
-        self.mode.currentIndexChanged.connect(self._mode_chosen)
         self.start_clear.clicked.connect(self.forget_start)
-        self.hypotheses_timer.timeout.connect(self._show_hypotheses)
-        self.differences_timer.timeout.connect(self._show_differences)
+        self._table_soon.timeout.connect(self._show_hypotheses)
         self.legend.locked_changed.connect(self._lock_changed)
         self.legend.limit_changed.connect(self._limit_changed)
         self.legend.swap_changed.connect(self.set_swap)
-        self.node.walked.connect(self._go_to)
-        self.hypotheses.table.went_to.connect(self._went_to)
+        self.node.walked.connect(self._walk_to)
+        self.hypotheses.table.went_to.connect(trees.go_to)
         self._bridge.failed.connect(self._failed)
 
     # --- what is loaded, and colours ----------------------------------------------------------
 
     def set_pair(self, info: PairInfo | None) -> None:
-        """Another pair, or none: trees stay to be looked at."""
+        """Take another pair, or none: trees stay to be looked at."""
         self._pair = info
         self._noise = NOISELESS
-        self._checkpoint = info.checkpoints[-1].path if info and info.checkpoints else ""
         self.form.set_base(info.search_base if info is not None else "")
-        self.following.forget()
+        self._following.forget()
         if info is None:
             self._from = None
-            for pane in self.panes.values():
-                pane.set_pair(False)
+        self.trees.set_pair(info)
         self._show_pair()
         self._show_node()
 
@@ -116,81 +216,94 @@ class SearchView(SearchTrees):
         self._show_start()
         self._show_buttons()
 
-    def checkpoint_shown(self) -> str:
-        """The checkpoint of the tree whose node is shown."""
-        return self.panes[self.shown[0]].checkpoint if self.shown is not None else ""
+    def set_checkpoint(self, checkpoint: str) -> None:
+        """Take another checkpoint of the run as the policy: trees of others say so."""
+        self.trees.set_checkpoint(checkpoint)
+
+    def beta(self) -> float:
+        """Return the beta of the rewards that are shown."""
+        return self._beta
 
     def set_beta(self, beta: float) -> None:
-        """Everything rescales; nothing is asked for."""
+        """Rescale everything; nothing is asked for."""
         self._beta = beta
         self._recolour()
 
     def set_noise(self, noise: NoiseFloor) -> None:
-        """The noise floor of the pair that is loaded."""
+        """Take the noise floor of the pair that is loaded."""
         self._noise = noise
-        for pane in self.panes.values():
-            if pane.fresh_pair:
-                pane.noise = noise
+        self.trees.set_noise(noise)
         self._recolour()
 
-    def noise(self) -> NoiseFloor:
-        """The noise of what is shown: of two trees the noisier one's."""
-        return max((pane.noise for pane in self.panes.values()), key=lambda one: one.token)
-
     def set_dark(self, dark: bool) -> None:
-        self.scale.dark = dark
+        """Show light or dark colours."""
+        self._scale.dark = dark
         self._recolour()
 
     @Slot(bool)
     def set_swap(self, on: bool) -> None:
-        """Blue and red exchanged."""
-        self.scale.swap = on
+        """Exchange blue and red."""
+        self._scale.swap = on
         self._recolour()
+
+    def set_text_size(self, points: float) -> None:
+        """Set the size of the texts to read, in points."""
+        self.node.set_text_size(points)
+        self.trees.set_text_size(points)
 
     @Slot(bool)
     def _lock_changed(self, on: bool) -> None:
-        self.scale.locked = on
+        self._scale.locked = on
         self._recolour()
 
     @Slot(float)
     def _limit_changed(self, limit: float) -> None:
-        self.scale.lock(REWARD, limit)
+        self._scale.lock(REWARD, limit)
         self._recolour()
 
     def _recolour(self) -> None:
         """Fit the scale to all trees, and show every number and colour anew."""
         rewards = []
-        for pane in self.panes.values():
+        for pane in self.trees.panes.values():
             tree = pane.tree
             if len(tree):
                 difference = tree.column("logp_policy") - tree.column("logp_reference")
                 rewards.append(self._beta * difference)
         self._scaled = sum(map(len, rewards)) > ENOUGH
-        self.scale.floor = float(self.noise().of_rewards(self._beta))
-        self.scale.fit(REWARD, rewards)
-        scale = self.scale.scale(REWARD)
-        for pane in self.panes.values():
-            pane.set_colours(self._beta, scale)
-        self.over.set_colours(self._beta, scale)
+        self._scale.floor = float(self.trees.noise().of_rewards(self._beta))
+        self._scale.fit(REWARD, rewards)
+        scale = self._scale.scale(REWARD)
+        self.trees.set_colours(self._beta, scale)
         self.legend.set_scale(scale)
-        self.legend.set_locked(self.scale.locked)
+        self.legend.set_locked(self._scale.locked)
         self.legend.set_quantity(f"implicit reward r of a token, β = {self._beta:g}", "β·nats")
-        self.show_key(self.scale.dark)
+        self._show_key()
         self._shown_key = ()
         self._show_node()
         self._show_hypotheses()
 
+    def _show_key(self) -> None:
+        """Say what the marks mean."""
+        colours = theme.SIDE_COLOURS[self._scale.dark]
+        extra = ""
+        if self.trees.arrangement() != ONE:
+            extra = (
+                f' · <b style="color:{colours["A"]}">▂</b> only left kept it'
+                f' · <b style="color:{colours["B"]}">▂</b> only right'
+            )
+        self.key.setText(f"<small>{KEY}{extra}</small>")
+
     # --- growing ------------------------------------------------------------------------------
 
     def search_from(self, start: Start) -> None:
-        """From now on, trees begin after the first tokens of a response; grow one."""
+        """Let trees begin after the first tokens of a response from now on; grow one."""
         self._from = start
         self._show_start()
         self.grow()
 
     @Slot()
     def forget_start(self) -> None:
-        """From now on, trees begin at the prompt."""
+        """Let trees begin at the prompt from now on."""
         self._from = None
         self._show_start()
 
@@ -202,25 +315,25 @@ class SearchView(SearchTrees):
     @Slot()
     def grow(self) -> None:
         """Grow a new tree in the active pane, as the form says."""
-        spec = self.ready()
+        spec = self._ready()
         if spec is not None:
-            self._grow_in(self._active, spec)
+            self._grow_in(self.trees.active, spec)
 
     @Slot()
     def grow_both(self) -> None:
         """Grow both trees anew, each as it was grown last, the active one as the form says."""
-        spec = self.ready()
+        spec = self._ready()
         if spec is None:
             return
-        for name, pane in self.panes.items():
-            other = pane.spec if name != self._active and pane.spec is not None else spec
+        for name, pane in self.trees.panes.items():
+            other = pane.spec if name != self.trees.active and pane.spec is not None else spec
             self._grow_in(name, other)
 
-    def ready(self) -> SearchSpec | None:
-        """What to grow; None where it cannot be, which is then said."""
+    def _ready(self) -> SearchSpec | None:
+        """Return what to grow; None where it cannot be, after saying why."""
         spec = self.form.checked()
         if spec is None:
-            self.side.setCurrentWidget(self.form_page)
+            self.side.setCurrentWidget(self._form_page)
             return None
         if self._pair is None:
             self.problem.emit(NO_PAIR)
@@ -233,10 +346,11 @@ class SearchView(SearchTrees):
     def _grow_in(self, name: str, spec: SearchSpec) -> None:
         start = replace(self._from or Start(self._prompt()), prompt=self._prompt())
         self._scaled = False
-        self.panes[name].noise = self._noise
-        self.panes[name].grow(start, spec)
-        if self.shown is not None and self.shown[0] == name:
-            self.shown = None
+        pane = self.trees.panes[name]
+        pane.noise = self._noise
+        pane.grow(start, spec)
+        if self.selection.place is not None and self.selection.place[0] == name:
+            self.selection.place = None
             self.node.clear()
 
     @Slot()
@@ -246,167 +360,144 @@ class SearchView(SearchTrees):
 
     @Slot()
     def resume(self) -> None:
-        self.panes[self._active].resume()
+        """Resume the stopped search of the active pane."""
+        self.trees.active_pane().resume()
 
     @Slot()
     def _states_changed(self) -> None:
         self._show_buttons()
-        self._show_differences()
-        self._compare_checkpoints()
-        if not self.growing():
+        if not self.trees.are_growing():
             self._recolour()
-            self.finding.find()
-
-    def growing(self) -> bool:
-        return any(pane.state == "growing" for pane in self.panes.values())
+            self.find_bar.mark_matches()
 
     def _show_buttons(self) -> None:
-        growing = self.growing()
-        self.grow_button.setEnabled(self._pair is not None)
-        self.both_button.setEnabled(self._pair is not None)
-        self.grow_button.setToolTip(
-            "Grow a tree as the form says (Ctrl+G)" if self._pair is not None else NO_PAIR
-        )
-        self.stop_button.setEnabled(growing)
-        pane = self.panes[self._active]
+        loaded, pane = self._pair is not None, self.trees.active_pane()
+        self.grow_button.setEnabled(loaded)
+        self.both_button.setEnabled(loaded)
+        self.grow_button.setToolTip("Grow a tree as the form says (Ctrl+G)" if loaded else NO_PAIR)
+        self.stop_button.setEnabled(self.trees.are_growing())
         self.resume_button.setEnabled(pane.state == "stopped" and pane.fresh_pair)
 
     @Slot()
     def _grew(self) -> None:
         self._show_node()
-        if not self.growing():
+        if not self.trees.are_growing():
             return  # when a search ends, _states_changed shows the rest
         if not self._scaled:
             self._recolour()
-        if not self.differences_timer.isActive() and self.mode.currentData() != ONE:
-            self.differences_timer.start(TABLE_MS)
-        if not self.hypotheses_timer.isActive():
-            self.hypotheses_timer.start()
+        if not self._table_soon.isActive():
+            self._table_soon.start()
 
     # --- one tree or two ----------------------------------------------------------------------
 
-    @Slot(str)
-    def set_active(self, name: str) -> None:
-        """The pane that the form, the table and the node panel speak of."""
-        if name != self._active:
-            self._active = name
-            spec = self.panes[name].spec
-            if spec is not None and not isinstance(spec.strategy, Given):
-                self.form.set_spec(spec)
-            self._show_buttons()
-            self.finding.find()
-        self.mark_active(self._active)
+    @Slot()
+    def _active_changed(self) -> None:
+        spec = self.trees.active_pane().spec
+        if spec is not None and not isinstance(spec.strategy, Given):
+            self.form.set_spec(spec)
+        self._show_buttons()
+        self.find_bar.mark_matches()
 
     @Slot()
-    def _mode_chosen(self) -> None:
-        self.arrange(self.mode.currentData())
-        if self.mode.currentData() == ONE:
-            self.set_active("left")
-        self.mark_active(self._active)
-        self.show_key(self.scale.dark)
-        self._show_differences()
+    def _show_arrangement(self) -> None:
+        self.both_button.setVisible(self.trees.arrangement() != ONE)
+        self._show_key()
         self._show_hypotheses()
 
     # --- the node that is looked at -----------------------------------------------------------
 
-    @Slot(int)
-    def _selected_left(self, entry: int) -> None:
-        self.select("left", entry)
-
-    @Slot(int)
-    def _selected_right(self, entry: int) -> None:
-        self.select("right", entry)
-
-    @Slot(int)
-    def _selected_over(self, entry: int) -> None:
-        if entry < len(self.over.picture.tree):
-            self.select(*self.pane_of_over(entry))
-
+    @Slot(str, int)
     def select(self, name: str, entry: int) -> None:
-        self.set_active(name)
-        if self.shown != (name, entry):
+        """Look at a node: the pane's name, and the entry in its tree."""
+        self.trees.set_active(name)
+        if self.selection.place != (name, entry):
             self.node.end_search()
-        self.shown = name, entry
+        self.selection.place = name, entry
         if self.side.currentWidget() is not self.node_page:
             self.side.setCurrentWidget(self.node_page)
         self._shown_key = ()
         self._show_node()
 
-    @Slot(int)
-    def _go_to(self, entry: int) -> None:
-        self.panes[self._active].canvas.go_to(entry)
+    @Slot(str, int, QPoint)
+    def _offer_actions(self, name: str, entry: int, where: QPoint) -> None:
+        self.select(name, entry)
+        self.node_actions.show_menu(where)
 
-    @Slot(str, int)
-    def _went_to(self, name: str, entry: int) -> None:
-        pane = self.panes[name]
-        if self.mode.currentData() == OVER:
-            found = self.over.picture.tree.entry(int(pane.tree.node[entry]))
-            if found is not None:
-                self.over.go_to(found)
-                self.over.setFocus()
-            return
-        pane.canvas.go_to(entry)
-        pane.canvas.setFocus()
+    @Slot(int)
+    def _walk_to(self, entry: int) -> None:
+        self.trees.active_pane().canvas.go_to(entry)
 
     def _show_node(self) -> None:
-        if self.shown is None:
+        if self.selection.place is None:
             return
-        name, entry = self.shown
-        pane = self.panes[name]
+        name, entry = self.selection.place
+        pane = self.trees.panes[name]
         tree = pane.tree
         if entry >= len(tree):
             return
-        alive = self.is_alive(name)
+        alive = self.trees.is_alive(name)
         pinned = entry in pane.picture.pinned
         state = tuple(int(values[entry]) for values in (tree.status, tree.reason, tree.visits))
         key = (name, entry, int(tree.node[entry]), state, pinned, alive)
         if key == self._shown_key:
             return
         self._shown_key = key
-        scale = self.scale.scale(REWARD)
+        scale = self._scale.scale(REWARD)
         self.node.show_node(pane.picture, entry, self._beta, scale, alive, pane.noise)
         text = f"{tree.text(entry, closing=True)}: {fate(tree, entry)}"
         pane.canvas.setAccessibleDescription(text)
-        self.following.show(self._beta, scale)
-
-    def is_alive(self, name: str) -> bool:
-        """Whether the search of a pane can be told what to do with its nodes."""
-        return self._pair is not None and self.panes[name].fresh_pair
-
-    def state_shown(self) -> int | None:
-        """The token tree's node whose continuations can be asked for; None where nothing can
-        follow."""
-        if self.shown is None or self._pair is None:
-            return None
-        pane = self.panes[self.shown[0]]
-        if not pane.can_grow_from(self.shown[1]):
-            return None
-        return int(pane.tree.node[self.shown[1]])
+        self._following.show(self._beta, scale)
 
     @Slot(object)
     def _failed(self, event: Failed) -> None:
         if event.kind in ("InspectNode", "Steer"):
             self.problem.emit(event.message)
 
-    # --- hypotheses ---------------------------------------------------------------------------
+    # --- hypotheses, prompt, finding ----------------------------------------------------------
 
     @Slot()
     def _show_hypotheses(self) -> None:
         rows = [
             HypothesisRow(name, rank + 1, found)
-            for name, pane in self.panes.items()
-            if name == "left" or self.mode.currentData() != ONE
+            for name, pane in self.trees.shown_panes().items()
             for rank, found in enumerate(pane.hypotheses())
         ]
-        sums = [row.reward(self._beta) for row in rows]
-        limit = fit_limit(sums)
-        scale = ColourScale(limit, "diverging", self.scale.swap, self.scale.dark)
-        self.hypotheses.set_colours(self._beta, scale, self.noise())
+        limit = fit_limit([row.reward(self._beta) for row in rows])
+        scale = ColourScale(limit, "diverging", self._scale.swap, self._scale.dark)
+        self.hypotheses.set_colours(self._beta, scale, self.trees.noise())
         self.hypotheses.show_rows(rows)
 
-    # --- finding and moving -------------------------------------------------------------------
+    def start_finding(self) -> None:
+        """Give the keys to the box that finds text."""
+        self.find_bar.begin()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        for pane in self.panes.values():
+        for pane in self.trees.panes.values():
             pane.compare_prompt(self._prompt())
+
+    # --- what is remembered -------------------------------------------------------------------
+
+    def remember(self, settings: Settings) -> None:
+        """Remember the form and the arrangement for the next session."""
+        settings.put("search form", self.form.remembered())
+        settings.put("search trees", self.trees.arrangement())
+        settings.remember_splitters(search_rows=self._rows, search_columns=self._columns)
+
+    def recall(self, settings: Settings) -> None:
+        """Show the form and the arrangement as they were left."""
+        self.form.recall(settings.get("search form", ""))
+        settings.recall_splitters(search_rows=self._rows, search_columns=self._columns)
+        place = self.trees.mode.findData(settings.get("search trees", ONE))
+        if place >= 0:
+            self.trees.mode.setCurrentIndex(place)
+
+
+def _page(inside: QWidget) -> QFrame:
+    """Return a page of the tabs beside the trees."""
+    page = QFrame()
+    page.setObjectName("page")
+    column = QVBoxLayout(page)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.addWidget(inside)
+    return page

@@ -1,11 +1,13 @@
 """A window per test, with settings and texts in a folder of its own."""
 
 import pytest
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QApplication
 
 from app import theme
+from app.main_window import MainWindow
 from app.settings import Settings
-from app.window import MainWindow
 from core.engine.protocol import PairSpec
 from tests.app.fake_engine import FakeEngine, example
 
@@ -55,3 +57,17 @@ def window(open_window, qtbot):
 def settled(window):
     """Both sides scored and shown, and nothing asked for any more."""
     return len(window.view.scorings()) == 2 and not window.bridge.busy()
+
+
+def do(window, name):
+    """What choosing an action in the menu does, or its key."""
+    window.menus.actions[name].trigger()
+
+
+def drop(widget, paths):
+    """Drag files over a widget and let them go there."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    how = Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    QApplication.sendEvent(widget, QDragEnterEvent(QPoint(5, 5), *how))
+    QApplication.sendEvent(widget, QDropEvent(QPointF(5, 5), *how))

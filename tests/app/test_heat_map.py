@@ -13,7 +13,7 @@ from app.replay.heat_map import HeatData, HeatMap
 from app.replay.margin_plot import margin_and_spread
 from app.widgets.colour_scale import ColourScale
 from core.engine.protocol import PairSpec
-from tests.app.conftest import settled
+from tests.app.conftest import do, settled
 from tests.app.fake_engine import CHECKPOINTS, RUN_INFO, FakeEngine, scoring_of, tokens_of
 from tests.app.fake_runs import made_log
 
@@ -36,15 +36,17 @@ def window(open_window, qtbot, monkeypatch):
 @pytest.fixture
 def panel(window, qtbot, tmp_path):
     """The heat map where it stands, under the charts of the training view."""
-    window.choose_new_file = lambda title, name, kinds: str(tmp_path / name)
+    window.ask.new_file = lambda title, name, kinds: str(tmp_path / name)
     qtbot.keyClick(window, Qt.Key.Key_3, Qt.KeyboardModifier.ControlModifier)
-    qtbot.waitUntil(lambda: window.heat is not None and window.heat.isVisible(), timeout=10_000)
+    checkpoints = window.checkpoints
+    qtbot.waitUntil(lambda: checkpoints.heat is not None, timeout=10_000)
+    qtbot.waitUntil(checkpoints.heat.isVisible, timeout=10_000)
     qtbot.wait(5)
-    return window.heat
+    return checkpoints.heat
 
 
 def replay(qtbot, window):
-    window.replay_checkpoints()
+    do(window, "replay_checkpoints")
     qtbot.waitUntil(lambda: len(window.view.film.known()) == 4, timeout=5000)
     qtbot.wait(5)
 
@@ -194,33 +196,34 @@ def test_a_file_that_cannot_be_written_is_a_sentence(panel, tmp_path):
 
 
 def test_without_a_run_it_says_how_to_open_one(panel, window, qtbot):
-    window.close_pair()
+    do(window, "close_pair")
     qtbot.waitUntil(panel.why.isVisible, timeout=2000)
     assert "No run's checkpoints are loaded" in panel.why.text()
-    window.choose_folder = lambda title: "/runs/fake"
+    window.ask.folder = lambda title: "/runs/fake"
     qtbot.mouseClick(panel.open_button, LEFT)
     qtbot.waitUntil(lambda: settled(window) and panel.map.isVisible(), timeout=10_000)
 
 
 def test_the_training_view_and_the_strip_share_the_step(panel, window, qtbot):
-    training = window.training
-    assert training._step == 30
+    training = window.runs.view
+    assert training.readout.title.text() == "At step 30"
     training.step_wanted.emit(14)
     qtbot.waitUntil(lambda: window.view.film.shown == 1, timeout=5000)
-    assert training._step == 10 and window.strip.axis.value() == 1
-    window.close_pair()
-    assert training._step is None
+    assert training.readout.title.text() == "At step 10"
+    assert window.strip.axis.value() == 1
+    do(window, "close_pair")
+    assert training.readout.title.text() == "Last values"
 
 
 def test_a_run_whose_curves_are_open_is_offered(panel, window, qtbot, tmp_path):
-    window.close_pair()
+    do(window, "close_pair")
     log = made_log(str(tmp_path / "with-sft"), "with-sft", checkpoints=CHECKPOINTS)
-    window.training.session.take(log, 0.0)
-    window.training.runs_changed.emit()
+    window.runs.view.session.take(log, 0.0)
+    window.runs.view.runs_changed.emit()
     assert panel.open_button.text() == "Load the checkpoints of fake"  # the folder of CHECKPOINTS
     qtbot.mouseClick(panel.open_button, LEFT)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    assert window.spec == PairSpec(run="/runs/fake")
+    assert window.pair.spec == PairSpec(run="/runs/fake")
 
 
 def test_a_long_response_wraps_and_every_cell_is_found_again(qtbot):

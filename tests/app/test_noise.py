@@ -12,12 +12,12 @@ from app.search.hypotheses import REWARD as REWARD_COLUMN
 from app.widgets.colour_scale import ColourScale
 from core.engine.protocol import Load, NoiseMeasured
 from core.noise import NOISELESS, NoiseFloor
-from core.present.measures import MEASURES, REWARD, shown
+from core.present.measures import MEASURES, shown
 from core.present.node_facts import node_facts
 from core.present.pair import pair_noise, pair_numbers
 from core.present.token_facts import popup_html, token_facts
 from core.text import align
-from tests.app.conftest import settled
+from tests.app.conftest import do, settled
 from tests.app.fake_engine import INFO, FakeEngine, scoring_of, split, tokens_of
 
 FLOOR = NoiseFloor("bfloat16", 1.6, 0.8, 0.0, 300, "against float32 on 300 tokens of sample text")
@@ -159,7 +159,7 @@ def test_float32_changes_nothing(window, qtbot):
     assert (view.panels["A"].editor.spans().colours == before).all()
     assert not window.status.noise.isVisible()
     assert view.controls.legend.bar.ends()[1] == "0"
-    assert not window.actions_by_name["compute_in_float32"].isEnabled()
+    assert not window.menus.actions["compute_in_float32"].isEnabled()
 
 
 def test_noise_that_cannot_be_measured_is_said(narrow, open_window, qtbot):
@@ -174,7 +174,7 @@ def test_the_noise_of_an_earlier_pair_is_dropped(narrow, open_window, qtbot):
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     tell(window, qtbot, FLOOR)
     old = FakeEngine.last.asked(Load)[-1].id
-    window.load(window.spec)
+    window.pair.load(window.pair.spec)
     assert not window.status.noise.isVisible() and window.view.noise is NOISELESS
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     FakeEngine.last.emit(NoiseMeasured(old, FLOOR))
@@ -185,8 +185,8 @@ def test_the_noise_of_an_earlier_pair_is_dropped(narrow, open_window, qtbot):
 def test_float32_is_one_click_away_and_so_is_the_way_back(narrow, open_window, qtbot, monkeypatch):
     window = open_window()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    before, text = window.spec, window.view.panels["A"].text()
-    assert window.actions_by_name["compute_in_float32"].isEnabled()
+    before, text = window.pair.spec, window.view.panels["A"].text()
+    assert window.menus.actions["compute_in_float32"].isEnabled()
     tell(window, qtbot, FLOOR)
     monkeypatch.setattr(FakeEngine, "fail_load", "It needs 9 GB: close other programs.")
     window.status.noise.linkActivated.emit("float32")
@@ -196,21 +196,22 @@ def test_float32_is_one_click_away_and_so_is_the_way_back(narrow, open_window, q
     monkeypatch.setattr(FakeEngine, "fail_load", "")
     window.notice.action.click()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    assert window.spec == before and window.view.panels["A"].text() == text
-    window.actions_by_name["compute_in_float32"].trigger()
+    assert window.pair.spec == before and window.view.panels["A"].text() == text
+    do(window, "compute_in_float32")
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    assert window.spec.dtype == "float32" and window.view.panels["A"].text() == text
+    assert window.pair.spec.dtype == "float32" and window.view.panels["A"].text() == text
 
 
 def test_trees_show_noise_and_keep_that_of_their_pair(narrow, open_window, qtbot):
     window = open_window()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     tell(window, qtbot, FLOOR)
-    window.show_search()
-    view = window.search_view()
+    do(window, "show_search")
+    view = window.searches.view
     view.grow()
-    qtbot.waitUntil(lambda: view.panes["left"].state == "done", timeout=10_000)
-    picture, scale = view.panes["left"].picture, view.scale.scale(REWARD)
+    qtbot.waitUntil(lambda: view.trees.panes["left"].state == "done", timeout=10_000)
+    picture = view.trees.panes["left"].picture
+    scale = view.trees.panes["left"].canvas.ink.scale
     hidden = np.abs(picture.rewards) < 0.16
     assert (picture.classes[hidden] == scale.zero).all() and hidden[1:].any()
     assert (picture.classes[1:][~hidden[1:]] != scale.zero).all()
@@ -222,7 +223,7 @@ def test_trees_show_noise_and_keep_that_of_their_pair(narrow, open_window, qtbot
         grey = abs(row.reward(BETA)) < BETA * 1.6 * np.sqrt(row.found.length)
         assert (model.data(cell, Qt.ItemDataRole.BackgroundRole) is None) == grey
         assert ("noise" in model.data(cell, Qt.ItemDataRole.ToolTipRole)) == grey
-    window.actions_by_name["compute_in_float32"].trigger()
+    do(window, "compute_in_float32")
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     tell(window, qtbot, replace(FLOOR, dtype="float32", token=8e-6, spread=3e-6))
-    assert view.scale.floor == pytest.approx(0.16)
+    assert view.trees.panes["left"].canvas.ink.scale.floor == pytest.approx(0.16)

@@ -10,7 +10,7 @@ from app.replay import scrubbing
 from app.replay.scrubbing import cost_text
 from core.engine.protocol import Inspect, PairSpec, Replay, Scrub
 from core.present.measures import rewards
-from tests.app.conftest import settled
+from tests.app.conftest import do, settled
 from tests.app.fake_engine import CHECKPOINTS, RUN_INFO, FakeEngine, scoring_of
 
 LEFT = Qt.MouseButton.LeftButton
@@ -88,9 +88,9 @@ def expected(window, side, index):
 def test_the_strip_is_there_for_a_run_only_and_in_every_view(window, open_window, qtbot):
     assert window.strip.isVisible()
     assert window.strip.axis.steps == (0, 10, 20, 30) and window.strip.axis.value() == LAST
-    window.show_search()
+    do(window, "show_search")
     assert window.strip.isVisible()
-    window.close_pair()
+    do(window, "close_pair")
     assert not window.strip.isVisible()
     assert not open_window(engine=FakeEngine).strip.isVisible()
 
@@ -176,11 +176,11 @@ def test_keys_on_the_axis_and_in_the_window(window, qtbot):
     editor = window.view.panels["A"].editor
     editor.setFocus()
     qtbot.keyClick(editor, Qt.Key.Key_Right, ALT)  # here it walks the tokens
-    assert window.view.focus_on.pinned is not None and window.scrubbing.wanted == 2
+    assert window.view.focus_on.pinned is not None and window.checkpoints.scrubbing.wanted == 2
 
 
 def test_colours_do_not_jump_and_the_legend_says_why(window, qtbot):
-    window.replay_checkpoints()
+    do(window, "replay_checkpoints")
     qtbot.waitUntil(lambda: len(window.view.film.known()) == 4, timeout=5000)
     limits, ranges = set(), set()
     window.view.make_chart()
@@ -200,7 +200,7 @@ def test_colours_do_not_jump_and_the_legend_says_why(window, qtbot):
 
 def test_playing_goes_to_the_end_and_stops(window, qtbot):
     steps = []
-    window.scrubbing.shown.connect(steps.append)
+    window.checkpoints.scrubbing.shown.connect(steps.append)
     window.strip.speed.setCurrentIndex(window.strip.speed.count() - 1)
     qtbot.keyClick(window, Qt.Key.Key_F5)
     assert window.strip.play.accessibleName() == "Pause"
@@ -210,7 +210,7 @@ def test_playing_goes_to_the_end_and_stops(window, qtbot):
 
 def test_playing_loops_until_someone_types(window, qtbot):
     steps = []
-    window.scrubbing.shown.connect(steps.append)
+    window.checkpoints.scrubbing.shown.connect(steps.append)
     window.strip.speed.setCurrentIndex(window.strip.speed.count() - 1)
     window.strip.loop.click()
     window.strip.axis.setFocus()
@@ -225,7 +225,7 @@ def test_playing_loops_until_someone_types(window, qtbot):
 
 
 def test_dragging_stops_the_play(window, qtbot):
-    window.play_checkpoints()
+    do(window, "play_checkpoints")
     assert window.strip.playing
     qtbot.mousePress(window.strip.axis, LEFT, pos=tick(window, 2))
     assert not window.strip.playing
@@ -286,7 +286,9 @@ def test_whole_models_are_replayed_only_on_the_users_word(open_window, qtbot, mo
     assert not FakeEngine.last.asked(Replay)
     questions = []
     answers = [False, True]
-    window.scrubbing.confirm = lambda _, question: questions.append(question) or answers.pop(0)
+    window.checkpoints.scrubbing.confirm = lambda _, question: (
+        questions.append(question) or answers.pop(0)
+    )
     qtbot.mouseClick(window.strip.replay, LEFT)
     assert not FakeEngine.last.asked(Replay)
     assert questions[0].startswith("Each checkpoint is a whole model of 2.1 GB: about 9 s each, ")
@@ -306,7 +308,7 @@ def test_a_checkpoint_that_cannot_be_shown_is_a_sentence(open_run, qtbot):
     window.strip.go_to(1)
     qtbot.waitUntil(window.notice.isVisible, timeout=5000)
     assert "is not there any more" in window.notice.message.text()
-    assert window.strip.axis.value() == window.scrubbing.wanted == LAST
+    assert window.strip.axis.value() == window.checkpoints.scrubbing.wanted == LAST
     assert window.view.film.shown == LAST
     qtbot.waitUntil(lambda: settled(window), timeout=5000)
     assert len(FakeEngine.last.asked(Scrub)) == 2  # the one asked for, and back
@@ -317,7 +319,7 @@ def test_a_checkpoint_that_cannot_be_shown_is_a_sentence(open_run, qtbot):
 
 
 def test_undo_finds_what_was_known(window, qtbot):
-    window.replay_checkpoints()
+    do(window, "replay_checkpoints")
     qtbot.waitUntil(lambda: len(window.view.film.known()) == 4, timeout=5000)
     editor = window.view.panels["A"].editor
     qtbot.keyClicks(editor, "x")
@@ -336,22 +338,22 @@ def test_speed_loop_and_run_are_remembered(open_run, open_window, qtbot):
     window.close()
     again = open_window(spec=None)
     assert again.strip.speed.currentData() == 8 and again.strip.loop.isChecked()
-    again.choose_folder = lambda title: "/runs/fake"
-    again.open_checkpoints()
+    again.ask.folder = lambda title: "/runs/fake"
+    do(again, "open_checkpoints")
     qtbot.waitUntil(lambda: settled(again), timeout=10_000)
-    assert again.spec == RUN
+    assert again.pair.spec == RUN
 
 
 def test_a_tree_says_which_checkpoint_it_is_of_when_another_is_shown(window, qtbot):
-    window.show_search()
-    search = window.search
+    do(window, "show_search")
+    search = window.searches.view
     search.grow()
-    left = search.panes["left"]
+    left = search.trees.panes["left"]
     qtbot.waitUntil(lambda: left.state == "done", timeout=10_000)
     assert "of step" not in left.about.toolTip()
     window.strip.go_to(0)
     qtbot.waitUntil(lambda: window.view.film.shown == 0, timeout=5000)
-    last = window.scrubbing.checkpoints[LAST].step
+    last = window.checkpoints.scrubbing.checkpoints[LAST].step
     assert f"of step {last}" in left.about.toolTip()
     search.grow()
     qtbot.waitUntil(lambda: left.state == "done", timeout=10_000)

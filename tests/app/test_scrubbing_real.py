@@ -8,7 +8,7 @@ from app.engine_client import real_engine
 from app.replay import scrubbing
 from core.engine.protocol import PairSpec
 from core.models.score import score
-from tests.app.conftest import settled
+from tests.app.conftest import do, settled
 from tests.tiny import save_model, save_run
 
 WAIT = 60_000
@@ -32,7 +32,7 @@ def fresh(window, run, index, side):
     """What a pair of this checkpoint alone says of a side's tokens."""
     from core.models.load import load_pair
 
-    policy = str(window.scrubbing.checkpoints[index].path)
+    policy = str(window.checkpoints.scrubbing.checkpoints[index].path)
     spec = PairSpec(policy=policy, reference=str(run / "ref"))
     pair, _ = load_pair(spec, lambda *_: None, lambda: False)
     tokens = window.view.panels[side].scoring.tokens
@@ -75,7 +75,7 @@ def test_dragging_shows_what_a_fresh_pair_of_that_checkpoint_says(window, qtbot,
 
 def test_a_replay_knows_all_and_an_edit_is_scored_under_what_is_shown(window, qtbot, run):
     drag_to(qtbot, window, 1)
-    window.replay_checkpoints()
+    do(window, "replay_checkpoints")
     qtbot.waitUntil(lambda: len(window.view.film.known()) == 4, timeout=WAIT)
     for index in (1, 3):
         expected = fresh(window, run, index, "B").logp_policy
@@ -103,12 +103,12 @@ def test_whole_models_are_replayed_when_their_cost_has_been_agreed_to(
     qtbot.wait(300)
     assert window.view.film.known() == (2,)  # nothing that is dear happens by itself
     asked = []
-    window.scrubbing.confirm = lambda parent, question: asked.append(question)
-    window.replay_checkpoints()
+    window.checkpoints.scrubbing.confirm = lambda parent, question: asked.append(question)
+    do(window, "replay_checkpoints")
     assert len(asked) == 1 and "is a whole model of" in asked[0]
     assert window.view.film.known() == (2,)
-    window.scrubbing.confirm = lambda parent, question: True
-    window.replay_checkpoints()
+    window.checkpoints.scrubbing.confirm = lambda parent, question: True
+    do(window, "replay_checkpoints")
     qtbot.waitUntil(lambda: window.view.film.known() == (0, 1, 2), timeout=WAIT)
     qtbot.waitUntil(lambda: settled(window), timeout=WAIT)
     from core.models.load import load_pair

@@ -9,7 +9,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QWheelEvent
 from PySide6.QtWidgets import QApplication
 
-from app.search.arrangement import BESIDE, ONE, OVER
+from app.search.trees import BESIDE, ONE, OVER
 from app.search.viewpoint import Viewpoint
 from app.settings import Settings
 from core.engine.protocol import Inspect, InspectNode, PairSpec, Resume, Score, Search, Steer
@@ -19,7 +19,7 @@ from core.search.strategies.beam import Beam
 from core.search.strategies.best_first import BestFirst
 from core.search.strategies.given import Given
 from core.search.strategies.sampling import Sampling
-from tests.app.conftest import settled
+from tests.app.conftest import do, settled
 from tests.app.fake_engine import INFO, WORDS, FakeEngine, example, word_id
 from tests.app.fake_search import Grower, Words, child_of, random_growths
 
@@ -37,17 +37,19 @@ class NoSearch(FakeEngine):
 
 def quiet(qtbot, window):
     """Nothing grows and nothing is asked for."""
+    view = window.searches.view
     qtbot.waitUntil(
-        lambda: not window.bridge.busy() and not window.search_view().growing(), timeout=10_000
+        lambda: not window.bridge.busy() and not (view is not None and view.trees.are_growing()),
+        timeout=10_000,
     )
 
 
 def grown(qtbot, window, spec=SPEC):
-    window.show_search()
-    window.search.form.set_spec(spec)
-    window.search.grow()
+    do(window, "show_search")
+    window.searches.view.form.set_spec(spec)
+    window.searches.view.grow()
     quiet(qtbot, window)
-    return window.search
+    return window.searches.view
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def view(window, qtbot):
 
 
 def pane(view, name="left"):
-    return view.panes[name]
+    return view.trees.panes[name]
 
 
 def searches():
@@ -71,17 +73,18 @@ def click(qtbot, canvas, entry):
 
 
 def test_the_view_is_made_when_it_is_first_wanted(window, qtbot):
-    assert window.search is None
+    assert window.searches.view is None
     qtbot.keyClick(window, Qt.Key.Key_2, CTRL)
-    assert window.pages.currentWidget() is window.search and window.tabs.currentIndex() == 1
-    assert "No tree yet" in pane(window.search).canvas.message
+    assert window.pages.currentWidget() is window.searches.view
+    assert window.pages.tabs.currentIndex() == 1
+    assert "No tree yet" in pane(window.searches.view).canvas.message
     qtbot.keyClick(window, Qt.Key.Key_1, CTRL)
     assert window.pages.currentWidget() is window.view
 
 
 def test_a_tree_grows_as_the_engine_says(window, qtbot):
-    window.show_search()
-    window.search.form.set_spec(SPEC)
+    do(window, "show_search")
+    window.searches.view.form.set_spec(SPEC)
     qtbot.keyClick(window, Qt.Key.Key_G, CTRL)
     quiet(qtbot, window)
     asked = searches()[-1]
@@ -89,10 +92,10 @@ def test_a_tree_grows_as_the_engine_says(window, qtbot):
     assert asked.prompt == window.view.prompt.prompt()
     growths = Grower(Words(word_id, WORDS), (), SPEC).growths
     nodes = {int(node) for growth in growths for node in growth.step.nodes}
-    tree = pane(window.search).tree
-    assert set(tree.node.tolist()) == nodes and pane(window.search).state == "done"
-    assert f"{len(nodes) - 1} nodes" in pane(window.search).about.text()
-    rows = window.search.hypotheses.table.found.rows
+    tree = pane(window.searches.view).tree
+    assert set(tree.node.tolist()) == nodes and pane(window.searches.view).state == "done"
+    assert f"{len(nodes) - 1} nodes" in pane(window.searches.view).about.text()
+    rows = window.searches.view.hypotheses.table.found.rows
     assert [row.found.node for row in rows] == growths[-1].step.best.tolist()
 
 
@@ -140,7 +143,7 @@ def test_hovering_says_what_became_of_a_node(view, qtbot):
     assert not popup.isVisible()
     qtbot.mouseMove(canvas, canvas.rect_of(pruned).center())
     assert popup.isVisible()
-    view.window().show_credit()
+    do(view.window(), "show_credit")
     assert not popup.isVisible()
 
 
@@ -164,7 +167,7 @@ def test_arrow_keys_walk_the_tree(view, qtbot):
     assert canvas.chosen == kids[1]
     qtbot.keyClick(canvas, Qt.Key.Key_Up)
     assert canvas.chosen == kids[0]
-    assert view.shown == ("left", kids[0])
+    assert view.selection.place == ("left", kids[0])
 
 
 def test_keys_zoom_fit_and_follow(view, qtbot):
@@ -179,11 +182,11 @@ def test_keys_zoom_fit_and_follow(view, qtbot):
     qtbot.keyClick(canvas, Qt.Key.Key_0)
     assert canvas.view == whole
     qtbot.keyClick(canvas, Qt.Key.Key_F)
-    assert canvas.following and view.follow_button.isChecked()
+    assert canvas.following and view.trees.follow_button.isChecked()
     leaf = canvas.picture.best_leaf()
     assert canvas.rect().contains(canvas.rect_of(leaf).center())
     qtbot.keyClick(canvas, Qt.Key.Key_Minus)
-    assert not canvas.following and not view.follow_button.isChecked()
+    assert not canvas.following and not view.trees.follow_button.isChecked()
 
 
 def test_the_wheel_zooms_at_the_mouse_and_dragging_moves(view, qtbot):
@@ -247,7 +250,7 @@ def test_the_map_goes_where_it_is_clicked(view, qtbot):
 def test_beta_rescales_and_asks_nothing(view, window):
     asked = len(FakeEngine.last.requests)
     before = pane(view).picture.rewards.copy()
-    shown = [row.reward(view._beta) for row in view.hypotheses.table.found.rows]
+    shown = [row.reward(view.beta()) for row in view.hypotheses.table.found.rows]
     window.view.controls.beta.setValue(0.2)
     np.testing.assert_allclose(pane(view).picture.rewards, 2 * before)
     model = view.hypotheses.table.found
@@ -280,7 +283,7 @@ def test_the_table_is_sorted_by_any_column(view, qtbot, title):
     orders = []
     for _ in range(2):
         header_click(qtbot, table, title)
-        orders.append([column.key(row, view._beta) for row in table.found.rows])
+        orders.append([column.key(row, view.beta()) for row in table.found.rows])
     rising = sorted(orders[0])
     assert sorted(orders, key=lambda order: order != rising) == [rising, rising[::-1]]
 
@@ -301,7 +304,7 @@ def test_two_hypotheses_are_compared_as_a_and_b(view, window, qtbot):
         assert window.view.panels[side].scoring.tokens.ids == row.found.ids
         asked = [r for r in FakeEngine.last.asked(Score) if r.side == side][-1]
         assert asked.ids == row.found.ids
-    window.show_credit()
+    do(window, "show_credit")
     for side, text in zip("AB", texts, strict=True):
         editor = window.view.panels[side].editor
         editor.setFocus()
@@ -359,13 +362,13 @@ def test_a_node_is_grown_from_with_any_strategy(view, window, qtbot):
     canvas.go_to(pruned)
     canvas.setFocus()
     qtbot.keyClick(canvas, Qt.Key.Key_Return)
-    assert view.acting.menu.isVisible()
-    wanted = {action.data(): action for action in view.acting.menu.actions()}
+    assert view.node_actions.menu.isVisible()
+    wanted = {action.data(): action for action in view.node_actions.menu.actions()}
     assert {"grow", "sample", "pin", "prune", "A", "B", "force"} <= set(wanted)
-    inner = next(action.menu() for action in view.acting.menu.actions() if action.menu())
+    inner = next(action.menu() for action in view.node_actions.menu.actions() if action.menu())
     size = len(tree)
     next(a for a in inner.actions() if a.data() == "grow best-first").trigger()
-    view.acting.menu.close()
+    view.node_actions.menu.close()
     quiet(qtbot, window)
     asked = searches()[-1]
     assert asked.prefix == tree.ids(pruned) and asked.spec.strategy == BestFirst()
@@ -411,12 +414,12 @@ def test_a_response_is_searched_from_its_token_and_shown_as_a_path(window, qtbot
     cursor = editor.textCursor()
     cursor.setPosition(tokens.starts[3] + 1)
     editor.setTextCursor(cursor)
-    window.show_search()
-    window.search.form.set_spec(SPEC)
-    window.show_credit()
+    do(window, "show_search")
+    window.searches.view.form.set_spec(SPEC)
+    do(window, "show_credit")
     editor.setFocus()
     qtbot.keyClick(editor, Qt.Key.Key_Return, CTRL)
-    view = window.search
+    view = window.searches.view
     quiet(qtbot, window)
     assert window.pages.currentWidget() is view and editor.text() == tokens.text
     given, searched = searches()
@@ -441,7 +444,7 @@ def test_a_response_is_searched_from_its_token_and_shown_as_a_path(window, qtbot
 
 def test_search_from_here_needs_a_token(window):
     window.view.prompt.first_turn().setFocus()
-    window.search_from_here()
+    do(window, "search_from_here")
     assert "Put the caret on a token" in window.notice.message.text()
     assert not searches()
 
@@ -452,8 +455,8 @@ def test_search_from_here_needs_a_token(window):
 def test_a_stopped_search_goes_on_to_the_same_tree(open_window, qtbot):
     window = open_window(engine=Slow)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    window.show_search()
-    view = window.search
+    do(window, "show_search")
+    view = window.searches.view
     view.form.set_spec(SPEC)
     view.grow()
     left = pane(view)
@@ -488,24 +491,24 @@ def test_a_failed_search_keeps_the_tree_that_is_there(view, window, qtbot):
 def test_a_pair_closed_while_a_tree_grows_leaves_the_tree(open_window, qtbot):
     window = open_window(engine=Slow)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    window.show_search()
-    view = window.search
+    do(window, "show_search")
+    view = window.searches.view
     view.form.set_spec(SPEC)
     view.grow()
     left = pane(view)
     qtbot.waitUntil(lambda: len(left.canvas.picture) > 8, timeout=5000)
-    window.close_pair()
+    do(window, "close_pair")
     assert left.state == "closed" and "no longer loaded" in left.about.text()
     assert not view.grow_button.isEnabled() and not view.stop_button.isEnabled()
     left.canvas.go_to(3)
     assert not any(view.node.buttons[name].isEnabled() for name in ("grow", "pin", "prune"))
     asked = len(searches())
-    window.grow_tree()
+    do(window, "grow_tree")
     assert "Nothing is loaded" in window.notice.message.text() and len(searches()) == asked
     kept = left.tree.text(3)
     qtbot.mouseClick(view.node.buttons["A"], Qt.MouseButton.LeftButton)
     assert window.view.panels["A"].text() == kept
-    window.load(PairSpec(policy="p", reference="r"))
+    window.pair.load(PairSpec(policy="p", reference="r"))
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert left.tree.text(3) == kept and not left.can_grow_from(3)
     view.grow()
@@ -517,10 +520,10 @@ def test_a_pair_closed_while_a_tree_grows_leaves_the_tree(open_window, qtbot):
 def test_the_window_closes_at_once_while_a_tree_grows(open_window, qtbot):
     window = open_window(engine=Slow)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    window.show_search()
-    window.search.form.set_spec(SearchSpec(Beam(3), max_tokens=500))
-    window.search.grow()
-    qtbot.waitUntil(lambda: len(pane(window.search).tree) > 3, timeout=5000)
+    do(window, "show_search")
+    window.searches.view.form.set_spec(SearchSpec(Beam(3), max_tokens=500))
+    window.searches.view.grow()
+    qtbot.waitUntil(lambda: len(pane(window.searches.view).tree) > 3, timeout=5000)
     window.close()
     assert FakeEngine.last.closed_in < 2.0
 
@@ -547,9 +550,9 @@ def test_an_empty_prompt_is_refused_in_a_sentence(view, window):
 
 def test_a_tree_of_an_earlier_prompt_says_so(view, window, qtbot):
     assert "earlier prompt" not in pane(view).about.toolTip()
-    window.show_credit()
+    do(window, "show_credit")
     qtbot.keyClicks(window.view.prompt.first_turn(), "Briefly. ")
-    window.show_search()
+    do(window, "show_search")
     assert "of an earlier prompt" in pane(view).about.toolTip()
     view.grow()
     quiet(qtbot, window)
@@ -562,28 +565,28 @@ def test_a_tree_of_an_earlier_prompt_says_so(view, window, qtbot):
 def test_text_is_found_and_gone_through(view, window, qtbot):
     canvas, picture = pane(view).canvas, pane(view).picture
     qtbot.keyClick(window, Qt.Key.Key_F, CTRL)
-    assert view.find_box.hasFocus()
+    assert view.find_bar.box.hasFocus()
     word = picture.tree.text(picture.best_leaf()).split()[2]
-    qtbot.keyClicks(view.find_box, word)
+    qtbot.keyClicks(view.find_bar.box, word)
     wanted = picture.search(word)
     qtbot.waitUntil(lambda: picture.found == set(wanted), timeout=3000)
-    assert view.found_label.text() == str(len(wanted))
+    assert view.find_bar.count.text() == str(len(wanted))
     for count in (1, 2):
-        qtbot.keyClick(view.find_box, Qt.Key.Key_Return)
+        qtbot.keyClick(view.find_bar.box, Qt.Key.Key_Return)
         assert canvas.chosen == wanted[(count - 1) % len(wanted)]
-        assert view.found_label.text().startswith(f"{(count - 1) % len(wanted) + 1} of")
-    qtbot.mouseClick(view.previous_button, Qt.MouseButton.LeftButton)
+        assert view.find_bar.count.text().startswith(f"{(count - 1) % len(wanted) + 1} of")
+    qtbot.mouseClick(view.find_bar.previous_button, Qt.MouseButton.LeftButton)
     assert canvas.chosen == wanted[0]
-    view.find_box.clear()
+    view.find_bar.box.clear()
     qtbot.waitUntil(lambda: not picture.found, timeout=3000)
 
 
 def test_two_dials_are_compared_beside_and_over_each_other(view, window, qtbot):
-    view.mode.setCurrentIndex(view.mode.findData(BESIDE))
+    view.trees.mode.setCurrentIndex(view.trees.mode.findData(BESIDE))
     right = pane(view, "right")
     assert right.isVisible() and view.both_button.isVisible()
     right.canvas.setFocus()
-    assert view._active == "right"
+    assert view.trees.active == "right"
     other = SearchSpec(Beam(3), Objective.dial(3.0), max_tokens=8)
     view.form.set_spec(other)
     view.grow()
@@ -594,21 +597,21 @@ def test_two_dials_are_compared_beside_and_over_each_other(view, window, qtbot):
     qtbot.mouseClick(pane(view).canvas, Qt.MouseButton.LeftButton, pos=QPoint(2, 2))
     pane(view).canvas.setFocus()
     assert view.form.spec() == SPEC
-    view.mode.setCurrentIndex(view.mode.findData(OVER))
-    assert view.over.isVisible() and not right.isVisible()
+    view.trees.mode.setCurrentIndex(view.trees.mode.findData(OVER))
+    assert view.trees.over.isVisible() and not right.isVisible()
     nodes = {*pane(view).tree.node.tolist(), *right.tree.node.tolist()}
-    qtbot.waitUntil(lambda: set(view.over.picture.tree.node.tolist()) == nodes, timeout=3000)
-    qtbot.waitUntil(lambda: not view.differences_timer.isActive(), timeout=3000)
-    both = view.over.picture.tree
+    qtbot.waitUntil(lambda: set(view.trees.over.picture.tree.node.tolist()) == nodes, timeout=3000)
+    qtbot.waitUntil(lambda: not view.trees.is_comparing(), timeout=3000)
+    both = view.trees.over.picture.tree
     entry = next(e for e in range(len(both)) if pane(view).tree.entry(int(both.node[e])) is None)
-    view.over.fit()
-    view.over.go_to(entry)
-    assert view.shown == ("right", right.tree.entry(int(both.node[entry])))
+    view.trees.over.fit()
+    view.trees.over.go_to(entry)
+    assert view.selection.place == ("right", right.tree.entry(int(both.node[entry])))
     view.grow_both()
     quiet(qtbot, window)
     assert [s.pane for s in searches()[-2:]] == ["left", "right"]
-    view.mode.setCurrentIndex(view.mode.findData(ONE))
-    assert pane(view).picture.only is None and view._active == "left"
+    view.trees.mode.setCurrentIndex(view.trees.mode.findData(ONE))
+    assert pane(view).picture.only is None and view.trees.active == "left"
 
 
 # --- looks and memory -----------------------------------------------------------------------------
@@ -617,7 +620,7 @@ def test_two_dials_are_compared_beside_and_over_each_other(view, window, qtbot):
 def test_light_and_dark(view, window):
     canvas = pane(view).canvas
     for name, dark in (("theme dark", True), ("theme light", False)):
-        window.actions_by_name[name].trigger()
+        do(window, name)
         image = canvas.grab().toImage()
         paper = image.pixelColor(image.width() // 2, image.height() - 6)
         assert (paper.lightness() < 80) == dark
@@ -650,11 +653,11 @@ def test_it_fits_small_and_large_windows_and_presentations(view, window, size):
     window.resize(*size)
     QApplication.processEvents()
     assert window.width() == size[0]
-    for widget in (view.grow_button, view.find_box, view.legend, view.hypotheses.compare):
+    for widget in (view.grow_button, view.find_bar.box, view.legend, view.hypotheses.compare):
         corner = widget.mapTo(window, widget.rect().bottomRight())
         assert window.rect().contains(corner) and widget.isVisible()
     usual = pane(view).canvas.usual
-    window.zoom_in()
+    do(window, "zoom_in")
     assert pane(view).canvas.usual > usual
 
 
@@ -662,14 +665,15 @@ def test_the_form_is_remembered(open_window, qtbot):
     first = open_window()
     qtbot.waitUntil(lambda: settled(first), timeout=10_000)
     spec = SearchSpec(BestFirst(expansions=50, optimism=0.5), Objective.dial(1.5), 20, 1.0)
-    first.show_search()
-    first.search.form.set_spec(spec)
-    first.search.mode.setCurrentIndex(first.search.mode.findData(BESIDE))
+    do(first, "show_search")
+    first.searches.view.form.set_spec(spec)
+    first.searches.view.trees.mode.setCurrentIndex(first.searches.view.trees.mode.findData(BESIDE))
     first.close()
     again = open_window(settings=Settings.of_user())
     qtbot.waitUntil(lambda: settled(again), timeout=10_000)
-    again.show_search()
-    assert again.search.form.spec() == spec and again.search.mode.currentData() == BESIDE
+    do(again, "show_search")
+    view = again.searches.view
+    assert view.form.spec() == spec and view.trees.mode.currentData() == BESIDE
 
 
 def test_the_dial_and_the_number_are_one(view, qtbot):

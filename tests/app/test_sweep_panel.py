@@ -10,7 +10,7 @@ from PySide6.QtGui import QImage
 from app import theme
 from core.engine.protocol import Failed, Stopped, Sweep, SweepDone, Swept
 from core.sweeps.record import Answer, SweepInfo, SweepRow, SweepSpec, Verdict
-from tests.app.conftest import settled
+from tests.app.conftest import do, settled
 from tests.app.fake_engine import FakeEngine
 
 WIDTHS = [1, 2, 4]
@@ -69,8 +69,8 @@ def window(open_window, engine, qtbot):
 
 @pytest.fixture
 def panel(window, qtbot):
-    window.actions_by_name["sweep_widths"].trigger()
-    panel = window.sweep_panel
+    do(window, "sweep_widths")
+    panel = window.searches.sweep_panel
     qtbot.waitExposed(panel)
     panel.widths.selectAll()
     qtbot.keyClicks(panel.widths, "1, 2, 4")
@@ -138,8 +138,8 @@ def test_closing_the_panel_stops_the_sweep(window, panel, engine, qtbot):
     qtbot.keyClick(panel, Qt.Key.Key_Escape)
     qtbot.waitUntil(lambda: not panel.running, timeout=10_000)
     assert not panel.isVisible()
-    window.actions_by_name["sweep_widths"].trigger()
-    assert window.sweep_panel is panel and panel.isVisible() and panel.rows
+    do(window, "sweep_widths")
+    assert window.searches.sweep_panel is panel and panel.isVisible() and panel.rows
 
 
 def test_closing_the_pair_ends_the_sweep_in_the_panel(window, panel, engine, qtbot):
@@ -147,7 +147,7 @@ def test_closing_the_pair_ends_the_sweep_in_the_panel(window, panel, engine, qtb
     panel.prompts.setValue(1000)
     click(qtbot, panel.start)
     qtbot.waitUntil(lambda: bool(panel.rows), timeout=10_000)
-    window.close_pair()
+    do(window, "close_pair")
     assert not panel.running and "the pair was closed" in panel.doing.text()
     window.bridge._engine.cancel()
 

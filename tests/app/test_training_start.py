@@ -18,7 +18,7 @@ from core.training import process
 from core.training.cost import cost_of
 from core.training.job import TrainingJob
 from core.training.process import RunState
-from tests.app.conftest import settled
+from tests.app.conftest import do, settled
 from tests.tiny import save_model
 from tests.training_runs import write_pairs
 
@@ -304,10 +304,10 @@ def test_the_window_follows_a_run_and_says_when_it_can_be_drawn(training_window,
 
 def test_a_started_run_is_drawn_in_the_training_view_as_it_grows(training_window, qtbot):
     window, run = training_window
-    qtbot.waitUntil(lambda: window.training is not None, timeout=10_000)
-    view = window.training
-    assert window.pages.currentWidget() is view and view.start_button.isVisible()
-    window.show_credit()
+    qtbot.waitUntil(lambda: window.runs.view is not None, timeout=10_000)
+    view = window.runs.view
+    assert window.pages.currentWidget() is view and view.runs.start_button.isVisible()
+    do(window, "show_credit")
     log(run, 1, 2)
     qtbot.waitUntil(lambda: [r.log.last_step for r in view.session.runs] == [2], timeout=10_000)
     assert window.pages.currentWidget() is window.view  # nobody is taken away from elsewhere
@@ -318,11 +318,11 @@ def test_a_started_run_is_drawn_in_the_training_view_as_it_grows(training_window
 def test_a_run_with_a_log_is_drawn_when_the_view_is_first_wanted(training_window, qtbot):
     window, run = training_window
     log(run, 1, 2)
-    qtbot.waitUntil(lambda: window.training is not None, timeout=10_000)
-    view = window.training
+    qtbot.waitUntil(lambda: window.runs.view is not None, timeout=10_000)
+    view = window.runs.view
     qtbot.waitUntil(lambda: [r.name for r in view.session.runs] == ["pairs-1"], timeout=10_000)
     window.launching.ask_to_train = lambda typed, parent: (None, typed)
-    press(qtbot, view.start_button)
+    press(qtbot, view.runs.start_button)
     assert list(window.launching.rows) == [run]
 
 

@@ -71,7 +71,7 @@ def view(make_view, qtbot):
 
 
 def grid_keys(view):
-    return [chart.kind.key for chart in view.grid.shown_charts() if chart.isVisible()]
+    return [chart.kind.key for chart in view.charts.grid.shown_charts() if chart.isVisible()]
 
 
 def place_of(chart, step, share=0.5):
@@ -106,19 +106,19 @@ def wheel(widget, at, turn):
 
 def test_without_runs_it_says_what_can_be_opened(make_view):
     view = make_view()
-    assert view.empty_text.isVisible() and "trainer_state.json" in view.empty_text.text()
-    assert not view.empty_demo.isVisible() and not view.start_button.isVisible()
+    assert view.empty.text.isVisible() and "trainer_state.json" in view.empty.text.text()
+    assert not view.empty.demo_button.isVisible() and not view.runs.start_button.isVisible()
     view.offer_start()
-    assert view.start_button.isVisible()
+    assert view.runs.start_button.isVisible()
 
 
 def test_the_buttons_ask_for_a_folder_a_file_and_a_start(make_view, qtbot):
     view = make_view()
     view.offer_start()
     for button, signal in (
-        (view.empty_open, view.folder_wanted),
-        (view.empty_file, view.file_wanted),
-        (view.start_button, view.start_wanted),
+        (view.empty.folder_button, view.folder_wanted),
+        (view.empty.file_button, view.file_wanted),
+        (view.runs.start_button, view.start_wanted),
     ):
         with qtbot.waitSignal(signal, timeout=1000):
             qtbot.mouseClick(button, LEFT)
@@ -127,27 +127,27 @@ def test_the_buttons_ask_for_a_folder_a_file_and_a_start(make_view, qtbot):
 def test_the_demos_runs_are_one_click_where_they_are_there(make_view, qtbot, there, tmp_path):
     paths = tmp_path / "with-sft", tmp_path / "without-sft"
     view = make_view(demo_runs=paths)
-    assert not view.empty_demo.isVisible()
+    assert not view.empty.demo_button.isVisible()
     for path in paths:
         path.mkdir()
         (path / "trainer_state.json").touch()
         there[path] = (made_log(path, path.name),)
     view = make_view(demo_runs=paths)
-    qtbot.mouseClick(view.empty_demo, LEFT)
-    qtbot.waitUntil(lambda: len(view.runs.rows) == 2, timeout=3000)
+    qtbot.mouseClick(view.empty.demo_button, LEFT)
+    qtbot.waitUntil(lambda: len(view.runs.list.rows) == 2, timeout=3000)
     assert [run.name for run in view.session.runs] == ["with-sft", "without-sft"]
-    assert not view.demo_button.isVisible()
+    assert not view.runs.demo_button.isVisible()
 
 
 def test_runs_lie_over_each_other_in_hues_of_their_own(view):
     assert [run.hue for run in view.session.runs] == [0, 1]
-    lines = view.grid.charts["rewards"].lines
+    lines = view.charts.grid.charts["rewards"].lines
     # B's beta is not known: its -beta KL is not drawn.
     assert [(line.run, line.curve.label) for line in lines] == [
         ("a", "chosen"), ("a", "rejected"), ("a", "−β KL(π_ref‖π)"),
         ("b", "chosen"), ("b", "rejected"),
     ]  # fmt: skip
-    chosen, rejected = view.grid.charts["rewards"].drawn[:2]
+    chosen, rejected = view.charts.grid.charts["rewards"].drawn[:2]
     pens = [drawn.main.opts["pen"] for drawn in (chosen, rejected)]
     assert pens[0].style() != pens[1].style()
     assert pens[0].color().hslHue() == pytest.approx(pens[1].color().hslHue(), abs=4)
@@ -156,49 +156,49 @@ def test_runs_lie_over_each_other_in_hues_of_their_own(view):
 
 
 def test_a_row_hides_and_removes_its_run(view, qtbot):
-    a, b = (view.runs.rows[run.key] for run in view.session.runs)
+    a, b = (view.runs.list.rows[run.key] for run in view.session.runs)
     assert a.name.words == "a" and "step 200 · β 0.1 · TRL trainer state" in a.about.words
     qtbot.mouseClick(b.tick, LEFT, pos=QPoint(8, b.tick.height() // 2))
-    assert {line.run for line in view.grid.charts["loss"].lines} == {"a"}
+    assert {line.run for line in view.charts.grid.charts["loss"].lines} == {"a"}
     qtbot.keyClick(b.tick, Qt.Key.Key_Space)
-    assert {line.run for line in view.grid.charts["loss"].lines} == {"a", "b"}
+    assert {line.run for line in view.charts.grid.charts["loss"].lines} == {"a", "b"}
     qtbot.mouseClick(a.close_button, LEFT)
     assert [run.name for run in view.session.runs] == ["b"] and view.watcher.last.forgotten == [A]
     b.tick.setFocus()
     qtbot.keyClick(b.tick, Qt.Key.Key_Delete)
-    assert not view.session.runs and view.empty_text.isVisible()
+    assert not view.session.runs and view.empty.text.isVisible()
     opened(qtbot, view, A)
     assert view.session.runs[0].hue == 0
 
 
 def test_beta_is_asked_for_where_the_log_has_none(view, qtbot):
-    a, b = (view.runs.rows[run.key] for run in view.session.runs)
+    a, b = (view.runs.list.rows[run.key] for run in view.session.runs)
     assert not a.beta.isVisible() and b.beta.isVisible() and b.beta.text() == "β = ?"
     b.beta.setFocus()
     b.beta.selectAll()
     qtbot.keyClicks(b.beta, "0.2")
     qtbot.keyClick(b.beta, Qt.Key.Key_Return)
-    line = view.grid.charts["rewards"].lines[-1]
+    line = view.charts.grid.charts["rewards"].lines[-1]
     kl = view.session.runs[1].log.series[KL].values
     np.testing.assert_allclose(line.values, -0.2 * kl)
     assert line.run == "b" and line.curve.name == f"-beta*{KL}"
 
 
 def test_a_run_that_grows_is_followed_and_marked_live(view, qtbot, there, monkeypatch):
-    row = view.runs.rows[view.session.runs[0].key]
+    monkeypatch.setattr("app.curves.session.LIVE_SECONDS", 0.3)
+    monkeypatch.setattr("app.curves.run_opener.LIVE_LOOK_MS", 20)
+    row = view.runs.list.rows[view.session.runs[0].key]
     assert not row.live.isVisible()
     there[A] = (made_log(last=300),)
     view.watcher.last.tell(A)
     qtbot.waitUntil(row.live.isVisible, timeout=3000)
-    assert view.grid.charts["loss"].lines[0].curve.steps[-1] == 300
+    assert view.charts.grid.charts["loss"].lines[0].curve.steps[-1] == 300
     assert "step 300" in row.about.words and len(view.session.runs) == 2
-    monkeypatch.setattr("app.curves.session.LIVE_SECONDS", 0.0)
-    view._show_live()
-    assert not row.live.isVisible()
+    qtbot.waitUntil(lambda: not row.live.isVisible(), timeout=3000)
 
 
 def test_new_points_come_into_view_unless_the_user_has_zoomed(view, qtbot, there):
-    chart = view.grid.charts["rewards"]
+    chart = view.charts.grid.charts["rewards"]
     there[B] = (made_log(B, "b", last=900),)
     view.watcher.last.tell(B)
     qtbot.waitUntil(lambda: chart.view.viewRange()[0][1] > 900, timeout=3000)
@@ -208,7 +208,7 @@ def test_new_points_come_into_view_unless_the_user_has_zoomed(view, qtbot, there
     view.watcher.last.tell(B)
     qtbot.waitUntil(lambda: view.session.runs[1].log.last_step == 2000, timeout=3000)
     assert chart.view.viewRange() == shown
-    qtbot.mouseClick(view.fit_button, LEFT)
+    qtbot.mouseClick(view.charts.fit_button, LEFT)
     assert chart.view.viewRange()[0][1] > 2000
 
 
@@ -223,28 +223,32 @@ def test_a_run_that_has_just_begun_may_have_no_log_yet(make_view, qtbot, there):
     view = make_view()
     view.open([BAD], begun=True)
     qtbot.wait(50)
-    assert view.said == [] and view.is_reading() and "bad" in view.reading.text()
+    assert view.said == [] and view.is_reading() and "bad" in view.runs.reading.text()
     there[BAD] = (made_log(BAD, "bad"),)
     view.watcher.last.tell(BAD)
     qtbot.waitUntil(lambda: not view.is_reading(), timeout=3000)
-    assert [run.name for run in view.session.runs] == ["bad"] and not view.reading.isVisible()
+    assert [run.name for run in view.session.runs] == ["bad"] and not view.runs.reading.isVisible()
     there[BAD] = "It has gone: bring it back."
     view.watcher.last.tell(BAD)
-    row = view.runs.rows[view.session.runs[0].key]
+    row = view.runs.list.rows[view.session.runs[0].key]
     qtbot.waitUntil(row.trouble.isVisible, timeout=3000)
 
 
 def test_a_run_that_goes_away_stays_with_its_problem(view, qtbot, there):
-    row = view.runs.rows[view.session.runs[0].key]
+    row = view.runs.list.rows[view.session.runs[0].key]
     there[A] = "The folder has gone: bring it back."
     view.watcher.last.tell(A)
     qtbot.waitUntil(row.trouble.isVisible, timeout=3000)
     assert "has gone" in row.trouble.toolTip() and len(view.session.runs) == 2
-    assert view.grid.charts["loss"].lines[0].run == "a"
+    assert view.charts.grid.charts["loss"].lines[0].run == "a"
     there[A] = (made_log(problems=("Line 3 is broken.", "So is line 9.")),)
     view.watcher.last.tell(A)
     qtbot.waitUntil(lambda: "Line 3" in row.trouble.words, timeout=3000)
     assert "(and 1 more)" in row.trouble.toolTip() or "line 9" in row.trouble.toolTip()
+
+
+def remove_first(view):
+    view.runs.list.rows[view.session.runs[0].key].close_button.click()
 
 
 def test_a_path_of_several_runs_gives_a_row_for_each(make_view, qtbot, there):
@@ -252,9 +256,9 @@ def test_a_path_of_several_runs_gives_a_row_for_each(make_view, qtbot, there):
     view = opened(qtbot, make_view(), A)
     qtbot.waitUntil(lambda: len(view.session.runs) == 2, timeout=3000)
     assert [run.name for run in view.session.runs] == ["one", "two"]
-    view.remove(view.session.runs[0].key)
+    remove_first(view)
     assert A not in view.watcher.last.forgotten
-    view.remove(view.session.runs[0].key)
+    remove_first(view)
     assert A in view.watcher.last.forgotten
 
 
@@ -262,11 +266,11 @@ def test_a_removed_run_does_not_come_back_with_its_next_reading(make_view, qtbot
     there[A] = made_log(A, "one"), made_log(A, "two")
     view = opened(qtbot, make_view(), A)
     qtbot.waitUntil(lambda: len(view.session.runs) == 2, timeout=3000)
-    view.remove(view.session.runs[0].key)
+    remove_first(view)
     view.watcher.last.tell(A)
     qtbot.wait(50)
     assert [run.name for run in view.session.runs] == ["two"]
-    view.remove(view.session.runs[0].key)
+    remove_first(view)
     view.watcher.last.tell(A)
     qtbot.wait(50)
     assert view.session.runs == []
@@ -276,7 +280,7 @@ def test_a_removed_run_comes_back_when_its_file_is_opened_again(make_view, qtbot
     there[A] = made_log(A, "one"), made_log(A, "two")
     view = opened(qtbot, make_view(), A)
     qtbot.waitUntil(lambda: len(view.session.runs) == 2, timeout=3000)
-    view.remove(view.session.runs[0].key)
+    remove_first(view)
     view.open((A,))
     qtbot.waitUntil(lambda: len(view.session.runs) == 2, timeout=3000)
     assert {run.name for run in view.session.runs} == {"one", "two"}
@@ -288,24 +292,24 @@ def test_a_removed_run_comes_back_when_its_file_is_opened_again(make_view, qtbot
 def test_a_chart_without_data_is_not_there_and_toggles_hide_others(make_view, qtbot, there):
     there[A] = (RunLog(A, "a", "CSV log", {"loss": series([1, 2, 3], [3, 2, 1])}),)
     view = opened(qtbot, make_view(), A)
-    assert grid_keys(view) == ["loss"] and not view.nothing.isVisible()
-    view.toggles["loss"].trigger()
-    assert grid_keys(view) == [] and view.nothing.isVisible()
-    view.toggles["loss"].trigger()
+    assert grid_keys(view) == ["loss"] and not view.charts.nothing.isVisible()
+    view.charts.toggles["loss"].trigger()
+    assert grid_keys(view) == [] and view.charts.nothing.isVisible()
+    view.charts.toggles["loss"].trigger()
     opened(qtbot, view, B)
     assert grid_keys(view) == ["rewards", "margin", "accuracy", "loss", "kl", "logps"]
-    view.toggles["margin"].trigger()
-    view.toggles["rewards"].trigger()
+    view.charts.toggles["margin"].trigger()
+    view.charts.toggles["rewards"].trigger()
     assert grid_keys(view) == ["accuracy", "loss", "kl", "logps"]
-    assert not view.grid.note.isVisible()
+    assert not view.charts.grid.note.isVisible()
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-    view.toggles["rewards"].trigger()
-    view.toggles["margin"].trigger()
-    assert grid_keys(view)[:2] == ["rewards", "margin"] and view.grid.note.isVisible()
+    view.charts.toggles["rewards"].trigger()
+    view.charts.toggles["margin"].trigger()
+    assert grid_keys(view)[:2] == ["rewards", "margin"] and view.charts.grid.note.isVisible()
 
 
 def test_the_crosshair_is_one_and_the_readout_stays_where_it_is(view, qtbot):
-    rewards, loss = view.grid.charts["rewards"], view.grid.charts["loss"]
+    rewards, loss = view.charts.grid.charts["rewards"], view.charts.grid.charts["loss"]
     rows = view.readout.table.rowCount()
     sizes = [view.readout.table.columnWidth(c) for c in range(3)]
     log = view.session.runs[0].log
@@ -320,7 +324,7 @@ def test_the_crosshair_is_one_and_the_readout_stays_where_it_is(view, qtbot):
         assert float(value(view, "loss", 0)) == pytest.approx(expected, abs=1e-3)
         assert view.readout.table.rowCount() == rows
         assert [view.readout.table.columnWidth(c) for c in range(3)] == sizes
-    qtbot.mouseMove(view.fit_button)
+    qtbot.mouseMove(view.charts.fit_button)
     QApplication.sendEvent(rewards.plot.viewport(), QEvent(QEvent.Type.Leave))
     assert not loss.crosshair.isVisible() and view.readout.title.text() == "Last values"
     assert float(value(view, "loss", 0)) == pytest.approx(log.series["loss"].values[-1], abs=1e-3)
@@ -329,7 +333,7 @@ def test_the_crosshair_is_one_and_the_readout_stays_where_it_is(view, qtbot):
 
 
 def test_steps_are_one_axis_for_all_charts(view, qtbot):
-    rewards, margin = view.grid.charts["rewards"], view.grid.charts["margin"]
+    rewards, margin = view.charts.grid.charts["rewards"], view.charts.grid.charts["margin"]
     assert rewards.width() > 1.5 * margin.width()
     before = rewards.view.viewRange()[0]
     wheel(margin.plot.viewport(), place_of(margin, 100), 360)
@@ -350,7 +354,7 @@ def test_steps_are_one_axis_for_all_charts(view, qtbot):
 
 
 def test_a_click_and_a_drag_along_the_axis_ask_for_steps(view, qtbot):
-    chart = view.grid.charts["rewards"]
+    chart = view.charts.grid.charts["rewards"]
     port = chart.plot.viewport()
     asked = []
     view.step_wanted.connect(asked.append)
@@ -372,12 +376,12 @@ def test_a_click_and_a_drag_along_the_axis_ask_for_steps(view, qtbot):
 
 def test_the_step_that_is_shown_is_a_line_in_all_charts_that_can_be_dragged(view, qtbot):
     view.set_step(80)
-    charts = view.grid.shown_charts()
+    charts = view.charts.grid.shown_charts()
     assert all(c.step_line.isVisible() and c.step_line.value() == 80 for c in charts)
     assert view.readout.title.text() == "At step 80"
     asked = []
     view.step_wanted.connect(asked.append)
-    chart = view.grid.charts["rewards"]
+    chart = view.charts.grid.charts["rewards"]
     port = chart.plot.viewport()
     at = place_of(chart, 80)
     qtbot.mouseMove(port, at + QPoint(1, 0))
@@ -392,7 +396,7 @@ def test_the_step_that_is_shown_is_a_line_in_all_charts_that_can_be_dragged(view
 
 
 def test_keys_walk_zoom_and_ask(view, qtbot):
-    chart = view.grid.charts["margin"]
+    chart = view.charts.grid.charts["margin"]
     chart.setFocus()
     qtbot.keyClick(chart, Qt.Key.Key_Home)
     assert view.readout.title.text() == "At step 10"
@@ -408,29 +412,32 @@ def test_keys_walk_zoom_and_ask(view, qtbot):
     qtbot.keyClick(chart, Qt.Key.Key_Plus)
     after = chart.view.viewRange()[0]
     assert after[1] - after[0] == pytest.approx((before[1] - before[0]) / 1.25)
-    assert view.grid.charts["loss"].view.viewRange()[0] == after
+    assert view.charts.grid.charts["loss"].view.viewRange()[0] == after
 
 
 def test_smoothing_leaves_the_raw_points_visible(view, qtbot):
-    drawn = view.grid.charts["loss"].drawn[0]
+    drawn = view.charts.grid.charts["loss"].drawn[0]
     raw = view.session.runs[0].log.series["loss"].values
     assert drawn.raw.getData()[0] is None or not len(drawn.raw.getData()[0])
-    view.smoothing.setFocus()
+    view.charts.smoothing.setFocus()
     for _ in range(4):
-        qtbot.keyClick(view.smoothing, Qt.Key.Key_PageUp)
-    qtbot.waitUntil(lambda: not view._redraw.isActive(), timeout=1000)
-    drawn = view.grid.charts["loss"].drawn[0]
-    np.testing.assert_allclose(drawn.raw.getData()[1], raw)
-    smoothed = drawn.main.getData()[1]
-    weight = view.weight()
+        qtbot.keyClick(view.charts.smoothing, Qt.Key.Key_PageUp)
+    weight = view.charts.weight()
     by_hand = (raw[1] + weight * raw[0]) / (1 + weight)
-    assert smoothed[1] == pytest.approx(by_hand) and smoothed[0] == raw[0]
-    assert view.smoothing_label.text() == f"{weight:.2f}"
+
+    def smoothed():
+        return view.charts.grid.charts["loss"].drawn[0].main.getData()[1]
+
+    qtbot.waitUntil(lambda: abs(smoothed()[1] - by_hand) < 1e-9, timeout=1000)
+    drawn = view.charts.grid.charts["loss"].drawn[0]
+    np.testing.assert_allclose(drawn.raw.getData()[1], raw)
+    assert smoothed()[0] == raw[0]
+    assert view.charts.smoothing_label.text() == f"{weight:.2f}"
 
 
 def test_log_axes(view, qtbot):
-    chart = view.grid.charts["loss"]
-    qtbot.mouseClick(view.log_x, LEFT)
+    chart = view.charts.grid.charts["loss"]
+    qtbot.mouseClick(view.charts.log_x, LEFT)
     assert chart.view.viewRange()[0][1] == pytest.approx(np.log10(400), abs=0.05)
     move_to(qtbot, chart, 100)
     assert abs(chart.crossed - 100) <= 2
@@ -443,37 +450,37 @@ def test_log_axes(view, qtbot):
     np.testing.assert_allclose(10**y, view.session.runs[0].log.series["loss"].values)
     low, high = chart.view.viewRange()[1]
     assert -1 < low < np.log10(0.25) and np.log10(0.6) < high < 0
-    assert not view.grid.charts["margin"].log.isVisible()
+    assert not view.charts.grid.charts["margin"].log.isVisible()
 
 
 def test_held_out_values_are_marks_and_the_best_step_is_named(make_view, qtbot, there):
     there[A] = (made_log(series=held_out() | {EVAL + "loss": series([50, 100], [0.6, 0.4])}),)
     view = opened(qtbot, make_view(), A)
-    chart = view.grid.charts["localisation"]
+    chart = view.charts.grid.charts["localisation"]
     assert [mark.label.format for mark in chart.best_lines] == ["best: 40"]
     assert chart.best_lines[0].value() == 40
     assert len(chart.drawn[0].marks.getData()[0]) == 13
     assert "held-out" in chart.key.text()
-    loss = view.grid.charts["loss"]
+    loss = view.charts.grid.charts["loss"]
     assert [line.curve.source for line in loss.lines] == ["", EVAL]
-    assert not len(loss.drawn[0].marks.getData()[0])
-    assert len(loss.drawn[1].marks.getData()[0]) == 2 and "eval" in loss.key.text()
-    assert "stop near step 40" in view.grid.note.text.text()
+    assert not len(loss._drawn[0].marks.getData()[0])
+    assert len(loss._drawn[1].marks.getData()[0]) == 2 and "eval" in loss.key.text()
+    assert "stop near step 40" in view.charts.grid.note.text.text()
 
 
 def test_the_note_says_why_and_once_for_runs_of_a_kind(view, qtbot):
-    text = view.grid.note.text.text()
+    text = view.charts.grid.note.text.text()
     assert "Chosen falls" in text and "Chosen stays above 0" in text
     assert text.count("Usual after SFT") == 1 and text.count("Usual without SFT") == 1
-    assert "a: Chosen falls" in view.grid.note.accessibleName()
-    qtbot.mouseClick(view.runs.rows[view.session.runs[1].key].tick, LEFT, pos=QPoint(8, 8))
-    assert "above 0" not in view.grid.note.text.text()
+    assert "a: Chosen falls" in view.charts.grid.note.accessibleName()
+    qtbot.mouseClick(view.runs.list.rows[view.session.runs[1].key].tick, LEFT, pos=QPoint(8, 8))
+    assert "above 0" not in view.charts.grid.note.text.text()
 
 
 def test_100_000_steps_are_drawn_with_few_points(make_view, qtbot, there):
     there[A] = (made_log(last=100_000, every=1),)
     view = opened(qtbot, make_view(), A)
-    chart = view.grid.charts["rewards"]
+    chart = view.charts.grid.charts["rewards"]
     width = chart.view.width()
     for drawn in chart.drawn[:3]:
         assert len(drawn.main.getData()[0]) < 2.1 * width
@@ -489,56 +496,58 @@ def test_100_000_steps_are_drawn_with_few_points(make_view, qtbot, there):
 # --- taking away, memory, looks -------------------------------------------------------------------
 
 
-def trigger(view, name):
-    next(a for a in view.export_button.menu().actions() if a.data() == name).trigger()
+def trigger(view, text):
+    actions = view.charts.export_button.menu().actions()
+    next(a for a in actions if a.text().replace("&", "") == text).trigger()
 
 
 def test_numbers_and_pictures_can_be_taken_away(view, tmp_path):
-    view.toggles["kl"].trigger()
+    view.charts.toggles["kl"].trigger()
     view.saved.append(str(tmp_path / "n.csv"))
-    trigger(view, "csv")
+    trigger(view, "Save the numbers as CSV…")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "n.csv").read_text())))
     assert len(rows) == 20 + 40 and KL not in rows[0] and f"-beta*{KL}" in rows[0]
     assert float(rows[3]["loss"]) == view.session.runs[0].log.series["loss"].values[3]
     view.saved.append(str(tmp_path / "p.png"))
-    trigger(view, "png")
+    trigger(view, "Save the charts as PNG…")
     picture = QImage(str(tmp_path / "p.png"))
-    assert picture.width() == 2 * view.grid.rows.width()
-    assert picture.height() == 2 * view.grid.rows.height()
-    trigger(view, "copy picture")
+    assert picture.width() == 2 * view.charts.grid.rows.width()
+    assert picture.height() == 2 * view.charts.grid.rows.height()
+    trigger(view, "Copy the picture")
     assert not QGuiApplication.clipboard().image().isNull()
-    trigger(view, "copy numbers")
+    trigger(view, "Copy the numbers at this step")
     lines = QGuiApplication.clipboard().text().splitlines()
     assert lines[0] == "Last values\ta\tb" and lines[1].startswith("Implicit rewards: chosen")
     view.saved.append("/nowhere/p.png")
-    trigger(view, "png")
+    trigger(view, "Save the charts as PNG…")
     view.saved.append("/nowhere/n.csv")
-    trigger(view, "csv")
+    trigger(view, "Save the numbers as CSV…")
     assert len(view.said) == 2 and all("/nowhere" in sentence for sentence in view.said)
     view.saved.append("")
-    trigger(view, "csv")
+    trigger(view, "Save the numbers as CSV…")
     assert len(view.said) == 2
 
 
 def test_what_was_chosen_and_open_is_remembered(make_view, qtbot, there):
     settings = Settings()
     view = opened(qtbot, make_view(settings=settings), A, B)
-    view.smoothing.setValue(30)
-    view.toggles["margin"].trigger()
-    view._set_visible(view.session.runs[0].key, False)
-    view._set_beta(view.session.runs[1].key, 0.3)
-    view.log_x.click()
-    view.grid.charts["kl"].log.click()
+    view.charts.smoothing.setValue(30)
+    view.charts.toggles["margin"].trigger()
+    a, b = (view.runs.list.rows[run.key] for run in view.session.runs)
+    a.tick.click()
+    b.beta.setValue(0.3)
+    view.charts.log_x.click()
+    view.charts.grid.charts["kl"].log.click()
     view.remember(settings)
     view.close_runs()
     again = make_view(settings=settings)
     qtbot.waitUntil(lambda: len(again.session.runs) == 2, timeout=3000)
-    assert again.smoothing.value() == 30 and again.log_x.isChecked()
+    assert again.charts.smoothing.value() == 30 and again.charts.log_x.isChecked()
     assert [run.visible for run in again.session.runs] == [False, True]
     assert again.session.runs[1].known_beta() == 0.3
-    assert "margin" not in grid_keys(again) and again.grid.charts["kl"].log.isChecked()
-    again.open_menu.aboutToShow.emit()
-    assert [a.data() for a in again.open_menu.actions()][-2:] == [str(B), str(A)]
+    assert "margin" not in grid_keys(again) and again.charts.grid.charts["kl"].log.isChecked()
+    again.runs.open_menu.aboutToShow.emit()
+    assert [a.data() for a in again.runs.open_menu.actions()][-2:] == [str(B), str(A)]
 
 
 def test_runs_that_have_gone_are_said_in_one_notice(make_view, qtbot, there):
@@ -549,7 +558,7 @@ def test_runs_that_have_gone_are_said_in_one_notice(make_view, qtbot, there):
     again = make_view(settings=settings)
     qtbot.waitUntil(lambda: len(again.said) == 2, timeout=3000)
     assert again.said[-1] == ("2 runs of last time cannot be opened any more: /runs/a, /runs/b.")
-    assert again.empty_text.isVisible()
+    assert again.empty.text.isVisible()
     again.remember(settings)
     assert make_view(settings=settings).session.recall(settings.get("training runs", "")) == []
 
@@ -563,7 +572,7 @@ def test_settings_that_say_nothing_open_nothing(make_view, word):
 
 
 def test_light_and_dark_keep_the_hue_and_the_range(view):
-    chart = view.grid.charts["rewards"]
+    chart = view.charts.grid.charts["rewards"]
     before = chart.view.viewRange()
     light = chart.drawn[0].main.opts["pen"].color()
     view.set_dark(True)
@@ -576,7 +585,7 @@ def test_light_and_dark_keep_the_hue_and_the_range(view):
 
 def test_charts_stand_side_by_side_where_there_is_room(make_view, qtbot):
     view = opened(qtbot, make_view((1440, 900)), A)
-    margin, accuracy = view.grid.charts["margin"], view.grid.charts["accuracy"]
+    margin, accuracy = view.charts.grid.charts["margin"], view.charts.grid.charts["accuracy"]
 
     def same_row():
         return margin.mapTo(view, QPoint()).y() == accuracy.mapTo(view, QPoint()).y()
@@ -585,7 +594,7 @@ def test_charts_stand_side_by_side_where_there_is_room(make_view, qtbot):
     view.resize(720, 440)
     qtbot.waitUntil(lambda: not same_row(), timeout=2000)
     assert view.size().width() == 720
-    qtbot.waitUntil(lambda: margin.width() <= view.grid.viewport().width(), timeout=2000)
+    qtbot.waitUntil(lambda: margin.width() <= view.charts.grid.viewport().width(), timeout=2000)
 
 
 def test_everything_has_a_name_and_can_be_reached(view):
@@ -598,7 +607,7 @@ def test_everything_has_a_name_and_can_be_reached(view):
             name = widget.accessibleName() or getattr(widget, "text", str)()
             assert name.strip(), widget
             assert widget.toolTip() or widget.text(), widget
-    for chart in view.grid.shown_charts():
+    for chart in view.charts.grid.shown_charts():
         assert chart.focusPolicy() == Qt.FocusPolicy.StrongFocus and chart.accessibleName()
         assert not chart.plot.acceptDrops()
 
@@ -615,14 +624,14 @@ def test_nothing_arrives_once_it_is_closed(view, qtbot, there):
 
 
 def test_no_part_of_a_chart_is_a_window_of_its_own(view):
-    charts = view.grid.shown_charts()
+    charts = view.charts.grid.shown_charts()
     assert any(chart.kind.log for chart in charts)
     for chart in charts:
         assert not chart.log.isWindow() and chart.log.window() is view.window()
 
 
 def test_log_steps_are_plain_numbers_that_leave_room(view):
-    axis = view.grid.charts["rewards"].plot.getPlotItem().getAxis("bottom")
+    axis = view.charts.grid.charts["rewards"].plot.getPlotItem().getAxis("bottom")
     steps = [1, 2, 3, 5, 9, 10, 20, 40, 50, 1000, 20000]
     said = axis.logTickStrings([float(np.log10(step)) for step in steps], 1.0, 1.0)
     assert said == ["1", "2", "", "5", "", "10", "20", "", "50", "1,000", "20,000"]
@@ -630,7 +639,7 @@ def test_log_steps_are_plain_numbers_that_leave_room(view):
 
 def test_the_readout_says_when_its_numbers_are_smoothed(view, qtbot):
     assert "smoothed" not in view.readout.title.text()
-    view.smoothing.setValue(view.smoothing.maximum() // 2)
+    view.charts.smoothing.setValue(view.charts.smoothing.maximum() // 2)
     qtbot.waitUntil(lambda: view.readout.title.text().endswith(", smoothed"), timeout=3000)
-    view.smoothing.setValue(0)
+    view.charts.smoothing.setValue(0)
     qtbot.waitUntil(lambda: "smoothed" not in view.readout.title.text(), timeout=3000)

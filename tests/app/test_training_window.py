@@ -8,14 +8,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QPoint, Qt
 
 import main
 from app.settings import pair_key
 from core.engine.protocol import PairSpec
-from tests.app.conftest import settled
+from tests.app.conftest import do, drop, settled
 
 ROOT = Path(__file__).parents[2]
 CTRL = Qt.KeyboardModifier.ControlModifier
@@ -48,38 +46,30 @@ def run(tmp_path):
     return write_state(tmp_path / "a-run", 100)
 
 
-def drop(window, paths):
-    data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
-    dragged = Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton
-    plain = Qt.KeyboardModifier.NoModifier
-    # Qt drops only where it has entered.
-    QApplication.sendEvent(window, QDragEnterEvent(QPoint(300, 300), *dragged, plain))
-    QApplication.sendEvent(window, QDropEvent(QPointF(300, 300), *dragged, plain))
-
-
 def shown(qtbot, window, *names):
     qtbot.waitUntil(
         lambda: (
-            window.training is not None
-            and sorted(r.name for r in window.training.session.runs) == sorted(names)
+            window.runs.view is not None
+            and sorted(r.name for r in window.runs.view.session.runs) == sorted(names)
         ),
         timeout=10_000,
     )
-    return window.training
+    return window.runs.view
 
 
 def test_the_view_is_made_when_it_is_first_wanted(window, qtbot):
-    assert window.training is None and window.tabs.count() == 3
+    assert window.runs.view is None and window.pages.tabs.count() == 3
     qtbot.keyClick(window, Qt.Key.Key_3, CTRL)
-    qtbot.waitUntil(lambda: window.training is not None, timeout=10_000)
-    assert window.pages.currentWidget() is window.training and window.tabs.currentIndex() == 2
-    assert window.training.empty_text.isVisible()
+    qtbot.waitUntil(lambda: window.runs.view is not None, timeout=10_000)
+    assert (
+        window.pages.currentWidget() is window.runs.view and window.pages.tabs.currentIndex() == 2
+    )
+    assert window.runs.view.empty.text.isVisible()
     assert not any(thread.name == "qscope-logs" for thread in threading.enumerate())
     qtbot.keyClick(window, Qt.Key.Key_1, CTRL)
     assert window.pages.currentWidget() is window.view
     qtbot.keyClick(window, Qt.Key.Key_3, CTRL)
-    assert window.pages.currentWidget() is window.training
+    assert window.pages.currentWidget() is window.runs.view
 
 
 def test_wanting_it_again_while_charts_are_imported_makes_one_view(window, monkeypatch):
@@ -88,27 +78,27 @@ def test_wanting_it_again_while_charts_are_imported_makes_one_view(window, monke
     def import_slowly(package, then):
         made.append(package)
         if len(made) < 3:
-            window.show_credit()
-            window.show_training()
+            do(window, "show_credit")
+            do(window, "show_training")
         then()
 
-    monkeypatch.setattr("app.training_commands.import_then", import_slowly)
-    window.show_training()
-    view = window.training
+    monkeypatch.setattr("app.pages.import_then", import_slowly)
+    do(window, "show_training")
+    view = window.runs.view
     assert window.pages.count() == 2 and window.pages.currentWidget() is view
 
 
 def test_a_folder_is_opened_by_its_key_and_a_file_by_the_menu(window, qtbot, run, monkeypatch):
-    monkeypatch.setattr(window, "choose_folder", lambda title: str(run))
+    monkeypatch.setattr(window.ask, "folder", lambda title: str(run))
     qtbot.keyClick(window, Qt.Key.Key_R, BOTH)
     view = shown(qtbot, window, "a-run")
-    assert view.grid.charts["margin"].isVisible()
+    assert view.charts.grid.charts["margin"].isVisible()
     other = write_state(run.parent / "other", 50) / "trainer_state.json"
-    monkeypatch.setattr(window, "choose_file", lambda title, filters: str(other))
-    window.actions_by_name["open_run_file"].trigger()
+    monkeypatch.setattr(window.ask, "file", lambda title, filters: str(other))
+    do(window, "open_run_file")
     qtbot.waitUntil(lambda: len(view.session.runs) == 2, timeout=10_000)
-    monkeypatch.setattr(window, "choose_folder", lambda title: "")
-    window.actions_by_name["open_run"].trigger()
+    monkeypatch.setattr(window.ask, "folder", lambda title: "")
+    do(window, "open_run")
     assert not view.is_reading()
 
 
@@ -116,26 +106,28 @@ def test_what_is_dropped_opens_as_runs_where_the_training_view_is_in_front(
     window, qtbot, run, monkeypatch
 ):
     pairs = []
-    monkeypatch.setattr(window, "open_folders", pairs.append)
+    monkeypatch.setattr(
+        window.pair, "ask_for_pair", lambda spec, recent, parent, folders: pairs.append(folders)
+    )
     drop(window, [run])
-    assert pairs == [[str(run)]] and window.training is None
-    window.show_training()
+    assert pairs == [[str(run)]] and window.runs.view is None
+    do(window, "show_training")
     drop(window, [run, write_state(run.parent / "b-run", 40)])
     shown(qtbot, window, "a-run", "b-run")
     assert len(pairs) == 1
 
 
 def test_a_run_that_is_written_is_followed(window, qtbot, run):
-    window.open_runs([run])
+    window.runs.open_runs([run])
     view = shown(qtbot, window, "a-run")
-    row = next(iter(view.runs.rows.values()))
+    row = next(iter(view.runs.list.rows.values()))
     write_state(run, 160)
     qtbot.waitUntil(lambda: view.session.runs[0].log.last_step == 160, timeout=10_000)
     assert row.live.isVisible() and "step 160" in row.about.words
 
 
 def test_what_is_no_log_is_said_in_the_window(window, qtbot, tmp_path):
-    window.open_runs([tmp_path / "nothing"])
+    window.runs.open_runs([tmp_path / "nothing"])
     qtbot.waitUntil(lambda: window.notice.topic() == "training", timeout=10_000)
     assert str(tmp_path / "nothing") in window.notice.message.text()
 
@@ -144,36 +136,36 @@ def test_open_runs_are_there_again_and_no_thread_is_left(open_window, qtbot, run
     gone = write_state(tmp_path / "gone", 30)
     first = open_window()
     qtbot.waitUntil(lambda: settled(first), timeout=10_000)
-    first.open_runs([run, gone])
+    first.runs.open_runs([run, gone])
     view = shown(qtbot, first, "a-run", "gone")
-    view.smoothing.setValue(20)
+    view.charts.smoothing.setValue(20)
     first.close()
     assert not any(thread.name == "qscope-logs" for thread in threading.enumerate())
     (gone / "trainer_state.json").unlink()
     second = open_window()
     qtbot.waitUntil(lambda: settled(second), timeout=10_000)
-    assert second.training is None
-    second.show_training()
+    assert second.runs.view is None
+    do(second, "show_training")
     view = shown(qtbot, second, "a-run")
     qtbot.waitUntil(lambda: second.notice.topic() == "training runs", timeout=10_000)
-    assert str(gone) in second.notice.message.text() and view.smoothing.value() == 20
+    assert str(gone) in second.notice.message.text() and view.charts.smoothing.value() == 20
 
 
 def test_the_theme_goes_through(window, qtbot, run):
-    window.open_runs([run])
+    window.runs.open_runs([run])
     view = shown(qtbot, window, "a-run")
-    window.actions_by_name["theme dark"].trigger()
-    assert view.grid.charts["margin"].dark
-    window.actions_by_name["theme light"].trigger()
-    assert not view.grid.charts["margin"].dark
+    do(window, "theme dark")
+    assert view.charts.grid.charts["margin"].dark
+    do(window, "theme light")
+    assert not view.charts.grid.charts["margin"].dark
 
 
 def test_the_smallest_window_has_room_for_it(window, qtbot, run):
-    window.open_runs([run])
+    window.runs.open_runs([run])
     view = shown(qtbot, window, "a-run")
     window.resize(720, 500)
     qtbot.waitUntil(lambda: window.width() == 720, timeout=2000)
-    chart = view.grid.charts["margin"]
+    chart = view.charts.grid.charts["margin"]
     assert window.size().toTuple() == (720, 500)
     qtbot.waitUntil(
         lambda: chart.mapTo(view, QPoint(chart.width(), 0)).x() <= view.width(), timeout=2000
@@ -206,12 +198,12 @@ from core.engine.protocol import PairSpec
 application = start.make_application()
 def look():
     from PySide6.QtWidgets import QApplication
-    window = next(w for w in QApplication.topLevelWidgets() if hasattr(w, "training"))
-    view = window.training
+    window = next(w for w in QApplication.topLevelWidgets() if hasattr(w, "runs"))
+    view = window.runs.view
     if view is None or view.is_reading():
         QTimer.singleShot(100, look)
         return
-    print(window.tabs.currentIndex(), *(run.name for run in view.session.runs))
+    print(window.pages.tabs.currentIndex(), *(run.name for run in view.session.runs))
     application.closeAllWindows()
 QTimer.singleShot(100, look)
 spec = PairSpec(policy="/nowhere/p", reference="/nowhere/r")

@@ -9,7 +9,7 @@ from PySide6.QtCore import QPoint, Qt
 from app.widgets.spans import Freshness
 from core.engine.protocol import Inspect, Score
 from core.present.measures import rewards
-from tests.app.conftest import settled
+from tests.app.conftest import do, settled
 from tests.app.fake_engine import FakeEngine, word_id
 
 CTRL = Qt.KeyboardModifier.ControlModifier
@@ -111,7 +111,7 @@ def test_a_pin_holds_the_inspector(window, qtbot):
     pin(qtbot, editor(window, "B"), 1)
     assert edit.pinned() is None and editor(window, "B").pinned() == 1
     qtbot.keyClick(window, Qt.Key.Key_Escape)
-    window.unpin()
+    do(window, "unpin")
     assert window.view.focus_on.pinned is None and editor(window, "B").pinned() is None
 
 
@@ -263,10 +263,10 @@ def test_the_prompt_rescores_both(window, qtbot):
 
 def test_swap_and_copy(window, qtbot):
     a, b = (editor(window, side).text() for side in "AB")
-    window.swap_sides()
+    do(window, "swap_sides")
     wait(qtbot, window)
     assert (editor(window, "A").text(), editor(window, "B").text()) == (b, a)
-    window.copy_a_to_b()
+    do(window, "copy_a_to_b")
     wait(qtbot, window)
     assert editor(window, "B").text() == b
     assert "the same tokens" in window.view.summary.delta.text()
@@ -274,7 +274,7 @@ def test_swap_and_copy(window, qtbot):
 
 
 def test_another_text_is_asked_for_as_another_and_an_edit_as_an_edit(window, qtbot):
-    window.show_example(0)
+    window.texts.show_example(0)
     wait(qtbot, window)
     assert [request.fresh for request in FakeEngine.last.asked(Score)[-2:]] == [True, True]
     qtbot.keyClicks(editor(window), "Well, ")
@@ -285,15 +285,15 @@ def test_another_text_is_asked_for_as_another_and_an_edit_as_an_edit(window, qtb
 def test_a_text_read_from_a_file_is_another(window, qtbot, tmp_path):
     path = tmp_path / "b.txt"
     path.write_text(editor(window, "B").text() + " At once.")
-    window.choose_file = lambda title, filters: str(path)
-    window.read_b()
+    window.ask.file = lambda title, filters: str(path)
+    do(window, "read_b")
     wait(qtbot, window)
     assert FakeEngine.last.asked(Score)[-1].fresh
     assert window.view.panels["B"].scoring.tokens.text.endswith("At once.")
 
 
 def test_a_table_can_be_copied(window, qapp):
-    window.copy_table()
+    do(window, "copy_table")
     rows = [line.split("\t") for line in qapp.clipboard().text().splitlines()]
     assert len(rows) == 1 + sum(len(p.scoring) for p in window.view.panels.values())
     reward = rows[0].index("reward")

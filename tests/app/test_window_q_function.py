@@ -6,7 +6,7 @@ from PySide6.QtCore import QPoint, Qt
 
 from core.engine.protocol import Failed, Survey
 from core.gauge import response_gauge
-from tests.app.conftest import settled
+from tests.app.conftest import do, settled
 from tests.app.fake_engine import FakeEngine, _logp, word_id
 
 ALT = Qt.KeyboardModifier.AltModifier
@@ -268,7 +268,7 @@ def test_a_failed_survey_is_a_sentence(window, qtbot, monkeypatch):
 
 
 def test_another_pair_forgets_what_was_surveyed(window, page, qtbot):
-    window.load(window.spec)
+    window.pair.load(window.pair.spec)
     wait(qtbot, window)
     pin(qtbot, editor(window), 6)
     qtbot.waitUntil(lambda: len(FakeEngine.last.asked(Survey)) == 2, timeout=5000)
@@ -278,7 +278,7 @@ def test_another_pair_forgets_what_was_surveyed(window, page, qtbot):
 @pytest.mark.parametrize("presented", [False, True])
 def test_nothing_is_squeezed_in_a_small_window(window, page, qtbot, presented):
     """Everything of the page has its height, one below the other, and can be scrolled to."""
-    window.actions_by_name["set_presentation"].setChecked(presented)
+    window.menus.actions["set_presentation"].setChecked(presented)
     window.showNormal()
     window.resize(900, 600)
     qtbot.wait(30)
@@ -311,6 +311,6 @@ def test_the_page_is_reached_by_tab(window, page, qtbot):
 def test_both_themes(window, page, qtbot):
     choose_chart(qtbot, window, Qt.Key.Key_Down)
     light = page.plot.grab().toImage()
-    window.actions_by_name["theme dark"].trigger()
+    do(window, "theme dark")
     assert page.plot.grab().toImage() != light
     assert window.view.q_function.chart.dark

@@ -7,14 +7,12 @@ import threading
 import time
 
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import Qt
 
 from app.notices import Notices
 from app.settings import Settings, read_draft
 from core.engine.protocol import Load, Memory, PairSpec, Score, Unload
-from tests.app.conftest import settled
+from tests.app.conftest import do, drop, settled
 from tests.app.fake_engine import INFO, FakeEngine, example
 
 
@@ -128,8 +126,8 @@ def test_no_chat_template_is_said(open_window, qtbot):
 def test_a_file_that_is_no_utf8(window, tmp_path):
     path = tmp_path / "latin1.txt"
     path.write_bytes("caf\xe9".encode("latin-1"))
-    window.choose_file = lambda title, filters: str(path)
-    window.read_a()
+    window.ask.file = lambda title, filters: str(path)
+    do(window, "read_a")
     assert "is not UTF-8 text (byte 0xE9 at position 3)" in window.notice.message.text()
     assert texts(window)[0] == example().a
 
@@ -137,8 +135,8 @@ def test_a_file_that_is_no_utf8(window, tmp_path):
 def test_a_file_is_read_and_can_be_undone(window, qtbot, tmp_path):
     path = tmp_path / "good.txt"
     path.write_text("They said no.\r\n", encoding="utf-8")
-    window.choose_file = lambda title, filters: str(path)
-    window.read_a()
+    window.ask.file = lambda title, filters: str(path)
+    do(window, "read_a")
     assert texts(window)[0] == "They said no.\n"
     ready(qtbot, window)
     window.view.panels["A"].editor.undo()
@@ -148,8 +146,8 @@ def test_a_file_is_read_and_can_be_undone(window, qtbot, tmp_path):
 
 def test_a_pair_is_opened_and_remembered(window, qtbot):
     chosen = PairSpec(policy="other", reference="ref", beta=0.3, allow_pickle=True)
-    window.ask_for_pair = lambda spec, recent, parent, folders: chosen
-    window.open_pair()
+    window.pair.ask_for_pair = lambda spec, recent, parent, folders: chosen
+    do(window, "open_pair")
     ready(qtbot, window)
     assert FakeEngine.last.asked(Load)[-1].spec == chosen
     assert window.view.beta() == pytest.approx(0.3)
@@ -171,21 +169,14 @@ def test_a_beta_that_is_asked_for_outweighs_the_remembered_one(open_window, qtbo
 
 def test_folders_can_be_dropped_on_an_editor(window, qtbot):
     asked = []
-    window.ask_for_pair = lambda spec, recent, parent, folders: asked.append(folders)
-    data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile("/x/policy"), QUrl.fromLocalFile("/x/reference")])
-    dragged = Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton
-    plain = Qt.KeyboardModifier.NoModifier
-    port = window.view.panels["A"].editor.viewport()
-    # Qt drops only where it has entered.
-    QApplication.sendEvent(port, QDragEnterEvent(QPoint(5, 5), *dragged, plain))
-    QApplication.sendEvent(window, QDropEvent(QPointF(5, 5), *dragged, plain))
+    window.pair.ask_for_pair = lambda spec, recent, parent, folders: asked.append(folders)
+    drop(window.view.panels["A"].editor.viewport(), ["/x/policy", "/x/reference"])
     assert asked == [["/x/policy", "/x/reference"]]
     assert texts(window)[0] == example().a
 
 
 def test_closing_the_pair_keeps_the_texts(window):
-    window.close_pair()
+    do(window, "close_pair")
     assert window.banner.isVisible() and texts(window) == [example().a, example().b]
     assert isinstance(FakeEngine.last.requests[-1], Unload)
     assert window.view.panels["A"].scoring is None
@@ -202,7 +193,7 @@ def test_texts_come_back_for_the_same_pair(open_window, qtbot, tmp_path):
     assert texts(again)[0].startswith("Kept. ")
     other = open_window(spec=PairSpec(policy="another", reference="r"))
     assert texts(other)[0] == example().a
-    other.restore_session()
+    do(other, "restore_session")
     assert texts(other)[0].startswith("Kept. ")
     for window in (again, other):
         ready(qtbot, window)
@@ -233,7 +224,7 @@ def test_nothing_is_started_anew_where_the_texts_cannot_be_saved(open_window, qt
     window = open_window(engine=LostDevice)
     qtbot.waitUntil(lambda: window.notice.topic() == "lost", timeout=5000)
     (tmp_path / "draft.new").mkdir()
-    window.start_anew()
+    qtbot.mouseClick(window.notice.action, Qt.MouseButton.LeftButton)
     assert not window.anew and window.isVisible()
     assert "could not be saved" in window.notice.message.text()
 
@@ -258,40 +249,40 @@ def test_what_is_kept_is_in_the_status_lines_tooltip(window, qtbot):
     tip = window.status.machine.toolTip
     qtbot.waitUntil(lambda: "numbers kept: 12 MB of 256 MB" in tip(), timeout=3000)
     assert "KV kept: 300 MB of 2.0 GB" in tip() and "vocabulary 500" in tip()
-    window.close_pair()
+    do(window, "close_pair")
     assert tip() == ""
 
 
 def test_looks_are_remembered(open_window, qtbot):
     first = open_window()
     first.view.controls.choose("kl", "word")
-    first.actions_by_name["set_marks"].setChecked(True)
-    first.zoom_in()
-    points = first.points
+    first.menus.actions["set_marks"].setChecked(True)
+    do(first, "zoom_in")
+    points = first.look.points
     ready(qtbot, first)
     first.close()
     again = open_window()
     assert again.view.controls.measure().key == "kl" and again.view.controls.unit() == "word"
-    assert again.actions_by_name["set_marks"].isChecked() and again.points == points
+    assert again.menus.actions["set_marks"].isChecked() and again.look.points == points
     ready(qtbot, again)
 
 
 def test_themes_switch(window):
-    window.actions_by_name["theme dark"].trigger()
+    do(window, "theme dark")
     assert window.view.scale.dark and window.palette().window().color().lightness() < 60
-    window.actions_by_name["theme light"].trigger()
+    do(window, "theme light")
     assert not window.view.scale.dark
 
 
 def test_every_action_has_a_tip(window):
-    for name, action in window.actions_by_name.items():
+    for name, action in window.menus.actions.items():
         if not name.startswith("theme"):
-            assert action.statusTip() and hasattr(window, name), name
+            assert action.statusTip() and action.toolTip() == action.statusTip(), name
 
 
 def test_help_opens(window, qtbot):
-    window.show_glossary()
-    window.show_keys()
+    do(window, "show_glossary")
+    do(window, "show_keys")
 
 
 @pytest.mark.log_errors_expected

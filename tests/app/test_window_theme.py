@@ -4,6 +4,7 @@ import pytest
 from PySide6.QtGui import QColor, QPalette
 
 from app import theme
+from tests.app.conftest import do
 from tests.contrast import contrast
 
 
@@ -36,8 +37,8 @@ def test_auto_asks_the_desktop(qapp):
 def test_another_theme_leaves_the_size_of_the_text(open_window):
     window = open_window()
     editor = window.view.panels["A"].editor
-    window.zoom_in()
+    do(window, "zoom_in")
     size = editor.font().pointSizeF()
     for name in ("dark", "light"):
-        window.actions_by_name[f"theme {name}"].trigger()
-        assert editor.font().pointSizeF() == size == window.points
+        do(window, f"theme {name}")
+        assert editor.font().pointSizeF() == size == window.look.points

@@ -19,8 +19,8 @@ from PySide6.QtGui import QKeyEvent, QTextCursor
 from PySide6.QtWidgets import QApplication
 
 from app.credit.examples import Example
+from app.main_window import MainWindow
 from app.settings import Settings
-from app.window import MainWindow
 from core.engine.protocol import PairSpec
 from core.text import Prompt
 

@@ -1,0 +1,83 @@
+"""The menu bar and its keys, made from declared actions.
+
+Knows QActions; knows nothing of what an action does.
+"""
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from PySide6.QtGui import QAction, QActionGroup, QKeySequence
+from PySide6.QtWidgets import QMenu, QMenuBar
+
+from app.actions.action import Action, Choice, Declared, Menu, Toggle
+
+
+class Menus:
+    """The menus of one window."""
+
+    def __init__(self, bar: QMenuBar, declared: Iterable[Declared]) -> None:
+        self.actions: dict[str, QAction] = {}
+        """The actions by their names; a choice's are named "theme dark"."""
+        self._conditions: list[tuple[QAction, Action]] = []
+        ordered = sorted(declared, key=lambda it: (it.place.section, it.place.order))
+        for title in Menu:
+            menu = bar.addMenu(title.value)
+            menu.setToolTipsVisible(True)
+            inside = [it for it in ordered if it.place.menu is title]
+            for number, (_, section) in enumerate(groupby(inside, lambda it: it.place.section)):
+                if number:
+                    menu.addSeparator()
+                for entry in section:
+                    self._add(menu, entry)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Ask every action anew whether it can be done now."""
+        for action, entry in self._conditions:
+            action.setEnabled(entry.enabled())
+
+    def key_rows(self) -> list[tuple[str, str]]:
+        """Return (keys, what they do) of every action that has keys."""
+        return [
+            (action.shortcut().toString(), action.text().replace("&", "").rstrip("…"))
+            for action in self.actions.values()
+            if not action.shortcut().isEmpty()
+        ]
+
+    def _add(self, menu: QMenu, entry: Declared) -> None:
+        if isinstance(entry, Choice):
+            self._add_choice(menu, entry)
+            return
+        action = QAction(entry.title, menu)
+        action.setShortcuts(QKeySequence.listFromString(entry.keys))
+        action.setToolTip(entry.tip)
+        action.setStatusTip(entry.tip)
+        if isinstance(entry, Toggle):
+            action.setCheckable(True)
+            action.setChecked(entry.on)
+            action.toggled.connect(entry.switch)
+        elif isinstance(entry, Action):
+            run = entry.run
+            # Never the callable itself: a partial would be given "checked" too.
+            action.triggered.connect(lambda: run())  # noqa: PLW0108
+            self._conditions.append((action, entry))
+        menu.addAction(action)
+        self._name(entry.name, action)
+
+    def _add_choice(self, menu: QMenu, entry: Choice) -> None:
+        inner = menu.addMenu(entry.title)
+        group = QActionGroup(inner)
+        for value, title in entry.options:
+            action = QAction(title, inner)
+            action.setCheckable(True)
+            action.setChecked(value == entry.chosen)
+            action.setData(value)
+            group.addAction(action)
+            inner.addAction(action)
+            self._name(f"{entry.name} {value}", action)
+        group.triggered.connect(lambda action: entry.choose(str(action.data())))
+
+    def _name(self, name: str, action: QAction) -> None:
+        if name in self.actions:
+            raise ValueError(f"Two actions are called {name}: give one another name.")
+        self.actions[name] = action

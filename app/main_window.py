@@ -1,0 +1,341 @@
+"""The main window: makes its parts, puts them in place, and says what follows from what.
+
+It shows before any model library is imported: the engine starts after the first paint. Each part
+owns one subject and its actions; none knows the window. Knows the parts' signals; knows nothing of
+scores, trees, runs or models.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QTimer, Slot
+from PySide6.QtGui import QCloseEvent, QPaintEvent
+from PySide6.QtWidgets import QComboBox, QLabel, QMainWindow, QToolBar, QVBoxLayout, QWidget
+
+from app import ask, theme
+from app.actions.action import Declared, Menu, action, actions_of
+from app.actions.menus import Menus
+from app.banner import PairBanner
+from app.credit.actions import CreditActions
+from app.credit.examples import Example, read_examples
+from app.credit.view import CreditView
+from app.curves.actions import RunActions
+from app.drops import FolderDrops
+from app.engine_client import Bridge, MakeEngine, real_engine
+from app.help import HelpActions
+from app.launch.launching import Launching
+from app.look import Look
+from app.notices import NoticeBar, Notices, Topic
+from app.pages import Pages
+from app.pair_loader import PairLoader
+from app.replay.actions import CheckpointActions
+from app.replay.strip import CheckpointStrip
+from app.search.actions import SearchActions
+from app.settings import Settings
+from app.status import Status
+from app.texts import Texts
+from core.engine.protocol import Failed, FilesChanged, PairInfo, PairSpec
+from core.trace import mark
+
+CLOSE_SECONDS = 4.0
+IN_TOOL_BAR = "open_pair", "swap_sides", "copy_a_to_b"
+
+
+class MainWindow(QMainWindow):
+    """Qscope's window."""
+
+    def __init__(
+        self,
+        spec: PairSpec | None,
+        settings: Settings,
+        make_engine: MakeEngine = real_engine,
+        draft_path: Path | None = None,
+        notices: Notices | None = None,
+        theme_name: theme.Theme | None = None,
+        examples: tuple[Example, ...] | None = None,
+        first_runs: Sequence[Path] = (),
+    ) -> None:
+        """``first_runs``: training runs to open once the window shows."""
+        super().__init__()
+        self.setWindowTitle("Qscope")
+        self.setMinimumSize(720, 500)
+        self.settings = settings
+        self.anew = False
+        """The window was closed to be opened again in a new process."""
+        self._first_runs = tuple(first_runs)
+        self._begun = False
+        self._ended = True
+        self.ask = ask.dialogs(self)
+        self.bridge = Bridge(make_engine, self)
+        self.view = CreditView(self.bridge)
+        self.pages = Pages()
+        self.banner = PairBanner()
+        self.strip = CheckpointStrip()
+        self.notice = NoticeBar()
+        self.launching = Launching(settings)
+        self.status = Status(self.statusBar())
+        self.example_box = QComboBox()
+        self.tool_bar = QToolBar("Examples")
+        self._make_parts(spec, draft_path, notices, theme_name, examples)
+        for page in (self.credit.page, self.searches.page, self.runs.page):
+            self.pages.add(page)
+        self._lay_out()
+        self.menus = Menus(self.menuBar(), self._declared())
+        for name in IN_TOOL_BAR:
+            self.tool_bar.addAction(self.menus.actions[name])
+        self._drops = FolderDrops(self, self._take_drop)
+        self._connect()
+        self._recall(notices)
+
+    # --- building -----------------------------------------------------------------------------
+
+    def _make_parts(
+        self,
+        spec: PairSpec | None,
+        draft_path: Path | None,
+        notices: Notices | None,
+        theme_name: theme.Theme | None,
+        examples: tuple[Example, ...] | None,
+    ) -> None:
+        settings, notice = self.settings, self.notice
+        self.look = Look(self, self.tool_bar, self.view, settings, theme_name)
+        self.pair = PairLoader(self.bridge, settings, self.banner, notice, self.status, spec)
+        self.texts = Texts(
+            self.view,
+            examples if examples is not None else read_examples(),
+            self.example_box,
+            notice,
+            self.ask,
+            lambda: self.pair.spec,
+            draft_path,
+        )
+        self.credit = CreditActions(self.view, notice, self.ask, self.statusBar())
+        self.searches = SearchActions(
+            self.bridge, self.view, self.look, settings, notice, self.ask, self.pages
+        )
+        self.checkpoints = CheckpointActions(
+            self.bridge, self.view, self.strip, settings, notice, self.ask
+        )
+        self.runs = RunActions(self.launching, self.look, settings, notice, self.ask, self.pages)
+        self.help = HelpActions(self, notice, notices, self._key_rows)
+        if notices is not None:
+            notices.raised.connect(self._show_fault)
+
+    def _key_rows(self) -> list[tuple[str, str]]:
+        return self.menus.key_rows()
+
+    def _declared(self) -> list[Declared]:
+        """Return every action of the window."""
+        owners = (
+            self.pair,
+            self.texts,
+            self.credit,
+            self.searches,
+            self.checkpoints,
+            self.runs,
+            self.look,
+            self.help,
+            self,
+        )
+        own = [declared for owner in owners for declared in actions_of(owner)]
+        return [*own, *self.pages.actions_to_show(), self.look.theme_choice()]
+
+    def _lay_out(self) -> None:
+        bar = self.tool_bar
+        self.addToolBar(bar)
+        bar.setMovable(False)
+        bar.setFloatable(False)
+        bar.setObjectName("examples")
+        bar.addWidget(self.pages.tabs)
+        label = QLabel("   Example ")
+        bar.addWidget(label)
+        self.example_box.setMinimumWidth(180)
+        self.example_box.setAccessibleName("Example")
+        self.example_box.setToolTip("Put an example's prompt and responses in place")
+        label.setBuddy(self.example_box)
+        bar.addWidget(self.example_box)
+        middle = QWidget()
+        column = QVBoxLayout(middle)
+        column.setContentsMargins(8, 6, 8, 2)
+        column.setSpacing(6)
+        column.addWidget(self.notice)
+        column.addWidget(self.banner)
+        column.addWidget(self.launching)
+        column.addWidget(self.pages, 1)
+        column.addWidget(self.strip)
+        self.setCentralWidget(middle)
+
+    def _connect(self) -> None:
+        """Say what follows from what; no two receivers of a signal depend on their order."""
+        view, pair, texts = self.view, self.pair, self.texts
+        pair.changed.connect(self._pair_changed)
+        pair.named.connect(self._show_name)
+        pair.noise_measured.connect(view.set_noise)
+        pair.noise_measured.connect(self.searches.set_noise)
+        texts.session_changed.connect(self._refresh_actions)
+        view.problem.connect(Topic(self.notice, "score").show_error)
+        view.updated.connect(self.status.show_update)
+        view.beta_chosen.connect(pair.remember_beta)
+        self.look.dark_changed.connect(view.set_dark)
+        self.look.dark_changed.connect(self.strip.set_dark)
+        self.look.size_changed.connect(view.set_text_size)
+        self.searches.send.connect(self._put_response)
+        self.checkpoints.pair_wanted.connect(pair.load)
+        self.checkpoints.named.connect(self._show_policy)
+        self.checkpoints.checkpoint_shown.connect(self.searches.set_checkpoint)
+        self.runs.view_made.connect(self.checkpoints.join)
+        self.bridge.failed.connect(self._say_inspection_failed)
+        self.bridge.lost.connect(self._device_lost)
+        self.bridge.files_changed.connect(self._files_changed)
+
+    def _recall(self, notices: Notices | None) -> None:
+        """Show looks as they were left, and the first texts."""
+        self.resize(1440, 900)
+        self.restoreGeometry(self.settings.bytes("geometry"))
+        self.credit.recall(self.settings)
+        self.look.begin()
+        if notices is not None and notices.crashed():
+            self.notice.show_notice(
+                "warning",
+                "Qscope ended unexpectedly last time; what Python knew of it is in crash.old.log, "
+                "beside the log file (Help, Log file).",
+                topic="crash",
+            )
+        self.view.controls.set_beta(self.pair.first_beta())
+        self.texts.begin()
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._begun:
+            self._begun = True
+            QTimer.singleShot(0, self._begin)
+
+    @Slot()
+    def _begin(self) -> None:
+        """After the first paint the engine may import what it needs."""
+        mark("window shown")
+        self.pair.load_again()
+        if self.settings.store is not None:  # a picture shows what it was asked to
+            self.launching.find_again()
+        if self._first_runs:
+            self.runs.open_runs(self._first_runs)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Save the texts and end the engine, in bounded time whatever it is doing.
+
+        A training run may go on without the window; the user is asked, and may think again.
+        """
+        if not self.launching.may_close():
+            event.ignore()
+            return
+        self.texts.close()
+        if not self.isFullScreen():
+            self.settings.put_bytes("geometry", self.saveGeometry())
+        self.credit.remember(self.settings)
+        self.look.remember()
+        self.searches.remember(self.settings)
+        self.checkpoints.remember(self.settings)
+        self.runs.close()
+        self.hide()
+        self.end_engine()
+        event.accept()
+
+    def end_engine(self) -> bool:
+        """Stop the engine; False if it did not end in time. May be called again."""
+        self._ended = self.bridge.close(CLOSE_SECONDS) and self._ended
+        return self._ended
+
+    def start_anew(self) -> None:
+        """Close the window to open it again in a new process, with the same pair and texts."""
+        if not self.texts.save():
+            return  # nothing may be lost: the notice says why
+        self.anew = True
+        self.anew = self.close()
+
+    @action(Menu.FILE.at(4, 1), "&Quit", "Ctrl+Q", "Close Qscope")
+    def quit(self) -> None:
+        """Close the window."""
+        self.close()
+
+    @action(Menu.FILE.at(3, 2), "Save a p&icture…", "Ctrl+P", "The window as a PNG")
+    def save_picture(self) -> None:
+        """Ask for a file and save the window as a picture."""
+        # Grabbed first: the dialog must not be in the picture.
+        picture = self.grab()
+        path = self.ask.new_file("Save a picture", "qscope.png", "PNG (*.png)")
+        if path and not picture.save(path, "PNG"):
+            self.notice.show_notice(
+                "error", f"{path} cannot be written: choose another folder.", topic="file"
+            )
+
+    # --- what follows from what ---------------------------------------------------------------
+
+    @Slot(object)
+    def _pair_changed(self, info: PairInfo | None) -> None:
+        """Give the pair to all who show something of it; the credit view knows its beta first."""
+        self._refresh_actions()
+        self.view.set_pair(info, self.pair.beta())
+        self.searches.set_pair(info, self.view.beta())
+        self.checkpoints.set_pair(info)
+        spec = self.pair.spec
+        if info is not None and info.has_chat_template and (spec is None or spec.demo):
+            self.texts.offer_session()
+
+    @Slot()
+    def _refresh_actions(self) -> None:
+        self.menus.refresh()
+
+    @Slot(str)
+    def _show_name(self, policy: str) -> None:
+        self.setWindowTitle(f"{policy} — Qscope" if policy else "Qscope")
+
+    @Slot(str)
+    def _show_policy(self, policy: str) -> None:
+        """Say everywhere which step's policy the numbers are of."""
+        self._show_name(policy)
+        if self.pair.info is not None:
+            self.status.show_policy(policy, self.pair.info)
+
+    @Slot(str, str, object)
+    def _put_response(self, side: str, text: str, ids: tuple[int, ...] | None) -> None:
+        self.texts.put_response("B" if side == "B" else "A", text, ids)
+        self.statusBar().showMessage(f"Sent to {side}", 3000)
+
+    def _take_drop(self, paths: list[str]) -> None:
+        """Open what was dropped: runs where the training view is in front, else a pair."""
+        if not self.runs.take_drop(paths):
+            self.pair.open_folders(paths[:2])
+
+    # --- what is said -------------------------------------------------------------------------
+
+    @Slot(str, str, str)
+    def _show_fault(self, kind: str, sentence: str, details: str) -> None:
+        self.notice.show_notice("error", sentence, details, topic="unexpected")
+
+    @Slot(object)
+    def _say_inspection_failed(self, event: Failed) -> None:
+        if event.kind in ("Inspect", "Survey"):
+            self.notice.show_notice("error", event.message, topic="inspect")
+
+    @Slot(object)
+    def _device_lost(self, event: Failed) -> None:
+        """Only a new process can go on: offer one, whatever else the notice said."""
+        self.texts.save()
+        self.notice.show_notice(
+            "error", event.message, topic="lost", action="Start anew", then=self.start_anew
+        )
+
+    @Slot(object)
+    def _files_changed(self, event: FilesChanged) -> None:
+        """Offer to show what lies on disk now: the checkpoint of the run, or the whole pair."""
+        again = (
+            partial(self.checkpoints.scrubbing.show_anew, event.checkpoint)
+            if event.checkpoint
+            else self.pair.load_again
+        )
+        self.notice.show_notice(
+            "warning", event.sentence, topic="files", action="Load anew", then=again
+        )

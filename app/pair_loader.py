@@ -1,0 +1,223 @@
+"""Which pair is open: opening, loading, closing it, and what the window says of that.
+
+Owns the banner and the pair's part of the status line. Says when the pair has changed; who shows
+numbers of it is told by the window. Knows the engine's client and settings; knows nothing of texts
+or views.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtWidgets import QWidget
+
+from app.actions.action import Menu, action
+from app.banner import PairBanner
+from app.engine_client import Bridge
+from app.notices import NoticeBar
+from app.open_dialog import ask_for_pair
+from app.settings import Settings
+from app.status import Status
+from core.engine.protocol import (
+    DEFAULT_BETA,
+    Failed,
+    Loaded,
+    NoiseMeasured,
+    PairInfo,
+    PairSpec,
+    Progress,
+    Stopped,
+)
+from core.noise import NOISELESS
+
+AskForPair = Callable[
+    [PairSpec, tuple[PairSpec, ...], QWidget | None, list[str] | None], PairSpec | None
+]
+
+
+class PairLoader(QObject):
+    """The pair that was asked for and, once it is loaded, what the engine says of it."""
+
+    changed = Signal(object)
+    """The PairInfo of a pair that has been loaded; None once there is none any more."""
+    named = Signal(str)
+    """What to call the policy; "" for none."""
+    noise_measured = Signal(object)
+    """The noise floor of the pair that is loaded."""
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        settings: Settings,
+        banner: PairBanner,
+        notice: NoticeBar,
+        status: Status,
+        spec: PairSpec | None,
+    ) -> None:
+        super().__init__(banner)
+        self.spec = spec
+        self.info: PairInfo | None = None
+        self.ask_for_pair: AskForPair = ask_for_pair
+        """Replaceable, so that tests can answer."""
+        self._bridge, self._settings = bridge, settings
+        self._banner, self._notice, self._status = banner, notice, status
+        self._before_float32: PairSpec | None = None
+        """What to go back to, while the pair is loaded again in float32."""
+        bridge.progress.connect(self._progress)
+        bridge.loaded.connect(self._loaded)
+        bridge.noise_measured.connect(self._noise_measured)
+        bridge.failed.connect(self._failed)
+        bridge.stopped.connect(self._stopped)
+        bridge.memory.connect(status.show_memory)
+        status.float32_wanted.connect(self.compute_in_float32)
+        banner.open_demo.connect(self.open_demo)
+        banner.open_pair.connect(self.open_pair)
+        banner.cancel.connect(bridge.cancel_load)
+
+    def first_beta(self) -> float:
+        """Return the beta to show before anything is loaded."""
+        spec = self.spec
+        known = spec.beta or self._settings.beta(spec) if spec is not None else None
+        return known or DEFAULT_BETA
+
+    def beta(self) -> float | None:
+        """Return the beta of the pair that is loaded: the user's, else the pair's; None for none.
+
+        It is the user's if the command line or the dialog said so, or if it was chosen before.
+        """
+        if self.info is None:
+            return None
+        return self._settings.beta(self._loaded_spec()) or self.info.beta
+
+    def _loaded_spec(self) -> PairSpec:
+        return self.spec or PairSpec(demo=True)
+
+    # --- what the user asks for ---------------------------------------------------------------
+
+    @action(Menu.FILE.at(1, 1), "Open a &pair…", "Ctrl+O", "Choose a policy and its reference")
+    @Slot()
+    def open_pair(self) -> None:
+        """Ask for a pair and load it."""
+        self.open_folders(None)
+
+    def open_folders(self, folders: list[str] | None) -> None:
+        """Ask for a pair, beginning with folders that were dropped on the window, and load it."""
+        known = self.spec if self.spec is not None and not self.spec.demo else PairSpec()
+        recent = self._settings.recent()
+        chosen = self.ask_for_pair(known, recent, self._banner.window(), folders)
+        if chosen is not None:
+            self.load(chosen)
+
+    @action(
+        Menu.FILE.at(1, 5), "Open the &demo pair", "Ctrl+Shift+D", "Load the pair Qscope brings"
+    )
+    @Slot()
+    def open_demo(self) -> None:
+        """Load the demo pair."""
+        self.load(PairSpec(demo=True))
+
+    def _can_be_more_exact(self) -> bool:
+        return self.info is not None and self.info.dtype != "float32"
+
+    @action(
+        Menu.FILE.at(1, 6),
+        "Compute in &float32",
+        tip="Load the pair again in float32: slower and larger, but without the noise of rounding",
+        enabled=_can_be_more_exact,
+    )
+    @Slot()
+    def compute_in_float32(self) -> None:
+        """Load the pair again in float32; the texts stay."""
+        if self.spec is not None:
+            spec = self.spec
+            self.load(replace(spec, dtype="float32"))
+            self._before_float32 = spec
+
+    @Slot(object)
+    def load(self, spec: PairSpec) -> None:
+        """Load a pair in place of the one that is there; the texts stay."""
+        self.spec = spec
+        self._let_go()
+        for topic in ("load", "files"):
+            self._notice.dismiss(topic)
+        self._banner.show_loading("Loading the demo pair" if spec.demo else "Loading", None)
+        self._bridge.load(spec)
+
+    def load_again(self) -> None:
+        """Load the same pair as it lies on disk now."""
+        if self.spec is not None:
+            self.load(self.spec)
+
+    @action(Menu.FILE.at(1, 7), "&Close the pair", "Ctrl+W", "Free its memory; the texts stay")
+    @Slot()
+    def close_pair(self) -> None:
+        """Free the models; the texts stay."""
+        self._bridge.unload()
+        self._let_go()
+        self._banner.show_nothing()
+
+    def remember_beta(self, beta: float) -> None:
+        """Remember a beta that the user has chosen for this pair."""
+        if self.spec is not None:
+            self._settings.remember_beta(self.spec, beta)
+
+    def _let_go(self) -> None:
+        self.info = None
+        self._before_float32 = None
+        self._status.show_pair(None)
+        self.named.emit("")
+        self.changed.emit(None)
+
+    # --- what the engine says -----------------------------------------------------------------
+
+    @Slot(object)
+    def _progress(self, event: Progress) -> None:
+        self._banner.show_loading(event.what, event.fraction)
+
+    @Slot(object)
+    def _loaded(self, event: Loaded) -> None:
+        self.info = event.info
+        self._before_float32 = None
+        self._banner.hide()
+        self._notice.dismiss("load")
+        self._status.show_pair(event.info)
+        spec = self._loaded_spec()
+        self._settings.remember_pair(spec)
+        if spec.beta:  # asked for in so many words: it outweighs what is remembered
+            self._settings.remember_beta(spec, spec.beta)
+        if not event.info.has_chat_template:
+            self._notice.show_notice(
+                "info",
+                "This tokenizer has no chat template: the prompt is read as plain text, its turns "
+                "divided by blank lines.",
+                topic="template",
+            )
+        self.named.emit(event.info.policy)
+        self.changed.emit(event.info)
+
+    @Slot(object)
+    def _noise_measured(self, event: NoiseMeasured) -> None:
+        self._status.show_noise(event.floor, self.info)
+        self.noise_measured.emit(event.floor or NOISELESS)
+
+    @Slot(object)
+    def _failed(self, event: Failed) -> None:
+        if event.kind != "Load":
+            return
+        self._banner.show_nothing(failed=True)
+        before = self._before_float32
+        if before is None:
+            self._notice.show_notice("error", event.message, topic="load")
+            return
+        self._notice.show_notice(
+            "error",
+            event.message,
+            topic="load",
+            action="Load it as before",
+            then=lambda: self.load(before),
+        )
+
+    @Slot(object)
+    def _stopped(self, event: Stopped) -> None:
+        if event.kind == "Load":
+            self._banner.show_nothing()
