@@ -44,7 +44,7 @@ class SearchActions(QObject):
     ) -> None:
         super().__init__(pages)
         self._bridge, self._credit, self._look = bridge, credit, look
-        self._settings, self._notice, self._ask, self._pages = settings, notice, ask, pages
+        self._settings, self._ask, self._pages = settings, ask, pages
         self._topic = Topic(notice, "search")
         self._pair: PairInfo | None = None
         self.view: SearchView | None = None

@@ -12,7 +12,7 @@ from core.search.strategies import strategies
 
 
 def node_menu(parent: QWidget, picture: Picture, entry: int, alive: bool) -> QMenu:
-    """A menu for a node; each action's data is its name."""
+    """Return a menu for a node; each action's data is its name."""
     tree = picture.tree
     open_end = alive and not tree.is_closed(entry)
     by_hand = tree.reason[entry] == Reason.BY_HAND
