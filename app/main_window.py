@@ -215,7 +215,7 @@ class MainWindow(QMainWindow):
 
     @Slot()
     def _begin(self) -> None:
-        """After the first paint the engine may import what it needs."""
+        """Load the pair: after the first paint the engine may import what it needs."""
         mark("window shown")
         self.pair.load_again()
         if self.settings.store is not None:  # a picture shows what it was asked to
@@ -322,7 +322,7 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _device_lost(self, event: Failed) -> None:
-        """Only a new process can go on: offer one, whatever else the notice said."""
+        """Offer a new process, the only one that can go on, whatever else the notice said."""
         self.texts.save()
         self.notice.show_notice(
             "error", event.message, topic="lost", action="Start anew", then=self.start_anew

@@ -44,8 +44,8 @@ class CreditView(CreditAsking):
     """A response could not be scored: one sentence; "" once that is over."""
     beta_chosen = Signal(float)
     first_colours = Signal()
-    scored = Signal()
-    """A response's scores have come and are shown."""
+    scored = Signal(str)
+    """The scores of a side have come and are shown."""
     recoloured = Signal()
     """Numbers, beta, colours or what they are of have changed."""
     texts_replaced = Signal()
@@ -174,7 +174,7 @@ class CreditView(CreditAsking):
             f"{event.side}: {1000 * scoring.seconds:.0f} ms, {scoring.computed} of {total} "
             f"tokens computed, at {time.strftime('%H:%M:%S')}"
         )
-        self.scored.emit()
+        self.scored.emit(event.side)
         if not self._coloured:
             self._coloured = True
             QTimer.singleShot(0, self._say_coloured)

@@ -57,7 +57,7 @@ class Watch(QObject):
         window.bridge.progress.connect(self.progress)
         window.bridge.loaded.connect(self.loaded)
         window.bridge.failed.connect(self.failed)
-        window.bridge.scored.connect(self.scored)
+        window.view.scored.connect(self.scored)
         self.timer.start()
 
     @Slot()
@@ -79,10 +79,10 @@ class Watch(QObject):
         self.failure = event.message
         QApplication.quit()
 
-    @Slot(object)
-    def scored(self, event: Any) -> None:
-        """The view, connected before, has drawn the colours: the next key."""
-        if event.side == "A":
+    @Slot(str)
+    def scored(self, side: str) -> None:
+        """Press the next key, once the view has drawn the colours."""
+        if side == "A":
             self.answers[self.phase] += 1
             QTimer.singleShot(0, self.next_key)
 
