@@ -59,8 +59,8 @@ class EngineLike(Protocol):
     """What the bridge needs of an engine (core.engine.loop.Engine, or a scripted one in tests)."""
 
     def start(self) -> None: ...
-    def submit(self, request: Request) -> None: ...
-    def cancel(self, kind: type[Request] | None = None) -> None: ...
+    def submit(self, request: Request[Event]) -> None: ...
+    def cancel(self, kind: type[Request[Event]] | None = None) -> None: ...
     def close(self, timeout: float = 5.0) -> bool: ...
 
 
@@ -250,7 +250,7 @@ class Bridge(QObject):
         self._last_id += 1
         return self._last_id
 
-    def _submit(self, slot: str, request: Request) -> int:
+    def _submit(self, slot: str, request: Request[Event]) -> int:
         self.start()
         old = self._newest.get(slot)
         if old is not None:

@@ -255,7 +255,9 @@ def test_undo_keeps_tokens_of_so_many_texts_and_no_more(window, monkeypatch):
 
 
 def test_what_is_kept_is_in_the_status_lines_tooltip(window, qtbot):
-    FakeEngine.last.emit(Memory(12 << 20, 256 << 20, 300 << 20, 2 << 30))
+    FakeEngine.last.emit(
+        Memory(FakeEngine.last.asked(Load)[-1].id, 12 << 20, 256 << 20, 300 << 20, 2 << 30)
+    )
     tip = window.status.machine.toolTip
     qtbot.waitUntil(lambda: "numbers kept: 12 MB of 256 MB" in tip(), timeout=3000)
     assert "KV kept: 300 MB of 2.0 GB" in tip() and "vocabulary 500" in tip()

@@ -238,7 +238,7 @@ def test_how_much_is_kept_is_told_when_it_has_changed(desk):
         desk.score(text)
         count += 1
         assert len(desk.events) == count
-        now = Memory(pair.tree.bytes(), 2**28, pair.kv_bytes(), pair.kv_budget)
+        now = Memory(1, pair.tree.bytes(), 2**28, pair.kv_bytes(), pair.kv_budget)
         assert desk.events[-1] == now
     desk.score("They turned.")
     assert len(desk.events) == count

@@ -239,7 +239,7 @@ def test_what_is_let_go_is_freed_at_once(loaded, follow):
     """The weights hang in cycles, and what the engine has loaded is kept from the collector."""
     weights = [
         weakref.ref(weight)
-        for lane in loaded.engine._answering._pair.lanes
+        for lane in loaded.engine.session.pair.lanes
         for weight in lane.model.parameters()
     ]
     assert gc.get_freeze_count() > 0
@@ -257,8 +257,8 @@ def test_what_is_let_go_is_freed_at_once(loaded, follow):
 def test_torch_finds_its_library_open():
     script = (
         "import sys\n"
-        "from core.engine.answering import _open_torch_library\n"
-        "_open_torch_library()\n"
+        "from core.engine.startup import open_torch_library\n"
+        "open_torch_library()\n"
         "assert 'torch' not in sys.modules\n"
         "assert 'libtorch_cpu.so' in open('/proc/self/maps').read()\n"
         "import torch\n"

@@ -245,10 +245,10 @@ def test_a_replay_lets_a_score_go_first_and_goes_on(desk):
 
 def test_a_score_stops_a_replay_in_mid_step_which_is_done_again(desk, monkeypatch):
     """The step under way here would not end before it is stopped."""
-    observe, calls = desk.engine._answering._pair.observe, []
+    observe, calls = desk.engine.session.pair.observe, []
 
     def endless(path, rows, cancelled, line):
-        calls.append(desk.engine._answering._pair.shown)
+        calls.append(desk.engine.session.pair.shown)
         while len(calls) == 2 and not cancelled():
             begun.set()
             time.sleep(0.001)
@@ -257,7 +257,7 @@ def test_a_score_stops_a_replay_in_mid_step_which_is_done_again(desk, monkeypatc
         return observe(path, rows, cancelled, line)
 
     begun = threading.Event()
-    monkeypatch.setattr(desk.engine._answering._pair, "observe", endless)
+    monkeypatch.setattr(desk.engine.session.pair, "observe", endless)
     desk.engine.submit(Replay(10, tuple(desk.paths[1:3])))
     assert begun.wait(WAIT)
     desk.engine.submit(Score(11, "B", PROMPT, text=TEXTS["B"] + " Yes."))
@@ -281,7 +281,7 @@ def test_a_replay_that_is_stopped_in_mid_step_is_not_done_again(desk, monkeypatc
         raise Cancelled
 
     with monkeypatch.context() as patch:
-        patch.setattr(desk.engine._answering._pair, "observe", endless)
+        patch.setattr(desk.engine.session.pair, "observe", endless)
         desk.engine.submit(Replay(10, tuple(desk.paths)))
         assert begun.wait(WAIT)
         desk.engine.cancel(Replay)
