@@ -35,6 +35,7 @@ from core.engine.protocol import (
     Unload,
     Unloaded,
 )
+from core.engine.wire import decode, encode
 from core.search.grown import GrownTree, Status
 from core.search.spec import Beam, Sampling, SearchSpec
 from core.text import Prompt
@@ -55,7 +56,7 @@ def spec(folder):
 
 
 class Desk:
-    """An engine and its answers."""
+    """An engine and its answers, which come as from another process: as bytes."""
 
     def __init__(self):
         self.events = queue.Queue()
@@ -64,11 +65,11 @@ class Desk:
 
     def _take(self, event):
         self.threads.add(threading.current_thread().name)
-        self.events.put(event)
+        self.events.put(decode(encode(event)))
 
     def ask(self, request):
         """The final answer to a request; progress is passed over."""
-        self.engine.submit(request)
+        self.engine.submit(decode(encode(request)))
         return self.answer(request.id)
 
     def answer(self, id):
