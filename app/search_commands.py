@@ -40,7 +40,7 @@ class SearchCommands(QMainWindow):
         if self.search is None:
             from app.search.view import SearchView
 
-            self.search = view = SearchView(self.bridge, self.view.prompt.prompt)
+            self.search = view = SearchView(self.bridge, self.view.answers, self.view.prompt.prompt)
             self.pages.addWidget(view)
             view.send.connect(self.put_response)
             view.problem.connect(self._search_problem)

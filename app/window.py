@@ -154,6 +154,7 @@ class MainWindow(TextCommands):
         self.banner.open_pair.connect(self.open_pair)
         self.banner.cancel.connect(self.cancel_load)
         self.view.problem.connect(self._score_problem)
+        self.view.inspection_failed.connect(self._inspection_failed)
         self.view.updated.connect(self.status.show_update)
         self.view.edited.connect(self._edited)
         self.pair_wanted.connect(self.load)
@@ -340,8 +341,10 @@ class MainWindow(TextCommands):
             self.banner.show_nothing(failed=True)
             back = "" if self.before_float32 is None else "Load it as before"
             self.notice.show_notice("error", event.message, topic="load", action=back)
-        elif event.kind in ("Inspect", "Survey"):
-            self.notice.show_notice("error", event.message, topic="inspect")
+
+    @Slot(str)
+    def _inspection_failed(self, sentence: str) -> None:
+        self.notice.show_notice("error", sentence, topic="inspect")
 
     @Slot(object)
     def _stopped(self, event: Stopped) -> None:

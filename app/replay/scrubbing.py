@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from PySide6.QtWidgets import QMessageBox, QWidget
 
 from app.credit.view import CreditView
-from app.engine_client import Bridge
+from app.engine_client import Bridge, Ticket
 from app.replay.strip import SPEEDS, CheckpointStrip
 from app.settings import Settings
 from app.status import size_text
@@ -20,9 +20,11 @@ from core.engine.protocol import (
     Failed,
     Loaded,
     Progress,
+    Replay,
     ReplayDone,
     Replayed,
-    Scored,
+    Score,
+    Scrub,
     Scrubbed,
     Stopped,
 )
@@ -80,7 +82,7 @@ class Scrubbing(QObject):
         """What a checkpoint that is a whole model takes."""
         self.confirm: Callable[[QWidget, str], bool] = ask_whether
         self._window = parent
-        self._scrub_id = self._replay_id = self._return_id = 0
+        self._replay_asked = False
         self._asked_at = 0.0
         self._declined = False
         """The user stopped the replay of these texts."""
@@ -96,13 +98,7 @@ class Scrubbing(QObject):
         for signal, slot in (
             (bridge.loaded, self._loaded),
             (bridge.pair_let_go, self.forget),
-            (bridge.scored, self._scored),
-            (bridge.scrub_progress, self._progress),
-            (bridge.scrubbed, self._scrubbed),
-            (bridge.replayed, self._replayed),
-            (bridge.replay_done, self._replay_done),
-            (bridge.failed, self._failed),
-            (bridge.stopped, self._stopped),
+            (view.scored, self._scored),
         ):
             signal.connect(slot)
 
@@ -130,7 +126,7 @@ class Scrubbing(QObject):
         self._idle.stop()
         self.checkpoints = ()
         self.wanted = -1
-        self._scrub_id = self._replay_id = self._return_id = 0
+        self._replay_asked = False
         self._declined = False
         self._rest_ms = IDLE_MS
         self.strip.show_replaying(None)
@@ -155,7 +151,18 @@ class Scrubbing(QObject):
         self._asked_at = time.monotonic()
         self._idle.stop()
         self.strip.show_asked(index)
-        self._scrub_id = self._bridge.scrub(self.checkpoints[index].path)
+        self._ask_scrub(index).answered.connect(self._clear_problem)
+
+    def _ask_scrub(self, index: int) -> Ticket[Scrubbed]:
+        ticket = self._bridge.ask(Scrub, self.checkpoints[index].path)
+        ticket.progress.connect(self._progress)
+        ticket.answered.connect(self._scrubbed)
+        ticket.failed.connect(self._scrub_failed)
+        ticket.stopped.connect(self._scrub_stopped)
+        return ticket
+
+    def _clear_problem(self, event: Scrubbed) -> None:
+        self.problem.emit("")
 
     @Slot(int)
     def show_checkpoint(self, index: int) -> None:
@@ -170,12 +177,10 @@ class Scrubbing(QObject):
             numbers = range(len(self.checkpoints))
             self.show_checkpoint(min(numbers, key=lambda i: abs(self.checkpoints[i].step - step)))
 
-    @Slot(object)
     def _progress(self, event: Progress) -> None:
         """A whole model is being loaded."""
         self.strip.show_under_way(event.what, event.fraction)
 
-    @Slot(object)
     def _scrubbed(self, event: Scrubbed) -> None:
         index = self._number(event.checkpoint)
         if index < 0:
@@ -188,8 +193,6 @@ class Scrubbing(QObject):
         self.strip.show_shown(index)
         self.strip.set_known(self._film.known())
         self.shown.emit(self.checkpoints[index].step)
-        if event.id != self._return_id:  # what kept another checkpoint is still to be read
-            self.problem.emit("")
         step = self.checkpoints[index].step
         self._view.updated.emit(f"step {step}: {1000 * event.seconds:.0f} ms")
         if self.strip.playing:
@@ -240,13 +243,12 @@ class Scrubbing(QObject):
 
     def _rest(self) -> None:
         """Begin to wait for the user to do nothing."""
-        if self.checkpoints and not self._replay_id and not self._declined:
+        if self.checkpoints and not self._replay_asked and not self._declined:
             self._idle.start(self._rest_ms)
 
     @Slot()
     def _idle_over(self) -> None:
-        busy = any(self._bridge.busy(slot) for slot in ("score A", "score B", "scrub"))
-        if busy or self.strip.playing or self._has_whole():
+        if self._bridge.busy(Score, Scrub) or self.strip.playing or self._has_whole():
             return  # what comes of these begins the wait anew; whole models need the user's word
         self._rest_ms = IDLE_MS
         self._replay()
@@ -257,7 +259,7 @@ class Scrubbing(QObject):
     @Slot()
     def replay_or_stop(self) -> None:
         """Compute what is not known, after asking where that is dear; or stop doing so."""
-        if self._replay_id:
+        if self._replay_asked:
             self._declined = True
             self._stop_replay()
             return
@@ -274,22 +276,27 @@ class Scrubbing(QObject):
         missing = self._film.unknown()
         if missing and len(self._view.scorings()) == 2:
             paths = tuple(self.checkpoints[index].path for index in missing)
-            self._replay_id = self._bridge.replay(paths)
+            ticket = self._bridge.ask(Replay, paths)
+            ticket.progress.connect(self._progress)
+            ticket.stepped.connect(self._replayed)
+            ticket.answered.connect(self._replay_ended)
+            ticket.failed.connect(self._replay_failed)
+            ticket.stopped.connect(self._replay_ended)
+            self._replay_asked = True
             self.strip.show_replaying(0.0)
 
     def _stop_replay(self) -> None:
-        if self._replay_id:
-            self._bridge.stop_replay()
+        if self._replay_asked:
+            self._bridge.cancel(Replay)
             self._end_replay()
 
     def _end_replay(self) -> None:
-        self._replay_id = 0
+        self._replay_asked = False
         self.strip.show_replaying(None)
 
-    @Slot(object)
     def _replayed(self, event: Replayed) -> None:
         index = self._number(event.checkpoint)
-        if index < 0 or event.id != self._replay_id:
+        if index < 0 or not self._replay_asked:
             return
         if event.anew:
             self._view.forget_checkpoint(index)
@@ -298,10 +305,8 @@ class Scrubbing(QObject):
         # At last the engine only makes what is shown ready for the next edit.
         self.strip.show_replaying(event.fraction if self._film.unknown() else None)
 
-    @Slot(object)
-    def _replay_done(self, event: ReplayDone) -> None:
-        if event.id == self._replay_id:
-            self._end_replay()
+    def _replay_ended(self, event: ReplayDone | Stopped) -> None:
+        self._end_replay()
 
     # --- the texts --------------------------------------------------------------------------
 
@@ -320,8 +325,8 @@ class Scrubbing(QObject):
         self._stop_replay()
         self.strip.set_known(())
 
-    @Slot(object)
-    def _scored(self, event: Scored) -> None:
+    @Slot()
+    def _scored(self) -> None:
         self.strip.show_under_way("", None)
         self.strip.set_known(self._film.known())
         if len(self._view.scorings()) == 2:
@@ -329,22 +334,17 @@ class Scrubbing(QObject):
 
     # --- what goes wrong --------------------------------------------------------------------
 
-    @Slot(object)
-    def _failed(self, event: Failed) -> None:
-        if event.id == self._scrub_id:
-            self.problem.emit(event.message)
-            self._return()
-        elif event.id == self._replay_id:
-            self._declined = True
-            self._end_replay()
-            self.problem.emit(event.message)
+    def _scrub_failed(self, event: Failed) -> None:
+        self.problem.emit(event.message)
+        self._return()
 
-    @Slot(object)
-    def _stopped(self, event: Stopped) -> None:
-        if event.id == self._scrub_id:
-            self._return()
-        elif event.id == self._replay_id:
-            self._end_replay()
+    def _scrub_stopped(self, event: Stopped) -> None:
+        self._return()
+
+    def _replay_failed(self, event: Failed) -> None:
+        self._declined = True
+        self._end_replay()
+        self.problem.emit(event.message)
 
     def _return(self) -> None:
         """The checkpoint that was wanted will not come: go back to the one that is shown.
@@ -356,8 +356,7 @@ class Scrubbing(QObject):
         failed, self.wanted = self.wanted, self._film.shown
         self.strip.show_asked(self.wanted)
         if failed != self.wanted and self.checkpoints:
-            self._scrub_id = self._bridge.scrub(self.checkpoints[self.wanted].path)
-            self._return_id = self._scrub_id
+            self._ask_scrub(self.wanted)  # and what kept the other one is still to be read
 
     # --- what is remembered -----------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from PySide6.QtGui import QShowEvent
 
 from app.credit.scale import ScaleChoice
 from app.engine_client import Bridge
+from app.inspect.answers import InspectionLookup, StateAnswers
 from app.search.acting import Acting
 from app.search.arrangement import ONE, OVER, TABLE_MS
 from app.search.finding import Finding
@@ -21,7 +22,7 @@ from app.search.hypotheses import Row
 from app.search.start import Start
 from app.search.trees import SearchTrees
 from app.widgets.colour_scale import ColourScale, fit_limit
-from core.engine.protocol import Failed, PairInfo
+from core.engine.protocol import PairInfo, StateRef
 from core.noise import NOISELESS, NoiseFloor
 from core.present.measures import REWARD
 from core.present.node_facts import fate
@@ -42,7 +43,7 @@ class SearchView(SearchTrees):
     problem = Signal(str)
     """A search could not be done: one sentence; "" once that is over."""
 
-    def __init__(self, bridge: Bridge, prompt: Callable[[], Prompt]) -> None:
+    def __init__(self, bridge: Bridge, answers: StateAnswers, prompt: Callable[[], Prompt]) -> None:
         super().__init__(bridge)
         self._bridge = bridge
         self._prompt = prompt
@@ -56,7 +57,9 @@ class SearchView(SearchTrees):
         self.shown: tuple[str, int] | None = None
         """The pane and the entry of the node that is looked at."""
         self._shown_key: tuple[object, ...] = ()
-        self.following = Following(self, bridge)
+        lookup = InspectionLookup(bridge, answers, self)
+        lookup.failed.connect(self.problem)
+        self.following = Following(self.node, lookup)
         self.acting = Acting(self)
         self.finding = Finding(self)
         self._connect()
@@ -93,7 +96,6 @@ class SearchView(SearchTrees):
         self.legend.swap_changed.connect(self.set_swap)
         self.node.walked.connect(self._go_to)
         self.hypotheses.table.went_to.connect(self._went_to)
-        self._bridge.failed.connect(self._failed)
 
     # --- what is loaded, and colours ----------------------------------------------------------
 
@@ -103,7 +105,6 @@ class SearchView(SearchTrees):
         self._noise = NOISELESS
         self._checkpoint = info.checkpoints[-1].path if info and info.checkpoints else ""
         self.form.set_base(info.search_base if info is not None else "")
-        self.following.forget()
         if info is None:
             self._from = None
             for pane in self.panes.values():
@@ -366,26 +367,18 @@ class SearchView(SearchTrees):
         self.node.show_node(pane.picture, entry, self._beta, scale, alive, pane.noise)
         text = f"{tree.text(entry, closing=True)}: {fate(tree, entry)}"
         pane.canvas.setAccessibleDescription(text)
-        self.following.show(self._beta, scale)
+        self.following.show(self.state_shown(), self.checkpoint_shown(), self._beta, scale)
 
     def is_alive(self, name: str) -> bool:
         """Whether the search of a pane can be told what to do with its nodes."""
         return self._pair is not None and self.panes[name].fresh_pair
 
-    def state_shown(self) -> int | None:
-        """The token tree's node whose continuations can be asked for; None where nothing can
-        follow."""
+    def state_shown(self) -> StateRef | None:
+        """Return the state whose continuations can be asked for; None where nothing can follow."""
         if self.shown is None or self._pair is None:
             return None
         pane = self.panes[self.shown[0]]
-        if not pane.can_grow_from(self.shown[1]):
-            return None
-        return int(pane.tree.node[self.shown[1]])
-
-    @Slot(object)
-    def _failed(self, event: Failed) -> None:
-        if event.kind in ("InspectNode", "Steer"):
-            self.problem.emit(event.message)
+        return pane.state_at(self.shown[1])
 
     # --- hypotheses ---------------------------------------------------------------------------
 

@@ -287,68 +287,83 @@ class Score(Request[Scored]):
         return self.side
 
 
-# --- a state ----------------------------------------------------------------------------------
+# --- a state ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StateRef:
+    """A state that is asked about: a node of the token tree, and the way to it.
+
+    ``prompt`` and ``ids``, the tokens after it, lead to the same state: by them it is found again
+    if the node was evicted. ``pane``: the search whose checkpoint is asked; "" for the one shown.
+    """
+
+    node: int
+    prompt: Prompt
+    ids: tuple[int, ...]
+    pane: str = ""
+
+    @classmethod
+    def before(cls, scoring: Scoring, index: int, prompt: Prompt) -> "StateRef":
+        """Return the state before a token of a scored response, or before its closing token."""
+        return cls(scoring.state(index), prompt, scoring.tokens.ids[:index])
 
 
 @dataclass(frozen=True, slots=True)
 class Inspected(Event):
-    side: Side
-    index: int
+    """The likeliest actions at a state, which may have a new number.
+
+    ``checkpoint``: of a run, the one that was asked.
+    """
+
     inspection: Inspection
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspect(Request[Inspected]):
-    """The alternatives at the state before token ``index`` of a side's last scored response.
+    """Ask for the likeliest actions at a state; ``query`` searches the whole vocabulary.
 
-    ``index`` may be that of the closing token. ``query`` searches the whole vocabulary.
+    What searches ask and what is asked of a response wait in places of their own.
     """
 
-    side: Side
-    index: int
+    state: StateRef
     query: str = ""
 
     urgency = Urgency.LOOK
 
-
-@dataclass(frozen=True, slots=True)
-class NodeInspected(Event):
-    """Which node is said by ``inspection.state``."""
-
-    inspection: Inspection
-
-
-@dataclass(frozen=True, slots=True)
-class InspectNode(Request[NodeInspected]):
-    """The actions at the state that a node of the token tree is.
-
-    ``query`` searches the whole vocabulary. ``pane``: the search whose checkpoint is asked; the one
-    that is shown, if there is none. ``prompt`` and ``ids``, the tokens after it, lead to the same
-    state: by them it is found if the node was evicted, and answered under its new number.
-    """
-
-    node: int
-    query: str = ""
-    pane: str = ""
-    prompt: Prompt | None = None
-    ids: tuple[int, ...] = ()
-
-    urgency = Urgency.LOOK
+    @property
+    def topic(self) -> str:
+        return "Inspect in a search" if self.state.pane else "Inspect"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Surveyed(Event):
-    side: Side
-    index: int
+    """All actions at a state, which may have a new number; ``checkpoint`` as in Inspected."""
+
     actions: StateActions
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Survey(Request[Surveyed]):
-    """All actions at the state before token ``index`` of a side's last scored response."""
+    """Ask for all actions at a state."""
 
-    side: Side
-    index: int
+    state: StateRef
+
+    urgency = Urgency.LOOK
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsListed(Event):
+    """The labels of the pair's vocabulary as in Scoring, by token id, [V]."""
+
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListLabels(Request[LabelsListed]):
+    """Ask for the labels of the pair's vocabulary, which are the same at all states."""
 
     urgency = Urgency.LOOK
 

@@ -70,6 +70,7 @@ def score(
         entropy_reference=state("entropy_reference"),
         logit=edge("logit"),
         logsumexp=state("logsumexp"),
+        start=int(path[first - 1]),
         nodes=nodes,
         computed=computed,
         reused=len(path) - 1 - computed,
@@ -97,7 +98,7 @@ def _note(pair: Pair, tokens: Tokens, length: int) -> str:
 def inspect(
     pair: Pair, state: int, query: str = "", cancelled: Callable[[], bool] = never
 ) -> Inspection:
-    """The likeliest tokens at a state under each model, and those that match ``query``.
+    """Return the likeliest tokens at a state under each model, and those that match ``query``.
 
     Raises:
         Cancelled: soon after ``cancelled()`` turns true.
@@ -112,7 +113,7 @@ def inspect(
 
 
 def survey(pair: Pair, state: int, cancelled: Callable[[], bool] = never) -> StateActions:
-    """All actions at a state, and those that the training promoted and demoted most.
+    """Return all actions at a state, and those that the training promoted and demoted most.
 
     Raises:
         Cancelled: soon after ``cancelled()`` turns true.
@@ -120,9 +121,7 @@ def survey(pair: Pair, state: int, cancelled: Callable[[], bool] = never) -> Sta
     logp = pair.logprobs(state, cancelled)
     policy, reference = logp.float().cpu().numpy()
     promoted, demoted = (_alternatives(pair, logp, ids) for ids in extremes(policy, reference, TOP))
-    labels = pair.codec.labels(len(policy))
-    ids = np.arange(len(policy))
-    return StateActions(state, ids, labels, policy, reference, promoted, demoted)
+    return StateActions(state, policy, reference, promoted, demoted)
 
 
 def _alternatives(pair: Pair, logp: torch.Tensor, ids: list[int]) -> tuple[Alternative, ...]:

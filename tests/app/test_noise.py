@@ -138,7 +138,7 @@ def test_the_window_shows_noise_as_noise(narrow, open_window, qtbot):
     index = int(np.abs(ratios(scoring)).argmin())
     view.focus_on.pin("A", index)
     qtbot.waitUntil(lambda: view.inspector.inspection() is not None, timeout=3000)
-    values = {name.text(): value for name, value in view.inspector._facts}
+    values = {name.text(): value for name, value in view.inspector.facts.rows}
     assert values["reward r"].foregroundRole() == FAINT
     assert values["log π"].foregroundRole() == PLAIN
     table, muted = view.inspector.by_policy, theme.colours(False).muted

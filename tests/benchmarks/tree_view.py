@@ -19,6 +19,7 @@ from PySide6.QtCore import QObject, Qt, QTimer, Slot
 from PySide6.QtWidgets import QApplication
 
 from app.engine_client import Bridge
+from app.inspect.answers import StateAnswers
 from app.search.canvas import TreeCanvas
 from app.search.pane import SearchPane
 from app.search.view import SearchView
@@ -149,7 +150,7 @@ def growing(application: QApplication) -> dict[str, Any]:
     """Milliseconds between two ticks while the tree grows to its full size."""
     growths = random_growths(NODES, EACH)  # made before anything is measured
     bridge = Bridge(lambda emit: Script(emit, growths))
-    view = SearchView(bridge, lambda: PROMPT)
+    view = SearchView(bridge, StateAnswers(), lambda: PROMPT)
     view.set_pair(INFO)
     view.resize(1440, 900)
     view.show()

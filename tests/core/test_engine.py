@@ -15,11 +15,11 @@ from core.engine.protocol import (
     Grown,
     Inspect,
     Inspected,
-    InspectNode,
+    LabelsListed,
+    ListLabels,
     Load,
     Loaded,
     Memory,
-    NodeInspected,
     PairSpec,
     Progress,
     Resume,
@@ -27,6 +27,7 @@ from core.engine.protocol import (
     Scored,
     Search,
     Searched,
+    StateRef,
     Steer,
     Steered,
     Stopped,
@@ -98,10 +99,12 @@ def test_load_score_inspect(loaded):
     assert isinstance(scored, Scored)
     assert scored.scoring.tokens.text == "They offered $53K a year."
     assert scored.prompt_text.endswith("<|im_start|>assistant\n")
-    seen = loaded.ask(Inspect(3, "A", 2, "a"))
+    scoring = scored.scoring
+    seen = loaded.ask(Inspect(3, StateRef.before(scoring, 2, PROMPT), "a"))
     assert isinstance(seen, Inspected)
     assert len(seen.inspection.by_policy) == 10
-    closing = loaded.ask(Inspect(4, "A", len(scored.scoring) - 1))
+    assert seen.inspection.state == scoring.nodes[1] and seen.inspection.found
+    closing = loaded.ask(Inspect(4, StateRef.before(scoring, len(scoring) - 1, PROMPT)))
     assert isinstance(closing, Inspected)
 
 
@@ -109,23 +112,34 @@ def test_survey(loaded):
     scoring = loaded.ask(Score(2, "A", PROMPT, text="They offered $53K a year.")).scoring
     last = len(scoring) - 1
     for id, index in ((3, 0), (4, last)):
-        surveyed = loaded.ask(Survey(id, "A", index))
+        surveyed = loaded.ask(Survey(id, StateRef.before(scoring, index, PROMPT)))
         assert isinstance(surveyed, Surveyed)
         actions = surveyed.actions
         taken = int(scoring.ids[index])
         assert actions.logp_policy[taken] == pytest.approx(scoring.logp_policy[index], abs=1e-5)
     assert actions.state == scoring.nodes[-2]
-    assert isinstance(loaded.ask(Survey(5, "A", last + 1)), Stopped)
-    assert isinstance(loaded.ask(Survey(6, "B", 0)), Stopped)
+    listed = loaded.ask(ListLabels(5))
+    assert isinstance(listed, LabelsListed) and len(listed.labels) == len(actions.logp_policy)
+    assert [listed.labels[id] for id in scoring.ids] == list(scoring.labels)
+
+
+def test_the_states_of_a_response_are_named(loaded):
+    """The first is the prompt's last node, where the first token is yet to come."""
+    scoring = loaded.ask(Score(2, "A", PROMPT, text="They offered $53K a year.")).scoring
+    tree, codec = loaded.engine.session.pair.tree, loaded.engine.session.pair.codec
+    assert tree.token[tree.path(scoring.start)].tolist() == list(codec.prompt_ids(PROMPT))
+    states = [scoring.state(index) for index in range(len(scoring))]
+    assert states == tree.parent[scoring.nodes].tolist()
 
 
 def test_a_survey_waits_in_a_place_of_its_own(spec):
     """It is overtaken by newer surveys only, and comes after what is more urgent."""
     waiting = Desk()
     waiting.engine.submit(Load(1, spec))
+    state = StateRef(10**9, PROMPT, (65,))
     for id in (2, 3):
-        waiting.engine.submit(Survey(id, "A", 1))
-    waiting.engine.submit(Inspect(4, "A", 1))
+        waiting.engine.submit(Survey(id, state))
+    waiting.engine.submit(Inspect(4, state))
     waiting.engine.submit(Score(5, "A", PROMPT, text="They offered $53K."))
     waiting.engine.start()
     answers = {id: waiting.answer(id) for id in (2, 1, 5, 4, 3)}
@@ -134,13 +148,16 @@ def test_a_survey_waits_in_a_place_of_its_own(spec):
     assert isinstance(answers[4], Inspected)
 
 
-def test_a_node_is_inspected_as_the_state_before_its_next_token(loaded):
-    scoring = loaded.ask(Score(2, "A", PROMPT, text="They offered $53K a year.")).scoring
-    by_side = loaded.ask(Inspect(3, "A", 3, "a")).inspection
-    by_node = loaded.ask(InspectNode(4, int(scoring.nodes[2]), "a"))
-    assert isinstance(by_node, NodeInspected)
-    assert by_node.inspection == by_side and by_side.found
-    assert isinstance(loaded.ask(InspectNode(5, 10**9)), Stopped)
+def test_what_searches_ask_waits_in_a_place_of_its_own(spec):
+    waiting = Desk()
+    waiting.engine.submit(Load(1, spec))
+    for id, pane in enumerate(("", "left", "right"), 2):
+        waiting.engine.submit(Inspect(id, StateRef(10**9, PROMPT, (65,), pane)))
+    waiting.engine.start()
+    answers = {id: waiting.answer(id) for id in (3, 1, 2, 4)}
+    assert waiting.engine.close(WAIT)
+    assert isinstance(answers[3], Stopped)
+    assert answers[2].inspection == answers[4].inspection
 
 
 def test_replaced_tokens_stay_through_later_edits_and_undo(loaded):

@@ -17,7 +17,6 @@ from core.engine.protocol import (
     Grown,
     Inspect,
     Inspected,
-    InspectNode,
     Load,
     Loaded,
     PairSpec,
@@ -32,7 +31,9 @@ from core.engine.protocol import (
     Scrubbed,
     Search,
     Searched,
+    StateRef,
     Stopped,
+    Survey,
     Sweep,
     SweepDone,
     Swept,
@@ -79,6 +80,15 @@ def alone(run, checkpoint, side):
     return scoring
 
 
+def test_an_answer_names_the_checkpoint_that_is_asked(desk):
+    state = StateRef.before(desk.first["A"], 2, PROMPT)
+    for id, path in ((10, desk.paths[-1]), (20, desk.paths[1]), (30, START)):
+        if id > 10:
+            desk.ask(Scrub(id, path))
+        assert desk.ask(Inspect(id + 1, state)).checkpoint == path
+        assert desk.ask(Survey(id + 2, state)).checkpoint == path
+
+
 def test_a_scrub_scores_both_sides_and_all_that_is_asked_later(desk, run):
     scrubbed = desk.ask(Scrub(10, desk.paths[1]))
     assert isinstance(scrubbed, Scrubbed) and scrubbed.checkpoint == desk.paths[1]
@@ -90,8 +100,8 @@ def test_a_scrub_scores_both_sides_and_all_that_is_asked_later(desk, run):
     again = desk.ask(Score(11, "A", PROMPT, text=TEXTS["A"])).scoring
     assert (again.logp_policy == scrubbed.scorings["A"].logp_policy).all()
     assert again.computed == 0
-    seen = desk.ask(Inspect(12, "A", 2))
-    assert isinstance(seen, Inspected)
+    seen = desk.ask(Inspect(12, StateRef.before(again, 2, PROMPT)))
+    assert isinstance(seen, Inspected) and seen.checkpoint == desk.paths[1]
     taken = {it.id: it.logp_policy for it in seen.inspection.by_policy}
     top = int(again.ids[2])
     if top in taken:
@@ -347,11 +357,16 @@ def test_a_tree_s_nodes_are_asked_about_and_grow_on_under_its_own_checkpoint(des
     tree.add(grown.growth)
     growing(desk, 11, tree)
     node = int(tree.node[0])
-    own = desk.ask(InspectNode(12, node, pane="left")).inspection
+    in_tree, shown = StateRef(node, PROMPT, (), "left"), StateRef(node, PROMPT, ())
+    own = desk.ask(Inspect(12, in_tree)).inspection
     desk.ask(Scrub(13, START))
-    still = desk.ask(InspectNode(14, node, pane="left")).inspection
+    still = desk.ask(Inspect(14, in_tree))
+    assert still.checkpoint == desk.paths[1]
+    still = still.inspection
     assert [it.logp_policy for it in still.by_policy] == [it.logp_policy for it in own.by_policy]
-    of_start = desk.ask(InspectNode(15, node)).inspection
+    of_start = desk.ask(Inspect(15, shown))
+    assert of_start.checkpoint == START
+    of_start = of_start.inspection
     assert all(it.logp_policy == it.logp_reference for it in of_start.by_policy)
     desk.engine.submit(Search(16, "left", PROMPT, tree.ids(1), spec, anew=False))
     on = desk.answer(16)
@@ -417,7 +432,7 @@ def test_what_is_written_under_the_shown_checkpoint_changes_no_number_until_it_i
     assert scored.logp_policy == pytest.approx(before, abs=1e-5)
     assert [(it.id, it.checkpoint) for it in said] == [(1, one)]
     assert said[0].sentence.startswith("The policy's files on disk have changed")
-    gather(desk, Inspect(12, "B", 2), said)
+    gather(desk, Inspect(12, StateRef.before(scored, 2, PROMPT)), said)
     assert len(said) == 1  # said once
     scrubbed = gather(desk, Scrub(13, one), said)
     now = alone(desk.run, one, "B").logp_policy

@@ -15,12 +15,12 @@ from core.engine.protocol import (
     Grown,
     Inspect,
     Inspected,
-    InspectNode,
+    LabelsListed,
+    ListLabels,
     Load,
     Loaded,
     MeasureNoise,
     Memory,
-    NodeInspected,
     NoiseMeasured,
     PairInfo,
     PairSpec,
@@ -35,6 +35,7 @@ from core.engine.protocol import (
     Scrubbed,
     Search,
     Searched,
+    StateRef,
     Steer,
     Steered,
     Stopped,
@@ -87,6 +88,7 @@ def scoring(n=4):
         entropy_reference=floats(n, 4),
         logit=floats(n, 5),
         logsumexp=floats(n, 6),
+        start=2**40 - 1,
         nodes=ints + 2**40,
         computed=np.int64(3),
         reused=0,
@@ -102,7 +104,7 @@ def alternative(id):
 def actions(size=7):
     logp = floats(size).astype(np.float32)
     ends = (alternative(1),), ()
-    return StateActions(5, np.arange(size), ("a",) * size, logp, logp - 1, *ends)
+    return StateActions(5, logp, logp - 1, *ends)
 
 
 def growth(n=3):
@@ -122,9 +124,9 @@ EXAMPLES = (
     Score(3, "A", PROMPT, text=""),
     Score(3, "B", PROMPT, ids=(1, 2), fresh=True),
     Score(3, "B", PROMPT, replace=(4, 2)),
-    Inspect(4, "A", 2, "qu"),
-    InspectNode(4, 5, "qu", "left", PROMPT, (1, 2)),
-    Survey(4, "A", 2),
+    Inspect(4, StateRef(5, PROMPT, (1, 2), "left"), "qu"),
+    Survey(4, StateRef(2**40, PROMPT, ())),
+    ListLabels(4),
     Search(5, "left", PROMPT, (), SearchSpec(Beam(3), Objective.dial(1.5), 8, 0.5, True), False),
     Search(5, "left", PROMPT, (1, 2), SearchSpec(Given((3, 4), closed=True))),
     Search(5, "left", PROMPT, (1,), SearchSpec(TreeSearch(value="rollout", temperature=2.0))),
@@ -144,9 +146,9 @@ EXAMPLES = (
     NoiseMeasured(1, None),
     FilesChanged(1, "Changed.", "/run/checkpoint-10"),
     Scored(3, "A", scoring(), "<user>"),
-    Inspected(4, "A", 2, INSPECTION),
-    NodeInspected(4, INSPECTION),
-    Surveyed(4, "A", 2, actions()),
+    Inspected(4, INSPECTION, START),
+    Surveyed(4, actions(), "/run/checkpoint-10"),
+    LabelsListed(4, ("é", "·", "")),
     Grown(5, "left", growth(), "/run/checkpoint-10"),
     Searched(5, "left", 3, 40, 0.5, "tree cache"),
     Steered(6, "left", 5),
@@ -197,6 +199,12 @@ def test_every_kind_of_request_and_event_has_an_example():
 @pytest.mark.parametrize("message", EXAMPLES, ids=lambda it: type(it).__name__)
 def test_what_is_encoded_is_decoded_the_same(message):
     assert_same(decode(encode(message)), message)
+
+
+def test_a_survey_carries_its_numbers_and_little_else():
+    """Eight bytes a token: the labels of a vocabulary are listed once, not with each survey."""
+    size = 256_000
+    assert len(encode(Surveyed(4, actions(size)))) < 8 * size + 1000
 
 
 def test_what_lives_in_this_process_cannot_leave_it():

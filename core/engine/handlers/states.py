@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 from core.engine.handlers import answers
 from core.engine.handlers.searches import Searches
 from core.engine.protocol import (
+    Event,
     Inspect,
     Inspected,
-    InspectNode,
-    NodeInspected,
+    LabelsListed,
+    ListLabels,
+    Request,
+    StateRef,
     Survey,
     Surveyed,
 )
@@ -21,45 +24,43 @@ if TYPE_CHECKING:
 
 @answers(Inspect)
 def inspect(session: Session, request: Inspect) -> Inspected:
+    """Return the likeliest actions at a state, and those that match a query."""
     from core.models.score import inspect
 
-    pair = session.pair_for(request)
-    state = _state(session, pair, request)
+    pair, state = _find(session, request, request.state)
     found = inspect(pair, state, request.query, session.cancelled)
-    return Inspected(request.id, request.side, request.index, found)
+    return Inspected(request.id, found, pair.shown)
 
 
 @answers(Survey)
 def survey(session: Session, request: Survey) -> Surveyed:
+    """Return all actions at a state."""
     from core.models.score import survey
 
-    pair = session.pair_for(request)
-    actions = survey(pair, _state(session, pair, request), session.cancelled)
-    return Surveyed(request.id, request.side, request.index, actions)
+    pair, state = _find(session, request, request.state)
+    return Surveyed(request.id, survey(pair, state, session.cancelled), pair.shown)
 
 
-def _state(session: Session, pair: "Pair", request: Inspect | Survey) -> int:
-    """The node of the state before the token that a request names."""
-    last = session.responses.get(request.side)
-    if last is None or not 0 <= request.index < len(last.scoring):
-        raise Cancelled
-    return int(pair.tree.parent[int(last.scoring.nodes[request.index])])
+@answers(ListLabels)
+def list_labels(session: Session, request: ListLabels) -> LabelsListed:
+    """Return the labels of the vocabulary."""
+    pair = session.pair
+    return LabelsListed(request.id, pair.codec.labels(pair.vocab_size))
 
 
-@answers(InspectNode)
-def inspect_node(session: Session, request: InspectNode) -> NodeInspected:
-    from core.models.score import inspect
+def _find(session: Session, request: Request[Event], state: StateRef) -> "tuple[Pair, int]":
+    """Return the pair under the checkpoint that is asked, and the node of the state.
 
-    search = session.own(Searches).by_pane.get(request.pane)
+    Raises:
+        Cancelled: nothing is asked there, as there is no token before it.
+    """
+    search = session.own(Searches).by_pane.get(state.pane)
     pair = session.pair_for(request, search.shown if search is not None else None)
-    state = request.node
-    if not pair.tree.has(state):
-        if request.prompt is None:
-            raise Cancelled
-        ids = [*pair.codec.prompt_ids(request.prompt), *request.ids]
+    node = state.node
+    if not pair.tree.has(node):  # it was evicted, and is walked to again
+        ids = [*pair.codec.prompt_ids(state.prompt), *state.ids]
         root = search.run.root if search is not None else pair.root(len(ids))
-        state = int(pair.tree.extend(root, ids)[-1])
-    if pair.tree.depth[state] == 0:
+        node = int(pair.tree.extend(root, ids)[-1])
+    if pair.tree.depth[node] == 0:
         raise Cancelled
-    found = inspect(pair, state, request.query, session.cancelled)
-    return NodeInspected(request.id, found)
+    return pair, node
