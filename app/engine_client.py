@@ -1,14 +1,24 @@
-"""The one place where engine events become Qt signals, and where the window asks for things.
+"""The one place where the window asks the engine for things and hears its answers.
 
-The engine thread appends events to a deque and posts one wake-up; the GUI thread then takes all
-that has gathered. Answers that a newer request has overtaken are dropped here. Knows the protocol;
-knows nothing of widgets or models.
+``ask`` submits a request and returns a ticket, whose signals say what comes of it; a ticket that a
+newer request of the same slot has overtaken stays silent. The engine thread appends events to a
+deque and posts one wake-up; the GUI thread then takes all that has gathered, so every slot runs
+there. Knows the protocol; knows nothing of widgets or models, nor what single requests mean.
 """
 
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    overload,
+)
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 
@@ -16,51 +26,30 @@ from core.engine.protocol import (
     Event,
     Failed,
     FilesChanged,
-    Grown,
-    Inspect,
-    Inspected,
-    InspectNode,
-    Load,
-    Loaded,
+    Job,
+    JobStep,
     Memory,
-    NodeInspected,
     NoiseMeasured,
-    PairSpec,
+    Notice,
     Progress,
-    Replay,
-    ReplayDone,
-    Replayed,
     Request,
-    Resume,
-    Score,
-    Scored,
-    Scrub,
-    Scrubbed,
-    Search,
-    Searched,
-    Side,
-    Steer,
-    SteerAction,
-    Steered,
     Stopped,
-    Survey,
-    Surveyed,
-    Sweep,
-    SweepDone,
-    Swept,
-    Unload,
+    Urgency,
 )
-from core.search.spec import SearchSpec
-from core.sweeps.record import SweepSpec
-from core.text import Prompt
+from core.engine.protocol import Slot as Place
+
+Args = ParamSpec("Args")
+Answer = TypeVar("Answer", bound=Event)
+StepTaken = TypeVar("StepTaken", bound=Event)
+Heard = TypeVar("Heard")
 
 
 class EngineLike(Protocol):
-    """What the bridge needs of an engine (core.engine.loop.Engine, or a scripted one in tests)."""
+    """What the client needs of an engine (core.engine.loop.Engine, or a scripted one in tests)."""
 
     def start(self) -> None: ...
-    def submit(self, request: Request) -> None: ...
-    def cancel(self, kind: type[Request] | None = None) -> None: ...
+    def submit(self, request: Request[Event]) -> None: ...
+    def cancel(self, kind: type[Request[Event]] | None = None) -> None: ...
     def close(self, timeout: float = 5.0) -> bool: ...
 
 
@@ -68,44 +57,87 @@ MakeEngine = Callable[[Callable[[Event], None]], EngineLike]
 
 
 def real_engine(emit: Callable[[Event], None]) -> EngineLike:
-    """The engine of core; it imports torch in its own thread, once started."""
+    """Return the engine of core; it imports torch in its own thread, once started."""
     from core.engine.loop import Engine
 
     return Engine(emit)
 
 
-class Bridge(QObject):
+class TypedSignal(Protocol[Heard]):
+    """A signal as mypy sees it: what is connected must take the event that is emitted."""
+
+    def connect(self, slot: "Callable[[Heard], object] | TypedSignal[Heard]", /) -> object: ...
+    def emit(self, event: Heard, /) -> None: ...
+
+
+class Ticket(QObject, Generic[Answer]):
+    """What comes of one request: any number of ``progress``, at last one of the other signals.
+
+    It goes by itself after that, and belongs to the client until then. A request that is overtaken
+    says nothing.
+    """
+
+    if TYPE_CHECKING:
+        answered: TypedSignal[Answer]
+        failed: TypedSignal[Failed]
+        stopped: TypedSignal[Stopped]
+        progress: TypedSignal[Progress]
+    else:
+        answered = Signal(object)
+        failed = Signal(object)
+        stopped = Signal(object)
+        progress = Signal(object)
+
+    def __init__(self, request: Request[Answer], parent: QObject) -> None:
+        super().__init__(parent)
+        self.request = request
+
+    def hear(self, event: Event) -> bool:
+        """Emit an event; return whether it was the last."""
+        match event:
+            case Progress():
+                self.progress.emit(event)
+                return False
+            case Failed():
+                self.failed.emit(event)
+            case Stopped():
+                self.stopped.emit(event)
+            case _:
+                self.answered.emit(event)  # type: ignore[arg-type]  # the request names its kind
+        return True
+
+
+class JobTicket(Ticket[Answer], Generic[StepTaken, Answer]):
+    """What comes of a job: ``stepped`` for each of its steps, too."""
+
+    if TYPE_CHECKING:
+        stepped: TypedSignal[StepTaken]
+    else:
+        stepped = Signal(object)
+
+    def hear(self, event: Event) -> bool:
+        """Emit an event; return whether it was the last."""
+        if isinstance(event, JobStep):
+            self.stepped.emit(event)  # type: ignore[arg-type]  # the request names its kind
+            return False
+        return super().hear(event)
+
+
+class EngineClient(QObject):
     """Lives on the GUI thread for as long as the window does."""
 
-    progress = Signal(object)
-    """Of a pair that is being loaded."""
-    scrub_progress = Signal(object)
-    """Of a scrub or a replay that loads a whole model."""
-    loaded = Signal(object)
-    noise_measured = Signal(object)
-    """Of the pair that is loaded; the engine asks for it by itself."""
-    scored = Signal(object)
-    inspected = Signal(object)
-    node_inspected = Signal(object)
-    grown = Signal(object)
-    searched = Signal(object)
-    steered = Signal(object)
-    surveyed = Signal(object)
-    swept = Signal(object)
-    sweep_done = Signal(object)
-    scrubbed = Signal(object)
-    replayed = Signal(object)
-    replay_done = Signal(object)
-    files_changed = Signal(object)
-    """Files of the pair that is loaded have been written anew on disk."""
     pair_let_go = Signal()
     """Nothing that was asked of the pair before is answered any more."""
+    noise_measured = Signal(object)
+    """Of the pair that is loaded; the engine asks for it by itself."""
+    files_changed = Signal(object)
+    """Files of the pair that is loaded have been written anew on disk."""
+    memory = Signal(object)
+    """How much is held of the pair's numbers and KV."""
     failed = Signal(object)
+    """Any request has failed; its ticket told of it before."""
     lost = Signal(object)
     """A failure after which only a new process can go on; ``failed`` tells of it too, before."""
-    memory = Signal(object)
-    """How much is kept of the pair's numbers and KV."""
-    stopped = Signal(object)
     _gathered = Signal()
 
     def __init__(self, make_engine: MakeEngine = real_engine, parent: QObject | None = None):
@@ -114,127 +146,69 @@ class Bridge(QObject):
         self._engine: EngineLike | None = None
         self._events: deque[Event] = deque()
         self._dirty = threading.Event()
-        self._last_id = 0
-        self._newest: dict[str, int] = {}
-        self._waiting: set[int] = set()
-        self._slots: dict[int, str] = {}
+        self._last_id = self._pair_id = 0
+        self._tickets: dict[Place, Ticket[Any]] = {}
+        """What is not answered yet, by where it waits."""
         self._closed = False
+        self._notices = {
+            Memory: self.memory,
+            NoiseMeasured: self.noise_measured,
+            FilesChanged: self.files_changed,
+        }
         self._gathered.connect(self._drain, Qt.ConnectionType.QueuedConnection)
 
     # --- requests ---------------------------------------------------------------------------
 
-    def load(self, spec: PairSpec) -> int:
-        """Ask for a pair; answers to what was asked of the pair before are dropped."""
-        self._newest.clear()
-        self._waiting.clear()
-        self._slots.clear()
-        self.pair_let_go.emit()
-        return self._submit("pair", Load(self._next(), spec))
-
-    def unload(self) -> int:
-        """Let go of the pair; also stops one that is being loaded."""
-        self._newest.clear()
-        self._waiting.clear()
-        self._slots.clear()
-        self.pair_let_go.emit()
-        return self._submit("pair", Unload(self._next()))
-
-    def score(
+    @overload
+    def ask(
         self,
-        side: Side,
-        prompt: Prompt,
-        text: str | None = None,
-        ids: tuple[int, ...] | None = None,
-        replace: tuple[int, int] | None = None,
-        fresh: bool = False,
-    ) -> int:
-        """Ask for a side's scores; protocol.Score has the three ways to say which."""
-        request = Score(self._next(), side, prompt, text, ids, replace, fresh)
-        return self._submit(f"score {side}", request)
-
-    def inspect(self, side: Side, index: int, query: str = "") -> int:
-        """Ask for the alternatives to a token; searches have a place of their own."""
-        return self._submit("inspect", Inspect(self._next(), side, index, query))
-
-    def inspect_node(
+        kind: Callable[Concatenate[int, Args], Job[StepTaken, Answer]],
+        *args: Args.args,
+        **more: Args.kwargs,
+    ) -> JobTicket[StepTaken, Answer]: ...
+    @overload
+    def ask(
         self,
-        node: int,
-        query: str = "",
-        pane: str = "",
-        prompt: Prompt | None = None,
-        ids: tuple[int, ...] = (),
-    ) -> int:
-        """Ask for the actions at a node of the tree, to which ``ids`` after ``prompt`` lead."""
-        request = InspectNode(self._next(), node, query, pane, prompt, ids)
-        return self._submit("inspect node", request)
+        kind: Callable[Concatenate[int, Args], Request[Answer]],
+        *args: Args.args,
+        **more: Args.kwargs,
+    ) -> Ticket[Answer]: ...
+    def ask(self, kind: Callable[..., Request[Any]], *args: Any, **more: Any) -> Ticket[Any]:
+        """Ask for something: ``ask(Score, "A", prompt, text=text)``, all but the request's id.
 
-    def search(
-        self,
-        pane: str,
-        prompt: Prompt,
-        prefix: tuple[int, ...],
-        spec: SearchSpec,
-        anew: bool = True,
-    ) -> int:
-        """Grow a pane's tree, ``anew`` or on: ``grown`` for each step, at last one of ``searched``,
-        ``stopped`` and ``failed``."""
-        request = Search(self._next(), pane, prompt, prefix, spec, anew)
-        return self._submit(f"search {pane}", request)
-
-    def resume(self, pane: str) -> int:
-        """Go on with the stopped search of a pane; answered as ``search`` is."""
-        return self._submit(f"search {pane}", Resume(self._next(), pane))
-
-    def steer(self, pane: str, node: int, action: SteerAction) -> int:
-        """Take over at a node of a pane's search; ``steered`` follows."""
-        return self._submit(f"steer {pane} {node}", Steer(self._next(), pane, node, action))
-
-    def stop_search(self) -> None:
-        """Stop the searches that run or wait; ``stopped`` follows, and each can be resumed."""
+        Returns at once, with a ticket for what comes of it; connect to its signals before the
+        event loop runs. Loading or letting go of a pair silences all tickets.
+        """
+        self.start()
+        self._last_id += 1
+        request = kind(self._last_id, *args, **more)
+        if request.urgency == Urgency.PAIR:
+            self._pair_id = request.id
+            for place in [*self._tickets]:
+                self._silence(place)
+            self.pair_let_go.emit()
+        self._silence(request.slot)
+        make = JobTicket if isinstance(request, Job) else Ticket
+        ticket = self._tickets[request.slot] = make(request, self)
         if self._engine is not None:
-            self._engine.cancel(Search)
-            self._engine.cancel(Resume)
+            self._engine.submit(request)
+        return ticket
 
-    def survey(self, side: Side, index: int) -> int:
-        """Ask for all actions at the state before a token."""
-        return self._submit("survey", Survey(self._next(), side, index))
-
-    def sweep(self, spec: SweepSpec) -> int:
-        """Sweep beam widths: ``swept`` for each step, at last one of ``sweep_done``, ``stopped``
-        and ``failed``."""
-        return self._submit("sweep", Sweep(self._next(), spec))
-
-    def stop_sweep(self) -> None:
-        """Stop the sweep; what it has found is kept for the next one."""
+    def cancel(self, *kinds: type[Request[Any]]) -> None:
+        """Stop what runs or waits, of these kinds of request; its tickets say ``stopped``."""
         if self._engine is not None:
-            self._engine.cancel(Sweep)
+            for kind in kinds:
+                self._engine.cancel(kind)
 
-    def scrub(self, checkpoint: str) -> int:
-        """Show another checkpoint of the run: ``scrubbed`` follows with what both sides hold,
-        scored under it, and all that is asked later is of it."""
-        return self._submit("scrub", Scrub(self._next(), checkpoint))
-
-    def replay(self, checkpoints: tuple[str, ...]) -> int:
-        """Score what both sides hold under each checkpoint: ``replayed`` for each, at last one of
-        ``replay_done``, ``stopped`` and ``failed``."""
-        return self._submit("replay", Replay(self._next(), checkpoints))
-
-    def stop_replay(self) -> None:
-        """Stop the replay; what it has found is kept."""
-        if self._engine is not None:
-            self._engine.cancel(Replay)
-
-    def cancel_load(self) -> None:
-        """Stop loading; ``stopped`` follows."""
-        if self._engine is not None:
-            self._engine.cancel(Load)
-
-    def busy(self, slot: str = "") -> bool:
-        """Whether an answer is awaited; of one slot ("pair", "score A", "inspect") or any."""
-        return any(not slot or self._slots.get(id) == slot for id in self._waiting)
+    def busy(self, *kinds: type[Request[Any]]) -> bool:
+        """Return whether an answer is awaited, to any request or to one of these kinds."""
+        return any(not kinds or isinstance(it.request, kinds) for it in self._tickets.values())
 
     def close(self, timeout: float = 5.0) -> bool:
-        """End the engine; no signal follows. True if it ended in time. May be called again."""
+        """End the engine; no signal follows. Returns whether it ended within ``timeout`` seconds.
+
+        May be called again.
+        """
         self._closed = True
         self._events.clear()
         engine, self._engine = self._engine, None
@@ -246,30 +220,14 @@ class Bridge(QObject):
             self._engine = self._make_engine(self._take)
             self._engine.start()
 
-    def _next(self) -> int:
-        self._last_id += 1
-        return self._last_id
-
-    def _submit(self, slot: str, request: Request) -> int:
-        self.start()
-        old = self._newest.get(slot)
-        if old is not None:
-            self._forget(old)
-        self._newest[slot] = request.id
-        self._waiting.add(request.id)
-        self._slots[request.id] = slot
-        if self._engine is not None:
-            self._engine.submit(request)
-        return request.id
-
-    def _forget(self, id: int) -> None:
-        self._waiting.discard(id)
-        self._slots.pop(id, None)
+    def _silence(self, place: Place) -> None:
+        if (ticket := self._tickets.pop(place, None)) is not None:
+            ticket.deleteLater()
 
     # --- events -----------------------------------------------------------------------------
 
     def _take(self, event: Event) -> None:
-        """Called on the engine's thread."""
+        """Take in an event; called on the engine's thread."""
         self._events.append(event)
         if not self._dirty.is_set() and not self._closed:
             self._dirty.set()
@@ -280,61 +238,20 @@ class Bridge(QObject):
         self._dirty.clear()
         while self._events and not self._closed:
             event = self._events.popleft()
-            if isinstance(event, Failed) and event.kind == "MeasureNoise":
-                event = NoiseMeasured(event.id, None)
-            if isinstance(event, NoiseMeasured):
-                if self._newest.get("pair") == event.id:
-                    self.noise_measured.emit(event)
+            if isinstance(event, Notice):
+                if event.id == self._pair_id:
+                    self._notices[type(event)].emit(event)
                 continue
-            if isinstance(event, FilesChanged):
-                if event.id == self._newest.get("pair"):
-                    self.files_changed.emit(event)
+            ticket = next((it for it in self._tickets.values() if it.request.id == event.id), None)
+            if ticket is None:
+                continue  # it was overtaken
+            if isinstance(event, Progress | JobStep):
+                ticket.hear(event)
                 continue
-            if isinstance(event, Memory):
-                self.memory.emit(event)
-                continue
-            slot = self._slots.get(event.id)
-            if slot is None or self._newest.get(slot) != event.id:
-                continue
-            if isinstance(event, Progress):
-                (self.progress if slot == "pair" else self.scrub_progress).emit(event)
-                continue
-            if isinstance(event, Grown):
-                self.grown.emit(event)
-                continue
-            if isinstance(event, Swept):
-                self.swept.emit(event)
-                continue
-            if isinstance(event, Replayed):
-                self.replayed.emit(event)
-                continue
-            self._forget(event.id)
-            match event:
-                case Loaded():
-                    self.loaded.emit(event)
-                case Scored():
-                    self.scored.emit(event)
-                case Inspected():
-                    self.inspected.emit(event)
-                case NodeInspected():
-                    self.node_inspected.emit(event)
-                case Searched():
-                    self.searched.emit(event)
-                case Steered():
-                    self.steered.emit(event)
-                case Surveyed():
-                    self.surveyed.emit(event)
-                case SweepDone():
-                    self.sweep_done.emit(event)
-                case Scrubbed():
-                    self.scrubbed.emit(event)
-                case ReplayDone():
-                    self.replay_done.emit(event)
-                case Failed():
-                    self.failed.emit(event)
-                    if event.lost:
-                        self.lost.emit(event)
-                case Stopped():
-                    self.stopped.emit(event)
-                case _:
-                    pass
+            del self._tickets[ticket.request.slot]
+            ticket.hear(event)
+            ticket.deleteLater()
+            if isinstance(event, Failed):
+                self.failed.emit(event)
+                if event.lost:
+                    self.lost.emit(event)

@@ -22,7 +22,7 @@ from app.credit.examples import Example, read_examples
 from app.credit.view import CreditView
 from app.curves.actions import RunActions
 from app.drops import FolderDrops
-from app.engine_client import Bridge, MakeEngine, real_engine
+from app.engine_client import EngineClient, MakeEngine, real_engine
 from app.help import HelpActions
 from app.launch.launching import Launching
 from app.look import Look
@@ -67,8 +67,8 @@ class MainWindow(QMainWindow):
         self._begun = False
         self._ended = True
         self.ask = ask.dialogs(self)
-        self.bridge = Bridge(make_engine, self)
-        self.view = CreditView(self.bridge)
+        self.client = EngineClient(make_engine, self)
+        self.view = CreditView(self.client)
         self.pages = Pages()
         self.banner = PairBanner()
         self.strip = CheckpointStrip()
@@ -100,7 +100,7 @@ class MainWindow(QMainWindow):
     ) -> None:
         settings, notice = self.settings, self.notice
         self.look = Look(self, self.tool_bar, self.view, settings, theme_name)
-        self.pair = PairLoader(self.bridge, settings, self.banner, notice, self.status, spec)
+        self.pair = PairLoader(self.client, settings, self.banner, notice, self.status, spec)
         self.texts = Texts(
             self.view,
             examples if examples is not None else read_examples(),
@@ -112,10 +112,10 @@ class MainWindow(QMainWindow):
         )
         self.credit = CreditActions(self.view, notice, self.ask, self.statusBar())
         self.searches = SearchActions(
-            self.bridge, self.view, self.look, settings, notice, self.ask, self.pages
+            self.client, self.view, self.look, settings, notice, self.ask, self.pages
         )
         self.checkpoints = CheckpointActions(
-            self.bridge, self.view, self.strip, settings, notice, self.ask
+            self.client, self.view, self.strip, settings, notice, self.ask
         )
         self.runs = RunActions(self.launching, self.look, settings, notice, self.ask, self.pages)
         self.help = HelpActions(self, notice, notices, self._key_rows)
@@ -185,9 +185,9 @@ class MainWindow(QMainWindow):
         self.checkpoints.named.connect(self._show_policy)
         self.checkpoints.checkpoint_shown.connect(self.searches.set_checkpoint)
         self.runs.view_made.connect(self.checkpoints.join)
-        self.bridge.failed.connect(self._say_inspection_failed)
-        self.bridge.lost.connect(self._device_lost)
-        self.bridge.files_changed.connect(self._files_changed)
+        view.inspection_failed.connect(self._say_inspection_failed)
+        self.client.lost.connect(self._device_lost)
+        self.client.files_changed.connect(self._files_changed)
 
     def _recall(self, notices: Notices | None) -> None:
         """Show looks as they were left, and the first texts."""
@@ -245,7 +245,7 @@ class MainWindow(QMainWindow):
 
     def end_engine(self) -> bool:
         """Stop the engine; False if it did not end in time. May be called again."""
-        self._ended = self.bridge.close(CLOSE_SECONDS) and self._ended
+        self._ended = self.client.close(CLOSE_SECONDS) and self._ended
         return self._ended
 
     def start_anew(self) -> None:
@@ -315,10 +315,9 @@ class MainWindow(QMainWindow):
     def _show_fault(self, kind: str, sentence: str, details: str) -> None:
         self.notice.show_notice("error", sentence, details, topic="unexpected")
 
-    @Slot(object)
-    def _say_inspection_failed(self, event: Failed) -> None:
-        if event.kind in ("Inspect", "Survey"):
-            self.notice.show_notice("error", event.message, topic="inspect")
+    @Slot(str)
+    def _say_inspection_failed(self, sentence: str) -> None:
+        self.notice.show_notice("error", sentence, topic="inspect")
 
     @Slot(object)
     def _device_lost(self, event: Failed) -> None:

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QWidget
 
 from app.actions.action import Menu, action
 from app.banner import PairBanner
-from app.engine_client import Bridge
+from app.engine_client import EngineClient
 from app.notices import NoticeBar
 from app.open_dialog import ask_for_pair
 from app.settings import Settings
@@ -21,12 +21,14 @@ from app.status import Status
 from core.engine.protocol import (
     DEFAULT_BETA,
     Failed,
+    Load,
     Loaded,
     NoiseMeasured,
     PairInfo,
     PairSpec,
     Progress,
     Stopped,
+    Unload,
 )
 from core.noise import NOISELESS
 
@@ -47,7 +49,7 @@ class PairLoader(QObject):
 
     def __init__(
         self,
-        bridge: Bridge,
+        client: EngineClient,
         settings: Settings,
         banner: PairBanner,
         notice: NoticeBar,
@@ -59,20 +61,16 @@ class PairLoader(QObject):
         self.info: PairInfo | None = None
         self.ask_for_pair: AskForPair = ask_for_pair
         """Replaceable, so that tests can answer."""
-        self._bridge, self._settings = bridge, settings
+        self._client, self._settings = client, settings
         self._banner, self._notice, self._status = banner, notice, status
         self._before_float32: PairSpec | None = None
         """What to go back to, while the pair is loaded again in float32."""
-        bridge.progress.connect(self._progress)
-        bridge.loaded.connect(self._loaded)
-        bridge.noise_measured.connect(self._noise_measured)
-        bridge.failed.connect(self._failed)
-        bridge.stopped.connect(self._stopped)
-        bridge.memory.connect(status.show_memory)
+        client.noise_measured.connect(self._noise_measured)
+        client.memory.connect(status.show_memory)
         status.float32_wanted.connect(self.compute_in_float32)
         banner.open_demo.connect(self.open_demo)
         banner.open_pair.connect(self.open_pair)
-        banner.cancel.connect(bridge.cancel_load)
+        banner.cancel.connect(self._cancel)
 
     def first_beta(self) -> float:
         """Return the beta to show before anything is loaded."""
@@ -141,7 +139,11 @@ class PairLoader(QObject):
         for topic in ("load", "files"):
             self._notice.dismiss(topic)
         self._banner.show_loading("Loading the demo pair" if spec.demo else "Loading", None)
-        self._bridge.load(spec)
+        ticket = self._client.ask(Load, spec)
+        ticket.progress.connect(self._progress)
+        ticket.answered.connect(self._loaded)
+        ticket.failed.connect(self._failed)
+        ticket.stopped.connect(self._stopped)
 
     def load_again(self) -> None:
         """Load the same pair as it lies on disk now."""
@@ -152,7 +154,7 @@ class PairLoader(QObject):
     @Slot()
     def close_pair(self) -> None:
         """Free the models; the texts stay."""
-        self._bridge.unload()
+        self._client.ask(Unload)
         self._let_go()
         self._banner.show_nothing()
 
@@ -160,6 +162,10 @@ class PairLoader(QObject):
         """Remember a beta that the user has chosen for this pair."""
         if self.spec is not None:
             self._settings.remember_beta(self.spec, beta)
+
+    @Slot()
+    def _cancel(self) -> None:
+        self._client.cancel(Load)
 
     def _let_go(self) -> None:
         self.info = None
@@ -202,8 +208,6 @@ class PairLoader(QObject):
 
     @Slot(object)
     def _failed(self, event: Failed) -> None:
-        if event.kind != "Load":
-            return
         self._banner.show_nothing(failed=True)
         before = self._before_float32
         if before is None:
@@ -219,5 +223,4 @@ class PairLoader(QObject):
 
     @Slot(object)
     def _stopped(self, event: Stopped) -> None:
-        if event.kind == "Load":
-            self._banner.show_nothing()
+        self._banner.show_nothing()

@@ -164,8 +164,8 @@ class Photographer(QObject):
         self._patience.setSingleShot(True)
         self._patience.timeout.connect(self._give_up)
         self._patience.start(PATIENCE_MS)
-        window.bridge.failed.connect(self._failed)
-        window.bridge.noise_measured.connect(self._noise_measured)
+        window.client.failed.connect(self._failed)
+        window.client.noise_measured.connect(self._noise_measured)
 
     @Slot(object)
     def _noise_measured(self, event: object) -> None:
@@ -174,7 +174,7 @@ class Photographer(QObject):
     @Slot()
     def _look(self) -> None:
         view, info = self.window.view, self.window.pair.info
-        if view.chart is None or len(view.scorings()) < 2 or self.window.bridge.busy():
+        if view.chart is None or len(view.scorings()) < 2 or self.window.client.busy():
             self._settled = 0
             return
         # In float32 its noise changes nothing that is shown.

@@ -40,6 +40,8 @@ class Scoring:
     entropy_reference: Floats
     logit: Floats
     logsumexp: Floats
+    start: int
+    """The tree node of the state before the first token: the end of the prompt."""
     nodes: Ints
     """The tree node that each row's token leads to."""
     computed: int
@@ -51,6 +53,10 @@ class Scoring:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def state(self, index: int) -> int:
+        """Return the tree node of the state before a row's token."""
+        return int(self.nodes[index - 1]) if index else self.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,7 @@ class Inspection:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class StateActions:
-    """All actions at one state, the whole vocabulary: row i is the token ``ids[i]``, [V].
+    """All actions at one state, the whole vocabulary: row i is the token with the id i, [V].
 
     Padding of the embedding has rows too, since the models give it probability. The arrays are
     shared and must not be written to.
@@ -87,18 +93,9 @@ class StateActions:
 
     state: int
     """The tree node of the state, before the token."""
-    ids: Ints
-    """Ascending."""
-    labels: tuple[str, ...]
-    """As in Scoring; one tuple for all states of a pair."""
     logp_policy: Floats32
     logp_reference: Floats32
     promoted: tuple[Alternative, ...]
     """The largest positive rewards among tokens that either model gives some probability."""
     demoted: tuple[Alternative, ...]
     """The smallest negative rewards among the same."""
-
-    def row(self, id: int) -> int:
-        """Return the row of a token, -1 if it has none."""
-        row = int(np.searchsorted(self.ids, id))
-        return row if row < len(self.ids) and self.ids[row] == id else -1

@@ -89,7 +89,7 @@ def is_last(event):
 
 
 def typed(ask, pair, seconds, every):
-    from core.engine.protocol import Inspect, Score, Search
+    from core.engine.protocol import Inspect, Score, Search, StateRef
     from core.search.spec import SearchSpec
     from core.search.strategies.beam import Beam
     from core.search.strategies.best_first import BestFirst
@@ -106,9 +106,10 @@ def typed(ask, pair, seconds, every):
     while (now := time.monotonic()) - began < seconds or len(held) < 3:
         side, number = rng.choice("AB"), id
         words[side][rng.randrange(len(words[side]))] = rng.choice(WORDS)
-        ask(Score(id := id + 1, side, prompt, text=" ".join(words[side])))
+        scored = ask(Score(id := id + 1, side, prompt, text=" ".join(words[side])))
         if number % 5 == 0:
-            ask(Inspect(id := id + 1, side, rng.randrange(20)))
+            state = StateRef.before(scored.scoring, rng.randrange(20), prompt)
+            ask(Inspect(id := id + 1, state))
         if number % 50 == 0:
             spec = SearchSpec(rng.choice(strategies), max_tokens=12)
             ask(Search(id := id + 1, rng.choice(("left", "right")), prompt, (), spec))

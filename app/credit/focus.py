@@ -1,51 +1,55 @@
-"""Which token is being looked at: hover and pin, kept the same in editors, chart and inspector.
+"""Which token is being looked at: hover and pin, kept the same in editors, charts and inspector.
 
 A pinned token holds the inspector, so that the mouse can go there; without one the inspector
-follows the mouse. Alternatives are asked for after a moment and kept by the tree's state, so that
-looking back is instant. Knows panels, inspector and bridge; knows nothing of layout.
+follows the mouse. The alternatives at its state are looked up. Knows the panels, their numbers and
+the inspector; knows nothing of layout, and tells charts and pages by signals.
 """
 
-from typing import TYPE_CHECKING
-
-from PySide6.QtCore import QObject, QPoint, QRect, QTimer, Slot
+from PySide6.QtCore import QObject, QPoint, QRect, Signal, Slot
+from PySide6.QtWidgets import QWidget
 
 from app.credit.inspector import Inspector
+from app.credit.numbers import CreditNumbers
 from app.credit.response_panel import ResponsePanel
-from app.engine_client import Bridge
+from app.inspect.answers import InspectionLookup, Question
 from app.widgets.popup import TokenPopup
-from core.engine.protocol import Inspected, Side
+from core.engine.protocol import Side
 from core.present.token_facts import popup_html
 from core.scoring import Inspection
 from core.text import Tokens, align
 
-if TYPE_CHECKING:
-    from app.credit.view import CreditView
-
-ASK_MS = 80
-KEPT = 400
 Spot = tuple[Side, int]
-Key = tuple[int, str, int]
-"""A state (by the node before the token), a query, and the checkpoint that is asked."""
 
 
 class Focus(QObject):
     """Hover and pin of one credit view."""
 
-    def __init__(self, view: "CreditView", bridge: Bridge, inspector: Inspector) -> None:
-        super().__init__(view)
-        self._view, self._bridge, self._inspector = view, bridge, inspector
-        self.popup = TokenPopup(view)
+    marked = Signal(str, int)
+    """Charts shall mark this token of a side; index -1 for none."""
+    looked_at = Signal(str, int, bool)
+    """The inspector shows this token of a side, pinned or not."""
+    looked_away = Signal()
+    """It shows none."""
+    replacement_wanted = Signal(str, int, int)
+    """Put the token with an id (the last number) in the place of a side's."""
+
+    def __init__(
+        self,
+        numbers: CreditNumbers,
+        inspector: Inspector,
+        lookup: InspectionLookup,
+        area: QWidget,
+    ) -> None:
+        """``area``: the widget that the popup may cover."""
+        super().__init__(area)
+        self._numbers, self._inspector, self._lookup, self._area = numbers, inspector, lookup, area
+        self._panels = numbers.panels
+        self.popup = TokenPopup(area)
         self.shown: Spot | None = None
         """The token that the inspector shows."""
         self.pinned: Spot | None = None
         self._hover: Spot | None = None
-        self._kept: dict[Key, Inspection] = {}
-        self._asked: dict[int, Key] = {}
-        self._ask = QTimer(self)
-        self._ask.setSingleShot(True)
-        self._ask.setInterval(ASK_MS)
-        self._ask.timeout.connect(self._request)
-        for panel in view.panels.values():
+        for panel in self._panels.values():
             editor = panel.editor
             hover, click = (
                 (self._hovered_a, self._clicked_a)
@@ -55,13 +59,11 @@ class Focus(QObject):
             editor.hovered.connect(hover)
             editor.token_clicked.connect(click)
             editor.walked.connect(click)
-        inspector.chosen.connect(self._replace)
-        view.q_page.chosen.connect(self._replace)
-        view.q_function.chart_hovered.connect(self.chart_hovered)
-        view.q_function.chart_clicked.connect(self.chart_clicked)
-        inspector.searched.connect(self._searched)
+        inspector.chosen.connect(self.replace)
+        inspector.search.searched.connect(self._searched)
         inspector.unpin.connect(self.unpin)
-        bridge.inspected.connect(self._inspected)
+        lookup.asking.connect(inspector.search.stop_resting)
+        lookup.found.connect(self._show_found)
 
     # --- from editors and chart -------------------------------------------------------------
 
@@ -83,7 +85,7 @@ class Focus(QObject):
 
     @Slot(str, int)
     def chart_hovered(self, side: str, index: int) -> None:
-        for panel in self._view.panels.values():
+        for panel in self._panels.values():
             panel.editor.highlight(index if panel.side == side else None)
         self._hovered("B" if side == "B" else "A", index)
 
@@ -92,18 +94,19 @@ class Focus(QObject):
         self.pin("B" if side == "B" else "A", index)
 
     def _hovered(self, side: Side, index: int) -> None:
-        panel = self._view.panels[side]
+        panel = self._panels[side]
         scoring = panel.scoring
         if index < 0 or scoring is None or index >= len(scoring):
             self._hover = None
             self.popup.hide()
             self._mark_partner(None)
-            self._mark_chart(self.pinned)
-            self._ask.stop()
+            self._mark(self.pinned)
+            if self.pinned is None:
+                self._lookup.look(None)
             return
         self._hover = side, index
         self._mark_partner(self._hover)
-        self._mark_chart(self._hover)
+        self._mark(self._hover)
         self._show_popup(panel, index)
         if self.pinned is None:
             self._show((side, index))
@@ -114,65 +117,63 @@ class Focus(QObject):
             self.popup.hide()
             return
         viewport = panel.editor.viewport()
-        corner = viewport.mapTo(self._view, QPoint(0, 0))
+        corner = viewport.mapTo(self._area, QPoint(0, 0))
         inside = QRect(corner, viewport.size())
         where = rects[0].translated(corner)
         if not inside.intersects(where):
             self.popup.hide()
             return
-        group = self._view.group_sum(panel.side, index)
-        html = popup_html(panel.scoring, index, self._view.beta(), group, self._view.noise)
+        numbers = self._numbers
+        group = numbers.group_sum(panel.side, index)
+        html = popup_html(panel.scoring, index, numbers.beta(), group, numbers.noise)
         self.popup.show_at(where, html)
 
     def _mark_partner(self, spot: Spot | None) -> None:
         """Outline the equal token of the other response."""
-        for panel in self._view.panels.values():
+        for panel in self._panels.values():
             if spot is None:
                 panel.editor.highlight(None)
             elif panel.side != spot[0]:
-                partner = self._view.partner(*spot)
+                partner = self._numbers.partner(*spot)
                 panel.editor.highlight(partner if partner >= 0 else None)
 
-    def mark_chart(self) -> None:
-        """Mark what is looked at in a chart that was drawn anew."""
-        self._mark_chart(self._hover or self.pinned)
+    def mark_again(self) -> None:
+        """Mark what is looked at in charts that were drawn anew."""
+        self._mark(self._hover or self.pinned)
 
-    def _mark_chart(self, spot: Spot | None) -> None:
-        chart = self._view.chart
-        if chart is not None:
-            chart.highlight(*(spot or ("", -1)))
-        self._view.q_function.highlight(*(spot or ("", -1)))
+    def _mark(self, spot: Spot | None) -> None:
+        self.marked.emit(*(spot or ("", -1)))
 
     # --- pin --------------------------------------------------------------------------------
 
     def pin(self, side: Side, index: int) -> None:
         """Hold a token until another is pinned."""
-        scoring = self._view.panels[side].scoring
+        scoring = self._panels[side].scoring
         if index < 0 or scoring is None or index >= len(scoring):
             return
         if self.pinned != (side, index):
-            self._inspector.end_search()
+            self._inspector.search.end_search()
         self.pinned = side, index
-        for panel in self._view.panels.values():
+        for panel in self._panels.values():
             panel.editor.pin(index if panel.side == side else None)
         self.popup.hide()
-        self._mark_chart(self.pinned)
+        self._mark(self.pinned)
         self._show(self.pinned)
 
     @Slot()
     def unpin(self) -> None:
         """Let the inspector follow the mouse again."""
         self.pinned = None
-        self._inspector.end_search()
-        for panel in self._view.panels.values():
+        self._inspector.search.end_search()
+        for panel in self._panels.values():
             panel.editor.pin(None)
-        self._mark_chart(None)
+        self._mark(None)
         if self.shown is not None:
             self._show(self.shown)
 
     def pin_at_caret(self) -> None:
         """Pin the token at the caret of the editor that has the focus."""
-        for panel in self._view.panels.values():
+        for panel in self._panels.values():
             if panel.editor.hasFocus():
                 editor = panel.editor
                 point = editor.cursorRect().center()
@@ -183,11 +184,11 @@ class Focus(QObject):
                 return
 
     def spot(self) -> Spot | None:
-        """The token that is meant: the pinned one, else that at the caret of the editor with the
-        focus."""
+        """Return the token that is meant: the pinned one, else that at the caret of the editor with
+        the focus."""
         if self.pinned is not None:
             return self.pinned
-        for panel in self._view.panels.values():
+        for panel in self._panels.values():
             if panel.editor.hasFocus() and panel.scoring is not None:
                 index = panel.editor.caret_index()
                 return (panel.side, index) if index >= 0 else None
@@ -197,43 +198,39 @@ class Focus(QObject):
 
     def _show(self, spot: Spot) -> None:
         side, index = spot
-        panel = self._view.panels[side]
+        panel = self._panels[side]
         if panel.scoring is None or index >= len(panel.scoring):
             self.clear()
             return
         self.shown = spot
-        self._inspector.show_token(
-            side,
-            panel.scoring,
-            index,
-            self._view.beta(),
-            self.pinned == spot,
-            not panel.is_current() or panel.editor.is_stale(index),
-            self._view.noise,
-        )
-        key = self._key(spot)
-        if key is not None:
-            self._view.q_function.look(side, index, key[0], self.pinned == spot)
-        known = self._kept.get(key) if key is not None else None
-        self._show_alternatives(known)
-        if known is None:
-            self._ask.start()
-        else:
-            self._ask.stop()
+        pinned = self.pinned == spot
+        stale = not panel.is_current() or panel.editor.is_stale(index)
+        beta, noise = self._numbers.beta(), self._numbers.noise
+        self._inspector.show_token(side, panel.scoring, index, beta, pinned, stale, noise)
+        self.looked_at.emit(side, index, pinned)
+        self._show_found()
 
-    def _show_alternatives(self, inspection: Inspection | None) -> None:
-        scale = self._view.reward_scale()
-        self._inspector.show_alternatives(inspection, self._view.beta(), scale)
+    @Slot()
+    def _show_found(self) -> None:
+        """Show the alternatives that are known; what is not known is asked for."""
+        if self.shown is None:
+            return
+        inspection: Inspection | None = None
+        if (state := self._numbers.state(*self.shown)) is not None:
+            query = self._inspector.search.query()
+            inspection = self._lookup.look(Question(state, self._numbers.checkpoint(), query))
+        scale = self._numbers.reward_scale()
+        self._inspector.show_alternatives(inspection, self._numbers.beta(), scale)
 
     def refresh(self, side: Side | None = None) -> None:
-        """Numbers, beta or theme have changed: of one side, or of all."""
+        """Show numbers, beta or theme, which have changed: of one side, or of all."""
         if self.shown is not None and side in (None, self.shown[0]):
             self._show(self.shown)
         if self._hover is None or side in (None, self._hover[0]):
             self.popup.hide()
 
     def follow(self, side: Side, old: Tokens, new: Tokens) -> None:
-        """A side's tokens have changed: pin and inspector stay with the token that they had."""
+        """Let pin and inspector stay with the token that they had: a side's tokens have changed."""
         if self.shown is None or self.shown[0] != side:
             return
         index = successor(self.shown[1], old, new)
@@ -245,89 +242,37 @@ class Focus(QObject):
         self.shown = side, index
         if self.pinned is not None:
             self.pinned = self.shown
-            self._view.panels[side].editor.pin(index)
+            self._panels[side].editor.pin(index)
 
     def clear(self) -> None:
-        """Nothing is looked at."""
+        """Look at nothing."""
         self.shown = self.pinned = self._hover = None
-        self._ask.stop()
-        self._view.q_function.look_away()
+        self._lookup.look(None)
+        self.looked_away.emit()
         self.popup.hide()
         self._inspector.clear()
-        for panel in self._view.panels.values():
+        for panel in self._panels.values():
             panel.editor.pin(None)
-
-    def forget(self) -> None:
-        """Another pair: what is kept of states is of the old one."""
-        self._kept.clear()
-        self._asked.clear()
-        self._view.q_function.forget()
-        self.clear()
-
-    def forget_checkpoint(self, index: int) -> None:
-        """What is kept of a checkpoint is of another one, which lay there before."""
-        self._kept = {key: kept for key, kept in self._kept.items() if key[2] != index}
-        self._asked.clear()
-        self._view.q_function.forget_checkpoint(index)
-
-    def _key(self, spot: Spot) -> Key | None:
-        """What there is to be asked about a token."""
-        side, index = spot
-        scoring = self._view.panels[side].scoring
-        if scoring is None:
-            return None
-        # The node before a first token is the prompt's last, which the scoring does not name;
-        # the first token's own node stands for it, as a negative number.
-        state = int(scoring.nodes[index - 1]) if index else -1 - int(scoring.nodes[0])
-        return state, self._inspector.query(), self._view.film.shown
-
-    @Slot()
-    def _request(self) -> None:
-        if self.shown is None:
-            return
-        side, index = self.shown
-        key = self._key(self.shown)
-        if key is None or not self._view.panels[side].is_current():
-            return  # the scoring that is under way brings a refresh
-        if self._view.between_checkpoints():
-            return  # and so does the checkpoint
-        self._asked.clear()
-        self._inspector.search_asked()
-        self._asked[self._bridge.inspect(side, index, key[1])] = key
-
-    @Slot(object)
-    def _inspected(self, event: Inspected) -> None:
-        key = self._asked.pop(event.id, None)
-        if key is None or (key[0] >= 0 and event.inspection.state != key[0]):
-            return
-        if key[2] != self._view.film.shown or self._view.between_checkpoints():
-            return  # it may be of another checkpoint; when that is shown, this is asked anew
-        self._kept[key] = event.inspection
-        while len(self._kept) > KEPT:
-            del self._kept[next(iter(self._kept))]
-        if self.shown is not None and self._key(self.shown) == key:
-            self._show_alternatives(event.inspection)
 
     @Slot(str)
     def _searched(self, query: str) -> None:
         if self.shown is not None:
             self._show(self.shown)
-            if self._ask.isActive():
-                self._ask.stop()
-                self._request()
+            self._lookup.ask_now()
 
     @Slot(int)
-    def _replace(self, id: int) -> None:
+    def replace(self, id: int) -> None:
+        """Put a token in the place of the one that is looked at, which is pinned."""
         if self.pinned is None:
             if self.shown is None:
                 return
             self.pin(*self.shown)
         if self.pinned is not None:
-            self._view.replace(*self.pinned, id)
+            self.replacement_wanted.emit(*self.pinned, id)
 
 
 def successor(index: int, old: Tokens, new: Tokens) -> int:
-    """Where a token is after an edit, or what stands in its place; -1 if it is gone."""
+    """Return where a token is after an edit, or what stands in its place; -1 if it is gone."""
     if index >= len(old):
         return len(new)  # the closing token
     found = align(old, new)

@@ -20,7 +20,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.credit.inspector import Choices, show_fact
+from app.inspect.choices import Choices
+from app.inspect.facts import show_fact
 from app.widgets.colour_scale import ColourScale
 from core.gauge import FLOOR, Gauge, check_state, state_rewards
 from core.present.numerals import percent, plain, signed
@@ -130,15 +131,23 @@ class QPage(QScrollArea):
     # --- what is shown ----------------------------------------------------------------------
 
     def show_gauge(self, gauge: Gauge, row: int, floor: float = 0.0) -> None:
-        """The token's own numbers, which are known at once; ``floor``: the noise of a reward."""
+        """Show the token's own numbers, known at once; ``floor``: the noise of a reward."""
         facts = gauge_facts(gauge, row, floor)
         for labels, fact in zip(self._facts, facts, strict=True):
             show_fact(labels, fact)
 
     def show_actions(
-        self, actions: StateActions | None, beta: float, scale: ColourScale, current: int
+        self,
+        actions: StateActions | None,
+        labels: tuple[str, ...],
+        beta: float,
+        scale: ColourScale,
+        current: int,
     ) -> None:
-        """The vocabulary, or None while it is asked for; ``current`` is the token's id."""
+        """Show a vocabulary and its labels; None while it is asked for.
+
+        ``current``: the id of the token that stands there.
+        """
         drawn = actions, beta, scale, current, self._may_plot
         if drawn == self._drawn:
             return  # filling tables is slow, and this is called with each key press
@@ -154,15 +163,15 @@ class QPage(QScrollArea):
             table.setMinimumHeight(min(height, LIST_HEIGHT))
             table.setMaximumHeight(height)
         self._show_check(actions, beta)
-        self._show_plot(actions, beta, scale, current, factor if same else 1.0)
+        self._show_plot(actions, labels, beta, scale, current, factor if same else 1.0)
         self._fit_height()
 
     def let_plot(self) -> None:
-        """The plot's library may be imported from now on."""
+        """Allow the plot's library to be imported from now on."""
         self._may_plot = True
 
     def vocabulary(self) -> StateActions | None:
-        """The vocabulary that is shown."""
+        """Return the vocabulary that is shown."""
         return self._actions
 
     def _show_check(self, actions: StateActions | None, beta: float) -> None:
@@ -179,6 +188,7 @@ class QPage(QScrollArea):
     def _show_plot(
         self,
         actions: StateActions | None,
+        labels: tuple[str, ...],
         beta: float,
         scale: ColourScale,
         current: int,
@@ -197,13 +207,13 @@ class QPage(QScrollArea):
             actions.logp_reference,
             state_rewards(actions, beta),
             actions.logp_policy,
-            actions.labels,
+            labels,
         )
         promoted, demoted = (
-            tuple(actions.row(choice.id) for choice in choices)
+            tuple(choice.id for choice in choices)
             for choices in (actions.promoted, actions.demoted)
         )
-        plot.mark(actions.row(current), promoted, demoted)
+        plot.mark(current, promoted, demoted)
 
     def _make_plot(self) -> "VocabularyPlot":
         from app.widgets.vocabulary_plot import VocabularyPlot
@@ -221,7 +231,7 @@ class QPage(QScrollArea):
         return self.plot
 
     def _fit_height(self) -> None:
-        """A scroll area does not ask its page how high wrapped sentences make it."""
+        """Set how high wrapped sentences make the page, which a scroll area does not ask."""
         height = self._column.minimumHeightForWidth(self.viewport().width())
         self._inside.setMinimumHeight(height)
 

@@ -1,7 +1,7 @@
-"""The credit view: prompt, two responses, chart and inspector, and the talk with the engine.
+"""The credit view: prompt, two responses, chart and inspector, and how they hang together.
 
-Asks for scores when texts rest, shows what comes back, and rescales by itself when beta, colours
-or units change. Knows the bridge; knows nothing of files, menus or models.
+Has texts scored when they rest, shows what comes back, and rescales by itself when beta, colours
+or units change. Knows its parts and the engine's client; knows nothing of files, menus or models.
 """
 
 import time
@@ -11,39 +11,44 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QTimer, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
-from app.credit.asking import CreditAsking
 from app.credit.examples import Example
-from app.credit.focus import Focus
-from app.credit.layout import SIDES
+from app.credit.focus import Focus, Spot
+from app.credit.layout import SIDES, CreditLayout
+from app.credit.numbers import CreditNumbers
 from app.credit.q_function import QFunction
 from app.credit.scale import ScaleChoice, compared_words
-from app.engine_client import Bridge
-from app.widgets.colour_scale import ColourScale
-from core.engine.protocol import Failed, PairInfo, Scored, Side, Stopped
+from app.credit.scorer import Scorer
+from app.engine_client import EngineClient
+from app.inspect.answers import InspectionLookup, StateAnswers, SurveyLookup
+from core.engine.protocol import PairInfo, Scored, Scrub, Side
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
-from core.present.measures import REWARD, rewards, shown
+from core.present.measures import rewards
 from core.present.pair import pair_noise, pair_numbers, split
-from core.present.units import Floats, groups, roll_up
 from core.scoring import Scoring
-from core.text import Alignment, align
 from core.trace import mark
 
 if TYPE_CHECKING:
     from app.widgets.reward_chart import RewardChart
 
-QUICK_TO_ALIGN, ALIGN_MS = 250_000, 500
+ALIGN_MS = 500
 CHART_MS = 40
 """How long the chart waits for more to draw, so that colours and keys come first."""
 
 
-class CreditView(CreditAsking):
+class CreditView(CreditLayout):
     """Where the credit goes, for one prompt and two responses."""
 
     problem = Signal(str)
     """A response could not be scored: one sentence; "" once that is over."""
+    inspection_failed = Signal(str)
+    """What else could stand in a token's place cannot be said: one sentence."""
     beta_chosen = Signal(float)
     first_colours = Signal()
+    updated = Signal(str)
+    """What the last update took, for the status bar."""
+    edited = Signal()
+    """A text of the user's has changed."""
     scored = Signal(str)
     """The scores of a side have come and are shown."""
     recoloured = Signal()
@@ -51,24 +56,26 @@ class CreditView(CreditAsking):
     texts_replaced = Signal()
     """Other texts are in place, of which nothing is known yet."""
 
-    def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
+    def __init__(self, client: EngineClient, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._bridge = bridge
-        self._pair: PairInfo | None = None
-        self._asked: dict[int, Side] = {}
+        self._client = client
         self._failed: set[Side] = set()
-        self._alignment: Alignment | None = None
-        self._values: dict[Side, Floats] = {}
         self._coloured = False
         self._drawn: dict[Side, tuple[Scoring | None, float]] = {}
-        self.film = ScoringsByCheckpoint()
         self.chart: RewardChart | None = None
-        self.scale = ScaleChoice()
-        self.noise = NOISELESS
-        self.q_function = QFunction(self, bridge, self.q_page)
-        self.focus_on = Focus(self, bridge, self.inspector)
+        self.numbers = CreditNumbers(self.prompt, self.panels, self.controls)
+        self.scorer = Scorer(client, self.prompt, self.panels, self)
+        self.answers = StateAnswers()
+        """What is known of states, for every view."""
+        looked_for = InspectionLookup(client, self.answers, self, self._may_inspect)
+        surveyed = SurveyLookup(client, self.answers, self, self._may_survey)
+        self.q_function = QFunction(self.numbers, self.q_page, surveyed, self.answers, self)
+        self.focus_on = Focus(self.numbers, self.inspector, looked_for, self)
+        for lookup in (looked_for, surveyed):
+            lookup.failed.connect(self.inspection_failed)
         self._align = QTimer(self)
         self._align.setSingleShot(True)
+        self._align.setInterval(ALIGN_MS)
         self._align.timeout.connect(self._align_now)
         self._draw = QTimer(self)
         self._draw.setSingleShot(True)
@@ -79,7 +86,6 @@ class CreditView(CreditAsking):
 
     def _connect(self) -> None:
         for panel in self.panels.values():
-            panel.changed.connect(self._text_rested)
             panel.typed.connect(self._typed)
         self.prompt.changed.connect(self._prompt_rested)
         self.controls.measure_changed.connect(self._recolour)
@@ -89,21 +95,76 @@ class CreditView(CreditAsking):
         legend.locked_changed.connect(self._lock_changed)
         legend.limit_changed.connect(self._limit_changed)
         legend.swap_changed.connect(self._swap_changed)
-        self._bridge.scored.connect(self._scored)
-        self._bridge.failed.connect(self._score_failed)
-        self._bridge.stopped.connect(self._score_stopped)
+        scorer, focus, q_function = self.scorer, self.focus_on, self.q_function
+        scorer.scored.connect(self._scored)
+        scorer.failed.connect(self._score_failed)
+        scorer.refused.connect(self.updated)
+        scorer.edited.connect(self.edited)
+        focus.marked.connect(self._mark_chart)
+        focus.marked.connect(q_function.highlight)
+        focus.looked_at.connect(q_function.look_at)
+        focus.looked_away.connect(q_function.look_away)
+        focus.replacement_wanted.connect(self.replace)
+        self.q_page.chosen.connect(focus.replace)
+        q_function.chart_hovered.connect(focus.chart_hovered)
+        q_function.chart_clicked.connect(focus.chart_clicked)
+        q_function.chart_made.connect(self.put_chart)
+
+    # --- the numbers, for those who show them elsewhere ---------------------------------------
+
+    @property
+    def film(self) -> ScoringsByCheckpoint:
+        """Return the scorings under each checkpoint of the run."""
+        return self.numbers.film
+
+    @property
+    def scale(self) -> ScaleChoice:
+        """Return the colour scales of all measures."""
+        return self.numbers.scale
+
+    @property
+    def noise(self) -> NoiseFloor:
+        """Return the noise floor of the pair."""
+        return self.numbers.noise
+
+    def beta(self) -> float:
+        """Return beta, as the controls say."""
+        return self.numbers.beta()
+
+    def scorings(self) -> dict[Side, Scoring]:
+        """Return the scorings that are of the texts on the screen."""
+        return self.numbers.scorings()
+
+    def film_values(self) -> Mapping[int, Values]:
+        """Return what each known checkpoint's tokens are coloured by, as the controls say."""
+        return self.numbers.film_values()
+
+    def between_checkpoints(self) -> bool:
+        """Return whether another checkpoint is asked for and not shown yet."""
+        return self._client.busy(Scrub)
+
+    def _may_inspect(self) -> bool:
+        return self._is_settled(self.focus_on.shown)
+
+    def _may_survey(self) -> bool:
+        return self._is_settled(self.q_function.spot)
+
+    def _is_settled(self, spot: Spot | None) -> bool:
+        """Return whether a token is worth asking about; if not, what is under way brings a look."""
+        current = spot is not None and self.panels[spot[0]].is_current()
+        return current and not self.between_checkpoints()
 
     # --- what is loaded ---------------------------------------------------------------------
 
     def set_pair(self, info: PairInfo | None, beta: float | None = None) -> None:
-        """Another pair, or none: the texts stay, what was known of them goes."""
-        self._pair = info
-        self.noise = NOISELESS
-        self._asked.clear()
+        """Take another pair, or none: the texts stay, what was known of them goes."""
+        self.scorer.has_pair = info is not None
+        self.numbers.noise = NOISELESS
+        self.numbers.alignment = None
         self._failed.clear()
-        self._alignment = None
         self.film.begin(info.checkpoints if info is not None else ())
-        self.focus_on.forget()
+        self.answers.forget()
+        self.focus_on.clear()
         self.prompt.set_rendered("")
         for panel in self.panels.values():
             panel.forget_tokens()
@@ -112,12 +173,12 @@ class CreditView(CreditAsking):
         self.summary.show_numbers(None, None)
         if info is not None:
             self.controls.set_beta(beta if beta is not None else info.beta)
-            self.ask_all()
+            self.scorer.ask_all()
         self.recoloured.emit()
 
     def set_noise(self, noise: NoiseFloor) -> None:
-        """The pair's noise floor: what lies below it has no colour from now on, and is grey."""
-        self.noise = noise
+        """Take the pair's noise floor: what lies below it has no colour, and is grey."""
+        self.numbers.noise = noise
         self._recolour()
 
     def show_example(self, example: Example) -> None:
@@ -126,17 +187,31 @@ class CreditView(CreditAsking):
         self.prompt.set_prompt(example.prompt)
         self.panels["A"].set_text(example.a)
         self.panels["B"].set_text(example.b)
-        self._alignment = None
+        self.numbers.alignment = None
         self._failed.clear()
         self.film.forget_texts()
         self.problem.emit("")
         self._clear_chart()
         self.summary.show_numbers(None, None)
         self.texts_replaced.emit()
-        self.ask_all()
+        self.scorer.ask_all()
 
-    def beta(self) -> float:
-        return float(self.controls.beta.value())
+    def ask(self, side: Side) -> None:
+        """Ask for a side's scores, if a pair is loaded."""
+        self.scorer.ask(side)
+
+    def replace(self, side: Side, index: int, id: int) -> bool:
+        """Put one token in place and keep the others; return False where that cannot be now."""
+        return self.scorer.replace(side, index, id)
+
+    def exchange(self) -> None:
+        """Swap the two responses, tokens and all."""
+        self.focus_on.clear()
+        self.scorer.exchange()
+
+    def copy_a_to_b(self) -> None:
+        """Make B the same as A, tokens and all."""
+        self.scorer.copy_a_to_b()
 
     @Slot(str)
     def _typed(self, side: str) -> None:
@@ -149,13 +224,12 @@ class CreditView(CreditAsking):
             panel.fade()
         self._recolour()
         self.edited.emit()
-        self.ask_all()
+        self.scorer.ask_all()
 
     # --- answers ----------------------------------------------------------------------------
 
     @Slot(object)
     def _scored(self, event: Scored) -> None:
-        self._asked.pop(event.id, None)
         panel = self.panels[event.side]
         old = panel.scoring
         panel.take(event.id, event.scoring)
@@ -166,7 +240,8 @@ class CreditView(CreditAsking):
         self._failed.discard(event.side)
         if not self._failed:
             self.problem.emit("")
-        self._realign()
+        if self.numbers.align():
+            self._align.start()
         self._recolour()
         scoring = event.scoring
         total = scoring.computed + scoring.reused
@@ -180,33 +255,29 @@ class CreditView(CreditAsking):
             QTimer.singleShot(0, self._say_coloured)
 
     def show_checkpoint(self, index: int, frame: Frame) -> None:
-        """Another checkpoint is the policy, and this is what it says; texts and pins stay."""
+        """Show what another checkpoint says, which is the policy now; texts and pins stay."""
         self.film.shown = index
         self.film.put(index, frame)
         for side, panel in self.panels.items():
             taken = side in frame and panel.take_again(frame[side])
             if not taken and panel.is_current():
                 panel.fade()
-                self.ask(side)
+                self.scorer.ask(side)
         self._recolour()
 
     def add_checkpoint(self, index: int, frame: Frame) -> None:
-        """What a checkpoint that is not shown says: colours fit it too."""
+        """Take what a checkpoint that is not shown says: colours fit it too."""
         self.film.put(index, frame)
-        before = self.scale.scale(self.controls.measure())
+        before = self.numbers.colour_scale()
         self._fit_scale()
-        if self.scale.scale(self.controls.measure()) != before:
+        if self.numbers.colour_scale() != before:
             self._recolour()
         self.recoloured.emit()
 
     def forget_checkpoint(self, index: int) -> None:
-        """Another checkpoint lies there now: what is known of the one before is not shown again."""
+        """Drop what is known of a checkpoint whose files have been written anew."""
         self.film.forget_checkpoint(index)
-        self.focus_on.forget_checkpoint(index)
-
-    def between_checkpoints(self) -> bool:
-        """Whether another checkpoint is asked for and not shown yet."""
-        return self._bridge.busy("scrub")
+        self.answers.forget_checkpoint(self.film.checkpoints[index].path)
 
     @Slot()
     def _say_coloured(self) -> None:
@@ -216,66 +287,42 @@ class CreditView(CreditAsking):
         self.first_colours.emit()
         QTimer.singleShot(0, self._import_chart)
 
-    @Slot(object)
-    def _score_failed(self, event: Failed) -> None:
-        side = self._asked.pop(event.id, None)
-        if side is None:
-            return
+    @Slot(str, str)
+    def _score_failed(self, side: Side, message: str) -> None:
         panel = self.panels[side]
         panel.fade()
         panel.show_problem("not scored: see the notice above")
         self._failed.add(side)
         self._recolour()
-        self.problem.emit(event.message)
-
-    @Slot(object)
-    def _score_stopped(self, event: Stopped) -> None:
-        self._asked.pop(event.id, None)
+        self.problem.emit(message)
 
     # --- colours and numbers ----------------------------------------------------------------
-
-    def scorings(self) -> dict[Side, Scoring]:
-        """The scorings that are of the texts on the screen."""
-        found: dict[Side, Scoring] = {}
-        for side, panel in self.panels.items():
-            if panel.scoring is not None and panel.is_current():
-                found[side] = panel.scoring
-        return found
 
     @Slot()
     def _recolour(self) -> None:
         """Show all numbers anew, from what is known already."""
-        measure, unit, beta = self.controls.measure(), self.controls.unit(), self.beta()
-        known = {s: p.scoring for s, p in self.panels.items() if p.scoring is not None}
-        self._values = shown(measure, unit, beta, known, self._alignment, self.noise)
-        self.scale.floor = float(self.noise.of_rewards(beta))
+        numbers, beta = self.numbers, self.beta()
+        numbers.colour()
         self._fit_scale()
         self._show_legend()
-        scale = self.scale.scale(measure)
+        known, scale = numbers.scored(), numbers.colour_scale()
         for side, panel in self.panels.items():
             panel.set_scale(scale)
             scoring = known.get(side)
             if scoring is None:
                 panel.show_sum(None)
                 continue
-            panel.paint(self._values[side], scale)
-            panel.show_sum(rewards(scoring, beta), beta, self.noise)
+            panel.paint(numbers.values[side], scale)
+            panel.show_sum(rewards(scoring, beta), beta, numbers.noise)
         self._show_summary()
         self.focus_on.refresh()
         if self.chart is not None and not self._draw.isActive():
             self._draw.start()
         self.recoloured.emit()
 
-    def film_values(self) -> Mapping[int, Values]:
-        """What each known checkpoint's tokens are coloured by, as the controls say."""
-        measure, unit = self.controls.measure(), self.controls.unit()
-        return self.film.values(measure, unit, self.beta(), self._alignment, self.noise)
-
     def _fit_scale(self) -> None:
         """Fit the colours to what is shown and to the run's other checkpoints."""
-        states = [[*values.values()] for values in self.film_values().values()]
-        self.scale.fit(self.controls.measure(), [*self._values.values()], *states)
-        self.controls.legend.set_note(compared_words(len(states)))
+        self.controls.legend.set_note(compared_words(self.numbers.fit_scale()))
 
     @Slot()
     def _show_chart(self) -> None:
@@ -294,7 +341,7 @@ class CreditView(CreditAsking):
                 self.chart.set_series(side, r, panel.scoring.labels)
             else:
                 self.chart.set_series(side, [])
-        self.focus_on.mark_chart()
+        self.focus_on.mark_again()
 
     def _clear_chart(self) -> None:
         self._drawn.clear()
@@ -310,58 +357,19 @@ class CreditView(CreditAsking):
         if a is None or b is None:
             self.summary.show_numbers(None, None)
             return
-        pairs = self._alignment
-        parts = split(a, b, pairs, self.beta()) if pairs is not None else None
-        beta, noise = self.beta(), self.noise
+        pairs, beta, noise = self.numbers.alignment, self.beta(), self.noise
+        parts = split(a, b, pairs, beta) if pairs is not None else None
         floors = pair_noise(a, b, beta, noise)
         self.summary.show_numbers(pair_numbers(a, b, beta), parts, floors, noise)
 
-    def _realign(self) -> None:
-        """Align A and B anew; long, unlike texts take a while: then only once typing rests."""
-        self._alignment = None
-        a, b = (panel.scoring for panel in self.panels.values())
-        if a is None or b is None:
-            return
-        if len(a) * len(b) < QUICK_TO_ALIGN:
-            self._alignment = align(a.tokens, b.tokens)
-        else:
-            self._align.start(ALIGN_MS)
-
     @Slot()
     def _align_now(self) -> None:
-        a, b = (panel.scoring for panel in self.panels.values())
-        if a is not None and b is not None:
-            self._alignment = align(a.tokens, b.tokens)
-            self._recolour()
-
-    def partner(self, side: Side, index: int) -> int:
-        """The equal token of the other response, or -1."""
-        if self._alignment is None:
-            return -1
-        a, b = (panel.scoring for panel in self.panels.values())
-        own, other = (a, b) if side == "A" else (b, a)
-        if own is not None and other is not None and index == len(own) - 1:
-            return len(other) - 1
-        here = 0 if side == "A" else 1
-        return next((p[1 - here] for p in self._alignment.pairs if p[here] == index), -1)
-
-    def group_sum(self, side: Side, index: int) -> tuple[str, float, int]:
-        """The unit that a token is coloured by, its sum of rewards and over how many tokens; ""
-        for single tokens."""
-        unit, scoring = self.controls.unit(), self.panels[side].scoring
-        if unit == "token" or scoring is None:
-            return "", 0.0, 1
-        group = groups(scoring.tokens, unit)
-        sums = roll_up(rewards(scoring, self.beta()), group)
-        return unit, float(sums[index]), int((group == group[index]).sum())
-
-    def reward_scale(self) -> ColourScale:
-        """The scale for rewards, whatever the editors are coloured by."""
-        return self.scale.scale(REWARD)
+        self.numbers.align_long()
+        self._recolour()
 
     def _show_legend(self) -> None:
         measure = self.controls.measure()
-        self.controls.legend.set_scale(self.scale.scale(measure), negative=measure.at_most_zero)
+        self.controls.legend.set_scale(self.numbers.colour_scale(), negative=measure.at_most_zero)
         self.controls.legend.set_locked(self.scale.locked)
 
     @Slot(float)
@@ -388,7 +396,7 @@ class CreditView(CreditAsking):
 
     @Slot()
     def _import_chart(self) -> None:
-        """Import the chart's library; put off until the first colours, as it takes a while."""
+        """Import the chart's library; not before the first colours, as it takes a while."""
         from app.gentle_import import import_then
 
         import_then("pyqtgraph", self._chart_imported)
@@ -409,10 +417,15 @@ class CreditView(CreditAsking):
         self.chart.clicked.connect(self.focus_on.chart_clicked)
         self.chart.set_theme(self.scale.dark)
         self._show_chart()
-        self.q_function.add_choice()
+        self.q_function.add_choice(self.chart)
+
+    @Slot(str, int)
+    def _mark_chart(self, side: str, index: int) -> None:
+        if self.chart is not None:
+            self.chart.highlight(side, index)
 
     def set_dark(self, dark: bool) -> None:
-        """Light or dark."""
+        """Show light or dark colours."""
         self.scale.dark = dark
         for panel in self.panels.values():
             panel.set_dark(dark)

@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Signal, Slot
 from app.actions.action import Menu, action
 from app.ask import AskPath
 from app.credit.view import CreditView
-from app.engine_client import Bridge
+from app.engine_client import EngineClient
 from app.notices import NoticeBar, Topic
 from app.replay.scrubbing import Scrubbing
 from app.replay.strip import CheckpointStrip
@@ -38,7 +38,7 @@ class CheckpointActions(QObject):
 
     def __init__(
         self,
-        bridge: Bridge,
+        client: EngineClient,
         credit: CreditView,
         strip: CheckpointStrip,
         settings: Settings,
@@ -46,14 +46,14 @@ class CheckpointActions(QObject):
         ask: AskPath,
     ) -> None:
         super().__init__(strip)
-        self._bridge, self._credit, self._strip = bridge, credit, strip
+        self._client, self._credit, self._strip = client, credit, strip
         self._settings, self._ask = settings, ask
         self._problems = Topic(notice, "training")
         self._pair: PairInfo | None = None
         self.heat: HeatPanel | None = None
         """Under the charts of the training view; made with it."""
         self._training: TrainingView | None = None
-        self.scrubbing = Scrubbing(bridge, credit, strip)
+        self.scrubbing = Scrubbing(client, credit, strip)
         self.scrubbing.shown.connect(self._step_shown)
         self.scrubbing.problem.connect(Topic(notice, "scrub").show_error)
         self.scrubbing.recall(settings)
@@ -139,7 +139,7 @@ class CheckpointActions(QObject):
         heat.problem.connect(self._problems.show_error)
         training.step_wanted.connect(self.scrubbing.scrub_to_step)
         training.runs_changed.connect(self._offer_run)
-        self._bridge.pair_let_go.connect(self._unmark_step)
+        self._client.pair_let_go.connect(self._unmark_step)
         heat.recall(self._settings)
         if self.scrubbing.checkpoints:
             training.set_step(self.scrubbing.checkpoints[self._credit.film.shown].step)

@@ -13,7 +13,7 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from PySide6.QtWidgets import QMessageBox, QWidget
 
 from app.credit.view import CreditView
-from app.engine_client import Bridge
+from app.engine_client import EngineClient, Ticket
 from app.replay.strip import SPEEDS, CheckpointStrip
 from app.settings import Settings
 from app.status import size_text
@@ -21,8 +21,11 @@ from core.engine.protocol import (
     Failed,
     PairInfo,
     Progress,
+    Replay,
     ReplayDone,
     Replayed,
+    Score,
+    Scrub,
     Scrubbed,
     Stopped,
 )
@@ -70,9 +73,9 @@ class Scrubbing(QObject):
     shown = Signal(int)
     """Another step's policy is shown."""
 
-    def __init__(self, bridge: Bridge, view: CreditView, strip: CheckpointStrip) -> None:
+    def __init__(self, client: EngineClient, view: CreditView, strip: CheckpointStrip) -> None:
         super().__init__(strip)
-        self._bridge, self._view, self.strip = bridge, view, strip
+        self._client, self._view, self.strip = client, view, strip
         self._film = view.film
         self.checkpoints: tuple[Checkpoint, ...] = ()
         self.wanted = -1
@@ -80,7 +83,7 @@ class Scrubbing(QObject):
         self.whole_seconds = 0.0
         """Seconds that loading a checkpoint takes that is a whole model."""
         self.confirm: Callable[[QWidget, str], bool] = ask_whether
-        self._scrub_id = self._replay_id = self._return_id = 0
+        self._replay_asked = False
         self._asked_at = 0.0
         self._declined = False
         """The user stopped the replay of these texts."""
@@ -94,14 +97,8 @@ class Scrubbing(QObject):
         view.edited.connect(self._edited)
         view.texts_replaced.connect(self._texts_replaced)
         for signal, slot in (
-            (bridge.pair_let_go, self.forget),
+            (client.pair_let_go, self.forget),
             (view.scored, self._scored),
-            (bridge.scrub_progress, self._progress),
-            (bridge.scrubbed, self._scrubbed),
-            (bridge.replayed, self._replayed),
-            (bridge.replay_done, self._replay_done),
-            (bridge.failed, self._failed),
-            (bridge.stopped, self._stopped),
         ):
             signal.connect(slot)
 
@@ -129,7 +126,7 @@ class Scrubbing(QObject):
         self._idle.stop()
         self.checkpoints = ()
         self.wanted = -1
-        self._scrub_id = self._replay_id = self._return_id = 0
+        self._replay_asked = False
         self._declined = False
         self._rest_ms = IDLE_MS
         self.strip.show_replaying(None)
@@ -154,7 +151,18 @@ class Scrubbing(QObject):
         self._asked_at = time.monotonic()
         self._idle.stop()
         self.strip.show_asked(index)
-        self._scrub_id = self._bridge.scrub(self.checkpoints[index].path)
+        self._ask_scrub(index).answered.connect(self._clear_problem)
+
+    def _ask_scrub(self, index: int) -> Ticket[Scrubbed]:
+        ticket = self._client.ask(Scrub, self.checkpoints[index].path)
+        ticket.progress.connect(self._progress)
+        ticket.answered.connect(self._scrubbed)
+        ticket.failed.connect(self._scrub_failed)
+        ticket.stopped.connect(self._scrub_stopped)
+        return ticket
+
+    def _clear_problem(self, event: Scrubbed) -> None:
+        self.problem.emit("")
 
     @Slot(int)
     def show_checkpoint(self, index: int) -> None:
@@ -169,12 +177,10 @@ class Scrubbing(QObject):
             numbers = range(len(self.checkpoints))
             self.show_checkpoint(min(numbers, key=lambda i: abs(self.checkpoints[i].step - step)))
 
-    @Slot(object)
     def _progress(self, event: Progress) -> None:
         """Show that a whole model is being loaded."""
         self.strip.show_under_way(event.what, event.fraction)
 
-    @Slot(object)
     def _scrubbed(self, event: Scrubbed) -> None:
         index = self._number(event.checkpoint)
         if index < 0:
@@ -187,8 +193,6 @@ class Scrubbing(QObject):
         self.strip.show_shown(index)
         self.strip.set_known(self._film.known())
         self.shown.emit(self.checkpoints[index].step)
-        if event.id != self._return_id:  # else the failure before that would be taken back at once
-            self.problem.emit("")
         step = self.checkpoints[index].step
         self._view.updated.emit(f"step {step}: {1000 * event.seconds:.0f} ms")
         if self.strip.playing:
@@ -239,13 +243,12 @@ class Scrubbing(QObject):
 
     def _rest(self) -> None:
         """Start to wait for the user to rest."""
-        if self.checkpoints and not self._replay_id and not self._declined:
+        if self.checkpoints and not self._replay_asked and not self._declined:
             self._idle.start(self._rest_ms)
 
     @Slot()
     def _idle_over(self) -> None:
-        busy = any(self._bridge.busy(slot) for slot in ("score A", "score B", "scrub"))
-        if busy or self.strip.playing or self._has_whole():
+        if self._client.busy(Score, Scrub) or self.strip.playing or self._has_whole():
             return  # their answers restart the wait; whole models need the user's consent
         self._rest_ms = IDLE_MS
         self._replay()
@@ -256,7 +259,7 @@ class Scrubbing(QObject):
     @Slot()
     def replay_or_stop(self) -> None:
         """Replay the unknown checkpoints, after asking where that is dear; or stop doing so."""
-        if self._replay_id:
+        if self._replay_asked:
             self._declined = True
             self._stop_replay()
             return
@@ -273,22 +276,27 @@ class Scrubbing(QObject):
         missing = self._film.unknown()
         if missing and len(self._view.scorings()) == 2:
             paths = tuple(self.checkpoints[index].path for index in missing)
-            self._replay_id = self._bridge.replay(paths)
+            ticket = self._client.ask(Replay, paths)
+            ticket.progress.connect(self._progress)
+            ticket.stepped.connect(self._replayed)
+            ticket.answered.connect(self._replay_ended)
+            ticket.failed.connect(self._replay_failed)
+            ticket.stopped.connect(self._replay_ended)
+            self._replay_asked = True
             self.strip.show_replaying(0.0)
 
     def _stop_replay(self) -> None:
-        if self._replay_id:
-            self._bridge.stop_replay()
+        if self._replay_asked:
+            self._client.cancel(Replay)
             self._end_replay()
 
     def _end_replay(self) -> None:
-        self._replay_id = 0
+        self._replay_asked = False
         self.strip.show_replaying(None)
 
-    @Slot(object)
     def _replayed(self, event: Replayed) -> None:
         index = self._number(event.checkpoint)
-        if index < 0 or event.id != self._replay_id:
+        if index < 0 or not self._replay_asked:
             return
         if event.anew:
             self._view.forget_checkpoint(index)
@@ -297,10 +305,8 @@ class Scrubbing(QObject):
         # Once all are known, the engine only prepares the shown one for the next edit.
         self.strip.show_replaying(event.fraction if self._film.unknown() else None)
 
-    @Slot(object)
-    def _replay_done(self, event: ReplayDone) -> None:
-        if event.id == self._replay_id:
-            self._end_replay()
+    def _replay_ended(self, event: ReplayDone | Stopped) -> None:
+        self._end_replay()
 
     # --- the texts --------------------------------------------------------------------------
 
@@ -328,22 +334,17 @@ class Scrubbing(QObject):
 
     # --- what goes wrong --------------------------------------------------------------------
 
-    @Slot(object)
-    def _failed(self, event: Failed) -> None:
-        if event.id == self._scrub_id:
-            self.problem.emit(event.message)
-            self._return()
-        elif event.id == self._replay_id:
-            self._declined = True
-            self._end_replay()
-            self.problem.emit(event.message)
+    def _scrub_failed(self, event: Failed) -> None:
+        self.problem.emit(event.message)
+        self._return()
 
-    @Slot(object)
-    def _stopped(self, event: Stopped) -> None:
-        if event.id == self._scrub_id:
-            self._return()
-        elif event.id == self._replay_id:
-            self._end_replay()
+    def _scrub_stopped(self, event: Stopped) -> None:
+        self._return()
+
+    def _replay_failed(self, event: Failed) -> None:
+        self._declined = True
+        self._end_replay()
+        self.problem.emit(event.message)
 
     def _return(self) -> None:
         """Go back to the checkpoint that is shown, since the one that was wanted will not come.
@@ -355,8 +356,7 @@ class Scrubbing(QObject):
         failed, self.wanted = self.wanted, self._film.shown
         self.strip.show_asked(self.wanted)
         if failed != self.wanted and self.checkpoints:
-            self._scrub_id = self._bridge.scrub(self.checkpoints[self.wanted].path)
-            self._return_id = self._scrub_id
+            self._ask_scrub(self.wanted)  # and what kept the other one is still to be read
 
     # --- what is remembered -----------------------------------------------------------------
 

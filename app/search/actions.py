@@ -12,13 +12,13 @@ from PySide6.QtWidgets import QWidget
 from app.actions.action import Menu, action
 from app.ask import AskPath
 from app.credit.view import CreditView
-from app.engine_client import Bridge
+from app.engine_client import EngineClient
 from app.look import Look
 from app.notices import NoticeBar, Topic
 from app.pages import Page, Pages
 from app.search.start import Start
 from app.settings import Settings
-from core.engine.protocol import PairInfo
+from core.engine.protocol import PairInfo, Resume, Search
 from core.noise import NoiseFloor
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class SearchActions(QObject):
 
     def __init__(
         self,
-        bridge: Bridge,
+        client: EngineClient,
         credit: CreditView,
         look: Look,
         settings: Settings,
@@ -43,7 +43,7 @@ class SearchActions(QObject):
         pages: Pages,
     ) -> None:
         super().__init__(pages)
-        self._bridge, self._credit, self._look = bridge, credit, look
+        self._client, self._credit, self._look = client, credit, look
         self._settings, self._ask, self._pages = settings, ask, pages
         self._topic = Topic(notice, "search")
         self._pair: PairInfo | None = None
@@ -65,7 +65,9 @@ class SearchActions(QObject):
     def _make(self) -> QWidget:
         from app.search.view import SearchView
 
-        self.view = view = SearchView(self._bridge, self._credit.prompt.prompt)
+        self.view = view = SearchView(
+            self._client, self._credit.answers, self._credit.prompt.prompt
+        )
         controls, look = self._credit.controls, self._look
         view.send.connect(self.send)
         view.problem.connect(self._topic.show_error)
@@ -132,7 +134,7 @@ class SearchActions(QObject):
     @action(Menu.SEARCH.at(1, 2), "&Stop", "Ctrl+.", "Stop what grows; it can be resumed")
     def stop_search(self) -> None:
         """Stop the searches that run; each can be resumed."""
-        self._bridge.stop_search()
+        self._client.cancel(Search, Resume)
 
     @action(Menu.SEARCH.at(1, 3), "&Resume", "Ctrl+Shift+G", "Go on with what was stopped")
     def resume_search(self) -> None:
@@ -187,7 +189,7 @@ class SearchActions(QObject):
         if self.sweep_panel is None:
             from app.search.sweep_panel import SweepPanel
 
-            self.sweep_panel = SweepPanel(self._bridge, self._ask, self._pages.window())
+            self.sweep_panel = SweepPanel(self._client, self._ask, self._pages.window())
         self.sweep_panel.show()
         self.sweep_panel.raise_()
         self.sweep_panel.activateWindow()

@@ -4,13 +4,14 @@ Shows at once what the tree holds; the alternatives are asked for and arrive lat
 user wants to do; does nothing itself. Knows grown trees and inspections; knows no engine.
 """
 
+from html import escape
+
 import numpy as np
-from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
     QLabel,
-    QLineEdit,
     QPushButton,
     QScrollArea,
     QSizePolicy,
@@ -19,7 +20,9 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.credit.inspector import SEARCH_MS, Choices, show_fact
+from app.inspect.choices import Choices
+from app.inspect.facts import FactGrid
+from app.inspect.search_box import VocabularySearch
 from app.search.picture import Picture
 from app.widgets.colour_scale import ColourScale
 from app.widgets.spans import TokenSpans
@@ -52,14 +55,11 @@ class NodePanel(QWidget):
     """The name of an action of ACTIONS, or "release" in place of "pin" and "prune"."""
     forced = Signal(int)
     """Let this token follow."""
-    searched = Signal(str)
-    """The user wants to see the vocabulary's tokens that match; "" for no search."""
     walked = Signal(int)
     """The user went to an entry on the way to the one that is shown."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._facts: list[tuple[QLabel, QLabel]] = []
         self._way: list[int] = []
         self.title = QLabel()
         self.title.setObjectName("heading")
@@ -75,33 +75,23 @@ class NodePanel(QWidget):
         self.text.setPlaceholderText("The start: nothing has been written yet.")
         self.text.setMinimumHeight(64)
         self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
-        self.grid = QGridLayout()
+        self.facts = FactGrid()
         self.buttons: dict[str, QPushButton] = {}
-        self.search = QLineEdit()
-        self.search.setPlaceholderText("Search the whole vocabulary…")
-        self.search.setClearButtonEnabled(True)
-        self.search.setAccessibleName("Search the vocabulary for a token to follow")
-        self.search.setToolTip("Find any token; Enter lets the first found follow this node")
+        self.search = VocabularySearch(
+            "Search the vocabulary for a token to follow",
+            "Find any token; Enter lets the first found follow this node",
+        )
         self.following_title = QLabel()
         self.following_title.setObjectName("heading")
         self.following_title.setWordWrap(True)  # else a long sentence widens the whole panel
         self.following = Choices("What may follow")
-        self._typing = QTimer(self)
-        self._typing.setSingleShot(True)
-        self._typing.setInterval(SEARCH_MS)
         self._lay_out()
-        self._typing.timeout.connect(self._say_search)
-        self.search.textChanged.connect(self._typed)
-        self.search.returnPressed.connect(self._take_first)
+        self.search.entered.connect(self._take_first)
         self.following.taken.connect(self.forced)
         self.text.token_clicked.connect(self._token_clicked)
         self.clear()
 
     def _lay_out(self) -> None:
-        self.grid.setContentsMargins(0, 0, 0, 0)
-        self.grid.setHorizontalSpacing(10)
-        self.grid.setVerticalSpacing(1)
-        self.grid.setColumnStretch(1, 1)
         actions = QGridLayout()
         actions.setSpacing(4)
         for place, (action, title, tip) in enumerate(ACTIONS):
@@ -116,7 +106,7 @@ class NodePanel(QWidget):
         inside.setSpacing(5)
         inside.addWidget(self.text, 2)
         inside.addLayout(actions)
-        inside.addLayout(self.grid)
+        inside.addLayout(self.facts)
         inside.addSpacing(2)
         inside.addWidget(self.following_title)
         inside.addWidget(self.search)
@@ -138,7 +128,7 @@ class NodePanel(QWidget):
     # --- what is shown ----------------------------------------------------------------------
 
     def clear(self) -> None:
-        """No node."""
+        """Show no node."""
         self.title.setText("Node")
         self.area.hide()
         self.empty.show()
@@ -152,32 +142,15 @@ class NodePanel(QWidget):
         alive: bool,
         noise: NoiseFloor,
     ) -> None:
-        """What the tree holds of a node; ``alive``: the search can be told what to do with it."""
+        """Show what the tree holds of a node; ``alive``: the search can be steered there."""
         tree = picture.tree
-        title = picture.label(entry).replace("&", "&amp;").replace("<", "&lt;")
+        title = escape(picture.label(entry))
         pinned = " · pinned" if entry in picture.pinned else ""
         self.title.setText(
             f"Node &nbsp;<span style='font-size:130%'>{title}</span><small>{pinned}</small>"
         )
         self._show_text(picture, entry, beta, scale)
-        facts = node_facts(tree, entry, beta, noise)
-        for row, fact in enumerate(facts):
-            if row >= len(self._facts):
-                name, value = QLabel(), QLabel()
-                name.setObjectName("muted")
-                for label in (name, value):
-                    label.setMinimumHeight(label.fontMetrics().height())
-                value.setTextFormat(Qt.TextFormat.PlainText)
-                value.setWordWrap(True)
-                self.grid.addWidget(name, row, 0, Qt.AlignmentFlag.AlignTop)
-                self.grid.addWidget(value, row, 1)
-                self._facts.append((name, value))
-            show_fact(self._facts[row], fact)
-            for label in self._facts[row]:
-                label.show()
-        for labels in self._facts[len(facts) :]:
-            for label in labels:
-                label.hide()
+        self.facts.show_facts(node_facts(tree, entry, beta, noise))
         closed = tree.is_closed(entry)
         by_hand = tree.reason[entry] == Reason.BY_HAND
         for action in ("grow", "sample"):
@@ -217,8 +190,8 @@ class NodePanel(QWidget):
     def show_following(
         self, inspection: Inspection | None, beta: float, scale: ColourScale, why_not: str = ""
     ) -> None:
-        """What may follow; None while that is being asked for, or cannot be (``why_not``)."""
-        searching = bool(self.query())
+        """Show what may follow; None while that is being asked for, or cannot be (``why_not``)."""
+        searching = bool(self.search.query())
         choices = () if inspection is None else inspection.by_policy
         title = "Likeliest to follow under π"
         if searching and inspection is not None:
@@ -228,16 +201,9 @@ class NodePanel(QWidget):
         self.following.setVisible(not why_not)
         self.following.show_choices(choices, beta, scale, -1)
 
-    def query(self) -> str:
-        """What is searched for."""
-        return self.search.text() if self.search.isEnabled() else ""
-
     def end_search(self) -> None:
-        """Empty the search box without a word."""
-        blocked = self.search.blockSignals(True)
-        self.search.clear()
-        self.search.blockSignals(blocked)
-        self._typing.stop()
+        """Empty the search box and say nothing."""
+        self.search.end_search()
 
     def set_text_size(self, points: float) -> None:
         self.text.setFont(theme.reading_font(points))
@@ -252,17 +218,9 @@ class NodePanel(QWidget):
             self.wanted.emit("release" if undo else str(button.property("action")))
 
     @Slot()
-    def _typed(self) -> None:
-        self._typing.start()
-
-    @Slot()
-    def _say_search(self) -> None:
-        self.searched.emit(self.query())
-
-    @Slot()
     def _take_first(self) -> None:
         first = self.following.choice(0)
-        if first is not None and self.query() and not self._typing.isActive():
+        if first is not None:
             self.forced.emit(first.id)
 
     @Slot(int)

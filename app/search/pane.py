@@ -8,13 +8,14 @@ the canvas; knows nothing of forms, tables or the other pane.
 import time
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from PySide6.QtCore import QPoint, QRect, Qt, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.engine_client import Bridge
+from app.engine_client import EngineClient, JobTicket
 from app.search.canvas import TreeCanvas
 from app.search.layout import Ints
 from app.search.minimap import Minimap
@@ -25,7 +26,18 @@ from app.widgets.colour_scale import ColourScale
 from app.widgets.layouts import fill, label
 from app.widgets.popup import TokenPopup
 from app.widgets.timers import single_shot
-from core.engine.protocol import Failed, Grown, Searched, SteerAction, Steered, Stopped
+from core.engine.protocol import (
+    Failed,
+    Grown,
+    Resume,
+    Search,
+    Searched,
+    StateRef,
+    Steer,
+    SteerAction,
+    Steered,
+    Stopped,
+)
 from core.noise import NOISELESS
 from core.present.node_facts import popup_html
 from core.search.grown import GrownTree, Growth, Hypothesis, Status
@@ -56,7 +68,7 @@ class SearchPane(QFrame):
     """A search failed: one sentence; "" once that is over."""
     focused = Signal(str)
 
-    def __init__(self, name: str, bridge: Bridge, parent: QWidget | None = None) -> None:
+    def __init__(self, name: str, client: EngineClient, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("card")
         self.name = name
@@ -71,17 +83,15 @@ class SearchPane(QFrame):
         self.checkpoint = ""
         """The checkpoint that the tree is of; "" for a pair that is not of a run."""
         self._elsewhere = ""
-        self._bridge = bridge
+        self._client = client
         self._beta = 0.1
         self.noise = NOISELESS
         """The noise floor of the pair that the tree is of."""
-        self._id = -1
         self._next: tuple[Start, SearchSpec] | None = None
         self._anew = False
         self._is_given = False
         self._queue: deque[tuple[Growth, bool]] = deque()
         self._ending: Searched | Stopped | Failed | None = None
-        self._steers: dict[int, tuple[int, SteerAction]] = {}
         self._earlier: dict[int, None] = {}
         self._other_prompt = False
         self._undrawn = False
@@ -104,11 +114,6 @@ class SearchPane(QFrame):
         self.canvas.actions_wanted.connect(self.actions_wanted)
         self.canvas.focused.connect(self._say_focused)
         self.canvas.moved.connect(self._hide_popup)
-        bridge.grown.connect(self._grown)
-        bridge.searched.connect(self._ended)
-        bridge.stopped.connect(self._ended)
-        bridge.failed.connect(self._ended)
-        bridge.steered.connect(self._steered)
         self._show_state()
 
     @property
@@ -150,6 +155,13 @@ class SearchPane(QFrame):
         known = 0 <= entry < len(self.tree) and self.fresh_pair
         return known and not self.tree.is_closed(entry)
 
+    def state_at(self, entry: int) -> StateRef | None:
+        """Return the state that a node is; None where nothing can follow it."""
+        if self.start is None or not self.can_grow_from(entry):
+            return None
+        ids = *self.start.prefix, *self.tree.ids(entry)
+        return StateRef(int(self.tree.node[entry]), self.start.prompt, ids, self.name)
+
     def _ask(self, prefix: tuple[int, ...], spec: SearchSpec, given: bool = False) -> None:
         assert self.start is not None
         self._other_prompt = False
@@ -163,26 +175,32 @@ class SearchPane(QFrame):
         self._fraction, self._note = 0.0, ""
         self.problem.emit("")
         self._set_state("growing")
-        self._id = self._bridge.search(self.name, self.start.prompt, prefix, spec, anew=self._anew)
+        prompt = self.start.prompt
+        self._await(self._client.ask(Search, self.name, prompt, prefix, spec, anew=self._anew))
 
     def resume(self) -> None:
         """Resume the search that was stopped."""
         if self.state == "stopped" and self.fresh_pair:
             self._ending = None
             self._set_state("growing")
-            self._id = self._bridge.resume(self.name)
+            self._await(self._client.ask(Resume, self.name))
 
     def steer(self, entry: int, action: SteerAction) -> None:
         """Prune, pin or release a node."""
         if self.fresh_pair and 0 < entry < len(self.tree):
-            id = self._bridge.steer(self.name, int(self.tree.node[entry]), action)
-            self._steers[id] = entry, action
+            ticket = self._client.ask(Steer, self.name, int(self.tree.node[entry]), action)
+            ticket.answered.connect(partial(self._steered, entry, action))
+            ticket.failed.connect(self._steering_failed)
+
+    def _await(self, ticket: JobTicket[Grown, Searched]) -> None:
+        ticket.stepped.connect(self._grown)
+        ticket.answered.connect(self._ended)
+        ticket.stopped.connect(self._ended)
+        ticket.failed.connect(self._ended)
 
     def set_pair(self, loaded: bool) -> None:
         """Take note that the pair has changed: the tree can still be looked at, but not grow."""
         self._next = None
-        self._steers.clear()
-        self._id = -1
         self._flush()
         if len(self.tree):
             self.fresh_pair = False
@@ -192,20 +210,16 @@ class SearchPane(QFrame):
 
     # --- answers ----------------------------------------------------------------------------
 
-    @Slot(object)
     def _grown(self, event: Grown) -> None:
-        if event.pane == self.name and event.id == self._id:
-            if self._anew:
-                self.checkpoint = event.checkpoint
-            self._queue.append((event.growth, self._is_given))
-            if not self._take.isActive():
-                self._take.start(0)
-
-    @Slot(object)
-    def _ended(self, event: Searched | Stopped | Failed) -> None:
-        if event.id == self._id:
-            self._ending = event
+        if self._anew:
+            self.checkpoint = event.checkpoint
+        self._queue.append((event.growth, self._is_given))
+        if not self._take.isActive():
             self._take.start(0)
+
+    def _ended(self, event: Searched | Stopped | Failed) -> None:
+        self._ending = event
+        self._take.start(0)
 
     @Slot()
     def _take_in(self) -> None:
@@ -278,12 +292,7 @@ class SearchPane(QFrame):
                 self._set_state("failed")
                 self.problem.emit(event.message)
 
-    @Slot(object)
-    def _steered(self, event: Steered) -> None:
-        found = self._steers.pop(event.id, None)
-        if found is None or event.pane != self.name:
-            return
-        entry, action = found
+    def _steered(self, entry: int, action: SteerAction, event: Steered) -> None:
         picture = self.picture
         if action == "pin":
             picture.pinned.add(entry)
@@ -294,6 +303,9 @@ class SearchPane(QFrame):
             picture.pinned.discard(entry)
             picture.set_pruned(entry, True)
         self._refresh()
+
+    def _steering_failed(self, event: Failed) -> None:
+        self.problem.emit(event.message)
 
     # --- what is shown ----------------------------------------------------------------------
 

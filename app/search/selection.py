@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from app.search.pane import SearchPane
+from core.engine.protocol import StateRef
 
 
 class Selection:
@@ -22,8 +23,8 @@ class Selection:
         """Return the checkpoint of the tree that holds the node; "" for none."""
         return self.pane.checkpoint if self.pane is not None else ""
 
-    def state(self) -> int | None:
-        """Return the token tree's node, if its continuations can be asked for; else None."""
-        if self.place is None or self.pane is None or not self.pane.can_grow_from(self.place[1]):
+    def state(self) -> StateRef | None:
+        """Return the state whose continuations can be asked for; None where nothing can follow."""
+        if self.place is None or self.pane is None:
             return None
-        return int(self.pane.tree.node[self.place[1]])
+        return self.pane.state_at(self.place[1])

@@ -24,13 +24,13 @@ from PySide6.QtWidgets import (
 )
 
 from app.ask import AskPath
-from app.engine_client import Bridge
+from app.engine_client import EngineClient
 from app.files import write_text
 from app.notices import NoticeBar
 from app.search.sweep_plot import SweepPlot, save
 from app.widgets.path_edit import PathEdit
 from app.widgets.settings_form import SettingsForm, whole
-from core.engine.protocol import Failed, Stopped, SweepDone, Swept
+from core.engine.protocol import Failed, Stopped, Sweep, SweepDone, Swept
 from core.errors import UserFacingError
 from core.setting import figure, settings_of
 from core.sweeps.judges import JudgeKind, judge_kinds
@@ -50,16 +50,15 @@ NUMBERS = {
 class SweepPanel(QDialog):
     """Choose, start, watch, save."""
 
-    def __init__(self, bridge: Bridge, ask: AskPath, parent: QWidget | None = None) -> None:
+    def __init__(self, client: EngineClient, ask: AskPath, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Sweep beam widths")
         self.resize(1080, 620)
         self.setMinimumSize(760, 480)
         self.info: SweepInfo | None = None
         self.rows: list[SweepRow] = []
-        self.running = 0
-        """The id of the sweep under way; 0 for none."""
-        self._bridge = bridge
+        self.running = False
+        self._client = client
         self._ask = ask
         self.widths = QLineEdit(figure(SETTINGS["widths"].default).replace(",", ", "))
         self.widths.setAccessibleName("Beam widths")
@@ -142,11 +141,7 @@ class SweepPanel(QDialog):
         self.save_picture.clicked.connect(self.write_picture)
         self.save_numbers.clicked.connect(self.write_numbers)
         self.finished.connect(self.end)
-        self._bridge.swept.connect(self._swept)
-        self._bridge.sweep_done.connect(self._done)
-        self._bridge.stopped.connect(self._stopped)
-        self._bridge.failed.connect(self._failed)
-        self._bridge.pair_let_go.connect(self._pair_let_go)
+        self._client.pair_let_go.connect(self._pair_let_go)
 
     # --- asking -----------------------------------------------------------------------------
 
@@ -186,21 +181,24 @@ class SweepPanel(QDialog):
         self.notice.dismiss("sweep")
         self.rows, self.info = [], None
         self.plot.show_sweep(None, ())
-        self.running = self._bridge.sweep(spec)
+        ticket = self._client.ask(Sweep, spec)
+        ticket.stepped.connect(self._swept)
+        ticket.answered.connect(self._done)
+        ticket.stopped.connect(self._stopped)
+        ticket.failed.connect(self._failed)
+        self.running = True
         self._show_state("Preparing the prompts and the judge")
 
     @Slot()
     def end(self) -> None:
         """Stop; leave what was found."""
         if self.running:
-            self._bridge.stop_sweep()
+            self._client.cancel(Sweep)
 
     # --- answers ----------------------------------------------------------------------------
 
     @Slot(object)
     def _swept(self, event: Swept) -> None:
-        if event.id != self.running:
-            return
         self.info = event.info
         self.progress.setValue(round(1000 * event.fraction))
         self.doing.setText(event.what)
@@ -212,19 +210,16 @@ class SweepPanel(QDialog):
 
     @Slot(object)
     def _done(self, event: SweepDone) -> None:
-        if event.id == self.running:
-            self._ended("Done")
+        self._ended("Done")
 
     @Slot(object)
     def _stopped(self, event: Stopped) -> None:
-        if event.id == self.running:
-            self._ended("Stopped: Start resumes with what was found")
+        self._ended("Stopped: Start resumes with what was found")
 
     @Slot(object)
     def _failed(self, event: Failed) -> None:
-        if event.id == self.running:
-            self.notice.show_notice("error", event.message, topic="sweep")
-            self._ended("")
+        self.notice.show_notice("error", event.message, topic="sweep")
+        self._ended("")
 
     @Slot()
     def _pair_let_go(self) -> None:
@@ -232,7 +227,7 @@ class SweepPanel(QDialog):
             self._ended("Stopped: the pair was closed or replaced")
 
     def _ended(self, words: str) -> None:
-        self.running = 0
+        self.running = False
         self._draw()
         self._show_state(words)
 

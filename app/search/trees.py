@@ -11,7 +11,7 @@ from typing import Literal
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import QComboBox, QFrame, QSplitter, QToolButton, QVBoxLayout, QWidget
 
-from app.engine_client import Bridge
+from app.engine_client import EngineClient
 from app.search.canvas import TreeCanvas
 from app.search.compare import Overlay, differences, same_start
 from app.search.minimap import Minimap
@@ -49,14 +49,14 @@ class Trees(QSplitter):
     actions_wanted = Signal(str, int, QPoint)
     """What can be done at a node is to be offered at a place on the screen."""
 
-    def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
+    def __init__(self, client: EngineClient, parent: QWidget | None = None) -> None:
         super().__init__(Qt.Orientation.Horizontal, parent)
         self.active = "left"
         """The pane that the form, the table and the node panel speak of."""
         self._pair: PairInfo | None = None
         self._checkpoint = ""
         """Of a run: the one that is shown."""
-        self.panes = {name: SearchPane(name, bridge) for name in ("left", "right")}
+        self.panes = {name: SearchPane(name, client) for name in ("left", "right")}
         self.over = TreeCanvas("Both search trees, overlaid")
         self._over_map = Minimap(self.over)
         self._overlay = Overlay(self.over.picture)

@@ -24,7 +24,8 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.credit.scale import ScaleChoice
-from app.engine_client import Bridge
+from app.engine_client import EngineClient
+from app.inspect.answers import InspectionLookup, StateAnswers
 from app.search.controls import SearchForm
 from app.search.find_bar import FindBar
 from app.search.following import Following
@@ -37,7 +38,7 @@ from app.search.trees import ONE, Trees
 from app.settings import Settings
 from app.widgets.colour_scale import ColourScale, fit_limit
 from app.widgets.legend import Legend
-from core.engine.protocol import Failed, PairInfo
+from core.engine.protocol import PairInfo, Resume, Search
 from core.noise import NOISELESS, NoiseFloor
 from core.present.measures import REWARD
 from core.present.node_facts import fate
@@ -64,10 +65,12 @@ class SearchView(QWidget):
     problem = Signal(str)
     """A search could not be done: one sentence; "" once that is over."""
 
-    def __init__(self, bridge: Bridge, prompt: Callable[[], Prompt]) -> None:
+    def __init__(
+        self, client: EngineClient, answers: StateAnswers, prompt: Callable[[], Prompt]
+    ) -> None:
         """``prompt`` returns the prompt to search from."""
         super().__init__()
-        self._bridge, self._prompt = bridge, prompt
+        self._client, self._prompt = client, prompt
         self._pair: PairInfo | None = None
         self._beta = 0.1
         self._noise = NOISELESS
@@ -76,7 +79,7 @@ class SearchView(QWidget):
         self._scale = ScaleChoice()
         self._scaled = False
         self._shown_key: tuple[object, ...] = ()
-        self.trees = Trees(bridge)
+        self.trees = Trees(client)
         self.form = SearchForm()
         self.node = NodePanel()
         self.hypotheses = Hypotheses()
@@ -92,7 +95,9 @@ class SearchView(QWidget):
         self._table_soon.setSingleShot(True)
         self._table_soon.setInterval(TABLE_MS)
         self.selection = Selection(self.trees.panes)
-        self._following = Following(self.node, self.selection, bridge)
+        lookup = InspectionLookup(client, answers, self)
+        lookup.failed.connect(self.problem)
+        self._following = Following(self.node, lookup)
         self.node_actions = NodeActions(
             self.trees, self.selection, self.node, self.hypotheses, self._ready
         )
@@ -196,7 +201,6 @@ class SearchView(QWidget):
         self.legend.swap_changed.connect(self.set_swap)
         self.node.walked.connect(self._walk_to)
         self.hypotheses.table.went_to.connect(trees.go_to)
-        self._bridge.failed.connect(self._failed)
 
     # --- what is loaded, and colours ----------------------------------------------------------
 
@@ -205,7 +209,6 @@ class SearchView(QWidget):
         self._pair = info
         self._noise = NOISELESS
         self.form.set_base(info.search_base if info is not None else "")
-        self._following.forget()
         if info is None:
             self._from = None
         self.trees.set_pair(info)
@@ -356,7 +359,7 @@ class SearchView(QWidget):
     @Slot()
     def stop(self) -> None:
         """Stop what grows; it can be resumed."""
-        self._bridge.stop_search()
+        self._client.cancel(Search, Resume)
 
     @Slot()
     def resume(self) -> None:
@@ -446,12 +449,8 @@ class SearchView(QWidget):
         self.node.show_node(pane.picture, entry, self._beta, scale, alive, pane.noise)
         text = f"{tree.text(entry, closing=True)}: {fate(tree, entry)}"
         pane.canvas.setAccessibleDescription(text)
-        self._following.show(self._beta, scale)
-
-    @Slot(object)
-    def _failed(self, event: Failed) -> None:
-        if event.kind in ("InspectNode", "Steer"):
-            self.problem.emit(event.message)
+        chosen = self.selection
+        self._following.show(chosen.state(), chosen.checkpoint(), self._beta, scale)
 
     # --- hypotheses, prompt, finding ----------------------------------------------------------
 

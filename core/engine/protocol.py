@@ -1,12 +1,16 @@
 """What can be asked of the engine and what it answers: frozen records with an id.
 
-Imports no model library, so that the window can name them before torch is loaded.
+A request says where it waits, how urgent it is and which event answers it. Nothing here assumes
+that the engine shares the window's memory: records hold values and arrays, no live objects, and
+``core.engine.wire`` turns each into bytes and back. Imports no model library, so that the window
+can name the records before torch is loaded.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from pathlib import PurePath
-from typing import Literal
+from typing import ClassVar, Generic, Literal, Never, TypeVar
 
 from core.noise import NoiseFloor
 from core.runs.records import START, Checkpoint
@@ -21,6 +25,104 @@ DEFAULT_BETA = 0.1
 
 Side = Literal["A", "B"]
 SteerAction = Literal["prune", "pin", "release"]
+
+# --- what all requests and events have ----------------------------------------------------------
+
+
+class Urgency(IntEnum):
+    """How soon a request is answered, the lowest first; jobs go on when nothing lower waits."""
+
+    PAIR = 0
+    """Stops and drops everything else."""
+    EDIT = 1
+    LOOK = 2
+    SEARCH = 3
+    SWEEP = 4
+    REPLAY = 5
+    UNASKED = 6
+    """Of what the engine asks of itself: not begun before nothing was asked for a moment."""
+
+
+Slot = tuple[Urgency, str]
+"""Where a request waits. A newer request of the same slot replaces an older one."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Event:
+    """Something that the engine says; ``id`` is that of the request that it is about."""
+
+    id: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class JobStep(Event):
+    """A job has taken a step; more follow, then its answer, ``Stopped`` or ``Failed``."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Notice(Event):
+    """Told unasked, about the pair that is loaded; ``id`` is that of the pair's ``Load``."""
+
+
+Answer = TypeVar("Answer", bound=Event, covariant=True)
+StepTaken = TypeVar("StepTaken", bound=Event, covariant=True)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Request(Generic[Answer]):
+    """Something asked, which one final event answers: ``Answer``, ``Failed`` or ``Stopped``."""
+
+    urgency: ClassVar[Urgency]
+    gives_way: ClassVar[bool] = False
+    """Whether something more urgent stops it in mid-step; that step is then done again."""
+
+    id: int
+
+    @property
+    def topic(self) -> str:
+        """Return what it is about, among requests of the same urgency."""
+        return type(self).__name__
+
+    @property
+    def slot(self) -> Slot:
+        """Return the place that it waits in."""
+        return self.urgency, self.topic
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Job(Request[Answer], Generic[StepTaken, Answer]):
+    """A request that takes a while: it goes on, a step at a time, when nothing more urgent waits.
+
+    ``StepTaken`` tells of each step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Event):
+    """Something is under way; ``fraction`` in 0..1, None while it cannot be known."""
+
+    what: str
+    fraction: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """The request could not be met; ``message`` is one sentence for the user."""
+
+    kind: str
+    """The name of the request's class: "Load", "Score", ..."""
+    message: str
+    lost: bool = False
+    """The device does nothing more for this process: only a new one can go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped(Event):
+    """The request was cancelled or overtaken by a newer one; nobody needs to be told."""
+
+    kind: str
+
+
+# --- the pair -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +168,7 @@ class PairInfo:
     """Of a run, by step, the start before them; empty for a pair that is not of a run."""
 
     def at(self, checkpoint: str) -> "PairInfo":
-        """The same with another checkpoint of the run, by its path, as the policy."""
+        """Return the same with another checkpoint of the run, by its path, as the policy."""
         if checkpoint == START:
             return replace(self, policy=f"{self.reference}, the start of the run")
         if not self.checkpoints:
@@ -76,22 +178,91 @@ class PairInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class Loaded(Event):
+    """A pair was loaded."""
+
+    info: PairInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Load(Request[Loaded]):
     """Load a pair; the pair before it, if any, is let go first."""
 
-    id: int
     spec: PairSpec
 
+    urgency = Urgency.PAIR
+
 
 @dataclass(frozen=True, slots=True)
-class Unload:
+class Unloaded(Event):
+    """The pair was let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unload(Request[Unloaded]):
     """Let go of the loaded pair."""
 
-    id: int
+    urgency = Urgency.PAIR
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class NoiseMeasured(Notice):
+    """The noise floor of the pair; None where it cannot be measured."""
+
+    floor: NoiseFloor | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureNoise(Job[Never, NoiseMeasured]):
+    """Measure the noise floor of the pair that was loaded by ``Load`` of this id.
+
+    The engine asks it of itself after each load; all else goes first. Where it fails, the floor is
+    not known.
+    """
+
+    urgency = Urgency.UNASKED
+    gives_way = True
+
+
+@dataclass(frozen=True, slots=True)
+class FilesChanged(Notice):
+    """Files of the loaded pair have been written anew on disk; all numbers stay those of the
+    weights as loaded. Told once.
+
+    ``sentence``: for the user; ``checkpoint``: of a run, the one that is shown, if it alone was
+    written, so that to scrub to it again is enough.
+    """
+
+    sentence: str
+    checkpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory(Notice):
+    """What is kept of the pair's numbers and of its KV, in bytes, and how much may be.
+
+    Told when it has changed.
+    """
+
+    tree: int
+    tree_budget: int
+    kv: int
+    kv_budget: int
+
+
+# --- a response -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scored(Event):
+    side: Side
+    scoring: Scoring
+    prompt_text: str
+    """The prompt as the models read it, chat template applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score(Request[Scored]):
     """Score a response. Exactly one of three ways to say which:
 
     ``text``: what the editor holds; untouched tokens of that side keep their ids.
@@ -102,7 +273,6 @@ class Score:
     they may begin alike.
     """
 
-    id: int
     side: Side
     prompt: Prompt
     text: str | None = None
@@ -110,212 +280,111 @@ class Score:
     replace: tuple[int, int] | None = None
     fresh: bool = False
 
+    urgency = Urgency.EDIT
 
-@dataclass(frozen=True, slots=True)
-class Inspect:
-    """The alternatives at the state before token ``index`` of a side's last scored response.
+    @property
+    def topic(self) -> str:
+        return self.side
 
-    ``index`` may be that of the closing token. ``query`` searches the whole vocabulary.
-    """
 
-    id: int
-    side: Side
-    index: int
-    query: str = ""
+# --- a state ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """Grow a tree from a prompt and the first tokens of a response to it.
+class StateRef:
+    """A state that is asked about: a node of the token tree, and the way to it.
 
-    ``pane`` names the tree in the window; a new search in a pane replaces the one that runs there.
-    ``anew``: its tree is a new one; else the pane's tree grows on, under the checkpoint that it
-    was begun under.
+    ``prompt`` and ``ids``, the tokens after it, lead to the same state: by them it is found again
+    if the node was evicted. ``pane``: the search whose checkpoint is asked; "" for the one shown.
     """
 
-    id: int
-    pane: str
+    node: int
     prompt: Prompt
-    prefix: tuple[int, ...]
-    spec: SearchSpec
-    anew: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Go on with the search of a pane that was stopped."""
-
-    id: int
-    pane: str
-
-
-@dataclass(frozen=True, slots=True)
-class Steer:
-    """Take over at a node of the pane's search: ``prune`` it with all below it, ``pin`` it so that
-    it is never pruned, or ``release`` it to the search again."""
-
-    id: int
-    pane: str
-    node: int
-    action: SteerAction
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """All actions at the state before token ``index`` of a side's last scored response."""
-
-    id: int
-    side: Side
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class InspectNode:
-    """The actions at the state that a node of the token tree is.
-
-    ``query`` searches the whole vocabulary. ``pane``: the search whose checkpoint is asked; the one
-    that is shown, if there is none. ``prompt`` and ``ids``, the tokens after it, lead to the same
-    state: by them it is found if the node was evicted, and answered under its new number.
-    """
-
-    id: int
-    node: int
-    query: str = ""
+    ids: tuple[int, ...]
     pane: str = ""
-    prompt: Prompt | None = None
-    ids: tuple[int, ...] = ()
+
+    @classmethod
+    def before(cls, scoring: Scoring, index: int, prompt: Prompt) -> "StateRef":
+        """Return the state before a token of a scored response, or before its closing token."""
+        return cls(scoring.state(index), prompt, scoring.tokens.ids[:index])
 
 
 @dataclass(frozen=True, slots=True)
-class Scrub:
-    """Show another checkpoint of the run: what both sides hold is scored under it, and so is all
-    that is asked later. A newer one replaces one that has not been answered."""
+class Inspected(Event):
+    """The likeliest actions at a state, which may have a new number.
 
-    id: int
-    checkpoint: str
-    """One of ``PairInfo.checkpoints``, by its path."""
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """Score what both sides hold under each of these checkpoints, in this order, whenever nothing
-    more urgent waits; the checkpoint that is shown stays."""
-
-    id: int
-    checkpoints: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """Sweep beam widths over prompts. Answers that an earlier sweep of the same pair has found,
-    stopped or not, are not searched for again."""
-
-    id: int
-    spec: SweepSpec
-
-
-@dataclass(frozen=True, slots=True)
-class MeasureNoise:
-    """Measure the noise floor of the pair that was loaded by ``Load`` of this id.
-
-    The engine asks it of itself after each load; all else goes first.
+    ``checkpoint``: of a run, the one that was asked.
     """
 
-    id: int
-
-
-Request = (
-    Load
-    | Unload
-    | Score
-    | Inspect
-    | InspectNode
-    | Survey
-    | Search
-    | Resume
-    | Steer
-    | Sweep
-    | Scrub
-    | Replay
-    | MeasureNoise
-)
+    inspection: Inspection
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Something is under way; ``fraction`` in 0..1, None while it cannot be known."""
+class Inspect(Request[Inspected]):
+    """Ask for the likeliest actions at a state; ``query`` searches the whole vocabulary.
 
-    id: int
-    what: str
-    fraction: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What is kept of the pair's numbers and of its KV, in bytes, and how much may be.
-
-    Said when it has changed; belongs to no request.
+    What searches ask and what is asked of a response wait in places of their own.
     """
 
-    tree: int
-    tree_budget: int
-    kv: int
-    kv_budget: int
-    id: int = 0
+    state: StateRef
+    query: str = ""
 
+    urgency = Urgency.LOOK
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    id: int
-    info: PairInfo
-
-
-@dataclass(frozen=True, slots=True)
-class Unloaded:
-    id: int
+    @property
+    def topic(self) -> str:
+        return "Inspect in a search" if self.state.pane else "Inspect"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Scored:
-    id: int
-    side: Side
-    scoring: Scoring
-    prompt_text: str
-    """The prompt as the models read it, chat template applied."""
+class Surveyed(Event):
+    """All actions at a state, which may have a new number; ``checkpoint`` as in Inspected."""
+
+    actions: StateActions
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Inspected:
-    id: int
-    side: Side
-    index: int
-    inspection: Inspection
+class Survey(Request[Surveyed]):
+    """Ask for all actions at a state."""
+
+    state: StateRef
+
+    urgency = Urgency.LOOK
 
 
 @dataclass(frozen=True, slots=True)
-class NodeInspected:
-    """Which node is said by ``inspection.state``."""
+class LabelsListed(Event):
+    """The labels of the pair's vocabulary as in Scoring, by token id, [V]."""
 
-    id: int
-    inspection: Inspection
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListLabels(Request[LabelsListed]):
+    """Ask for the labels of the pair's vocabulary, which are the same at all states."""
+
+    urgency = Urgency.LOOK
+
+
+# --- searches ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Grown:
+class Grown(JobStep):
     """A search has taken a step; more follow, then ``Searched``, ``Stopped`` or ``Failed``."""
 
-    id: int
     pane: str
     growth: Growth
     checkpoint: str = ""
-    """Of a run: the one that the search goes on under."""
+    """Of a run: the one that the search is under."""
 
 
 @dataclass(frozen=True, slots=True)
-class Searched:
+class Searched(Event):
     """A search has ended by itself."""
 
-    id: int
     pane: str
     steps: int
     computed: int
@@ -326,60 +395,72 @@ class Searched:
 
 
 @dataclass(frozen=True, slots=True)
-class Steered:
+class Search(Job[Grown, Searched]):
+    """Grow a tree from a prompt and the first tokens of a response to it.
+
+    ``pane`` names the tree in the window; a new search in a pane replaces the one that runs there.
+    ``anew``: its tree is a new one; else the pane's tree grows on, under the checkpoint that it
+    was begun under.
+    """
+
+    pane: str
+    prompt: Prompt
+    prefix: tuple[int, ...]
+    spec: SearchSpec
+    anew: bool = True
+
+    urgency = Urgency.SEARCH
+
+    @property
+    def topic(self) -> str:
+        return self.pane
+
+
+@dataclass(frozen=True, slots=True)
+class Resume(Job[Grown, Searched]):
+    """Resume the search of a pane that was stopped."""
+
+    pane: str
+
+    urgency = Urgency.SEARCH
+
+    @property
+    def topic(self) -> str:
+        return self.pane
+
+
+@dataclass(frozen=True, slots=True)
+class Steered(Event):
     """A node was taken over; the steps to come obey."""
 
-    id: int
     pane: str
     node: int
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Surveyed:
-    id: int
-    side: Side
-    index: int
-    actions: StateActions
+@dataclass(frozen=True, slots=True)
+class Steer(Request[Steered]):
+    """Take over at a node of the pane's search: ``prune`` it with all below it, ``pin`` it so that
+    it is never pruned, or ``release`` it to the search again."""
+
+    pane: str
+    node: int
+    action: SteerAction
+
+    urgency = Urgency.EDIT
+
+    @property
+    def topic(self) -> str:
+        return f"{self.pane} {self.node}"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Scrubbed:
-    """Another checkpoint is shown; ``scorings`` are of the sides that hold a scored response.
-
-    ``anew``: it was written anew since it was last scored, so what was said of it is of another."""
-
-    id: int
-    checkpoint: str
-    scorings: Mapping[Side, Scoring]
-    seconds: float
-    anew: bool = False
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Replayed:
-    """A replay has taken a step; more follow, then ``ReplayDone``, ``Stopped`` or ``Failed``.
-    ``anew``: as for Scrubbed."""
-
-    id: int
-    checkpoint: str
-    scorings: Mapping[Side, Scoring]
-    fraction: float
-    anew: bool = False
+# --- sweeps -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayDone:
-    """A replay has come to its end."""
-
-    id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
+class Swept(JobStep):
     """A sweep has taken a step; ``row`` is what that finished, if anything. More follow, then
     ``SweepDone``, ``Stopped`` or ``Failed``."""
 
-    id: int
     info: SweepInfo
     row: SweepRow | None
     what: str
@@ -388,74 +469,84 @@ class Swept:
 
 
 @dataclass(frozen=True, slots=True)
-class SweepDone:
+class SweepDone(Event):
     """A sweep has come to its end."""
 
-    id: int
+
+@dataclass(frozen=True, slots=True)
+class Sweep(Job[Swept, SweepDone]):
+    """Sweep beam widths over prompts. Answers that an earlier sweep of the same pair has found,
+    stopped or not, are not searched for again."""
+
+    spec: SweepSpec
+
+    urgency = Urgency.SWEEP
+
+
+# --- the checkpoints of a run -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scrubbed(Event):
+    """Another checkpoint is shown; ``scorings`` are of the sides that hold a scored response.
+
+    ``anew``: it was written anew since it was last scored, so what was said of it is of another."""
+
+    checkpoint: str
+    scorings: Mapping[Side, Scoring]
+    seconds: float
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class NoiseMeasured:
-    """The noise floor of the pair that was loaded by ``Load`` of this id; None where it cannot be
-    measured."""
+class Scrub(Request[Scrubbed]):
+    """Show another checkpoint of the run: what both sides hold is scored under it, and so is all
+    that is asked later. A newer one replaces one that has not been answered."""
 
-    id: int
-    floor: NoiseFloor | None
+    checkpoint: str
+    """One of ``PairInfo.checkpoints``, by its path."""
 
-
-@dataclass(frozen=True, slots=True)
-class FilesChanged:
-    """Files of the loaded pair have been written anew on disk; all numbers stay those of the
-    weights as loaded. Told unasked, once; ``id`` is that of the pair's Load.
-
-    ``sentence``: for the user; ``checkpoint``: of a run, the one that is shown, if it alone was
-    written, so that to scrub to it again is enough.
-    """
-
-    id: int
-    sentence: str
-    checkpoint: str = ""
+    urgency = Urgency.EDIT
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The request could not be met; ``message`` is one sentence for the user."""
+@dataclass(frozen=True, eq=False, slots=True)
+class Replayed(JobStep):
+    """A replay has taken a step; more follow, then ``ReplayDone``, ``Stopped`` or ``Failed``.
+    ``anew``: as for Scrubbed."""
 
-    id: int
-    kind: str
-    """The name of the request's class: "Load", "Score", ..."""
-    message: str
-    lost: bool = False
-    """The device does nothing more for this process: only a new one can go on."""
+    checkpoint: str
+    scorings: Mapping[Side, Scoring]
+    fraction: float
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
-    """The request was cancelled or overtaken by a newer one; nobody needs to be told."""
-
-    id: int
-    kind: str
+class ReplayDone(Event):
+    """A replay has come to its end."""
 
 
-Event = (
-    Progress
-    | Memory
-    | Loaded
-    | Unloaded
-    | Scored
-    | Inspected
-    | Surveyed
-    | NodeInspected
-    | Grown
-    | Searched
-    | Steered
-    | Swept
-    | SweepDone
-    | Scrubbed
-    | Replayed
-    | ReplayDone
-    | NoiseMeasured
-    | FilesChanged
-    | Failed
-    | Stopped
-)
+@dataclass(frozen=True, slots=True)
+class Replay(Job[Replayed, ReplayDone]):
+    """Score what both sides hold under each of these checkpoints, in this order, whenever nothing
+    more urgent waits; the checkpoint that is shown stays."""
+
+    checkpoints: tuple[str, ...]
+
+    urgency = Urgency.REPLAY
+    gives_way = True
+
+
+# --- all of them --------------------------------------------------------------------------------
+
+Kind = TypeVar("Kind")
+
+
+def _all(base: type[Kind]) -> tuple[type[Kind], ...]:
+    """Return the records of this module that are of a kind; not those that only name one."""
+    names = (Request, Job, Event, JobStep, Notice)
+    found = (it for it in globals().values() if isinstance(it, type) and issubclass(it, base))
+    return tuple(it for it in found if it not in names)
+
+
+REQUESTS = _all(Request)
+EVENTS = _all(Event)

@@ -71,6 +71,7 @@ def score(
         entropy_reference=state("entropy_reference"),
         logit=edge("logit"),
         logsumexp=state("logsumexp"),
+        start=int(path[first - 1]),
         nodes=nodes,
         computed=computed,
         reused=len(path) - 1 - computed,
@@ -121,9 +122,7 @@ def survey(pair: Pair, state: int, cancelled: Callable[[], bool] = never) -> Sta
     logp = pair.logprobs(state, cancelled)
     policy, reference = logp.float().cpu().numpy()
     promoted, demoted = (_alternatives(pair, logp, ids) for ids in extremes(policy, reference, TOP))
-    labels = pair.codec.labels(len(policy))
-    ids = np.arange(len(policy))
-    return StateActions(state, ids, labels, policy, reference, promoted, demoted)
+    return StateActions(state, policy, reference, promoted, demoted)
 
 
 def _alternatives(pair: Pair, logp: torch.Tensor, ids: list[int]) -> tuple[Alternative, ...]:

@@ -56,7 +56,7 @@ def window(open_window, qtbot):
 
 def settled(window):
     """Both sides scored and shown, and nothing asked for any more."""
-    return len(window.view.scorings()) == 2 and not window.bridge.busy()
+    return len(window.view.scorings()) == 2 and not window.client.busy()
 
 
 def do(window, name):

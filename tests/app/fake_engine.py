@@ -18,10 +18,10 @@ from core.engine.protocol import (
     Grown,
     Inspect,
     Inspected,
-    InspectNode,
+    LabelsListed,
+    ListLabels,
     Load,
     Loaded,
-    NodeInspected,
     PairInfo,
     Progress,
     Replay,
@@ -46,9 +46,12 @@ from core.gauge import extremes
 from core.runs.records import START, Checkpoint
 from core.scoring import Alternative, Inspection, Scoring, StateActions
 from core.text import Prompt, Tokens
+from tests.app.fake_search import START as FIRST
 from tests.app.fake_search import Grower, Words, inspection_of
 
 CLOSING = 0
+VOCABULARY = 250_000
+"""Ids of words are their hashes: so many that no two words of the tests share one."""
 WORDS: dict[int, str] = {}
 MORE_WORDS = [f" word{i}" for i in range(60)]
 INFO = PairInfo(
@@ -73,8 +76,8 @@ def example():
 
 
 def word_id(word):
-    id = zlib.crc32(word.encode()) % 1_000_000 + 1
-    WORDS[id] = word
+    id = zlib.crc32(word.encode()) % (VOCABULARY - 1) + 1
+    assert WORDS.setdefault(id, word) == word
     return id
 
 
@@ -98,13 +101,19 @@ def split(text):
     return re.findall(r"\s*\S+|\s+$", text)
 
 
+def _hash(id):
+    """A number for each word, whatever its id."""
+    return zlib.crc32(WORDS[id].encode()) % 1_000_000 + 1 if id in WORDS else id
+
+
 def _logp(before, id, salt):
-    return -0.5 - (zlib.crc32(f"{before} {id} {salt}".encode()) % 6000) / 1000
+    said = f"{_hash(before)} {_hash(id)} {salt}"
+    return -0.5 - (zlib.crc32(said.encode()) % 6000) / 1000
 
 
 def _logsumexp(befores):
     """A log-partition for each state, by the token that led to it."""
-    return np.array([15 + zlib.crc32(f"{b} z".encode()) % 5000 / 1000 for b in befores])
+    return np.array([15 + zlib.crc32(f"{_hash(b)} z".encode()) % 5000 / 1000 for b in befores])
 
 
 def scoring_of(tokens, checkpoint=""):
@@ -115,7 +124,7 @@ def scoring_of(tokens, checkpoint=""):
     policy = [_logp(b, i, salt) for b, i in zip(befores, ids, strict=True)]
     reference = [_logp(b, i, "ref") for b, i in zip(befores, ids, strict=True)]
     n = len(ids)
-    node, nodes = 7, []
+    node, nodes = FIRST, []
     for id in ids:
         node = zlib.crc32(f"{node} {id}".encode())
         nodes.append(node)
@@ -133,6 +142,7 @@ def scoring_of(tokens, checkpoint=""):
         entropy_reference=np.full(n, 1.5),
         logit=np.array(policy) + _logsumexp(befores),
         logsumexp=_logsumexp(befores),
+        start=FIRST,
         nodes=np.array(nodes),
         computed=2,
         reused=n,
@@ -152,19 +162,26 @@ def alternative(before, rank, word):
 
 
 def actions_at(before, state):
-    """All words met so far as a vocabulary, with the log-probs that scores give them."""
-    ids = np.array([CLOSING, *map(word_id, MORE_WORDS), *WORDS])
-    ids = np.unique(ids)
-    words = [WORDS.get(int(id), "<end>") for id in ids]
-    policy, reference = (
-        np.array([_logp(before, int(id), salt) for id in ids], np.float32) for salt in ("pi", "ref")
-    )
+    """All words met so far as a vocabulary, with the log-probs that scores give them; all other
+    ids are forbidden."""
+    for word in MORE_WORDS:
+        word_id(word)
+    policy, reference = np.full((2, VOCABULARY), -np.inf, np.float32)
+    for id in (CLOSING, *WORDS):
+        policy[id], reference[id] = _logp(before, id, "pi"), _logp(before, id, "ref")
     ends = (
-        tuple(alternative(before, rank + 1, words[row]) for rank, row in enumerate(rows))
-        for rows in extremes(policy, reference, 10)
+        tuple(alternative(before, rank + 1, WORDS.get(id, "<end>")) for rank, id in enumerate(ids))
+        for ids in extremes(policy, reference, 10)
     )
-    labels = tuple(word.replace(" ", "·") for word in words)
-    return StateActions(state, ids, labels, policy, reference, *ends)
+    return StateActions(state, policy, reference, *ends)
+
+
+def labels():
+    """The labels of the vocabulary, by id."""
+    found = ["∅"] * VOCABULARY
+    for id, word in {CLOSING: "<end>", **WORDS}.items():
+        found[id] = word.replace(" ", "·")
+    return tuple(found)
 
 
 class FakeEngine:
@@ -191,7 +208,6 @@ class FakeEngine:
         self._last = {}
         self._shown = ""
         self._rest = {}
-        self._befores = {}
         self._pruned = set()
         self.closed_in = None
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -260,10 +276,8 @@ class FakeEngine:
                 return self._inspect(request)
             case Survey():
                 return self._survey(request)
-            case InspectNode():
-                before = self._befores.get(request.node, -1)
-                found = inspection_of(Words(word_id, WORDS), request.node, before, request.query)
-                return NodeInspected(request.id, found)
+            case ListLabels():
+                return LabelsListed(request.id, labels())
             case Search():
                 return self._search(request)
             case Resume():
@@ -305,7 +319,6 @@ class FakeEngine:
         if self.fail_search:
             return Failed(request.id, "Search", self.fail_search)
         grower = Grower(Words(word_id, WORDS), request.prefix, request.spec, self._pruned)
-        self._befores |= grower.befores
         return self._grow(request, grower.growths)
 
     def _grow(self, request, growths):
@@ -314,9 +327,7 @@ class FakeEngine:
             if self._stop.wait(self.step_delay) or self._closed:
                 self._rest[request.pane] = growths[number:]
                 return Stopped(request.id, type(request).__name__)
-            runs = self.info.checkpoints
-            shown = self._shown or (runs[-1].path if runs else "")
-            self.emit(Grown(request.id, request.pane, growth, shown))
+            self.emit(Grown(request.id, request.pane, growth, self._asked()))
         return Searched(request.id, request.pane, len(growths), 100, 0.5, "tree")
 
     def _tokens(self, request):
@@ -329,20 +340,24 @@ class FakeEngine:
             return tokens_of(words, forced=(index,))
         return tokens_of(split(request.text))
 
-    def _at(self, request):
-        """The token before the one that is asked about, and the state."""
-        scoring = scoring_of(self._last[request.side], self._shown)
-        before = int(scoring.ids[request.index - 1]) if request.index else -1
-        return before, int(scoring.nodes[request.index - 1]) if request.index else 7
+    def _asked(self):
+        """The checkpoint that is asked: the last one, until there was a scrub."""
+        runs = self.info.checkpoints
+        return self._shown or (runs[-1].path if runs else "")
 
     def _inspect(self, request):
-        before, state = self._at(request)
+        state = request.state
+        before = state.ids[-1] if state.ids else -1
+        if state.pane:
+            found = inspection_of(Words(word_id, WORDS), state.node, before, request.query)
+            return Inspected(request.id, found, self._asked())
         words = [" forty", " seventy", " a", " management"]
         found = tuple(alternative(before, i + 1, word) for i, word in enumerate(words))
         matching = tuple(a for a in found if request.query and request.query in a.text)
-        return Inspected(
-            request.id, request.side, request.index, Inspection(state, found, found[::-1], matching)
-        )
+        inspection = Inspection(state.node, found, found[::-1], matching)
+        return Inspected(request.id, inspection, self._asked())
 
     def _survey(self, request):
-        return Surveyed(request.id, request.side, request.index, actions_at(*self._at(request)))
+        ids = request.state.ids
+        actions = actions_at(ids[-1] if ids else -1, request.state.node)
+        return Surveyed(request.id, actions, self._asked())

@@ -108,7 +108,7 @@ def test_a_checkpoint_of_a_run_is_shown_anew_and_nothing_old_of_it_stays(open_wi
     scrub(qtbot, window, 1)
     window.view.focus_on.pin("A", 2)
     asked = lambda: len(FakeEngine.last.asked(Inspect))  # noqa: E731
-    qtbot.waitUntil(lambda: asked() == 1 and not window.bridge.busy(), timeout=WAIT)
+    qtbot.waitUntil(lambda: asked() == 1 and not window.client.busy(), timeout=WAIT)
     type_into(qtbot, window, "B", " changed")
     qtbot.waitUntil(lambda: window.notice.topic() == "files", timeout=WAIT)
     qtbot.waitUntil(lambda: settled(window), timeout=WAIT)

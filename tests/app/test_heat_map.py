@@ -67,7 +67,7 @@ def colour_at(panel, checkpoint, token):
 
 def test_the_cells_have_the_credit_views_colours(panel, window, qtbot):
     replay(qtbot, window)
-    scale = window.view.reward_scale()
+    scale = window.view.numbers.reward_scale()
     for index in (0, 1, 2):
         known = scoring_of(window.view.panels["B"].scoring.tokens, CHECKPOINTS[index].path)
         r = 0.1 * (known.logp_policy - known.logp_reference)

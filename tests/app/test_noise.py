@@ -34,7 +34,7 @@ def narrow(monkeypatch):
 def tell(window, qtbot, floor, id=None):
     """The engine tells of the noise of the pair that was loaded last."""
     id = FakeEngine.last.asked(Load)[-1].id if id is None else id
-    with qtbot.waitSignal(window.bridge.noise_measured, timeout=3000):
+    with qtbot.waitSignal(window.client.noise_measured, timeout=3000):
         FakeEngine.last.emit(NoiseMeasured(id, floor))
 
 
@@ -138,7 +138,7 @@ def test_the_window_shows_noise_as_noise(narrow, open_window, qtbot):
     index = int(np.abs(ratios(scoring)).argmin())
     view.focus_on.pin("A", index)
     qtbot.waitUntil(lambda: view.inspector.inspection() is not None, timeout=3000)
-    values = {name.text(): value for name, value in view.inspector._facts}
+    values = {name.text(): value for name, value in view.inspector.facts.rows}
     assert values["reward r"].foregroundRole() == FAINT
     assert values["log π"].foregroundRole() == PLAIN
     table, muted = view.inspector.by_policy, theme.colours(False).muted

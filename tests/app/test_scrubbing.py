@@ -106,7 +106,7 @@ def test_dragging_recolours_both_sides_and_leaves_the_texts(window, qtbot):
         assert np.array_equal(scorings[side].logp_policy, expected(window, side, 1).logp_policy)
         classes = view.panels[side].editor.spans().colours
         r = rewards(scorings[side], view.beta())
-        assert np.array_equal(classes, view.reward_scale().classes(r)[:-1])
+        assert np.array_equal(classes, view.numbers.reward_scale().classes(r)[:-1])
         assert not np.array_equal(classes, before)
         assert view.panels[side].text() == text
     sums = [0.1 * float(np.sum(s.logp_policy - s.logp_reference)) for s in scorings.values()]
@@ -188,14 +188,14 @@ def test_colours_do_not_jump_and_the_legend_says_why(window, qtbot):
         window.strip.go_to(index)
         wait_shown(qtbot, window, index)
         window.view._show_chart()
-        limits.add(window.view.reward_scale().limit)
+        limits.add(window.view.numbers.reward_scale().limit)
         ranges.add(tuple(window.view.chart.view.viewRange()[1]))
     assert len(limits) == 1 and len(ranges) == 1
     assert "4 checkpoints" in window.view.controls.legend.bar.toolTip()
     window.view.controls.legend.lock.click()
     window.strip.go_to(0)
     wait_shown(qtbot, window, 0)
-    assert window.view.reward_scale().limit in limits
+    assert window.view.numbers.reward_scale().limit in limits
 
 
 def test_playing_goes_to_the_end_and_stops(window, qtbot):

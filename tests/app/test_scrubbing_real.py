@@ -64,7 +64,7 @@ def test_dragging_shows_what_a_fresh_pair_of_that_checkpoint_says(window, qtbot,
             assert shown.logp_policy == pytest.approx(expected.logp_policy, abs=1e-4)
             painted = view.panels[side].editor.spans().colours
             # A value on the edge between two colours may fall to either side of it.
-            near = np.abs(painted - view.reward_scale().classes(r)[:-1])
+            near = np.abs(painted - view.numbers.reward_scale().classes(r)[:-1])
             assert near.max() <= 1 and (near == 0).mean() > 0.9
     assert [view.panels[side].text() for side in "AB"] == texts
     drag_to(qtbot, window, 0)

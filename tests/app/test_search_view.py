@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication
 from app.search.trees import BESIDE, ONE, OVER
 from app.search.viewpoint import Viewpoint
 from app.settings import Settings
-from core.engine.protocol import Inspect, InspectNode, PairSpec, Resume, Score, Search, Steer
+from core.engine.protocol import Inspect, PairSpec, Resume, Score, Search, Steer
 from core.search.grown import Reason, Status
 from core.search.spec import Objective, SearchSpec
 from core.search.strategies.beam import Beam
@@ -39,7 +39,7 @@ def quiet(qtbot, window):
     """Nothing grows and nothing is asked for."""
     view = window.searches.view
     qtbot.waitUntil(
-        lambda: not window.bridge.busy() and not (view is not None and view.trees.are_growing()),
+        lambda: not window.client.busy() and not (view is not None and view.trees.are_growing()),
         timeout=10_000,
     )
 
@@ -115,9 +115,10 @@ def test_a_click_shows_the_node_and_asks_what_may_follow(view, window, qtbot):
     assert canvas.chosen == entry and view.side.currentWidget() is view.node_page
     assert view.node.text.text() == tree.text(entry)
     qtbot.waitUntil(lambda: view.node.following.rowCount() == 8, timeout=3000)
-    asked = FakeEngine.last.asked(InspectNode)[-1]
-    assert asked.node == tree.node[entry]  # and by text, if the engine has let go of the node
-    assert asked.prompt == example().prompt and asked.ids == tree.ids(entry)
+    asked = FakeEngine.last.asked(Inspect)[-1]
+    assert asked.state.node == tree.node[entry] and asked.state.pane == "left"
+    # And by text, if the engine has evicted the node.
+    assert asked.state.prompt == example().prompt and asked.state.ids == tree.ids(entry)
     asked = len(FakeEngine.last.requests)
     click(qtbot, canvas, 0)
     quiet(qtbot, window)
@@ -257,7 +258,7 @@ def test_beta_rescales_and_asks_nothing(view, window):
     texts = [model.data(model.index(row, 5)).replace("−", "-") for row in range(len(shown))]
     assert [float(text) for text in texts] == pytest.approx([2 * r for r in shown], abs=6e-4)
     assert len(FakeEngine.last.asked(Search)) == 1
-    assert {type(r) for r in FakeEngine.last.requests[asked:]} <= {Score, Inspect, InspectNode}
+    assert {type(r) for r in FakeEngine.last.requests[asked:]} <= {Score, Inspect}
 
 
 # --- hypotheses -----------------------------------------------------------------------------------
@@ -398,7 +399,7 @@ def test_a_token_is_forced_from_the_alternatives_and_the_vocabulary(view, window
     assert pane(view).spec == SPEC  # hypotheses are ranked as before
     qtbot.keyClicks(view.node.search, "manage")
     qtbot.waitUntil(lambda: following.rowCount() == 1, timeout=3000)
-    assert FakeEngine.last.asked(InspectNode)[-1].query == "manage"
+    assert FakeEngine.last.asked(Inspect)[-1].query == "manage"
     qtbot.keyClick(view.node.search, Qt.Key.Key_Return)
     quiet(qtbot, window)
     assert searches()[-1].spec.strategy == Given((word_id(" management"),))

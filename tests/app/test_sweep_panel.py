@@ -83,7 +83,7 @@ def click(qtbot, button):
 
 
 def asked(window):
-    return window.bridge._engine.asked(Sweep)
+    return window.client._engine.asked(Sweep)
 
 
 def run(qtbot, panel):
@@ -149,7 +149,7 @@ def test_closing_the_pair_ends_the_sweep_in_the_panel(window, panel, engine, qtb
     qtbot.waitUntil(lambda: bool(panel.rows), timeout=10_000)
     do(window, "close_pair")
     assert not panel.running and "the pair was closed" in panel.doing.text()
-    window.bridge._engine.cancel()
+    window.client._engine.cancel()
 
 
 def test_a_failure_is_told_in_the_panel_and_nothing_typed_is_lost(window, panel, engine, qtbot):

@@ -226,7 +226,7 @@ def test_a_locked_scale_stays(window, qtbot):
 
 def test_delta_colours_equal_tokens_only(window):
     window.view.controls.choose("delta", "token")
-    values = window.view._values["A"]
+    values = window.view.numbers.values["A"]
     a, b = (window.view.panels[s].scoring for s in "AB")
     ra, rb = (rewards(s, window.view.beta()) for s in (a, b))
     assert np.isnan(values[6])
@@ -237,7 +237,7 @@ def test_delta_colours_equal_tokens_only(window):
 def test_words_lines_and_sentences_are_sums(window):
     r = rewards(window.view.panels["A"].scoring, window.view.beta())
     window.view.controls.choose("reward", "line")
-    values = window.view._values["A"]
+    values = window.view.numbers.values["A"]
     assert values[0] == pytest.approx(r[:-1].sum()) and values[-1] == pytest.approx(r[-1])
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.engine_client import real_engine
-from core.engine.protocol import PairSpec
+from core.engine.protocol import Load, PairSpec
 from tests.app.conftest import settled
 from tests.tiny import save_pair
 
@@ -89,7 +89,7 @@ def test_a_huge_paste_is_refused_in_a_sentence_and_stays(window, qtbot):
     edit.selectAll()
     edit.insertPlainText("word and word " * 7200)
     qtbot.waitUntil(window.notice.isVisible, timeout=WAIT)
-    qtbot.waitUntil(lambda: not window.bridge.busy(), timeout=WAIT)
+    qtbot.waitUntil(lambda: not window.client.busy(), timeout=WAIT)
     assert len(edit.text()) > 100_000
     assert "context" in window.notice.message.text()
     edit.undo()
@@ -108,5 +108,5 @@ def test_a_missing_folder_is_a_sentence(open_window, qtbot):
 
 def test_closing_while_the_real_engine_loads(open_window, qtbot, spec):
     window = open_window(spec=spec, engine=real_engine)
-    qtbot.waitUntil(lambda: window.bridge.busy("pair"), timeout=WAIT)
+    qtbot.waitUntil(lambda: window.client.busy(Load), timeout=WAIT)
     window.close()

@@ -212,7 +212,7 @@ def test_a_lost_device_is_said_with_one_way_out(open_window, qtbot, tmp_path):
     assert window.notice.message.text() == LOST and window.notice.action.text() == "Start anew"
     qtbot.keyClicks(window.view.panels["A"].editor, "Kept. ")
     qtbot.waitUntil(lambda: len(FakeEngine.last.asked(Score)) > 2, timeout=5000)
-    ready_again = lambda: window.notice.topic() == "lost" and not window.bridge.busy()  # noqa: E731
+    ready_again = lambda: window.notice.topic() == "lost" and not window.client.busy()  # noqa: E731
     qtbot.waitUntil(ready_again, timeout=5000)
     assert not window.anew
     qtbot.mouseClick(window.notice.action, Qt.MouseButton.LeftButton)
@@ -245,7 +245,9 @@ def test_undo_keeps_tokens_of_so_many_texts_and_no_more(window, monkeypatch):
 
 
 def test_what_is_kept_is_in_the_status_lines_tooltip(window, qtbot):
-    FakeEngine.last.emit(Memory(12 << 20, 256 << 20, 300 << 20, 2 << 30))
+    FakeEngine.last.emit(
+        Memory(FakeEngine.last.asked(Load)[-1].id, 12 << 20, 256 << 20, 300 << 20, 2 << 30)
+    )
     tip = window.status.machine.toolTip
     qtbot.waitUntil(lambda: "numbers kept: 12 MB of 256 MB" in tip(), timeout=3000)
     assert "KV kept: 300 MB of 2.0 GB" in tip() and "vocabulary 500" in tip()

@@ -104,7 +104,7 @@ class Desk:
         spec = PairSpec(run=str(run), device="cpu", dtype="float32")
         self.info = self.ask(lambda id: Load(id, spec))[1].info
         self.paths = [checkpoint.path for checkpoint in self.info.checkpoints[1:]]
-        self.pair: Any = self.engine._answering._pair
+        self.pair: Any = self.engine.session.pair
 
     def ask(self, make: Callable[[int], Any]) -> tuple[float, Any]:
         """Seconds from a request to its final answer, and the answer."""

@@ -54,9 +54,8 @@ class Watch(QObject):
         self.timer.setTimerType(Qt.TimerType.PreciseTimer)
         self.timer.setInterval(8)
         self.timer.timeout.connect(self.tick)
-        window.bridge.progress.connect(self.progress)
-        window.bridge.loaded.connect(self.loaded)
-        window.bridge.failed.connect(self.failed)
+        window.pair.changed.connect(self.pair_changed)
+        window.client.failed.connect(self.failed)
         window.view.scored.connect(self.scored)
         self.timer.start()
 
@@ -65,14 +64,14 @@ class Watch(QObject):
         now = time.perf_counter()
         self.gaps[self.phase].append(1000 * (now - self.last))
         self.last = now
+        if self.phase in ("opening", "importing", "loading"):
+            shown = self.window.banner.text.text().removesuffix(" …")
+            self.phase = "importing" if shown in LIBRARIES else "loading"
 
     @Slot(object)
-    def progress(self, event: Any) -> None:
-        self.phase = "importing" if event.what in LIBRARIES else "loading"
-
-    @Slot(object)
-    def loaded(self, event: Any) -> None:
-        self.phase = "settling"
+    def pair_changed(self, info: Any) -> None:
+        if info is not None:
+            self.phase = "settling"
 
     @Slot(object)
     def failed(self, event: Any) -> None:

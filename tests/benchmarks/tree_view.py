@@ -18,7 +18,8 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from PySide6.QtCore import QObject, Qt, QTimer, Slot
 from PySide6.QtWidgets import QApplication
 
-from app.engine_client import Bridge
+from app.engine_client import EngineClient
+from app.inspect.answers import StateAnswers
 from app.search.canvas import TreeCanvas
 from app.search.pane import SearchPane
 from app.search.view import SearchView
@@ -148,8 +149,8 @@ class Watch(QObject):
 def growing(application: QApplication) -> dict[str, Any]:
     """Milliseconds between two ticks while the tree grows to its full size."""
     growths = random_growths(NODES, EACH)  # made before anything is measured
-    bridge = Bridge(lambda emit: Script(emit, growths))
-    view = SearchView(bridge, lambda: PROMPT)
+    bridge = EngineClient(lambda emit: Script(emit, growths))
+    view = SearchView(bridge, StateAnswers(), lambda: PROMPT)
     view.set_pair(INFO)
     view.resize(1440, 900)
     view.show()

@@ -16,18 +16,17 @@ from core.engine.protocol import (
     Failed,
     Grown,
     Inspect,
-    InspectNode,
+    Inspected,
     Load,
     Memory,
-    NodeInspected,
     PairSpec,
     Score,
     Scored,
     Search,
     Searched,
+    StateRef,
     Steer,
     Steered,
-    Stopped,
     Unload,
     Unloaded,
 )
@@ -158,7 +157,7 @@ def test_an_undone_text_that_was_evicted_has_the_same_numbers(desk, plain):
     assert again.computed > 0 and (again.nodes > first.nodes)[-1]
     np.testing.assert_allclose(again.logp_policy, first.logp_policy, atol=1e-5)
     assert_plain(again, plain, desk.pair)
-    seen = desk.ask(Inspect, "A", 2).inspection
+    seen = desk.ask(Inspect, StateRef.before(again, 2, PROMPT)).inspection
     assert seen.state == again.nodes[1]
 
 
@@ -184,7 +183,8 @@ def test_a_panes_tree_stays_and_grows_on(desk):
     desk.fill(random.Random(3))
     assert nodes <= set(desk.pair.tree.nodes.tolist())  # those of the first search too
     assert isinstance(desk.ask(Steer, "left", int(tree.node[1]), "prune"), Steered)
-    found = desk.ask(InspectNode, int(tree.node[entry]), pane="left").inspection
+    way = StateRef(int(tree.node[entry]), PROMPT, tree.ids(entry), "left")
+    found = desk.ask(Inspect, way).inspection
     assert found.state == tree.node[entry]
     desk.search(spec)  # another tree in its place
     desk.fill(random.Random(4))
@@ -212,13 +212,12 @@ def test_an_evicted_node_is_asked_about_by_text(desk):
     desk.pair.tree.budget = 1 << 20
     first = desk.score("They turned it down flat.")
     node, ids = int(first.nodes[2]), first.tokens.ids[:3]
-    before = desk.ask(InspectNode, node, "flat").inspection
+    before = desk.ask(Inspect, StateRef(node, PROMPT, ids), "flat").inspection
     desk.score("They took it.")
     desk.fill(random.Random(1))
     assert not desk.pair.tree.has(node)
-    assert isinstance(desk.ask(InspectNode, node), Stopped)
-    event = desk.ask(InspectNode, node, "flat", prompt=PROMPT, ids=ids)
-    assert isinstance(event, NodeInspected)
+    event = desk.ask(Inspect, StateRef(node, PROMPT, ids), "flat")
+    assert isinstance(event, Inspected)
     after = event.inspection
     assert after.state > node
     for one, other in ((before.by_policy, after.by_policy), (before.found, after.found)):
@@ -239,7 +238,7 @@ def test_how_much_is_kept_is_told_when_it_has_changed(desk):
         desk.score(text)
         count += 1
         assert len(desk.events) == count
-        now = Memory(pair.tree.bytes(), 2**28, pair.kv_bytes(), pair.kv_budget)
+        now = Memory(1, pair.tree.bytes(), 2**28, pair.kv_bytes(), pair.kv_budget)
         assert desk.events[-1] == now
     desk.score("They turned.")
     assert len(desk.events) == count
@@ -320,7 +319,10 @@ def test_a_lost_device_is_said_and_nothing_more_is_asked_of_it(desk, monkeypatch
     event = desk.ask(Score, "A", PROMPT, text="They took it.")
     assert isinstance(event, Failed) and event.lost and event.kind == "Score"
     assert "(CUDA error: device-side assert triggered): save the texts and start" in event.message
-    for kind, args in ((Inspect, ("A", 0)), (Search, ("left", PROMPT, (), SearchSpec(Beam(2))))):
+    for kind, args in (
+        (Inspect, (StateRef(1, PROMPT, ()),)),
+        (Search, ("left", PROMPT, (), SearchSpec(Beam(2)))),
+    ):
         again = desk.ask(kind, *args)
         assert (again.lost, again.message, again.kind) == (True, event.message, kind.__name__)
     assert len(calls) == 1

@@ -15,11 +15,11 @@ from core.engine.protocol import (
     Grown,
     Inspect,
     Inspected,
-    InspectNode,
+    LabelsListed,
+    ListLabels,
     Load,
     Loaded,
     Memory,
-    NodeInspected,
     PairSpec,
     Progress,
     Resume,
@@ -27,6 +27,7 @@ from core.engine.protocol import (
     Scored,
     Search,
     Searched,
+    StateRef,
     Steer,
     Steered,
     Stopped,
@@ -35,6 +36,7 @@ from core.engine.protocol import (
     Unload,
     Unloaded,
 )
+from core.engine.wire import decode, encode
 from core.search.grown import GrownTree, Status
 from core.search.spec import SearchSpec
 from core.search.strategies.beam import Beam
@@ -57,7 +59,7 @@ def spec(folder):
 
 
 class Desk:
-    """An engine and its answers."""
+    """An engine and its answers, which come as from another process: as bytes."""
 
     def __init__(self):
         self.events = queue.Queue()
@@ -66,11 +68,11 @@ class Desk:
 
     def _take(self, event):
         self.threads.add(threading.current_thread().name)
-        self.events.put(event)
+        self.events.put(decode(encode(event)))
 
     def ask(self, request):
         """The final answer to a request; progress is passed over."""
-        self.engine.submit(request)
+        self.engine.submit(decode(encode(request)))
         return self.answer(request.id)
 
     def answer(self, id):
@@ -99,10 +101,12 @@ def test_load_score_inspect(loaded):
     assert isinstance(scored, Scored)
     assert scored.scoring.tokens.text == "They offered $53K a year."
     assert scored.prompt_text.endswith("<|im_start|>assistant\n")
-    seen = loaded.ask(Inspect(3, "A", 2, "a"))
+    scoring = scored.scoring
+    seen = loaded.ask(Inspect(3, StateRef.before(scoring, 2, PROMPT), "a"))
     assert isinstance(seen, Inspected)
     assert len(seen.inspection.by_policy) == 10
-    closing = loaded.ask(Inspect(4, "A", len(scored.scoring) - 1))
+    assert seen.inspection.state == scoring.nodes[1] and seen.inspection.found
+    closing = loaded.ask(Inspect(4, StateRef.before(scoring, len(scoring) - 1, PROMPT)))
     assert isinstance(closing, Inspected)
 
 
@@ -110,23 +114,34 @@ def test_survey(loaded):
     scoring = loaded.ask(Score(2, "A", PROMPT, text="They offered $53K a year.")).scoring
     last = len(scoring) - 1
     for id, index in ((3, 0), (4, last)):
-        surveyed = loaded.ask(Survey(id, "A", index))
+        surveyed = loaded.ask(Survey(id, StateRef.before(scoring, index, PROMPT)))
         assert isinstance(surveyed, Surveyed)
         actions = surveyed.actions
         taken = int(scoring.ids[index])
         assert actions.logp_policy[taken] == pytest.approx(scoring.logp_policy[index], abs=1e-5)
     assert actions.state == scoring.nodes[-2]
-    assert isinstance(loaded.ask(Survey(5, "A", last + 1)), Stopped)
-    assert isinstance(loaded.ask(Survey(6, "B", 0)), Stopped)
+    listed = loaded.ask(ListLabels(5))
+    assert isinstance(listed, LabelsListed) and len(listed.labels) == len(actions.logp_policy)
+    assert [listed.labels[id] for id in scoring.ids] == list(scoring.labels)
+
+
+def test_the_states_of_a_response_are_named(loaded):
+    """The first is the prompt's last node, where the first token is yet to come."""
+    scoring = loaded.ask(Score(2, "A", PROMPT, text="They offered $53K a year.")).scoring
+    tree, codec = loaded.engine.session.pair.tree, loaded.engine.session.pair.codec
+    assert tree.token[tree.path(scoring.start)].tolist() == list(codec.prompt_ids(PROMPT))
+    states = [scoring.state(index) for index in range(len(scoring))]
+    assert states == tree.parent[scoring.nodes].tolist()
 
 
 def test_a_survey_waits_in_a_place_of_its_own(spec):
     """It is overtaken by newer surveys only, and comes after what is more urgent."""
     waiting = Desk()
     waiting.engine.submit(Load(1, spec))
+    state = StateRef(10**9, PROMPT, (65,))
     for id in (2, 3):
-        waiting.engine.submit(Survey(id, "A", 1))
-    waiting.engine.submit(Inspect(4, "A", 1))
+        waiting.engine.submit(Survey(id, state))
+    waiting.engine.submit(Inspect(4, state))
     waiting.engine.submit(Score(5, "A", PROMPT, text="They offered $53K."))
     waiting.engine.start()
     answers = {id: waiting.answer(id) for id in (2, 1, 5, 4, 3)}
@@ -135,13 +150,16 @@ def test_a_survey_waits_in_a_place_of_its_own(spec):
     assert isinstance(answers[4], Inspected)
 
 
-def test_a_node_is_inspected_as_the_state_before_its_next_token(loaded):
-    scoring = loaded.ask(Score(2, "A", PROMPT, text="They offered $53K a year.")).scoring
-    by_side = loaded.ask(Inspect(3, "A", 3, "a")).inspection
-    by_node = loaded.ask(InspectNode(4, int(scoring.nodes[2]), "a"))
-    assert isinstance(by_node, NodeInspected)
-    assert by_node.inspection == by_side and by_side.found
-    assert isinstance(loaded.ask(InspectNode(5, 10**9)), Stopped)
+def test_what_searches_ask_waits_in_a_place_of_its_own(spec):
+    waiting = Desk()
+    waiting.engine.submit(Load(1, spec))
+    for id, pane in enumerate(("", "left", "right"), 2):
+        waiting.engine.submit(Inspect(id, StateRef(10**9, PROMPT, (65,), pane)))
+    waiting.engine.start()
+    answers = {id: waiting.answer(id) for id in (3, 1, 2, 4)}
+    assert waiting.engine.close(WAIT)
+    assert isinstance(answers[3], Stopped)
+    assert answers[2].inspection == answers[4].inspection
 
 
 def test_replaced_tokens_stay_through_later_edits_and_undo(loaded):
@@ -241,7 +259,7 @@ def test_what_is_let_go_is_freed_at_once(loaded, follow):
     """The weights hang in cycles, and what the engine has loaded is kept from the collector."""
     weights = [
         weakref.ref(weight)
-        for lane in loaded.engine._answering._pair.lanes
+        for lane in loaded.engine.session.pair.lanes
         for weight in lane.model.parameters()
     ]
     assert gc.get_freeze_count() > 0
@@ -259,8 +277,8 @@ def test_what_is_let_go_is_freed_at_once(loaded, follow):
 def test_torch_finds_its_library_open():
     script = (
         "import sys\n"
-        "from core.engine.answering import _open_torch_library\n"
-        "_open_torch_library()\n"
+        "from core.engine.startup import open_torch_library\n"
+        "open_torch_library()\n"
         "assert 'torch' not in sys.modules\n"
         "assert 'libtorch_cpu.so' in open('/proc/self/maps').read()\n"
         "import torch\n"

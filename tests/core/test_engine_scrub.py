@@ -17,7 +17,6 @@ from core.engine.protocol import (
     Grown,
     Inspect,
     Inspected,
-    InspectNode,
     Load,
     Loaded,
     PairSpec,
@@ -32,7 +31,9 @@ from core.engine.protocol import (
     Scrubbed,
     Search,
     Searched,
+    StateRef,
     Stopped,
+    Survey,
     Sweep,
     SweepDone,
     Swept,
@@ -80,6 +81,15 @@ def alone(run, checkpoint, side):
     return scoring
 
 
+def test_an_answer_names_the_checkpoint_that_is_asked(desk):
+    state = StateRef.before(desk.first["A"], 2, PROMPT)
+    for id, path in ((10, desk.paths[-1]), (20, desk.paths[1]), (30, START)):
+        if id > 10:
+            desk.ask(Scrub(id, path))
+        assert desk.ask(Inspect(id + 1, state)).checkpoint == path
+        assert desk.ask(Survey(id + 2, state)).checkpoint == path
+
+
 def test_a_scrub_scores_both_sides_and_all_that_is_asked_later(desk, run):
     scrubbed = desk.ask(Scrub(10, desk.paths[1]))
     assert isinstance(scrubbed, Scrubbed) and scrubbed.checkpoint == desk.paths[1]
@@ -91,8 +101,8 @@ def test_a_scrub_scores_both_sides_and_all_that_is_asked_later(desk, run):
     again = desk.ask(Score(11, "A", PROMPT, text=TEXTS["A"])).scoring
     assert (again.logp_policy == scrubbed.scorings["A"].logp_policy).all()
     assert again.computed == 0
-    seen = desk.ask(Inspect(12, "A", 2))
-    assert isinstance(seen, Inspected)
+    seen = desk.ask(Inspect(12, StateRef.before(again, 2, PROMPT)))
+    assert isinstance(seen, Inspected) and seen.checkpoint == desk.paths[1]
     taken = {it.id: it.logp_policy for it in seen.inspection.by_policy}
     top = int(again.ids[2])
     if top in taken:
@@ -246,10 +256,10 @@ def test_a_replay_lets_a_score_go_first_and_goes_on(desk):
 
 def test_a_score_stops_a_replay_in_mid_step_which_is_done_again(desk, monkeypatch):
     """The step under way here would not end before it is stopped."""
-    observe, calls = desk.engine._answering._pair.observe, []
+    observe, calls = desk.engine.session.pair.observe, []
 
     def endless(path, rows, cancelled, line):
-        calls.append(desk.engine._answering._pair.shown)
+        calls.append(desk.engine.session.pair.shown)
         while len(calls) == 2 and not cancelled():
             begun.set()
             time.sleep(0.001)
@@ -258,7 +268,7 @@ def test_a_score_stops_a_replay_in_mid_step_which_is_done_again(desk, monkeypatc
         return observe(path, rows, cancelled, line)
 
     begun = threading.Event()
-    monkeypatch.setattr(desk.engine._answering._pair, "observe", endless)
+    monkeypatch.setattr(desk.engine.session.pair, "observe", endless)
     desk.engine.submit(Replay(10, tuple(desk.paths[1:3])))
     assert begun.wait(WAIT)
     desk.engine.submit(Score(11, "B", PROMPT, text=TEXTS["B"] + " Yes."))
@@ -282,7 +292,7 @@ def test_a_replay_that_is_stopped_in_mid_step_is_not_done_again(desk, monkeypatc
         raise Cancelled
 
     with monkeypatch.context() as patch:
-        patch.setattr(desk.engine._answering._pair, "observe", endless)
+        patch.setattr(desk.engine.session.pair, "observe", endless)
         desk.engine.submit(Replay(10, tuple(desk.paths)))
         assert begun.wait(WAIT)
         desk.engine.cancel(Replay)
@@ -348,11 +358,16 @@ def test_a_tree_s_nodes_are_asked_about_and_grow_on_under_its_own_checkpoint(des
     tree.add(grown.growth)
     growing(desk, 11, tree)
     node = int(tree.node[0])
-    own = desk.ask(InspectNode(12, node, pane="left")).inspection
+    in_tree, shown = StateRef(node, PROMPT, (), "left"), StateRef(node, PROMPT, ())
+    own = desk.ask(Inspect(12, in_tree)).inspection
     desk.ask(Scrub(13, START))
-    still = desk.ask(InspectNode(14, node, pane="left")).inspection
+    still = desk.ask(Inspect(14, in_tree))
+    assert still.checkpoint == desk.paths[1]
+    still = still.inspection
     assert [it.logp_policy for it in still.by_policy] == [it.logp_policy for it in own.by_policy]
-    of_start = desk.ask(InspectNode(15, node)).inspection
+    of_start = desk.ask(Inspect(15, shown))
+    assert of_start.checkpoint == START
+    of_start = of_start.inspection
     assert all(it.logp_policy == it.logp_reference for it in of_start.by_policy)
     desk.engine.submit(Search(16, "left", PROMPT, tree.ids(1), spec, anew=False))
     on = desk.answer(16)
@@ -418,7 +433,7 @@ def test_what_is_written_under_the_shown_checkpoint_changes_no_number_until_it_i
     assert scored.logp_policy == pytest.approx(before, abs=1e-5)
     assert [(it.id, it.checkpoint) for it in said] == [(1, one)]
     assert said[0].sentence.startswith("The policy's files on disk have changed")
-    gather(desk, Inspect(12, "B", 2), said)
+    gather(desk, Inspect(12, StateRef.before(scored, 2, PROMPT)), said)
     assert len(said) == 1  # said once
     scrubbed = gather(desk, Scrub(13, one), said)
     now = alone(desk.run, one, "B").logp_policy

@@ -111,9 +111,7 @@ def test_a_survey_is_the_whole_vocabulary(pair, scoring, plain):
         assert actions.logp_policy.dtype == actions.logp_reference.dtype == np.float32
         assert actions.logp_policy == pytest.approx(logp[0], abs=1e-4)
         assert actions.logp_reference == pytest.approx(logp[1], abs=1e-4)
-        assert actions.ids.tolist() == list(range(plain.shape[-1]))
-        assert actions.labels[scoring.ids[index]] == scoring.labels[index]
-        assert actions.labels[-1] == "∅"
+        assert len(actions.logp_policy) == plain.shape[-1] == pair.vocab_size
         found = check_state(actions, BETA)
         assert found.normaliser == pytest.approx(1.0, abs=1e-5)
         expected = BETA * float((np.exp(logp[1]) * (logp[0] - logp[1])).sum())
@@ -121,9 +119,11 @@ def test_a_survey_is_the_whole_vocabulary(pair, scoring, plain):
         assert found.expected_kl == pytest.approx(-BETA * scoring.kl_reverse[index], abs=1e-5)
 
 
-def test_labels_are_made_once(pair, scoring):
-    one, two = (survey(pair, int(pair.tree.parent[node])).labels for node in scoring.nodes[:2])
-    assert one is two
+def test_labels_are_of_the_whole_vocabulary_and_made_once(pair, scoring):
+    labels = pair.codec.labels(pair.vocab_size)
+    assert [labels[id] for id in scoring.ids] == list(scoring.labels)
+    assert labels[-1] == "∅"
+    assert pair.codec.labels(pair.vocab_size) is labels
 
 
 def test_promoted_and_demoted_are_those_of_a_survey(pair, scoring, plain):
@@ -168,7 +168,7 @@ def test_one_checkpoint_twice_has_no_rewards_at_all(models):
 def test_tokens_that_both_models_forbid_are_left_out():
     logp = np.log(np.array([0.5, 0.5, 1.0])).astype(np.float32)
     logp[2] = -np.inf
-    actions = StateActions(3, np.arange(3), ("a", "b", "c"), logp, logp, (), ())
+    actions = StateActions(3, logp, logp, (), ())
     assert np.isnan(state_rewards(actions, BETA)).tolist() == [False, False, True]
     assert check_state(actions, BETA).normaliser == pytest.approx(1.0)
     assert extremes(logp, logp, 5) == ([], [])

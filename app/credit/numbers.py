@@ -1,0 +1,135 @@
+"""The numbers that the credit view's panels show, shared by all its parts.
+
+What is scored, what equals what, and how it is coloured, as the controls say. Knows the panels and
+the controls as widgets that hold texts and choices; asks for nothing and draws nothing.
+"""
+
+from collections.abc import Mapping
+
+from app.credit.controls import Controls
+from app.credit.prompt_panel import PromptPanel
+from app.credit.response_panel import ResponsePanel
+from app.credit.scale import ScaleChoice
+from app.widgets.colour_scale import ColourScale
+from core.engine.protocol import Side, StateRef
+from core.noise import NOISELESS
+from core.present.by_checkpoint import ScoringsByCheckpoint, Values
+from core.present.measures import REWARD, rewards, shown
+from core.present.units import Floats, groups, roll_up
+from core.scoring import Scoring
+from core.text import Alignment, align
+
+QUICK_TO_ALIGN = 250_000
+"""Tokens of A times those of B up to which they are aligned at once."""
+
+
+class CreditNumbers:
+    """What is known of the two responses on the screen."""
+
+    def __init__(
+        self, prompt: PromptPanel, panels: dict[Side, ResponsePanel], controls: Controls
+    ) -> None:
+        self._prompt, self.panels, self._controls = prompt, panels, controls
+        self.film = ScoringsByCheckpoint()
+        self.scale = ScaleChoice()
+        self.noise = NOISELESS
+        self.alignment: Alignment | None = None
+        """Of A and B; None while it is not known."""
+        self.values: dict[Side, Floats] = {}
+        """What the tokens of each side are coloured by."""
+
+    def beta(self) -> float:
+        """Return beta, as the controls say."""
+        return float(self._controls.beta.value())
+
+    def checkpoint(self) -> str:
+        """Return the path of the run's checkpoint that is shown; "" for a pair of no run."""
+        film = self.film
+        return film.checkpoints[film.shown].path if film.checkpoints else ""
+
+    def scored(self) -> dict[Side, Scoring]:
+        """Return the scorings that the panels show, those of texts before an edit too."""
+        return {s: p.scoring for s, p in self.panels.items() if p.scoring is not None}
+
+    def scorings(self) -> dict[Side, Scoring]:
+        """Return the scorings that are of the texts on the screen."""
+        return {s: it for s, it in self.scored().items() if self.panels[s].is_current()}
+
+    def state(self, side: Side, index: int) -> StateRef | None:
+        """Return the state before a token; None where there is no such token."""
+        scoring = self.panels[side].scoring
+        if scoring is None or not 0 <= index < len(scoring):
+            return None
+        return StateRef.before(scoring, index, self._prompt.prompt())
+
+    # --- one token --------------------------------------------------------------------------
+
+    def partner(self, side: Side, index: int) -> int:
+        """Return the equal token of the other response, or -1."""
+        if self.alignment is None:
+            return -1
+        a, b = (panel.scoring for panel in self.panels.values())
+        own, other = (a, b) if side == "A" else (b, a)
+        if own is not None and other is not None and index == len(own) - 1:
+            return len(other) - 1
+        here = 0 if side == "A" else 1
+        return next((p[1 - here] for p in self.alignment.pairs if p[here] == index), -1)
+
+    def group_sum(self, side: Side, index: int) -> tuple[str, float, int]:
+        """Return the unit that a token is coloured by, its sum of rewards and over how many tokens;
+        "" for single tokens."""
+        unit, scoring = self._controls.unit(), self.panels[side].scoring
+        if unit == "token" or scoring is None:
+            return "", 0.0, 1
+        group = groups(scoring.tokens, unit)
+        sums = roll_up(rewards(scoring, self.beta()), group)
+        return unit, float(sums[index]), int((group == group[index]).sum())
+
+    # --- all of them ------------------------------------------------------------------------
+
+    def align(self) -> bool:
+        """Align A and B anew; return whether that is still to be done, as it takes a while.
+
+        Then ``align_long`` does it, once typing rests.
+        """
+        self.alignment = None
+        known = self.scored()
+        if len(known) < 2:
+            return False
+        a, b = known.values()
+        if len(a) * len(b) >= QUICK_TO_ALIGN:
+            return True
+        self.alignment = align(a.tokens, b.tokens)
+        return False
+
+    def align_long(self) -> None:
+        """Align A and B, however long they are."""
+        known = self.scored()
+        if len(known) == 2:
+            a, b = known.values()
+            self.alignment = align(a.tokens, b.tokens)
+
+    def colour(self) -> None:
+        """Compute what the tokens are coloured by, as the controls say."""
+        measure, unit, beta = self._controls.measure(), self._controls.unit(), self.beta()
+        self.values = shown(measure, unit, beta, self.scored(), self.alignment, self.noise)
+        self.scale.floor = float(self.noise.of_rewards(beta))
+
+    def film_values(self) -> Mapping[int, Values]:
+        """Return what each known checkpoint's tokens are coloured by, as the controls say."""
+        measure, unit = self._controls.measure(), self._controls.unit()
+        return self.film.values(measure, unit, self.beta(), self.alignment, self.noise)
+
+    def fit_scale(self) -> int:
+        """Fit the colours to what is shown and to the run's other checkpoints; return how many."""
+        states = [[*values.values()] for values in self.film_values().values()]
+        self.scale.fit(self._controls.measure(), [*self.values.values()], *states)
+        return len(states)
+
+    def colour_scale(self) -> ColourScale:
+        """Return the scale that the editors are coloured on."""
+        return self.scale.scale(self._controls.measure())
+
+    def reward_scale(self) -> ColourScale:
+        """Return the scale for rewards, whatever the editors are coloured by."""
+        return self.scale.scale(REWARD)

@@ -1,0 +1,1 @@
+"""Looking at one state of the tree: the parts that inspectors are made of, in every view."""
