@@ -1,6 +1,7 @@
 """The rules of the house, read from the source and from what an import brings along."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,63 @@ def test_every_module_says_what_it_does() -> None:
         if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     ]
     assert not silent
+
+
+def modules_imported(path: Path) -> set[str]:
+    """The modules of ours that the file imports, for type checkers too."""
+    ours = {module_name(source) for source in SOURCES}
+    names = imported(path)
+    found = {name if name in ours else name.rpartition(".")[0] for name in names}
+    return (found & ours) - {module_name(path)}
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    graph = {module_name(path): modules_imported(path) for path in SOURCES}
+    assert tuple(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, with names
+
+
+def test_classes_are_composed_rather_than_inherited() -> None:
+    """No class of ours has more than two ancestors of ours."""
+    bases: dict[str, list[str]] = {}
+    for path in SOURCES:
+        where, tree = module_name(path), ast.parse(path.read_text(encoding="utf-8"))
+        names = {
+            alias.asname or alias.name: f"{node.module}.{alias.name}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                named = [ast.unparse(base).partition("[")[0] for base in node.bases]
+                bases[f"{where}.{node.name}"] = [names.get(n, f"{where}.{n}") for n in named]
+
+    def ancestors(name: str) -> set[str]:
+        direct = {base for base in bases.get(name, []) if base in bases}
+        return direct.union(*map(ancestors, direct))
+
+    deep = {name: found for name in bases if len(found := ancestors(name)) > 2}
+    assert not deep
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "app").rglob("*.py")), ids=module_name)
+def test_no_callback_is_looked_up_by_a_computed_name(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "getattr":
+            assert isinstance(node.args[1], ast.Constant), f"{path}:{node.lineno}"
+
+
+def test_what_is_public_is_documented() -> None:
+    """At least nine in ten of the public classes, functions and methods."""
+    counts = [0, 0]
+    for path in SOURCES:
+        waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+        for tree in waiting:
+            for node in ast.iter_child_nodes(tree):
+                if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name[0] != "_":
+                    counts[ast.get_docstring(node) is not None] += 1
+                    waiting += [node] if isinstance(node, ast.ClassDef) else []
+    assert counts[True] / sum(counts) >= 0.9
 
 
 def brought_along(statement: str, unwanted: set[str]) -> str:
