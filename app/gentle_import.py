@@ -2,9 +2,9 @@
 
 The one trick of starting on the window's side (core.engine.startup has the engine's). pyqtgraph
 takes a quarter of a second to import, after a tenth for Qt's classes, which it needs: no key press
-would be seen meanwhile. It has to happen on the GUI thread: PySide makes each of its classes when it
-is first asked for, and two threads that ask for one at the same time crash (seen with 6.11.3, in a
-thread of its own in one of six stressed runs). Knows Python's import and Qt's event loop; knows
+would be seen meanwhile. It has to happen on the GUI thread: PySide makes each of its classes when
+it is first asked for, and two threads that ask for one at the same time crash (seen with 6.11.3, in
+a thread of its own, in one of six stressed runs). Knows Python's import and Qt's event loop; knows
 nothing of what is imported.
 """
 
