@@ -8,7 +8,7 @@ each file into a cache and name no line that is at fault. Knows nothing of token
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -228,8 +228,7 @@ def _parquet(path: Path) -> Items:
     parquet = _arrow(path, "pyarrow.parquet")
     try:
         with parquet.ParquetFile(path) as file:
-            for number, batch in _numbered(file.iter_batches(batch_size=1000)):
-                yield from _rows_of(number, batch)
+            yield from _rows_of(file.iter_batches(batch_size=1000))
     except (OSError, ValueError) as error:  # pyarrow's own errors are of these kinds
         raise UserFacingError(f"{path} is damaged: write or download it again.") from error
 
@@ -268,8 +267,7 @@ def _streams(path: Path, files: list[Path]) -> Items:
     ipc = _arrow(path, "pyarrow.ipc")
     try:
         streams = [ipc.open_stream(arrow.memory_map(str(file))) for file in files]
-        for number, batch in _numbered(chain.from_iterable(streams)):
-            yield from _rows_of(number, batch)
+        yield from _rows_of(chain.from_iterable(streams))
     except (OSError, ValueError) as error:
         raise UserFacingError(f"The datasets folder {path} is damaged: save it again.") from error
 
@@ -286,17 +284,13 @@ def _arrow(path: Path, module: str) -> Any:
         ) from error
 
 
-def _numbered(batches: Any) -> Iterator[tuple[int, Any]]:
-    """Yield batches with the number of their first row, from 1 on."""
-    number = 1
+def _rows_of(batches: Iterable[Any]) -> Items:
+    """Yield where each row of some batches lies; it is made into a table where it is needed."""
+    number = 0
     for batch in batches:
-        yield number, batch
-        number += batch.num_rows
-
-
-def _rows_of(number: int, batch: Any) -> Items:
-    for index in range(batch.num_rows):
-        yield f"row {number + index}", (batch, index)
+        for index in range(batch.num_rows):
+            number += 1
+            yield f"row {number}", (batch, index)
 
 
 def _arrow_row(item: tuple[Any, int]) -> dict[str, Any]:

@@ -32,23 +32,10 @@ class NamedBase:
     """Its folder, fetched if it is not there."""
 
 
-@dataclass(frozen=True, slots=True)
-class NamedPair:
-    """A pair that is opened by its name instead of by folders."""
-
-    plan: Callable[[Report, Stop], "PairPlan"]
-    beta: Callable[[], float]
-    """The beta that its policy was trained with."""
-
-
-BASES: dict[str, Callable[[], NamedBase]] = {}
-PAIRS: dict[str, Callable[[], NamedPair]] = {}
-"""By name what makes the record, so that to register imports nothing heavy either."""
-
-
-def base_named(name: str) -> NamedBase | None:
-    """Return a registered base, None if none has that name."""
-    return BASES[name]() if name in BASES else None
+BASES: dict[str, NamedBase] = {}
+"""By name."""
+PAIRS: "dict[str, Callable[[Report, Stop], PairPlan]]" = {}
+"""By name what says how the pair is loaded, fetched if need be."""
 
 
 def usual_base() -> NamedBase:
@@ -57,20 +44,21 @@ def usual_base() -> NamedBase:
     Raises:
         UserFacingError: there is none.
     """
-    for make in BASES.values():
-        return make()
+    for base in BASES.values():
+        return base
     raise UserFacingError("There is no base to train unless it is named: choose a model's folder.")
 
 
-def pair_named(name: str) -> NamedPair:
-    """Return a registered pair.
+def named_plan(name: str, report: Report, stop: Stop) -> "PairPlan":
+    """Return how a registered pair is loaded.
 
     Raises:
-        UserFacingError: none of that name is registered.
+        UserFacingError: none of that name is registered, or it cannot be fetched.
+        Cancelled: soon after ``stop()`` turns true.
     """
     if name not in PAIRS:
         raise UserFacingError(
             f"No pair is registered under the name {name!r}: register it before it is opened, or "
             f"name the policy and its reference."
         )
-    return PAIRS[name]()
+    return PAIRS[name](report, stop)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.checkpoints.describe import StoredModel, describe
 from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
-from core.checkpoints.named import base_named
+from core.checkpoints.named import BASES
 from core.errors import UserFacingError
 
 
@@ -43,6 +43,8 @@ class PairPlan:
     allow_remote_code: bool
     search_base: StoredModel | None = None
     """A third model, which only searches use."""
+    beta: float | None = None
+    """Of the policy's training, where whoever brings the pair says it."""
 
     @property
     def shared(self) -> bool:
@@ -220,7 +222,7 @@ def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
     cached = _in_hugging_face_cache(adapter)
     if cached is not None:
         return cached
-    named = base_named(last_part(adapter.base))
+    named = BASES.get(last_part(adapter.base))
     fetched = named.cached() if named is not None else None
     if fetched is not None:
         return fetched

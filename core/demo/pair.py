@@ -4,33 +4,16 @@ Knows nothing of loading.
 """
 
 import tomllib
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from core.checkpoints.named import Report, Stop
 from core.checkpoints.resolve import PairPlan, resolve_pair
-from core.demo.base import fetch_base
+from core.demo.base import demo_base as demo_base
+from core.demo.base import never
 from core.errors import UserFacingError
 
-Report = Callable[[str, float | None], None]
-
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "demo"
-
-
-def _never() -> bool:
-    return False
-
-
-def demo_base(progress: Report, cancelled: Callable[[], bool] = _never) -> Path:
-    """Return the folder of SmolLM2-135M-Instruct, fetched (93 MB) and converted the first time.
-
-    Args:
-        progress: told what is being done and how far it is, 0..1 or None.
-
-    Raises:
-        UserFacingError: it cannot be fetched; the sentence says why and what to do.
-        Cancelled: soon after ``cancelled()`` turns true.
-    """
-    return fetch_base(progress, cancelled)
 
 
 def demo_beta() -> float:
@@ -49,7 +32,7 @@ def demo_beta() -> float:
         ) from error
 
 
-def demo_plan(progress: Report, cancelled: Callable[[], bool] = _never) -> PairPlan:
+def demo_plan(progress: Report, cancelled: Stop = never) -> PairPlan:
     """Return how the DPO adapter and the SFT adapter that it was trained from are loaded.
 
     Raises:
@@ -62,4 +45,5 @@ def demo_plan(progress: Report, cancelled: Callable[[], bool] = _never) -> PairP
                 f"The demo's adapter {adapter} is missing: get Qscope again whole (git checkout "
                 f"resources), or pass a pair of your own with --policy and --reference."
             )
-    return resolve_pair(*adapters, base=demo_base(progress, cancelled))
+    beta = demo_beta()
+    return replace(resolve_pair(*adapters, base=demo_base(progress, cancelled)), beta=beta)

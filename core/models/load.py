@@ -20,7 +20,7 @@ from torch import nn
 from core.checkpoints.describe import CONTEXT_LENGTH, read_json
 from core.checkpoints.identity import read_whole
 from core.checkpoints.memory import check_fits, estimate
-from core.checkpoints.named import DEMO, Report, pair_named
+from core.checkpoints.named import DEMO, Report, named_plan
 from core.checkpoints.resolve import PairPlan, resolve_pair, with_search_base
 from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
 from core.checkpoints.watch import POLICY, Watch, parts_of
@@ -60,7 +60,7 @@ def load_pair(
         Cancelled: soon after ``cancelled()`` turns true.
     """
     began = time.perf_counter()
-    beta = spec.beta or _trained_with(spec)
+    of_run = run_beta(Path(spec.run)) if spec.run and not spec.beta else None
     plan = _plan(spec, progress, cancelled)
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
@@ -116,18 +116,11 @@ def load_pair(
         has_chat_template=codec.has_chat_template,
         cache=pair.attention,
         seconds=time.perf_counter() - began,
-        beta=beta,
+        beta=spec.beta or of_run or plan.beta or DEFAULT_BETA,
         search_base=plan.search_base.name if plan.search_base else "",
         checkpoints=_checkpoints(spec, pair.shown),
     )
     return pair, info
-
-
-def _trained_with(spec: PairSpec) -> float:
-    """Return the beta that the policy was trained with, or a default where nothing tells it."""
-    if spec.run:
-        return run_beta(Path(spec.run)) or DEFAULT_BETA
-    return pair_named(DEMO).beta() if spec.demo else DEFAULT_BETA
 
 
 def _checkpoints(spec: PairSpec, last: str) -> tuple[Checkpoint, ...]:
@@ -159,7 +152,7 @@ def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) 
             allow_remote_code=spec.allow_remote_code,
         )
     if spec.demo:
-        return pair_named(DEMO).plan(progress, cancelled)
+        return named_plan(DEMO, progress, cancelled)
     if not spec.policy:
         raise UserFacingError("No policy was named: pass --policy DIR, or --demo for the demo.")
     return resolve_pair(

@@ -67,8 +67,8 @@ class Format:
 
     make: Callable[[], Reader]
     standing: int = 2
-    """The formats of a lower one lead where several have a curve: 0 holds what the trainer knows,
-    1 every step but rounded, 2 whatever somebody logged."""
+    """Where several have a curve the lower one leads: 0 what the trainer itself knows, 1 all steps
+    but rounded, 2 whatever somebody logged."""
 
 
 FORMATS: dict[str, Format] = {}

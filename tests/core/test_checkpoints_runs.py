@@ -123,7 +123,7 @@ def test_a_run_of_a_named_base_fetches_it(tmp_path: Path, monkeypatch: pytest.Mo
         return base
 
     brought = named.NamedBase("SmolLM2-135M-Instruct", lambda: None, fetched)
-    monkeypatch.setitem(named.BASES, "SmolLM2-135M-Instruct", lambda: brought)
+    monkeypatch.setitem(named.BASES, "SmolLM2-135M-Instruct", brought)
     run = tmp_path / "run"
     write_adapter(run / "checkpoint-1", "SmolLM2-135M-Instruct")
     assert plan(run).base == base and len(asked) == 1

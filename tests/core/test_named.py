@@ -1,5 +1,7 @@
 """Pairs and bases that are registered under a name."""
 
+from dataclasses import replace
+
 import pytest
 
 from core.checkpoints import named
@@ -14,31 +16,30 @@ def quiet(what, fraction):
 
 
 def test_the_demo_registers_its_base_and_its_pair():
-    assert named.base_named("SmolLM2-135M-Instruct") is not None
-    assert named.pair_named("demo").beta() > 0
-    assert named.base_named("another") is None
+    assert list(named.BASES) == ["SmolLM2-135M-Instruct"] and list(named.PAIRS) == ["demo"]
 
 
 def test_a_pair_of_another_origin_is_opened_in_the_place_of_the_demo(tmp_path, monkeypatch):
     from core.models.load import load_pair
 
     policy, reference = save_pair(tmp_path)
-    own = named.NamedPair(lambda report, stop: resolve_pair(policy, reference), lambda: 0.375)
-    monkeypatch.setitem(named.PAIRS, "demo", lambda: own)
+    plan = replace(resolve_pair(policy, reference), beta=0.375)
+    monkeypatch.setitem(named.PAIRS, "demo", lambda report, stop: plan)
     pair, info = load_pair(PairSpec(demo=True, device="cpu"), quiet)
     assert info.beta == 0.375 and info.policy == policy.name and pair.vocab_size > 0
+    assert load_pair(PairSpec(demo=True, beta=0.5, device="cpu"), quiet)[1].beta == 0.5
 
 
 def test_a_name_that_nobody_registered_is_said(monkeypatch):
     monkeypatch.delitem(named.PAIRS, "demo")
     with pytest.raises(UserFacingError, match="No pair is registered under the name 'demo'"):
-        named.pair_named("demo")
+        named.named_plan("demo", quiet, lambda: False)
 
 
 def test_the_first_base_is_the_one_that_is_trained_unasked(monkeypatch):
     assert named.usual_base().name == "SmolLM2-135M-Instruct"
     own = named.NamedBase("own", lambda: None, lambda report, stop: None)
-    monkeypatch.setattr(named, "BASES", {"own": lambda: own})
+    monkeypatch.setattr(named, "BASES", {"own": own})
     assert named.usual_base() is own
     monkeypatch.setattr(named, "BASES", {})
     with pytest.raises(UserFacingError, match="There is no base to train"):

@@ -103,10 +103,8 @@ def _started(path: Path) -> tuple[int, str]:
 
 
 def _restarted(before: Mapping[str, Series], after: Mapping[str, Series]) -> dict[str, Series]:
-    """Return the curves of a run that was started again.
-
-    What the first had logged beyond the step at which the second resumed was lost with it.
-    """
+    """Return the curves of a run that was resumed: what the first had logged beyond the step at
+    which the second began was lost with it."""
     kept = dict(before)
     for name, series in after.items():
         if name in kept:
@@ -262,10 +260,8 @@ def _scalar(data: bytes, part: slice, step: slice) -> Scalar | None:
 
 
 def _tensor(data: bytes, part: slice) -> tuple[slice, np.dtype[Any]] | None:
-    """Read a TensorProto of one number.
-
-    Its fields: dtype = 1, tensor_content = 4, float_val = 5, double_val = 6.
-    """
+    """Read a TensorProto: dtype = 1, tensor_content = 4, float_val = 5, double_val = 6.
+    None unless it is of one number."""
     dtype, held = None, []
     for field, kind, inner in _fields(data, part.start, part.stop):
         if (field, kind) == (1, 0):

@@ -25,15 +25,10 @@ BINARY_SHOWS = 16
 class Rows(Protocol):
     """The rows of one file, as they are gathered."""
 
-    @property
-    def kind(self) -> str:
-        """The format, in words."""
-        ...
-
-    @property
-    def tables(self) -> dict[str, Table]:
-        """The curves by the name of their run; "" where the file names none."""
-        ...
+    kind: str
+    """The format, in words."""
+    tables: dict[str, Table]
+    """The curves by the name of their run; "" where the file names none."""
 
     def take(self, data: bytes) -> bytes:
         """Take rows in; return the part of ``data`` that need not be given again."""
@@ -50,16 +45,18 @@ class Lines:
 
     def __init__(self) -> None:
         self._files: dict[Path, LineFile] = {}
-        self._data: dict[Path, Signature | None] = {}
-        """Files of rows in the folder that are no logs."""
+        self._others: dict[Path, Signature] = {}
+        """Files that were no logs when they were of this size and age."""
         self._found = Found()
 
     def look(self, place: Path) -> Found:
         """Return what the logs at ``place`` say now; as core.runs.reader.Reader.look."""
-        if place.is_dir():
-            self._add_logs_in(place)
-        elif place not in self._files and _looks_like_text(place):
-            self._files[place] = LineFile(place)
+        for path in _candidates(place):
+            mark = signature(path)
+            if mark and path not in self._files and self._others.get(path) != mark:
+                self._others[path] = mark
+                if _is_log(path, named=path == place):
+                    self._files[path] = LineFile(path)
         changed = [file.refresh() for file in self._files.values()]
         if any(changed):
             logs = [self._files[path].curves for path in sorted(self._files, key=_age)]
@@ -68,15 +65,6 @@ class Lines:
                 next((runs for runs in logs if len(runs) > 1), ()),
             )
         return self._found
-
-    def _add_logs_in(self, folder: Path) -> None:
-        """Follow the logs among a folder's files; data may lie beside them."""
-        for path in _rows_in(folder):
-            mark = signature(path)
-            if path not in self._files and self._data.get(path) != mark:
-                self._data[path] = mark
-                if _looks_like_log(path):
-                    self._files[path] = LineFile(path)
 
 
 class LineFile:
@@ -120,9 +108,12 @@ class LineFile:
         return True
 
 
-def _rows_in(folder: Path) -> Iterable[Path]:
+def _candidates(place: Path) -> Iterable[Path]:
+    """Return the file at a place, or those in a folder that may be logs."""
+    if not place.is_dir():
+        return (place,)
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        return sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES)
     except OSError:
         return ()
 
@@ -133,24 +124,18 @@ def _age(path: Path) -> int:
     return -mark[1] if mark else 0
 
 
-def _looks_like_text(path: Path) -> bool:
-    """Return whether a file can be such a log; what is pickled or packed cannot."""
-    try:
-        with path.open("rb") as file:
-            return b"\0" not in file.read(BINARY_SHOWS)
-    except OSError:
-        return False
-
-
-def _looks_like_log(path: Path) -> bool:
-    """Return whether a file begins as a log that names what a DPO run logs."""
+def _is_log(path: Path, named: bool) -> bool:
+    """Return whether a file can be a log: text, and, unless it was named, rows of what a DPO run
+    logs, since data may lie in a run's folder too."""
     try:
         with path.open("rb") as file:
             head = file.read(SNIFFED)
     except OSError:
         return False
+    if named or b"\0" in head[:BINARY_SHOWS]:
+        return b"\0" not in head[:BINARY_SHOWS]
     rows = _rows_of(head)
-    if rows is None or b"\0" in head[:BINARY_SHOWS]:
+    if rows is None:
         return False
     rows.take(head)
     return any(is_usual(name) for table in rows.tables.values() for name in table.series())
