@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         ) from error
 
     from core.demo.pair import demo_base
-    from core.training.stages import ship, train
+    from core.demo.training import ship, train
 
     with warnings.catch_warnings(), Reporter(sys.stderr) as reporter:
         warnings.simplefilter("ignore", FutureWarning)  # between the libraries, not for the user

@@ -1,8 +1,8 @@
-"""Rows: a post with several summaries of it, laid out as one tree of tokens.
+"""Rows: a prompt with several responses to it, laid out as one tree of tokens.
 
-All responses to one prompt share its tokens, and a rejected summary shares the tokens before its
-first error with the chosen one. A row holds each shared token once; a 4D mask lets every token see
-its own ancestors only, and positions are depths, so the log-probs are those of separate
+All responses to one prompt share its tokens, and a rejected response shares with the chosen one the
+tokens before the first that differs. A row holds each shared token once; a 4D mask lets every token
+see its own ancestors only, and positions are depths, so the log-probs are those of separate
 sequences at a fraction of the work. Knows nothing of trainers.
 """
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.codec import Codec
-from core.demo.posts import Pair
 from core.text import Prompt
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class Row:
     pairs: tuple[tuple[int, int], ...]
 
     def as_example(self) -> dict[str, Any]:
-        """The row as an example of a dataset."""
+        """Return the row as an example of a dataset."""
         return {
             "input_ids": list(self.ids),
             "parent": list(self.parent),
@@ -44,8 +43,8 @@ class Row:
 
 
 def prompt_ids(tokenizer: Any, prompt: str | Prompt) -> list[int]:
-    """The ids of the rendered chat: the turns (a string is one user turn), the generation
-    prompt."""
+    """Return the ids of the rendered chat: the turns (a string is one user turn) and the
+    generation prompt."""
     if isinstance(prompt, Prompt):
         return list(Codec(tokenizer).prompt_ids(prompt))
     text = tokenizer.apply_chat_template(
@@ -55,7 +54,7 @@ def prompt_ids(tokenizer: Any, prompt: str | Prompt) -> list[int]:
 
 
 def response_ids(tokenizer: Any, text: str) -> list[int]:
-    """The ids of a response and of the closing token."""
+    """Return the ids of a response and of the closing token."""
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     return [*ids, tokenizer.eos_token_id]
 
@@ -86,23 +85,25 @@ def make_row(
     return Row(tuple(ids), tuple(parent), start, tuple(paths), tuple(pairs))
 
 
-def row_of_pairs(tokenizer: Any, pairs: Sequence[Pair], across: int = 0) -> Row:
-    """A row of pairs that share their prompt.
+def row_of_pairs(
+    tokenizer: Any, prompt: str | Prompt, pairs: Sequence[tuple[str, str]], across: int = 0
+) -> Row:
+    """Lay out pairs of a chosen and a rejected response to one prompt as one tree.
 
-    Each rejected summary is paired with its own chosen one and with ``across`` of the others, so
+    Each rejected response is paired with its own chosen one and with ``across`` of the others, so
     that wording that is merely different earns neither credit nor blame.
     """
-    texts = list(dict.fromkeys([pair.chosen for pair in pairs] + [p.rejected for p in pairs]))
+    chosen = list(dict.fromkeys(ours for ours, _ in pairs))
+    texts = list(dict.fromkeys(chosen + [theirs for _, theirs in pairs]))
     place = {text: index for index, text in enumerate(texts)}
-    chosen = list(dict.fromkeys(pair.chosen for pair in pairs))
     couples: dict[tuple[int, int], None] = {}
-    for number, pair in enumerate(pairs):
-        couples[place[pair.chosen], place[pair.rejected]] = None
-        others = [text for text in chosen if text != pair.chosen]
+    for number, (ours, theirs) in enumerate(pairs):
+        couples[place[ours], place[theirs]] = None
+        others = [text for text in chosen if text != ours]
         for step in range(min(across, len(others))):
             other = others[(number + step) % len(others)]
-            couples[place[other], place[pair.rejected]] = None
-    return make_row(tokenizer, pairs[0].prompt, texts, tuple(couples))
+            couples[place[other], place[theirs]] = None
+    return make_row(tokenizer, prompt, texts, tuple(couples))
 
 
 def collate(examples: Sequence[dict[str, Any]], pad: int) -> dict[str, "torch.Tensor"]:
@@ -152,7 +153,7 @@ def collate(examples: Sequence[dict[str, Any]], pad: int) -> dict[str, "torch.Te
 
 
 def vocabulary_logits(model: Any, batch: dict[str, Any]) -> "tuple[torch.Tensor, torch.Tensor]":
-    """The logits at the parents of response tokens, where the vocabulary is scored.
+    """Return the logits at the parents of response tokens, where the vocabulary is scored.
 
     Returns:
         [U, V] float32 logits, one row for each distinct parent; [N] int64, for each response
@@ -174,7 +175,7 @@ def vocabulary_logits(model: Any, batch: dict[str, Any]) -> "tuple[torch.Tensor,
 def token_logps(
     logits: "torch.Tensor", inverse: "torch.Tensor", batch: dict[str, Any]
 ) -> "torch.Tensor":
-    """log π of every response token of a batch, [N] float32, in the order of ``target``."""
+    """Return log π of every response token of a batch, [N] float32, in the order of ``target``."""
     import torch
 
     total = torch.logsumexp(logits, dim=-1)
@@ -186,7 +187,7 @@ def token_logps(
 def token_kl(
     reference: "torch.Tensor", policy: "torch.Tensor", inverse: "torch.Tensor"
 ) -> "torch.Tensor":
-    """KL(π_ref‖π) over the vocabulary before every response token, [N] nats (Eq. 16).
+    """Return KL(π_ref‖π) over the vocabulary before every response token, [N] nats (Eq. 16).
 
     ``reference`` and ``policy`` are logits of the same rows, [U, V].
     """

@@ -1,206 +1,98 @@
-"""The stages of the recipe: SFT, samples from the reference, DPO. Each resumes where it stopped.
+"""A stage of training, SFT or DPO: its settings, the model, TRL's arguments, the run of it.
 
-Knows nothing of the command line.
+Every stage that Qscope trains goes through here: those of a user's run (core.training.worker) on
+pairs of text, and those of the demo's recipe (core.demo.training) on rows of token trees. A stage
+resumes from the last whole checkpoint in its folder. Knows nothing of jobs, recipes or processes.
+Importing this module imports no model library.
 """
 
-import json
-import random
-from collections.abc import Callable, Iterator
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from core.demo.posts import Pair, write_pairs
-from core.demo.recipe import Recipe
-from core.runs.records import ABOUT
-from core.text import Prompt
-from core.training.rows import Row, make_row, row_of_pairs
+from core.checkpoints.describe import describe, read_json
+from core.errors import UserFacingError
 
-Report = Callable[[str, float | None], None]
-BASE_NAME = "SmolLM2-135M-Instruct"
-LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-WEIGHTS = "adapter_model.safetensors"
-LOOK_AHEAD = 8
-"""Batches whose rows are sorted by length together, so that little is padded."""
+Report = Callable[[str, int, int], None]
+"""Called with a stage's title, its step, and how many there are."""
 
 
-def train(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
-    """Run the stages that are not done in ``out``; the adapters are ``out/sft`` and ``out/dpo``.
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The settings of one stage."""
 
-    A recipe without SFT steps starts DPO from the base, which is then the reference.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    if recipe.sft_steps and not _done(out / "sft"):
-        train_sft(recipe, base, out, report)
-    sampled = out / "sampled.jsonl"
-    if recipe.sampled_posts and not sampled.exists():
-        from core.demo.sample import sample_pairs
-
-        model, tokenizer = load(base, out / "sft" if recipe.sft_steps else None)
-        pairs = sample_pairs(recipe, model, tokenizer, report)
-        part = sampled.with_suffix(".part")
-        part.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), "utf-8")
-        part.replace(sampled)
-    if not _done(out / "dpo"):
-        train_dpo(recipe, base, out, report)
-
-
-def train_sft(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
-    """Teach the base to write one-sentence summaries; save the adapter."""
-    from transformers import PrinterCallback
-
-    from core.training.trainers import RowSFTTrainer, Told, collator
-
-    model, tokenizer = load(base)
-    trainer = RowSFTTrainer(
-        model=model,
-        args=arguments("sft", recipe, out, device(model)),
-        train_dataset=dataset(sft_rows(recipe, tokenizer), recipe.sft_rows, recipe.sft_steps),
-        processing_class=tokenizer,
-        data_collator=collator(tokenizer.pad_token_id),
-        peft_config=fresh_adapter(recipe),
-        callbacks=[Told("Supervised fine-tuning", report)],
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=_started(out / "sft-checkpoints"))
-    save(trainer.model, out / "sft")
+    method: Literal["sft", "dpo"]
+    title: str
+    """What progress calls it."""
+    folder: Path
+    """For its log and its checkpoints."""
+    data: str
+    """What it is trained on, for sentences."""
+    steps: int
+    learning_rate: float
+    """The peak: a linear warm-up of ``warmup`` steps leads to it, a cosine from it."""
+    warmup: int
+    batch_size: int
+    save_steps: int
+    log_steps: int
+    seed: int
+    accumulation: int = 1
+    beta: float = 0.1
+    """Of DPO."""
+    max_length: int = 1024
+    """Tokens of prompt and response; what is longer is cut off."""
+    rows: bool = False
+    """The data are rows of token trees, not pairs of text: they are taken as they are, and run in
+    the precision that the model was loaded in."""
+    cycles: float = 0.5
+    """Of the cosine: half a cycle decays to nothing, less of it leaves the same curve early."""
+    keep: int | None = None
+    """How many checkpoints are kept; None: all."""
 
 
-def train_dpo(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
-    """Train on preference pairs: a copy of the SFT adapter, that adapter being the reference; or,
-    in a recipe without SFT, a fresh adapter, the base being the reference."""
-    from transformers import PrinterCallback
-
-    from core.training.trainers import RowDPOTrainer, Told, collator
-
-    after_sft = recipe.sft_steps > 0
-    model, tokenizer = load(base, out / "sft" if after_sft else None, trainable=True)
-    sampled = read_pairs(out / "sampled.jsonl") if (out / "sampled.jsonl").exists() else []
-    trainer = RowDPOTrainer(
-        model=model,
-        args=arguments("dpo", recipe, out, device(model)),
-        train_dataset=dataset(
-            dpo_rows(recipe, tokenizer, sampled), recipe.dpo_rows, recipe.dpo_steps
-        ),
-        processing_class=tokenizer,
-        data_collator=collator(tokenizer.pad_token_id),
-        peft_config=None if after_sft else fresh_adapter(recipe),
-        callbacks=[Told("Direct preference optimisation", report)],
-    )
-    trainer.remove_callback(PrinterCallback)
-    run = out / "dpo-checkpoints"
-    run.mkdir(exist_ok=True)
-    (run / ABOUT).write_text(json.dumps(about(recipe), indent=1) + "\n", "utf-8")
-    trainer.train(resume_from_checkpoint=_started(run))
-    save(trainer.model, out / "dpo")
-
-
-def fresh_adapter(recipe: Recipe) -> Any:
-    """The configuration of an adapter that changes nothing yet."""
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=recipe.rank, lora_alpha=recipe.alpha, target_modules=LAYERS, task_type="CAUSAL_LM"
-    )
-
-
-def sft_rows(recipe: Recipe, tokenizer: Any) -> Iterator[Row]:
-    """Rows of posts, each with ``sft_summaries`` faithful summaries."""
-    for pairs in write_pairs(recipe.seed, summaries=recipe.sft_summaries, each=1):
-        texts = list(dict.fromkeys(pair.chosen for pair in pairs))
-        row = make_row(tokenizer, pairs[0].prompt, texts)
-        if len(row.ids) <= recipe.max_tokens:
-            yield row
-
-
-def dpo_rows(recipe: Recipe, tokenizer: Any, sampled: list[list[Pair]]) -> Iterator[Row]:
-    """Rows of pairs: generated ones, among them the sampled ones from a third of the way on."""
-    rng = random.Random(recipe.seed)
-    total = max(recipe.dpo_steps, recipe.dpo_schedule) * recipe.dpo_rows
-    later = range(total // 3, total)
-    places = sorted(rng.sample(later, min(len(later), len(sampled))))
-    waiting = dict(zip(places, sampled, strict=False))
-    generated = write_pairs(recipe.seed + 1, summaries=recipe.dpo_summaries, each=recipe.dpo_each)
-    number = 0
-    while True:
-        pairs = waiting.pop(number, None) or next(generated)
-        row = row_of_pairs(tokenizer, pairs, recipe.dpo_across)
-        if len(row.ids) <= recipe.max_tokens:
-            yield row
-            number += 1
-
-
-def dataset(rows: Iterator[Row], size: int, steps: int) -> Any:
-    """``steps`` batches of ``size`` rows, rows of like length together."""
-    from datasets import Dataset
-
-    rng = random.Random(0)
-    batches: list[list[Row]] = []
-    while len(batches) < steps:
-        ahead = sorted((next(rows) for _ in range(size * LOOK_AHEAD)), key=lambda r: len(r.ids))
-        chunk = [ahead[start : start + size] for start in range(0, len(ahead), size)]
-        rng.shuffle(chunk)
-        batches += chunk
-    return Dataset.from_list([row.as_example() for batch in batches[:steps] for row in batch])
-
-
-def arguments(stage: str, recipe: Recipe, out: Path, on: str) -> Any:
-    """The trainer's configuration for a stage."""
-    from trl import DPOConfig, SFTConfig
-
-    steps = recipe.sft_steps if stage == "sft" else recipe.dpo_steps
-    schedule = max(steps, recipe.sft_steps if stage == "sft" else recipe.dpo_schedule)
-    warm = max(1, round(recipe.warmup * schedule))
-    common: dict[str, Any] = {
-        "output_dir": str(out / f"{stage}-checkpoints"),
-        "per_device_train_batch_size": recipe.sft_rows if stage == "sft" else recipe.dpo_rows,
-        "learning_rate": recipe.sft_rate if stage == "sft" else recipe.dpo_rate,
-        "max_steps": steps,
-        "warmup_steps": warm,
-        "lr_scheduler_type": "cosine",
-        # Half a cycle decays to nothing; a part of it is the same curve, left early.
-        "lr_scheduler_kwargs": {"num_cycles": 0.5 * (steps - warm) / max(1, schedule - warm)},
-        "save_steps": recipe.save_steps,
-        "logging_steps": 5,
-        "seed": recipe.seed,
-        "report_to": [],
-        "use_cpu": on == "cpu",
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "dataloader_pin_memory": False,
-        "disable_tqdm": True,
-    }
-    if stage == "sft":
-        return SFTConfig(**common)
-    return DPOConfig(**common, beta=recipe.dpo_beta)
+# --- the model ------------------------------------------------------------------------------
 
 
 def load(
     base: Path,
     adapter: Path | None = None,
-    trainable: bool = False,
+    train: Literal["adapter", "all"] | None = None,
     tokenizer: Path | None = None,
 ) -> tuple[Any, Any]:
-    """The base (bf16 on a GPU, float32 on a CPU), with an adapter if given; the tokenizer, the
-    base's own unless another folder is named."""
+    """Return a model, with ``adapter`` over it if one is given, and its tokenizer.
+
+    On a GPU that can, the weights are bfloat16; of a model that is trained whole, float32.
+
+    Args:
+        train: what of it will be trained; TRL then moves it to the devices. None: it is only run,
+            and is on the GPU if there is one.
+        tokenizer: the folder of the tokenizer, if that is not ``base``.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging as hf_logging
+    from transformers.utils.logging import disable_progress_bar
 
-    hf_logging.disable_progress_bar()  # who calls says how far it is
+    disable_progress_bar()  # who calls says how far it is
     gpu = torch.cuda.is_available()
+    half = gpu and train != "all" and torch.cuda.is_bf16_supported()
     reader = AutoTokenizer.from_pretrained(tokenizer or base)
     model = AutoModelForCausalLM.from_pretrained(
-        base, dtype=torch.bfloat16 if gpu else torch.float32
-    ).to("cuda" if gpu else "cpu")
+        base, dtype=torch.bfloat16 if half else torch.float32
+    )
+    if train is None and gpu:
+        model = model.to("cuda")
     if adapter is not None:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+        model = PeftModel.from_pretrained(model, str(adapter), is_trainable=train is not None)
     return model, reader
 
 
 def load_both(base: Path, *, policy: Path, reference: Path) -> tuple[Any, Any]:
-    """The base with the adapters "policy" and "reference"; the tokenizer."""
+    """Return the base with the adapters "policy" and "reference" over it, and the tokenizer."""
     from peft import PeftModel
 
     model, tokenizer = load(base)
@@ -209,81 +101,147 @@ def load_both(base: Path, *, policy: Path, reference: Path) -> tuple[Any, Any]:
     return model.eval(), tokenizer
 
 
-def device(model: Any) -> str:
-    """ "cpu" or "cuda"."""
-    return str(model.device.type)
+def fresh_adapter(rank: int, alpha: int) -> Any:
+    """Return the configuration of a LoRA adapter on all linear layers but the head, which changes
+    nothing yet; None for rank 0, which trains all parameters."""
+    from peft import LoraConfig
+
+    if not rank:
+        return None
+    return LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
-def about(recipe: Recipe) -> dict[str, Any]:
-    """What a run's folder says of itself, beside its checkpoints."""
-    return {
-        "beta": recipe.dpo_beta,
-        "base": BASE_NAME,
-        "reference": "../sft" if recipe.sft_steps else None,
-        "seed": recipe.seed,
-        "sft": recipe.sft_steps > 0,
-    }
+# --- the run of it --------------------------------------------------------------------------
 
 
-def ship(recipe: Recipe, out: Path, folder: Path) -> None:
-    """Copy a finished run in little space: logs, and the adapters of its checkpoints in bf16."""
-    from peft import PeftConfig
-    from safetensors.torch import load_file
-
-    checkpoints = sorted(
-        (out / "dpo-checkpoints").glob("checkpoint-*"), key=lambda at: int(at.name.split("-")[1])
-    )
-    adapters = {folder / at.name: at for at in checkpoints}
-    described = about(recipe)
-    if recipe.sft_steps:
-        adapters[folder / "ref"] = out / "sft"
-        described["reference"] = "ref"
-    for place, source in adapters.items():
-        config: Any = PeftConfig.from_pretrained(str(source))
-        write_adapter(config, load_file(source / WEIGHTS), place)
-    (folder / ABOUT).write_text(json.dumps(described, indent=1) + "\n", "utf-8")
-    state = checkpoints[-1] / "trainer_state.json"
-    (folder / state.name).write_bytes(state.read_bytes())
-
-
-def save(model: Any, folder: Path) -> None:
-    """Save the trained adapter."""
-    from peft import get_peft_model_state_dict
-
-    state = get_peft_model_state_dict(model, adapter_name="default")
-    write_adapter(model.peft_config["default"], state, folder)
-
-
-def write_adapter(config: Any, state: dict[str, Any], folder: Path) -> None:
-    """Write an adapter in bf16, naming the base without a path of this machine."""
+def trl_arguments(stage: Stage) -> Any:
+    """Translate a stage's settings into TRL's configuration of its trainer."""
     import torch
-    from safetensors.torch import save_file
+    from trl import DPOConfig, SFTConfig
 
-    config.base_model_name_or_path = BASE_NAME
-    config.inference_mode = True
-    folder.mkdir(parents=True, exist_ok=True)
-    config.save_pretrained(str(folder))
-    rounded = {name: value.to(torch.bfloat16).cpu().contiguous() for name, value in state.items()}
-    part = folder / "adapter_model.part"
-    save_file(rounded, part, metadata={"format": "pt"})
-    part.replace(folder / WEIGHTS)
+    gpu = torch.cuda.is_available()
+    half = gpu and torch.cuda.is_bf16_supported()
+    text = not stage.rows
+    common: dict[str, Any] = {
+        "output_dir": str(stage.folder),
+        "max_steps": stage.steps,
+        "save_steps": stage.save_steps,
+        "save_total_limit": stage.keep,
+        "logging_steps": stage.log_steps,
+        "logging_nan_inf_filter": False,
+        "per_device_train_batch_size": stage.batch_size,
+        "gradient_accumulation_steps": stage.accumulation,
+        "learning_rate": stage.learning_rate,
+        "warmup_steps": stage.warmup,
+        "lr_scheduler_type": "cosine",
+        "lr_scheduler_kwargs": {"num_cycles": stage.cycles},
+        "seed": stage.seed,
+        "max_length": stage.max_length,
+        "bf16": text and half,
+        "fp16": text and gpu and not half,
+        "gradient_checkpointing": text and gpu,
+        "dataloader_pin_memory": text and gpu,
+        "use_cpu": stage.rows and not gpu,
+        "report_to": [],
+        "disable_tqdm": True,
+    }
+    if stage.method == "dpo":
+        return DPOConfig(**common, beta=stage.beta)
+    return SFTConfig(**common)
 
 
-def read_pairs(path: Path) -> list[list[Pair]]:
-    """Pairs sampled from the reference, those of one post together."""
-    groups: dict[str | Prompt, list[Pair]] = {}
-    for line in path.read_text("utf-8").splitlines():
-        table = json.loads(line)
-        table["spans"] = tuple((a, b) for a, b in table["spans"])
-        table["errors"] = tuple(table["errors"])
-        pair = Pair(**table)
-        groups.setdefault(pair.prompt, []).append(pair)
-    return list(groups.values())
+def train(
+    stage: Stage,
+    model: Any,
+    tokenizer: Any,
+    data: Iterable[dict[str, Any]],
+    adapter: Any = None,
+    *,
+    report: Report,
+    stop_wanted: Callable[[], bool] = lambda: False,
+) -> tuple[Any, bool]:
+    """Train a stage to its end, or until ``stop_wanted()``, from its last whole checkpoint on.
+
+    Args:
+        data: {"prompt", "completion"} for SFT, {"prompt", "chosen", "rejected"} for DPO; or rows
+            (core.training.rows.Row.as_example).
+        adapter: the configuration of a fresh adapter; None if the model has one, or needs none.
+
+    Returns:
+        The trainer, and whether it was stopped; a checkpoint of the last step is saved either way.
+
+    Raises:
+        UserFacingError: nothing is left of the data, or the loss became no number.
+    """
+    from datasets import Dataset
+    from transformers import PrinterCallback
+
+    from core.training import trainers
+    from core.training.follow import Follow
+
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    follow = Follow(stage, report, stop_wanted)
+    try:
+        trainer = trainers.KINDS[stage.method, stage.rows](
+            model=model,
+            args=trl_arguments(stage),
+            train_dataset=Dataset.from_list(list(data)),
+            processing_class=tokenizer,
+            data_collator=trainers.collator(tokenizer) if stage.rows else None,
+            peft_config=adapter,
+            callbacks=[follow],
+        )
+    except StopIteration as error:  # so says TRL of data of which nothing is left
+        raise _too_long(stage) from error
+    if not len(trainer.train_dataset):
+        raise _too_long(stage)
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=last_whole(stage.folder))
+    return trainer, follow.stopped
 
 
-def _done(folder: Path) -> bool:
-    return (folder / WEIGHTS).is_file()
+def _too_long(stage: Stage) -> UserFacingError:
+    return UserFacingError(
+        f"Every prompt in {stage.data} fills all {stage.max_length} tokens: start a new run with a "
+        f"larger maximal length."
+    )
 
 
-def _started(folder: Path) -> bool:
-    return any(folder.glob("checkpoint-*/trainer_state.json"))
+# --- its checkpoints ------------------------------------------------------------------------
+
+
+def last_whole(folder: Path) -> str | None:
+    """Return the last checkpoint that can be resumed from; half-written ones are passed over."""
+    found = sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True)
+    return next((str(path) for path in found if is_whole(path)), None)
+
+
+def is_whole(checkpoint: Path, resumable: bool = True) -> bool:
+    """Return whether all of a checkpoint was written: the weights and, if ``resumable``, what the
+    trainer saves after them, its state last."""
+    try:
+        describe(checkpoint)
+        if resumable:
+            read_json(checkpoint / "trainer_state.json")
+    except UserFacingError:
+        return False
+    optimizer = checkpoint / "optimizer.pt"
+    return not (resumable and optimizer.exists() and not zipfile.is_zipfile(optimizer))
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step in a checkpoint's name, -1 if it has none."""
+    number = checkpoint.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1
+
+
+def drop_half_written(folder: Path) -> None:
+    """Free what a failed save has left of the newest checkpoint. Its mark, in every layout that
+    trainers write, is that the state, which comes last, is not there or not whole."""
+    newest = max(folder.glob("checkpoint-*"), key=step_of, default=None)
+    if newest is None:
+        return
+    try:
+        read_json(newest / "trainer_state.json")
+    except UserFacingError:
+        shutil.rmtree(newest, ignore_errors=True)

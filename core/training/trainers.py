@@ -1,8 +1,8 @@
-"""TRL's SFT and DPO trainers on rows of token trees.
+"""TRL's SFT and DPO trainers, as Qscope runs them: on pairs of text, or on rows of token trees.
 
-The trainers' loops, optimisers, checkpoints and logs are TRL's; data preparation and loss are
-replaced, because a row holds many responses to one prompt (see ``rows``). Importing this module
-imports torch and TRL.
+Loops, optimisers, checkpoints and logs are TRL's. On text its data and losses are TRL's too, and
+DPO measures KL(π_ref‖π) besides. On rows (core.training.rows) data and losses are replaced,
+because a row holds many responses to one prompt. Importing this module imports torch and TRL.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from peft import PeftModel
 from torch.utils.data import SequentialSampler
-from transformers import TrainerCallback
 from trl import DPOTrainer, SFTTrainer
 from trl.trainer.utils import use_adapter
 
+from core.errors import UserFacingError
+from core.runs.records import KL
 from core.training.rows import (
     collate,
     response_sums,
@@ -27,24 +29,83 @@ from core.training.rows import (
 COLUMNS = ["input_ids", "parent", "prompt", "paths", "pairs"]
 
 
-class Told(TrainerCallback):
-    """Passes the trainer's progress on."""
+class Checked:
+    """What all of them add: a loss that is no number ends the run, and no model card is written
+    (qscope-run.json says how a run was made)."""
 
-    def __init__(self, what: str, report: Callable[[str, float | None], None]) -> None:
-        self._what = what
-        self._report = report
+    state: Any
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._report(self._what, state.global_step / max(1, state.max_steps))
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss: torch.Tensor = super().training_step(*args, **kwargs)  # type: ignore[misc]
+        if not torch.isfinite(loss).all():
+            raise UserFacingError(
+                f"The loss is no number after step {self.state.global_step}: lower the learning "
+                f"rate and start a new run."
+            )
+        return loss
+
+
+# --- on text --------------------------------------------------------------------------------
+
+
+class TextSFTTrainer(Checked, SFTTrainer):
+    """Fine-tune on {"prompt", "completion"}."""
+
+
+class TextDPOTrainer(Checked, DPOTrainer):
+    """DPO on {"prompt", "chosen", "rejected"}, with KL(π_ref‖π) at each record of the log.
+
+    TRL's loss reads log-probs of the labels only, so the full vocabulary takes two more forwards
+    of the chosen halves, once a record; pair by pair, so that the logits of one are held at once.
+    Weights that are spread over processes (FSDP, DeepSpeed) are left alone: no KL there.
+    """
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        spread = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        due = (self.state.global_step + 1) % self.args.logging_steps == 0
+        if due and not spread and self.model.training:
+            mean = self.accelerator.gather(self._chosen_kl(inputs)).mean()
+            self._metrics["train"][KL].append(mean.item())
+        return super().compute_loss(model, inputs, *args, **kwargs)
+
+    @torch.no_grad()
+    def _chosen_kl(self, inputs: dict[str, Any]) -> torch.Tensor:
+        """Return KL(π_ref‖π) of each chosen response, summed over its tokens, [B] nats."""
+        policy = self.accelerator.unwrap_model(self.model)
+        sums = []
+        for row in range(len(inputs["input_ids"]) // 2):
+            batch = {name: inputs[name][row : row + 1] for name in ("input_ids", "attention_mask")}
+            states = inputs["completion_mask"][row, 1:].nonzero().flatten()
+            logits = policy(**batch, use_cache=False).logits[0, states].float()
+            if isinstance(policy, PeftModel):
+                with use_adapter(policy, adapter_name=_frozen(policy)):
+                    before = policy(**batch, use_cache=False).logits[0, states].float()
+            else:
+                before = self.ref_model(**batch, use_cache=False).logits[0, states].float()
+            kl = F.kl_div(
+                F.log_softmax(logits, -1), F.log_softmax(before, -1), log_target=True,
+                reduction="sum",
+            )  # fmt: skip
+            sums.append(kl)
+        return torch.stack(sums)
+
+
+def _frozen(model: PeftModel) -> str | None:
+    """Return the name of the reference's adapter: the copy of the one that training began with,
+    which TRL calls "ref"; None, the base with adapters off, where it began with none."""
+    return "ref" if "ref" in model.peft_config else None
+
+
+# --- on rows of token trees -----------------------------------------------------------------
 
 
 class RowData:
-    """What both trainers override: rows are prepared already and keep their order."""
+    """What both trainers on rows override: rows are prepared already and keep their order."""
 
     train_dataset: Any
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """Write none: the demo's card is written by hand, from measured figures."""
 
     def _get_train_sampler(self, *_: Any) -> Any:
         return SequentialSampler(self.train_dataset)
@@ -56,8 +117,8 @@ class RowData:
         self._signature_columns = COLUMNS
 
 
-class RowSFTTrainer(RowData, SFTTrainer):
-    """Supervised fine-tuning on the responses of each row; each response token counts once."""
+class RowSFTTrainer(RowData, Checked, SFTTrainer):
+    """Fine-tune on the responses of each row; each response token counts once."""
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
@@ -68,17 +129,12 @@ class RowSFTTrainer(RowData, SFTTrainer):
         return (loss, {"logps": logps}) if return_outputs else loss
 
 
-class RowDPOTrainer(RowData, DPOTrainer):
-    """DPO (Eqs. 8, 9) on the pairs of each row.
-
-    The reference is the frozen copy of the adapter that training began with, which TRL calls
-    "ref", or the base with adapters off where training began with none.
-    """
+class RowDPOTrainer(RowData, Checked, DPOTrainer):
+    """DPO (Eqs. 8, 9) on the pairs of each row."""
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         unwrapped = self.accelerator.unwrap_model(model)
-        frozen = "ref" if "ref" in unwrapped.peft_config else None
-        with torch.no_grad(), use_adapter(unwrapped, adapter_name=frozen):
+        with torch.no_grad(), use_adapter(unwrapped, adapter_name=_frozen(unwrapped)):
             before, inverse = vocabulary_logits(unwrapped, inputs)
             reference = response_sums(token_logps(before, inverse, inputs), inputs)
         logits, inverse = vocabulary_logits(unwrapped, inputs)
@@ -97,7 +153,7 @@ class RowDPOTrainer(RowData, DPOTrainer):
                 "logps/rejected": policy[inputs["pairs"][:, 1]].mean(),
                 # Summed over the chosen response, as its reward is, so that -beta KL (Eq. 16)
                 # can be laid beside rewards/chosen.
-                "kl/ref_policy": kl[inputs["pairs"][:, 0]].mean(),
+                KL: kl[inputs["pairs"][:, 0]].mean(),
             }
         mode = "train" if self.model.training else "eval"
         for name, value in figures.items():
@@ -105,6 +161,15 @@ class RowDPOTrainer(RowData, DPOTrainer):
         return (loss, {"rewards": rewards}) if return_outputs else loss
 
 
-def collator(pad: int) -> Callable[[Any], dict[str, torch.Tensor]]:
-    """The collator of rows for a tokenizer's padding id."""
-    return partial(collate, pad=pad)
+KINDS: dict[tuple[str, bool], Any] = {
+    ("sft", False): TextSFTTrainer,
+    ("dpo", False): TextDPOTrainer,
+    ("sft", True): RowSFTTrainer,
+    ("dpo", True): RowDPOTrainer,
+}
+"""The trainer of a method, on text or (True) on rows."""
+
+
+def collator(tokenizer: Any) -> Callable[[Any], dict[str, torch.Tensor]]:
+    """Return the collator of rows, padded as a tokenizer pads."""
+    return partial(collate, pad=tokenizer.pad_token_id)

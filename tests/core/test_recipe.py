@@ -54,7 +54,7 @@ def test_a_tiny_run_trains_both_adapters_and_a_second_run_does_nothing(tiny_base
         pytest.importorskip(extra)
     from safetensors.torch import load_file
 
-    from core.training.stages import train
+    from core.demo.training import train
 
     recipe = replace(
         load_recipe(SHIPPED), rank=2, alpha=4, sft_steps=2, sft_rows=2, dpo_steps=2,
@@ -76,8 +76,10 @@ def test_a_tiny_run_trains_both_adapters_and_a_second_run_does_nothing(tiny_base
     train(recipe, tiny_base, out, lambda what, _: told.append(what))
     assert told == []
     (out / "dpo" / "adapter_model.safetensors").unlink()
-    train(recipe, tiny_base, out, lambda what, _: told.append(what))
-    assert told == []  # resumed from the last checkpoint: no step was left to take
+    shares = []
+    train(recipe, tiny_base, out, lambda what, share: shares.append((what, share)))
+    # Resumed from the last checkpoint: no step was left to take.
+    assert set(shares) == {("Direct preference optimisation", 1.0)}
     again = load_file(out / "dpo" / "adapter_model.safetensors")
     assert all((again[name] == dpo[name]).all() for name in dpo)
 
@@ -88,7 +90,7 @@ def test_a_tiny_run_trains_both_adapters_and_a_second_run_does_nothing(tiny_base
 def test_a_run_without_sft_starts_from_the_base_and_logs_what_fig_3_shows(tiny_base, tmp_path):
     for extra in ("trl", "datasets", "faker", "peft"):
         pytest.importorskip(extra)
-    from core.training.stages import ship, train
+    from core.demo.training import ship, train
 
     with_sft, without = (
         load_recipe(SHIPPED.parent / "training" / f"{name}.toml")

@@ -21,30 +21,26 @@ from core.training.rows import (
 )
 from tests.tiny import byte_level_tokenizer, tiny_model
 
-
-def pair(chosen, rejected, prompt="Summarise this post in one sentence.\n\nA job for $53K."):
-    return Pair(prompt, chosen, rejected, ((0, 3),), ("money",), "random", "job")
-
-
+PROMPT = "Summarise this post in one sentence.\n\nA job for $53K."
 PAIRS = [
-    pair("They were offered $53K.", "They were offered $250K."),
-    pair("They were offered $53K.", "They were offered $63K."),
-    pair("The salary is $53K.", "The pay is $50K, and more."),
+    ("They were offered $53K.", "They were offered $250K."),
+    ("They were offered $53K.", "They were offered $63K."),
+    ("The salary is $53K.", "The pay is $50K, and more."),
 ]
 
 
 def test_a_row_scores_each_response_as_a_plain_forward_does():
     tokenizer, model = byte_level_tokenizer(), tiny_model("llama").eval()
-    short = row_of_pairs(tokenizer, [pair("Yes.", "No.", "short")])
-    row = row_of_pairs(tokenizer, PAIRS, across=1)
+    short = row_of_pairs(tokenizer, "short", [("Yes.", "No.")])
+    row = row_of_pairs(tokenizer, PROMPT, PAIRS, across=1)
     batch = collate([short.as_example(), row.as_example()], tokenizer.pad_token_id)
     with torch.no_grad():
         sums = response_sums(token_logps(*vocabulary_logits(model, batch), batch), batch)
-    chosen, rejected = [p.chosen for p in PAIRS], [p.rejected for p in PAIRS]
+    chosen, rejected = zip(*PAIRS, strict=True)
     texts = ["Yes.", "No.", *dict.fromkeys(chosen + rejected)]
     assert len(sums) == len(texts)
     for number, text in enumerate(texts):
-        prompt = prompt_ids(tokenizer, "short" if number < 2 else PAIRS[0].prompt)
+        prompt = prompt_ids(tokenizer, "short" if number < 2 else PROMPT)
         answer = response_ids(tokenizer, text)
         with torch.no_grad():
             logits = model(torch.tensor([prompt + answer])).logits[0].double()
@@ -54,12 +50,12 @@ def test_a_row_scores_each_response_as_a_plain_forward_does():
 
 def test_shared_tokens_are_held_once_and_pairs_name_their_responses():
     tokenizer = byte_level_tokenizer()
-    row = row_of_pairs(tokenizer, PAIRS, across=1)
+    row = row_of_pairs(tokenizer, PROMPT, PAIRS, across=1)
     assert len(row.paths) == 5  # two chosen, three rejected
     assert set(row.pairs) == {(0, 2), (0, 3), (1, 4), (1, 2), (1, 3), (0, 4)}
     apart = sum(len(path) for path in row.paths)
     assert len(row.ids) - row.prompt < apart
-    for path, text in zip(row.paths, [PAIRS[0].chosen, PAIRS[2].chosen], strict=False):
+    for path, text in zip(row.paths, [PAIRS[0][0], PAIRS[2][0]], strict=False):
         assert [row.ids[node] for node in path] == response_ids(tokenizer, text)
         assert row.parent[path[0]] == row.prompt - 1
 
@@ -92,7 +88,8 @@ def test_tokens_belong_to_words_and_touch_spans():
 def scored(policy, reference, spans, words, chosen=1.0):
     policy, reference = np.array(policy), np.array(reference)
     return Scored(
-        PAIRS[0], policy, reference, np.array(words), tuple(map(frozenset, spans)),
+        Pair(PROMPT, *PAIRS[0], ((0, 3),), ("money",), "random", "job"),
+        policy, reference, np.array(words), tuple(map(frozenset, spans)),
         chosen, float((policy - reference).sum()),
     )  # fmt: skip
 
@@ -133,7 +130,7 @@ def test_kl_is_that_of_the_plain_distributions_and_zero_for_one_model():
     """Eq. 16, against torch's own divergence between two categorical distributions."""
     tokenizer = byte_level_tokenizer()
     policy, reference = tiny_model("llama", seed=1).eval(), tiny_model("llama", seed=2).eval()
-    batch = collate([row_of_pairs(tokenizer, PAIRS).as_example()], tokenizer.pad_token_id)
+    batch = collate([row_of_pairs(tokenizer, PROMPT, PAIRS).as_example()], tokenizer.pad_token_id)
     with torch.no_grad():
         (of_policy, inverse), (of_reference, _) = (
             vocabulary_logits(model, batch) for model in (policy, reference)

@@ -11,7 +11,8 @@ import pytest
 from core.training import worker
 from core.training.failures import sentence_of
 from core.training.job import read_about
-from core.training.worker import is_whole, last_whole, main
+from core.training.stages import is_whole, last_whole
+from core.training.worker import main
 from tests.training_runs import PAIRS, written
 
 for extra in ("trl", "datasets", "peft", "accelerate"):

@@ -1,0 +1,224 @@
+"""How the demo pair is trained: SFT, samples from the reference, DPO, on rows of generated posts.
+
+Each stage is one of core.training.stages, with the recipe's settings, and resumes where it
+stopped. What is done is not done again. Knows nothing of the command line.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from core.demo.base import DEMO_BASE
+from core.demo.posts import Pair, write_pairs
+from core.demo.recipe import Recipe
+from core.demo.sample import sample_pairs
+from core.runs.records import ABOUT
+from core.text import Prompt
+from core.training import stages
+from core.training.rows import Row, make_row, row_of_pairs
+from core.training.stages import Stage, fresh_adapter, load
+
+Report = Callable[[str, float | None], None]
+WEIGHTS = "adapter_model.safetensors"
+LOOK_AHEAD = 8
+"""Batches whose rows are sorted by length together, so that little is padded."""
+
+
+def train(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
+    """Run the stages that are not done in ``out``; the adapters are ``out/sft`` and ``out/dpo``.
+
+    A recipe without SFT steps starts DPO from the base, which is then the reference.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if recipe.sft_steps and not _done(out / "sft"):
+        train_sft(recipe, base, out, report)
+    sampled = out / "sampled.jsonl"
+    if recipe.sampled_posts and not sampled.exists():
+        model, tokenizer = load(base, out / "sft" if recipe.sft_steps else None)
+        pairs = sample_pairs(recipe, model, tokenizer, report)
+        part = sampled.with_suffix(".part")
+        part.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), "utf-8")
+        part.replace(sampled)
+    if not _done(out / "dpo"):
+        train_dpo(recipe, base, out, report)
+
+
+def train_sft(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
+    """Teach the base to write one-sentence summaries; save the adapter."""
+    model, tokenizer = load(base, train="adapter")
+    stage = Stage(
+        method="sft",
+        title="Supervised fine-tuning",
+        folder=out / "sft-checkpoints",
+        steps=recipe.sft_steps,
+        learning_rate=recipe.sft_rate,
+        batch_size=recipe.sft_rows,
+        **_shared(recipe, recipe.sft_steps, recipe.sft_steps),
+    )
+    rows = batches(sft_rows(recipe, tokenizer), recipe.sft_rows, recipe.sft_steps)
+    _train(stage, recipe, model, tokenizer, rows, out / "sft", report, fresh=True)
+
+
+def train_dpo(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
+    """Train on preference pairs: a copy of the SFT adapter, that adapter being the reference; or,
+    in a recipe without SFT, a fresh adapter, the base being the reference."""
+    after_sft = recipe.sft_steps > 0
+    model, tokenizer = load(base, out / "sft" if after_sft else None, train="adapter")
+    run = out / "dpo-checkpoints"
+    stage = Stage(
+        method="dpo",
+        title="Direct preference optimisation",
+        folder=run,
+        steps=recipe.dpo_steps,
+        learning_rate=recipe.dpo_rate,
+        batch_size=recipe.dpo_rows,
+        beta=recipe.dpo_beta,
+        **_shared(recipe, recipe.dpo_steps, max(recipe.dpo_steps, recipe.dpo_schedule)),
+    )
+    sampled = read_pairs(out / "sampled.jsonl") if (out / "sampled.jsonl").exists() else []
+    rows = batches(dpo_rows(recipe, tokenizer, sampled), recipe.dpo_rows, recipe.dpo_steps)
+    run.mkdir(exist_ok=True)
+    (run / ABOUT).write_text(json.dumps(about(recipe), indent=1) + "\n", "utf-8")
+    _train(stage, recipe, model, tokenizer, rows, out / "dpo", report, fresh=not after_sft)
+
+
+def _shared(recipe: Recipe, steps: int, schedule: int) -> dict[str, Any]:
+    """Return what both stages have alike; the learning rate is laid out for ``schedule`` steps."""
+    warmup = max(1, round(recipe.warmup * schedule))
+    return {
+        "data": "the demo's posts",
+        "warmup": warmup,
+        "cycles": 0.5 * (steps - warmup) / max(1, schedule - warmup),
+        "save_steps": recipe.save_steps,
+        "log_steps": 5,
+        "seed": recipe.seed,
+        "rows": True,
+    }
+
+
+def _train(
+    stage: Stage, recipe: Recipe, model: Any, tokenizer: Any, rows: list[dict[str, Any]],
+    result: Path, report: Report, *, fresh: bool,
+) -> None:  # fmt: skip
+    trainer, _ = stages.train(
+        stage, model, tokenizer, rows,
+        fresh_adapter(recipe.rank, recipe.alpha) if fresh else None,
+        report=lambda title, step, of: report(title, step / max(1, of)),
+    )  # fmt: skip
+    save(trainer.model, result)
+
+
+# --- rows -----------------------------------------------------------------------------------
+
+
+def sft_rows(recipe: Recipe, tokenizer: Any) -> Iterator[Row]:
+    """Yield rows of posts, each with ``sft_summaries`` faithful summaries."""
+    for pairs in write_pairs(recipe.seed, summaries=recipe.sft_summaries, each=1):
+        texts = list(dict.fromkeys(pair.chosen for pair in pairs))
+        row = make_row(tokenizer, pairs[0].prompt, texts)
+        if len(row.ids) <= recipe.max_tokens:
+            yield row
+
+
+def dpo_rows(recipe: Recipe, tokenizer: Any, sampled: list[list[Pair]]) -> Iterator[Row]:
+    """Yield rows of pairs: generated ones, among them the sampled ones from a third of the way."""
+    rng = random.Random(recipe.seed)
+    total = max(recipe.dpo_steps, recipe.dpo_schedule) * recipe.dpo_rows
+    later = range(total // 3, total)
+    places = sorted(rng.sample(later, min(len(later), len(sampled))))
+    waiting = dict(zip(places, sampled, strict=False))
+    generated = write_pairs(recipe.seed + 1, summaries=recipe.dpo_summaries, each=recipe.dpo_each)
+    number = 0
+    while True:
+        pairs = waiting.pop(number, None) or next(generated)
+        texts = [(pair.chosen, pair.rejected) for pair in pairs]
+        row = row_of_pairs(tokenizer, pairs[0].prompt, texts, recipe.dpo_across)
+        if len(row.ids) <= recipe.max_tokens:
+            yield row
+            number += 1
+
+
+def batches(rows: Iterator[Row], size: int, steps: int) -> list[dict[str, Any]]:
+    """Return the rows of ``steps`` batches of ``size``, rows of like length together."""
+    rng = random.Random(0)
+    made: list[list[Row]] = []
+    while len(made) < steps:
+        ahead = sorted((next(rows) for _ in range(size * LOOK_AHEAD)), key=lambda r: len(r.ids))
+        chunk = [ahead[start : start + size] for start in range(0, len(ahead), size)]
+        rng.shuffle(chunk)
+        made += chunk
+    return [row.as_example() for batch in made[:steps] for row in batch]
+
+
+def read_pairs(path: Path) -> list[list[Pair]]:
+    """Return the pairs sampled from the reference, those of one post together."""
+    groups: dict[str | Prompt, list[Pair]] = {}
+    for line in path.read_text("utf-8").splitlines():
+        table = json.loads(line)
+        table["spans"] = tuple((a, b) for a, b in table["spans"])
+        table["errors"] = tuple(table["errors"])
+        pair = Pair(**table)
+        groups.setdefault(pair.prompt, []).append(pair)
+    return list(groups.values())
+
+
+# --- what is saved --------------------------------------------------------------------------
+
+
+def about(recipe: Recipe) -> dict[str, Any]:
+    """Return what a run's folder says of itself, beside its checkpoints."""
+    return {
+        "beta": recipe.dpo_beta,
+        "base": DEMO_BASE,
+        "reference": "../sft" if recipe.sft_steps else None,
+        "seed": recipe.seed,
+        "sft": recipe.sft_steps > 0,
+    }
+
+
+def ship(recipe: Recipe, out: Path, folder: Path) -> None:
+    """Copy a finished run in little space: logs, and the adapters of its checkpoints in bf16."""
+    from peft import PeftConfig
+    from safetensors.torch import load_file
+
+    checkpoints = sorted((out / "dpo-checkpoints").glob("checkpoint-*"), key=stages.step_of)
+    adapters = {folder / at.name: at for at in checkpoints}
+    described = about(recipe)
+    if recipe.sft_steps:
+        adapters[folder / "ref"] = out / "sft"
+        described["reference"] = "ref"
+    for place, source in adapters.items():
+        config: Any = PeftConfig.from_pretrained(str(source))
+        write_adapter(config, load_file(source / WEIGHTS), place)
+    (folder / ABOUT).write_text(json.dumps(described, indent=1) + "\n", "utf-8")
+    state = checkpoints[-1] / "trainer_state.json"
+    (folder / state.name).write_bytes(state.read_bytes())
+
+
+def save(model: Any, folder: Path) -> None:
+    """Save the trained adapter."""
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(model, adapter_name="default")
+    write_adapter(model.peft_config["default"], state, folder)
+
+
+def write_adapter(config: Any, state: dict[str, Any], folder: Path) -> None:
+    """Write an adapter in bf16, naming the base without a path of this machine."""
+    import torch
+    from safetensors.torch import save_file
+
+    config.base_model_name_or_path = DEMO_BASE
+    config.inference_mode = True
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save_pretrained(str(folder))
+    rounded = {name: value.to(torch.bfloat16).cpu().contiguous() for name, value in state.items()}
+    part = folder / "adapter_model.part"
+    save_file(rounded, part, metadata={"format": "pt"})
+    part.replace(folder / WEIGHTS)
+
+
+def _done(folder: Path) -> bool:
+    return (folder / WEIGHTS).is_file()
