@@ -1,24 +1,26 @@
 """What is asked of a training run, checked, and the file in the run's folder that says it.
 
 RUN/qscope-run.json (core.runs.records.ABOUT) holds the job's fields, what the run came from
-(``base``, ``reference``) and its ``state``. Imports no model library: the window
-fills these records in.
+(``base``, ``reference``) and its ``state``. The dialog and ``train start`` are made from the job's
+settings. Imports no model library: the window fills these records in.
 """
 
 import contextlib
 import json
-import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from core.checkpoints.describe import describe
 from core.engine.protocol import DEFAULT_BETA
 from core.errors import UserFacingError
 from core.runs.records import ABOUT
+from core.setting import problems_of, setting
 
 CHECKPOINTS = 12
 """About so many are saved, where the job does not say how often."""
@@ -42,95 +44,81 @@ class TrainingJob:
     out: str
     """The run's folder."""
     base: str = ""
-    """A model's folder; "" is the demo base."""
+    """A model's folder; "" is the demo's base."""
     sft: bool = True
     """Fine-tune on prompt and chosen first; the result is then the reference."""
-    sft_steps: int = 60
-    sft_rate: float = 2e-4
-    beta: float = DEFAULT_BETA
-    rank: int = 16
-    """Of the LoRA adapter; 0 trains all parameters."""
-    alpha: int = 32
-    steps: int = 120
-    batch_size: int = 4
-    """Pairs that one device takes at once."""
-    accumulation: int = 2
-    """Batches that make a step."""
-    learning_rate: float = 5e-5
-    save_steps: int = 0
-    """0: about CHECKPOINTS times."""
-    max_length: int = 1024
-    """Tokens of prompt and response; what is longer is cut off."""
-    seed: int = 0
+    sft_steps: int = setting(60, "Steps of SFT", "Steps of SFT", 1, MOST_STEPS)
+    sft_rate: float = setting(
+        2e-4, "Learning rate of SFT", "Peak learning rate of SFT", 0, above=True
+    )
+    beta: float = setting(
+        DEFAULT_BETA, "Beta", "β of DPO: the strength of the KL penalty that holds π near π_ref",
+        0, above=True,
+    )  # fmt: skip
+    rank: int = setting(16, "Rank", "Of the LoRA adapter; 0 trains all parameters", 0, 4096)
+    alpha: int = setting(
+        32, "Alpha", "Of the LoRA adapter: what it adds is weighed by alpha / rank", 1, 65536
+    )
+    steps: int = setting(120, "Steps of DPO", "Steps of DPO", 1, MOST_STEPS)
+    batch_size: int = setting(4, "Batch size", "Pairs that one device takes at once", 1, 65536)
+    accumulation: int = setting(2, "Accumulation", "Batches that make a step", 1, 65536)
+    learning_rate: float = setting(
+        5e-5, "Learning rate of DPO", "Peak learning rate of DPO", 0, above=True
+    )
+    save_steps: int = setting(
+        0, "Steps between checkpoints", f"Steps between checkpoints; 0: about {CHECKPOINTS} in all",
+        0, MOST_STEPS, unit="steps",
+    )  # fmt: skip
+    max_length: int = setting(
+        1024, "Longest text", "Tokens of prompt and response; what is longer is cut off",
+        8, 10_000_000, unit="tokens",
+    )  # fmt: skip
+    seed: int = setting(
+        0, "Seed", "Of the order of the pairs and of the fresh adapter", 0, 2**32 - 1
+    )
     chat: bool = True
     """Plain text is put into the base's chat template, if it has one, as the window shows it."""
 
     def saves_every(self) -> int:
+        """Return the steps between two checkpoints."""
         return self.save_steps or max(1, self.steps // CHECKPOINTS)
 
     def logs_every(self) -> int:
-        """At most 5, and so that each checkpoint has a line of the log."""
+        """Return the steps between two log records: at most 5, and one at each checkpoint."""
         return max(n for n in range(1, 6) if self.saves_every() % n == 0)
 
     def saves(self) -> int:
-        """How many checkpoints there will be; the last step is always one."""
+        """Return how many checkpoints there will be; the last step is always one."""
         return -(-self.steps // self.saves_every())
 
 
 def problems(job: TrainingJob) -> dict[str, str]:
-    """A sentence for each field that cannot be used, by the field's name.
+    """Return a sentence for each field that cannot be used, by the field's name.
 
     Looks at files' names and headers only; what the data hold is not read.
     """
-    found: dict[str, str] = {}
-    for name, low, high in (
-        ("sft_steps", 1, MOST_STEPS),
-        ("steps", 1, MOST_STEPS),
-        ("rank", 0, 4096),
-        ("alpha", 1, 65536),
-        ("batch_size", 1, 65536),
-        ("accumulation", 1, 65536),
-        ("save_steps", 0, MOST_STEPS),
-        ("max_length", 8, 10_000_000),
-        ("seed", 0, 2**32 - 1),
+    found = problems_of(job)
+    for name, check, path in (
+        ("base", _check_base, job.base),
+        ("data", _check_data, job.data),
+        ("out", _check_out, job.out),
     ):
-        value = getattr(job, name)
-        if not low <= value <= high:
-            found[name] = f"{_words(name)} must be a whole number from {low} to {high}."
-    for name in ("beta", "learning_rate", "sft_rate"):
-        value = getattr(job, name)
-        if not (math.isfinite(value) and value > 0):
-            found[name] = f"{_words(name)} must be a number above 0."
-    for name, check in (("base", _check_base), ("data", _check_data), ("out", _check_out)):
         try:
-            check(getattr(job, name))
+            check(path)
         except UserFacingError as error:
             found[name] = str(error)
     return found
 
 
-def check(job: TrainingJob) -> None:
-    """Raise UserFacingError for the first field that cannot be used."""
-    for sentence in problems(job).values():
-        raise UserFacingError(sentence)
-
-
-def _words(name: str) -> str:
-    return {
-        "sft_steps": "The steps of SFT",
-        "sft_rate": "The learning rate of SFT",
-        "save_steps": "The steps between checkpoints",
-    }.get(name, f"The {name.replace('_', ' ')}")
-
-
 def _check_base(base: str) -> None:
     if not base:
         return
-    if describe(Path(base)).kind == "adapter":
+    model = describe(Path(base))
+    if model.kind == "adapter":
         raise UserFacingError(
             f"{base} is an adapter: choose the folder of a whole model, to be trained on."
         )
-    if not describe(Path(base)).has_tokenizer:
+    if not model.has_tokenizer:
         raise UserFacingError(f"{base} has no tokenizer: copy its files into that folder.")
 
 
@@ -164,7 +152,13 @@ def _check_out(out: str) -> None:
 
 
 def prepared(job: TrainingJob) -> TrainingJob:
-    """The same job with absolute paths, so that it means the same in any process."""
+    """Return the same job with absolute paths, so that it means the same in any process.
+
+    Raises:
+        UserFacingError: a field cannot be used.
+    """
+    for sentence in problems(job).values():
+        raise UserFacingError(sentence)
 
     def absolute(text: str) -> str:
         return str(Path(text).expanduser().absolute()) if text else ""
@@ -176,7 +170,7 @@ def prepared(job: TrainingJob) -> TrainingJob:
 
 
 def read_about(run: Path) -> dict[str, Any]:
-    """What the file of a run says.
+    """Return what the file of a run says.
 
     Raises:
         UserFacingError: there is none, or it cannot be read.
@@ -196,32 +190,21 @@ def read_about(run: Path) -> dict[str, Any]:
 
 
 def read_job(run: Path) -> TrainingJob:
-    """The job of a run, wherever its folder has moved.
+    """Return the job of a run, wherever its folder has moved.
 
     Raises:
         UserFacingError: as ``read_about``, or the file holds no job.
     """
     about = read_about(run)
-    table = {"out": str(run.absolute()), **_job_fields(about)}
+    table = {**about, "out": str(run.absolute())}
     if about.get("demo_base"):
         table["base"] = ""
     try:
-        job = TrainingJob(**table)
-        for field in fields(TrainingJob):
-            value, kind = getattr(job, field.name), field.type
-            right = isinstance(value, int | float) if kind is float else type(value) is kind
-            if not right or (kind is float and isinstance(value, bool)):
-                raise TypeError(field.name)
-    except TypeError as error:
-        raise UserFacingError(f"{run / ABOUT} does not say how to train: start a new run.") from (
-            error
-        )
-    return job
-
-
-def _job_fields(about: Mapping[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(TrainingJob)} - {"out"}
-    return {name: value for name, value in about.items() if name in names}
+        return msgspec.convert(table, TrainingJob)
+    except msgspec.ValidationError as error:
+        raise UserFacingError(
+            f"{run / ABOUT} does not say how to train: start a new run."
+        ) from error
 
 
 def write_job(job: TrainingJob) -> None:
@@ -247,11 +230,11 @@ def update_about(run: Path, state: Mapping[str, Any] | None = None, **about: Any
 
 
 def now() -> str:
-    """The time for a run's state."""
+    """Return the time for a run's state."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def write_json(path: Path, table: Mapping[str, Any]) -> None:
+def write_json(path: Path, table: Any) -> None:
     """Write a small file, whole or not at all; on a full disk over the old one, in place."""
     data = (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode()
     beside = path.with_name(path.name + ".new")

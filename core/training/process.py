@@ -23,7 +23,6 @@ from core.training.job import (
     PROGRESS,
     STOP,
     TrainingJob,
-    check,
     now,
     prepared,
     read_about,
@@ -84,7 +83,6 @@ def start(job: TrainingJob) -> Path:
         UserFacingError: the job cannot be run, or the process not started.
     """
     job = prepared(job)
-    check(job)
     require_training()
     write_job(job)
     _launch(Path(job.out))

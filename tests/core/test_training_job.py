@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from core.errors import UserFacingError
 from core.training import job as job_module
 from core.training.cost import cost_of
 from core.training.job import (
-    check,
+    TrainingJob,
     prepared,
     problems,
     read_about,
@@ -20,6 +21,7 @@ from core.training.job import (
     write_job,
     write_json,
 )
+from core.training.process import state_of
 from tests.tiny import save_adapters
 from tests.training_runs import tiny_job
 
@@ -44,14 +46,18 @@ def test_a_job_follows_its_folder_and_the_demo_base_stays_the_demo_base(tmp_path
 @pytest.mark.parametrize(
     ("change", "field", "sentence"),
     [
-        ({"steps": 0}, "steps", "The steps must be a whole number from 1 "),
-        ({"sft_steps": -1}, "sft_steps", "The steps of SFT must"),
-        ({"rank": -1}, "rank", "from 0 to 4096"),
-        ({"batch_size": 0}, "batch_size", "The batch size must"),
-        ({"beta": 0.0}, "beta", "The beta must be a number above 0"),
-        ({"beta": float("nan")}, "beta", "above 0"),
-        ({"learning_rate": float("inf")}, "learning_rate", "The learning rate must"),
-        ({"sft_rate": -1.0}, "sft_rate", "The learning rate of SFT must"),
+        ({"steps": 0}, "steps", "Steps of DPO must be from 1 to 10000000, not 0."),
+        ({"sft_steps": -1}, "sft_steps", "Steps of SFT must be from 1 to 10000000, not -1."),
+        ({"rank": -1}, "rank", "Rank must be from 0 to 4096, not -1."),
+        ({"batch_size": 0}, "batch_size", "Batch size must be from 1"),
+        ({"beta": 0.0}, "beta", "Beta must be above 0, not 0."),
+        ({"beta": float("nan")}, "beta", "above 0, not nan."),
+        (
+            {"learning_rate": float("inf")},
+            "learning_rate",
+            "Learning rate of DPO must be above 0, not inf.",
+        ),
+        ({"sft_rate": -1.0}, "sft_rate", "Learning rate of SFT must be above 0"),
         ({"data": ""}, "data", "Choose a file of preference pairs"),
         ({"data": "/nowhere.jsonl"}, "data", "is not there"),
         ({"base": "/nowhere"}, "base", "There is no folder"),
@@ -62,14 +68,21 @@ def test_each_fault_is_named_by_its_field(tmp_path, change, field, sentence):
     job = replace(tiny_job(tmp_path), **change)
     found = problems(job)
     assert list(found) == [field] and sentence in found[field]
-    with pytest.raises(UserFacingError):
-        check(job)
+    with pytest.raises(UserFacingError, match=re.escape(found[field])):
+        prepared(job)
 
 
 def test_an_adapter_is_no_base(tmp_path):
     _, adapter, _ = save_adapters(tmp_path / "pair")
     found = problems(replace(tiny_job(tmp_path), base=str(adapter)))
     assert "is an adapter" in found["base"]
+
+
+def test_a_base_without_a_tokenizer_cannot_be_trained_on(tmp_path):
+    job = tiny_job(tmp_path)
+    for path in Path(job.base).glob("*token*"):
+        path.unlink()
+    assert "has no tokenizer" in problems(job)["base"]
 
 
 def test_a_folder_that_is_in_use_is_not_written_into(tmp_path):
@@ -95,6 +108,53 @@ def test_at_least_ten_checkpoints_and_a_record_at_each(tmp_path, steps, saves):
     assert job.saves_every() % job.logs_every() == 0
 
 
+BEFORE = """{
+ "qscope": "run",
+ "data": "/data/pairs.jsonl",
+ "base": "/models/base",
+ "sft": true,
+ "sft_steps": 2,
+ "sft_rate": 0.01,
+ "beta": 0.1,
+ "rank": 2,
+ "alpha": 4,
+ "steps": 6,
+ "batch_size": 4,
+ "accumulation": 1,
+ "learning_rate": 0.01,
+ "save_steps": 0,
+ "max_length": 128,
+ "seed": 0,
+ "chat": true,
+ "demo_base": false,
+ "state": {
+  "pid": 14318,
+  "born": 1795693089.99,
+  "started": "2026-11-26T11:38:14+00:00",
+  "ended": "2026-11-26T11:38:17+00:00",
+  "exit": 0,
+  "outcome": "stopped",
+  "message": ""
+ },
+ "reference": "sft"
+}
+"""
+"""The file of a run that version 0.1.0 started and stopped, as it wrote it."""
+
+
+def test_a_run_of_the_version_before_is_read(tmp_path):
+    (tmp_path / "qscope-run.json").write_text(BEFORE)
+    assert read_job(tmp_path) == TrainingJob(
+        data="/data/pairs.jsonl", out=str(tmp_path), base="/models/base", sft=True, sft_steps=2,
+        sft_rate=0.01, beta=0.1, rank=2, alpha=4, steps=6, batch_size=4, accumulation=1,
+        learning_rate=0.01, save_steps=0, max_length=128, seed=0, chat=True,
+    )  # fmt: skip
+    state = state_of(tmp_path)
+    assert state.phase == "stopped" and state.resumable
+    (tmp_path / "qscope-run.json").write_text(BEFORE.replace('e": false', 'e": true'))
+    assert read_job(tmp_path).base == ""
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -111,10 +171,11 @@ def test_a_file_that_says_no_job_is_refused(tmp_path, text, sentence):
         read_job(tmp_path)
 
 
-def test_wrong_types_in_the_file_are_refused(tmp_path):
+@pytest.mark.parametrize("wrong", [{"steps": "many"}, {"steps": 1.5}, {"sft": 1}, {"beta": True}])
+def test_wrong_types_in_the_file_are_refused(tmp_path, wrong):
     write_job(tiny_job(tmp_path))
     path = tmp_path / "run" / "qscope-run.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "steps": "many"}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), **wrong}))
     with pytest.raises(UserFacingError, match="does not say how to train"):
         read_job(tmp_path / "run")
 

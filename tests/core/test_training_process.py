@@ -92,7 +92,7 @@ def test_what_the_process_prints_goes_to_a_file(tmp_path, monkeypatch):
 
 
 def test_a_run_that_cannot_be_is_not_started(tmp_path):
-    with pytest.raises(UserFacingError, match="The steps must"):
+    with pytest.raises(UserFacingError, match="Steps of DPO must be"):
         start(tiny_job(tmp_path, steps=0))
     assert not (tmp_path / "run").exists() and known_runs() == []
 
