@@ -18,8 +18,7 @@ from core.errors import Cancelled, UserFacingError
 
 COMMANDS = {
     "score": ("core.commands.score", "score responses under a policy and its reference"),
-    "train": ("core.commands.train", "train a pair from a recipe: SFT, then DPO"),
-    "training": ("core.commands.training", "start, stop, resume or measure a run on your pairs"),
+    "train": ("core.commands.train", "start, stop, resume or measure a run on your pairs"),
     "search": ("core.commands.search", "search for responses by likelihood or reward"),
     "sweep": ("core.commands.sweep", "beam widths over prompts: win rate and length (Fig. 2)"),
     "demo": ("core.commands.demo", "measure the demo pair on held-out pairs (demo evaluate)"),
@@ -117,6 +116,25 @@ def open_window(argv: Sequence[str]) -> int:
     )
 
 
+def as_spelled_now(argv: Sequence[str]) -> Sequence[str]:
+    """Return the command line with commands of the version before under their new names.
+
+    What was renamed is said on stderr: "training start" is "train start", and "train" with a recipe
+    is "train demo".
+    """
+    if argv[:1] == ["training"]:
+        old, new = "training", "train"
+    elif argv[:1] == ["train"] and argv[1:2] != ["--help"] and "".join(argv[1:2]).startswith("--"):
+        old, new = "train", "train demo"
+    else:
+        return argv
+    print(
+        f"main.py {old} is now main.py {new}: the old name works in this version only.",
+        file=sys.stderr,
+    )
+    return [*new.split(), *argv[1:]]
+
+
 def run_command(name: str, argv: Sequence[str]) -> int:
     module, what = COMMANDS[name]
     command = importlib.import_module(module)
@@ -165,6 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     register()
     try:
+        argv = as_spelled_now(argv)
         if argv and argv[0] in COMMANDS:
             status = run_command(argv[0], argv[1:])
         else:

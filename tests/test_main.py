@@ -63,6 +63,51 @@ def test_wrong_usage_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(
+    ("argv", "now", "said"),
+    [
+        (
+            ["training", "stop", "runs/a"],
+            ["train", "stop", "runs/a"],
+            "main.py training is now main.py train: the old name works in this version only.\n",
+        ),
+        (
+            ["train", "--recipe", "r.toml", "--out", "o"],
+            ["train", "demo", "--recipe", "r.toml", "--out", "o"],
+            "main.py train is now main.py train demo: the old name works in this version only.\n",
+        ),
+        (["train", "stop", "runs/a"], ["train", "stop", "runs/a"], ""),
+        (["train", "--help"], ["train", "--help"], ""),
+        (["train"], ["train"], ""),
+        (["--run", "training"], ["--run", "training"], ""),
+        ([], [], ""),
+    ],
+)
+def test_the_names_of_the_version_before_still_work(
+    argv: list[str], now: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.as_spelled_now(argv) == now
+    assert capsys.readouterr().err == said
+
+
+def test_an_old_name_does_what_the_new_one_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["train", "status", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "is not a run that Qscope started" in said
+    assert main.main(["training", "status", str(tmp_path)]) == 1
+    first, then = capsys.readouterr().err.splitlines()
+    assert "main.py train" in first and then == said.rstrip()
+    recipe = ["--recipe", str(tmp_path / "none.toml"), "--out", str(tmp_path / "out")]
+    assert main.main(["train", "demo", *recipe]) == 1
+    said = capsys.readouterr().err
+    assert "none.toml cannot be read" in said
+    assert main.main(["train", *recipe]) == 1
+    first, then = capsys.readouterr().err.splitlines()
+    assert "main.py train demo" in first and then == said.rstrip()
+
+
+@pytest.mark.parametrize(
     ("error", "status", "said"),
     [
         (UserFacingError("Do this instead."), 1, "Do this instead.\n"),

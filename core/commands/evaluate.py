@@ -1,4 +1,4 @@
-"""Measure every checkpoint of a run on held-out pairs: training evaluate.
+"""Measure every checkpoint of a run on held-out pairs: train evaluate.
 
 For each step: mean implicit rewards of chosen and rejected responses, margin, accuracy and loss,
 KL(pi_ref||pi) over the chosen response, and how well -reward, -log pi_ref and -log pi find the

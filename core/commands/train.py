@@ -1,27 +1,74 @@
-"""Train a pair from a recipe: SFT, then DPO, with LoRA through TRL's trainers.
+"""Start, stop, resume and look at a training run, and measure its checkpoints.
 
-Writes the adapters to DIR/sft (the reference) and DIR/dpo (the policy), and DPO's checkpoints to
-DIR/dpo-checkpoints, which the window can scrub through. A recipe without SFT steps starts DPO from
-the base, which then is the reference. Run it again with the
-same DIR to go on where it stopped. Uses a GPU where there is one. The base of the demo pair is
-fetched on first use.
+  train start --data pairs.jsonl --out runs/mine     SFT, then DPO, in a process of its own
+  train status runs/mine                             where it is
+  train stop runs/mine                               save a checkpoint and end
+  train resume runs/mine                             continue from the last checkpoint
+  train evaluate runs/mine                           localisation over its steps
+  train demo --recipe R.toml --out runs/demo         the demo's pair, as it was made
+
+The process continues when the terminal is closed; what it prints is in RUN/output.txt. On many GPUs
+it uses all of them; on several machines start it yourself, with the same folder on each:
+accelerate launch -m core.training.worker --job RUN/qscope-run.json
 """
 
 import argparse
+import json
 import sys
 import warnings
+from collections.abc import Callable
+from dataclasses import asdict, fields
 from pathlib import Path
 
+from core.commands import evaluate, options
 from core.commands.console import Reporter
 from core.errors import UserFacingError
 
+DEMO = """Train a pair from a recipe: SFT, then DPO, with LoRA through TRL's trainers.
+
+Writes the adapters to DIR/sft (the reference) and DIR/dpo (the policy), and DPO's checkpoints to
+DIR/dpo-checkpoints, which the window can scrub through. A recipe without SFT steps starts DPO from
+the base, which then is the reference. Run it again with the same DIR to resume where it stopped.
+Uses a GPU where there is one. The base of the demo pair is fetched on first use.
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--recipe", type=Path, required=True, metavar="FILE", help="a recipe, TOML")
-    parser.add_argument(
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+
+    def add(
+        name: str, what: str, act: Callable[[argparse.Namespace], int], about: str | None = None
+    ) -> argparse.ArgumentParser:
+        action = actions.add_parser(
+            name,
+            help=what,
+            description=about,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        action.set_defaults(act=act)
+        return action
+
+    _add_job(add("start", "start a run", start))
+    for name, what, act in (
+        ("stop", "ask a run to save a checkpoint and end", stop),
+        ("resume", "continue a run that was stopped or died", resume),
+        ("status", "say where a run is", status),
+    ):
+        add(name, what, act).add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    actions.choices["status"].add_argument(
+        "--json", action="store_true", help="print one JSON object"
+    )
+    evaluate.add_arguments(
+        add("evaluate", "measure every checkpoint on held-out pairs", evaluate.run,
+            evaluate.__doc__)
+    )  # fmt: skip
+    recipe = add("demo", "train the demo's pair from a recipe", demo, DEMO)
+    recipe.add_argument("--recipe", type=Path, required=True, metavar="FILE", help="a recipe, TOML")
+    recipe.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="where adapters and checkpoints go"
     )
-    parser.add_argument(
+    recipe.add_argument(
         "--ship",
         type=Path,
         metavar="DIR2",
@@ -29,8 +76,86 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    """Declare an option for each field of a job."""
+    from core.setting import settings_of
+    from core.training.job import TrainingJob
+
+    parser.add_argument(
+        "--data", required=True, metavar="PATH",
+        help="preference pairs: JSON Lines, JSON, Parquet, CSV or a saved datasets folder",
+    )  # fmt: skip
+    parser.add_argument("--out", required=True, metavar="DIR", help="the run's folder")
+    parser.add_argument(
+        "--base", default="", metavar="DIR", help="the model to train (default: the demo's base)"
+    )
+    parser.add_argument(
+        "--no-sft", action="store_false", dest="sft", help="no SFT first: the base is the reference"
+    )
+    parser.add_argument(
+        "--plain", action="store_false", dest="chat",
+        help="give plain text to the model as it is, not in its chat template",
+    )  # fmt: skip
+    for setting in settings_of(TrainingJob):
+        options.add_setting(parser, f"--{setting.name.replace('_', '-')}", setting, "N")
+
+
 def run(arguments: argparse.Namespace) -> int:
-    """Train what the recipe says; returns the exit status.
+    """Do what the action says; return the exit status.
+
+    Raises:
+        UserFacingError: the run or what it needs cannot be used.
+    """
+    act: Callable[[argparse.Namespace], int] = arguments.act
+    return act(arguments)
+
+
+def start(arguments: argparse.Namespace) -> int:
+    """Check the job and its data, start it and say where it can be followed."""
+    from core.preferences import inspect_preferences
+    from core.training import process
+    from core.training.job import TrainingJob
+
+    names = [field.name for field in fields(TrainingJob)]
+    job = TrainingJob(**{name: vars(arguments)[name] for name in names})
+    info = inspect_preferences(Path(job.data))
+    out = process.start(job)
+    kind = "conversations" if info.conversational else "plain text"
+    print(f"Training on {info.pairs} pairs ({kind}) in {out}; what it prints is in its output.txt.")
+    return 0
+
+
+def stop(arguments: argparse.Namespace) -> int:
+    """Ask a run to end."""
+    from core.training import process
+
+    process.stop(arguments.run)
+    print(f"{arguments.run} stops after this step.")
+    return 0
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    """Continue a run."""
+    from core.training import process
+    from core.training.job import OUTPUT
+
+    process.resume(arguments.run)
+    print(f"{arguments.run} is resumed; what it prints is in {arguments.run / OUTPUT}.")
+    return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Print where a run is."""
+    from core.training import process
+
+    state = process.state_of(arguments.run)
+    table = {**asdict(state), "run": str(state.run), "sentence": state.sentence()}
+    print(json.dumps(table) if arguments.json else state.sentence())
+    return 0
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Train what the recipe says.
 
     Raises:
         UserFacingError: the recipe cannot be used, DIR cannot be written, or there is no base.

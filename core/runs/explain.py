@@ -264,7 +264,7 @@ def _beside(run: RunLog, beta: float | None, source: str) -> str:
     if found is None:
         folder = run.path if not run.path.suffix else run.path.parent
         where = shlex.quote(str(folder)) if run.checkpoints else "RUN"
-        return f". KL was not measured: python main.py training evaluate {where} measures it."
+        return f". KL was not measured: python main.py train evaluate {where} measures it."
     if beta is None:
         return ". β is not known: set it beside the run's name to see −β KL."
     chosen, kl = found

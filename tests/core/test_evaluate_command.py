@@ -1,4 +1,4 @@
-"""training evaluate, driven by its command line."""
+"""train evaluate, driven by its command line."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def pairs(tmp_path):
 
 
 def evaluate(capsys, *argv):
-    status = main.main(["training", "evaluate", *map(str, argv)])
+    status = main.main(["train", "evaluate", *map(str, argv)])
     out, err = capsys.readouterr()
     assert "Traceback" not in err
     return status, out, err
@@ -130,6 +130,6 @@ def test_a_run_of_whole_models_says_its_cost_and_needs_its_reference(tmp_path, p
 def test_wrong_usage_exits_with_2(capsys):
     for argv in ([], ["run", "--steps", "a"], ["run", "--beta", "0"]):
         with pytest.raises(SystemExit) as caught:
-            main.main(["training", "evaluate", *argv])
+            main.main(["train", "evaluate", *argv])
         assert caught.value.code == 2
-        assert "usage: main.py training" in capsys.readouterr().err
+        assert "usage: main.py train" in capsys.readouterr().err

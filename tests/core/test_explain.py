@@ -57,9 +57,9 @@ def test_the_shown_minus_beta_kl_is_the_median_of_the_last_tenth_times_beta():
 
 def test_without_kl_it_says_how_to_measure_it():
     log = run(chosen=(0, -1.6), rejected=(0, -5.6))
-    assert "python main.py training evaluate RUN measures it" in said(log)[1]
+    assert "python main.py train evaluate RUN measures it" in said(log)[1]
     saved = RunLog(Path("/my runs/a"), "a", "TRL", log.series, (Checkpoint(10, "/x"),), 0.1)
-    assert "python main.py training evaluate '/my runs/a' measures it" in said(saved)[1]
+    assert "python main.py train evaluate '/my runs/a' measures it" in said(saved)[1]
 
 
 def test_without_beta_it_asks_for_it_and_a_given_one_counts():

@@ -157,7 +157,7 @@ def test_the_command_line_starts_looks_stops_and_resumes(tmp_path, capsys, monke
     launched = []
     monkeypatch.setattr(process, "_launch", launched.append)
     job = tiny_job(tmp_path)
-    words = ["training", "start", "--data", job.data, "--base", job.base, "--out", job.out]
+    words = ["train", "start", "--data", job.data, "--base", job.base, "--out", job.out]
     assert qscope.main([*words, "--no-sft", "--rank", "0", "--beta", "0.3", "--steps", "7"]) == 0
     assert launched == [tmp_path / "run"]
     assert "Training on 8 pairs (plain text)" in capsys.readouterr().out
@@ -165,10 +165,10 @@ def test_the_command_line_starts_looks_stops_and_resumes(tmp_path, capsys, monke
     assert (about["sft"], about["rank"], about["beta"], about["steps"]) == (False, 0, 0.3, 7)
     assert qscope.main([*words]) == 1
     assert "holds a run already" in capsys.readouterr().err
-    assert qscope.main(["training", "status", job.out, "--json"]) == 0
+    assert qscope.main(["train", "status", job.out, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["phase"] == "new"
-    assert qscope.main(["training", "resume", job.out]) == 0 and len(launched) == 2
-    assert qscope.main(["training", "stop", job.out]) == 1
+    assert qscope.main(["train", "resume", job.out]) == 0 and len(launched) == 2
+    assert qscope.main(["train", "stop", job.out]) == 1
     assert "is not being trained" in capsys.readouterr().err
     empty = tmp_path / "empty.jsonl"
     empty.touch()
