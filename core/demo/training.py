@@ -1,7 +1,7 @@
 """How the demo pair is trained: SFT, samples from the reference, DPO, on rows of generated posts.
 
-Each stage is one of core.training.stages, with the recipe's settings, and resumes where it
-stopped. What is done is not done again. Knows nothing of the command line.
+Both stages are those of a job (core.training.stages), and resume where they stopped; what is done
+is not done again. Knows nothing of the command line.
 """
 
 import json
@@ -17,8 +17,9 @@ from core.demo.sample import sample_pairs
 from core.runs.records import ABOUT
 from core.text import Prompt
 from core.training import stages
+from core.training.job import TrainingJob
 from core.training.rows import Row, make_row, row_of_pairs
-from core.training.stages import Stage, fresh_adapter, load
+from core.training.stages import Method, load
 
 Report = Callable[[str, float | None], None]
 WEIGHTS = "adapter_model.safetensors"
@@ -48,66 +49,52 @@ def train(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
 def train_sft(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
     """Teach the base to write one-sentence summaries; save the adapter."""
     model, tokenizer = load(base, train="adapter")
-    stage = Stage(
-        method="sft",
-        title="Supervised fine-tuning",
-        folder=out / "sft-checkpoints",
-        steps=recipe.sft_steps,
-        learning_rate=recipe.sft_rate,
-        batch_size=recipe.sft_rows,
-        **_shared(recipe, recipe.sft_steps, recipe.sft_steps),
-    )
     rows = batches(sft_rows(recipe, tokenizer), recipe.sft_rows, recipe.sft_steps)
-    _train(stage, recipe, model, tokenizer, rows, out / "sft", report, fresh=True)
+    _train(recipe, "sft", out, model, tokenizer, rows, report)
 
 
 def train_dpo(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
     """Train on preference pairs: a copy of the SFT adapter, that adapter being the reference; or,
     in a recipe without SFT, a fresh adapter, the base being the reference."""
-    after_sft = recipe.sft_steps > 0
-    model, tokenizer = load(base, out / "sft" if after_sft else None, train="adapter")
-    run = out / "dpo-checkpoints"
-    stage = Stage(
-        method="dpo",
-        title="Direct preference optimisation",
-        folder=run,
-        steps=recipe.dpo_steps,
-        learning_rate=recipe.dpo_rate,
-        batch_size=recipe.dpo_rows,
-        beta=recipe.dpo_beta,
-        **_shared(recipe, recipe.dpo_steps, max(recipe.dpo_steps, recipe.dpo_schedule)),
-    )
+    model, tokenizer = load(base, out / "sft" if recipe.sft_steps else None, train="adapter")
     sampled = read_pairs(out / "sampled.jsonl") if (out / "sampled.jsonl").exists() else []
     rows = batches(dpo_rows(recipe, tokenizer, sampled), recipe.dpo_rows, recipe.dpo_steps)
+    run = out / "dpo-checkpoints"
     run.mkdir(exist_ok=True)
     (run / ABOUT).write_text(json.dumps(about(recipe), indent=1) + "\n", "utf-8")
-    _train(stage, recipe, model, tokenizer, rows, out / "dpo", report, fresh=not after_sft)
-
-
-def _shared(recipe: Recipe, steps: int, schedule: int) -> dict[str, Any]:
-    """Return what both stages have alike; the learning rate is laid out for ``schedule`` steps."""
-    warmup = max(1, round(recipe.warmup * schedule))
-    return {
-        "data": "the demo's posts",
-        "warmup": warmup,
-        "cycles": 0.5 * (steps - warmup) / max(1, schedule - warmup),
-        "save_steps": recipe.save_steps,
-        "log_steps": 5,
-        "seed": recipe.seed,
-        "rows": True,
-    }
+    _train(recipe, "dpo", out, model, tokenizer, rows, report)
 
 
 def _train(
-    stage: Stage, recipe: Recipe, model: Any, tokenizer: Any, rows: list[dict[str, Any]],
-    result: Path, report: Report, *, fresh: bool,
+    recipe: Recipe, method: Method, out: Path, model: Any, tokenizer: Any,
+    rows: list[dict[str, Any]], report: Report,
 ) -> None:  # fmt: skip
+    sft = method == "sft"
+    title = "Supervised fine-tuning" if sft else "Direct preference optimisation"
+    steps = recipe.sft_steps if sft else recipe.dpo_steps
+    schedule = steps if sft else max(steps, recipe.dpo_schedule)
+    warmup = max(1, round(recipe.warmup * schedule))
     trainer, _ = stages.train(
-        stage, model, tokenizer, rows,
-        fresh_adapter(recipe.rank, recipe.alpha) if fresh else None,
-        report=lambda title, step, of: report(title, step / max(1, of)),
+        job_of(recipe, out), method, out / f"{method}-checkpoints", model, tokenizer, rows,
+        report=lambda step, of: report(title, step / max(1, of)),
+        rows=True,
+        per_device_train_batch_size=recipe.sft_rows if sft else recipe.dpo_rows,
+        logging_steps=5,
+        warmup_steps=warmup,
+        # Half a cycle decays to nothing; a part of it is the same curve, left early.
+        lr_scheduler_kwargs={"num_cycles": 0.5 * (steps - warmup) / max(1, schedule - warmup)},
     )  # fmt: skip
-    save(trainer.model, result)
+    save(trainer.model, out / method)
+
+
+def job_of(recipe: Recipe, out: Path) -> TrainingJob:
+    """Return the recipe as a job."""
+    return TrainingJob(
+        data="the demo's posts", out=str(out), sft=recipe.sft_steps > 0,
+        sft_steps=recipe.sft_steps, sft_rate=recipe.sft_rate, beta=recipe.dpo_beta,
+        rank=recipe.rank, alpha=recipe.alpha, steps=recipe.dpo_steps, accumulation=1,
+        learning_rate=recipe.dpo_rate, save_steps=recipe.save_steps, seed=recipe.seed,
+    )  # fmt: skip
 
 
 # --- rows -----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import torch
 from transformers import TrainerCallback
 
 from core.training.job import LOG
-from core.training.stages import Report, Stage
+from core.training.stages import Report
 
 EVERY_SECONDS = 0.5
 """Between two reports of the progress."""
@@ -25,9 +25,8 @@ EVERY_SECONDS = 0.5
 class Follow(TrainerCallback):
     """Writes a stage's log, reports its progress, and stops it when ``wanted()`` says so."""
 
-    def __init__(self, stage: Stage, report: Report, wanted: Callable[[], bool]) -> None:
-        self._stage = stage
-        self._log = stage.folder / LOG
+    def __init__(self, folder: Path, report: Report, wanted: Callable[[], bool]) -> None:
+        self._log = folder / LOG
         self._report = report
         self._wanted = wanted
         self._reported = 0.0
@@ -55,7 +54,7 @@ class Follow(TrainerCallback):
     def _tell(self, state: Any) -> None:
         self._reported = time.monotonic()
         if state.is_world_process_zero:
-            self._report(self._stage.title, state.global_step, state.max_steps)
+            self._report(state.global_step, state.max_steps)
 
 
 def anywhere(here: bool) -> bool:

@@ -1,56 +1,24 @@
-"""A stage of training, SFT or DPO: its settings, the model, TRL's arguments, the run of it.
+"""A stage of a job, SFT or DPO: its model, TRL's arguments for it, the training, its checkpoints.
 
 Every stage that Qscope trains goes through here: those of a user's run (core.training.worker) on
-pairs of text, and those of the demo's recipe (core.demo.training) on rows of token trees. A stage
-resumes from the last whole checkpoint in its folder. Knows nothing of jobs, recipes or processes.
-Importing this module imports no model library.
+pairs of text, and those of the demo's recipe on rows of token trees. A stage resumes from the last
+whole checkpoint in its folder. Knows nothing of processes. Importing this module imports no model
+library.
 """
 
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from core.checkpoints.describe import describe, read_json
 from core.errors import UserFacingError
+from core.training.job import TrainingJob
 
-Report = Callable[[str, int, int], None]
-"""Called with a stage's title, its step, and how many there are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """The settings of one stage."""
-
-    method: Literal["sft", "dpo"]
-    title: str
-    """What progress calls it."""
-    folder: Path
-    """For its log and its checkpoints."""
-    data: str
-    """What it is trained on, for sentences."""
-    steps: int
-    learning_rate: float
-    """The peak: a linear warm-up of ``warmup`` steps leads to it, a cosine from it."""
-    warmup: int
-    batch_size: int
-    save_steps: int
-    log_steps: int
-    seed: int
-    accumulation: int = 1
-    beta: float = 0.1
-    """Of DPO."""
-    max_length: int = 1024
-    """Tokens of prompt and response; what is longer is cut off."""
-    rows: bool = False
-    """The data are rows of token trees, not pairs of text: they are taken as they are, and run in
-    the precision that the model was loaded in."""
-    cycles: float = 0.5
-    """Of the cosine: half a cycle decays to nothing, less of it leaves the same curve early."""
-    keep: int | None = None
-    """How many checkpoints are kept; None: all."""
+Method = Literal["sft", "dpo"]
+Report = Callable[[int, int], None]
+"""Called with the step that a stage is at, and how many it has."""
 
 
 # --- the model ------------------------------------------------------------------------------
@@ -111,61 +79,62 @@ def fresh_adapter(rank: int, alpha: int) -> Any:
     return LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
-# --- the run of it --------------------------------------------------------------------------
+# --- the training ---------------------------------------------------------------------------
 
 
-def trl_arguments(stage: Stage) -> Any:
-    """Translate a stage's settings into TRL's configuration of its trainer."""
+def trl_arguments(
+    job: TrainingJob, method: Method, folder: Path, rows: bool = False, **more: Any
+) -> Any:
+    """Translate a job's settings into TRL's configuration of a stage; ``more`` are TRL's own.
+
+    Rows run in the precision that the model was loaded in.
+    """
     import torch
     from trl import DPOConfig, SFTConfig
 
     gpu = torch.cuda.is_available()
     half = gpu and torch.cuda.is_bf16_supported()
-    text = not stage.rows
-    common: dict[str, Any] = {
-        "output_dir": str(stage.folder),
-        "max_steps": stage.steps,
-        "save_steps": stage.save_steps,
-        "save_total_limit": stage.keep,
-        "logging_steps": stage.log_steps,
+    sft = method == "sft"
+    steps = job.sft_steps if sft else job.steps
+    arguments: dict[str, Any] = {
+        "output_dir": str(folder),
+        "max_steps": steps,
+        "save_steps": max(1, steps // 4) if sft else job.saves_every(),
+        "save_total_limit": 1 if sft else None,  # those of SFT are only to resume from
+        "logging_steps": job.logs_every(),
         "logging_nan_inf_filter": False,
-        "per_device_train_batch_size": stage.batch_size,
-        "gradient_accumulation_steps": stage.accumulation,
-        "learning_rate": stage.learning_rate,
-        "warmup_steps": stage.warmup,
+        "per_device_train_batch_size": job.batch_size,
+        "gradient_accumulation_steps": job.accumulation,
+        "learning_rate": job.sft_rate if sft else job.learning_rate,
         "lr_scheduler_type": "cosine",
-        "lr_scheduler_kwargs": {"num_cycles": stage.cycles},
-        "seed": stage.seed,
-        "max_length": stage.max_length,
-        "bf16": text and half,
-        "fp16": text and gpu and not half,
-        "gradient_checkpointing": text and gpu,
-        "dataloader_pin_memory": text and gpu,
-        "use_cpu": stage.rows and not gpu,
+        "warmup_steps": max(1, steps // 10),
+        "max_length": job.max_length,
+        "seed": job.seed,
+        "bf16": half and not rows,
+        "fp16": gpu and not half and not rows,
+        "gradient_checkpointing": gpu and not rows,
+        "dataloader_pin_memory": gpu and not rows,
+        "use_cpu": rows and not gpu,
         "report_to": [],
         "disable_tqdm": True,
+        **more,
     }
-    if stage.method == "dpo":
-        return DPOConfig(**common, beta=stage.beta)
-    return SFTConfig(**common)
+    return SFTConfig(**arguments) if sft else DPOConfig(**arguments, beta=job.beta)
 
 
 def train(
-    stage: Stage,
-    model: Any,
-    tokenizer: Any,
-    data: Iterable[dict[str, Any]],
-    adapter: Any = None,
-    *,
-    report: Report,
-    stop_wanted: Callable[[], bool] = lambda: False,
-) -> tuple[Any, bool]:
+    job: TrainingJob, method: Method, folder: Path, model: Any, tokenizer: Any,
+    data: list[dict[str, Any]], *, report: Report,
+    stop_wanted: Callable[[], bool] = lambda: False, rows: bool = False, **more: Any,
+) -> tuple[Any, bool]:  # fmt: skip
     """Train a stage to its end, or until ``stop_wanted()``, from its last whole checkpoint on.
 
     Args:
-        data: {"prompt", "completion"} for SFT, {"prompt", "chosen", "rejected"} for DPO; or rows
-            (core.training.rows.Row.as_example).
-        adapter: the configuration of a fresh adapter; None if the model has one, or needs none.
+        folder: for its log and its checkpoints.
+        model: with an adapter to train on, or without: then a fresh one is trained, or all of it.
+        data: {"prompt", "completion"} for SFT, {"prompt", "chosen", "rejected"} for DPO; or
+            ``rows`` (core.training.rows.Row.as_example).
+        more: TRL's own arguments.
 
     Returns:
         The trainer, and whether it was stopped; a checkpoint of the last step is saved either way.
@@ -179,32 +148,31 @@ def train(
     from core.training import trainers
     from core.training.follow import Follow
 
-    stage.folder.mkdir(parents=True, exist_ok=True)
-    follow = Follow(stage, report, stop_wanted)
+    folder.mkdir(parents=True, exist_ok=True)
+    follow = Follow(folder, report, stop_wanted)
+    too_long = UserFacingError(
+        f"Every prompt in {job.data} fills all {job.max_length} tokens: start a new run with a "
+        f"larger maximal length."
+    )
     try:
-        trainer = trainers.KINDS[stage.method, stage.rows](
+        trainer = trainers.KINDS[method, rows](
             model=model,
-            args=trl_arguments(stage),
-            train_dataset=Dataset.from_list(list(data)),
+            args=trl_arguments(job, method, folder, rows, **more),
+            train_dataset=Dataset.from_list(data),
             processing_class=tokenizer,
-            data_collator=trainers.collator(tokenizer) if stage.rows else None,
-            peft_config=adapter,
+            data_collator=trainers.collator(tokenizer) if rows else None,
+            peft_config=(
+                None if hasattr(model, "peft_config") else fresh_adapter(job.rank, job.alpha)
+            ),
             callbacks=[follow],
         )
     except StopIteration as error:  # so says TRL of data of which nothing is left
-        raise _too_long(stage) from error
+        raise too_long from error
     if not len(trainer.train_dataset):
-        raise _too_long(stage)
+        raise too_long
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=last_whole(stage.folder))
+    trainer.train(resume_from_checkpoint=last_whole(folder))
     return trainer, follow.stopped
-
-
-def _too_long(stage: Stage) -> UserFacingError:
-    return UserFacingError(
-        f"Every prompt in {stage.data} fills all {stage.max_length} tokens: start a new run with a "
-        f"larger maximal length."
-    )
 
 
 # --- its checkpoints ------------------------------------------------------------------------

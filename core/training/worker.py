@@ -18,7 +18,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from core.errors import UserFacingError
 from core.training.failures import sentence_of
@@ -31,14 +31,7 @@ from core.training.job import (
     update_about,
     write_json,
 )
-from core.training.stages import (
-    Stage,
-    drop_half_written,
-    fresh_adapter,
-    is_whole,
-    load,
-    train,
-)
+from core.training.stages import Method, drop_half_written, is_whole, load, train
 
 SFT = "sft"
 """The folder in a run's folder with the SFT result."""
@@ -132,19 +125,18 @@ def _base(job: TrainingJob, run: Path) -> Path:
 
 def _fine_tune(job: TrainingJob, base: Path, run: Path) -> bool:
     """Run SFT on prompt and chosen; return whether it was stopped. The result lies in RUN/sft."""
-    stage = _stage(job, run, "sft")
     model, tokenizer = load(base, train="adapter" if job.rank else "all")
     data = [
         {"prompt": row["prompt"], "completion": row["chosen"]} for row in examples(job, tokenizer)
     ]
-    trainer, stopped = _train(stage, job, run, model, tokenizer, data, fresh=True)
+    trainer, stopped = _train(job, "sft", run, model, tokenizer, data)
     if stopped:
         return True
     trainer.save_state()
-    trainer.save_model(str(stage.folder))
+    trainer.save_model(str(run / SFT))
     trainer.accelerator.wait_for_everyone()
     if _is_main():
-        for old in stage.folder.glob("checkpoint-*"):
+        for old in (run / SFT).glob("checkpoint-*"):
             shutil.rmtree(old)
     return False
 
@@ -155,43 +147,20 @@ def _prefer(job: TrainingJob, base: Path, run: Path) -> bool:
         model, tokenizer = load(base, run / SFT if job.sft else None, train="adapter")
     else:
         model, tokenizer = load(run / SFT if job.sft else base, train="all", tokenizer=base)
-    data = examples(job, tokenizer)
-    stage = _stage(job, run, "dpo")
-    trainer, stopped = _train(stage, job, run, model, tokenizer, data, fresh=not job.sft)
+    trainer, stopped = _train(job, "dpo", run, model, tokenizer, examples(job, tokenizer))
     trainer.save_state()
     return stopped
 
 
-def _stage(job: TrainingJob, run: Path, method: Literal["sft", "dpo"]) -> Stage:
-    sft = method == "sft"
-    steps = job.sft_steps if sft else job.steps
-    return Stage(
-        method=method,
-        title="Fine-tuning (SFT)" if sft else "DPO",
-        folder=run / SFT if sft else run,
-        data=job.data,
-        steps=steps,
-        learning_rate=job.sft_rate if sft else job.learning_rate,
-        warmup=max(1, steps // 10),
-        batch_size=job.batch_size,
-        accumulation=job.accumulation,
-        save_steps=max(1, steps // 4) if sft else job.saves_every(),
-        log_steps=job.logs_every(),
-        seed=job.seed,
-        beta=job.beta,
-        max_length=job.max_length,
-        keep=1 if sft else None,  # those of SFT are only to resume from
-    )
-
-
 def _train(
-    stage: Stage, job: TrainingJob, run: Path, model: Any, tokenizer: Any,
-    data: list[dict[str, Any]], *, fresh: bool,
+    job: TrainingJob, method: Method, run: Path, model: Any, tokenizer: Any,
+    data: list[dict[str, Any]],
 ) -> tuple[Any, bool]:  # fmt: skip
+    sft = method == "sft"
+    title = "Fine-tuning (SFT)" if sft else "DPO"
     return train(
-        stage, model, tokenizer, data,
-        fresh_adapter(job.rank, job.alpha) if fresh else None,
-        report=lambda title, step, of: _write_progress(run, title, step, of),
+        job, method, run / SFT if sft else run, model, tokenizer, data,
+        report=lambda step, of: _write_progress(run, title, step, of),
         stop_wanted=lambda: stop_is_wanted(run),
     )  # fmt: skip
 
