@@ -6,7 +6,7 @@ Says what the user did with a row; knows nothing of charts or files.
 from collections.abc import Collection, Sequence
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QFrame,
@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QScrollArea,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -23,27 +22,8 @@ from PySide6.QtWidgets import (
 from app.credit.controls import BetaBox
 from app.curves.session import OpenRun
 from app.curves.styles import swatch
+from app.widgets.clipped import Clipped
 from core.runs.records import RunLog
-
-
-class Clipped(QLabel):
-    """A line of text that gives way: it ends in dots where there is no room."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words = ""
-        self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setMinimumWidth(20)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-
-    def show_words(self, words: str) -> None:
-        self.words = words
-        end = Qt.TextElideMode.ElideRight
-        self.setText(self.fontMetrics().elidedText(words, end, max(self.width(), 20)))
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self.show_words(self.words)
 
 
 class RunRow(QFrame):

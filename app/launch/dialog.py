@@ -1,4 +1,4 @@
-"""The dialog that starts a training run: on what, from where, how, and what it will take.
+"""The dialog that starts a training run: the form, what is wrong with it, and what it will take.
 
 Gives a TrainingJob to ``start`` and stays open while that refuses; a fault stands below its field
 and nothing typed is lost, not even by cancelling. Knows jobs and their costs; knows nothing of
@@ -6,17 +6,15 @@ processes or models.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from PySide6.QtCore import QTimer, Slot
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFrame, QScrollArea, QVBoxLayout, QWidget
 
-from app.launch.fields import PairsCheck
-from app.launch.form import NUMBERS, ORDER, USUAL, Ask, StartForm
+from app.launch.form import ORDER, Ask, JobForm
+from app.launch.pairs import PairsCheck
+from app.notices import NoticeBar
 from app.status import size_text
 from core.demo.base import cached_base
 from core.errors import UserFacingError
@@ -29,7 +27,7 @@ HOT = 1e-5
 """A learning rate above this is unusual where all parameters are trained."""
 
 
-class StartDialog(StartForm):
+class StartDialog(QDialog):
     """Choose and start."""
 
     def __init__(
@@ -40,98 +38,61 @@ class StartDialog(StartForm):
         ask: Ask | None = None,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(ask, parent)
+        super().__init__(parent)
         self.run: Path | None = None
         """The folder of the run, once it is started."""
+        self.form = JobForm(ask)
+        self.notice = NoticeBar()
+        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        self.start_button = self.buttons.addButton("Start", QDialogButtonBox.ButtonRole.ActionRole)
         self._start = start
         self._runs_folder = runs_folder
         self._answer: PreferencesInfo | str = ""
+        """What is known of the pairs, or why they cannot be used; "" while that is not known."""
         self._tried = False
         self._check = PairsCheck(self)
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
-        self._connect()
-        self._show_typed(typed)
-        self._data_changed()
-        self._changed()
-
-    # --- what is asked ----------------------------------------------------------------------
-
-    def job(self) -> TrainingJob:
-        """What the fields ask for, right or not."""
-        for name in NUMBERS:
-            getattr(self, name).interpretText()  # what is being typed counts too
-        return TrainingJob(
-            data=self.data.path(),
-            out=self.out.path(),
-            base=self.base.path() if self.own_base.isChecked() else "",
-            sft=self.sft.isChecked(),
-            sft_steps=self.sft_steps.value(),
-            sft_rate=self.sft_rate.value(),
-            beta=self.beta.value(),
-            rank=self.rank.value() if self.trained.currentIndex() == 0 else 0,
-            alpha=self.alpha.value(),
-            steps=self.steps.value(),
-            batch_size=self.batch_size.value(),
-            accumulation=self.accumulation.value(),
-            learning_rate=self.learning_rate.value(),
-            save_steps=self.save_steps.value(),
-            max_length=self.max_length.value(),
-            seed=self.seed.value(),
-            chat=self.chat.isChecked(),
-        )
-
-    def typed(self) -> str:
-        """Everything in the fields, to be shown again another time."""
-        table = asdict(self.job())
-        table |= {
-            "base": self.base.path(),
-            "own_base": self.own_base.isChecked(),
-            "rank": self.rank.value(),
-            "all_parameters": self.trained.currentIndex() == 1,
-        }
-        if self.run is not None or not self._own_out:
-            del table["out"]
-        return json.dumps(table)
-
-    def _show_typed(self, typed: str) -> None:
+        self._lay_out()
         try:
             table = json.loads(typed)
         except ValueError:
             table = {}
-        table = {**asdict(USUAL), **(table if isinstance(table, dict) else {})}
-        with suppress(TypeError, AttributeError):  # of another version: what fits is shown
-            self._fill(table)
-
-    def _fill(self, table: Mapping[str, Any]) -> None:
-        (self.own_base if table.get("own_base") else self.demo_base).setChecked(True)
-        self.base.edit.setText(table["base"])
-        self.data.edit.setText(table["data"])
-        self._own_out = bool(table["out"])
-        self.out.edit.setText(table["out"])
-        self.sft.setChecked(bool(table["sft"]))
-        self.chat.setChecked(bool(table["chat"]))
-        self.trained.setCurrentIndex(int(bool(table.get("all_parameters"))))
-        for name in NUMBERS:
-            getattr(self, name).setValue(table[name])
-
-    # --- answering --------------------------------------------------------------------------
-
-    def _connect(self) -> None:
+        self.form.show_typed(table if isinstance(table, dict) else {})
         self._check.checked.connect(self._data_checked)
         self._rest.timeout.connect(self._show_consequences)
-        self.data.edit.textChanged.connect(self._data_changed)
-        self.out.edit.textEdited.connect(self._out_typed)
-        for signal in (
-            self.demo_base.toggled, self.sft.toggled, self.chat.toggled,
-            self.trained.currentIndexChanged, self.base.edit.textChanged,
-            self.out.edit.textChanged, self.data.edit.textChanged,
-            *(getattr(self, name).valueChanged for name in NUMBERS),
-        ):  # fmt: skip
-            signal.connect(self._changed)
+        self.form.data.edit.textChanged.connect(self._data_changed)
+        self.form.changed.connect(self._rest.start)
         self.start_button.clicked.connect(self.begin)
         self.buttons.rejected.connect(self.reject)
+        self._data_changed()
+        self._rest.start()
+
+    def _lay_out(self) -> None:
+        self.setWindowTitle("Start a training run")
+        self.resize(780, 640)
+        self._scroll = scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(self.form)
+        column = QVBoxLayout(self)
+        for widget in (self.notice, scroll, self.buttons):
+            column.addWidget(widget, int(widget is scroll))
+        self.start_button.setDefault(True)
+        bar = scroll.verticalScrollBar().sizeHint().width()
+        margins = column.contentsMargins().left() + column.contentsMargins().right()
+        self.setMinimumSize(self.form.minimumSizeHint().width() + bar + margins, 400)
+
+    def typed(self) -> str:
+        """Return everything in the fields, to be shown again another time."""
+        table = self.form.typed()
+        return json.dumps({**table, "out": "" if self.run is not None else table["out"]})
+
+    def busy(self) -> bool:
+        """Return whether what was typed is still being looked at."""
+        return self._check.busy() or self._rest.isActive()
 
     @Slot()
     def begin(self) -> None:
@@ -139,106 +100,87 @@ class StartDialog(StartForm):
         self._tried = True
         if found := self._show_problems():
             first = min(found, key=ORDER.index)
-            getattr(self, first).setFocus()
-            self.body.ensureWidgetVisible(self.refusals[first])
+            self.form.go_to(first)
+            self._scroll.ensureWidgetVisible(self.form.refusals[first])
             return
         try:
-            self.run = self._start(self.job())
+            self.run = self._start(self.form.job())
         except UserFacingError as error:
             self.notice.show_notice("error", str(error), topic="start")
             return
         self.accept()
 
     def done(self, result: int) -> None:
-        self._check.close()
+        self._check.stop()
         self._rest.stop()
         super().done(result)
 
     @Slot()
     def _data_changed(self) -> None:
-        path = self.data.path()
+        path = self.form.data.path()
         self._answer = ""
         if path:
-            self._check.look_at(path)
-            self.pairs.show_nothing("Looking at the pairs …")
+            self._check.look_at(Path(path).expanduser())
         else:
-            self._check.close()
-            self.pairs.show_nothing("")
-        self.refusals["data"].say("")
-        self._suggest_out()
+            self._check.stop()
+        self.form.pairs.show_words("Looking at the pairs …" if path else "")
+        self.form.refusals["data"].say("")
+        name, number = Path(path).stem or "run", 1
+        while (self._runs_folder / f"{name}-{number}").exists():
+            number += 1
+        self.form.out.suggest(str(self._runs_folder / f"{name}-{number}"))
 
     @Slot(object)
     def _data_checked(self, answer: PreferencesInfo | str) -> None:
         self._answer = answer
         if isinstance(answer, str):
-            self.pairs.show_nothing("")
-            self.refusals["data"].say(answer)
+            self.form.pairs.show_words("")
+            self.form.refusals["data"].say(answer)
         else:
-            self.pairs.show_info(answer)
-            self.refusals["data"].say("")
-        self.chat.setEnabled(isinstance(answer, str) or not answer.conversational)
-
-    @Slot()
-    def _out_typed(self) -> None:
-        self._own_out = bool(self.out.path())
-
-    @Slot()
-    def _changed(self) -> None:
-        self.base_box.setVisible(self.own_base.isChecked())
-        every = replace(USUAL, steps=self.steps.value()).saves_every()
-        self.save_steps.setSpecialValueText(f"{every} steps (auto)")
-        adapter = self.trained.currentIndex() == 0
-        for widget in (self.rank, self.alpha, self.rank_label, self.alpha_label):
-            widget.setVisible(adapter)
-        self._rest.start()
-
-    def _suggest_out(self) -> None:
-        """A folder that is not there yet, named after the pairs, unless one was chosen."""
-        if self._own_out:
-            return
-        name, number = Path(self.data.path()).stem or "run", 1
-        while (self._runs_folder / f"{name}-{number}").exists():
-            number += 1
-        self.out.edit.setText(str(self._runs_folder / f"{name}-{number}"))
+            self.form.pairs.show_info(answer)
+            self.form.refusals["data"].say("")
+        self.form.chat.setEnabled(isinstance(answer, str) or not answer.conversational)
 
     @Slot()
     def _show_consequences(self) -> None:
-        job = self.job()
+        job = self.form.job()
         if self._tried:
             self._show_problems()
         hot = not job.rank and max(job.learning_rate, job.sft_rate if job.sft else 0) > HOT
-        self.warning.setVisible(hot)
-        self.warning.setText(
+        self.form.warning.setVisible(hot)
+        self.form.warning.setText(
             "⚠ All parameters are trained at a rate for adapters: near 1e-06 is usual for DPO, "
             "near 1e-05 for SFT."
         )
-        base = Path(job.base) if job.base else None if self.own_base.isChecked() else cached_base()
-        try:
-            self.cost.setText(cost_words(job, cost_of(job, base)) if base else self._unknown())
-        except (UserFacingError, OSError):
-            self.cost.setText("")
+        self.form.cost.setText(self._cost(job))
 
-    def _unknown(self) -> str:
-        if self.own_base.isChecked():
+    def _cost(self, job: TrainingJob) -> str:
+        own = self.form.own_base.isChecked()
+        base = Path(job.base) if job.base else None if own else cached_base()
+        if base is None and not own:
+            return (
+                "The demo's base is fetched first (93 MB); what the checkpoints take is known then."
+            )
+        try:
+            return cost_words(job, cost_of(job, base)) if base else ""
+        except (UserFacingError, OSError):
             return ""
-        return "The demo's base is fetched first (93 MB); what the checkpoints take is known then."
 
     def _show_problems(self) -> dict[str, str]:
-        """Say beside each field what is wrong with it; what was said."""
-        found = problems(self.job())
-        if self.own_base.isChecked() and not self.base.path():
+        """Say beside each field what is wrong with it; return what was said."""
+        found = problems(self.form.job())
+        if self.form.own_base.isChecked() and not self.form.base.path():
             found["base"] = "Choose the folder of a model, or the demo's base."
         if "data" not in found and isinstance(self._answer, str):
             found["data"] = self._answer or (
                 "The pairs are still being looked at: try again in a moment."
             )
-        for name, refusal in self.refusals.items():
-            refusal.say(found.get(name, ""))
+        self.form.refuse(found)
         return found
 
 
 def cost_words(job: TrainingJob, cost: Cost) -> str:
-    """What a run takes, in words; "" of what is not known."""
+    """Return what a run takes of the disk, in words."""
     many = f"{cost.checkpoints} checkpoints of about {size_text(cost.each)}"
     words = f"{many}: {size_text(cost.total)} of disk; {size_text(cost.free)} are free."
     if not job.rank:

@@ -1,43 +1,53 @@
-"""The form of the dialog that starts a training run: its fields and how they are laid out.
+"""The form that a training job is filled into: a field for each of its settings, and its paths.
 
-Knows what a job is made of; does nothing with it (app.launch.dialog).
+The numbers are made from the job's settings; one that has no place of its own in the tables here
+stands among the last. Does nothing with the job (app.launch.dialog).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QDialog,
-    QDialogButtonBox,
     QFileDialog,
     QFormLayout,
-    QFrame,
     QGridLayout,
     QGroupBox,
     QHBoxLayout,
     QLabel,
+    QLayout,
     QRadioButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
-from app.credit.controls import BetaBox
-from app.launch.fields import PairsShown, PathEdit, RateBox, Refusal, count_box
-from app.notices import NoticeBar
+from app.launch.fields import PathEdit, Refusal, number_box
+from app.launch.pairs import PairsShown
 from core.demo.base import DEMO_BASE
-from core.training.job import MOST_STEPS, TrainingJob
+from core.setting import settings_of
+from core.training.job import TrainingJob
 
 USUAL = TrainingJob(data="", out="")
-NUMBERS = (
-    "sft_steps", "sft_rate", "beta", "steps", "learning_rate", "rank", "alpha", "batch_size",
-    "accumulation", "max_length", "save_steps", "seed",
-)  # fmt: skip
-"""The fields with a number, as they stand below one another."""
-ORDER = ("base", "data", *NUMBERS, "out")
+SETTINGS = {setting.name: setting for setting in settings_of(TrainingJob)}
+SFT = {"sft_steps": "S&teps", "sft_rate": "Learning &rate"}
+DPO = {"beta": "&β", "steps": "Step&s", "learning_rate": "&Learning rate"}
+ADAPTER = {"rank": "r&ank", "alpha": "alp&ha"}
+HOW = {
+    "batch_size": "&Batch of pairs",
+    "accumulation": "Batches a st&ep",
+    "max_length": "L&ongest text",
+    "save_steps": "&Checkpoint every",
+    "seed": "See&d",
+}
+REST = {
+    name: s.title for name, s in SETTINGS.items() if name not in {**SFT, **DPO, **ADAPTER, **HOW}
+}
+ORDER = ("base", "data", *SFT, *DPO, *ADAPTER, *HOW, *REST, "out")
+"""The fields as they stand below one another."""
 FILES = "Preference pairs (*.jsonl *.ndjson *.json *.parquet *.csv *.tsv);;All files (*)"
 
 
@@ -49,180 +59,175 @@ class Ask:
     folder: Callable[[str], str]
 
 
-class StartForm(QDialog):
-    """The fields, each with a place for why it cannot be used."""
+class JobForm(QWidget):
+    """The fields of a job, each with a place for why it cannot be used."""
 
-    def __init__(self, ask: Ask | None, parent: QWidget | None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Start a training run")
-        self.resize(780, 640)
-        self._ask = ask or Ask(self._ask_file, self._ask_folder)
-        self._own_out = False
-        """Whether the run's folder was chosen by the user."""
-        self._make_fields()
-        self._lay_out()
+    changed = Signal()
 
-    def _make_fields(self) -> None:
-        self.notice = NoticeBar()
+    def __init__(self, ask: Ask | None = None) -> None:
+        super().__init__()
+        ask = ask or Ask(self._ask_file, self._ask_folder)
         self.demo_base = QRadioButton(f"The demo's base, {DEMO_BASE}")
         self.demo_base.setToolTip("Small enough for a CPU; fetched (93 MB) on first use")
         self.own_base = QRadioButton("A model folder")
         self.base = PathEdit(
-            "Base", "A whole model, as Hugging Face saves it", {"Choose…": self._choose_base}
+            "Base",
+            "A whole model, as Hugging Face saves it",
+            {"Choose…": lambda: ask.folder("Folder of the base model")},
         )
         self.data = PathEdit(
             "Preference pairs",
             "JSON Lines, Parquet, … or a datasets folder with prompt, chosen, rejected",
-            {"File…": self._choose_file, "Folder…": self._choose_data_folder},
+            {
+                "File…": lambda: ask.file("Preference pairs", FILES),
+                "Folder…": lambda: ask.folder("Folder that datasets saved"),
+            },
         )
         self.pairs = PairsShown()
         self.chat = QCheckBox("Put plain text into the base's chat template, if it has one")
         self.chat.setToolTip("As the window does when it scores: leave it on for chat models")
         self.sft = QGroupBox("Fine-tune on the chosen responses first (SFT)")
         self.sft.setCheckable(True)
-        self.sft_steps = count_box("Steps of SFT", 1, MOST_STEPS, USUAL.sft_steps)
-        self.sft_rate = RateBox("Learning rate of SFT", USUAL.sft_rate)
-        self.beta = BetaBox()
-        self.beta.setToolTip("β: the strength of the KL penalty that holds π near π_ref")
-        self.steps = count_box("Steps of DPO", 1, MOST_STEPS, USUAL.steps)
-        self.learning_rate = RateBox("Learning rate of DPO", USUAL.learning_rate)
         self.trained = QComboBox()
         self.trained.addItems(["a LoRA adapter", "all parameters"])
         self.trained.setAccessibleName("What is trained")
-        self.rank = count_box("Rank", 1, 4096, USUAL.rank)
-        self.alpha = count_box("Alpha", 1, 65536, USUAL.alpha)
-        self.batch_size = count_box(
-            "Batch size", 1, 65536, USUAL.batch_size, "Pairs that one device takes at once"
+        self.numbers = {name: number_box(setting) for name, setting in SETTINGS.items()}
+        self.numbers["rank"].setMinimum(1)  # 0 is a choice of its own: all parameters
+        self.out = PathEdit(
+            "Folder of the run",
+            "A new folder",
+            {"Choose…": lambda: ask.folder("Folder of the run")},
         )
-        self.accumulation = count_box(
-            "Accumulation", 1, 65536, USUAL.accumulation, "Batches that make a step"
-        )
-        self.max_length = count_box(
-            "Longest text", 8, 10_000_000, USUAL.max_length,
-            "Tokens of prompt and response; what is longer is cut off",
-        )  # fmt: skip
-        self.save_steps = count_box("Steps between checkpoints", 0, MOST_STEPS, USUAL.save_steps)
-        self.save_steps.setSuffix(" steps")
-        self.max_length.setSuffix(" tokens")
-        self.seed = count_box("Seed", 0, 2**31 - 1, USUAL.seed)
-        self.out = PathEdit("Folder of the run", "A new folder", {"Choose…": self._choose_out})
-        self.cost = QLabel()
-        self.warning = QLabel()
-        for label in (self.cost, self.warning):
-            label.setWordWrap(True)
-            label.setObjectName("muted")
+        self.warning, self.cost = _muted(""), _muted("")
         self.refusals = {name: Refusal() for name in ORDER}
-        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        self.start_button = self.buttons.addButton("Start", QDialogButtonBox.ButtonRole.ActionRole)
+        self._lay_out()
+        for signal in (
+            self.demo_base.toggled, self.sft.toggled, self.chat.toggled,
+            self.trained.currentIndexChanged, self.base.edit.textChanged,
+            self.out.edit.textChanged, self.data.edit.textChanged,
+            *(box.valueChanged for box in self.numbers.values()),
+        ):  # fmt: skip
+            signal.connect(self._say_changed)
+        self.show_typed({})
+
+    # --- what is filled in ------------------------------------------------------------------
+
+    def job(self) -> TrainingJob:
+        """Return what the fields ask for, right or not."""
+        for box in self.numbers.values():
+            box.interpretText()  # what is being typed counts too
+        values: dict[str, Any] = {name: box.value() for name, box in self.numbers.items()}
+        if self.trained.currentIndex():
+            values["rank"] = 0
+        return TrainingJob(
+            data=self.data.path(),
+            out=self.out.path(),
+            base=self.base.path() if self.own_base.isChecked() else "",
+            sft=self.sft.isChecked(),
+            chat=self.chat.isChecked(),
+            **values,
+        )
+
+    def typed(self) -> dict[str, Any]:
+        """Return everything in the fields, to be shown again another time."""
+        return {
+            **asdict(self.job()),
+            "base": self.base.path(),
+            "own_base": self.own_base.isChecked(),
+            "rank": self.numbers["rank"].value(),
+            "all_parameters": self.trained.currentIndex() == 1,
+            "out": self.out.path() if self.out.chosen else "",
+        }
+
+    def show_typed(self, typed: Mapping[str, Any]) -> None:
+        """Show what ``typed`` gave; of another version's table, what fits."""
+        table = {**asdict(USUAL), **typed}
+        with suppress(TypeError, OverflowError):
+            (self.own_base if table.get("own_base") else self.demo_base).setChecked(True)
+            self.base.show_path(table["base"])
+            self.data.show_path(table["data"])
+            self.out.show_path(table["out"])
+            self.sft.setChecked(bool(table["sft"]))
+            self.chat.setChecked(bool(table["chat"]))
+            self.trained.setCurrentIndex(int(bool(table.get("all_parameters"))))
+            for name, box in self.numbers.items():
+                box.setValue(table[name])
+
+    def refuse(self, sentences: Mapping[str, str]) -> None:
+        """Say beside each field why it cannot be used."""
+        for name, refusal in self.refusals.items():
+            refusal.say(sentences.get(name, ""))
+
+    def go_to(self, name: str) -> None:
+        """Put the keyboard into a field."""
+        paths = {"base": self.base, "data": self.data, "out": self.out}
+        {**self.numbers, **paths}[name].setFocus()
+
+    @Slot()
+    def _say_changed(self) -> None:
+        self.base_box.setVisible(self.own_base.isChecked())
+        self.adapter_box.setVisible(self.trained.currentIndex() == 0)
+        job = TrainingJob("", "", steps=int(self.numbers["steps"].value()))
+        self.numbers["save_steps"].setSpecialValueText(f"{job.saves_every()} steps (auto)")
+        self.changed.emit()
 
     # --- laying out -------------------------------------------------------------------------
 
     def _lay_out(self) -> None:
-        inside = QWidget()
-        column = QVBoxLayout(inside)
+        column = QVBoxLayout(self)
         column.setContentsMargins(2, 2, 8, 2)
         column.setSpacing(10)
-        column.addLayout(self._what())
-        column.addWidget(self._sft_group())
-        column.addWidget(self._dpo_group())
-        column.addWidget(self._how_group())
-        column.addLayout(self._where())
-        column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inside)
-        self.body = scroll
-        outer = QVBoxLayout(self)
-        outer.addWidget(self.notice)
-        outer.addWidget(scroll, 1)
-        outer.addWidget(self.buttons)
-        self.start_button.setDefault(True)
-        bar = scroll.verticalScrollBar().sizeHint().width()
-        margins = outer.contentsMargins().left() + outer.contentsMargins().right()
-        self.setMinimumSize(inside.minimumSizeHint().width() + bar + margins, 400)
-
-    def _what(self) -> QFormLayout:
-        form = _form()
-        choice = QHBoxLayout()
-        choice.addWidget(self.demo_base)
-        choice.addWidget(self.own_base)
-        choice.addStretch(1)
         self.base_box = _over(self.base, self.refusals["base"])
-        form.addRow("Base model", choice)
-        form.addRow("", self.base_box)
-        form.addRow("&Pairs", _over(self.data, self.refusals["data"], self.pairs, self.chat))
-        return form
-
-    def _sft_group(self) -> QGroupBox:
-        note = QLabel(
+        column.addLayout(
+            _form(
+                ("Base model", _beside(self.demo_base, self.own_base)),
+                ("", self.base_box),
+                ("&Pairs", _over(self.data, self.refusals["data"], self.pairs, self.chat)),
+            )
+        )
+        note = _muted(
             "What SFT gives is the reference. Without it DPO starts from the base, which then is "
             "the reference."
         )
-        note.setObjectName("muted")
-        note.setWordWrap(True)
-        column = QVBoxLayout(self.sft)
-        column.addLayout(self._numbers(("S&teps", "sft_steps"), ("Learning &rate", "sft_rate")))
-        column.addWidget(note)
-        return self.sft
-
-    def _dpo_group(self) -> QGroupBox:
-        group = QGroupBox("DPO")
-        column = QVBoxLayout(group)
-        column.addLayout(
-            self._numbers(("&β", "beta"), ("Step&s", "steps"), ("&Learning rate", "learning_rate"))
+        self._fill(self.sft, self._grid(SFT), note)
+        self.adapter_box = _beside(*(w for name in ADAPTER for w in self._labelled(name, ADAPTER)))
+        adapter = _beside(QLabel("Train"), self.trained, self.adapter_box)
+        dpo, how = QGroupBox("DPO"), QGroupBox("How")
+        self._fill(dpo, self._grid(DPO), self.warning)
+        self._fill(
+            how, adapter, *(self.refusals[name] for name in ADAPTER), self._grid({**HOW, **REST})
         )
-        column.addWidget(self.warning)
-        return group
+        for group in (self.sft, dpo, how):
+            column.addWidget(group)
+        column.addLayout(_form(("&Folder", _over(self.out, self.refusals["out"], self.cost))))
+        column.addStretch(1)
 
-    def _how_group(self) -> QGroupBox:
-        group = QGroupBox("How")
+    def _fill(self, group: QGroupBox, *parts: QWidget | QLayout) -> None:
         column = QVBoxLayout(group)
-        row = QHBoxLayout()
-        row.addWidget(QLabel("Train"))
-        row.addWidget(self.trained)
-        self.rank_label, self.alpha_label = QLabel("r&ank"), QLabel("alp&ha")
-        for label, box in ((self.rank_label, self.rank), (self.alpha_label, self.alpha)):
-            label.setBuddy(box)
-            row.addWidget(label)
-            row.addWidget(box)
-        row.addStretch(1)
-        column.addLayout(row)
-        column.addWidget(self.refusals["rank"])
-        column.addWidget(self.refusals["alpha"])
-        column.addLayout(
-            self._numbers(
-                ("&Batch of pairs", "batch_size"),
-                ("Batches a st&ep", "accumulation"),
-                ("L&ongest text", "max_length"),
-                ("&Checkpoint every", "save_steps"),
-                ("See&d", "seed"),
-            )
-        )
-        return group
+        for part in parts:
+            if isinstance(part, QLayout):
+                column.addLayout(part)
+            else:
+                column.addWidget(part)
 
-    def _where(self) -> QFormLayout:
-        form = _form()
-        form.addRow("&Folder", _over(self.out, self.refusals["out"], self.cost))
-        return form
+    def _labelled(self, name: str, labels: Mapping[str, str]) -> tuple[QLabel, QWidget]:
+        label = QLabel(labels[name])
+        label.setBuddy(self.numbers[name])
+        return label, self.numbers[name]
 
-    def _numbers(self, *named: tuple[str, str]) -> QGridLayout:
-        """Labels and fields three to a row, each field's refusal below its row."""
+    def _grid(self, labels: Mapping[str, str]) -> QGridLayout:
+        """Return labels and fields three to a row, each field's refusal below its row."""
         grid = QGridLayout()
         grid.setHorizontalSpacing(8)
-        for place, (text, name) in enumerate(named):
+        for place, name in enumerate(labels):
             row, column = 4 * (place // 3), 2 * (place % 3)
-            label = QLabel(text)
-            label.setBuddy(getattr(self, name))
+            label, box = self._labelled(name, labels)
             grid.addWidget(label, row, column)
-            grid.addWidget(getattr(self, name), row, column + 1)
+            grid.addWidget(box, row, column + 1)
             grid.addWidget(self.refusals[name], row + 1 + place % 3, 0, 1, 6)
         for column in (1, 3, 5):
             grid.setColumnStretch(column, 1)
         return grid
-
-    # --- paths ------------------------------------------------------------------------------
 
     def _ask_file(self, title: str, filters: str) -> str:
         return QFileDialog.getOpenFileName(self, title, self.data.path(), filters)[0]
@@ -230,33 +235,24 @@ class StartForm(QDialog):
     def _ask_folder(self, title: str) -> str:
         return QFileDialog.getExistingDirectory(self, title)
 
-    def _choose_base(self) -> str:
-        path = self._ask.folder("Folder of the base model")
-        if path:
-            self.own_base.setChecked(True)
-        return path
 
-    def _choose_file(self) -> str:
-        return self._ask.file("Preference pairs", FILES)
-
-    def _choose_data_folder(self) -> str:
-        return self._ask.folder("Folder that datasets saved")
-
-    def _choose_out(self) -> str:
-        path = self._ask.folder("Folder of the run")
-        if path:
-            self._own_out = True
-        return path
+def _muted(words: str) -> QLabel:
+    label = QLabel(words)
+    label.setObjectName("muted")
+    label.setWordWrap(True)
+    return label
 
 
-def _form() -> QFormLayout:
+def _form(*rows: tuple[str, QWidget]) -> QFormLayout:
     form = QFormLayout()
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for label, field in rows:
+        form.addRow(label, field)
     return form
 
 
 def _over(*widgets: QWidget) -> QWidget:
-    """Widgets one below the other, as one field of a form."""
+    """Return widgets one below the other, as one field of a form."""
     box = QWidget()
     column = QVBoxLayout(box)
     column.setContentsMargins(0, 0, 0, 0)
@@ -264,4 +260,15 @@ def _over(*widgets: QWidget) -> QWidget:
     for widget in widgets:
         column.addWidget(widget)
     box.setFocusProxy(widgets[0])
+    return box
+
+
+def _beside(*widgets: QWidget) -> QWidget:
+    """Return widgets in a row."""
+    box = QWidget()
+    row = QHBoxLayout(box)
+    row.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        row.addWidget(widget)
+    row.addStretch(1)
     return box

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 
 from app.launch import dialog as start_dialog
 from app.launch.dialog import StartDialog
+from app.launch.form import Ask
 from app.launch.launching import ask_about_running, ask_to_train
 from app.launch.run_row import OutputDialog, RunRow
 from core.errors import UserFacingError
@@ -81,8 +82,9 @@ def type_into(qtbot, edit, text):
     qtbot.keyClicks(edit, str(text))
 
 
-def checked(made):
-    return made._answer != "" and not made._check.busy()
+def ready(made):
+    """Whether all that was typed has been looked at."""
+    return made.form.data.path() != "" and not made.busy()
 
 
 def press(qtbot, button):
@@ -93,37 +95,37 @@ def test_pairs_are_looked_at_while_one_types_and_the_run_is_named_after_them(
     dialog, qtbot, tmp_path
 ):
     made = dialog()
-    type_into(qtbot, made.data.edit, write_pairs(tmp_path))
-    qtbot.waitUntil(lambda: checked(made))
-    assert made.pairs.line.text() == "✓ 8 pairs, plain text (JSON Lines)"
-    assert made.pairs.sample["chosen"].text_of() == "It is 0."
-    assert made.out.path() == str(tmp_path / "runs" / "pairs-1")
+    type_into(qtbot, made.form.data.edit, write_pairs(tmp_path))
+    qtbot.waitUntil(lambda: ready(made))
+    assert made.form.pairs.line.text() == "✓ 8 pairs, plain text (JSON Lines)"
+    assert made.form.pairs.sample["chosen"].words == "It is 0."
+    assert made.form.out.path() == str(tmp_path / "runs" / "pairs-1")
     (tmp_path / "runs" / "pairs-1").mkdir(parents=True)
-    type_into(qtbot, made.data.edit, tmp_path / "none.jsonl")
-    qtbot.waitUntil(lambda: checked(made))
-    assert "cannot be read" in made.refusals["data"].text()
-    assert made.refusals["data"].isVisible() and not made.pairs.line.isVisible()
-    type_into(qtbot, made.data.edit, tmp_path / "pairs.jsonl")
-    qtbot.waitUntil(lambda: checked(made))
-    assert not made.refusals["data"].isVisible()
-    assert made.out.path() == str(tmp_path / "runs" / "pairs-2")
-    type_into(qtbot, made.out.edit, tmp_path / "mine")
-    type_into(qtbot, made.data.edit, tmp_path / "pairs.jsonl")
-    assert made.out.path() == str(tmp_path / "mine")
+    type_into(qtbot, made.form.data.edit, tmp_path / "none.jsonl")
+    qtbot.waitUntil(lambda: ready(made))
+    assert "cannot be read" in made.form.refusals["data"].text()
+    assert made.form.refusals["data"].isVisible() and not made.form.pairs.line.isVisible()
+    type_into(qtbot, made.form.data.edit, tmp_path / "pairs.jsonl")
+    qtbot.waitUntil(lambda: ready(made))
+    assert not made.form.refusals["data"].isVisible()
+    assert made.form.out.path() == str(tmp_path / "runs" / "pairs-2")
+    type_into(qtbot, made.form.out.edit, tmp_path / "mine")
+    type_into(qtbot, made.form.data.edit, tmp_path / "pairs.jsonl")
+    assert made.form.out.path() == str(tmp_path / "mine")
 
 
 def test_what_the_fields_say_is_what_is_started(dialog, qtbot, tmp_path, base):
     made = dialog()
-    type_into(qtbot, made.data.edit, write_pairs(tmp_path))
-    press(qtbot, made.own_base)
-    type_into(qtbot, made.base.edit, base)
-    made.sft.setChecked(False)
-    type_into(qtbot, made.learning_rate.lineEdit(), "3e-6")
-    type_into(qtbot, made.steps.lineEdit(), "50")
-    type_into(qtbot, made.beta.lineEdit(), "0.3")
-    type_into(qtbot, made.rank.lineEdit(), "8")
-    qtbot.waitUntil(lambda: checked(made))
-    assert made.save_steps.text() == "4 steps (auto)"
+    type_into(qtbot, made.form.data.edit, write_pairs(tmp_path))
+    press(qtbot, made.form.own_base)
+    type_into(qtbot, made.form.base.edit, base)
+    made.form.sft.setChecked(False)
+    type_into(qtbot, made.form.numbers["learning_rate"].lineEdit(), "3e-6")
+    type_into(qtbot, made.form.numbers["steps"].lineEdit(), "50")
+    type_into(qtbot, made.form.numbers["beta"].lineEdit(), "0.3")
+    type_into(qtbot, made.form.numbers["rank"].lineEdit(), "8")
+    qtbot.waitUntil(lambda: ready(made))
+    assert made.form.numbers["save_steps"].text() == "4 steps (auto)"
     press(qtbot, made.start_button)
     assert made.result() == StartDialog.DialogCode.Accepted
     (job,) = dialog.jobs
@@ -132,32 +134,32 @@ def test_what_the_fields_say_is_what_is_started(dialog, qtbot, tmp_path, base):
     )  # fmt: skip
     assert made.run == tmp_path / "runs" / "pairs-1"
     again = dialog(made.typed())
-    assert replace(again.job(), out="") == replace(job, out="")
+    assert replace(again.form.job(), out="") == replace(job, out="")
 
 
 def test_faults_stand_beside_their_fields_and_nothing_typed_is_lost(dialog, qtbot, tmp_path):
     made = dialog()
-    press(qtbot, made.own_base)
-    type_into(qtbot, made.out.edit, tmp_path)
+    press(qtbot, made.form.own_base)
+    type_into(qtbot, made.form.out.edit, tmp_path)
     write_pairs(tmp_path)
     press(qtbot, made.start_button)
     assert dialog.jobs == [] and made.isVisible()
-    said = {name: label.text() for name, label in made.refusals.items() if label.isVisible()}
+    said = {name: label.text() for name, label in made.form.refusals.items() if label.isVisible()}
     assert said.keys() == {"base", "data", "out"}
     assert said["base"] == "Choose the folder of a model, or the demo's base."
     assert said["data"] == "Choose a file of preference pairs."
     assert "is not empty" in said["out"]
-    assert made.focusWidget() is made.base.edit
-    press(qtbot, made.demo_base)
-    type_into(qtbot, made.data.edit, tmp_path / "pairs.jsonl")
-    type_into(qtbot, made.out.edit, tmp_path / "new")
-    qtbot.waitUntil(lambda: checked(made) and not made._rest.isActive())
-    assert not any(label.isVisible() for label in made.refusals.values())
+    assert made.focusWidget() is made.form.base.edit
+    press(qtbot, made.form.demo_base)
+    type_into(qtbot, made.form.data.edit, tmp_path / "pairs.jsonl")
+    type_into(qtbot, made.form.out.edit, tmp_path / "new")
+    qtbot.waitUntil(lambda: ready(made))
+    assert not any(label.isVisible() for label in made.form.refusals.values())
     qtbot.keyClick(made, Qt.Key.Key_Escape)
     again = dialog(made.typed())
-    assert again.job() == made.job()
+    assert again.form.job() == made.form.job()
     press(qtbot, again.start_button)
-    assert dialog.jobs == [] and "still being looked at" in again.refusals["data"].text()
+    assert dialog.jobs == [] and "still being looked at" in again.form.refusals["data"].text()
 
 
 def test_a_run_that_cannot_be_started_leaves_the_dialog_open(dialog, qtbot, tmp_path):
@@ -165,8 +167,8 @@ def test_a_run_that_cannot_be_started_leaves_the_dialog_open(dialog, qtbot, tmp_
         raise UserFacingError("Training needs the package trl: install it.")
 
     made = dialog(start=refuse)
-    type_into(qtbot, made.data.edit, write_pairs(tmp_path))
-    qtbot.waitUntil(lambda: checked(made))
+    type_into(qtbot, made.form.data.edit, write_pairs(tmp_path))
+    qtbot.waitUntil(lambda: ready(made))
     press(qtbot, made.start_button)
     assert made.isVisible() and made.run is None
     assert made.notice.message.text() == "Training needs the package trl: install it."
@@ -174,39 +176,41 @@ def test_a_run_that_cannot_be_started_leaves_the_dialog_open(dialog, qtbot, tmp_
 
 def test_the_cost_is_said_for_adapters_and_for_all_parameters(dialog, qtbot, base):
     made = dialog()
-    qtbot.waitUntil(lambda: "fetched first" in made.cost.text())
-    press(qtbot, made.own_base)
-    type_into(qtbot, made.base.edit, base)
-    qtbot.waitUntil(lambda: made.cost.text().startswith("12 checkpoints of about"))
-    assert made.rank.isVisible() and not made.warning.isVisible()
-    made.trained.setFocus()
-    qtbot.keyClick(made.trained, Qt.Key.Key_Down)
-    qtbot.waitUntil(lambda: made.cost.text().startswith("Each checkpoint is a whole model"))
-    assert not made.rank.isVisible() and made.job().rank == 0
-    assert "1e-06 is usual for DPO" in made.warning.text() and made.warning.isVisible()
-    cost = replace(cost_of(made.job(), base), free=1)
-    assert "That will not fit" in start_dialog.cost_words(made.job(), cost)
+    qtbot.waitUntil(lambda: "fetched first" in made.form.cost.text())
+    press(qtbot, made.form.own_base)
+    type_into(qtbot, made.form.base.edit, base)
+    qtbot.waitUntil(lambda: made.form.cost.text().startswith("12 checkpoints of about"))
+    assert made.form.numbers["rank"].isVisible() and not made.form.warning.isVisible()
+    made.form.trained.setFocus()
+    qtbot.keyClick(made.form.trained, Qt.Key.Key_Down)
+    qtbot.waitUntil(lambda: made.form.cost.text().startswith("Each checkpoint is a whole model"))
+    assert not made.form.numbers["rank"].isVisible() and made.form.job().rank == 0
+    assert "1e-06 is usual for DPO" in made.form.warning.text() and made.form.warning.isVisible()
+    cost = replace(cost_of(made.form.job(), base), free=1)
+    assert "That will not fit" in start_dialog.cost_words(made.form.job(), cost)
 
 
 def test_paths_are_chosen_by_buttons(dialog, qtbot, tmp_path):
     data = write_pairs(tmp_path)
-    ask = start_dialog.Ask(lambda *_: str(data), lambda title: str(tmp_path / title))
+    ask = Ask(lambda *_: str(data), lambda title: str(tmp_path / title))
     made = dialog(ask=ask)
-    press(qtbot, made.data.buttons["File…"])
-    assert made.data.path() == str(data)
-    press(qtbot, made.out.buttons["Choose…"])
-    assert made.out.path() == str(tmp_path / "Folder of the run")
-    press(qtbot, made.own_base)
-    press(qtbot, made.base.buttons["Choose…"])
-    assert made.base.path() == str(tmp_path / "Folder of the base model")
-    press(qtbot, made.data.buttons["Folder…"])
-    assert made.data.path() == str(tmp_path / "Folder that datasets saved")
-    assert made.out.path() == str(tmp_path / "Folder of the run")
+    press(qtbot, made.form.data.buttons["File…"])
+    assert made.form.data.path() == str(data)
+    press(qtbot, made.form.out.buttons["Choose…"])
+    assert made.form.out.path() == str(tmp_path / "Folder of the run")
+    press(qtbot, made.form.own_base)
+    press(qtbot, made.form.base.buttons["Choose…"])
+    assert made.form.base.path() == str(tmp_path / "Folder of the base model")
+    press(qtbot, made.form.data.buttons["Folder…"])
+    assert made.form.data.path() == str(tmp_path / "Folder that datasets saved")
+    assert made.form.out.path() == str(tmp_path / "Folder of the run")
 
 
-@pytest.mark.parametrize("typed", ["", "{", "[]", '{"steps": "many"}', '{"from": "the future"}'])
+@pytest.mark.parametrize(
+    "typed", ["", "{", "[]", '{"steps": "many"}', '{"steps": 1e99}', '{"from": "the future"}']
+)
 def test_what_was_remembered_badly_does_no_harm(dialog, typed):
-    assert dialog(typed).job().steps == 120
+    assert dialog(typed).form.job().steps == 120
 
 
 # --- rows -----------------------------------------------------------------------------------
@@ -365,7 +369,7 @@ def test_the_close_question_has_three_answers(window, qtbot, text, answer):
 def test_the_dialog_is_asked_for_and_what_was_typed_survives_cancelling(window, qtbot):
     def reply():
         made = QApplication.activeModalWidget()
-        type_into(qtbot, made.steps.lineEdit(), "33")
+        type_into(qtbot, made.form.numbers["steps"].lineEdit(), "33")
         qtbot.keyClick(made, Qt.Key.Key_Escape)
 
     QTimer.singleShot(0, reply)

@@ -1,0 +1,137 @@
+"""A look at a preference file, on a thread of its own, and what it shows of the file.
+
+Knows preference files by core.preferences; knows nothing of jobs.
+"""
+
+import queue
+import threading
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from app.widgets.clipped import Clipped
+from core.errors import UserFacingError
+from core.preferences import PreferencesInfo, as_text, inspect_preferences
+
+REST_MS = 250
+POLL_MS = 40
+LONGEST = 400
+"""Characters of a sample that are worth laying out."""
+
+
+class PairsCheck(QObject):
+    """Looks at a preference file; a newer path replaces an older one.
+
+    The thread hands its answer over in a queue of its own, which a timer asks while one is awaited;
+    that of an older look is dropped unread.
+    """
+
+    checked = Signal(object)
+    """PreferencesInfo, or the sentence that says why the file cannot be used."""
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._path = Path()
+        self._answer: queue.SimpleQueue[PreferencesInfo | str] = queue.SimpleQueue()
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST_MS)
+        self._rest.timeout.connect(self._begin)
+        self._poll = QTimer(self)
+        self._poll.setInterval(POLL_MS)
+        self._poll.timeout.connect(self._ask)
+
+    def busy(self) -> bool:
+        """Return whether an answer is awaited."""
+        return self._rest.isActive() or self._poll.isActive()
+
+    def look_at(self, path: Path) -> None:
+        """Look at a path when no other has been asked for in a moment."""
+        self.stop()
+        self._path = path
+        self._rest.start()
+
+    def stop(self) -> None:
+        """Await no answer."""
+        self._rest.stop()
+        self._poll.stop()
+
+    @Slot()
+    def _begin(self) -> None:
+        self._answer = queue.SimpleQueue()
+        look = threading.Thread(
+            target=_look, args=(self._path, self._answer), name="preferences", daemon=True
+        )
+        look.start()
+        self._poll.start()
+
+    @Slot()
+    def _ask(self) -> None:
+        if not self._answer.empty():
+            self._poll.stop()
+            self.checked.emit(self._answer.get())
+
+
+def _look(path: Path, answer: "queue.SimpleQueue[PreferencesInfo | str]") -> None:
+    try:
+        answer.put(inspect_preferences(path))
+    except UserFacingError as error:
+        answer.put(str(error))
+    except Exception as error:  # a library's: it must not leave the dialog waiting
+        answer.put(f"{path} cannot be read ({error}): choose another file.")
+
+
+class PairsShown(QWidget):
+    """What a preference file holds: a line, and its first pair."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = QLabel()
+        self.line.setObjectName("muted")
+        self.line.setWordWrap(True)
+        self.line.setTextFormat(Qt.TextFormat.PlainText)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.line)
+        self.sample = {name: Clipped() for name in ("prompt", "chosen", "rejected")}
+        self._sample = QWidget()
+        rows = QVBoxLayout(self._sample)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(2)
+        for name, shown in self.sample.items():
+            shown.setAccessibleName(f"Sample, {name}")
+            label = QLabel(name)
+            label.setObjectName("muted")
+            label.setFixedWidth(64)
+            row = QHBoxLayout()
+            row.addWidget(label)
+            row.addWidget(shown, 1)
+            rows.addLayout(row)
+        column.addWidget(self._sample)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.show_words("")
+
+    def show_words(self, words: str) -> None:
+        """Show a line, and no pair."""
+        self.line.setText(words)
+        self.line.setVisible(bool(words))
+        self._sample.hide()
+
+    def show_info(self, info: PreferencesInfo) -> None:
+        """Show what a file holds."""
+        kind = "conversations" if info.conversational else "plain text"
+        words = f"✓ {info.pairs:,} pairs, {kind} ({info.format})"
+        if info.checked < info.pairs:
+            words += f"; the first {info.checked:,} were checked"
+        if info.equal:
+            words += f"; in {info.equal:,} of them chosen and rejected are the same"
+        self.show_words(words)
+        pair = info.sample
+        sides = {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
+        for name, side in sides.items():
+            text = as_text(side)
+            self.sample[name].show_words(" ".join(text[:LONGEST].split()))
+            self.sample[name].setToolTip(text[:2000])
+        self._sample.show()
