@@ -12,7 +12,7 @@ from pathlib import Path
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFrame, QScrollArea, QVBoxLayout, QWidget
 
-from app.launch.form import ORDER, Ask, JobForm
+from app.launch.form import ORDER, JobForm
 from app.launch.pairs import PairsCheck
 from app.notices import NoticeBar
 from app.status import size_text
@@ -35,13 +35,12 @@ class StartDialog(QDialog):
         start: Callable[[TrainingJob], Path],
         runs_folder: Path,
         typed: str = "",
-        ask: Ask | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.run: Path | None = None
         """The folder of the run, once it is started."""
-        self.form = JobForm(ask)
+        self.form = JobForm()
         self.notice = NoticeBar()
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.start_button = self.buttons.addButton("Start", QDialogButtonBox.ButtonRole.ActionRole)

@@ -1,12 +1,12 @@
 """The form that a training job is filled into: a field for each of its settings, and its paths.
 
-The numbers are made from the job's settings; one that has no place of its own in the tables here
-stands among the last. Does nothing with the job (app.launch.dialog).
+The numbers are made from the job's settings; one that has no place in the tables here stands among
+the last. Does nothing with the job (app.launch.dialog).
 """
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from PySide6.QtCore import Signal, Slot
@@ -19,7 +19,6 @@ from PySide6.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QLabel,
-    QLayout,
     QRadioButton,
     QVBoxLayout,
     QWidget,
@@ -31,7 +30,6 @@ from core.demo.base import DEMO_BASE
 from core.setting import settings_of
 from core.training.job import TrainingJob
 
-USUAL = TrainingJob(data="", out="")
 SETTINGS = {setting.name: setting for setting in settings_of(TrainingJob)}
 SFT = {"sft_steps": "S&teps", "sft_rate": "Learning &rate"}
 DPO = {"beta": "&β", "steps": "Step&s", "learning_rate": "&Learning rate"}
@@ -43,20 +41,11 @@ HOW = {
     "save_steps": "&Checkpoint every",
     "seed": "See&d",
 }
-REST = {
-    name: s.title for name, s in SETTINGS.items() if name not in {**SFT, **DPO, **ADAPTER, **HOW}
-}
-ORDER = ("base", "data", *SFT, *DPO, *ADAPTER, *HOW, *REST, "out")
+PLACED = {**SFT, **DPO, **ADAPTER, **HOW}
+HOW |= {name: setting.title for name, setting in SETTINGS.items() if name not in PLACED}
+ORDER = ("base", "data", *SFT, *DPO, *ADAPTER, *HOW, "out")
 """The fields as they stand below one another."""
 FILES = "Preference pairs (*.jsonl *.ndjson *.json *.parquet *.csv *.tsv);;All files (*)"
-
-
-@dataclass(frozen=True)
-class Ask:
-    """How to ask for paths; "" is an answer too."""
-
-    file: Callable[[str, str], str]
-    folder: Callable[[str], str]
 
 
 class JobForm(QWidget):
@@ -64,24 +53,33 @@ class JobForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, ask: Ask | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        ask = ask or Ask(self._ask_file, self._ask_folder)
+        self.ask_file: Callable[[str, str], str] = self._ask_file
+        self.ask_folder: Callable[[str], str] = self._ask_folder
+        self.refusals = {name: Refusal() for name in ORDER}
+        self.numbers = {name: number_box(setting) for name, setting in SETTINGS.items()}
+        self.numbers["rank"].setMinimum(1)  # 0 is a choice of its own: all parameters
         self.demo_base = QRadioButton(f"The demo's base, {DEMO_BASE}")
         self.demo_base.setToolTip("Small enough for a CPU; fetched (93 MB) on first use")
         self.own_base = QRadioButton("A model folder")
         self.base = PathEdit(
             "Base",
             "A whole model, as Hugging Face saves it",
-            {"Choose…": lambda: ask.folder("Folder of the base model")},
+            {"Choose…": lambda: self.ask_folder("Folder of the base model")},
         )
         self.data = PathEdit(
             "Preference pairs",
             "JSON Lines, Parquet, … or a datasets folder with prompt, chosen, rejected",
             {
-                "File…": lambda: ask.file("Preference pairs", FILES),
-                "Folder…": lambda: ask.folder("Folder that datasets saved"),
+                "File…": lambda: self.ask_file("Preference pairs", FILES),
+                "Folder…": lambda: self.ask_folder("Folder that datasets saved"),
             },
+        )
+        self.out = PathEdit(
+            "Folder of the run",
+            "A new folder",
+            {"Choose…": lambda: self.ask_folder("Folder of the run")},
         )
         self.pairs = PairsShown()
         self.chat = QCheckBox("Put plain text into the base's chat template, if it has one")
@@ -91,18 +89,11 @@ class JobForm(QWidget):
         self.trained = QComboBox()
         self.trained.addItems(["a LoRA adapter", "all parameters"])
         self.trained.setAccessibleName("What is trained")
-        self.numbers = {name: number_box(setting) for name, setting in SETTINGS.items()}
-        self.numbers["rank"].setMinimum(1)  # 0 is a choice of its own: all parameters
-        self.out = PathEdit(
-            "Folder of the run",
-            "A new folder",
-            {"Choose…": lambda: ask.folder("Folder of the run")},
-        )
+        self.adapter = QWidget()
         self.warning, self.cost = _muted(""), _muted("")
-        self.refusals = {name: Refusal() for name in ORDER}
         self._lay_out()
         for signal in (
-            self.demo_base.toggled, self.sft.toggled, self.chat.toggled,
+            self.own_base.toggled, self.sft.toggled, self.chat.toggled,
             self.trained.currentIndexChanged, self.base.edit.textChanged,
             self.out.edit.textChanged, self.data.edit.textChanged,
             *(box.valueChanged for box in self.numbers.values()),
@@ -141,7 +132,7 @@ class JobForm(QWidget):
 
     def show_typed(self, typed: Mapping[str, Any]) -> None:
         """Show what ``typed`` gave; of another version's table, what fits."""
-        table = {**asdict(USUAL), **typed}
+        table = {**asdict(TrainingJob(data="", out="")), **typed}
         with suppress(TypeError, OverflowError):
             (self.own_base if table.get("own_base") else self.demo_base).setChecked(True)
             self.base.show_path(table["base"])
@@ -160,13 +151,12 @@ class JobForm(QWidget):
 
     def go_to(self, name: str) -> None:
         """Put the keyboard into a field."""
-        paths = {"base": self.base, "data": self.data, "out": self.out}
-        {**self.numbers, **paths}[name].setFocus()
+        {**self.numbers, "base": self.base, "data": self.data, "out": self.out}[name].setFocus()
 
     @Slot()
     def _say_changed(self) -> None:
-        self.base_box.setVisible(self.own_base.isChecked())
-        self.adapter_box.setVisible(self.trained.currentIndex() == 0)
+        self.base.setVisible(self.own_base.isChecked())
+        self.adapter.setVisible(self.trained.currentIndex() == 0)
         job = TrainingJob("", "", steps=int(self.numbers["steps"].value()))
         self.numbers["save_steps"].setSpecialValueText(f"{job.saves_every()} steps (auto)")
         self.changed.emit()
@@ -177,57 +167,47 @@ class JobForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(2, 2, 8, 2)
         column.setSpacing(10)
-        self.base_box = _over(self.base, self.refusals["base"])
-        column.addLayout(
-            _form(
-                ("Base model", _beside(self.demo_base, self.own_base)),
-                ("", self.base_box),
-                ("&Pairs", _over(self.data, self.refusals["data"], self.pairs, self.chat)),
-            )
-        )
-        note = _muted(
-            "What SFT gives is the reference. Without it DPO starts from the base, which then is "
-            "the reference."
-        )
-        self._fill(self.sft, self._grid(SFT), note)
-        self.adapter_box = _beside(*(w for name in ADAPTER for w in self._labelled(name, ADAPTER)))
-        adapter = _beside(QLabel("Train"), self.trained, self.adapter_box)
+        bases = QWidget()
+        row = QHBoxLayout(bases)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.demo_base)
+        row.addWidget(self.own_base)
+        row.addStretch(1)
+        what = _form(column)
+        _add_over(what, "Base model", bases, self.base, self.refusals["base"])
+        _add_over(what, "&Pairs", self.data, self.refusals["data"], self.pairs, self.chat)
+        note = "What SFT gives is the reference. Without it DPO starts from the base, which then "
+        self._fill(self.sft, SFT).addWidget(_muted(f"{note}is the reference."))
         dpo, how = QGroupBox("DPO"), QGroupBox("How")
-        self._fill(dpo, self._grid(DPO), self.warning)
-        self._fill(
-            how, adapter, *(self.refusals[name] for name in ADAPTER), self._grid({**HOW, **REST})
-        )
+        self._fill(dpo, DPO).addWidget(self.warning)
+        train = QHBoxLayout()
+        train.addWidget(QLabel("Train"))
+        train.addWidget(self.trained)
+        train.addWidget(self.adapter, 1)
+        self._fill(self.adapter, ADAPTER).setContentsMargins(0, 0, 0, 0)
+        self._fill(how, HOW).insertLayout(0, train)
         for group in (self.sft, dpo, how):
             column.addWidget(group)
-        column.addLayout(_form(("&Folder", _over(self.out, self.refusals["out"], self.cost))))
+        _add_over(_form(column), "&Folder", self.out, self.refusals["out"], self.cost)
         column.addStretch(1)
 
-    def _fill(self, group: QGroupBox, *parts: QWidget | QLayout) -> None:
-        column = QVBoxLayout(group)
-        for part in parts:
-            if isinstance(part, QLayout):
-                column.addLayout(part)
-            else:
-                column.addWidget(part)
-
-    def _labelled(self, name: str, labels: Mapping[str, str]) -> tuple[QLabel, QWidget]:
-        label = QLabel(labels[name])
-        label.setBuddy(self.numbers[name])
-        return label, self.numbers[name]
-
-    def _grid(self, labels: Mapping[str, str]) -> QGridLayout:
-        """Return labels and fields three to a row, each field's refusal below its row."""
+    def _fill(self, group: QWidget, labels: Mapping[str, str]) -> QVBoxLayout:
+        """Put labels and fields into a group, three to a row, each field's refusal below its row;
+        return the group's layout."""
         grid = QGridLayout()
         grid.setHorizontalSpacing(8)
-        for place, name in enumerate(labels):
+        for place, (name, text) in enumerate(labels.items()):
             row, column = 4 * (place // 3), 2 * (place % 3)
-            label, box = self._labelled(name, labels)
+            label = QLabel(text)
+            label.setBuddy(self.numbers[name])
             grid.addWidget(label, row, column)
-            grid.addWidget(box, row, column + 1)
+            grid.addWidget(self.numbers[name], row, column + 1)
             grid.addWidget(self.refusals[name], row + 1 + place % 3, 0, 1, 6)
         for column in (1, 3, 5):
             grid.setColumnStretch(column, 1)
-        return grid
+        filled = QVBoxLayout(group)
+        filled.addLayout(grid)
+        return filled
 
     def _ask_file(self, title: str, filters: str) -> str:
         return QFileDialog.getOpenFileName(self, title, self.data.path(), filters)[0]
@@ -243,32 +223,19 @@ def _muted(words: str) -> QLabel:
     return label
 
 
-def _form(*rows: tuple[str, QWidget]) -> QFormLayout:
+def _form(column: QVBoxLayout) -> QFormLayout:
     form = QFormLayout()
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    for label, field in rows:
-        form.addRow(label, field)
+    column.addLayout(form)
     return form
 
 
-def _over(*widgets: QWidget) -> QWidget:
-    """Return widgets one below the other, as one field of a form."""
-    box = QWidget()
-    column = QVBoxLayout(box)
-    column.setContentsMargins(0, 0, 0, 0)
+def _add_over(form: QFormLayout, label: str, field: QWidget, *below: QWidget) -> None:
+    """Add a row to a form: a field, and others below it."""
+    column = QVBoxLayout()
     column.setSpacing(4)
-    for widget in widgets:
+    for widget in (field, *below):
         column.addWidget(widget)
-    box.setFocusProxy(widgets[0])
-    return box
-
-
-def _beside(*widgets: QWidget) -> QWidget:
-    """Return widgets in a row."""
-    box = QWidget()
-    row = QHBoxLayout(box)
-    row.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        row.addWidget(widget)
-    row.addStretch(1)
-    return box
+    name = QLabel(label)
+    name.setBuddy(field)
+    form.addRow(name, column)

@@ -8,28 +8,24 @@ block is an attribute, so that tests can answer it. Knows nothing of charts.
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from PySide6.QtCore import QTimer, Signal, Slot
+from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QMessageBox, QVBoxLayout, QWidget
 
+from app.launch.run_row import RunRow
 from app.settings import Settings
 from core.errors import UserFacingError
 from core.training import process
-from core.training.job import LOG, TrainingJob
-
-if TYPE_CHECKING:
-    from app.launch.run_row import RunRow
 
 Answer = Literal["go on", "stop", "cancel"]
 AskToTrain = Callable[[str, QWidget], tuple[Path | None, str]]
 TYPED = "training form"
 FOLLOWED = "followed runs"
-LOOK_MS = 1000
 
 
 class Launching(QWidget):
-    """The rows of the runs that are followed, one below the other; hidden while there is none."""
+    """The rows of the runs that are followed, one below the other; hidden while there are none."""
 
     started = Signal(object)
     """A run's path: the user has just started it."""
@@ -43,14 +39,10 @@ class Launching(QWidget):
         self.ask_to_train: AskToTrain = ask_to_train
         self.ask_about_running: Callable[[int, QWidget], Answer] = ask_about_running
         self._settings = settings
-        self._unread: set[Path] = set()
         self._closed = False
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(4)
-        self._look = QTimer(self)
-        self._look.setInterval(LOOK_MS)
-        self._look.timeout.connect(self._look_for_logs)
         self.hide()
 
     @Slot()
@@ -64,24 +56,18 @@ class Launching(QWidget):
 
     def follow(self, run: Path) -> None:
         """Show where a run is, and say when it can be drawn."""
-        if run in self.rows:
-            self.rows[run].look()
-            return
-        from app.launch.run_row import RunRow
-
-        row = RunRow(run, self)
-        row.closed.connect(self._forget)
-        row.problem.connect(self.problem)
-        self.rows[run] = row
-        self._column.addWidget(row)
-        self._unread.add(run)
-        self._look.start()
-        self._look_for_logs()
-        self._remember()
-        self.show()
+        if run not in self.rows:
+            self.rows[run] = row = RunRow(run, self)
+            row.readable.connect(self.readable)
+            row.closed.connect(self._forget)
+            row.problem.connect(self.problem)
+            self._column.addWidget(row)
+            self._remember()
+            self.show()
+        self.rows[run].look()
 
     def find_again(self) -> None:
-        """Follow what an earlier window followed, and every run that is going on."""
+        """Follow what an earlier window followed, and every run that is being trained."""
         try:
             followed = [Path(run) for run in json.loads(self._settings.get(FOLLOWED, "[]"))]
         except (ValueError, TypeError):
@@ -91,7 +77,7 @@ class Launching(QWidget):
             self.follow(run)
 
     def may_close(self) -> bool:
-        """Ask what shall become of the runs that go on; False keeps the window open."""
+        """Ask what shall become of the runs that are being trained; False keeps the window open."""
         if self._closed:
             return True
         for row in self.rows.values():
@@ -108,41 +94,25 @@ class Launching(QWidget):
                     except UserFacingError as error:
                         self.problem.emit(str(error))
         self._closed = True
-        self._look.stop()
         for row in self.rows.values():
             row.pause()
         return True
 
     @Slot(object)
     def _forget(self, run: Path) -> None:
-        row = self.rows.pop(run)
-        self._unread.discard(run)
-        row.deleteLater()
+        self.rows.pop(run).deleteLater()
         self._remember()
         self.setVisible(bool(self.rows))
 
     def _remember(self) -> None:
         self._settings.put(FOLLOWED, json.dumps([str(run) for run in self.rows]))
 
-    @Slot()
-    def _look_for_logs(self) -> None:
-        """Emit ``readable`` for each run whose log has begun."""
-        for run in sorted(self._unread):
-            if (run / LOG).is_file():
-                self._unread.discard(run)
-                self.readable.emit(run)
-        if not self._unread:
-            self._look.stop()
-
 
 def ask_to_train(typed: str, parent: QWidget) -> tuple[Path | None, str]:
-    """Show the dialog; the run that it started, if it did, and what was typed."""
+    """Show the dialog; return the run that it started, if it did, and what was typed."""
     from app.launch.dialog import StartDialog
 
-    def start(job: TrainingJob) -> Path:
-        return process.start(job)
-
-    dialog = StartDialog(start, process.runs_folder(), typed, parent=parent)
+    dialog = StartDialog(process.start, process.runs_folder(), typed, parent=parent)
     dialog.exec()
     answer = dialog.run, dialog.typed()
     dialog.deleteLater()

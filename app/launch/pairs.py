@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
 
 from app.widgets.clipped import Clipped
 from core.errors import UserFacingError
@@ -91,33 +91,23 @@ class PairsShown(QWidget):
         self.line.setObjectName("muted")
         self.line.setWordWrap(True)
         self.line.setTextFormat(Qt.TextFormat.PlainText)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(self.line)
         self.sample = {name: Clipped() for name in ("prompt", "chosen", "rejected")}
-        self._sample = QWidget()
-        rows = QVBoxLayout(self._sample)
-        rows.setContentsMargins(0, 0, 0, 0)
-        rows.setSpacing(2)
+        self._form = form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setVerticalSpacing(2)
+        form.addRow(self.line)
         for name, shown in self.sample.items():
             shown.setAccessibleName(f"Sample, {name}")
-            label = QLabel(name)
-            label.setObjectName("muted")
-            label.setFixedWidth(64)
-            row = QHBoxLayout()
-            row.addWidget(label)
-            row.addWidget(shown, 1)
-            rows.addLayout(row)
-        column.addWidget(self._sample)
+            form.addRow(name, shown)
+            form.labelForField(shown).setObjectName("muted")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.show_words("")
 
     def show_words(self, words: str) -> None:
         """Show a line, and no pair."""
         self.line.setText(words)
-        self.line.setVisible(bool(words))
-        self._sample.hide()
+        for row in range(self._form.rowCount()):
+            self._form.setRowVisible(row, bool(words) and row == 0)
 
     def show_info(self, info: PreferencesInfo) -> None:
         """Show what a file holds."""
@@ -129,9 +119,10 @@ class PairsShown(QWidget):
             words += f"; in {info.equal:,} of them chosen and rejected are the same"
         self.show_words(words)
         pair = info.sample
-        sides = {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
-        for name, side in sides.items():
+        for shown, side in zip(
+            self.sample.values(), (pair.prompt, pair.chosen, pair.rejected), strict=True
+        ):
             text = as_text(side)
-            self.sample[name].show_words(" ".join(text[:LONGEST].split()))
-            self.sample[name].setToolTip(text[:2000])
-        self._sample.show()
+            self._form.setRowVisible(shown, True)
+            shown.show_words(" ".join(text[:LONGEST].split()))
+            shown.setToolTip(text[:2000])

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 from app.theme import fixed_font
 from core.errors import UserFacingError
 from core.training import process
-from core.training.job import OUTPUT
+from core.training.job import LOG, OUTPUT
 from core.training.process import RunState
 
 LOOK_MS = 500
@@ -35,8 +35,10 @@ TAIL = 200_000
 class RunRow(QFrame):
     """One run, followed from its start or found again."""
 
+    readable = Signal(object)
+    """The run's path: it has a log to draw from now on."""
     closed = Signal(object)
-    """The run's path: the row is no longer wanted. The run itself goes on."""
+    """The run's path: the row is no longer wanted. The run itself continues."""
     problem = Signal(str)
 
     def __init__(self, run: Path, parent: QWidget | None = None) -> None:
@@ -44,6 +46,7 @@ class RunRow(QFrame):
         self.setObjectName("strip")
         self.run = run
         self.state = RunState(run, "starting")
+        self._readable = False
         self.name = QLabel(run.name)
         self.name.setObjectName("heading")
         self.name.setToolTip(str(run))
@@ -59,7 +62,7 @@ class RunRow(QFrame):
         self.stop = QPushButton("Stop")
         self.stop.setToolTip("Save a checkpoint after this step and end; it can be resumed")
         self.resume = QPushButton("Resume")
-        self.resume.setToolTip("Go on from the last checkpoint")
+        self.resume.setToolTip("Continue from the last checkpoint")
         self.output = QPushButton("Show output")
         self.output.setToolTip("What the training process prints")
         self.close_button = QToolButton()
@@ -76,15 +79,14 @@ class RunRow(QFrame):
         self._look.setInterval(LOOK_MS)
         self._look.timeout.connect(self.look)
         self.stop.clicked.connect(self.ask_to_stop)
-        self.resume.clicked.connect(self.go_on)
+        self.resume.clicked.connect(self.ask_to_resume)
         self.output.clicked.connect(self.show_output)
         self.close_button.clicked.connect(self._close)
         self._look.start()
-        self.look()
 
     @Slot()
     def look(self) -> None:
-        """Show where the run is now."""
+        """Show where the run is now, and say when it has a log."""
         try:
             self.state = state = process.state_of(self.run)
         except UserFacingError as error:
@@ -103,13 +105,18 @@ class RunRow(QFrame):
         self.stop.setEnabled(state.phase != "stopping")
         self.resume.setVisible(state.resumable)
         self.close_button.setVisible(not state.running)
+        if not self._readable and (self.run / LOG).is_file():
+            self._readable = True
+            self.readable.emit(self.run)
 
     @Slot()
     def ask_to_stop(self) -> None:
+        """Have the run save a checkpoint and end."""
         self._do(process.stop)
 
     @Slot()
-    def go_on(self) -> None:
+    def ask_to_resume(self) -> None:
+        """Have the run continue."""
         self._do(process.resume)
         self._look.start()
 
@@ -122,12 +129,13 @@ class RunRow(QFrame):
 
     @Slot()
     def show_output(self) -> None:
+        """Open a window on what the run prints."""
         dialog = OutputDialog(self.run, self)
         dialog.finished.connect(dialog.deleteLater)
         dialog.show()
 
     def pause(self) -> None:
-        """Look no more."""
+        """Stop looking."""
         self._look.stop()
 
     @Slot()

@@ -10,7 +10,6 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 
 from app.launch import dialog as start_dialog
 from app.launch.dialog import StartDialog
-from app.launch.form import Ask
 from app.launch.launching import ask_about_running, ask_to_train
 from app.launch.run_row import OutputDialog, RunRow
 from core.errors import UserFacingError
@@ -60,12 +59,12 @@ def dialog(qtbot, tmp_path, monkeypatch):
     """Makes dialogs; what they start is gathered in ``dialog.jobs``."""
     monkeypatch.setattr(start_dialog, "cached_base", lambda: None)
 
-    def make(typed="", start=None, **more):
+    def make(typed="", start=None):
         def begin(job):
             make.jobs.append(job)
             return Path(job.out)
 
-        made = StartDialog(start or begin, tmp_path / "runs", typed, **more)
+        made = StartDialog(start or begin, tmp_path / "runs", typed)
         qtbot.addWidget(made)
         made.show()
         qtbot.waitExposed(made)
@@ -192,8 +191,9 @@ def test_the_cost_is_said_for_adapters_and_for_all_parameters(dialog, qtbot, bas
 
 def test_paths_are_chosen_by_buttons(dialog, qtbot, tmp_path):
     data = write_pairs(tmp_path)
-    ask = Ask(lambda *_: str(data), lambda title: str(tmp_path / title))
-    made = dialog(ask=ask)
+    made = dialog()
+    made.form.ask_file = lambda title, filters: str(data)
+    made.form.ask_folder = lambda title: str(tmp_path / title)
     press(qtbot, made.form.data.buttons["File…"])
     assert made.form.data.path() == str(data)
     press(qtbot, made.form.out.buttons["Choose…"])
@@ -220,6 +220,7 @@ def test_a_row_stops_and_resumes_and_says_why_a_run_failed(qtbot, runs):
     run = Path("/runs/pairs-1")
     runs.states[run] = RunState(run, "training", "DPO", 3, 12)
     row = RunRow(run)
+    row.look()
     qtbot.addWidget(row)
     row.show()
     assert row.words.text() == "Training: DPO, step 3 of 12"
