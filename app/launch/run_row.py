@@ -78,8 +78,8 @@ class RunRow(QFrame):
         self._look = QTimer(self)
         self._look.setInterval(LOOK_MS)
         self._look.timeout.connect(self.look)
-        self.stop.clicked.connect(self.ask_to_stop)
-        self.resume.clicked.connect(self.ask_to_resume)
+        self.stop.clicked.connect(self._stop)
+        self.resume.clicked.connect(self._resume)
         self.output.clicked.connect(self.show_output)
         self.close_button.clicked.connect(self._close)
         self._look.start()
@@ -110,13 +110,11 @@ class RunRow(QFrame):
             self.readable.emit(self.run)
 
     @Slot()
-    def ask_to_stop(self) -> None:
-        """Have the run save a checkpoint and end."""
+    def _stop(self) -> None:
         self._do(process.stop)
 
     @Slot()
-    def ask_to_resume(self) -> None:
-        """Have the run continue."""
+    def _resume(self) -> None:
         self._do(process.resume)
         self._look.start()
 

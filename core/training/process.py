@@ -1,4 +1,4 @@
-"""The process of a training run: started, stopped, gone on with, and found again.
+"""The process of a training run: started, stopped, resumed, and found again.
 
 It has a session of its own, so it outlives the window and the window's crash; what it prints is
 RUN/output.txt. What is known of it lies in the run's folder and in a list of runs in the user's
@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -63,7 +62,7 @@ class RunState:
         return self.phase in ("stopped", "failed", "new")
 
     def sentence(self) -> str:
-        """The state for a reader."""
+        """Return the state in words."""
         where = f"{self.stage}, step {self.step} of {self.of}" if self.of else self.stage
         return {
             "new": "Not started",
@@ -77,7 +76,7 @@ class RunState:
 
 
 def start(job: TrainingJob) -> Path:
-    """Start a run; the folder to follow it by.
+    """Start a run; return the folder to follow it by.
 
     Raises:
         UserFacingError: the job cannot be run, or the process not started.
@@ -90,7 +89,7 @@ def start(job: TrainingJob) -> Path:
 
 
 def resume(run: Path) -> None:
-    """Go on with a run from its last whole checkpoint.
+    """Resume a run from its last whole checkpoint.
 
     Raises:
         UserFacingError: it runs, it is no run of ours, or it is done.
@@ -103,13 +102,12 @@ def resume(run: Path) -> None:
     if state.phase == "done":
         raise UserFacingError(f"{run} is done: start a new run to train for longer.")
     require_training()
-    with contextlib.suppress(FileNotFoundError):
-        (run / STOP).unlink()
+    (run / STOP).unlink(missing_ok=True)
     _launch(run)
 
 
 def stop(run: Path) -> None:
-    """Ask a run to save a checkpoint and end; it does after the step it is at.
+    """Ask a run to save a checkpoint and end, which it does after the step it is at.
 
     Raises:
         UserFacingError: it does not run, or its folder cannot be written.
@@ -125,37 +123,32 @@ def stop(run: Path) -> None:
 
 
 def state_of(run: Path) -> RunState:
-    """Where a run is, from its files and whether its process lives.
+    """Return where a run is, by its files and by whether its process lives.
 
     Raises:
         UserFacingError: it is no run that Qscope started.
     """
-    about = read_about(run)
-    state = about.get("state")
+    state = read_about(run).get("state")
     state = state if isinstance(state, dict) else {}
-    progress = _progress(run)
+    try:
+        table = json.loads((run / PROGRESS).read_text("utf-8"))
+        progress = str(table["stage"]), int(table["step"]), int(table["of"])
+    except (OSError, ValueError, KeyError, TypeError):
+        progress = "", 0, 0
     if state.get("ended"):
         phase = ENDS.get(str(state.get("outcome")), "failed")
-        return RunState(run, phase, **progress, message=str(state.get("message", "")))
+        return RunState(run, phase, *progress, str(state.get("message", "")))
     if not state.get("pid"):
         return RunState(run, "new")
     if not is_alive(int(state["pid"]), state.get("born")):
-        return RunState(run, "failed", **progress, message=last_words(run))
+        return RunState(run, "failed", *progress, last_words(run))
     if (run / STOP).exists():
-        return RunState(run, "stopping", **progress)
-    return RunState(run, "training" if progress["of"] else "starting", **progress)
-
-
-def _progress(run: Path) -> dict[str, Any]:
-    try:
-        table = json.loads((run / PROGRESS).read_text("utf-8"))
-        return {"stage": str(table["stage"]), "step": int(table["step"]), "of": int(table["of"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {"stage": "", "step": 0, "of": 0}
+        return RunState(run, "stopping", *progress)
+    return RunState(run, "training" if progress[2] else "starting", *progress)
 
 
 def is_alive(pid: int, born: float | None) -> bool:
-    """Whether the process that was born then still runs; its number may be another's by now."""
+    """Return whether the process that was born then still runs; its number may be another's now."""
     import psutil
 
     child = _children.get(pid)
@@ -173,7 +166,7 @@ def is_alive(pid: int, born: float | None) -> bool:
 
 
 def last_words(run: Path) -> str:
-    """What a process that ended without a word of its own may have died of."""
+    """Return what a process that ended without a sentence of its own may have died of."""
     try:
         with (run / OUTPUT).open("rb") as file:
             file.seek(max(0, (run / OUTPUT).stat().st_size - TAIL))
@@ -184,8 +177,8 @@ def last_words(run: Path) -> str:
         if re.match(r"[\w.]*(Error|Exception|Killed|Segmentation)\b", line.strip()):
             return f"the process died ({line.strip()}); all it said is in {run / OUTPUT}."
     return (
-        "the process ended without a word: it was killed, perhaps for want of memory. Resume goes "
-        "on from the last checkpoint."
+        "the process ended without a word: it was killed, perhaps for want of memory. Resume "
+        "continues from the last checkpoint."
     )
 
 
@@ -202,25 +195,22 @@ def require_training() -> None:
 
 
 def command(run: Path) -> list[str]:
-    """What is run: all GPUs, or one process on the CPU; or as the user's accelerate config says."""
-    threads = os.environ.get("OMP_NUM_THREADS") or str(_processors())
+    """Return what is run: on all GPUs, or one process on the CPU; or as the user's accelerate
+    config says."""
+    if hasattr(os, "sched_getaffinity"):
+        processors = len(os.sched_getaffinity(0))
+    else:
+        processors = os.cpu_count() or 1
     return [
         sys.executable, "-m", "accelerate.commands.launch", "--quiet",
-        "--num_cpu_threads_per_process", threads,
+        "--num_cpu_threads_per_process", os.environ.get("OMP_NUM_THREADS") or str(processors),
         "-m", "core.training.worker", "--job", str(run / ABOUT),
     ]  # fmt: skip
 
 
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _launch(run: Path) -> None:
     remember(run)
-    with contextlib.suppress(FileNotFoundError):
-        (run / PROGRESS).unlink()
+    (run / PROGRESS).unlink(missing_ok=True)
     environment = {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
@@ -266,19 +256,19 @@ def _born(pid: int) -> float | None:
 
 
 def data_folder() -> Path:
-    """Where this user's runs and the list of them are."""
+    """Return the folder of this user's runs and of the list of them."""
     from platformdirs import user_data_path
 
     return user_data_path("qscope", appauthor=False)
 
 
 def runs_folder() -> Path:
-    """Where a run goes that no other folder was chosen for."""
+    """Return the folder of runs that no other was chosen for."""
     return data_folder() / "runs"
 
 
 def known_runs() -> list[Path]:
-    """Runs that were started on this machine and are still there, the last one first."""
+    """Return the runs that were started on this machine and are still there, the last first."""
     try:
         found = json.loads((data_folder() / "runs.json").read_text("utf-8"))
         return [Path(run) for run in found if (Path(run) / ABOUT).is_file()]
@@ -287,16 +277,15 @@ def known_runs() -> list[Path]:
 
 
 def remember(run: Path) -> None:
-    """Put a run on the list; a list that cannot be written stops nobody."""
-    others = [known for known in known_runs() if known != run]
+    """Put a run on the list; one that cannot be written stops nobody."""
+    listed = list(dict.fromkeys(map(str, (run, *known_runs()))))[:REMEMBERED]
     with contextlib.suppress(OSError):
         data_folder().mkdir(parents=True, exist_ok=True)
-        listed: Sequence[str] = [str(known) for known in [run, *others][:REMEMBERED]]
         (data_folder() / "runs.json").write_text(json.dumps(listed), "utf-8")
 
 
 def running_runs() -> list[Path]:
-    """Known runs whose process lives."""
+    """Return the known runs whose process lives."""
     found = []
     for run in known_runs():
         with contextlib.suppress(UserFacingError):
