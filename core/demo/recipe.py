@@ -43,7 +43,7 @@ class Recipe:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe.
+    """Read and check a recipe.
 
     Raises:
         UserFacingError: it cannot be read, or a key is missing, unknown or not a number.

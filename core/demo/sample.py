@@ -1,6 +1,6 @@
 """Rejected summaries whose errors the reference itself writes.
 
-A faithful summary is cut off before a fact, and the SFT model goes on with it, several times, at a
+A faithful summary is cut off before a fact, and the SFT model continues it several times, at a
 temperature. Where it writes a value that certainly is wrong, the summary with that value becomes
 the rejected one. Such errors are likely under the reference by construction.
 """
@@ -22,7 +22,7 @@ BATCH = 16
 """Gaps sampled from together."""
 NEW_TOKENS = 12
 ANCHOR = 8
-"""Where a summary goes on after a gap is known by so many of its characters."""
+"""Characters by which the text after a gap is recognised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class Gap:
     anchor: str
 
     def pair(self, continuation: str) -> Pair | None:
-        """The pair whose rejected summary holds the value written; None if none is surely wrong."""
+        """Return the pair whose rejected summary holds the value written; None if that value is not
+        certainly wrong."""
         value, found, _ = continuation.partition(self.anchor)
         value = value.strip()
         if not (found and value) or judge(self.post, self.slot, value) is not False:
@@ -54,7 +55,7 @@ class Gap:
 
 
 def gaps(rng: random.Random, posts: int, each: int) -> Iterator[Gap]:
-    """One gap in each of ``each`` summaries of ``posts`` generated posts."""
+    """Yield one gap in each of ``each`` summaries of ``posts`` generated posts."""
     kinds = kinds_for(held_out=False)
     for _ in range(posts):
         post = write_post(rng.choice(kinds), rng)
@@ -83,7 +84,7 @@ def _is_value(post: Post, slot: str) -> bool:
 def sample_pairs(
     recipe: Recipe, model: Any, tokenizer: Any, report: Callable[[str, float | None], None]
 ) -> list[dict[str, Any]]:
-    """Pairs as tables, those of one post together, from ``recipe.sampled_posts`` posts."""
+    """Return pairs as tables, those of one post together, from ``recipe.sampled_posts`` posts."""
     import torch
 
     torch.manual_seed(recipe.seed)
@@ -103,7 +104,7 @@ def sample_pairs(
 
 
 def _sample(recipe: Recipe, model: Any, tokenizer: Any, batch: list[Gap]) -> list[list[str]]:
-    """What the model writes into each gap; each text is computed once, then its cache is copied."""
+    """Return what the model writes into each gap; a text is computed once, its cache copied."""
     import torch
 
     from core.models.kv import cache_argument
@@ -148,5 +149,5 @@ def _sample(recipe: Recipe, model: Any, tokenizer: Any, batch: list[Gap]) -> lis
 
 
 def _text(tokenizer: Any, ids: list[int], end: int) -> str:
-    """The text up to the closing token, if there is one."""
+    """Return the text up to the closing token, if there is one."""
     return str(tokenizer.decode(ids[: ids.index(end)] if end in ids else ids))

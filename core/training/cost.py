@@ -1,4 +1,4 @@
-"""What a run will take of the disk, as far as it can be known beforehand.
+"""Estimate of the disk space that a run will take.
 
 Reads the headers of the base's weights. How long a run takes is not said: that depends on the
 machine, and the first steps show it.
@@ -19,7 +19,7 @@ NOT_ADAPTED = ("embed", "wte", "wpe", "lm_head", "embed_out")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Bytes on disk. ``once``: of the SFT result; ``free``: what the disk of the run has."""
+    """Bytes on disk: ``each`` of a checkpoint, ``once`` of the SFT result, ``free`` on the disk."""
 
     each: int
     checkpoints: int
@@ -36,7 +36,7 @@ class Cost:
 
 
 def cost_of(job: TrainingJob, base: Path) -> Cost:
-    """What a job takes, trained on the model in ``base``.
+    """Return what a job takes, trained on the model in ``base``.
 
     Raises:
         UserFacingError: the base cannot be read.
@@ -55,7 +55,7 @@ def cost_of(job: TrainingJob, base: Path) -> Cost:
 
 
 def adapted(model: Checkpoint, rank: int) -> int:
-    """Parameters of a LoRA adapter on all linear layers but the head."""
+    """Return the parameters of a LoRA adapter on all linear layers but the head."""
     return sum(
         rank * sum(tensor.shape)
         for name, tensor in model.tensors.items()
@@ -64,7 +64,7 @@ def adapted(model: Checkpoint, rank: int) -> int:
 
 
 def free_bytes(path: Path) -> int:
-    """What the disk of a folder, which need not be there yet, has left."""
+    """Return what the disk of a folder, which need not be there yet, has left."""
     there = next(
         folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists()
     )

@@ -1,4 +1,4 @@
-"""What went wrong in a training run, in one sentence that says what to do.
+"""Sentences for what goes wrong in a training run, each saying what to do.
 
 Knows the words in which libraries report a full disk.
 """
@@ -18,7 +18,7 @@ NOTHING_LEFT = 16 << 20
 
 
 def sentence_of(error: BaseException, run: Path) -> str:
-    """What went wrong, in one sentence that says what to do."""
+    """Return what went wrong, in one sentence that says what to do."""
     text = str(error)
     if isinstance(error, UserFacingError):
         return text
@@ -44,7 +44,7 @@ def sentence_of(error: BaseException, run: Path) -> str:
 
 
 def is_full(error: BaseException | None, run: Path) -> bool:
-    """Whether an error, or one behind it, means that the disk is full.
+    """Return whether an error, or one behind it, means that the disk is full.
 
     torch's writer does not say why it could not write; then the disk is asked.
     """
