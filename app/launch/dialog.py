@@ -1,4 +1,4 @@
-"""The dialog that starts a training run: the form, what is wrong with it, and what it will take.
+"""Dialog that starts a training run: the form, what is wrong with it, and what the run will take.
 
 Gives a TrainingJob to ``start`` and stays open while that refuses; a fault stands below its field
 and nothing typed is lost, not even by cancelling. Knows jobs and their costs; knows nothing of
@@ -123,7 +123,7 @@ class StartDialog(QDialog):
         else:
             self._check.stop()
         self.form.pairs.show_words("Looking at the pairs …" if path else "")
-        self.form.refusals["data"].say("")
+        self.form.say("data", "")
         name, number = Path(path).stem or "run", 1
         while (self._runs_folder / f"{name}-{number}").exists():
             number += 1
@@ -134,10 +134,9 @@ class StartDialog(QDialog):
         self._answer = answer
         if isinstance(answer, str):
             self.form.pairs.show_words("")
-            self.form.refusals["data"].say(answer)
         else:
             self.form.pairs.show_info(answer)
-            self.form.refusals["data"].say("")
+        self.form.say("data", answer if isinstance(answer, str) else "")
         self.form.chat.setEnabled(isinstance(answer, str) or not answer.conversational)
 
     @Slot()

@@ -1,4 +1,4 @@
-"""The fields of the form that starts a training run: numbers, paths, and why one cannot be used.
+"""Fields of the form that starts a training run: numbers and paths.
 
 Knows settings (core.setting); knows nothing of jobs.
 """
@@ -6,12 +6,11 @@ Knows settings (core.setting); knows nothing of jobs.
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from PySide6.QtCore import Qt, Slot
+from PySide6.QtCore import Slot
 from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QSpinBox,
@@ -110,19 +109,3 @@ class PathEdit(QWidget):
     def _choose(self, ask: Callable[[], str], *_: object) -> None:
         if path := ask():
             self.show_path(path)
-
-
-class Refusal(QLabel):
-    """Why the field above it cannot be used; hidden while it can."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setObjectName("refusal")
-        self.setWordWrap(True)
-        self.setTextFormat(Qt.TextFormat.PlainText)
-        self.hide()
-
-    def say(self, sentence: str) -> None:
-        """Show a sentence, or nothing."""
-        self.setText(sentence)
-        self.setVisible(bool(sentence))

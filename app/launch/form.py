@@ -1,4 +1,4 @@
-"""The form that a training job is filled into: a field for each of its settings, and its paths.
+"""Form that a training job is filled into: a field for each of its settings, and its paths.
 
 The numbers are made from the job's settings; one that has no place in the tables here stands among
 the last. Does nothing with the job (app.launch.dialog).
@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from PySide6.QtCore import Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.launch.fields import PathEdit, Refusal, number_box
+from app.launch.fields import PathEdit, number_box
 from app.launch.pairs import PairsShown
 from core.demo.base import DEMO_BASE
 from core.setting import settings_of
@@ -49,7 +49,7 @@ FILES = "Preference pairs (*.jsonl *.ndjson *.json *.parquet *.csv *.tsv);;All f
 
 
 class JobForm(QWidget):
-    """The fields of a job, each with a place for why it cannot be used."""
+    """Fields of a job, each with a place for why it cannot be used."""
 
     changed = Signal()
 
@@ -57,7 +57,7 @@ class JobForm(QWidget):
         super().__init__()
         self.ask_file: Callable[[str, str], str] = self._ask_file
         self.ask_folder: Callable[[str], str] = self._ask_folder
-        self.refusals = {name: Refusal() for name in ORDER}
+        self.refusals = {name: _label("refusal") for name in ORDER}
         self.numbers = {name: number_box(setting) for name, setting in SETTINGS.items()}
         self.numbers["rank"].setMinimum(1)  # 0 is a choice of its own: all parameters
         self.demo_base = QRadioButton(f"The demo's base, {DEMO_BASE}")
@@ -90,7 +90,7 @@ class JobForm(QWidget):
         self.trained.addItems(["a LoRA adapter", "all parameters"])
         self.trained.setAccessibleName("What is trained")
         self.adapter = QWidget()
-        self.warning, self.cost = _muted(""), _muted("")
+        self.warning, self.cost = _label("muted"), _label("muted")
         self._lay_out()
         for signal in (
             self.own_base.toggled, self.sft.toggled, self.chat.toggled,
@@ -99,6 +99,7 @@ class JobForm(QWidget):
             *(box.valueChanged for box in self.numbers.values()),
         ):  # fmt: skip
             signal.connect(self._say_changed)
+        self.refuse({})
         self.show_typed({})
 
     # --- what is filled in ------------------------------------------------------------------
@@ -146,8 +147,13 @@ class JobForm(QWidget):
 
     def refuse(self, sentences: Mapping[str, str]) -> None:
         """Say beside each field why it cannot be used."""
-        for name, refusal in self.refusals.items():
-            refusal.say(sentences.get(name, ""))
+        for name in self.refusals:
+            self.say(name, sentences.get(name, ""))
+
+    def say(self, name: str, sentence: str) -> None:
+        """Say below a field why it cannot be used; "" if it can."""
+        self.refusals[name].setText(sentence)
+        self.refusals[name].setVisible(bool(sentence))
 
     def go_to(self, name: str) -> None:
         """Put the keyboard into a field."""
@@ -177,7 +183,7 @@ class JobForm(QWidget):
         _add_over(what, "Base model", bases, self.base, self.refusals["base"])
         _add_over(what, "&Pairs", self.data, self.refusals["data"], self.pairs, self.chat)
         note = "What SFT gives is the reference. Without it DPO starts from the base, which then "
-        self._fill(self.sft, SFT).addWidget(_muted(f"{note}is the reference."))
+        self._fill(self.sft, SFT).addWidget(_label("muted", f"{note}is the reference."))
         dpo, how = QGroupBox("DPO"), QGroupBox("How")
         self._fill(dpo, DPO).addWidget(self.warning)
         train = QHBoxLayout()
@@ -216,10 +222,11 @@ class JobForm(QWidget):
         return QFileDialog.getExistingDirectory(self, title)
 
 
-def _muted(words: str) -> QLabel:
+def _label(kind: str, words: str = "") -> QLabel:
     label = QLabel(words)
-    label.setObjectName("muted")
+    label.setObjectName(kind)
     label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
     return label
 
 

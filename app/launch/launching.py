@@ -1,4 +1,4 @@
-"""What the window does about training runs in processes of their own.
+"""Training runs in processes of their own, as the window starts and follows them.
 
 Opens the dialog that starts one, holds a row for each run that is followed, says when a run's log
 can be drawn, and asks what shall become of a run when the window is closed. Each dialog that would
@@ -25,7 +25,7 @@ FOLLOWED = "followed runs"
 
 
 class Launching(QWidget):
-    """The rows of the runs that are followed, one below the other; hidden while there are none."""
+    """Rows of the runs that are followed, one below the other; hidden while there are none."""
 
     started = Signal(object)
     """A run's path: the user has just started it."""
@@ -129,7 +129,7 @@ def ask_about_running(count: int, parent: QWidget) -> Answer:
     )
     box.setInformativeText(
         "Training does not need the window: it can go on, and the next window finds it. Or it "
-        "saves a checkpoint now and ends; Resume goes on from there."
+        "saves a checkpoint now and ends; Resume continues from there."
     )
     role = QMessageBox.ButtonRole
     go_on = box.addButton("Let it go on" if count == 1 else "Let them go on", role.AcceptRole)

@@ -1,4 +1,4 @@
-"""A look at a preference file, on a thread of its own, and what it shows of the file.
+"""Look at a preference file, on a thread of its own, and a display of what the file holds.
 
 Knows preference files by core.preferences; knows nothing of jobs.
 """
@@ -33,43 +33,26 @@ class PairsCheck(QObject):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._path = Path()
-        self._answer: queue.SimpleQueue[PreferencesInfo | str] = queue.SimpleQueue()
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(self._begin)
-        self._poll = QTimer(self)
-        self._poll.setInterval(POLL_MS)
-        self._poll.timeout.connect(self._ask)
-
-    def busy(self) -> bool:
-        """Return whether an answer is awaited."""
-        return self._rest.isActive() or self._poll.isActive()
+        self._answer: queue.SimpleQueue[PreferencesInfo | str] | None = None
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._begin_or_ask)
+        self.busy = self._timer.isActive
+        self.stop = self._timer.stop
 
     def look_at(self, path: Path) -> None:
         """Look at a path when no other has been asked for in a moment."""
-        self.stop()
-        self._path = path
-        self._rest.start()
-
-    def stop(self) -> None:
-        """Await no answer."""
-        self._rest.stop()
-        self._poll.stop()
+        self._path, self._answer = path, None
+        self._timer.start(REST_MS)
 
     @Slot()
-    def _begin(self) -> None:
-        self._answer = queue.SimpleQueue()
-        look = threading.Thread(
-            target=_look, args=(self._path, self._answer), name="preferences", daemon=True
-        )
-        look.start()
-        self._poll.start()
-
-    @Slot()
-    def _ask(self) -> None:
-        if not self._answer.empty():
-            self._poll.stop()
+    def _begin_or_ask(self) -> None:
+        if self._answer is None:
+            self._answer = queue.SimpleQueue()
+            look = (self._path, self._answer)
+            threading.Thread(target=_look, args=look, name="preferences", daemon=True).start()
+            self._timer.start(POLL_MS)
+        elif not self._answer.empty():
+            self._timer.stop()
             self.checked.emit(self._answer.get())
 
 
@@ -83,7 +66,7 @@ def _look(path: Path, answer: "queue.SimpleQueue[PreferencesInfo | str]") -> Non
 
 
 class PairsShown(QWidget):
-    """What a preference file holds: a line, and its first pair."""
+    """Shows what a preference file holds: a line, and its first pair."""
 
     def __init__(self) -> None:
         super().__init__()

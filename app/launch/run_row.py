@@ -143,7 +143,7 @@ class RunRow(QFrame):
 
 
 class OutputDialog(QDialog):
-    """The end of what a run's process has printed, while it prints."""
+    """Shows the end of what a run's process has printed, while it prints."""
 
     def __init__(self, run: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -31,49 +31,39 @@ DIR/dpo-checkpoints, which the window can scrub through. A recipe without SFT st
 the base, which then is the reference. Run it again with the same DIR to resume where it stopped.
 Uses a GPU where there is one. The base of the demo pair is fetched on first use.
 """
+Act = Callable[[argparse.Namespace], int]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
 
-    def add(
-        name: str, what: str, act: Callable[[argparse.Namespace], int], about: str | None = None
-    ) -> argparse.ArgumentParser:
+    def add(name: str, act: Act, what: str, about: str | None = None) -> argparse.ArgumentParser:
         action = actions.add_parser(
-            name,
-            help=what,
-            description=about,
+            name, help=what, description=about, allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+        )  # fmt: skip
         action.set_defaults(act=act)
         return action
 
-    _add_job(add("start", "start a run", start))
-    for name, what, act in (
-        ("stop", "ask a run to save a checkpoint and end", stop),
-        ("resume", "continue a run that was stopped or died", resume),
-        ("status", "say where a run is", status),
-    ):
-        add(name, what, act).add_argument("run", type=Path, metavar="RUN", help="the run's folder")
-    actions.choices["status"].add_argument(
-        "--json", action="store_true", help="print one JSON object"
-    )
-    evaluate.add_arguments(
-        add("evaluate", "measure every checkpoint on held-out pairs", evaluate.run,
-            evaluate.__doc__)
-    )  # fmt: skip
-    recipe = add("demo", "train the demo's pair from a recipe", demo, DEMO)
-    recipe.add_argument("--recipe", type=Path, required=True, metavar="FILE", help="a recipe, TOML")
-    recipe.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="where adapters and checkpoints go"
-    )
-    recipe.add_argument(
-        "--ship",
-        type=Path,
-        metavar="DIR2",
-        help="then copy the DPO run's log and its checkpoints' adapters, small, to this folder",
-    )
+    _add_job(add("start", start, "start a run"))
+    of_a_run = [
+        add("stop", stop, "ask a run to save a checkpoint and end"),
+        add("resume", resume, "continue a run that was stopped or died"),
+        add("status", status, "say where a run is"),
+    ]
+    for action in of_a_run:
+        action.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    of_a_run[-1].add_argument("--json", action="store_true", help="print one JSON object")
+    what = "measure every checkpoint on held-out pairs"
+    evaluate.add_arguments(add("evaluate", evaluate.run, what, evaluate.__doc__))
+    recipe = add("demo", demo, "train the demo's pair from a recipe", DEMO)
+    for option, metavar, required, what in (
+        ("--recipe", "FILE", True, "a recipe, TOML"),
+        ("--out", "DIR", True, "where adapters and checkpoints go"),
+        ("--ship", "DIR2", False, "then copy the DPO run's log and its checkpoints' adapters, "
+         "small, to this folder"),
+    ):  # fmt: skip
+        recipe.add_argument(option, type=Path, required=required, metavar=metavar, help=what)
 
 
 def _add_job(parser: argparse.ArgumentParser) -> None:
@@ -81,21 +71,16 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     from core.setting import settings_of
     from core.training.job import TrainingJob
 
-    parser.add_argument(
-        "--data", required=True, metavar="PATH",
-        help="preference pairs: JSON Lines, JSON, Parquet, CSV or a saved datasets folder",
-    )  # fmt: skip
+    data = "preference pairs: JSON Lines, JSON, Parquet, CSV or a saved datasets folder"
+    parser.add_argument("--data", required=True, metavar="PATH", help=data)
     parser.add_argument("--out", required=True, metavar="DIR", help="the run's folder")
-    parser.add_argument(
-        "--base", default="", metavar="DIR", help="the model to train (default: the demo's base)"
-    )
-    parser.add_argument(
-        "--no-sft", action="store_false", dest="sft", help="no SFT first: the base is the reference"
-    )
-    parser.add_argument(
-        "--plain", action="store_false", dest="chat",
-        help="give plain text to the model as it is, not in its chat template",
-    )  # fmt: skip
+    base = "the model to train (default: the demo's base)"
+    parser.add_argument("--base", default="", metavar="DIR", help=base)
+    for option, name, what in (
+        ("--no-sft", "sft", "no SFT first: the base is the reference"),
+        ("--plain", "chat", "give plain text to the model as it is, not in its chat template"),
+    ):
+        parser.add_argument(option, action="store_false", dest=name, help=what)
     for setting in settings_of(TrainingJob):
         options.add_setting(parser, f"--{setting.name.replace('_', '-')}", setting, "N")
 
@@ -106,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserFacingError: the run or what it needs cannot be used.
     """
-    act: Callable[[argparse.Namespace], int] = arguments.act
+    act: Act = arguments.act
     return act(arguments)
 
 

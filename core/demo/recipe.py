@@ -1,4 +1,4 @@
-"""The recipe of the demo pair: what is trained, on how much data, how fast.
+"""Recipe of the demo pair: what is trained, on how much data, how fast.
 
 Reads a TOML file into a frozen dataclass. Knows nothing of torch.
 """

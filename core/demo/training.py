@@ -1,4 +1,4 @@
-"""How the demo pair is trained: SFT, samples from the reference, DPO, on rows of generated posts.
+"""Training of the demo pair: SFT, samples from the reference, DPO, on rows of generated posts.
 
 Both stages are those of a job (core.training.stages), and resume where they stopped; what is done
 is not done again. Knows nothing of the command line.

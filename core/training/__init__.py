@@ -1,1 +1,1 @@
-"""The SFT and DPO recipe, and what it reached."""
+"""Training by SFT and DPO: jobs, their stages and trainers, the process that runs them."""

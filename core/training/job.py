@@ -1,4 +1,4 @@
-"""What is asked of a training run, checked, and the file in the run's folder that says it.
+"""A training job: every choice of a run, its checks, and the file in the run's folder with it.
 
 RUN/qscope-run.json (core.runs.records.ABOUT) holds the job's fields, what the run came from
 (``base``, ``reference``) and its ``state``. The dialog and ``train start`` are made from the job's
@@ -37,7 +37,7 @@ STOP = "stop"
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """Every choice of a run. Paths are absolute once ``prepared`` has been through them."""
+    """Choices of a run. Paths are absolute once ``prepared`` has been through them."""
 
     data: str
     """Preference pairs, as core.preferences reads them."""

@@ -43,7 +43,7 @@ _children: dict[int, "subprocess.Popen[bytes]"] = {}
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """Where a run is. ``stage``: what is being trained; ``step`` of ``of``, in that stage."""
+    """Progress of a run: in ``stage``, what is being trained, it is at ``step`` of ``of``."""
 
     run: Path
     phase: Phase

@@ -30,8 +30,8 @@ COLUMNS = ["input_ids", "parent", "prompt", "paths", "pairs"]
 
 
 class Checked:
-    """What all of them add: a loss that is no number ends the run, and no model card is written
-    (qscope-run.json says how a run was made)."""
+    """Ends a run whose loss is no number, and writes no model card: qscope-run.json says how a run
+    was made."""
 
     state: Any
 
@@ -103,7 +103,7 @@ def _frozen(model: PeftModel) -> str | None:
 
 
 class RowData:
-    """What both trainers on rows override: rows are prepared already and keep their order."""
+    """Takes rows as they are and in their order: they are prepared already."""
 
     train_dataset: Any
 
