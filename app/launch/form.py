@@ -24,8 +24,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.launch.fields import PathEdit, number_box
+from app.launch.fields import number_box
 from app.launch.pairs import PairsShown
+from app.widgets.path_edit import PathEdit
 from core.demo.base import DEMO_BASE
 from core.setting import settings_of
 from core.training.job import TrainingJob
