@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from core.checkpoints.describe import describe
 from core.engine.protocol import DEFAULT_BETA
 from core.errors import UserFacingError
@@ -195,6 +193,8 @@ def read_job(run: Path) -> TrainingJob:
     Raises:
         UserFacingError: as ``read_about``, or the file holds no job.
     """
+    import msgspec
+
     about = read_about(run)
     table = {**about, "out": str(run.absolute())}
     if about.get("demo_base"):
