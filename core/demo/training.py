@@ -21,6 +21,8 @@ from core.training.job import TrainingJob
 from core.training.rows import Row, make_row, row_of_pairs
 from core.training.stages import Method, load
 
+Group = tuple[str | Prompt, list[tuple[str, str]]]
+"""A prompt, and pairs of a chosen and a rejected response to it."""
 Report = Callable[[str, float | None], None]
 WEIGHTS = "adapter_model.safetensors"
 LOOK_AHEAD = 8
@@ -57,7 +59,7 @@ def train_dpo(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
     """Train on preference pairs: a copy of the SFT adapter, that adapter being the reference; or,
     in a recipe without SFT, a fresh adapter, the base being the reference."""
     model, tokenizer = load(base, out / "sft" if recipe.sft_steps else None, train="adapter")
-    sampled = read_pairs(out / "sampled.jsonl") if (out / "sampled.jsonl").exists() else []
+    sampled = read_sampled(out / "sampled.jsonl") if (out / "sampled.jsonl").exists() else []
     rows = batches(dpo_rows(recipe, tokenizer, sampled), recipe.dpo_rows, recipe.dpo_steps)
     run = out / "dpo-checkpoints"
     run.mkdir(exist_ok=True)
@@ -109,7 +111,7 @@ def sft_rows(recipe: Recipe, tokenizer: Any) -> Iterator[Row]:
             yield row
 
 
-def dpo_rows(recipe: Recipe, tokenizer: Any, sampled: list[list[Pair]]) -> Iterator[Row]:
+def dpo_rows(recipe: Recipe, tokenizer: Any, sampled: list[Group]) -> Iterator[Row]:
     """Yield rows of pairs: generated ones, among them the sampled ones from a third of the way."""
     rng = random.Random(recipe.seed)
     total = max(recipe.dpo_steps, recipe.dpo_schedule) * recipe.dpo_rows
@@ -119,9 +121,8 @@ def dpo_rows(recipe: Recipe, tokenizer: Any, sampled: list[list[Pair]]) -> Itera
     generated = write_pairs(recipe.seed + 1, summaries=recipe.dpo_summaries, each=recipe.dpo_each)
     number = 0
     while True:
-        pairs = waiting.pop(number, None) or next(generated)
-        texts = [(pair.chosen, pair.rejected) for pair in pairs]
-        row = row_of_pairs(tokenizer, pairs[0].prompt, texts, recipe.dpo_across)
+        prompt, pairs = waiting.pop(number) if number in waiting else _group(next(generated))
+        row = row_of_pairs(tokenizer, prompt, pairs, recipe.dpo_across)
         if len(row.ids) <= recipe.max_tokens:
             yield row
             number += 1
@@ -139,16 +140,16 @@ def batches(rows: Iterator[Row], size: int, steps: int) -> list[dict[str, Any]]:
     return [row.as_example() for batch in made[:steps] for row in batch]
 
 
-def read_pairs(path: Path) -> list[list[Pair]]:
+def read_sampled(path: Path) -> list[Group]:
     """Return the pairs sampled from the reference, those of one post together."""
-    groups: dict[str | Prompt, list[Pair]] = {}
-    for line in path.read_text("utf-8").splitlines():
-        table = json.loads(line)
-        table["spans"] = tuple((a, b) for a, b in table["spans"])
-        table["errors"] = tuple(table["errors"])
-        pair = Pair(**table)
-        groups.setdefault(pair.prompt, []).append(pair)
-    return list(groups.values())
+    groups: dict[str | Prompt, list[tuple[str, str]]] = {}
+    for pair in map(json.loads, path.read_text("utf-8").splitlines()):
+        groups.setdefault(pair["prompt"], []).append((pair["chosen"], pair["rejected"]))
+    return list(groups.items())
+
+
+def _group(pairs: list[Pair]) -> Group:
+    return pairs[0].prompt, [(pair.chosen, pair.rejected) for pair in pairs]
 
 
 # --- what is saved --------------------------------------------------------------------------

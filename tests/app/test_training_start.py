@@ -13,8 +13,10 @@ from app.launch.dialog import StartDialog
 from app.launch.launching import ask_about_running, ask_to_train
 from app.launch.run_row import OutputDialog, RunRow
 from core.errors import UserFacingError
+from core.setting import settings_of
 from core.training import process
 from core.training.cost import cost_of
+from core.training.job import TrainingJob
 from core.training.process import RunState
 from tests.app.conftest import settled
 from tests.tiny import save_model
@@ -134,6 +136,18 @@ def test_what_the_fields_say_is_what_is_started(dialog, qtbot, tmp_path, base):
     assert made.run == tmp_path / "runs" / "pairs-1"
     again = dialog(made.typed())
     assert replace(again.form.job(), out="") == replace(job, out="")
+
+
+def test_every_setting_of_a_job_has_a_field_with_its_name_meaning_limits_and_default(dialog):
+    made = dialog()
+    form = made.form
+    for setting in settings_of(TrainingJob):
+        field = form.numbers[setting.name]
+        assert field.isVisible() and field.value() == setting.default
+        assert field.accessibleName() == setting.title and field.toolTip() == setting.meaning
+        if setting.kind is int and setting.name != "rank":  # 0 is "all parameters"
+            assert field.minimum() == setting.minimum
+            assert field.maximum() == min(setting.maximum, 2**31 - 1)
 
 
 def test_faults_stand_beside_their_fields_and_nothing_typed_is_lost(dialog, qtbot, tmp_path):

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import main
 from core.errors import UserFacingError
+from core.setting import figure, settings_of
 from core.training import job as job_module
 from core.training.cost import cost_of
 from core.training.job import (
@@ -70,6 +72,18 @@ def test_each_fault_is_named_by_its_field(tmp_path, change, field, sentence):
     assert list(found) == [field] and sentence in found[field]
     with pytest.raises(UserFacingError, match=re.escape(found[field])):
         prepared(job)
+
+
+def test_the_command_has_an_option_for_every_field_of_a_job(capsys):
+    with pytest.raises(SystemExit):
+        main.main(["train", "start", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for setting in settings_of(TrainingJob):
+        meaning = setting.meaning[0].lower() + setting.meaning[1:]
+        option = f"--{setting.name.replace('_', '-')} N"
+        assert f"{option} {meaning} (default: {figure(setting.default)})" in said
+    for option in ("--data PATH", "--out DIR", "--base DIR", "--no-sft", "--plain"):
+        assert option in said
 
 
 def test_an_adapter_is_no_base(tmp_path):
