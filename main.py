@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from core.commands import options
-from core.demo.registration import register
 from core.errors import Cancelled, UserFacingError
 from core.failures import is_out_of_memory, reason
+from core.registrations import register
 
 COMMANDS = {
     "score": ("core.commands.score", "score responses under a policy and its reference"),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.demo.registration import register
+from core.registrations import register
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

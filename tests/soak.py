@@ -42,9 +42,9 @@ def main(argv=None):
 def soak(arguments, folder):
     """Type and search for the time given; resident bytes at each line."""
     import core.models.load
-    from core.demo.registration import register
     from core.engine.loop import Engine
     from core.engine.protocol import Failed, Load, Loaded, PairSpec
+    from core.registrations import register
     from tests.tiny import save_pair
 
     register()

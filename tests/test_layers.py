@@ -40,6 +40,7 @@ RANKS = {
     "core.preferences": 1,
     "core.jsonl": 0,
     "core.training": 5,
+    "core.registrations": 0,
     "core.engine": 6,
     "core.commands": 7,
     "app": 7,

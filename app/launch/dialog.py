@@ -16,7 +16,7 @@ from app.launch.form import ORDER, JobForm
 from app.launch.pairs import PairsCheck
 from app.notices import NoticeBar
 from app.status import size_text
-from core.demo.base import cached_base
+from core.checkpoints.named import usual_base
 from core.errors import UserFacingError
 from core.preferences import PreferencesInfo
 from core.training.cost import Cost, cost_of
@@ -25,6 +25,7 @@ from core.training.job import TrainingJob, problems
 REST_MS = 150
 HOT = 1e-5
 """A learning rate above this is unusual where all parameters are trained."""
+UNFETCHED = "The demo's base is fetched first (93 MB); what the checkpoints take is known then."
 
 
 class StartDialog(QDialog):
@@ -153,14 +154,11 @@ class StartDialog(QDialog):
         self.form.cost.setText(self._cost(job))
 
     def _cost(self, job: TrainingJob) -> str:
-        own = self.form.own_base.isChecked()
-        base = Path(job.base) if job.base else None if own else cached_base()
-        if base is None and not own:
-            return (
-                "The demo's base is fetched first (93 MB); what the checkpoints take is known then."
-            )
+        if self.form.own_base.isChecked() and not job.base:
+            return ""
         try:
-            return cost_words(job, cost_of(job, base)) if base else ""
+            base = Path(job.base) if job.base else usual_base().cached()
+            return cost_words(job, cost_of(job, base)) if base else UNFETCHED
         except (UserFacingError, OSError):
             return ""
 

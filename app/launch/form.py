@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
 from app.launch.fields import number_box
 from app.launch.pairs import PairsShown
 from app.widgets.path_edit import PathEdit
-from core.demo.base import DEMO_BASE
+from core.checkpoints.named import usual_base
 from core.setting import settings_of
 from core.training.job import TrainingJob
 
@@ -61,7 +61,7 @@ class JobForm(QWidget):
         self.refusals = {name: _label("refusal") for name in ORDER}
         self.numbers = {name: number_box(setting) for name, setting in SETTINGS.items()}
         self.numbers["rank"].setMinimum(1)  # 0 is a choice of its own: all parameters
-        self.demo_base = QRadioButton(f"The demo's base, {DEMO_BASE}")
+        self.demo_base = QRadioButton(f"The demo's base, {usual_base().name}")
         self.demo_base.setToolTip("Small enough for a CPU; fetched (93 MB) on first use")
         self.own_base = QRadioButton("A model folder")
         self.base = PathEdit(

@@ -155,7 +155,7 @@ def demo(arguments: argparse.Namespace) -> int:
             f"The folder {arguments.out} cannot be made ({error.strerror}): choose another --out."
         ) from error
 
-    from core.demo.pair import demo_base
+    from core.demo.base import demo_base
     from core.demo.training import ship, train
 
     with warnings.catch_warnings(), Reporter(sys.stderr) as reporter:

@@ -42,7 +42,7 @@ class TrainingJob:
     out: str
     """The run's folder."""
     base: str = ""
-    """A model's folder; "" is the demo's base."""
+    """A model's folder; "" is the base that is trained unasked (core.checkpoints.named)."""
     sft: bool = True
     """Fine-tune on prompt and chosen first; the result is then the reference."""
     sft_steps: int = setting(60, "Steps of SFT", "Steps of SFT", 1, MOST_STEPS)

@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from core import registrations
+from core.checkpoints.named import Report, usual_base
 from core.errors import UserFacingError
 from core.training.failures import sentence_of
 from core.training.job import (
@@ -111,13 +113,13 @@ def work(run: Path) -> bool:
 def _base(job: TrainingJob, run: Path) -> Path:
     if job.base:
         return Path(job.base)
-    from core.demo.pair import demo_base
 
     def tell(what: str, fraction: float | None) -> None:
         share = "" if fraction is None else f" ({fraction:.0%})"
         _write_progress(run, what + share, 0, 0)
 
-    return demo_base(tell if _is_main() else lambda what, fraction: None)
+    report: Report = tell if _is_main() else lambda what, fraction: None
+    return usual_base().fetch(report, lambda: False)
 
 
 # --- the two stages -------------------------------------------------------------------------
@@ -207,4 +209,5 @@ def _is_main() -> bool:
 
 
 if __name__ == "__main__":
+    registrations.register()
     sys.exit(main())

@@ -12,6 +12,7 @@ from app.launch import dialog as start_dialog
 from app.launch.dialog import StartDialog
 from app.launch.launching import ask_about_running, ask_to_train
 from app.launch.run_row import OutputDialog, RunRow
+from core.checkpoints.named import NamedBase
 from core.errors import UserFacingError
 from core.setting import settings_of
 from core.training import process
@@ -59,7 +60,8 @@ def runs(monkeypatch):
 @pytest.fixture
 def dialog(qtbot, tmp_path, monkeypatch):
     """Makes dialogs; what they start is gathered in ``dialog.jobs``."""
-    monkeypatch.setattr(start_dialog, "cached_base", lambda: None)
+    unfetched = NamedBase("a-base", lambda: None, lambda report, stop: tmp_path)
+    monkeypatch.setattr(start_dialog, "usual_base", lambda: unfetched)
 
     def make(typed="", start=None):
         def begin(job):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.demo.registration import register
+from core.registrations import register
 from tests.benchmarks.machine import machine
 
 

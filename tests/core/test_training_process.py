@@ -9,10 +9,12 @@ import time
 
 import pytest
 
+from core.checkpoints.named import usual_base
 from core.errors import UserFacingError
 from core.training import process
 from core.training.job import OUTPUT, STOP, read_about, update_about, write_job
 from core.training.process import known_runs, resume, running_runs, start, state_of, stop
+from tests.tiny import save_model
 from tests.training_runs import tiny_job, written
 
 psutil = pytest.importorskip("psutil")
@@ -24,6 +26,7 @@ SECONDS = 120
 def _own_data(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("QSCOPE_CACHE", str(tmp_path / "cache"))
     yield
     for child in list(process._children.values()):
         if child.poll() is None:  # a test that failed must not leave its run behind
@@ -50,7 +53,8 @@ def sleeper(seconds=60):
 
 def test_a_run_is_launched_killed_resumed_and_stopped(tmp_path):
     pytest.importorskip("trl")
-    run = start(tiny_job(tmp_path, sft=False, steps=400, save_steps=5))
+    base = save_model(tmp_path / "cache" / usual_base().name)  # as if it had been fetched before
+    run = start(tiny_job(tmp_path, base="", sft=False, steps=400, save_steps=5))
     assert state_of(run).phase == "starting"
     assert known_runs() == [run] and running_runs() == [run]
     with pytest.raises(UserFacingError, match="is being trained already"):
@@ -63,6 +67,7 @@ def test_a_run_is_launched_killed_resumed_and_stopped(tmp_path):
 
     resume(run)
     again = until(run, lambda state: state.phase == "training")
+    assert read_about(run)["base"] == str(base)
     assert again.step >= 5  # from a checkpoint, not from the start
     stop(run)
     stopped = until(run, lambda state: not state.running)

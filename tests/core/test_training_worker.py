@@ -8,6 +8,8 @@ import signal
 
 import pytest
 
+from core.checkpoints import named
+from core.checkpoints.named import NamedBase
 from core.training import worker
 from core.training.failures import sentence_of
 from core.training.job import read_about
@@ -195,6 +197,25 @@ def test_plain_text_is_given_as_it_is_where_that_is_asked(tmp_path):
 
     run = written(tmp_path, chat=False)
     assert worker.examples(read_job(run), byte_level_tokenizer())[0] == PAIRS[0]
+
+
+def test_a_run_without_a_base_of_its_own_fetches_the_usual_one(tmp_path, monkeypatch):
+    run = written(tmp_path, sft=False, steps=1, base="")
+    told = []
+
+    def fetch(report, stop):
+        report("Fetching", 0.07)
+        told.append(json.loads((run / "progress.json").read_text("utf-8")))
+        return tmp_path / "base"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(named, "BASES", {})
+        assert train(run) == 1
+    assert "choose a model's folder" in state(run)["message"]
+    monkeypatch.setattr(worker, "usual_base", lambda: NamedBase("own", lambda: None, fetch))
+    assert train(run) == 0
+    assert told == [{"stage": "Fetching (7%)", "step": 0, "of": 0}]
+    assert read_about(run)["base"] == str(tmp_path / "base")
 
 
 def test_sentences_for_what_goes_wrong(tmp_path, monkeypatch):
