@@ -20,6 +20,7 @@ RANKS = {
     "core.tree": 0,
     "core.quantities": 0,
     "core.trace": 0,
+    "core.progress": 0,
     "core.setting": 0,
     "core.scoring": 1,
     "core.noise": 1,

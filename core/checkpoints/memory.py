@@ -7,7 +7,7 @@ numbers that it is given.
 from dataclasses import dataclass
 
 from core.checkpoints.describe import DTYPE_BYTES, StoredModel
-from core.checkpoints.resolve import ModelPlan, PairPlan
+from core.checkpoints.plan import ModelPlan, PairPlan
 from core.errors import UserFacingError
 
 KV_TOKENS = 4096

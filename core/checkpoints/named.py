@@ -6,17 +6,11 @@ Imports nothing heavy. Knows nothing of what is registered (core.demo.registrati
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from core.checkpoints.plan import PairPlan
 from core.errors import UserFacingError
+from core.progress import Report, Stop
 
-if TYPE_CHECKING:
-    from core.checkpoints.resolve import PairPlan
-
-Report = Callable[[str, float | None], None]
-"""Told what is being done and how far it is, 0..1 or None."""
-Stop = Callable[[], bool]
-"""True as soon as the work is no longer wanted: then it ends with Cancelled."""
 DEMO = "demo"
 """The name of the pair that ``PairSpec.demo`` asks for."""
 
@@ -34,7 +28,7 @@ class NamedBase:
 
 BASES: dict[str, NamedBase] = {}
 """By name."""
-PAIRS: "dict[str, Callable[[Report, Stop], PairPlan]]" = {}
+PAIRS: dict[str, Callable[[Report, Stop], PairPlan]] = {}
 """By name what says how the pair is loaded, fetched if need be."""
 
 
@@ -49,7 +43,7 @@ def usual_base() -> NamedBase:
     raise UserFacingError("There is no base to train unless it is named: choose a model's folder.")
 
 
-def named_plan(name: str, report: Report, stop: Stop) -> "PairPlan":
+def named_plan(name: str, report: Report, stop: Stop) -> PairPlan:
     """Return how a registered pair is loaded.
 
     Raises:

@@ -5,91 +5,14 @@ The reference is never guessed: it is the checkpoint that was named, or, if none
 the policy's adapter with the adapter off.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from core.checkpoints.describe import StoredModel, describe
 from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
 from core.checkpoints.named import BASES
+from core.checkpoints.plan import ModelPlan, PairPlan
 from core.errors import UserFacingError
-
-
-@dataclass(frozen=True)
-class ModelPlan:
-    """One model to load: the weights of a whole model, with or without an adapter over them."""
-
-    name: str
-    """For people: "dpo (adapter on SmolLM2-135M-Instruct)"."""
-    model: StoredModel
-    adapter: StoredModel | None
-
-    @property
-    def tokenizer(self) -> Path | None:
-        """The folder to load the tokenizer from; an adapter's own comes first."""
-        for checkpoint in (self.adapter, self.model):
-            if checkpoint is not None and checkpoint.has_tokenizer:
-                return checkpoint.path
-        return None
-
-
-@dataclass(frozen=True)
-class PairPlan:
-    """What to load for a pair; paths are absolute, and equal where they are the same folder."""
-
-    policy: ModelPlan
-    reference: ModelPlan
-    tokenizer: Path
-    allow_pickle: bool
-    allow_remote_code: bool
-    search_base: StoredModel | None = None
-    """A third model, which only searches use."""
-    beta: float | None = None
-    """Of the policy's training, where whoever brings the pair says it."""
-
-    @property
-    def shared(self) -> bool:
-        """True where one set of base weights serves both, the adapters being switched over it."""
-        return self.policy.adapter is not None and self.policy_model == self.reference_model
-
-    @property
-    def base(self) -> Path | None:
-        """The folder of the shared base weights."""
-        return self.policy_model if self.shared else None
-
-    @property
-    def policy_model(self) -> Path:
-        """The whole model under the policy: its base if the policy is an adapter."""
-        return self.policy.model.path
-
-    @property
-    def reference_model(self) -> Path:
-        """The whole model under the reference."""
-        return self.reference.model.path
-
-    @property
-    def policy_adapter(self) -> Path | None:
-        """The policy's adapter; None if it has none."""
-        return self.policy.adapter.path if self.policy.adapter else None
-
-    @property
-    def reference_adapter(self) -> Path | None:
-        """The reference's adapter; None over a shared base means that adapters are off."""
-        return self.reference.adapter.path if self.reference.adapter else None
-
-    @property
-    def vocab_size(self) -> int:
-        """The width of a distribution as the config files state it; 0 where neither does."""
-        return max(self.policy.model.vocab_size, self.reference.model.vocab_size)
-
-    @property
-    def policy_name(self) -> str:
-        """The policy's name for people."""
-        return self.policy.name
-
-    @property
-    def reference_name(self) -> str:
-        """The reference's name for people."""
-        return self.reference.name
 
 
 def resolve_pair(

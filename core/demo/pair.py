@@ -7,11 +7,11 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-from core.checkpoints.named import Report, Stop
-from core.checkpoints.resolve import PairPlan, resolve_pair
+from core.checkpoints.plan import PairPlan
+from core.checkpoints.resolve import resolve_pair
 from core.demo.base import demo_base as demo_base
-from core.demo.base import never
 from core.errors import UserFacingError
+from core.progress import Report, Stop, never
 
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "demo"
 

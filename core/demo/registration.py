@@ -6,13 +6,14 @@ Imports nothing heavy; the rest of the package is imported when one of them is a
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.checkpoints.named import BASES, DEMO, PAIRS, NamedBase, Report, Stop
+from core.checkpoints.named import BASES, DEMO, PAIRS, NamedBase
 from core.demo import DEMO_BASE
 from core.evaluation.held_out import SOURCES
+from core.progress import Report, Stop
 from core.sweeps import EXTENSIONS
 
 if TYPE_CHECKING:
-    from core.checkpoints.resolve import PairPlan
+    from core.checkpoints.plan import PairPlan
     from core.preferences import Preference
 
 

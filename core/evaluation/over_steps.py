@@ -6,21 +6,21 @@ command line.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from core import quantities as q
-from core.checkpoints.resolve import PairPlan
+from core.checkpoints.plan import PairPlan
 from core.errors import UserFacingError
 from core.evaluation.localisation import SCORES, Entered, Scored, adapter, figures, score_pairs
 from core.preferences import Preference
+from core.progress import Report
 from core.runs.records import KL, START, Checkpoint
 from core.training.stages import load
 
-Report = Callable[[str, float | None], None]
 SHORT = {"auroc": "auroc", "top1_hit": "hit", "second_error_recall": "second"}
 """What a figure is called in the name of its curve."""
 

@@ -20,8 +20,9 @@ from torch import nn
 from core.checkpoints.describe import CONTEXT_LENGTH, read_json
 from core.checkpoints.identity import read_whole
 from core.checkpoints.memory import check_fits, estimate
-from core.checkpoints.named import DEMO, Report, named_plan
-from core.checkpoints.resolve import PairPlan, resolve_pair, with_search_base
+from core.checkpoints.named import DEMO, named_plan
+from core.checkpoints.plan import PairPlan
+from core.checkpoints.resolve import resolve_pair, with_search_base
 from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
 from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import Codec
@@ -40,10 +41,11 @@ from core.models.device import (
 )
 from core.models.lane import Lane
 from core.models.lora import ROWS, ActiveRows, is_plain_lora, pair_linears, weights_read
-from core.models.pair import Pair, logits_held, never
+from core.models.pair import Pair, logits_held
 from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
 from core.models.weights import own_copy, read_model
+from core.progress import Report, never
 from core.runs.records import Checkpoint
 
 

@@ -18,8 +18,9 @@ from torch import nn
 
 from core.models.device import dtype_name, free_bytes
 from core.models.line import Nodes
-from core.models.pair import Pair, never
+from core.models.pair import Pair
 from core.noise import NoiseFloor, floor_of
+from core.progress import never
 from core.quantities import Array
 from core.text import Prompt
 

@@ -36,6 +36,7 @@ from core.models.kv import Store
 from core.models.lane import Lane, Way
 from core.models.line import Line, Nodes
 from core.models.rope import Regime
+from core.progress import never
 from core.runs.records import START
 from core.tree import EDGE_COLUMNS, STATE_COLUMNS, TokenTree
 
@@ -71,11 +72,6 @@ LINES = 8
 """Lines cached beside those of the responses."""
 RESPONSES = ("A", "B")
 """The lines of the responses."""
-
-
-def never() -> bool:
-    """Return False: nothing is cancelled."""
-    return False
 
 
 @dataclass(eq=False)

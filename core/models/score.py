@@ -12,7 +12,8 @@ import torch
 
 from core.errors import UserFacingError
 from core.gauge import extremes
-from core.models.pair import Pair, never
+from core.models.pair import Pair
+from core.progress import never
 from core.scoring import Alternative, Floats, Inspection, Scoring, StateActions
 from core.text import Prompt, Tokens
 

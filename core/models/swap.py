@@ -20,13 +20,14 @@ from torch import nn
 from core.checkpoints.describe import StoredModel, describe, read_json
 from core.checkpoints.fit import check_adapter_fits
 from core.checkpoints.identity import Identity, identify, read_whole
-from core.checkpoints.resolve import PairPlan, last_part
+from core.checkpoints.plan import PairPlan
+from core.checkpoints.resolve import last_part
 from core.errors import UserFacingError
 from core.failures import is_out_of_memory, reason
 from core.models.lora import ROWS, PairLinear, is_plain_lora, saved_factors
 from core.models.weights import own_copy, read_adapter
+from core.progress import Report, silent
 
-Report = Callable[[str, float | None], None]
 Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 CACHE_BYTES = 2**28
@@ -34,10 +35,6 @@ CACHE_BYTES = 2**28
 
 IGNORED_ENTRIES = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache"}
 """Entries in which the configurations of one run's checkpoints may differ."""
-
-
-def silent(what: str, fraction: float | None) -> None:
-    """Report nothing: the default of ``report``."""
 
 
 class Swap(ABC):

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from core.errors import UserFacingError
 from core.models.line import Nodes
-from core.models.pair import BASE, BOTH, POLICY, Pair, Rows, never, state_numbers
+from core.models.pair import BASE, BOTH, POLICY, Pair, Rows, state_numbers
+from core.progress import never
 from core.search.grown import Reason, Status, Step
 from core.search.spec import SearchSpec
 from core.tree import BASE_COLUMN, STATE_COLUMNS

@@ -12,7 +12,8 @@ import numpy as np
 from core.engine.protocol import SteerAction
 from core.errors import UserFacingError
 from core.models.line import Nodes
-from core.models.pair import Pair, never
+from core.models.pair import Pair
+from core.progress import never
 from core.search.field import Field
 from core.search.grown import Growth, Reason, Status, Step
 from core.search.spec import SearchSpec, check

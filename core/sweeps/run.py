@@ -19,7 +19,8 @@ import numpy as np
 from core.engine.protocol import PairInfo
 from core.errors import UserFacingError
 from core.models.line import Nodes
-from core.models.pair import Pair, never
+from core.models.pair import Pair
+from core.progress import never
 from core.search.grown import GrownTree, Growth
 from core.search.run import Run
 from core.search.spec import Objective, SearchSpec, Strategy

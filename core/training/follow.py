@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from core.progress import StepReport
 from core.training.job import LOG
-from core.training.stages import Report
 
 EVERY_SECONDS = 0.5
 """Between two reports of the progress."""
@@ -25,7 +25,7 @@ EVERY_SECONDS = 0.5
 class Follow(TrainerCallback):
     """Writes a stage's log, reports its progress, and stops it when ``wanted()`` says so."""
 
-    def __init__(self, folder: Path, report: Report, wanted: Callable[[], bool]) -> None:
+    def __init__(self, folder: Path, report: StepReport, wanted: Callable[[], bool]) -> None:
         self._log = folder / LOG
         self._report = report
         self._wanted = wanted

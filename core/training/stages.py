@@ -14,11 +14,10 @@ from typing import Any, Literal
 
 from core.checkpoints.describe import describe, read_json
 from core.errors import UserFacingError
+from core.progress import StepReport
 from core.training.job import TrainingJob
 
 Method = Literal["sft", "dpo"]
-Report = Callable[[int, int], None]
-"""Called with the step that a stage is at, and how many it has."""
 
 
 # --- the model ------------------------------------------------------------------------------
@@ -124,7 +123,7 @@ def trl_arguments(
 
 def train(
     job: TrainingJob, method: Method, folder: Path, model: Any, tokenizer: Any,
-    data: list[dict[str, Any]], *, report: Report,
+    data: list[dict[str, Any]], *, report: StepReport,
     stop_wanted: Callable[[], bool] = lambda: False, rows: bool = False, **more: Any,
 ) -> tuple[Any, bool]:  # fmt: skip
     """Train a stage to its end, or until ``stop_wanted()``, from its last whole checkpoint on.

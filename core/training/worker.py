@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from core import registrations
-from core.checkpoints.named import Report, usual_base
+from core.checkpoints.named import usual_base
 from core.errors import UserFacingError
+from core.progress import Report
 from core.training.failures import sentence_of
 from core.training.job import (
     PROGRESS,

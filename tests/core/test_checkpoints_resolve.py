@@ -8,7 +8,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from core.checkpoints.memory import KV_TOKENS, Need, check_fits, estimate
-from core.checkpoints.resolve import PairPlan, resolve_pair
+from core.checkpoints.plan import PairPlan
+from core.checkpoints.resolve import resolve_pair
 from core.demo import base as fetch
 from core.demo.pair import demo_plan
 from core.errors import UserFacingError

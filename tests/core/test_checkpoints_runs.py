@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.checkpoints import named
-from core.checkpoints.resolve import PairPlan
+from core.checkpoints.plan import PairPlan
 from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
 from core.errors import UserFacingError
 from core.runs.records import ABOUT, START, Checkpoint

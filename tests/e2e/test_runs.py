@@ -10,8 +10,8 @@ from core import quantities as q
 from core.checkpoints.runs import run_beta, run_checkpoints, run_plan
 from core.engine.protocol import PairSpec
 from core.models.load import load_pair
-from core.models.pair import never
 from core.models.score import score
+from core.progress import never
 from core.runs.explain import explain
 from core.runs.read import read_runs
 from core.runs.records import EVALUATION, START
