@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 ALIKE = 0.5
 """Below this likeness (difflib's ratio over words) a rejected answer is another text: which of its
 words are wrong cannot be told from the chosen one."""
-
-
 SOURCES: "dict[str, Callable[[int], list[Preference]]]" = {}
 """By what they are called, pairs that no training has seen and whose wrong words are known: what
 gives the first n, always the same. Without a file, those that were registered first are taken."""

@@ -36,8 +36,8 @@ class Rows(Protocol):
 
 
 ROWS: dict[str, Callable[[bytes, bool], Rows | None]] = {}
-"""By format what is given a line, and whether it is whole: returns what gathers the rows of a file
-in which such a line comes first, None if it does not tell."""
+"""By format: given a file's lines from the first on, each with whether it is whole, returns what
+gathers the file's rows as soon as a line tells the format, else None."""
 
 
 class Lines:
