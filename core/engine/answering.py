@@ -60,7 +60,7 @@ class Answering:
         Of a job this is one step; ``again``: it is not the first.
         """
         if self._lost and not isinstance(request, Unload):
-            return Failed(request.id, type(request).__name__, self._lost, lost=True)
+            return Failed(request.id, self._lost, lost=True)
         event = self._try(request, again)
         if event is None:
             event = self._try(request, again, evicted=True)
@@ -74,7 +74,7 @@ class Answering:
 
         What an error's traceback held on to is free again once this has returned.
         """
-        kind, session = type(request).__name__, self.session
+        session = self.session
         try:
             if evicted:
                 gc.collect()
@@ -83,23 +83,22 @@ class Answering:
                 session.pair.trim(session.nodes())
             return handler_of(request)(session, request, again)
         except Cancelled:
-            return Stopped(request.id, kind)
+            return Stopped(request.id)
         except UserFacingError as error:
-            return Failed(request.id, kind, str(error))
+            return Failed(request.id, str(error))
         except Exception as error:
             if is_out_of_memory(error):
                 if session.has_pair and not evicted:
                     return None
                 searching = request.urgency in (Urgency.SEARCH, Urgency.SWEEP)
-                return Failed(request.id, kind, NO_ROOM_TO_SEARCH if searching else NO_ROOM)
-            log.exception("%s failed", kind)
+                return Failed(request.id, NO_ROOM_TO_SEARCH if searching else NO_ROOM)
+            log.exception("%s failed", type(request).__name__)
             if is_device_lost(error):
                 why = str(error).strip().splitlines()[0].rstrip(" .")
                 self._lost = f"The device no longer answers ({why}): {START_ANEW}"
-                return Failed(request.id, kind, self._lost, lost=True)
+                return Failed(request.id, self._lost, lost=True)
             return Failed(
                 request.id,
-                kind,
                 f"Something unexpected went wrong ({type(error).__name__}: {error}); the log has "
                 f"the details, and your text is untouched.",
             )

@@ -82,7 +82,7 @@ class Engine:
                 self._unwanted.set()
             self._changed.notify()
         for old in overtaken:
-            self._emit(Stopped(old.id, type(old).__name__))
+            self._emit(Stopped(old.id))
 
     def cancel(self, kind: type[Asked] | None = None) -> None:
         """Drop what waits and stop what runs, of one kind of request or all."""
@@ -91,7 +91,7 @@ class Engine:
             self._waiting = {r.slot: r for r in self._waiting.values() if r not in dropped}
             dropped += self._stop(lambda old: kind is None or isinstance(old, kind))
         for request in dropped:
-            self._emit(Stopped(request.id, type(request).__name__))
+            self._emit(Stopped(request.id))
 
     def _stop(self, unwanted: Callable[[Asked], bool]) -> list[Asked]:
         """Stop what runs, if it is unwanted; return jobs that were stopped between two steps."""
@@ -139,7 +139,7 @@ class Engine:
             if not silent and not interrupted:
                 self._emit(event)
             if not silent and step and not goes_on:
-                self._emit(Stopped(request.id, type(request).__name__))
+                self._emit(Stopped(request.id))
             if stays:
                 self.submit(MeasureNoise(event.id))
         self._answering.end()

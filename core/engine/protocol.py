@@ -108,8 +108,6 @@ class Progress(Event):
 class Failed(Event):
     """The request could not be met; ``message`` is one sentence for the user."""
 
-    kind: str
-    """The name of the request's class: "Load", "Score", ..."""
     message: str
     lost: bool = False
     """The device does nothing more for this process: only a new one can go on."""
@@ -118,8 +116,6 @@ class Failed(Event):
 @dataclass(frozen=True, slots=True)
 class Stopped(Event):
     """The request was cancelled or overtaken by a newer one; nobody needs to be told."""
-
-    kind: str
 
 
 # --- the pair -----------------------------------------------------------------------------------

@@ -259,16 +259,16 @@ class FakeEngine:
                 self._shown = ""
                 self.emit(Progress(request.id, "Loading the weights", 0.4))
                 if self.load_seconds and self._stop.wait(self.load_seconds):
-                    return Stopped(request.id, "Load")
+                    return Stopped(request.id)
                 if self.fail_load:
-                    return Failed(request.id, "Load", self.fail_load)
+                    return Failed(request.id, self.fail_load)
                 return Loaded(request.id, self.info)
             case Unload():
                 return Unloaded(request.id)
             case Score():
                 time.sleep(self.delay)
                 if self.fail_score:
-                    return Failed(request.id, "Score", self.fail_score, self.lost)
+                    return Failed(request.id, self.fail_score, self.lost)
                 tokens = self._tokens(request)
                 self._last[request.side] = tokens
                 return Scored(request.id, request.side, scoring_of(tokens, self._shown), "<user>…")
@@ -289,7 +289,7 @@ class FakeEngine:
             case Scrub():
                 time.sleep(self.delay)
                 if request.checkpoint in self.fail_scrub:
-                    return Failed(request.id, "Scrub", self.fail_scrub)
+                    return Failed(request.id, self.fail_scrub)
                 self._shown = request.checkpoint
                 return Scrubbed(request.id, self._shown, self._scorings(self._shown), 0.012)
             case Replay():
@@ -310,14 +310,14 @@ class FakeEngine:
             while (urgent := self._urgent()) is not None:
                 self.emit(self._answer(urgent))
             if self._stop.wait(self.step_delay) or self._closed:
-                return Stopped(request.id, "Replay")
+                return Stopped(request.id)
             fraction = number / len(request.checkpoints)
             self.emit(Replayed(request.id, checkpoint, self._scorings(checkpoint), fraction))
         return ReplayDone(request.id)
 
     def _search(self, request):
         if self.fail_search:
-            return Failed(request.id, "Search", self.fail_search)
+            return Failed(request.id, self.fail_search)
         grower = Grower(Words(word_id, WORDS), request.prefix, request.spec, self._pruned)
         return self._grow(request, grower.growths)
 
@@ -326,7 +326,7 @@ class FakeEngine:
         for number, growth in enumerate(growths):
             if self._stop.wait(self.step_delay) or self._closed:
                 self._rest[request.pane] = growths[number:]
-                return Stopped(request.id, type(request).__name__)
+                return Stopped(request.id)
             self.emit(Grown(request.id, request.pane, growth, self._asked()))
         return Searched(request.id, request.pane, len(growths), 100, 0.5, "tree")
 

@@ -14,7 +14,6 @@ from core.engine.protocol import (
     Inspect,
     Load,
     Loaded,
-    MeasureNoise,
     Memory,
     NoiseMeasured,
     PairSpec,
@@ -140,14 +139,14 @@ def test_each_ticket_hears_its_own_end(client, engine):
         listen(client.ask(Score, "B", PROMPT, "b"), heard, "B"),
         listen(client.ask(Scrub, "/c"), heard, "C"),
     )
-    ends = scored(one), Failed(two, "Score", "No."), Stopped(three, "Scrub")
+    ends = scored(one), Failed(two, "No."), Stopped(three)
     tell(engine, *ends[::-1])
     assert heard == [
         ("C", "stopped", ends[2]),
         ("B", "failed", ends[1]),
         ("A", "answered", ends[0]),
     ]
-    tell(engine, scored(one), Failed(two, "Score", "Again."))
+    tell(engine, scored(one), Failed(two, "Again."))
     assert len(heard) == 3  # after its end a ticket says nothing
 
 
@@ -156,7 +155,7 @@ def test_an_overtaken_ticket_stays_silent(client, engine):
     old = listen(client.ask(Score, "A", PROMPT, "a"), heard, "old")
     other = listen(client.ask(Score, "B", PROMPT, "b"), heard, "other")
     new = listen(client.ask(Score, "A", PROMPT, "ab"), heard, "new")
-    tell(engine, Stopped(old, "Score"), scored(old), scored(other, "B"), scored(new))
+    tell(engine, Stopped(old), scored(old), scored(other, "B"), scored(new))
     assert [(name, signal) for name, signal, _ in heard] == [
         ("other", "answered"),
         ("new", "answered"),
@@ -194,7 +193,7 @@ def test_what_is_told_unasked_is_of_the_pair_that_is_loaded(client, engine):
     tell(engine, Loaded(first, INFO), *told(first))
     assert heard == told(first)
     second = client.ask(Load, PairSpec()).request.id
-    tell(engine, *told(first), Stopped(first, MeasureNoise.__name__), *told(second))
+    tell(engine, *told(first), Stopped(first), *told(second))
     assert heard == [*told(first), *told(second)]
 
 
@@ -207,7 +206,7 @@ def test_a_lost_device_is_told_to_all(client, engine):
     client.failed.connect(lambda e: heard.append(("failed", e.message)))
     client.lost.connect(lambda e: heard.append(("lost", e.message)))
     one, two = (client.ask(Score, side, PROMPT, "a").request.id for side in "AB")
-    tell(engine, Failed(one, "Score", "Too long."), Failed(two, "Score", "Gone.", lost=True))
+    tell(engine, Failed(one, "Too long."), Failed(two, "Gone.", lost=True))
     assert heard == [("failed", "Too long."), ("failed", "Gone."), ("lost", "Gone.")]
 
 

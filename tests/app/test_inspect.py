@@ -140,7 +140,7 @@ def test_what_a_search_is_asked_is_not_what_is_shown(desk, qtbot):
 
 def test_a_failure_is_one_sentence(desk, qtbot):
     desk.lookup.look(question())
-    tell(desk.engine, Failed(rested(qtbot, desk).id, "Inspect", "Too long."))
+    tell(desk.engine, Failed(rested(qtbot, desk).id, "Too long."))
     assert desk.failed == ["Too long."] and desk.found == []
 
 

@@ -38,9 +38,9 @@ class SweepEngine(FakeEngine):
         for question in range(spec.prompts):
             for width in spec.widths:
                 if self.pause and self._stop.wait(self.pause):
-                    return Stopped(request.id, "Sweep")
+                    return Stopped(request.id)
                 if self.fail_sweep:
-                    return Failed(request.id, "Sweep", self.fail_sweep)
+                    return Failed(request.id, self.fail_sweep)
                 done = (question + width / max(spec.widths)) / spec.prompts
                 row = made_row(question, width)
                 self.emit(Swept(request.id, info, row, f"Prompt {question + 1}", done))

@@ -263,9 +263,7 @@ def test_the_chart_follows_an_edit(window, page, qtbot):
 
 
 def test_a_failed_survey_is_a_sentence(window, qtbot, monkeypatch):
-    monkeypatch.setattr(
-        FakeEngine, "_survey", lambda self, r: Failed(r.id, "Survey", "Shorten the text.")
-    )
+    monkeypatch.setattr(FakeEngine, "_survey", lambda self, r: Failed(r.id, "Shorten the text."))
     pin(qtbot, editor(window), 6)
     open_tab(qtbot, window)
     qtbot.waitUntil(window.notice.isVisible, timeout=5000)

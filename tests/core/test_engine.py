@@ -231,7 +231,6 @@ def test_cancelled_loading_leaves_a_working_engine(desk, spec):
 def test_a_missing_folder_is_one_sentence(desk):
     failed = desk.ask(Load(1, PairSpec(policy="/nowhere/policy", reference="/nowhere/ref")))
     assert isinstance(failed, Failed)
-    assert failed.kind == "Load"
     assert "/nowhere/policy" in failed.message
     assert "Traceback" not in failed.message
 
@@ -373,7 +372,7 @@ def test_what_is_more_urgent_is_answered_between_steps(under_way):
         steps += 1
     assert steps < 100
     desk.engine.cancel(Search)
-    assert growing(desk, 2, tree) == Stopped(2, "Search")
+    assert growing(desk, 2, tree) == Stopped(2)
 
 
 def test_a_stopped_search_is_gone_on_with(loaded):
@@ -392,7 +391,7 @@ def test_a_stopped_search_is_gone_on_with(loaded):
 def test_a_newer_search_of_a_pane_replaces_the_one_that_runs(under_way):
     desk, tree = under_way
     desk.engine.submit(Search(3, "left", PROMPT, (), BEAM))
-    assert growing(desk, 2, tree) == Stopped(2, "Search")
+    assert growing(desk, 2, tree) == Stopped(2)
     assert isinstance(growing(desk, 3, GrownTree()), Searched)
 
 
@@ -401,7 +400,7 @@ def test_another_pane_waits_for_its_turn(under_way):
     desk.engine.submit(Search(3, "right", PROMPT, (), BEAM))
     desk.engine.cancel(Resume)  # nothing of that kind
     desk.engine.submit(Search(4, "left", PROMPT, (), BEAM))
-    assert growing(desk, 2, tree) == Stopped(2, "Search")
+    assert growing(desk, 2, tree) == Stopped(2)
     finished = []
     while len(finished) < 2:
         event = desk.events.get(timeout=WAIT)
@@ -423,7 +422,7 @@ def test_a_node_is_steered(loaded):
     loaded.engine.cancel(Search)
     assert isinstance(growing(loaded, 2, tree), Stopped)
     refused = loaded.ask(Steer(4, "left", 10**6, "pin"))
-    assert isinstance(refused, Failed) and refused.kind == "Steer"
+    assert isinstance(refused, Failed)
 
 
 def test_searches_are_refused_in_a_sentence_and_the_engine_goes_on(loaded):
@@ -437,7 +436,7 @@ def test_searches_are_refused_in_a_sentence_and_the_engine_goes_on(loaded):
 def test_unloading_ends_a_search(under_way):
     desk, tree = under_way
     desk.engine.submit(Unload(3))
-    assert growing(desk, 2, tree) == Stopped(2, "Search")
+    assert growing(desk, 2, tree) == Stopped(2)
     assert isinstance(desk.answer(3), Unloaded)
     assert isinstance(desk.ask(Resume(4, "left")), Failed)
 

@@ -112,7 +112,7 @@ def test_another_pair_ends_the_measurement(monkeypatch, desk, spec, after):
     assert isinstance(desk.ask(Load(1, spec)), Loaded)
     assert begun.wait(WAIT)
     desk.engine.submit(after)
-    assert isinstance(event := desk.answer(1), Stopped) and event.kind == "MeasureNoise"
+    assert isinstance(desk.answer(1), Stopped)  # the measurement: the load was answered
     assert isinstance(desk.answer(2), Unloaded | Failed)
 
 

@@ -142,7 +142,7 @@ def test_the_newest_scrub_wins(run):
 def test_a_scrub_that_fails_leaves_what_is_shown(desk, tmp_path):
     for path in (tmp_path / "nowhere", tmp_path):
         failed = desk.ask(Scrub(10, str(path)))
-        assert isinstance(failed, Failed) and failed.kind == "Scrub"
+        assert isinstance(failed, Failed) and failed.id == 10
     again = desk.ask(Score(11, "A", PROMPT, text=TEXTS["A"])).scoring
     assert (again.logp_policy == desk.first["A"].logp_policy).all() and again.computed == 0
 
@@ -296,12 +296,12 @@ def test_a_replay_that_is_stopped_in_mid_step_is_not_done_again(desk, monkeypatc
         desk.engine.submit(Replay(10, tuple(desk.paths)))
         assert begun.wait(WAIT)
         desk.engine.cancel(Replay)
-        assert desk.answer(10) == Stopped(10, "Replay")
+        assert desk.answer(10) == Stopped(10)
         begun.clear()
         desk.engine.submit(Replay(11, tuple(desk.paths)))
         assert begun.wait(WAIT)
         desk.engine.submit(Replay(12, ()))  # a newer one replaces it
-        assert desk.answer(11) == Stopped(11, "Replay")
+        assert desk.answer(11) == Stopped(11)
         assert desk.answer(12) == ReplayDone(12)
     again = desk.ask(Score(13, "A", PROMPT, text=TEXTS["A"])).scoring
     assert (again.logp_policy == desk.first["A"].logp_policy).all()
@@ -312,7 +312,7 @@ def test_a_replay_is_stopped(desk):
     desk.engine.submit(Replay(10, tuple(desk.paths * 5)))
     assert isinstance(desk.answer(10), Replayed)
     desk.engine.cancel(Replay)
-    assert replaying(desk, 10)[1] == Stopped(10, "Replay")
+    assert replaying(desk, 10)[1] == Stopped(10)
     scored = desk.ask(Score(11, "B", PROMPT, text=TEXTS["B"])).scoring
     assert (scored.logp_policy == desk.first["B"].logp_policy).all()
 

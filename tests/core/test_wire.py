@@ -169,8 +169,8 @@ EXAMPLES = (
     ),
     Swept(9, SweepInfo("p", "r", 0.1, "", "", 3, (1,), 1.0, 8, 0.0), None, "", 0.0),
     SweepDone(9),
-    Failed(1, "Load", "No.", lost=True),
-    Stopped(1, "Load"),
+    Failed(1, "No.", lost=True),
+    Stopped(1),
 )
 
 
