@@ -5,6 +5,7 @@ which takes a while; do so after the window is shown. Knows a gauge's arrays and
 nothing of editors or models.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,10 @@ Style = Qt.PenStyle
 
 @dataclass(frozen=True)
 class GaugeLine:
-    """One quantity: its name in ``Gauge``, and how it is drawn on light and on dark."""
+    """One quantity of a Gauge, and how it is drawn on light and on dark."""
 
     key: str
+    of: Callable[[Gauge], NDArray[np.float64]]
     name: str
     sign: str
     style: Style
@@ -39,10 +41,20 @@ class GaugeLine:
 
 LINES = (
     # Told apart by dashes too, and unlike the colours of A, B and a reward's sign.
-    GaugeLine("q", "Q", "—", Style.SolidLine, "#6a3d9a", "#b79cf0"),
-    GaugeLine("v", "V", "- -", Style.DashLine, "#555b68", "#a9b0be"),
-    GaugeLine("advantage", "Q − V", "···", Style.DotLine, "#00708f", "#56c5e0"),
-    GaugeLine("raw", "r raw", "-·-", Style.DashDotLine, "#b0306a", "#ff8fc0"),
+    GaugeLine("q", lambda gauge: gauge.q, "Q", "—", Style.SolidLine, "#6a3d9a", "#b79cf0"),
+    GaugeLine("v", lambda gauge: gauge.v, "V", "- -", Style.DashLine, "#555b68", "#a9b0be"),
+    GaugeLine(
+        "advantage",
+        lambda gauge: gauge.advantage,
+        "Q − V",
+        "···",
+        Style.DotLine,
+        "#00708f",
+        "#56c5e0",
+    ),
+    GaugeLine(
+        "raw", lambda gauge: gauge.raw, "r raw", "-·-", Style.DashDotLine, "#b0306a", "#ff8fc0"
+    ),
 )
 
 
@@ -112,8 +124,8 @@ class QChart(TokenChart):
 
     def _values(self, line: GaugeLine) -> NDArray[np.float64]:
         """Return one quantity's values, [n]."""
-        values: NDArray[np.float64] = getattr(self._gauge, line.key)
-        return values
+        assert self._gauge is not None
+        return line.of(self._gauge)
 
     def _describe(self) -> None:
         """Write the key, with the largest Bellman residual."""

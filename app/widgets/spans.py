@@ -49,8 +49,9 @@ class TokenSpans:
     stale: bool = False
 
     def __post_init__(self) -> None:
-        for name, kind in (("starts", np.int64), ("ends", np.int64), ("colours", np.int16)):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=kind))
+        object.__setattr__(self, "starts", np.asarray(self.starts, dtype=np.int64))
+        object.__setattr__(self, "ends", np.asarray(self.ends, dtype=np.int64))
+        object.__setattr__(self, "colours", np.asarray(self.colours, dtype=np.int16))
         if not len(self.starts) == len(self.ends) == len(self.colours):
             raise ValueError("every token needs a start, an end and a colour")
 

@@ -42,7 +42,7 @@ def decode(data: bytes) -> Request[Event] | Event:
     """
     try:
         found = _value(msgspec.msgpack.decode(data, ext_hook=_array))
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+    except (msgspec.DecodeError, TypeError, ValueError) as error:
         raise UserFacingError(
             f"A message of the engine cannot be read ({error}): use the same version of Qscope on "
             "both sides."
@@ -70,7 +70,7 @@ def _plain(value: Any) -> Any:
         case Mapping():
             return {str(key): _plain(item) for key, item in value.items()}
     kind = type(value)
-    if _record(kind.__name__) is not kind:
+    if not dataclasses.is_dataclass(value) or _record(kind.__name__) is not kind:
         raise TypeError(f"{kind.__qualname__} cannot leave this process")
     fields = (field.name for field in dataclasses.fields(value))
     return {NAME: kind.__name__, **{name: _plain(getattr(value, name)) for name in fields}}
@@ -85,7 +85,7 @@ def _value(plain: Any) -> Any:
             if NAME not in plain:
                 return fields
             if (record := _record(plain[NAME])) is None:
-                raise KeyError(plain[NAME])
+                raise ValueError(f"{plain[NAME]} is no record of it")
             return record(**fields)
     return plain
 
@@ -107,16 +107,19 @@ def _record(name: str) -> type | None:
 
 @cache
 def _records() -> dict[str, type]:
-    """Return all records that requests and events are or hold, by name."""
+    """Return all records that requests and events are or hold, and their kinds, by name."""
     found: dict[str, type] = {}
+    seen: set[Any] = set()
     left: list[Any] = [*REQUESTS, *EVENTS]
     while left:
         kind = left.pop()
         left += get_args(kind)
-        if not isinstance(kind, type) or not dataclasses.is_dataclass(kind):
+        if kind in seen or not isinstance(kind, type) or not dataclasses.is_dataclass(kind):
             continue
-        if kind.__name__ not in found:
-            left += get_type_hints(kind).values()
+        seen.add(kind)
+        # A class with slots is made of one without, which is among the subclasses until it goes.
+        left += [it for it in kind.__subclasses__() if "__slots__" in vars(it)]
+        left += get_type_hints(kind).values()
         if found.setdefault(kind.__name__, kind) is not kind:
             raise TypeError(f"two records are called {kind.__name__}")
     return found

@@ -211,8 +211,24 @@ def test_a_survey_carries_its_numbers_and_little_else():
     assert len(encode(Surveyed(4, actions(size)))) < 8 * size + 1000
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stranger:
+    """A record that nothing in the protocol holds."""
+
+
+def test_a_kind_of_record_that_was_made_since_is_known():
+    decode(encode(Unload(1)))
+
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class LongPrompt(Prompt):
+        pages: int = 2
+
+    message = Score(3, "A", LongPrompt(PROMPT.messages, 5), text="a")
+    assert_same(decode(encode(message)), message)
+
+
 def test_what_lives_in_this_process_cannot_leave_it():
-    for message in (Loaded(1, print), Progress(1, "", {1, 2}), Progress(1, "", object())):
+    for message in (Loaded(1, print), Progress(1, "", {1, 2}), Loaded(1, Stranger())):
         with pytest.raises(TypeError, match="cannot leave this process"):
             encode(message)
 
