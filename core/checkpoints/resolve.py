@@ -34,7 +34,7 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class PairPlan:
-    """What to load for a pair; paths are absolute, and equal where they are the same folder."""
+    """The models to load for a pair; paths are absolute, and equal if they are the same folder."""
 
     policy: ModelPlan
     reference: ModelPlan
