@@ -123,14 +123,14 @@ def extremes(
 
 @dataclass(frozen=True, slots=True)
 class StateCheck:
-    """What must hold of the rewards at one state, computed from the arrays that are shown."""
+    """Both sides of the identities of the rewards at one state, from the arrays that are shown."""
 
     normaliser: float
     """Sum of pi_ref exp(r / beta) over the vocabulary, which must be 1 (Eq. 11 inverted)."""
     expected: float
     """The reward that the reference expects, the sum of pi_ref r."""
     expected_kl: float
-    """The same number as -beta KL(pi_ref || pi) (Eq. 16)."""
+    """-beta KL(pi_ref || pi), which must be the same number (Eq. 16)."""
 
 
 def state_rewards(actions: StateActions, beta: float) -> NDArray[np.float64]:

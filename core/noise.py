@@ -38,7 +38,7 @@ class NoiseFloor:
     bias: float
     """The magnitude of the mean error of a token, which does not average out in a sum."""
     tokens: int
-    """How many log-ratios were measured."""
+    """The number of log-ratios that were measured."""
     measured: str
     """In words, how they were measured."""
 

@@ -438,8 +438,8 @@ class TokenTree:
         children = np.fromiter(self._branches.values(), np.int64, len(self._branches))
         stays = np.zeros(self._size, dtype=bool)
         stays[stay] = True
-        kept = zip(self._branches.items(), stays[self.slots(children)].tolist(), strict=True)
-        branches = dict(item for item, known in kept if known)
+        known = zip(self._branches.items(), stays[self.slots(children)].tolist(), strict=True)
+        branches = dict(item for item, remains in known if remains)
         self._number, self._parent, self._used = ints
         self._token, self._depth = small
         self._shared, self._numbers = numbers

@@ -7,6 +7,7 @@ nothing of editors or models.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -39,22 +40,13 @@ class GaugeLine:
         return self.dark if dark else self.light
 
 
+BLUES = "#00708f", "#56c5e0"
 LINES = (
     # Told apart by dashes too, and unlike the colours of A, B and a reward's sign.
-    GaugeLine("q", lambda gauge: gauge.q, "Q", "—", Style.SolidLine, "#6a3d9a", "#b79cf0"),
-    GaugeLine("v", lambda gauge: gauge.v, "V", "- -", Style.DashLine, "#555b68", "#a9b0be"),
-    GaugeLine(
-        "advantage",
-        lambda gauge: gauge.advantage,
-        "Q − V",
-        "···",
-        Style.DotLine,
-        "#00708f",
-        "#56c5e0",
-    ),
-    GaugeLine(
-        "raw", lambda gauge: gauge.raw, "r raw", "-·-", Style.DashDotLine, "#b0306a", "#ff8fc0"
-    ),
+    GaugeLine("q", attrgetter("q"), "Q", "—", Style.SolidLine, "#6a3d9a", "#b79cf0"),
+    GaugeLine("v", attrgetter("v"), "V", "- -", Style.DashLine, "#555b68", "#a9b0be"),
+    GaugeLine("advantage", attrgetter("advantage"), "Q − V", "···", Style.DotLine, *BLUES),
+    GaugeLine("raw", attrgetter("raw"), "r raw", "-·-", Style.DashDotLine, "#b0306a", "#ff8fc0"),
 )
 
 

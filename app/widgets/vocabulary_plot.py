@@ -120,7 +120,7 @@ class VocabularyPlot(QWidget):
         super().__init__(parent)
         self._x = self._y = np.zeros(0)
         self._policy = np.zeros(0)
-        self._labels: tuple[str, ...] = ()
+        self.labels: tuple[str, ...] = ()
         self.current = self._named = -1
         self.promoted: tuple[int, ...] = ()
         self.demoted: tuple[int, ...] = ()
@@ -190,7 +190,7 @@ class VocabularyPlot(QWidget):
         The view follows unless the user has zoomed.
         """
         self._x, self._y = np.asarray(logp_reference, np.float64), np.asarray(rewards, np.float64)
-        self._policy, self._labels = np.asarray(logp_policy, np.float64), labels
+        self._policy, self.labels = np.asarray(logp_policy, np.float64), labels
         known = np.flatnonzero(np.isfinite(self._x) & np.isfinite(self._y))
         self._walk = known[np.argsort(-self._x[known], kind="stable")]
         self.dots.set_points(self._x[self._walk], self._y[self._walk])
@@ -265,7 +265,7 @@ class VocabularyPlot(QWidget):
         self.here.setData(self._x[here], self._y[here])
         named = [*here, *self.promoted[:NAMED], *self.demoted[:NAMED]]
         for row in dict.fromkeys(filter(self._drawn, named)):
-            text = pg.TextItem(self._labels[row], color=QColor(*self._scale.text))
+            text = pg.TextItem(self.labels[row], color=QColor(*self._scale.text))
             text.setAnchor((1 + BESIDE / max(text.boundingRect().width(), 1), 0.5))
             text.setPos(self._x[row], self._y[row])
             text.setZValue(5)
@@ -317,7 +317,7 @@ class VocabularyPlot(QWidget):
         if shown:
             self._point.setData(self._x[[row]], self._y[[row]])
             self.note.setText(
-                f"{self._labels[row]}   r {signed(self._y[row])}\n"
+                f"{self.labels[row]}   r {signed(self._y[row])}\n"
                 f"log π {plain(self._policy[row], 2)}   log π_ref {plain(self._x[row], 2)}"
             )
             self._place_note()

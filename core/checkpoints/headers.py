@@ -37,7 +37,7 @@ class TensorHeader:
 
     @property
     def count(self) -> int:
-        """How many numbers it holds."""
+        """The number of its numbers."""
         return prod(self.shape)
 
 

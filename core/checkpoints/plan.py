@@ -29,7 +29,7 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class PairPlan:
-    """What to load for a pair; paths are absolute, and equal where they are the same folder."""
+    """The models to load for a pair; paths are absolute, and equal if they are the same folder."""
 
     policy: ModelPlan
     reference: ModelPlan
@@ -38,8 +38,6 @@ class PairPlan:
     allow_remote_code: bool
     search_base: StoredModel | None = None
     """A third model, which only searches use."""
-    beta: float | None = None
-    """Of the policy's training, where whoever brings the pair says it."""
 
     @property
     def shared(self) -> bool:

@@ -98,11 +98,10 @@ def _array(code: int, data: memoryview) -> Any:
 
 
 def _record(name: str) -> type | None:
-    """Return the record of a name: one that requests and events hold, or a strategy's."""
-    if (found := _records().get(name)) is not None:
-        return found
-    # Looked up each time: strategies can be registered while the program runs.
-    return next((kind for kind in strategies.records() if kind.__name__ == name), None)
+    """Return a record by its name; None where no request or event holds one of that name."""
+    if name not in _records():
+        _records.cache_clear()  # a strategy may have been registered since
+    return _records().get(name)
 
 
 @cache
@@ -110,7 +109,7 @@ def _records() -> dict[str, type]:
     """Return all records that requests and events are or hold, and their kinds, by name."""
     found: dict[str, type] = {}
     seen: set[Any] = set()
-    left: list[Any] = [*REQUESTS, *EVENTS]
+    left: list[Any] = [*REQUESTS, *EVENTS, *strategies.records()]
     while left:
         kind = left.pop()
         left += get_args(kind)

@@ -41,7 +41,7 @@ MaskFunction = Callable[..., torch.Tensor]
 
 @dataclass(frozen=True)
 class Branches:
-    """What the tokens of a forward over several branches see.
+    """The cells that the tokens of a forward over several branches see.
 
     queries: int64 [T], the position (depth - 1) of each new token.
     keys: int64 [S], that of the token in each cell that is read.

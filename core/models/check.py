@@ -32,7 +32,7 @@ SHORT = 14
 LONG = 6 * WINDOW
 """Length of the text that a tiny copy is tried on: several windows and chunks."""
 LONGEST = 160
-"""The same for ways that take snapshots: some models always compute 64 tokens at a time."""
+"""Its length for ways that take snapshots: some models always compute 64 tokens at a time."""
 PARTS = {Way.STATES: (Way.CHUNKS, Way.SINGLES)}
 """The ways that a way mixes. A model itself is tried on each of them; its tiny copy is also tried
 on the mixture, which takes a longer text."""
@@ -47,7 +47,7 @@ IMPLIED = {
 STEADY_LENGTH = 512
 """Longest text that a model itself is run on to see whether it is steady."""
 LEAST_MARGIN, MOST_MARGIN, LOW_FORMAT_MARGIN = 1e-4, 1e-3, 5e-2
-"""How far rounding may move the logits of a right way, in their standard deviations: the bounds in
+"""The most that rounding moves the logits of a right way, in standard deviations: the bounds in
 float32, and the value in a lower format. Wrong ways differ by far more."""
 ROUNDINGS = 4
 """In float32 the margin is this many times what moving the embeddings by one rounding changes."""

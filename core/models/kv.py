@@ -43,7 +43,7 @@ def _grown(cells: int, wanted: int) -> int:
 
 
 class _Cursor:
-    """What the forward under way reads and writes; shared by all layers of a store.
+    """The cells that the forward under way reads and writes; shared by all layers of a store.
 
     It writes ``cells`` of ``rows`` and reads the first ``used`` cells. With ``keep`` False nothing
     is written: the new tokens follow the first ``used`` cells, each sequence of the batch its own.

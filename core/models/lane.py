@@ -65,7 +65,7 @@ MANNERS = {
     Way.CHUNKS: Manner(chunks=True, singles=False),
     Way.SINGLES: Manner(chunks=False, singles=True),
 }
-"""How the ways that take snapshots continue them."""
+"""The manners in which the ways that take snapshots continue them."""
 SHORT, LONG, REPEATS = 16, 128, 3
 """Tokens of the two forwards whose times tell what a chunk costs, and how often each is run."""
 
@@ -100,7 +100,7 @@ class Lane:
         self.head_alone = True
         """True where logits come from the output embedding alone: no scale, cap or other head."""
         self._output: Callable[..., Any] = BaseModelOutputWithPast
-        """What makes outputs as the body does; the last output itself would keep its KV alive."""
+        """The class of the body's outputs; the last output itself would hold its KV in memory."""
         self._regimes = Regimes(model)
         self._regime: Regime = 0
         self._steps: FixedSteps | None = None
@@ -267,19 +267,19 @@ class Lane:
             return store.snapshots.run_tips(
                 self._continue, self._manner, ids, trunk, first, rows, together=self.rows == 1
             )
-        kept = None
+        prefix = None
         if self.way is Way.WHOLE:
             trunk = 0
         elif trunk:
-            kept = store
+            prefix = store
         behind, first = ids[:, trunk:], first - trunk
         if self.rows == 1:
             store.after(rows, trunk)
-            return self._run(behind.to(self.device), kept)[None, :, first:]
+            return self._run(behind.to(self.device), prefix)[None, :, first:]
         found = []
         for sequence in behind:
             store.after(rows, trunk)
-            found.append(self._run(self._batch(sequence), kept))
+            found.append(self._run(self._batch(sequence), prefix))
         return torch.stack(found, dim=1)[:, :, first:]
 
     @torch.inference_mode()

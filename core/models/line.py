@@ -27,9 +27,9 @@ class Line:
         self.parents: Nodes = np.empty(0, dtype=np.int64)
         """The cell of each cell's parent, [n]; -1 for the first of the trunk."""
         self.ready: Flags = np.empty((rows, 0), dtype=bool)
-        """Whether a cell is ready in a row, [rows, n]."""
+        """True where a cell is ready in a row, [rows, n]."""
         self.trunk = 0
-        """How many of the cells are the trunk."""
+        """The number of cells of the trunk, which are the first."""
         self._used: Nodes = np.empty(0, dtype=np.int64)
         self._branch: dict[int, int] = {}
         """The cell of each branch node."""

@@ -76,7 +76,7 @@ class Measurement:
         self._shown: list[Array] = []
         """The log-ratios of each text as the pair shows them."""
         self._true: list[Array] = []
-        """The same log-ratios by plain forwards, in float32 where that is possible."""
+        """Their log-ratios by plain forwards, in float32 where that is possible."""
 
     def finish(self, cancelled: Callable[[], bool] = never) -> NoiseFloor | None:
         """Measure the remaining texts and return the floor; None where it cannot be measured.

@@ -112,7 +112,7 @@ class Pair:
     shown: str = ""
     """The checkpoint that the policy is: a path, or START; "" for a pair that is not of a run."""
     version: "Identity | str" = ""
-    """Which checkpoint that is, whatever lies at its path by now; START and "" as above."""
+    """The identity of that checkpoint, whatever is at its path by now; START and "" as above."""
     watch: "Watch | None" = None
     """Tells whether files of what was loaded have been written anew."""
 
@@ -341,8 +341,8 @@ class Pair:
         """
         if not self.tree.is_full:
             return
-        kept = [held.line.nodes for name, held in self._lines.items() if name in RESPONSES]
-        self.tree.evict(np.concatenate([np.empty(0, dtype=np.int64), *kept, *shown]))
+        responses = [held.line.nodes for name, held in self._lines.items() if name in RESPONSES]
+        self.tree.evict(np.concatenate([np.empty(0, dtype=np.int64), *responses, *shown]))
         for held in self._lines.values():
             gone = ~self.tree.has(held.line.nodes)
             if gone.any():
@@ -564,10 +564,10 @@ class Pair:
         if count <= 0:
             return
         gone = line.coldest(spared)[:count]
-        kept = np.setdiff1d(np.arange(line.trunk, len(line)), gone)
+        left = np.setdiff1d(np.arange(line.trunk, len(line)), gone)
         for (lane, _), store in zip(self._covering, held.stores, strict=True):
-            store.gather(torch.from_numpy(kept).to(lane.device), line.trunk)
-        line.keep(kept)
+            store.gather(torch.from_numpy(left).to(lane.device), line.trunk)
+        line.keep(left)
 
     def _advance(self, lane: Lane, store: Store, line: Line, cells: Nodes, rows: slice) -> None:
         """Run branch cells of a line, ancestors before descendants, through one lane."""
@@ -597,8 +597,8 @@ class Pair:
                 behind = way[first:]
                 asked = np.isin(behind, cells)
                 where = torch.from_numpy(behind[asked]).to(lane.device)
-                kept = hidden[:, i, torch.from_numpy(asked).to(lane.device)]
-                store.put_hidden(kept, rows, where, len(line))
+                found = hidden[:, i, torch.from_numpy(asked).to(lane.device)]
+                store.put_hidden(found, rows, where, len(line))
 
     def _set_regime(self, path: Nodes) -> None:
         """Set all lanes to the rotary factors of the root that a path starts from."""

@@ -26,7 +26,7 @@ from core.models.remembered import recall, remember
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 """States [n, in], a weight [out, in] and a bias -> [n, out], contiguous."""
 WeightKind = tuple[torch.Size, torch.dtype, bool]
-"""What a kernel is chosen by: a weight's shape, number format, and whether it is contiguous."""
+"""The kind of a weight, by which its kernel is chosen: shape, number format, contiguous or not."""
 
 TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Numbers of tokens that are timed; others are run as the next larger one, or as the last."""

@@ -36,7 +36,7 @@ SPACED = 8
 TAIL = 16
 """Tokens before the end of a path at which a snapshot is taken unless it costs too much."""
 DEAREST = 0.25
-"""What taking snapshots along a text, or near its end, may cost, as a part of running it."""
+"""The most that snapshots along a text, or near its end, may cost, as a part of running it."""
 TOGETHER = 16
 """Branches of one forward at most: each has a copy of the cache."""
 KEPT_TIPS = 32
@@ -45,7 +45,7 @@ KEPT_TIPS = 32
 
 @dataclass(frozen=True)
 class Manner:
-    """How a model's snapshots are continued, and what that costs, in forwards of a single token.
+    """The way a model's snapshots are continued, and its cost in forwards of a single token.
 
     A chunk of n tokens costs ``start + n * token``; the beginning of a text is always run as one
     chunk. The defaults serve while a model is tried, before its costs are measured.
@@ -184,8 +184,8 @@ class Snapshots:
     def __init__(self) -> None:
         self._path: list[Snapshot] = []
         self._tips: list[list[Snapshot]] = []
-        """Those of the last two steps of branches: where single tokens are not exact, the next step
-        continues those of the last but one."""
+        """The snapshots of the last two steps of branches: where single tokens are not exact, the
+        next step continues those of the last but one."""
 
     def run_path(
         self, run: CachedForward, manner: Manner, ids: torch.Tensor, first: int, rows: slice
