@@ -38,6 +38,8 @@ class PairPlan:
     allow_remote_code: bool
     search_base: StoredModel | None = None
     """A third model, which only searches use."""
+    beta: float | None = None
+    """Of the policy's training, where whoever brings the pair says it."""
 
     @property
     def shared(self) -> bool:
