@@ -155,7 +155,7 @@ def growing(application: QApplication) -> dict[str, Any]:
     view.resize(1440, 900)
     view.show()
     application.processEvents()
-    pane = view.panes["left"]
+    pane = view.trees.panes["left"]
     watch = Watch(pane)
     begin = time.perf_counter()
     view.grow()
