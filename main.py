@@ -35,7 +35,7 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 
 def window_parser() -> argparse.ArgumentParser:
-    """The options of ``python main.py`` without a command."""
+    """Return the parser of ``python main.py`` without a command."""
     commands = "\n".join(f"  {name:<10}{what}" for name, (_, what) in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="main.py",

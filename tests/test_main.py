@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,18 @@ def test_a_missing_library_is_named_with_the_packages(tmp_path: Path) -> None:
     for words in ("libEGL.so.1", "apt-get install libegl1", "dnf install libglvnd-egl"):
         assert words in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_command_is_a_module_and_a_line(monkeypatch, capsys):
+    """Made here: it stands in --help, has a --help of its own, and its status is main's."""
+    toy = types.ModuleType("toy", "Count to a number.")
+    toy.add_arguments = lambda parser: parser.add_argument("--to", type=int, default=3)
+    toy.run = lambda arguments: print(*range(arguments.to)) or 0
+    monkeypatch.setitem(sys.modules, "toy", toy)
+    monkeypatch.setitem(main.COMMANDS, "count", ("toy", "count to a number"))
+    assert "  count     count to a number\n" in main.window_parser().format_help()
+    assert main.main(["count", "--to", "2"]) == main.DONE
+    assert capsys.readouterr().out == "0 1\n"
+    with pytest.raises(SystemExit):
+        main.main(["count", "--help"])
+    assert "Count to a number." in capsys.readouterr().out

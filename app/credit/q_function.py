@@ -170,7 +170,7 @@ class QFunction(QObject):
             self.show_chart()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """The chart follows the editor that has the keyboard."""
+        """Let the chart follow the editor that has the keyboard."""
         if event.type() == QEvent.Type.FocusIn:
             for side, panel in self._numbers.panels.items():
                 if panel.editor is watched:

@@ -136,7 +136,7 @@ def score_item(pair: "Pair", item: Item) -> "Scoring":
 def as_json(
     info: "PairInfo", scoring: "Scoring", closing: str, floor: "NoiseFloor | None"
 ) -> dict[str, Any]:
-    """One scored response as the object that ``--json`` prints. ``closing``: that token's text."""
+    """Return one scored response as ``--json`` prints it; ``closing``: that token's text."""
     from core.noise import as_json as noise_json
     from core.quantities import response_score, reward
 
@@ -185,7 +185,7 @@ def print_table(result: dict[str, Any], labels: tuple[str, ...]) -> None:
 
 
 def noise_line(result: dict[str, Any]) -> str:
-    """What the table says of its noise, as rewards."""
+    """Return what the table says of its noise, as rewards."""
     noise, beta = result["noise"], result["beta"]
     return (
         f"noise of {noise['dtype']}: a reward ±{beta * noise['token']:.4f}, Σ reward "
@@ -194,7 +194,7 @@ def noise_line(result: dict[str, Any]) -> str:
 
 
 def read_items(arguments: argparse.Namespace) -> Iterator[Item]:
-    """The items to score, each file checked from end to end beforehand where it can be."""
+    """Yield the items to score, each file checked from end to end beforehand where it can be."""
     if arguments.jsonl:
         if readable(arguments.jsonl).is_file():
             for _ in read_jsonl(arguments.jsonl, arguments.system):
@@ -216,7 +216,7 @@ def readable(path: Path) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file without its last line ending, all else as it is."""
+    """Return the text of a UTF-8 file without its last line ending, all else as it is."""
     try:
         text = readable(path).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -229,7 +229,7 @@ def read_text(path: Path) -> str:
 
 
 def read_jsonl(path: Path, system: str | None) -> Iterator[Item]:
-    """The items of a JSON Lines file, one at a time. Raises UserFacingError naming the line."""
+    """Yield the items of a JSON Lines file. Raises UserFacingError naming the line."""
     found = False
     try:
         with path.open("rb") as file:
@@ -245,7 +245,7 @@ def read_jsonl(path: Path, system: str | None) -> Iterator[Item]:
 
 
 def parse_line(raw: bytes, where: str, system: str | None) -> Item:
-    """One line of JSON as an item. Raises UserFacingError naming ``where`` and what is wrong."""
+    """Read a line of JSON as an item. Raises UserFacingError naming ``where`` and what is wrong."""
     try:
         value = json.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
