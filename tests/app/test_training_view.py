@@ -463,8 +463,8 @@ def test_held_out_values_are_marks_and_the_best_step_is_named(make_view, qtbot, 
     assert "held-out" in chart.key.text()
     loss = view.charts.grid.charts["loss"]
     assert [line.curve.source for line in loss.lines] == ["", EVAL]
-    assert not len(loss._drawn[0].marks.getData()[0])
-    assert len(loss._drawn[1].marks.getData()[0]) == 2 and "eval" in loss.key.text()
+    assert not len(loss.drawn[0].marks.getData()[0])
+    assert len(loss.drawn[1].marks.getData()[0]) == 2 and "eval" in loss.key.text()
     assert "stop near step 40" in view.charts.grid.note.text.text()
 
 
