@@ -236,8 +236,8 @@ class TrainingPhotographer(Photographer):
         if not self.runs and not training.session.runs and training.has_demo_runs():
             self.runs = training.demo_runs
             training.open_demo_runs()
-        film = self.window.view.film
-        if film.unknown() and not film.checkpoints[-1].whole:
+        by_checkpoint = self.window.view.by_checkpoint
+        if by_checkpoint.unknown() and not by_checkpoint.checkpoints[-1].whole:
             return False  # it fills by itself
         return not training.is_reading() and self.window.pages.currentWidget() is training
 

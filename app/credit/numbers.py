@@ -30,7 +30,7 @@ class CreditNumbers:
         self, prompt: PromptPanel, panels: dict[Side, ResponsePanel], controls: Controls
     ) -> None:
         self._prompt, self.panels, self._controls = prompt, panels, controls
-        self.film = ScoringsByCheckpoint()
+        self.by_checkpoint = ScoringsByCheckpoint()
         self.scale = ScaleChoice()
         self.noise = NOISELESS
         self.alignment: Alignment | None = None
@@ -44,8 +44,8 @@ class CreditNumbers:
 
     def checkpoint(self) -> str:
         """Return the path of the run's checkpoint that is shown; "" for a pair of no run."""
-        film = self.film
-        return film.checkpoints[film.shown].path if film.checkpoints else ""
+        run = self.by_checkpoint
+        return run.checkpoints[run.shown].path if run.checkpoints else ""
 
     def scored(self) -> dict[Side, Scoring]:
         """Return the scorings that the panels show, those of texts before an edit too."""
@@ -115,14 +115,14 @@ class CreditNumbers:
         self.values = shown(measure, unit, beta, self.scored(), self.alignment, self.noise)
         self.scale.floor = float(self.noise.of_rewards(beta))
 
-    def film_values(self) -> Mapping[int, Values]:
+    def values_by_checkpoint(self) -> Mapping[int, Values]:
         """Return what each known checkpoint's tokens are coloured by, as the controls say."""
         measure, unit = self._controls.measure(), self._controls.unit()
-        return self.film.values(measure, unit, self.beta(), self.alignment, self.noise)
+        return self.by_checkpoint.values(measure, unit, self.beta(), self.alignment, self.noise)
 
     def fit_scale(self) -> int:
         """Fit the colours to what is shown and to the run's other checkpoints; return how many."""
-        states = [[*values.values()] for values in self.film_values().values()]
+        states = [[*values.values()] for values in self.values_by_checkpoint().values()]
         self.scale.fit(self._controls.measure(), [*self.values.values()], *states)
         return len(states)
 

@@ -113,9 +113,9 @@ class CreditView(CreditLayout):
     # --- the numbers, for those who show them elsewhere ---------------------------------------
 
     @property
-    def film(self) -> ScoringsByCheckpoint:
+    def by_checkpoint(self) -> ScoringsByCheckpoint:
         """Return the scorings under each checkpoint of the run."""
-        return self.numbers.film
+        return self.numbers.by_checkpoint
 
     @property
     def scale(self) -> ScaleChoice:
@@ -135,9 +135,9 @@ class CreditView(CreditLayout):
         """Return the scorings that are of the texts on the screen."""
         return self.numbers.scorings()
 
-    def film_values(self) -> Mapping[int, Values]:
+    def values_by_checkpoint(self) -> Mapping[int, Values]:
         """Return what each known checkpoint's tokens are coloured by, as the controls say."""
-        return self.numbers.film_values()
+        return self.numbers.values_by_checkpoint()
 
     def between_checkpoints(self) -> bool:
         """Return whether another checkpoint is asked for and not shown yet."""
@@ -162,7 +162,7 @@ class CreditView(CreditLayout):
         self.numbers.noise = NOISELESS
         self.numbers.alignment = None
         self._failed.clear()
-        self.film.begin(info.checkpoints if info is not None else ())
+        self.by_checkpoint.begin(info.checkpoints if info is not None else ())
         self.answers.forget()
         self.focus_on.clear()
         self.prompt.set_rendered("")
@@ -189,7 +189,7 @@ class CreditView(CreditLayout):
         self.panels["B"].set_text(example.b)
         self.numbers.alignment = None
         self._failed.clear()
-        self.film.forget_texts()
+        self.by_checkpoint.forget_texts()
         self.problem.emit("")
         self._clear_chart()
         self.summary.show_numbers(None, None)
@@ -233,7 +233,9 @@ class CreditView(CreditLayout):
         panel = self.panels[event.side]
         old = panel.scoring
         panel.take(event.id, event.scoring)
-        self.film.take(event.side, event.prompt_text, event.scoring, self.between_checkpoints())
+        self.by_checkpoint.take(
+            event.side, event.prompt_text, event.scoring, self.between_checkpoints()
+        )
         if old is not None and panel.scoring is not None:
             self.focus_on.follow(event.side, old.tokens, panel.scoring.tokens)
         self.prompt.set_rendered(event.prompt_text)
@@ -256,8 +258,8 @@ class CreditView(CreditLayout):
 
     def show_checkpoint(self, index: int, frame: Frame) -> None:
         """Show what another checkpoint says, which is the policy now; texts and pins stay."""
-        self.film.shown = index
-        self.film.put(index, frame)
+        self.by_checkpoint.shown = index
+        self.by_checkpoint.put(index, frame)
         for side, panel in self.panels.items():
             taken = side in frame and panel.take_again(frame[side])
             if not taken and panel.is_current():
@@ -267,7 +269,7 @@ class CreditView(CreditLayout):
 
     def add_checkpoint(self, index: int, frame: Frame) -> None:
         """Take what a checkpoint that is not shown says: colours fit it too."""
-        self.film.put(index, frame)
+        self.by_checkpoint.put(index, frame)
         before = self.numbers.colour_scale()
         self._fit_scale()
         if self.numbers.colour_scale() != before:
@@ -276,8 +278,8 @@ class CreditView(CreditLayout):
 
     def forget_checkpoint(self, index: int) -> None:
         """Drop what is known of a checkpoint whose files have been written anew."""
-        self.film.forget_checkpoint(index)
-        self.answers.forget_checkpoint(self.film.checkpoints[index].path)
+        self.by_checkpoint.forget_checkpoint(index)
+        self.answers.forget_checkpoint(self.by_checkpoint.checkpoints[index].path)
 
     @Slot()
     def _say_coloured(self) -> None:
@@ -328,7 +330,7 @@ class CreditView(CreditLayout):
     def _show_chart(self) -> None:
         if self.chart is None:
             return
-        others = (one for side in SIDES for one in self.film.of(side).values())
+        others = (one for side in SIDES for one in self.by_checkpoint.of(side).values())
         self.chart.set_room([rewards(one, self.beta()) for one in others])
         self.q_function.show_chart()
         for side, panel in self.panels.items():

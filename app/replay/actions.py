@@ -142,7 +142,7 @@ class CheckpointActions(QObject):
         self._client.pair_let_go.connect(self._unmark_step)
         heat.recall(self._settings)
         if self.scrubbing.checkpoints:
-            training.set_step(self.scrubbing.checkpoints[self._credit.film.shown].step)
+            training.set_step(self.scrubbing.checkpoints[self._credit.by_checkpoint.shown].step)
         self._offer_run()
 
     def _offered(self) -> Path | None:

@@ -182,13 +182,13 @@ class HeatPanel(QFrame):
 
     def empty_because(self) -> str:
         """Return why there is nothing to show; "" if there is something."""
-        film = self._view.film
-        if not film.checkpoints:
+        by_checkpoint = self._view.by_checkpoint
+        if not by_checkpoint.checkpoints:
             return (
                 "No run's checkpoints are loaded. Load them as a pair to see how credit emerges in "
                 "a response from step to step, and where it smears."
             )
-        if not film.of(self.side):
+        if not by_checkpoint.of(self.side):
             return f"{self.side} is not scored yet."
         return ""
 
@@ -196,48 +196,50 @@ class HeatPanel(QFrame):
     def refresh(self) -> None:
         """Show what is known, in the credit view's colours."""
         why = self.empty_because()
-        film, view = self._view.film, self._view
+        by_checkpoint, view = self._view.by_checkpoint, self._view
         self._pages.setCurrentIndex(int(not why))
         self.why.setText(why)
-        self.open_button.setVisible(not film.checkpoints)
+        self.open_button.setVisible(not by_checkpoint.checkpoints)
         if why:
             return
-        known = film.of(self.side)
+        known = by_checkpoint.of(self.side)
         scoring = next(iter(known.values()))
-        values = np.full((len(film.checkpoints), len(scoring)), np.nan)
-        for index, frame in view.film_values().items():
+        values = np.full((len(by_checkpoint.checkpoints), len(scoring)), np.nan)
+        for index, frame in view.values_by_checkpoint().items():
             if self.side in frame:
                 values[index] = frame[self.side]
         measure = view.controls.measure()
         scale = view.scale.scale(measure)
-        steps = tuple(checkpoint.step for checkpoint in film.checkpoints)
+        steps = tuple(checkpoint.step for checkpoint in by_checkpoint.checkpoints)
         self.map.show_data(HeatData(steps, scoring.labels, values), scale)
         pinned = view.focus_on.pinned
         selected = pinned[1] if pinned is not None and pinned[0] == self.side else -1
-        self.map.mark(film.shown, selected)
+        self.map.mark(by_checkpoint.shown, selected)
         unit = view.controls.unit()
         quantity = measure.quantity if unit == "token" else f"{measure.quantity}, each {unit}"
         self.legend.show_scale(scale, quantity, measure.unit, measure.at_most_zero)
-        frames = {side: film.of(side) for side in SIDES}
+        frames = {side: by_checkpoint.of(side) for side in SIDES}
         found = margin_and_spread(len(steps), frames, self.side, view.beta())
-        self.measures.show_measures(steps, found, self.side, film.shown)
+        self.measures.show_measures(steps, found, self.side, by_checkpoint.shown)
         self._say(*self.map.hover)
 
     @Slot(int, int)
     def _say(self, checkpoint: int, token: int) -> None:
         """Write the numbers of a cell."""
-        film = self._view.film
-        scoring = film.of(self.side).get(checkpoint)
+        by_checkpoint = self._view.by_checkpoint
+        scoring = by_checkpoint.of(self.side).get(checkpoint)
         self.map.setToolTip("" if token >= 0 else ABOUT)
         if checkpoint < 0 or token < 0 or not 0 <= token < len(self.map.data.labels):
-            unknown = len(film.checkpoints) - len(film.of(self.side))
-            left = f"{unknown} of {len(film.checkpoints)} checkpoints are not computed yet"
+            unknown = len(by_checkpoint.checkpoints) - len(by_checkpoint.of(self.side))
+            left = f"{unknown} of {len(by_checkpoint.checkpoints)} checkpoints are not computed yet"
             self.readout.setText(
                 left if unknown else "Tokens of the response under each checkpoint"
             )
             self.readout.setEnabled(False)
             return
-        text = f"{self.map.data.labels[token]}   step {film.checkpoints[checkpoint].step}   "
+        text = (
+            f"{self.map.data.labels[token]}   step {by_checkpoint.checkpoints[checkpoint].step}   "
+        )
         if scoring is None:
             text += "not computed yet"
         else:
@@ -294,10 +296,10 @@ class HeatPanel(QFrame):
     def numbers(self, delimiter: str) -> str:
         """Return a table of all tokens of both responses under every known checkpoint; nats."""
         rows: list[Sequence[object]] = [HEADER]
-        film, values = self._view.film, self._view.film_values()
+        by_checkpoint, values = self._view.by_checkpoint, self._view.values_by_checkpoint()
         for side in SIDES:
-            for index, scoring in sorted(film.of(side).items()):
-                step = film.checkpoints[index].step
+            for index, scoring in sorted(by_checkpoint.of(side).items()):
+                step = by_checkpoint.checkpoints[index].step
                 r, shown = rewards(scoring, self._view.beta()), values[index][side]
                 for i, label in enumerate(scoring.labels):
                     columns = r, scoring.logp_policy, scoring.logp_reference, scoring.kl, shown

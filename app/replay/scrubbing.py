@@ -76,10 +76,10 @@ class Scrubbing(QObject):
     def __init__(self, client: EngineClient, view: CreditView, strip: CheckpointStrip) -> None:
         super().__init__(strip)
         self._client, self._view, self.strip = client, view, strip
-        self._film = view.film
+        self._by_checkpoint = view.by_checkpoint
         self.checkpoints: tuple[Checkpoint, ...] = ()
         self.wanted = -1
-        """The checkpoint that is asked for; the same as ``film.shown`` once it is shown."""
+        """The checkpoint that is asked for; ``by_checkpoint.shown`` once it is shown."""
         self.whole_seconds = 0.0
         """Seconds that loading a checkpoint takes that is a whole model."""
         self.confirm: Callable[[QWidget, str], bool] = ask_whether
@@ -191,7 +191,7 @@ class Scrubbing(QObject):
             self._view.forget_checkpoint(index)
         self._view.show_checkpoint(index, event.scorings)
         self.strip.show_shown(index)
-        self.strip.set_known(self._film.known())
+        self.strip.set_known(self._by_checkpoint.known())
         self.shown.emit(self.checkpoints[index].step)
         step = self.checkpoints[index].step
         self._view.updated.emit(f"step {step}: {1000 * event.seconds:.0f} ms")
@@ -263,7 +263,7 @@ class Scrubbing(QObject):
             self._declined = True
             self._stop_replay()
             return
-        missing = self._film.unknown()
+        missing = self._by_checkpoint.unknown()
         if self._has_whole() and missing:
             largest = max(self.checkpoints[index].bytes for index in missing)
             question = cost_text(len(missing), largest, self.whole_seconds)
@@ -273,7 +273,7 @@ class Scrubbing(QObject):
         self._replay()
 
     def _replay(self) -> None:
-        missing = self._film.unknown()
+        missing = self._by_checkpoint.unknown()
         if missing and len(self._view.scorings()) == 2:
             paths = tuple(self.checkpoints[index].path for index in missing)
             ticket = self._client.ask(Replay, paths)
@@ -301,9 +301,9 @@ class Scrubbing(QObject):
         if event.anew:
             self._view.forget_checkpoint(index)
         self._view.add_checkpoint(index, event.scorings)
-        self.strip.set_known(self._film.known())
+        self.strip.set_known(self._by_checkpoint.known())
         # Once all are known, the engine only prepares the shown one for the next edit.
-        self.strip.show_replaying(event.fraction if self._film.unknown() else None)
+        self.strip.show_replaying(event.fraction if self._by_checkpoint.unknown() else None)
 
     def _replay_ended(self, event: ReplayDone | Stopped) -> None:
         self._end_replay()
@@ -328,7 +328,7 @@ class Scrubbing(QObject):
     @Slot()
     def _scored(self) -> None:
         self.strip.show_under_way("", None)
-        self.strip.set_known(self._film.known())
+        self.strip.set_known(self._by_checkpoint.known())
         if len(self._view.scorings()) == 2:
             self._rest()
 
@@ -353,7 +353,7 @@ class Scrubbing(QObject):
         answer was dropped.
         """
         self.stop_playing()
-        failed, self.wanted = self.wanted, self._film.shown
+        failed, self.wanted = self.wanted, self._by_checkpoint.shown
         self.strip.show_asked(self.wanted)
         if failed != self.wanted and self.checkpoints:
             self._ask_scrub(self.wanted)  # and what kept the other one is still to be read

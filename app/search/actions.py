@@ -83,9 +83,9 @@ class SearchActions(QObject):
         view.recall(self._settings)
         view.set_pair(self._pair)
         view.set_noise(self._credit.noise)
-        film = self._credit.film
-        if film.checkpoints:
-            view.set_checkpoint(film.checkpoints[film.shown].path)
+        by_checkpoint = self._credit.by_checkpoint
+        if by_checkpoint.checkpoints:
+            view.set_checkpoint(by_checkpoint.checkpoints[by_checkpoint.shown].path)
         return view
 
     def _focus(self) -> None:

@@ -78,7 +78,7 @@ class Answering:
         try:
             if evicted:
                 gc.collect()
-                session.pair.shed()
+                session.pair.evict_kv()
             if session.has_pair:
                 session.pair.trim(session.nodes())
             return handler_of(request)(session, request, again)

@@ -16,6 +16,7 @@ from core import quantities as q
 from core.checkpoints.plan import PairPlan
 from core.errors import UserFacingError
 from core.evaluation.localisation import SCORES, Entered, Scored, adapter, figures, score_pairs
+from core.failures import is_out_of_memory, reason
 from core.preferences import Preference
 from core.progress import Report
 from core.runs.records import KL, START, Checkpoint
@@ -143,9 +144,9 @@ def _loading(checkpoint: Checkpoint) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        if type(error).__name__ == "OutOfMemoryError":
+        if is_out_of_memory(error):
             raise
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = reason(error)
         raise UserFacingError(
             f"{checkpoint.path} could not be loaded over this run's base ({first}): leave it out "
             f"with --steps, or save it again."

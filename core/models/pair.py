@@ -348,7 +348,7 @@ class Pair:
             if gone.any():
                 held.line.truncate(min(held.line.trunk, int(gone.argmax())))
 
-    def shed(self) -> None:
+    def evict_kv(self) -> None:
         """Drop all KV, and give the memory that is not in use back to the device."""
         self._lines.clear()
         for device in {lane.device.type for lane, _ in self._covering}:

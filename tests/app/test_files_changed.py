@@ -91,7 +91,7 @@ def at(window, index):
 
 def scrub(qtbot, window, index):
     qtbot.mouseClick(window.strip.axis, LEFT, pos=at(window, index))
-    shown = lambda: window.view.film.shown == index and settled(window)  # noqa: E731
+    shown = lambda: window.view.by_checkpoint.shown == index and settled(window)  # noqa: E731
     qtbot.waitUntil(shown, timeout=WAIT)
 
 
@@ -118,7 +118,7 @@ def test_a_checkpoint_of_a_run_is_shown_anew_and_nothing_old_of_it_stays(open_wi
     expected = scoring_of(new().tokens, "anew").logp_policy.tolist()
     qtbot.waitUntil(lambda: new().logp_policy.tolist() == expected, timeout=WAIT)
     assert [it.checkpoint for it in FakeEngine.last.asked(Scrub)] == [CHECKPOINTS[1].path] * 2
-    assert len(FakeEngine.last.asked(Load)) == 1 and window.view.film.shown == 1
+    assert len(FakeEngine.last.asked(Load)) == 1 and window.view.by_checkpoint.shown == 1
     qtbot.waitUntil(lambda: asked() > before, timeout=WAIT)  # of the token that is pinned
 
 

@@ -47,7 +47,7 @@ def panel(window, qtbot, tmp_path):
 
 def replay(qtbot, window):
     do(window, "replay_checkpoints")
-    qtbot.waitUntil(lambda: len(window.view.film.known()) == 4, timeout=5000)
+    qtbot.waitUntil(lambda: len(window.view.by_checkpoint.known()) == 4, timeout=5000)
     qtbot.wait(5)
 
 
@@ -103,12 +103,12 @@ def test_pointing_says_the_numbers_and_clicking_scrubs(panel, window, qtbot):
         f"log π_ref {known.logp_reference[3]:+.3f}"
     )
     qtbot.mouseClick(panel.map, LEFT, pos=centre(panel, 1, 3))
-    qtbot.waitUntil(lambda: window.view.film.shown == 1, timeout=5000)
+    qtbot.waitUntil(lambda: window.view.by_checkpoint.shown == 1, timeout=5000)
     qtbot.wait(5)
     assert panel.map.shown == 1 and window.strip.axis.value() == 1
     steps = QPoint(6, centre(panel, 2, 0).y())
     qtbot.mouseClick(panel.map, LEFT, pos=steps)
-    qtbot.waitUntil(lambda: window.view.film.shown == 2, timeout=5000)
+    qtbot.waitUntil(lambda: window.view.by_checkpoint.shown == 2, timeout=5000)
 
 
 def test_clicking_a_token_pins_it(panel, window, qtbot):
@@ -131,7 +131,7 @@ def test_the_keyboard_walks_the_cells(panel, window, qtbot):
     qtbot.keyClick(panel.map, Qt.Key.Key_Down)
     qtbot.keyClick(panel.map, Qt.Key.Key_Up)
     qtbot.keyClick(panel.map, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: window.view.film.shown == 2, timeout=5000)
+    qtbot.waitUntil(lambda: window.view.by_checkpoint.shown == 2, timeout=5000)
 
 
 def test_margin_and_spread_by_hand(panel, window, qtbot):
@@ -152,7 +152,7 @@ def test_margin_and_spread_by_hand(panel, window, qtbot):
     assert f"= {spread:.1f} of {len(r['A'])} tokens" in panel.measures.headings()[1]
     where = QPoint(round(panel.measures.x_of(1)), 40)
     qtbot.mouseClick(panel.measures, LEFT, pos=where)
-    qtbot.waitUntil(lambda: window.view.film.shown == 1, timeout=5000)
+    qtbot.waitUntil(lambda: window.view.by_checkpoint.shown == 1, timeout=5000)
 
 
 def test_one_side_alone_has_no_margin():
@@ -208,7 +208,7 @@ def test_the_training_view_and_the_strip_share_the_step(panel, window, qtbot):
     training = window.runs.view
     assert training.readout.title.text() == "At step 30"
     training.step_wanted.emit(14)
-    qtbot.waitUntil(lambda: window.view.film.shown == 1, timeout=5000)
+    qtbot.waitUntil(lambda: window.view.by_checkpoint.shown == 1, timeout=5000)
     assert training.readout.title.text() == "At step 10"
     assert window.strip.axis.value() == 1
     do(window, "close_pair")

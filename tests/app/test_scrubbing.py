@@ -77,7 +77,7 @@ def drag(qtbot, window, *indices):
 
 
 def wait_shown(qtbot, window, index):
-    shown = lambda: window.view.film.shown == index and settled(window)  # noqa: E731
+    shown = lambda: window.view.by_checkpoint.shown == index and settled(window)  # noqa: E731
     qtbot.waitUntil(shown, timeout=10_000)
 
 
@@ -125,7 +125,7 @@ def test_at_the_start_the_policy_is_the_reference(window, qtbot):
 def test_the_handle_never_waits_and_the_label_tells_both(open_run, qtbot):
     window = open_run(Slow)
     drag(qtbot, window, 2, 0)
-    assert window.strip.axis.value() == 0 and window.view.film.shown == LAST
+    assert window.strip.axis.value() == 0 and window.view.by_checkpoint.shown == LAST
     assert "step 30" in window.strip.label.text() and "→ step 0" in window.strip.label.text()
     wait_shown(qtbot, window, 0)
     assert "→" not in window.strip.label.text()
@@ -138,7 +138,7 @@ def test_a_scrub_that_comes_after_an_edit_paints_no_stale_tokens(open_run, qtbot
     before = panel.scoring
     qtbot.mouseClick(window.strip.axis, LEFT, pos=tick(window, 1))
     qtbot.keyClicks(panel.editor, "Well, ")
-    qtbot.waitUntil(lambda: window.view.film.shown == 1, timeout=10_000)
+    qtbot.waitUntil(lambda: window.view.by_checkpoint.shown == 1, timeout=10_000)
     assert panel.scoring is before and not panel.is_current()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert panel.scoring.tokens.text == panel.text() and panel.text().startswith("Well, ")
@@ -181,7 +181,7 @@ def test_keys_on_the_axis_and_in_the_window(window, qtbot):
 
 def test_colours_do_not_jump_and_the_legend_says_why(window, qtbot):
     do(window, "replay_checkpoints")
-    qtbot.waitUntil(lambda: len(window.view.film.known()) == 4, timeout=5000)
+    qtbot.waitUntil(lambda: len(window.view.by_checkpoint.known()) == 4, timeout=5000)
     limits, ranges = set(), set()
     window.view.make_chart()
     for index in range(4):
@@ -239,15 +239,15 @@ def test_an_idle_window_replays_what_is_not_known_nearest_first(open_window, qtb
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     window.strip.go_to(1)
     wait_shown(qtbot, window, 1)
-    qtbot.waitUntil(lambda: len(window.view.film.known()) == 4, timeout=5000)
+    qtbot.waitUntil(lambda: len(window.view.by_checkpoint.known()) == 4, timeout=5000)
     (replay,) = FakeEngine.last.asked(Replay)
     assert replay.checkpoints == (CHECKPOINTS[0].path, CHECKPOINTS[2].path)
-    assert window.view.film.shown == 1
+    assert window.view.by_checkpoint.shown == 1
     assert window.strip.axis.known == {0, 1, 2, 3}
     assert not window.strip.replay.isVisible()
     for index in range(4):
         for side in "AB":
-            known = window.view.film.of(side)[index]
+            known = window.view.by_checkpoint.of(side)[index]
             assert np.array_equal(known.logp_policy, expected(window, side, index).logp_policy)
 
 
@@ -260,7 +260,7 @@ def test_typing_stops_a_replay_which_begins_again(open_window, qtbot, monkeypatc
     assert not window.strip.replaying and window.strip.axis.known == frozenset()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert len(FakeEngine.last.asked(Replay)) == 1
-    qtbot.waitUntil(lambda: len(window.view.film.known()) == 4, timeout=10_000)
+    qtbot.waitUntil(lambda: len(window.view.by_checkpoint.known()) == 4, timeout=10_000)
     assert len(FakeEngine.last.asked(Replay)) == 2
 
 
@@ -275,7 +275,7 @@ def test_a_replay_that_was_stopped_by_hand_stays_stopped(open_window, qtbot, mon
     qtbot.wait(200)
     assert len(FakeEngine.last.asked(Replay)) == 1
     qtbot.mouseClick(window.strip.replay, LEFT)
-    qtbot.waitUntil(lambda: len(window.view.film.known()) == 4, timeout=10_000)
+    qtbot.waitUntil(lambda: len(window.view.by_checkpoint.known()) == 4, timeout=10_000)
 
 
 def test_whole_models_are_replayed_only_on_the_users_word(open_window, qtbot, monkeypatch):
@@ -293,7 +293,7 @@ def test_whole_models_are_replayed_only_on_the_users_word(open_window, qtbot, mo
     assert not FakeEngine.last.asked(Replay)
     assert questions[0].startswith("Each checkpoint is a whole model of 2.1 GB: about 9 s each, ")
     qtbot.mouseClick(window.strip.replay, LEFT)
-    qtbot.waitUntil(lambda: len(window.view.film.known()) == 4, timeout=10_000)
+    qtbot.waitUntil(lambda: len(window.view.by_checkpoint.known()) == 4, timeout=10_000)
 
 
 def test_the_cost_in_words():
@@ -309,25 +309,25 @@ def test_a_checkpoint_that_cannot_be_shown_is_a_sentence(open_run, qtbot):
     qtbot.waitUntil(window.notice.isVisible, timeout=5000)
     assert "is not there any more" in window.notice.message.text()
     assert window.strip.axis.value() == window.checkpoints.scrubbing.wanted == LAST
-    assert window.view.film.shown == LAST
+    assert window.view.by_checkpoint.shown == LAST
     qtbot.waitUntil(lambda: settled(window), timeout=5000)
     assert len(FakeEngine.last.asked(Scrub)) == 2  # the one asked for, and back
     assert window.notice.isVisible()  # the way back takes nothing from the screen
     window.strip.go_to(2)
-    qtbot.waitUntil(lambda: window.view.film.shown == 2, timeout=5000)
+    qtbot.waitUntil(lambda: window.view.by_checkpoint.shown == 2, timeout=5000)
     assert not window.notice.isVisible()
 
 
 def test_undo_finds_what_was_known(window, qtbot):
     do(window, "replay_checkpoints")
-    qtbot.waitUntil(lambda: len(window.view.film.known()) == 4, timeout=5000)
+    qtbot.waitUntil(lambda: len(window.view.by_checkpoint.known()) == 4, timeout=5000)
     editor = window.view.panels["A"].editor
     qtbot.keyClicks(editor, "x")
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    assert window.view.film.known() == (LAST,)
+    assert window.view.by_checkpoint.known() == (LAST,)
     editor.undo()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    assert window.view.film.known() == (0, 1, 2, 3)
+    assert window.view.by_checkpoint.known() == (0, 1, 2, 3)
 
 
 def test_speed_loop_and_run_are_remembered(open_run, open_window, qtbot):
@@ -352,12 +352,12 @@ def test_a_tree_says_which_checkpoint_it_is_of_when_another_is_shown(window, qtb
     qtbot.waitUntil(lambda: left.state == "done", timeout=10_000)
     assert "of step" not in left.about.toolTip()
     window.strip.go_to(0)
-    qtbot.waitUntil(lambda: window.view.film.shown == 0, timeout=5000)
+    qtbot.waitUntil(lambda: window.view.by_checkpoint.shown == 0, timeout=5000)
     last = window.checkpoints.scrubbing.checkpoints[LAST].step
     assert f"of step {last}" in left.about.toolTip()
     search.grow()
     qtbot.waitUntil(lambda: left.state == "done", timeout=10_000)
     assert "of step" not in left.about.toolTip()
     window.strip.go_to(LAST)
-    qtbot.waitUntil(lambda: window.view.film.shown == LAST, timeout=5000)
+    qtbot.waitUntil(lambda: window.view.by_checkpoint.shown == LAST, timeout=5000)
     assert "of step 0" in left.about.toolTip()

@@ -48,7 +48,7 @@ def drag_to(qtbot, window, index):
     qtbot.mousePress(axis, LEFT, pos=at(axis.value()))
     qtbot.mouseMove(axis, at(index))
     qtbot.mouseRelease(axis, LEFT, pos=at(index))
-    shown = lambda: window.view.film.shown == index and settled(window)  # noqa: E731
+    shown = lambda: window.view.by_checkpoint.shown == index and settled(window)  # noqa: E731
     qtbot.waitUntil(shown, timeout=WAIT)
 
 
@@ -76,10 +76,10 @@ def test_dragging_shows_what_a_fresh_pair_of_that_checkpoint_says(window, qtbot,
 def test_a_replay_knows_all_and_an_edit_is_scored_under_what_is_shown(window, qtbot, run):
     drag_to(qtbot, window, 1)
     do(window, "replay_checkpoints")
-    qtbot.waitUntil(lambda: len(window.view.film.known()) == 4, timeout=WAIT)
+    qtbot.waitUntil(lambda: len(window.view.by_checkpoint.known()) == 4, timeout=WAIT)
     for index in (1, 3):
         expected = fresh(window, run, index, "B").logp_policy
-        known = window.view.film.of("B")[index].logp_policy
+        known = window.view.by_checkpoint.of("B")[index].logp_policy
         assert known == pytest.approx(expected, abs=1e-4)
     editor = window.view.panels["B"].editor
     qtbot.keyClicks(editor, "Well, ")
@@ -101,15 +101,15 @@ def test_whole_models_are_replayed_when_their_cost_has_been_agreed_to(
     window = open_window(spec=spec, engine=real_engine)
     qtbot.waitUntil(lambda: settled(window), timeout=WAIT)
     qtbot.wait(300)
-    assert window.view.film.known() == (2,)  # nothing that is dear happens by itself
+    assert window.view.by_checkpoint.known() == (2,)  # nothing that is dear happens by itself
     asked = []
     window.checkpoints.scrubbing.confirm = lambda parent, question: asked.append(question)
     do(window, "replay_checkpoints")
     assert len(asked) == 1 and "is a whole model of" in asked[0]
-    assert window.view.film.known() == (2,)
+    assert window.view.by_checkpoint.known() == (2,)
     window.checkpoints.scrubbing.confirm = lambda parent, question: True
     do(window, "replay_checkpoints")
-    qtbot.waitUntil(lambda: window.view.film.known() == (0, 1, 2), timeout=WAIT)
+    qtbot.waitUntil(lambda: window.view.by_checkpoint.known() == (0, 1, 2), timeout=WAIT)
     qtbot.waitUntil(lambda: settled(window), timeout=WAIT)
     from core.models.load import load_pair
 
@@ -118,7 +118,7 @@ def test_whole_models_are_replayed_when_their_cost_has_been_agreed_to(
     for side in "AB":
         tokens = window.view.panels[side].scoring.tokens
         expected = score(pair, window.view.prompt.prompt(), tokens)
-        found = window.view.film.of(side)[1]
+        found = window.view.by_checkpoint.of(side)[1]
         assert found.logp_policy == pytest.approx(expected.logp_policy, abs=1e-4)
-        start = window.view.film.of(side)[0]
+        start = window.view.by_checkpoint.of(side)[0]
         assert (start.logp_policy == start.logp_reference).all()

@@ -271,11 +271,13 @@ def test_out_of_memory_sheds_the_cache_and_tries_once_more(desk, monkeypatch, pl
     desk.score("They turned it down flat.", side="A")
     for number in range(5):
         desk.score(f"They turned {number} down flat.", side="B")
-    shed, forget = [], type(desk.pair).shed
-    monkeypatch.setattr(type(desk.pair), "shed", lambda pair: (shed.append(pair), forget(pair)))
+    evicted, forget = [], type(desk.pair).evict_kv
+    monkeypatch.setattr(
+        type(desk.pair), "evict_kv", lambda pair: (evicted.append(pair), forget(pair))
+    )
     calls = failing(monkeypatch, desk, error, 1)
     scoring = desk.score("They took it.", side="B")
-    assert shed == [desk.pair] and len(calls) == 2
+    assert evicted == [desk.pair] and len(calls) == 2
     assert_plain(scoring, plain, desk.pair)
 
 
@@ -283,7 +285,7 @@ def test_shedding_forgets_all_kv_and_no_number(desk, plain):
     first = desk.score("They turned it down flat.", side="A")
     other = desk.score("They took it.", side="B")
     assert all(desk.pair.has_kv(int(scoring.nodes[-2])) for scoring in (first, other))
-    desk.pair.shed()
+    desk.pair.evict_kv()
     assert desk.pair.kv_bytes() == 0
     assert desk.score("They turned it down flat.", side="A").computed == 0
     for text in ("They turned it down.", "They turned 5 down."):

@@ -17,73 +17,75 @@ B = tokens_of(["one", " three", " four"])
 
 
 @pytest.fixture
-def film():
-    film = ScoringsByCheckpoint()
-    film.begin(CHECKPOINTS)
-    film.take("A", "prompt", scoring_of(A))
-    film.take("B", "prompt", scoring_of(B))
-    return film
+def cache():
+    cache = ScoringsByCheckpoint()
+    cache.begin(CHECKPOINTS)
+    cache.take("A", "prompt", scoring_of(A))
+    cache.take("B", "prompt", scoring_of(B))
+    return cache
 
 
 def frame(index, **sides):
     return {side: scoring_of(tokens, CHECKPOINTS[index].path) for side, tokens in sides.items()}
 
 
-def test_unknown_ones_come_nearest_first(film):
-    assert film.known() == (3,) and film.unknown() == (2, 1, 0)
-    film.put(1, frame(1, A=A))
-    assert film.known() == (3,)
-    film.put(1, frame(1, B=B))
-    film.shown = 1
-    assert film.known() == (1, 3) and film.unknown() == (0, 2)
+def test_unknown_ones_come_nearest_first(cache):
+    assert cache.known() == (3,) and cache.unknown() == (2, 1, 0)
+    cache.put(1, frame(1, A=A))
+    assert cache.known() == (3,)
+    cache.put(1, frame(1, B=B))
+    cache.shown = 1
+    assert cache.known() == (1, 3) and cache.unknown() == (0, 2)
 
 
-def test_what_comes_late_is_kept_with_its_own_text(film):
-    film.take("A", "prompt", scoring_of(B))  # A was edited; then comes an answer about the old text
-    film.put(1, frame(1, A=A, B=B))
-    assert set(film.of("A")) == {1, 3}  # of B's text, which is A's now
-    film.take("A", "prompt", scoring_of(A))
-    assert set(film.of("A")) == {1, 3}
-    film.take("A", "another prompt", scoring_of(A))
-    assert set(film.of("A")) == {3}
+def test_what_comes_late_is_kept_with_its_own_text(cache):
+    cache.take(
+        "A", "prompt", scoring_of(B)
+    )  # A was edited; then comes an answer about the old text
+    cache.put(1, frame(1, A=A, B=B))
+    assert set(cache.of("A")) == {1, 3}  # of B's text, which is A's now
+    cache.take("A", "prompt", scoring_of(A))
+    assert set(cache.of("A")) == {1, 3}
+    cache.take("A", "another prompt", scoring_of(A))
+    assert set(cache.of("A")) == {3}
 
 
-def test_a_score_of_who_knows_which_checkpoint_is_not_kept(film):
-    film.take("A", "new prompt", scoring_of(A), switching=True)
-    assert film.of("A") == {}
+def test_a_score_of_who_knows_which_checkpoint_is_not_kept(cache):
+    cache.take("A", "new prompt", scoring_of(A), switching=True)
+    assert cache.of("A") == {}
 
 
-def test_values_follow_what_is_put(film):
-    values = film.values(REWARD, "token", 0.1, None)
+def test_values_follow_what_is_put(cache):
+    values = cache.values(REWARD, "token", 0.1, None)
     assert set(values) == {3}
-    film.put(0, frame(0, A=A, B=B))
-    values = film.values(REWARD, "token", 0.1, None)
+    cache.put(0, frame(0, A=A, B=B))
+    values = cache.values(REWARD, "token", 0.1, None)
     assert set(values) == {0, 3} and not values[0]["A"].any()
     known = scoring_of(A, CHECKPOINTS[3].path)
     r = 0.2 * (known.logp_policy - known.logp_reference)
-    assert np.allclose(film.values(REWARD, "token", 0.2, None)[3]["A"], r)
+    assert np.allclose(cache.values(REWARD, "token", 0.2, None)[3]["A"], r)
 
 
-def test_old_texts_are_evicted(film, monkeypatch):
+def test_old_texts_are_evicted(cache, monkeypatch):
     monkeypatch.setattr(by_checkpoint, "CACHED_TOKENS", 20)
     for i in range(30):
-        film.take("A", f"prompt {i}", scoring_of(A))
-    assert set(film.of("A")) == {3} and set(film.of("B")) == {3}
+        cache.take("A", f"prompt {i}", scoring_of(A))
+    assert set(cache.of("A")) == {3} and set(cache.of("B")) == {3}
     cached = 0
     for i in range(30):
-        film.take(
+        cache.take(
             "A", f"prompt {i}", scoring_of(A), switching=True
         )  # adds nothing to what is cached
-        cached += bool(film.of("A"))
+        cached += bool(cache.of("A"))
     assert 0 < cached < 12
 
 
-def test_a_pair_that_is_not_of_a_run_has_no_film():
-    film = ScoringsByCheckpoint()
-    film.begin(())
-    film.take("A", "prompt", scoring_of(A))
-    assert film.known() == () and film.unknown() == () and film.shown == -1
-    assert dict(film.values(REWARD, "token", 0.1, None)) == {}
+def test_a_pair_that_is_not_of_a_run_has_nothing():
+    cache = ScoringsByCheckpoint()
+    cache.begin(())
+    cache.take("A", "prompt", scoring_of(A))
+    assert cache.known() == () and cache.unknown() == () and cache.shown == -1
+    assert dict(cache.values(REWARD, "token", 0.1, None)) == {}
 
 
 def test_a_scale_fits_the_checkpoint_that_needs_the_most():

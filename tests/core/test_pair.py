@@ -418,7 +418,7 @@ def test_kv_that_is_dropped_takes_no_memory(way, monkeypatch):
     slabs = [weakref.ref(slab) for store in stores for slab in store.tensors()]
     assert slabs
     stores.clear()
-    pair.shed()
+    pair.evict_kv()
     gc.collect()
     assert not [it for it in slabs if it() is not None]
 
