@@ -77,7 +77,7 @@ def opened(application: QApplication) -> tuple[TrainingView, float]:
     """The view with two runs, smoothed, and the seconds that opening them took."""
     view = TrainingView(lambda *_: "")
     view.resize(1440, 900)
-    view.smoothing.setValue(SMOOTHING)
+    view.charts.smoothing.setValue(SMOOTHING)
     view.show()
     application.processEvents()
     runs = [made_run("one", 1), made_run("another", 2)]
@@ -85,7 +85,7 @@ def opened(application: QApplication) -> tuple[TrainingView, float]:
     for run in runs:
         view.session.take(run, 0.0)
     view._show_runs()
-    view.redraw()
+    view.charts.redraw()
     application.processEvents()
     return view, time.thread_time() - begin
 
@@ -94,7 +94,7 @@ def rival(view: TrainingView) -> list[float]:
     """The same curves in a plain plot of the same size."""
     plot = pg.PlotWidget()
     plot.resize(1200, 400)
-    for drawn in view.grid.charts["rewards"].drawn:
+    for drawn in view.charts.grid.charts["rewards"].drawn:
         line = drawn.line
         assert line is not None
         for values, pen in ((line.curve.values, drawn.raw), (line.values, drawn.main)):
@@ -113,17 +113,17 @@ def measure() -> dict[str, Any]:
     application = QApplication.instance() or QApplication([])
     assert isinstance(application, QApplication)
     view, seconds = opened(application)
-    chart = view.grid.charts["rewards"]
-    charts = [shown.plot for shown in view.grid.shown_charts()]
+    chart = view.charts.grid.charts["rewards"]
+    charts = [shown.plot for shown in view.charts.grid.shown_charts()]
     everything = paint_times(
         charts, lambda left, right: chart.view.setXRange(left, right, padding=0)
     )
     begin = time.thread_time()
-    view.smoothing.setValue(SMOOTHING + 5)
-    view.redraw()
+    view.charts.smoothing.setValue(SMOOTHING + 5)
+    view.charts.redraw()
     application.processEvents()
     smoothed = 1000 * (time.thread_time() - begin)
-    for key, action in view.toggles.items():
+    for key, action in view.charts.toggles.items():
         action.setChecked(key == "rewards")
     chart.plot.setFixedSize(1200, 400)
     application.processEvents()
