@@ -125,6 +125,17 @@ _ALL = (
         at_most_zero=True,
     ),
     Measure(
+        key="surprise_reference",
+        title="Surprise beyond expectation (reference)",
+        quantity="−log π_ref − H(π_ref)",
+        unit="nats",
+        equation="−log π_ref(a|s) − H(π_ref(·|s))",
+        meaning="How much more the token surprised the reference than the reference's own tokens "
+        "would there, on average.",
+        sign="Positive: more surprising; near zero: as expected; negative: likelier than that.",
+        compute=each(lambda s, beta: -s.logp_reference - s.entropy_reference),
+    ),
+    Measure(
         key="kl",
         title="KL(π‖π_ref)",
         quantity="KL(π‖π_ref)",
