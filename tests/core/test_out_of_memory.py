@@ -21,6 +21,7 @@ from core.search.grown import GrownTree, Reason
 from core.search.run import Run
 from core.search.spec import Objective, SearchSpec
 from core.search.strategies.beam import Beam
+from core.search.strategies.beam_sample import BeamSample
 from core.search.strategies.best_first import BestFirst
 from core.search.strategies.chunks import ChunkBeam
 from core.search.strategies.diverse import DiverseBeam
@@ -37,6 +38,7 @@ from tests.searches import PROMPT, search_pair
 STRATEGIES = [
     Beam(3),
     DiverseBeam(4, 2),
+    BeamSample(3, temperature=30.0, seed=4),
     StochasticBeam(3, temperature=30.0, seed=4),
     BestFirst(6, children=4, batch=2),
     Sampling(4, temperature=30.0, seed=4),

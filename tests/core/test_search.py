@@ -14,6 +14,7 @@ from core.search.grown import GrownTree, Status
 from core.search.run import Run
 from core.search.spec import Objective, SearchSpec
 from core.search.strategies.beam import Beam
+from core.search.strategies.beam_sample import BeamSample
 from core.search.strategies.best_first import BestFirst
 from core.search.strategies.chunks import ChunkBeam
 from core.search.strategies.diverse import DiverseBeam
@@ -35,6 +36,7 @@ from tests.tiny import tiny_model
 ALL = [
     Beam(3),
     DiverseBeam(4, 2),
+    BeamSample(3, temperature=2.0, seed=4),
     StochasticBeam(3, seed=4),
     BestFirst(12, children=4, batch=2),
     Sampling(4, seed=4),
