@@ -13,6 +13,7 @@ from core.models.lane import Lane
 from core.search.grown import GrownTree, Status
 from core.search.run import Run
 from core.search.spec import Objective, SearchSpec
+from core.search.strategies import records
 from core.search.strategies.beam import Beam
 from core.search.strategies.beam_sample import BeamSample
 from core.search.strategies.best_first import BestFirst
@@ -46,6 +47,10 @@ ALL = [
     Given((20, 21, 22), closed=True),
 ]
 NAMES = [f"{type(s).__name__}{i}" for i, s in enumerate(ALL)]
+
+
+def test_every_strategy_is_among_them():
+    assert {type(strategy) for strategy in ALL} == set(records())
 
 
 def shape(tree):
