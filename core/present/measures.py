@@ -38,7 +38,9 @@ class Measure:
     """What positive and negative values, or large and small ones, mean."""
     meaning: str
     compute: Compute
+    """Its values at tokens; words, sentences and lines show their sums."""
     kind: Literal["diverging", "sequential"] = "diverging"
+    """Its colours: two of them, from 0 both ways, or one that says how far from 0."""
     noise: float = 0.0
     """Its noise in units of a reward's noise; 0 where it is not made of rewards."""
     at_most_zero: bool = False
