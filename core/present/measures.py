@@ -38,7 +38,9 @@ class Measure:
     """What positive and negative values, or large and small ones, mean."""
     meaning: str
     compute: Compute
+    """Its values at tokens; words, sentences and lines show their sums."""
     kind: Literal["diverging", "sequential"] = "diverging"
+    """Its colours: two of them, from 0 both ways, or one that says how far from 0."""
     noise: float = 0.0
     """Its noise in units of a reward's noise; 0 where it is not made of rewards."""
     at_most_zero: bool = False
@@ -123,6 +125,17 @@ _ALL = (
         compute=each(lambda s, beta: s.logp_reference),
         kind="sequential",
         at_most_zero=True,
+    ),
+    Measure(
+        key="surprise_reference",
+        title="Surprise beyond expectation (reference)",
+        quantity="−log π_ref − H(π_ref)",
+        unit="nats",
+        equation="−log π_ref(a|s) − H(π_ref(·|s))",
+        meaning="How much more the token surprised the reference than the reference's own tokens "
+        "would there, on average.",
+        sign="Positive: more surprising; near zero: as expected; negative: likelier than that.",
+        compute=each(lambda s, beta: -s.logp_reference - s.entropy_reference),
     ),
     Measure(
         key="kl",

@@ -27,8 +27,9 @@ _numbers = itertools.count(1)
 class Algorithm(Protocol):
     """What does a strategy: a search that can be stopped anywhere and resumed.
 
-    A step works on copies of the algorithm's state. Its last act that can fail is ``Ledger.step``;
-    only then are the copies put in place, by assignments alone.
+    A step works on copies of the algorithm's state, its random numbers too
+    (``randomness.forked``). Its last act that can fail is ``Ledger.step``; only then are the
+    copies put in place, by assignments alone.
     """
 
     def step(self) -> Step | None:

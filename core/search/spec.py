@@ -114,6 +114,7 @@ class Strategy:
     """On the command line, and in files."""
     title: ClassVar[str]
     meaning: ClassVar[str]
+    """What it does, in a line under its title, without a full stop."""
     offered: ClassVar[bool] = True
     """Whether a user can choose it."""
     needs_reference: ClassVar[bool] = False

@@ -20,7 +20,9 @@ from core.models.score import score
 from core.search.grown import GrownTree, Reason
 from core.search.run import Run
 from core.search.spec import Objective, SearchSpec
+from core.search.strategies import records
 from core.search.strategies.beam import Beam
+from core.search.strategies.beam_sample import BeamSample
 from core.search.strategies.best_first import BestFirst
 from core.search.strategies.chunks import ChunkBeam
 from core.search.strategies.diverse import DiverseBeam
@@ -37,6 +39,7 @@ from tests.searches import PROMPT, search_pair
 STRATEGIES = [
     Beam(3),
     DiverseBeam(4, 2),
+    BeamSample(3, temperature=30.0, seed=4),
     StochasticBeam(3, temperature=30.0, seed=4),
     BestFirst(6, children=4, batch=2),
     Sampling(4, temperature=30.0, seed=4),
@@ -108,6 +111,10 @@ def assert_same(tree, other):
         assert getattr(tree, name).tolist() == getattr(other, name).tolist(), name
     for name in COLUMNS:
         np.testing.assert_allclose(tree.column(name), other.column(name), atol=2e-4, err_msg=name)
+
+
+def test_every_strategy_is_among_them():
+    assert {type(strategy) for strategy in STRATEGIES} == set(records())
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=NAMES)

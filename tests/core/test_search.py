@@ -13,7 +13,9 @@ from core.models.lane import Lane
 from core.search.grown import GrownTree, Status
 from core.search.run import Run
 from core.search.spec import Objective, SearchSpec
+from core.search.strategies import records
 from core.search.strategies.beam import Beam
+from core.search.strategies.beam_sample import BeamSample
 from core.search.strategies.best_first import BestFirst
 from core.search.strategies.chunks import ChunkBeam
 from core.search.strategies.diverse import DiverseBeam
@@ -35,6 +37,7 @@ from tests.tiny import tiny_model
 ALL = [
     Beam(3),
     DiverseBeam(4, 2),
+    BeamSample(3, temperature=2.0, seed=4),
     StochasticBeam(3, seed=4),
     BestFirst(12, children=4, batch=2),
     Sampling(4, seed=4),
@@ -44,6 +47,10 @@ ALL = [
     Given((20, 21, 22), closed=True),
 ]
 NAMES = [f"{type(s).__name__}{i}" for i, s in enumerate(ALL)]
+
+
+def test_every_strategy_is_among_them():
+    assert {type(strategy) for strategy in ALL} == set(records())
 
 
 def shape(tree):

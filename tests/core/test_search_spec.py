@@ -129,14 +129,16 @@ class StubbornSearch:
         self._field, self._settings, self._node = field, settings, field.start
 
     def step(self):
-        field = self._field
-        if field.length(self._node) >= field.max_tokens:
+        field, node = self._field, self._node
+        if field.length(node) >= field.max_tokens:
             return None
         for _ in range(self._settings.strides):
-            actions = field.expand([self._node])
-            self._node = int(actions.take([0], actions.best(1)[1][0])[0])
-            field.ledger.mark(self._node, Status.KEPT)
-        return field.ledger.step([self._node], field.length(self._node) / field.max_tokens)
+            actions = field.expand([node])
+            node = int(actions.take([0], actions.best(1)[1][0])[0])
+            field.ledger.mark(node, Status.KEPT)
+        step = field.ledger.step([node], field.length(node) / field.max_tokens)
+        self._node = node
+        return step
 
 
 @pytest.fixture

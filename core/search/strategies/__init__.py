@@ -1,7 +1,9 @@
 """Strategies of search: each module of this folder is one, and registers itself.
 
 Such a module holds the strategy's record (its name, title and settings, from which the form and
-the command line are made) and the algorithm that does it. It must not import torch when it is
+the command line are made) and the algorithm that does it. Settings that strategies share are made
+by core.search.spec (at_once, in_all, seed, temperature), others by core.setting.setting; a test
+asks that every field be one. It must not import torch when it is
 imported: the window and ``--help`` read the records. Knows no strategy by name.
 """
 

@@ -1,4 +1,4 @@
-"""Beam search: the strategy, and the algorithm that diverse beam search shares with it.
+"""Beam search: the strategy, and the algorithm that diverse and sampled beams share with it.
 
 The conventions are those of Hugging Face's ``generate`` with ``early_stopping="never"``: of the
 2k best continuations of a step, a closing token among the first k becomes a finished hypothesis,
@@ -115,7 +115,7 @@ class BeamSearch:
     ) -> list[tuple[float, int, int]]:
         """Return the 2k best continuations of a group, the best first.
 
-        Each is (score, row of ``states``, token).
+        Each is (score, row of ``states``, token). Beam sampling draws them here.
         """
         wanted = 2 * group.width
         more = len(chosen) if self._diversity else 0  # those that the penalty may push out
