@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.registrations import register
 from tests.benchmarks.machine import machine
 
 
@@ -46,7 +45,6 @@ def print_table(values: dict[str, Any], indent: str = "") -> None:
 
 
 def main() -> int:
-    register()
     there = benchmarks()
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
