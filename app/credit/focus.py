@@ -206,7 +206,8 @@ class Focus(QObject):
         pinned = self.pinned == spot
         stale = not panel.is_current() or panel.editor.is_stale(index)
         beta, noise = self._numbers.beta(), self._numbers.noise
-        self._inspector.show_token(side, panel.scoring, index, beta, pinned, stale, noise)
+        colour = self._numbers.colour_fact(side, index)
+        self._inspector.show_token(side, panel.scoring, index, beta, pinned, stale, noise, colour)
         self.looked_at.emit(side, index, pinned)
         self._show_found()
 

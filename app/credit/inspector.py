@@ -22,7 +22,7 @@ from app.inspect.facts import FactGrid
 from app.inspect.search_box import VocabularySearch
 from app.widgets.colour_scale import ColourScale
 from core.noise import NOISELESS, NoiseFloor
-from core.present.token_facts import token_facts
+from core.present.token_facts import Fact, token_facts
 from core.scoring import Alternative, Inspection, Scoring
 
 EMPTY = (
@@ -120,8 +120,9 @@ class Inspector(QFrame):
         pinned: bool,
         stale: bool,
         noise: NoiseFloor = NOISELESS,
+        colour: Fact | None = None,
     ) -> None:
-        """Show what is known of a token already."""
+        """Show what is known of a token already; ``colour``: the number behind its colour."""
         self._current = int(scoring.ids[index])
         state = " · pinned" if pinned else ""
         if stale:
@@ -130,7 +131,8 @@ class Inspector(QFrame):
         self.title.setText(
             f"{side} &nbsp;<span style='font-size:130%'>{label}</span><small>{state}</small>"
         )
-        self.facts.show_facts(token_facts(scoring, index, beta, noise))
+        known = token_facts(scoring, index, beta, noise)
+        self.facts.show_facts(known if colour is None else (*known, colour))
         closing = index >= len(scoring.tokens)
         self.search.setEnabled(pinned and not closing)
         self.search.setPlaceholderText(

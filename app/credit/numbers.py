@@ -15,6 +15,7 @@ from core.engine.protocol import Side, StateRef
 from core.noise import NOISELESS
 from core.present.by_checkpoint import ScoringsByCheckpoint, Values
 from core.present.measures import REWARD, rewards, shown
+from core.present.token_facts import Fact, colour_fact
 from core.present.units import Floats, groups, roll_up
 from core.scoring import Scoring
 from core.text import Alignment, align
@@ -84,6 +85,14 @@ class CreditNumbers:
         group = groups(scoring.tokens, unit)
         sums = roll_up(rewards(scoring, self.beta()), group)
         return unit, float(sums[index]), int((group == group[index]).sum())
+
+    def colour_fact(self, side: Side, index: int) -> Fact | None:
+        """Return the number behind a token's colour; None where that is its reward, or unknown."""
+        measure, unit = self._controls.measure(), self._controls.unit()
+        values = self.values.get(side)
+        if values is None or index >= len(values) or (measure is REWARD and unit == "token"):
+            return None
+        return colour_fact(measure, unit, float(values[index]))
 
     # --- all of them ------------------------------------------------------------------------
 

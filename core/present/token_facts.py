@@ -11,9 +11,10 @@ import numpy as np
 from core import quantities
 from core.gauge import Gauge
 from core.noise import NOISELESS, NoiseFloor
-from core.present.measures import rewards
+from core.present.measures import Measure, rewards
 from core.present.numerals import emphasised, noise_words, percent, plain, signed, tiny
 from core.scoring import Alternative, Scoring
+from core.text import Unit
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,14 @@ def token_facts(
             "at the state before the token, in nats, over the whole vocabulary",
         ),
     )
+
+
+def colour_fact(measure: Measure, unit: Unit, value: float) -> Fact:
+    """Return the number behind a token's colour; NaN where it has none, 0 where noise hides it."""
+    number = signed(value, 4) if measure.kind == "diverging" else plain(value, 4)
+    over = "" if unit == "token" else f" over its {unit}"
+    meaning = f"{measure.quantity}{over}, in {measure.unit}"
+    return Fact("coloured by", "–" if np.isnan(value) else number, meaning)
 
 
 def gauge_facts(gauge: Gauge, row: int, floor: float = 0.0) -> tuple[Fact, ...]:

@@ -35,6 +35,12 @@ def test_a_measure_is_one_entry(surprise, open_window, qtbot):
         values = surprise.compute({"A": scoring}, None, 0.1)["A"]
         assert np.array_equal(values, expected)
     assert window.view.controls.legend.bar.toolTip().startswith("surprise in sign")
+    window.view.focus_on.pin("A", 2)
+    facts = window.view.inspector.facts
+    shown = {name.text(): value for name, value in facts.rows if not name.isHidden()}
+    logp = window.view.panels["A"].scoring.logp_reference[2]
+    assert shown["coloured by"].text() == ("+1.0000" if logp < -1 else "−1.0000")
+    assert shown["coloured by"].toolTip() == "surprise, in sign"
     again = open_window(settings=window.settings)
     window.close()
     assert again.view.controls.colour_by.findText("Surprise of the reference") >= 0
