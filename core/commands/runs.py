@@ -1,0 +1,72 @@
+"""Read the logs of a training run, and say what its curves mean.
+
+A run's folder, or a log: TRL's trainer_state.json, TensorBoard events, JSON Lines, CSV, Weights &
+Biases' exported CSV. Curves have TRL's names.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.commands import options
+
+if TYPE_CHECKING:
+    from core.runs.records import RunLog
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("path", type=Path, help="a run's folder, or a log")
+    parser.add_argument(
+        "--beta",
+        type=options.positive,
+        metavar="B",
+        help="of the training, where no file of the run says it",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print all curves as one JSON object; steps whose "
+        "value is no number are left out"
+    )  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read and print; return the exit status.
+
+    Raises:
+        UserFacingError: there is no log at the path.
+    """
+    from core.runs.explain import explain
+    from core.runs.read import read_runs
+
+    said = []
+    for log in read_runs(arguments.path):
+        beta = log.beta if arguments.beta is None else arguments.beta
+        explanation = explain(log, beta)
+        said.append((log, beta, explanation.text if explanation is not None else ""))
+    if arguments.json:
+        print(json.dumps({"runs": [_as_json(*run) for run in said]}, ensure_ascii=False))
+        return 0
+    for log, beta, words in said:
+        known = "beta not known" if beta is None else f"beta {beta:g}"
+        print(f"{log.name}: {log.kind}, {known}, up to step {log.last_step}")
+        print(f"curves: {', '.join(log.series) or 'none'}")
+        for sentence in (*log.problems, words):
+            if sentence:
+                print(sentence)
+    return 0
+
+
+def _as_json(log: "RunLog", beta: float | None, words: str) -> dict[str, Any]:
+    curves = {}
+    for name, series in log.series.items():
+        known = series.values == series.values  # NaN is not equal to itself
+        curves[name] = [series.steps[known].tolist(), series.values[known].tolist()]
+    return {
+        "name": log.name,
+        "kind": log.kind,
+        "beta": beta,
+        "problems": list(log.problems),
+        "series": curves,
+        "explanation": words,
+    }
