@@ -35,6 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"columns: {', '.join(found.columns)}")
     if found.equal:
         print(f"{found.equal:,} of the first {found.checked:,} have two equal sides")
-    for name in ("prompt", "chosen", "rejected"):
-        print(f"\n{name}:\n{as_text(getattr(found.sample, name))}")
+    first = found.sample
+    sides = {"prompt": first.prompt, "chosen": first.chosen, "rejected": first.rejected}
+    for name, side in sides.items():
+        print(f"\n{name}:\n{as_text(side)}")
     return 0
