@@ -16,6 +16,7 @@ import numpy as np
 from core.checkpoints.runs import STEP
 from core.errors import UserFacingError
 from core.runs.json_file import JsonFile
+from core.runs.names import evaluation_sets
 from core.runs.reader import Curves, Found, formats
 from core.runs.records import ABOUT, EVALUATION, HELD_OUT, STATE, RunLog, Series
 from core.runs.saved import Saved, folders
@@ -121,6 +122,8 @@ class Run:
         about, evaluation = self._about.table or {}, self._evaluation.table or {}
         held_out, problems = _held_out(evaluation)
         said = [*self._saved.problems, *self._about.problems, *self._evaluation.problems]
+        if sets := evaluation_sets(curves.series):
+            said.append(f"Evaluation sets with curves of their own: {', '.join(sets)}.")
         return RunLog(
             self.path,
             curves.run or _name(self._place),
