@@ -179,7 +179,7 @@ class Table:
             self.lost += int(len(fine) - fine.sum())
             steps = np.where(fine, raw, 0).astype(np.int64)
         for index, name in enumerate(names):
-            if index == at:
+            if index == at or not name:
                 continue
             values, there, wrong = numbers(columns[index])
             name = canonical(name)

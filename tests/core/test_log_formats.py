@@ -95,7 +95,7 @@ def test_a_format_of_rows_is_followed_without_a_reader_of_its_own(
     with pytest.raises(UserFacingError, match="There is no training log"):
         read_run(path)
 
-    def begin(line: bytes, whole: bool) -> ColonRows | None:
+    def begin(line: bytes, whole: bool, file: str) -> ColonRows | None:
         return ColonRows() if line.startswith(b"step:") else None
 
     monkeypatch.setitem(ROWS, "colons", begin)

@@ -366,6 +366,50 @@ def test_wandb_export_over_time_takes_the_runs_own_steps(tmp_path: Path) -> None
     assert points(log, "loss") == [(64, 0.69), (128, 0.5)]
 
 
+def test_decimal_commas(tmp_path: Path) -> None:
+    """A table that a spreadsheet saved where numbers are written so."""
+    path = tmp_path / "log.csv"
+    path.write_text(
+        "\ufeffstep;loss;rewards/chosen;name\r\n10;0,69;-0,5;a, b\r\n20;;1.234,5;\r\n"
+        "30;5;-1,5E-02;\r\n40,0;0.25;NaN;\r\n"
+    )
+    log = read_run(path)
+    assert points(log, "loss") == [(10, 0.69), (30, 5.0), (40, 0.25)]
+    assert (
+        str(points(log, "rewards/chosen")) == "[(10, -0.5), (20, 1234.5), (30, -0.015), (40, nan)]"
+    )
+    assert log.problems == ()
+
+
+def test_decimal_commas_in_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text('step,loss,kl\n10,"0,69","1,234"\n20,"0,5","12,5"\n')
+    log = read_run(path)
+    assert points(log, "loss") == [(10, 0.69), (20, 0.5)]
+    assert points(log, "kl") == [(20, 12.5)]  # 1.234 or a thousand and more: not guessed
+    assert log.problems == (
+        "1 value of log.csv could not be read as numbers over steps and is left out.",
+    )
+
+
+def test_tensorboards_csv_is_named_by_its_file(tmp_path: Path) -> None:
+    text = "Wall time,Step,Value\n1700000000.5,10,{}\n1700000001.5,20,{}\n"
+    for name, values in {
+        "run-.-tag-train_loss.csv": (0.69, 0.5),
+        "run-dpo-tag-train_rewards_chosen.csv": (0, -0.25),
+        "run-dpo-tag-eval_rewards_accuracies.csv": (0.5, 0.75),
+        "run-dpo-tag-my_own.csv": (1, 2),
+    }.items():
+        (tmp_path / name).write_text(text.format(*values))
+    log = read_run(tmp_path)
+    assert log.kind == "TensorBoard CSV" and log.problems == ()
+    assert points(log, "loss") == [(10, 0.69), (20, 0.5)]
+    assert points(log, "rewards/chosen") == [(10, 0.0), (20, -0.25)]
+    assert points(log, "eval/rewards/accuracies") == [(10, 0.5), (20, 0.75)]
+    assert len(log.series) == 3  # what is no curve of a DPO run may be anything
+    assert points(read_run(tmp_path / "run-dpo-tag-my_own.csv"), "my_own") == [(10, 1.0), (20, 2.0)]
+
+
 def test_csv_with_a_column_of_runs(tmp_path: Path) -> None:
     path = tmp_path / "both.csv"
     path.write_text("run,step,loss\na,1,0.5\nb,1,0.25\na,2,0.125\n")

@@ -1,9 +1,11 @@
-"""Logs in CSV, and in CSV as Weights & Biases exports it.
+"""Logs in CSV, and in CSV as Weights & Biases and TensorBoard export it.
 
-Knows nothing of files (core.runs.readers.lines follows them).
+Knows nothing of files (core.runs.readers.lines follows them), but for what TensorBoard says in
+their names alone.
 """
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -19,14 +21,20 @@ COMPANIONS = ("__MIN", "__MAX")
 """What W&B puts beside each curve: the extremes of what it thinned out."""
 BETWEEN = " - "
 """What W&B puts between the name of a run and that of a curve."""
+TENSORBOARD = ["wall time", "step", "value"]
+"""The header of TensorBoard's CSV of one curve, in lower case; the file's name says which."""
+_DECIMAL_COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d*),\d+(?:[eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _CELLS = msgspec.json.Decoder(list[list[float | None]])
 
 
 class CsvRows:
     """Rows of cells under a header."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: str = "") -> None:
+        """``file``: its name."""
         self.kind = "CSV log"
+        self._file = file
         self.tables: dict[str, Table] = {}
         self._header: list[str] | None = None
         self._delimiter = ","
@@ -60,6 +68,8 @@ class CsvRows:
             first = [0] if step_column((header[0],)) is not None else []
             self._runs = {run: first + columns for run, columns in own.items()}
         lower = [name.lower() for name in header]
+        if lower == TENSORBOARD:
+            self.kind, header[:] = "TensorBoard CSV", ["", "step", tag(self._file)]
         self._by = lower.index("run") if "run" in lower and not self._runs else None
 
     def _add(self, data: bytes) -> None:
@@ -70,6 +80,7 @@ class CsvRows:
         if columns is None:
             lines = [line for line in _text(data).split("\n") if line and not line.isspace()]
             rows = self._split(lines)
+            rows = [[self._plain(cell) for cell in row] for row in rows]
             # A run that was started again may have written its header again.
             fine = [row for row in rows if len(row) == width and row != self._header]
             broken = len(rows) - len(fine) - rows.count(self._header)
@@ -108,6 +119,15 @@ class CsvRows:
             return None
         return list(zip(*rows, strict=True))
 
+    def _plain(self, cell: str) -> str:
+        """Return a cell with a point where it has a decimal comma; "1,234" may mean thousands where
+        commas part the cells, and stays."""
+        if "," not in cell or not _DECIMAL_COMMA.fullmatch(cell.strip()):
+            return cell
+        if self._delimiter == "," and _THOUSANDS.fullmatch(cell.strip()):
+            return cell
+        return cell.replace(".", "").replace(",", ".")
+
     def _table(self, run: str) -> Table:
         return self.tables.setdefault(run, Table())
 
@@ -121,6 +141,15 @@ class CsvRows:
         if len(rows) != len(lines):  # a quote was opened in the middle of a line
             rows = [next(csv.reader([line], delimiter=self._delimiter), []) for line in lines]
         return rows
+
+
+def tag(file: str) -> str:
+    """Return the curve that TensorBoard downloads as a CSV file, by the file's name.
+
+    It is run-RUN-tag-TAG.csv, with "_" for each "/" of the tag.
+    """
+    name = file.rpartition(".")[0].rpartition("-tag-")[2]
+    return re.sub(r"^(train|eval)_", r"\1/", name)
 
 
 def _header(line: str) -> tuple[str, list[str]]:
@@ -143,8 +172,8 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r", "")
 
 
-def _begin(line: bytes, whole: bool) -> CsvRows | None:
-    return CsvRows() if whole and _is_header(line) else None
+def _begin(line: bytes, whole: bool, file: str) -> CsvRows | None:
+    return CsvRows(file) if whole and _is_header(line) else None
 
 
 ROWS["CSV"] = _begin

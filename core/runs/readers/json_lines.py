@@ -82,7 +82,7 @@ def _objects_of_line(line: bytes) -> tuple[list[dict[str, Any]], bool]:
     return rows, False
 
 
-def _begin(line: bytes, whole: bool) -> JsonRows | None:
+def _begin(line: bytes, whole: bool, file: str) -> JsonRows | None:
     return JsonRows() if line.lstrip().startswith(b"{") else None
 
 

@@ -35,9 +35,9 @@ class Rows(Protocol):
         ...
 
 
-ROWS: dict[str, Callable[[bytes, bool], Rows | None]] = {}
-"""By format: given a file's lines from the first on, each with whether it is whole, returns what
-gathers the file's rows as soon as a line tells the format, else None."""
+ROWS: dict[str, Callable[[bytes, bool, str], Rows | None]] = {}
+"""By format: given a file's lines from the first on, each with whether it is whole and the file's
+name, returns what gathers the file's rows as soon as a line tells the format, else None."""
 
 
 class Lines:
@@ -90,7 +90,7 @@ class LineFile:
             return before != self._tail.trouble
         anew, data = found
         if anew or self._rows is None:
-            self._rows = _rows_of(data)
+            self._rows = _rows_of(data, self._tail.path.name)
         if self._rows is None:  # only blanks yet
             return bool(before)
         for piece in _pieces(data):
@@ -134,14 +134,14 @@ def _is_log(path: Path, named: bool) -> bool:
         return False
     if named or b"\0" in head[:BINARY_SHOWS]:
         return b"\0" not in head[:BINARY_SHOWS]
-    rows = _rows_of(head)
+    rows = _rows_of(head, path.name)
     if rows is None:
         return False
     rows.take(head)
     return any(is_usual(name) for table in rows.tables.values() for name in table.series())
 
 
-def _rows_of(data: bytes) -> Rows | None:
+def _rows_of(data: bytes, file: str) -> Rows | None:
     """Return what gathers the rows of a file that begins so; None where it says nothing yet.
 
     What was cut off by a crash or a rotation may stand before the first line that tells.
@@ -149,7 +149,7 @@ def _rows_of(data: bytes) -> Rows | None:
     *lines, rest = data[:SNIFFED].removeprefix(b"\xef\xbb\xbf").split(b"\n")
     for line, whole in (*((line, True) for line in lines), (rest, False)):
         for begin in ROWS.values():
-            if (rows := begin(line, whole)) is not None:
+            if (rows := begin(line, whole, file)) is not None:
                 return rows
     return None
 
