@@ -26,8 +26,8 @@ from core.runs.tail import trouble
 _PLAIN = re.compile(r"out(put)?|runs?|logs?|results|training|(dpo-|sft-)?checkpoints")
 """Folders whose name says little: the one above is named too."""
 CHOOSE = (
-    "choose a run's folder, a trainer_state.json, a TensorBoard event file, or a log in JSON Lines "
-    "or CSV"
+    "choose a run's folder, a trainer_state.json, a TensorBoard event file, a log in JSON Lines or "
+    "CSV, or what the trainer printed"
 )
 
 
@@ -160,6 +160,8 @@ def _joined(sources: list[Curves]) -> Curves | None:
     first, series = sources[0], dict(sources[0].series)
     problems = list(first.problems)
     for other in sources[1:]:
+        if other.unsure and not first.unsure:
+            continue  # its numbers are those of the first, at steps that may be others
         if not agree(series, other.series, within=1e-2):  # some loggers round
             problems.append(
                 f"The {other.kind} there does not agree with the {first.kind}, as if it were of "

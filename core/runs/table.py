@@ -56,11 +56,13 @@ class Table:
         self._unstepped = 0
         self.lost = 0
         """Rows that say nothing usable."""
+        self.notes: tuple[str, ...] = ()
+        """What else is to be said of the log, behind its name."""
 
     @property
-    def counted(self) -> bool:
-        """Return whether the log says no steps, so that its rows are counted instead."""
-        return bool(self._counted) and not self._stepped
+    def unsure(self) -> bool:
+        """Return whether the log says no steps itself."""
+        return bool(self.notes) or not self._stepped
 
     def add_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take in rows of names and values, in the order in which they were logged."""
@@ -138,7 +140,8 @@ class Table:
                 f"{' and '.join(what)} of {where} could not be read as numbers over steps and "
                 f"{'is' if lost + wrong == 1 else 'are'} left out."
             )
-        if self.counted:
+        said += [f"{where} {note}" for note in self.notes]
+        if self._counted and not self._stepped:
             said.append(f"{where} says no steps, so its rows are counted instead.")
         turned = self._turns()
         if turned is None:

@@ -14,10 +14,10 @@ from core.runs.reader import FORMATS, Curves, Format, Found
 from core.runs.table import PIECE, Table
 from core.runs.tail import Signature, Tail, signature
 
-SUFFIXES = ".jsonl", ".ndjson", ".csv"
+SUFFIXES = ".jsonl", ".ndjson", ".csv", ".log", ".txt", ".out"
 """Of files in a run's folder that may be logs; a file that was named may be called anything."""
-SNIFFED = 65536
-"""Bytes by which a file is judged."""
+SNIFFED = 1 << 20
+"""Bytes by which a file is judged: much may be printed before the training begins."""
 BINARY_SHOWS = 16
 """Bytes within which weights, archives and pickles have a zero; a crash leaves some in a log."""
 
@@ -27,8 +27,11 @@ class Rows(Protocol):
 
     kind: str
     """The format, in words."""
-    tables: dict[str, Table]
-    """The curves by the name of their run; "" where the file names none."""
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """The curves by the name of their run; "" where the file names none."""
+        ...
 
     def take(self, data: bytes) -> bytes:
         """Take rows in; return the part of ``data`` that need not be given again."""
@@ -99,7 +102,7 @@ class LineFile:
         # A log that was emptied to be written anew says nothing yet: what it said stays.
         self._known = (
             tuple(
-                Curves(kind, series, tuple(table.problems(name)), run)
+                Curves(kind, series, tuple(table.problems(name)), run, table.unsure)
                 for run, table in self._rows.tables.items()
                 if (series := table.series())
             )
