@@ -34,11 +34,11 @@ class Points:
     """Whether each step is beyond the one before it."""
     returns: bool = False
     """Whether some step is before the one before it."""
-    has_gaps: bool = False
-    """Whether some values are NaN."""
+    finite: bool = True
+    """Whether no value is NaN or infinite."""
 
-    def add(self, pieces: Collection[Piece], offset: int) -> None:
-        """Add points that were logged after all that are there; ``offset`` moves their places."""
+    def add(self, pieces: Collection[Piece]) -> None:
+        """Add points that were logged after all that are there."""
         places, steps, values = _joined(pieces)
         if len(pieces) > 1:
             order = np.argsort(places, kind="stable")
@@ -49,8 +49,8 @@ class Points:
         self.returns |= steps[0] < self.last or not (rises or (steps[1:] >= steps[:-1]).all())
         self.rises = self.rises and rises and bool(steps[0] > self.last)
         self.last = int(steps[-1])
-        self.has_gaps |= bool(np.isnan(values).any())
-        self.pieces.append((places + offset, steps, values))
+        self.finite = self.finite and bool(np.isfinite(values).all())
+        self.pieces.append((places, steps, values))
 
     def whole(self) -> Piece:
         """Return all points."""

@@ -77,7 +77,8 @@ class Table:
         for names, places in groups.items():
             some = rows if len(groups) == 1 else [rows[place] for place in places]
             columns = [list(map(itemgetter(name), some)) for name in names]
-            has_steps = self._gather(names, columns, np.array(places), stepped, counted)
+            at = self._rows + np.array(places)
+            has_steps = self._gather(names, columns, at, stepped, counted)
             if not has_steps and any(is_usual(canonical(name)) for name in names):
                 self._unstepped += len(places)
         self._take(stepped, counted, len(rows))
@@ -87,12 +88,16 @@ class Table:
         count = len(columns[0]) if columns else 0
         stepped: dict[str, list[Piece]] = defaultdict(list)
         counted: dict[str, list[Piece]] = defaultdict(list)
-        self._gather(names, columns, np.arange(count), stepped, counted)
+        self._gather(names, columns, self._rows + np.arange(count), stepped, counted)
         self._take(stepped, counted, count)
 
     def add_points(self, pieces: Mapping[str, list[Piece]], count: int) -> None:
         """Take in points by the names that they were logged under, of ``count`` rows."""
-        self._take(pieces, {}, count)
+        moved = {
+            name: [(places + self._rows, steps, values) for places, steps, values in some]
+            for name, some in pieces.items()
+        }
+        self._take(moved, {}, count)
 
     def purge(self, place: int, step: int) -> None:
         """Take back what was logged from a step on before a place among the next rows."""
@@ -104,8 +109,8 @@ class Table:
         if not self._stepped and not any(map(is_usual, chosen)):
             return {}  # rows of numbers, but no log
         whole = {name: points.whole() for name, points in chosen.items()}
-        gappy = any(points.has_gaps for points in chosen.values())
-        kept, turned = measured(whole) if gappy else {}, self._turns()
+        full = all(points.finite for points in chosen.values())
+        kept, turned = {} if full else measured(whole), self._turns()
         made = {}
         for name, (places, steps, values) in whole.items():
             counts = kept.get(name)
@@ -116,8 +121,10 @@ class Table:
                 steps, values = steps[counts], values[counts]
             if not (counts is None and chosen[name].rises):
                 steps, values = last_numbers(steps, values)
+            if not chosen[name].finite:
+                values = np.where(np.isinf(values), np.nan, values)
             if len(steps):
-                made[name] = Series(steps, np.where(np.isinf(values), np.nan, values))
+                made[name] = Series(steps, values)
         return named(made)
 
     def _turns(self) -> list[Turn] | None:
@@ -174,7 +181,7 @@ class Table:
         if not len(places):
             return at is not None
         into = counted if at is None else stepped
-        steps, good = self._rows + places + 1, None
+        steps, good = places + 1, None
         if at is not None:
             raw, _, _ = numbers(_steps(columns[at]))
             fine = (raw >= 0) & (raw <= MOST) & (raw == np.floor(raw))
@@ -201,7 +208,7 @@ class Table:
     ) -> None:
         for source, curves in (stepped, self._stepped), (counted, self._counted):
             for name, pieces in source.items():
-                curves.setdefault(canonical(name), Points()).add(pieces, self._rows)
+                curves.setdefault(canonical(name), Points()).add(pieces)
         self._rows += rows
 
 
