@@ -5,20 +5,18 @@ the trainer saved beside the policy, what the run says of itself, or the base wi
 Knows nothing of curves (core.runs reads those) or of loading.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
-from core.checkpoints.describe import describe, read_json
+from core.checkpoints.describe import read_json
 from core.checkpoints.named import BASES, NamedBase
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair
+from core.checkpoints.saved import Saved, folders
 from core.errors import UserFacingError
 from core.progress import Report, Stop
-from core.runs.records import ABOUT, START, Checkpoint
+from core.runs.records import ABOUT, START, STEP, Checkpoint
 
-STEP = re.compile(r"(?:checkpoint|step)[-_](\d{1,15})")
-"""The name of a checkpoint's folder."""
 OF_TRAINER = "ref"
 """The folder in which TRL saves the adapter that DPO began with."""
 
@@ -28,24 +26,10 @@ def run_checkpoints(folder: Path) -> tuple[Checkpoint, ...]:
 
     They are adapters or whole models: where there are both, those of the kind of the last one.
     """
-    found: dict[int, Checkpoint] = {}
-    try:
-        places = sorted(path for path in folder.expanduser().resolve().iterdir() if path.is_dir())
-    except OSError:
-        return ()
-    for path in places:
-        match = STEP.fullmatch(path.name)
-        if match is None or int(match[1]) in found:
-            continue
-        try:
-            # Neither is opened here: loading asks again, and refuses what was not allowed.
-            it = describe(path, allow_pickle=True, allow_remote_code=True)
-        except (UserFacingError, OSError):
-            continue
-        step = int(match[1])
-        found[step] = Checkpoint(step, str(path), it.kind == "model", it.bytes)
-    steps = sorted(found)
-    return tuple(found[step] for step in steps if found[step].whole == found[steps[-1]].whole)
+    saved = Saved()
+    saved.refresh(folders(folder.expanduser().resolve()))
+    found = saved.checkpoints
+    return tuple(it for it in found if it.whole == found[-1].whole)
 
 
 def with_start(checkpoints: tuple[Checkpoint, ...]) -> tuple[Checkpoint, ...]:

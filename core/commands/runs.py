@@ -1,7 +1,8 @@
 """Read the logs of a training run, and say what its curves mean.
 
-A run's folder, or a log: TRL's trainer_state.json, TensorBoard events, JSON Lines, CSV, Weights &
-Biases' exported CSV. Curves have TRL's names.
+A run's folder, or a log: TRL's trainer_state.json, TensorBoard events, JSON Lines, CSV (that of
+Weights & Biases, TensorBoard or a spreadsheet too), what a trainer printed. Curves have TRL's
+names.
 """
 
 import argparse

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core.checkpoints.saved import folders
 from core.runs.json_file import parse
 from core.runs.reader import FORMATS, Curves, Format, Found
 from core.runs.records import STATE
-from core.runs.saved import folders
 from core.runs.table import PIECE, Table, agree, last_step, merged
 from core.runs.tail import Signature, signature, trouble
 
