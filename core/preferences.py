@@ -29,8 +29,8 @@ Side = str | tuple[Message, ...]
 
 # What columns are called, the first that has something is taken.
 PROMPT = "prompt", "question", "instruction", "query", "input"
-CHOSEN = "chosen", "chosen_response", "response_chosen"
-REJECTED = "rejected", "rejected_response", "response_rejected"
+CHOSEN = "chosen", "chosen_response", "response_chosen", "chosen_messages", "response_j"
+REJECTED = "rejected", "rejected_response", "response_rejected", "rejected_messages", "response_k"
 TURNS = "messages", "conversations", "conversation"
 SYSTEM = "system", "system_prompt", "system_message"
 MEDIA = "image", "images", "video", "videos", "audio", "audios"
@@ -286,7 +286,8 @@ def _no_pairs(path: Path, row: dict[str, Any], faults: list[str]) -> UserFacingE
             f"{path} holds single responses, each with a label, as KTO takes them: put a good and "
             f"a bad response to the same prompt into one row, as prompt, chosen and rejected."
         )
-    if names & {"completions", "responses", "candidates", "generations"}:
+    several = names & {"completions", "responses", "candidates", "generations"}
+    if several or isinstance(row.get("output"), list):
         return UserFacingError(
             f"{path} holds several responses to each prompt: choose two of them, and {want}."
         )
@@ -296,8 +297,8 @@ def _no_pairs(path: Path, row: dict[str, Any], faults: list[str]) -> UserFacingE
         )
     there = ", ".join(map(str, row)) or "none"
     return UserFacingError(
-        f"{path} has no column {' and no column '.join(missing)}; its columns are: {there}. "
-        f"Rename them to prompt, chosen and rejected."
+        f"{path} has no column {' and no column '.join(missing)}; its columns are: {there}. Write "
+        f"the better response of each row as chosen, the other as rejected."
     )
 
 
@@ -379,7 +380,7 @@ class _Row:
             most = min(len(chosen), len(rejected)) - 1
             while shared < most and chosen[shared] == rejected[shared]:
                 shared += 1
-        given = self._given(shared > 0)
+        given = self._given(() if isinstance(chosen, str) else chosen[:shared])
         if isinstance(given, tuple) and chosen[: len(given)] == given and len(given) <= shared:
             return given, chosen[len(given) :], rejected[len(given) :]
         if given is not None:
@@ -395,13 +396,14 @@ class _Row:
             )
         return chosen[:shared], chosen[shared:], rejected[shared:]
 
-    def _given(self, shared: bool) -> Side | None:
+    def _given(self, shared: tuple[Message, ...]) -> Side | None:
         """Return the prompt that a column holds; text is passed over if turns are ``shared``."""
         name = self._find(PROMPT)
         side = self._side("prompt", name) if name else None
         if isinstance(side, str):
             if shared:
-                self._used.discard(name)
+                if side not in [turn.content for turn in shared]:
+                    self._used.discard(name)  # it says something else, which is told
                 return None
             more = self._text(("input",)) if name == "instruction" else ""
             return f"{side}\n{more}" if more else side  # as LLaMA-Factory joins them
@@ -530,7 +532,7 @@ class _Row:
             more, content = {"content": None, **more}, ""
         if not isinstance(content, str):
             raise RowFault(f"has a turn in {what} whose content is no text")
-        if not content.strip() and not more and role not in ("system", "tool"):
+        if _blank(content) and not more and role not in ("system", "tool"):
             raise RowFault(f"has an empty turn in {what}")
         _check(what, content)
         used = {who, key, "function_call", *MORE}
@@ -541,7 +543,9 @@ class _Row:
 
 def _blank(value: Any) -> bool:
     """Return whether a cell holds nothing: no value, no text but white space, no parts."""
-    return value is None or (not value.strip() if isinstance(value, str) else value in ([], {}))
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return value is None or value in ([], {})
 
 
 def _check(what: str, text: str) -> None:

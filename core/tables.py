@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -95,13 +96,13 @@ def _utf8(data: bytes) -> bytes:
 
 
 def _text(path: Path, data: bytes, columns: frozenset[str]) -> Table:
-    lines = data.splitlines()
-    first = next((line for line in lines if line.strip()), b"")
+    found = re.search(rb"\S[^\r\n]*", data)
+    first = found[0] if found else b""
     suffix = path.name.removesuffix(path.suffix if path.suffix in (".gz", ".bz2", ".xz") else "")
     suffix = Path(suffix).suffix.lower()
     if not first:
         raise UserFacingError(f"{path} is empty: choose a file that holds preference pairs.")
-    if first.lstrip()[:1] in (b"{", b"[") or suffix in (".jsonl", ".ndjson", ".json"):
+    if first[:1] in (b"{", b"[") or suffix in (".jsonl", ".ndjson", ".json"):
         return _json(path, data, columns)
     separator = max(SEPARATORS, key=lambda sign: first.count(sign.encode()))
     if suffix in (".csv", ".tsv") or (suffix in (".txt", ".tab") and separator.encode() in first):
@@ -168,7 +169,7 @@ def _rows_in(path: Path, value: Any, columns: frozenset[str]) -> tuple[list[Any]
         return [dict(zip(value["columns"], row, strict=False)) for row in value["data"]], ""
     parts = {
         key: part for key, part in value.items()
-        if (isinstance(part, list) and part and isinstance(part[0], dict))
+        if (isinstance(part, list) and part and isinstance(part[0], dict) and not is_turns(part))
         or (isinstance(part, dict) and columns & part.keys())
     }  # fmt: skip
     if not parts:

@@ -4,6 +4,8 @@ import csv
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from core import preferences
 from core.errors import UserFacingError
@@ -126,6 +128,8 @@ def test_every_kind_of_file_gives_the_conversations(tmp_path, kind):
         ({**SYSTEM, "chosen": [*SYSTEM["prompt"], said("4")],
           "rejected": [*SYSTEM["prompt"], said("5")]}, SYSTEM),
         ({"prompt": "2 + 2?", "chosen": [said("4")], "rejected": [said("5")]}, PAIR),
+        ({"prompt": "Two and two?", "chosen_messages": [*PAIR["prompt"], said("4")],
+          "rejected_messages": [*PAIR["prompt"], said("5")]}, PAIR),
         # a system text, under the names that it has (orca, axolotl, Argilla)
         ({"system": "Be exact.", "question": "2 + 2?", "chosen": "4", "rejected": "5"}, SYSTEM),
         ({"system_prompt": "Be exact.", **PAIR}, SYSTEM),
@@ -275,7 +279,7 @@ def test_calls_are_not_measured_as_text(tmp_path):
 
 def test_what_is_not_used_is_told(tmp_path):
     row = {
-        "prompt": "2 + 2?", "prompt_id": "7", "messages": [user("2 + 2?"), said("4")],
+        "prompt": "Two and two?", "prompt_id": "7", "messages": [user("2 + 2?"), said("4")],
         "chosen": [user("2 + 2?"), said("4") | {"weight": 2}], "score_chosen": 9.5,
         "rejected": [user("2 + 2?"), said("5")], "notes": None, "tags": [],
     }  # fmt: skip
@@ -285,6 +289,8 @@ def test_what_is_not_used_is_told(tmp_path):
     )
     repeated = {"prompt": "Why?", "chosen": "Why? So.", "rejected": "Why? No."}
     assert "repeat the prompt" in read(tmp_path, repeated).problems[0]
+    same = {**row, "prompt": "2 + 2?", "messages": None, "score_chosen": None, "prompt_id": ""}
+    assert read(tmp_path, same).problems == ("Not used: weight of the turns.",)
     plain = {"chosen": "It is so.", "rejected": "It is not."}
     assert "begin with alike is the prompt" in read(tmp_path, plain).problems[0]
     dialogue = {
@@ -379,6 +385,9 @@ def test_each_fault_of_a_row_has_its_words(tmp_path, row, sentence):
         ('{"question": "a", "chosen": "b", "answer": "c"}\n',
          "no column rejected; its columns are: question, chosen, answer"),
         ('{"prompt": "a", "completion": "b", "label": true}', "as KTO takes them"),
+        ('{"instruction": "a", "output": ["b", "c"]}', "several responses to each prompt"),
+        ('{"conversation_a": [{"role": "user", "content": "a"}], "winner": "model_a"}',
+         "its columns are: conversation_a, winner. Write the better"),
         ('{"messages": [{"role": "user", "content": "a"}]}', "as SFT takes it, and no pairs"),
         ('{"prompt": "a", "completions": [{"text": "b"}]}', "several responses to each prompt"),
         (json.dumps(SIDES | {"rejected": "b"}) + "\n", "chosen and rejected are the same"),
@@ -394,3 +403,35 @@ def test_each_fault_of_a_file_has_its_sentence(tmp_path, text, sentence):
     for strict in (inspect_preferences, load_preferences):
         with pytest.raises(UserFacingError, match=sentence):
             strict(path)
+
+
+KEYS = st.sampled_from(
+    "prompt chosen rejected messages conversations system history tools chat_template_kwargs "
+    "instruction input label role content from value tool_calls function_call text type".split()
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+    | st.sampled_from(["user", "Human", "assistant", "function_call", "tool", "[{'role': 'user'"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+SAID = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "gpt"]), "content": VALUES},
+    optional={"tool_calls": VALUES, "function_call": VALUES},
+)
+CELLS = VALUES | st.lists(SAID | VALUES, max_size=3) | SAID
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.dictionaries(KEYS, CELLS, max_size=6) | VALUES, min_size=1, max_size=3))
+def test_whatever_a_row_holds_is_read_or_refused(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("any") / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    try:
+        found = read_preferences(path)
+    except UserFacingError:
+        return
+    assert found.checked == found.rows
+    for pair in found.pairs:
+        again = write_lines(path.with_name("again.jsonl"), [pair.row()])
+        assert read_preferences(again).pairs == (pair,)
