@@ -10,6 +10,7 @@ tokens, nor how a file is laid out (core.tables).
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -195,7 +196,7 @@ def read_preferences(path: Path, limit: int | None = None) -> Preferences:
     faults: list[str] = []
     columns: dict[str, None] = {}
     left: dict[str, None] = {}
-    notes: dict[str, None] = dict.fromkeys([table.note] if table.note else [])
+    notes: Counter[str] = Counter()
     first: dict[str, Any] = {}
     kinds: dict[tuple[bool, bool], str] = {}
     rows = 0
@@ -216,22 +217,23 @@ def read_preferences(path: Path, limit: int | None = None) -> Preferences:
         pairs.append(pair)
         kinds.setdefault((pair.conversational, row.made_turns), place)
         left |= dict.fromkeys(row.left())
-        notes |= row.notes
+        notes.update([*row.notes])
     if not rows:
         raise UserFacingError(f"{path} is empty: choose a file that holds preference pairs.")
     if not pairs:
         raise _no_pairs(path, first, faults)
-    if (False, False) in kinds and (True, True) in kinds:
-        pairs = [as_turns(pair) for pair in pairs]
-    elif {(False, False), (True, False)} <= kinds.keys():
+    if {(False, False), (True, False)} <= kinds.keys():
         raise UserFacingError(
             f"{path} mixes two kinds of pairs ({kinds[False, False]} holds plain text, "
             f"{kinds[True, False]} turns): split it into two files."
         )
-    if left:
-        notes[f"not used: {', '.join(left)} (every pair counts the same)"] = None
-    told = tuple(f"{note[0].upper()}{note[1:]}." for note in notes)
-    return Preferences(path, table.format, rows, tuple(columns), tuple(pairs), tuple(faults), told)
+    if (True, True) in kinds:
+        pairs = [as_turns(pair) for pair in pairs]
+    told = [table.note] if table.note else []
+    told += [f"in {count:,} of {len(pairs):,} pairs {note}" for note, count in notes.items()]
+    told += [f"not used: {', '.join(left)} (every pair counts the same)"] if left else []
+    said = tuple(f"{note[0].upper()}{note[1:]}." for note in told)
+    return Preferences(path, table.format, rows, tuple(columns), tuple(pairs), tuple(faults), said)
 
 
 def inspect_preferences(path: Path) -> Preferences:
@@ -424,9 +426,7 @@ class _Row:
                 "on them without a chat template"
             )
             return mark + len(DIALOGUE)
-        self._note(
-            "without a column prompt, what chosen and rejected begin with alike is the prompt"
-        )
+        self._note("the prompt is what chosen and rejected begin with alike")
         if length == min(len(chosen), len(rejected)):
             return length - 1
         return length - (chosen[length - 1 : length] == " ")
@@ -537,7 +537,7 @@ class _Row:
         _check(what, content)
         used = {who, key, "function_call", *MORE}
         if left := [name for name in turn if name not in used and not _blank(turn[name])]:
-            self._note(f"not used: {', '.join(sorted(left))} of the turns")
+            self._note(f"{', '.join(sorted(left))} of the turns is not used")
         return Message(role, content, json.dumps(more, ensure_ascii=False) if more else "")
 
 

@@ -13,7 +13,7 @@ import json
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +84,33 @@ def open_table(path: Path, columns: frozenset[str]) -> Table:
         ) from error
 
 
+def read_objects(path: Path, strings: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every row of a file, with its place in words.
+
+    ``strings``: the columns that must be there, with text.
+
+    Raises:
+        UserFacingError: the file cannot be read, or a row has not such columns.
+    """
+    table = open_table(path, frozenset(strings))
+    shape = "{" + ", ".join(f'"{key}"' for key in strings) + "}"
+    for place, item in table.items:
+        where = f"{path}, {place}"
+        try:
+            value = table.parse(item)
+        except RowFault as error:
+            raise UserFacingError(f"{where} {error}: write {shape}.") from error
+        if not isinstance(value, dict):
+            raise UserFacingError(f"{where}: not an object: write {shape}.")
+        for key in strings:
+            if not isinstance(value.get(key), str):
+                raise UserFacingError(f'{where}: "{key}" is missing or no string: write {shape}.')
+        for key, text in value.items():
+            if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise UserFacingError(f'{where}: "{key}" has half a surrogate pair.')
+        yield where, value
+
+
 # --- text -----------------------------------------------------------------------------------
 
 
@@ -101,13 +128,13 @@ def _text(path: Path, data: bytes, columns: frozenset[str]) -> Table:
     suffix = path.name.removesuffix(path.suffix if path.suffix in (".gz", ".bz2", ".xz") else "")
     suffix = Path(suffix).suffix.lower()
     if not first:
-        raise UserFacingError(f"{path} is empty: choose a file that holds preference pairs.")
+        return Table("empty", iter(()), lambda row: row)
     if first[:1] in (b"{", b"[") or suffix in (".jsonl", ".ndjson", ".json"):
         return _json(path, data, columns)
     separator = max(SEPARATORS, key=lambda sign: first.count(sign.encode()))
     if suffix in (".csv", ".tsv") or (suffix in (".txt", ".tab") and separator.encode() in first):
         return Table("CSV", _csv(path, data, separator), _csv_row)
-    raise UserFacingError(f"{path} is not a preference file: choose {KINDS}.")
+    raise UserFacingError(f"{path} is no table of rows: choose {KINDS}.")
 
 
 def _json(path: Path, data: bytes, columns: frozenset[str]) -> Table:
@@ -136,7 +163,7 @@ def _json(path: Path, data: bytes, columns: frozenset[str]) -> Table:
     if rows == [first]:
         return by_line
     return Table(
-        "JSON", ((f"pair {n}", row) for n, row in enumerate(rows, 1)), lambda row: row, note
+        "JSON", ((f"row {n}", row) for n, row in enumerate(rows, 1)), lambda row: row, note
     )
 
 

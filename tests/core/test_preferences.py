@@ -284,15 +284,15 @@ def test_what_is_not_used_is_told(tmp_path):
         "rejected": [user("2 + 2?"), said("5")], "notes": None, "tags": [],
     }  # fmt: skip
     assert read(tmp_path, row).problems == (
-        "Not used: weight of the turns.",
+        "In 1 of 1 pairs weight of the turns is not used.",
         "Not used: prompt, prompt_id, messages, score_chosen (every pair counts the same).",
     )
     repeated = {"prompt": "Why?", "chosen": "Why? So.", "rejected": "Why? No."}
     assert "repeat the prompt" in read(tmp_path, repeated).problems[0]
     same = {**row, "prompt": "2 + 2?", "messages": None, "score_chosen": None, "prompt_id": ""}
-    assert read(tmp_path, same).problems == ("Not used: weight of the turns.",)
+    assert read(tmp_path, same).problems == ("In 1 of 1 pairs weight of the turns is not used.",)
     plain = {"chosen": "It is so.", "rejected": "It is not."}
-    assert "begin with alike is the prompt" in read(tmp_path, plain).problems[0]
+    assert "1 of 1 pairs the prompt is what chosen" in read(tmp_path, plain).problems[0]
     dialogue = {
         "chosen": "\n\nHuman: a\n\nAssistant: b",
         "rejected": "\n\nHuman: a\n\nAssistant: c",
@@ -393,7 +393,7 @@ def test_each_fault_of_a_row_has_its_words(tmp_path, row, sentence):
         (json.dumps(SIDES | {"rejected": "b"}) + "\n", "chosen and rejected are the same"),
         (json.dumps(PLAIN[0]) + "\n" + json.dumps(CHAT[0]),
          "line 1 holds plain text, line 2 turns"),
-        ("[1, 2]", "pair 1 is not a table"),
+        ("[1, 2]", "row 1 is not a table"),
         (json.dumps(SIDES) + '\n{"prompt": "a", "cho', "line 2 is not JSON"),
     ],
 )  # fmt: skip

@@ -124,8 +124,8 @@ def test_nulls_that_arrow_adds_to_objects_are_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("name", "data", "sentence"),
     [
-        ("note.txt", b"Dear diary", "is not a preference file: choose JSON Lines"),
-        ("pickle.bin", b"\x80\x04K\x01.", "is not a preference file"),
+        ("note.txt", b"Dear diary", "is no table of rows: choose JSON Lines"),
+        ("pickle.bin", b"\x80\x04K\x01.", "is no table of rows"),
         ("odd.jsonl", b"\x00\x01 something else", "is not the text it seems to be"),
         ("cut.parquet", b"PAR1 and no more", "is damaged"),
         ("table.xlsx", b"PK\x03\x04....", "a ZIP archive or an Excel file: unpack it"),
