@@ -194,7 +194,7 @@ def read_preferences(path: Path, limit: int | None = None) -> Preferences:
     table = open_table(path, KNOWN)
     pairs: list[Preference] = []
     faults: list[str] = []
-    columns: dict[str, None] = {}
+    columns: dict[str, str] = {}
     left: dict[str, None] = {}
     notes: Counter[str] = Counter()
     first: dict[str, Any] = {}
@@ -208,8 +208,8 @@ def read_preferences(path: Path, limit: int | None = None) -> Preferences:
             if not isinstance(value, dict):
                 raise RowFault("is not a table with prompt, chosen and rejected")
             first = first or value
-            columns |= dict.fromkeys(map(str, value))
-            row = _Row(value)
+            columns |= {_fold(name): str(name) for name in value}
+            row = _Row(value, prompted=not columns.keys().isdisjoint(PROMPT))
             pair = row.pair()
         except RowFault as error:
             faults.append(f"{place} {error}")
@@ -233,7 +233,9 @@ def read_preferences(path: Path, limit: int | None = None) -> Preferences:
     told += [f"in {count:,} of {len(pairs):,} pairs {note}" for note, count in notes.items()]
     told += [f"not used: {', '.join(left)} (every pair counts the same)"] if left else []
     said = tuple(f"{note[0].upper()}{note[1:]}." for note in told)
-    return Preferences(path, table.format, rows, tuple(columns), tuple(pairs), tuple(faults), said)
+    return Preferences(
+        path, table.format, rows, tuple(columns.values()), tuple(pairs), tuple(faults), said
+    )
 
 
 def inspect_preferences(path: Path) -> Preferences:
@@ -275,7 +277,7 @@ def as_turns(pair: Preference) -> Preference:
 
 def _no_pairs(path: Path, row: dict[str, Any], faults: list[str]) -> UserFacingError:
     """Return why no row of a file is a pair, by the columns of one."""
-    names = {str(name).strip().casefold() for name in row}
+    names = {*map(_fold, row)}
     sides = {"chosen": names & {*CHOSEN}, "rejected": names & {*REJECTED}}
     missing = [name for name, found in sides.items() if not found]
     want = "give each row a prompt, a chosen and a rejected response to it"
@@ -310,12 +312,14 @@ def _no_pairs(path: Path, row: dict[str, Any], faults: list[str]) -> UserFacingE
 class _Row:
     """A row of a file, and what of it has been used.
 
+    ``prompted``: the file has a column for the prompt, so that text in it must not lack one;
     ``made_turns``: it holds plain text, which a system text, a history or tools made into turns.
     """
 
-    def __init__(self, row: dict[str, Any]) -> None:
-        self._names = {str(name).strip().casefold(): str(name) for name in row}
-        self._cells = {key: row[name] for key, name in self._names.items() if name in row}
+    def __init__(self, row: dict[str, Any], prompted: bool) -> None:
+        self._prompted = prompted
+        self._names = {_fold(name): name for name in row}
+        self._cells = {key: row[name] for key, name in self._names.items()}
         self._used: set[str] = set()
         self.notes: dict[str, None] = {}
         self.made_turns = False
@@ -390,6 +394,8 @@ class _Row:
                 self._note("chosen and rejected repeat the prompt, which then stands there twice")
             return given, chosen, rejected
         if isinstance(chosen, str) and isinstance(rejected, str):
+            if self._prompted:
+                raise RowFault("has no prompt")
             shared = self._shared_text(chosen, rejected)
         if not shared:
             raise RowFault(
@@ -539,6 +545,11 @@ class _Row:
         if left := [name for name in turn if name not in used and not _blank(turn[name])]:
             self._note(f"{', '.join(sorted(left))} of the turns is not used")
         return Message(role, content, json.dumps(more, ensure_ascii=False) if more else "")
+
+
+def _fold(name: Any) -> str:
+    """Return a column's name as it is looked for."""
+    return str(name).strip().casefold()
 
 
 def _blank(value: Any) -> bool:

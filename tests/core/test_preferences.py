@@ -347,7 +347,8 @@ SIDES = {"prompt": "a", "chosen": "b", "rejected": "c"}
     [
         ({**SIDES, "rejected": None}, "line 2 has no rejected"),
         ({**SIDES, "prompt": None}, "line 2 has no prompt"),
-        ({**SIDES, "prompt": ""}, "line 2 has no prompt"),
+        ({"prompt": "", "chosen": "It is.", "rejected": "It isn't."}, "line 2 has no prompt"),
+        ({"chosen": "It is.", "rejected": "It isn't."}, "line 2 has no prompt"),
         ({**SIDES, "chosen": ""}, "line 2 has an empty chosen"),
         ({**SIDES, "chosen": []}, "line 2 has an empty chosen"),
         ({**SIDES, "rejected": 3}, "rejected that is neither text nor turns"),
@@ -366,7 +367,6 @@ SIDES = {"prompt": "a", "chosen": "b", "rejected": "c"}
         ({**PAIR, "prompt": [user([{"type": "image"}])]}, "a turn in prompt with images"),
         ({**SYSTEM, "system": "Be vague."}, "two system texts"),
         ({"chosen": [said("4")], "rejected": [said("5")]}, "do not begin with the same turns"),
-        ({"chosen": "4", "rejected": "5"}, "do not begin with the same text"),
     ],
 )  # fmt: skip
 def test_each_fault_of_a_row_has_its_words(tmp_path, row, sentence):
@@ -393,6 +393,7 @@ def test_each_fault_of_a_row_has_its_words(tmp_path, row, sentence):
         (json.dumps(SIDES | {"rejected": "b"}) + "\n", "chosen and rejected are the same"),
         (json.dumps(PLAIN[0]) + "\n" + json.dumps(CHAT[0]),
          "line 1 holds plain text, line 2 turns"),
+        ('{"chosen": "4", "rejected": "5"}', "do not begin with the same text"),
         ("[1, 2]", "row 1 is not a table"),
         (json.dumps(SIDES) + '\n{"prompt": "a", "cho', "line 2 is not JSON"),
     ],
