@@ -6,6 +6,7 @@ token that was put in place by hand, half of an emoji. Knows nothing of models o
 texts are read anew after an edit (core.reading).
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -104,7 +105,8 @@ class Codec:
         """
         if not self.has_chat_template:
             return "\n\n".join(message.content for message in prompt.messages)
-        return self._render(prompt.messages, add_generation_prompt=True)
+        settings = json.loads(prompt.settings or "{}")
+        return self._render(prompt.messages, add_generation_prompt=True, **settings)
 
     def prompt_ids(self, prompt: Prompt) -> tuple[int, ...]:
         """Return the token ids of ``prompt_text``; a template brings its own first token."""
@@ -328,14 +330,10 @@ class Codec:
         """Return whether a character begins with a token, or the tokens end there."""
         return index == len(ids) or (self._pieces[ids[index]][:1] or b"\x80") not in CONTINUING
 
-    def _render(self, messages: tuple[Message, ...], add_generation_prompt: bool) -> str:
-        turns = [{"role": message.role, "content": message.content} for message in messages]
+    def _render(self, messages: tuple[Message, ...], **settings: Any) -> str:
+        turns = [message.row() for message in messages]
         try:
-            return str(
-                self._tokenizer.apply_chat_template(
-                    turns, tokenize=False, add_generation_prompt=add_generation_prompt
-                )
-            )
+            return str(self._tokenizer.apply_chat_template(turns, tokenize=False, **settings))
         except Exception as error:  # templates raise what they like
             raise UserFacingError(
                 f"The chat template refuses these turns ({error}): leave the system turn empty, "

@@ -39,7 +39,7 @@ RANKS = {
     "core.evaluation": 5,
     "core.runs": 5,
     "core.preferences": 1,
-    "core.jsonl": 0,
+    "core.tables": 0,
     "core.training": 5,
     "core.registrations": 0,
     "core.engine": 6,

@@ -157,7 +157,8 @@ def train(
         trainer = trainers.KINDS[method, rows](
             model=model,
             args=trl_arguments(job, method, folder, rows, **more),
-            train_dataset=Dataset.from_list(data),
+            # Json keeps each object's own keys; else all would get those of the others, as null.
+            train_dataset=Dataset.from_list(data, on_mixed_types=None if rows else "use_json"),
             processing_class=tokenizer,
             data_collator=trainers.collator(tokenizer) if rows else None,
             peft_config=(

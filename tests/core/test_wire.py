@@ -61,7 +61,9 @@ from core.search.strategies.sampling import Sampling
 from core.sweeps.record import Answer, JudgeSpec, SweepInfo, SweepRow, SweepSpec, Verdict
 from core.text import Message, Prompt, Tokens
 
-PROMPT = Prompt((Message("system", "Be brief."), Message("user", "Zoë?\n")))
+PROMPT = Prompt(
+    (Message("system", "Be brief."), Message("user", "Zoë?\n", '{"name": "Z"}')), '{"tools": []}'
+)
 INFO = PairInfo(
     "policy", "reference", "cuda:0", "bfloat16", 1 << 40, True, 500, 1024, True, "tree cache", 2.5,
     0.1, "base", (Checkpoint(0, START), Checkpoint(10, "/run/checkpoint-10", True, 1 << 33)),
