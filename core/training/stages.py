@@ -58,16 +58,6 @@ def load(
     return model, reader
 
 
-def load_both(base: Path, *, policy: Path, reference: Path) -> tuple[Any, Any]:
-    """Return the base with the adapters "policy" and "reference" over it, and the tokenizer."""
-    from peft import PeftModel
-
-    model, tokenizer = load(base)
-    model = PeftModel.from_pretrained(model, str(policy), adapter_name="policy")
-    model.load_adapter(str(reference), adapter_name="reference")
-    return model.eval(), tokenizer
-
-
 def fresh_adapter(rank: int, alpha: int) -> Any:
     """Return the configuration of a LoRA adapter on all linear layers but the head, which changes
     nothing yet; None for rank 0, which trains all parameters."""
