@@ -123,7 +123,8 @@ class Codec:
         if len(turns) == 1:
             return turns[0].content
         before = self.prompt_text(prompt)
-        whole = self.prompt_text(Prompt((*prompt.messages, *turns[:-1])))
+        past = (*prompt.messages, *turns[:-1])
+        whole = self.prompt_text(replace(prompt, messages=past))
         if not (self.has_chat_template and whole.startswith(before)):
             raise UserFacingError(
                 "The two sides part before their last turn, and this tokenizer's chat template "
