@@ -122,11 +122,12 @@ def _scored(pair: Preference, chosen: Scoring, rejected: Scoring) -> Scored:
     first = bisect_left(tokens.starts, before)
     spans = zip(tokens.starts[first:], tokens.ends[first:], strict=True)
     words, errors = units(answer, [(a - before, b - before) for a, b in spans], pair.wrong)
+    closing = np.full(len(rejected) - len(tokens), words.max(initial=-1) + 1)
     return Scored(
         pair,
         policy=rejected.logp_policy[first:],
         reference=rejected.logp_reference[first:],
-        words=words,
+        words=np.append(words, closing),
         spans=errors,
         chosen=float((chosen.logp_policy - chosen.logp_reference).sum()),
         rejected=float((rejected.logp_policy - rejected.logp_reference).sum()),
@@ -137,7 +138,7 @@ def _scored(pair: Preference, chosen: Scoring, rejected: Scoring) -> Scored:
 def units(
     text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]
 ) -> tuple[Array, tuple[frozenset[int], ...]]:
-    """Return the word of each token (and of the closing token, added), and each span's tokens."""
+    """Return the word of each token, from 0, and each span's tokens."""
     ends = [match.end() for match in re.finditer(r"\S+", text)]
     solid = []
     for start, end in offsets:
@@ -148,7 +149,7 @@ def units(
         frozenset(index for index, (start, end) in enumerate(solid) if start < stop and begin < end)
         for begin, stop in spans
     )
-    return np.append(words, len(ends)), touched
+    return words, touched
 
 
 def figures(scored: Sequence[Scored]) -> dict[str, Any]:
