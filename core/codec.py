@@ -113,6 +113,28 @@ class Codec:
         text = self.prompt_text(prompt)
         return self._reader.read(text).ids if self.has_chat_template else self._opened(text)
 
+    def reply(self, prompt: Prompt, turns: Sequence[Message]) -> str:
+        """Return the turns after a prompt as the text of one response.
+
+        That is the content of the last one; before it, where there are more, what the template
+        writes for them. So TRL's DPO scores sides that part before their last turn.
+
+        Raises:
+            UserFacingError: the template writes turns that are past otherwise than a response.
+        """
+        if len(turns) == 1:
+            return turns[0].content
+        before = self.prompt_text(prompt)
+        past = (*prompt.messages, *turns[:-1])
+        whole = self.prompt_text(replace(prompt, messages=past))
+        if not (self.has_chat_template and whole.startswith(before)):
+            raise UserFacingError(
+                "The two sides part before their last turn, and this tokenizer's chat template "
+                "does not write earlier turns as it opens a response: leave such pairs out, or "
+                "cut both sides after the turn in which they part."
+            )
+        return whole[len(before) :] + turns[-1].content
+
     def encode(self, prompt: Prompt, text: str) -> Tokens:
         """Return the tokenizer's own tokens of a response, in its place after the prompt."""
         clean = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates

@@ -81,10 +81,18 @@ class Preference:
 
     @property
     def turns(self) -> Prompt:
-        """The turns before the answers; a plain prompt is one user turn."""
-        if isinstance(self.prompt, str) or isinstance(self.chosen, str):
-            return Prompt.of(str(self.prompt))
-        return Prompt((*self.prompt, *self.chosen[:-1]), self.settings)
+        """The turns that both sides follow; a plain prompt is one user turn."""
+        if isinstance(self.prompt, str):
+            return Prompt.of(self.prompt)
+        return Prompt(self.prompt, self.settings)
+
+    @property
+    def replies(self) -> tuple[tuple[Message, ...], ...]:
+        """The turns of each side after those, chosen first; plain text is one assistant turn."""
+        return tuple(
+            (Message("assistant", side),) if isinstance(side, str) else side
+            for side in (self.chosen, self.rejected)
+        )
 
     @property
     def answers(self) -> tuple[str, str]:

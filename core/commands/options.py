@@ -96,19 +96,24 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
         default=None,
         help="the beta of the DPO training (default: the run's or the demo's own, or 0.1)",
     )
-    pair.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    pair.add_argument(
+    add_loading_arguments(pair)
+
+
+def add_loading_arguments(group: "argparse._ActionsContainer") -> None:
+    """Declare the options that say how models are loaded."""
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    group.add_argument(
         "--dtype",
         default="auto",
         choices=("auto", "float32", "bfloat16", "float16"),
         help="of the weights in memory; logits are always float32",
     )
-    pair.add_argument(
+    group.add_argument(
         "--allow-pickle",
         action="store_true",
         help="load .bin weights too: pickle files can run any code, so only from people you trust",
     )
-    pair.add_argument(
+    group.add_argument(
         "--trust-remote-code",
         action="store_true",
         help="run model code that lies in the checkpoint's folder, only from people you trust",

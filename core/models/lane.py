@@ -337,10 +337,9 @@ class Lane:
         self.use(Way.WHOLE)
         try:
             with self._entered():
-                out = self.model(input_ids=self._batch(ids), use_cache=False)
+                return plain_logits(self.model, self._batch(ids)).float()
         finally:
             self.use(chosen)
-        return cast(torch.Tensor, out.logits.float())
 
     @torch.inference_mode()
     def choose_head(self, ids: torch.Tensor, expected: torch.Tensor, margin: float) -> bool:
@@ -458,6 +457,12 @@ class Lane:
 
 def _never() -> bool:
     return False
+
+
+def plain_logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """Return a model's own logits after every token, [B, T] -> [B, T, V]: one uncached forward
+    with its own attention, to which all ways of running tokens are held."""
+    return cast(torch.Tensor, model(input_ids=ids, use_cache=False).logits)
 
 
 def body(model: Any) -> Any:

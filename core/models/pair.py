@@ -21,7 +21,7 @@ start from another root of the tree, so their numbers and KV are never mixed.
 Knows no text beyond its codec; knows nothing of beta, files or windows.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -274,17 +274,30 @@ class Pair:
         if not len(unknown):
             return 0
         computed = self.reach_path(path[: unknown.max()], BOTH, cancelled, line)
-        step = positions(self.lanes[0].device.type, self.vocab_size)
-        room = None
-        if len(unknown) > 1:
-            room = torch.empty(
-                len(BOTH) * min(step, len(unknown)) * self.vocab_size, device=self.lanes[0].device
-            )
-        for first in range(0, len(unknown), step):
-            if cancelled():
-                raise Cancelled
-            chunk = unknown[first : first + step]
-            self._fill(path[chunk], path[chunk - 1], room)
+        self._fill_all(path[unknown], cancelled)
+        return computed
+
+    @torch.inference_mode()
+    def observe_all(
+        self,
+        paths: Sequence[tuple[Nodes, int]],
+        cancelled: Callable[[], bool] = never,
+        line: str = "",
+    ) -> int:
+        """Make the numbers of several paths known, each from an index on; return tokens run.
+
+        What they share is run once, and all that lies behind it in one forward.
+
+        Raises:
+            UserFacingError, Cancelled: as for ``observe``.
+        """
+        ends = np.unique([path[-2] for path, _ in paths])
+        nodes = np.unique(np.concatenate([path[first:] for path, first in paths]))
+        unknown = nodes[~self.tree.is_observed(nodes)]
+        if not len(unknown):
+            return 0
+        computed = self.reach(ends, BOTH, cancelled, line)
+        self._fill_all(unknown, cancelled)
         return computed
 
     @torch.inference_mode()
@@ -626,6 +639,20 @@ class Pair:
             self.release(name)
             if self.kv_bytes() + need <= EVICTED_TO * self.kv_budget:
                 return
+
+    def _fill_all(self, nodes: Nodes, cancelled: Callable[[], bool]) -> None:
+        """Write what is known of nodes whose parents were reached together, piece by piece."""
+        step = positions(self.lanes[0].device.type, self.vocab_size)
+        room = None
+        if len(nodes) > 1:
+            room = torch.empty(
+                len(BOTH) * min(step, len(nodes)) * self.vocab_size, device=self.lanes[0].device
+            )
+        for first in range(0, len(nodes), step):
+            if cancelled():
+                raise Cancelled
+            chunk = nodes[first : first + step]
+            self._fill(chunk, self.tree.parent[chunk], room)
 
     def _fill(self, nodes: Nodes, states: Nodes, room: torch.Tensor | None) -> None:
         """Write the columns of edges into ``nodes`` and of the ``states`` that they leave."""

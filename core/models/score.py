@@ -5,13 +5,14 @@ make its numbers known, and reads them back. Knows nothing of beta, editors or w
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
 from core.errors import UserFacingError
 from core.gauge import extremes
+from core.models.line import Nodes
 from core.models.pair import Pair
 from core.progress import never
 from core.scoring import Alternative, Floats, Inspection, Scoring, StateActions
@@ -42,13 +43,7 @@ def score(
         Cancelled: soon after ``cancelled()`` turns true.
     """
     began = time.perf_counter()
-    prompt_ids = pair.codec.prompt_ids(prompt)
-    if not prompt_ids:
-        raise UserFacingError("The prompt is empty: write something for the models to answer.")
-    response_ids = (*tokens.ids, pair.codec.end_of_turn)
-    whole = np.fromiter((*prompt_ids, *response_ids), dtype=np.int64)
-    first = len(prompt_ids)
-    path = pair.tree.extend(pair.root(len(whole)), whole)
+    path, first = _path(pair, prompt, tokens)
     computed = pair.observe(path, range(first, len(path)), cancelled, hold)
     nodes, states = path[first:], path[first - 1 : -1]
 
@@ -60,8 +55,8 @@ def score(
 
     return Scoring(
         tokens=tokens,
-        ids=whole[first:],
-        labels=pair.codec.labels_of(response_ids),
+        ids=pair.tree.token[nodes],
+        labels=pair.codec.labels_of(pair.tree.token[nodes].tolist()),
         logp_policy=edge("logp_policy"),
         logp_reference=edge("logp_reference"),
         rank_policy=edge("rank_policy").astype(np.int64),
@@ -79,6 +74,41 @@ def score(
         seconds=time.perf_counter() - began,
         note=_note(pair, tokens, len(path)),
     )
+
+
+def score_all(
+    pair: Pair,
+    responses: Sequence[tuple[Prompt, Tokens]],
+    cancelled: Callable[[], bool] = never,
+    line: str = "",
+) -> list[Scoring]:
+    """Return the numbers of several responses, as ``score`` gives them of each.
+
+    Prompts and beginnings that they share are run once, and all that differs in one forward.
+
+    Raises:
+        UserFacingError, Cancelled: as for ``score``.
+    """
+    by_root: dict[int, list[tuple[Nodes, int]]] = {}
+    for prompt, tokens in responses:
+        path, first = _path(pair, prompt, tokens)
+        by_root.setdefault(int(pair.tree.parent[path[0]]), []).append((path, first))
+    for paths in by_root.values():  # texts of one length of context, where that matters
+        pair.observe_all(paths, cancelled, line)
+    return [score(pair, prompt, tokens, cancelled) for prompt, tokens in responses]
+
+
+def _path(pair: Pair, prompt: Prompt, tokens: Tokens) -> tuple[Nodes, int]:
+    """Return the path of prompt, response and closing token, and where the response begins in it.
+
+    Raises:
+        UserFacingError: the prompt is empty.
+    """
+    before = pair.codec.prompt_ids(prompt)
+    if not before:
+        raise UserFacingError("The prompt is empty: write something for the models to answer.")
+    ids = np.fromiter((*before, *tokens.ids, pair.codec.end_of_turn), dtype=np.int64)
+    return pair.tree.extend(pair.root(len(ids)), ids), len(before)
 
 
 def _note(pair: Pair, tokens: Tokens, length: int) -> str:

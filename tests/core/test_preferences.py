@@ -318,7 +318,7 @@ def test_plain_rows_beside_some_with_a_system_text_become_turns_too(tmp_path):
     assert [pair.row() for pair in found.pairs] == [PAIR, SYSTEM]
 
 
-def test_answers_are_the_last_turns_and_what_stands_before_them_is_their_prompt(tmp_path):
+def test_answers_are_the_last_turns_and_each_side_has_its_own_before_them(tmp_path):
     for kind, rows in (("jsonl", PLAIN), ("json", CHAT)):
         pair = load_preferences(write(tmp_path, kind, rows))[1]
         assert pair.answers == ("It is 1.", "It is 2.")
@@ -326,7 +326,10 @@ def test_answers_are_the_last_turns_and_what_stands_before_them_is_their_prompt(
     more = [said("Which?"), user("The last."), said("It is 4.")]
     (pair,) = read(tmp_path, {**CHAT[0], "chosen": more}).pairs
     assert pair.answers == ("It is 4.", "It is 1.")
-    assert [turn.content for turn in pair.turns.messages][-2:] == ["Which?", "The last."]
+    assert pair.turns.messages == pair.prompt
+    chosen, rejected = pair.replies
+    assert [turn.content for turn in chosen] == ["Which?", "The last.", "It is 4."]
+    assert [turn.content for turn in rejected] == ["It is 1."]
 
 
 def test_a_large_file_is_counted_and_only_its_beginning_checked(tmp_path, monkeypatch):
