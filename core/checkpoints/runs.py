@@ -5,7 +5,6 @@ the trainer saved beside the policy, what the run says of itself, or the base wi
 Knows nothing of curves (core.runs reads those) or of loading.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,8 @@ from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair
 from core.errors import UserFacingError
 from core.progress import Report, Stop
-from core.runs.records import ABOUT, START, Checkpoint
+from core.runs.records import ABOUT, START, STEP, Checkpoint
 
-STEP = re.compile(r"(?:checkpoint|step)[-_](\d{1,15})")
-"""The name of a checkpoint's folder."""
 OF_TRAINER = "ref"
 """The folder in which TRL saves the adapter that DPO began with."""
 
