@@ -1,9 +1,9 @@
 """What a training's loss makes of a response's log-probs: its score, its tokens' shares, its loss.
 
 One record per loss, in LOSSES; the formulas are those of TRL 1.16 (dpo_trainer, kto_trainer,
-grpo_trainer, experimental cpo, orpo and tpo). A record says what is scored; ``Objective`` joins it
-with the parameters of one training and computes. Everything is in nats, times beta where the loss
-has it; where beta is not known (None) it is left out, so that numbers are in nats of log-prob.
+grpo_trainer, experimental cpo, orpo and tpo). A record says what is scored; ``TrainingLoss`` joins
+it with the parameters of one training and computes. Everything is in nats, times beta where the
+loss has it; where beta is not known (None) it is left out, so that numbers are in nats of log-prob.
 
 What it does not know: other responses of a batch (kto, aot and WPO need them), the prompt's own
 log-probs (ORPO's likelihood term needs them) and any reward from outside (grpo, ppo). What needs
@@ -48,7 +48,7 @@ class Loss:
     reference: bool = True
     scaled: bool = True
     """Whether the score is times beta."""
-    pair: "Callable[[float, float, Objective, float], float] | None" = None
+    pair: "Callable[[float, float, TrainingLoss, float], float] | None" = None
     """The loss of a pair from chosen's and rejected's scores without beta, and beta; None where it
     is not of one pair."""
     compares: bool = True
@@ -60,7 +60,7 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
-class Objective:
+class TrainingLoss:
     """What a policy was trained to minimise. Parameters that nobody named are TRL's defaults."""
 
     losses: tuple[str, ...] = ()
@@ -123,7 +123,7 @@ class Objective:
     def note(self) -> str:
         """Return what is unlike DPO, in sentences; "" for nothing."""
         said = [self.main.note]
-        if self._mixed:
+        if self.mixed:
             said.append("Its losses score a response in different ways, so it has no one score.")
         if self.f_divergence != "reverse_kl":
             said.append(
@@ -144,7 +144,8 @@ class Objective:
         return " ".join(filter(None, said))
 
     @property
-    def _mixed(self) -> bool:
+    def mixed(self) -> bool:
+        """Whether its losses score a response in different ways."""
         parts = [LOSSES[name] for name in self.losses if name != "sft"]
         return len({(part.kind, part.scaled, part.reference) for part in parts}) > 1
 
@@ -155,7 +156,7 @@ class Objective:
 
         ``other``: how many tokens the other response of its pair has, which ld_alpha needs.
         """
-        bare = None if self._mixed else self._bare(self.main, response, other)
+        bare = None if self.mixed else self._bare(self.main, response, other)
         return None if bare is None else self._scale(beta) * bare
 
     def rewards(
@@ -174,7 +175,7 @@ class Objective:
     @property
     def additive(self) -> bool:
         """Whether the score is a sum over tokens."""
-        bent = self.shape_alpha or self.f_divergence != "reverse_kl" or self._mixed
+        bent = self.shape_alpha or self.f_divergence != "reverse_kl" or self.mixed
         return not bent and self.main.kind != "log-odds"
 
     def logged(
@@ -263,6 +264,9 @@ def _f_prime(u: float, divergence: str, alpha: float) -> float:
     return u
 
 
+UNNAMED = TrainingLoss()
+"""Of a training whose loss is not known; its rewards are the implicit ones."""
+
 # --- losses of a pair: chosen's and rejected's scores without beta, the objective, beta -------
 
 
@@ -279,69 +283,69 @@ def _smoothed(x: float, epsilon: float) -> float:
     return (1 - epsilon) * _nls(x) + epsilon * _nls(-x)
 
 
-def _sigmoid(c: float, r: float, o: Objective, beta: float) -> float:
+def _sigmoid(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     return _nls(beta * (c - r))
 
 
-def _hinge(c: float, r: float, o: Objective, beta: float) -> float:
+def _hinge(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     return max(0.0, 1 - beta * (c - r))
 
 
-def _ipo(c: float, r: float, o: Objective, beta: float) -> float:
+def _ipo(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     return (c - r - 1 / (2 * beta)) ** 2
 
 
-def _exo(c: float, r: float, o: Objective, beta: float) -> float:
+def _exo(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     d, e = beta * (c - r), o.label_smoothing
     return _sigma(d) * (-_nls(d) - float(np.log1p(-e))) + _sigma(-d) * (
         -_nls(-d) - float(np.log(np.float64(e)))
     )
 
 
-def _nca(c: float, r: float, o: Objective, beta: float) -> float:
+def _nca(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     return _nls(beta * c) + 0.5 * _nls(-beta * c) + 0.5 * _nls(-beta * r)
 
 
-def _robust(c: float, r: float, o: Objective, beta: float) -> float:
+def _robust(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     d, e = beta * (c - r), o.label_smoothing
     return ((1 - e) * _nls(d) - e * _nls(-d)) / (1 - 2 * e)
 
 
-def _bco(c: float, r: float, o: Objective, beta: float) -> float:
+def _bco(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     return _nls(beta * c) + _nls(-beta * r)
 
 
-def _sppo(c: float, r: float, o: Objective, beta: float) -> float:
+def _sppo(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     return (c - 0.5 / beta) ** 2 + (r + 0.5 / beta) ** 2
 
 
-def _apo_zero(c: float, r: float, o: Objective, beta: float) -> float:
+def _apo_zero(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     return _sigma(-beta * c) + _sigma(beta * r)
 
 
-def _apo_down(c: float, r: float, o: Objective, beta: float) -> float:
+def _apo_down(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     return _sigma(beta * c) + _sigma(-beta * (c - r))
 
 
-def _discopop(c: float, r: float, o: Objective, beta: float) -> float:
+def _discopop(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     d = beta * (c - r)
     share = _sigma(d / o.discopop_tau)
     return _nls(d) * (1 - share) + float(np.exp(-d)) * share
 
 
-def _likelihood(c: float, r: float, o: Objective, beta: float) -> float:
+def _likelihood(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     return -c
 
 
-def _cpo(c: float, r: float, o: Objective, beta: float) -> float:
+def _cpo(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     return _smoothed(beta * (c - r), o.label_smoothing)
 
 
-def _simpo(c: float, r: float, o: Objective, beta: float) -> float:
+def _simpo(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     return _smoothed(beta * (c - r) - o.gamma, o.label_smoothing)
 
 
-def _orpo(c: float, r: float, o: Objective, beta: float) -> float:
+def _orpo(c: float, r: float, o: TrainingLoss, beta: float) -> float:
     return beta * _nls(c - r)
 
 

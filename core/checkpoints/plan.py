@@ -32,7 +32,8 @@ class PairPlan:
     """The models to load for a pair; paths are absolute, and equal if they are the same folder."""
 
     policy: ModelPlan
-    reference: ModelPlan
+    reference: ModelPlan | None
+    """None for a policy alone."""
     tokenizer: Path
     allow_pickle: bool
     allow_remote_code: bool
@@ -40,6 +41,11 @@ class PairPlan:
     """A third model, which only searches use."""
     beta: float | None = None
     """Of the policy's training, where whoever brings the pair says it."""
+
+    @property
+    def sides(self) -> tuple[ModelPlan, ...]:
+        """The policy, and its reference if there is one."""
+        return (self.policy,) if self.reference is None else (self.policy, self.reference)
 
     @property
     def shared(self) -> bool:
@@ -57,9 +63,9 @@ class PairPlan:
         return self.policy.model.path
 
     @property
-    def reference_model(self) -> Path:
-        """The whole model under the reference."""
-        return self.reference.model.path
+    def reference_model(self) -> Path | None:
+        """The whole model under the reference; None for a policy alone."""
+        return self.reference.model.path if self.reference else None
 
     @property
     def policy_adapter(self) -> Path | None:
@@ -69,12 +75,13 @@ class PairPlan:
     @property
     def reference_adapter(self) -> Path | None:
         """The reference's adapter; None over a shared base means that adapters are off."""
-        return self.reference.adapter.path if self.reference.adapter else None
+        adapter = self.reference.adapter if self.reference else None
+        return adapter.path if adapter else None
 
     @property
     def vocab_size(self) -> int:
         """The width of a distribution as the config files state it; 0 where neither does."""
-        return max(self.policy.model.vocab_size, self.reference.model.vocab_size)
+        return max(side.model.vocab_size for side in self.sides)
 
     @property
     def policy_name(self) -> str:
@@ -83,5 +90,5 @@ class PairPlan:
 
     @property
     def reference_name(self) -> str:
-        """The reference's name for people."""
-        return self.reference.name
+        """The reference's name for people; "" for a policy alone."""
+        return self.reference.name if self.reference else ""

@@ -88,6 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
         plan = run_plan(
             arguments.run, arguments.reference, arguments.base, reporter.progress, never
         )
+        if plan.reference is None:
+            raise UserFacingError(
+                f"The checkpoints in {arguments.run} are whole models, and nothing there says what "
+                f"they were trained from: name that model with --reference DIR."
+            )
         checkpoints = wanted(arguments.run, run_checkpoints(arguments.run), arguments.steps)
         from core.evaluation.over_steps import measure_run
 

@@ -129,6 +129,7 @@ def _measure_adapters(
 
 def _reference(plan: PairPlan) -> tuple[Entered, Any]:
     """Load the reference as a model of its own, and the tokenizer."""
+    assert plan.reference_model is not None
     model, tokenizer = load(plan.reference_model, plan.reference_adapter, tokenizer=plan.tokenizer)
     model.eval()
     return _whole(model), tokenizer

@@ -29,6 +29,7 @@ from core.codec import Codec
 from core.engine.protocol import DEFAULT_BETA, PairInfo, PairSpec
 from core.errors import Cancelled, UserFacingError
 from core.failures import is_out_of_memory, reason
+from core.losses import UNNAMED, TrainingLoss, named
 from core.models.causal import check_causal
 from core.models.check import choose_way, record_steps
 from core.models.device import (
@@ -63,7 +64,8 @@ def load_pair(
     """
     began = time.perf_counter()
     of_run = run_beta(Path(spec.run)) if spec.run and not spec.beta else None
-    plan = _plan(spec, progress, cancelled)
+    objective = TrainingLoss(named(spec.loss)) if spec.loss else UNNAMED
+    plan = _plan(spec, not objective.main.reference, progress, cancelled)
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
     need = estimate(plan, dtype_name(dtype), logits_held(device.type, plan.vocab_size))
@@ -98,6 +100,7 @@ def load_pair(
         lanes,
         codec,
         min(_context_length(lane) for lane in everything),
+        alone=plan.reference is None,
         kv_budget=free // 4 if free else 2**31,
         base=base,
         attention=" + ".join(dict.fromkeys(lane.way.value for lane in everything)),
@@ -120,26 +123,35 @@ def load_pair(
         seconds=time.perf_counter() - began,
         beta=spec.beta or of_run or plan.beta or DEFAULT_BETA,
         search_base=plan.search_base.name if plan.search_base else "",
-        checkpoints=_checkpoints(spec, pair.shown),
+        checkpoints=_checkpoints(spec, pair),
+        objective=objective,
     )
     return pair, info
 
 
-def _checkpoints(spec: PairSpec, last: str) -> tuple[Checkpoint, ...]:
-    """Return a run's checkpoints up to the one loaded (it may have saved more since), else none."""
+def _checkpoints(spec: PairSpec, pair: Pair) -> tuple[Checkpoint, ...]:
+    """Return a run's checkpoints up to the one loaded (it may have saved more since), else none.
+
+    Without a reference nothing is known of the start.
+    """
     if not spec.run:
         return ()
     found = run_checkpoints(Path(spec.run))
-    ends = [i for i, checkpoint in enumerate(found, 1) if checkpoint.path == last]
-    return with_start(found[: ends[0]] if ends else found)
+    ends = [i for i, checkpoint in enumerate(found, 1) if checkpoint.path == pair.shown]
+    known = found[: ends[0]] if ends else found
+    return known if pair.alone else with_start(known)
 
 
-def _plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
-    plan = _pair_plan(spec, progress, cancelled)
+def _plan(
+    spec: PairSpec, reference_free: bool, progress: Report, cancelled: Callable[[], bool]
+) -> PairPlan:
+    plan = _pair_plan(spec, reference_free, progress, cancelled)
     return with_search_base(plan, Path(spec.search_base)) if spec.search_base else plan
 
 
-def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
+def _pair_plan(
+    spec: PairSpec, reference_free: bool, progress: Report, cancelled: Callable[[], bool]
+) -> PairPlan:
     reference, base = (
         Path(text).expanduser() if text else None for text in (spec.reference, spec.base)
     )
@@ -152,6 +164,7 @@ def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) 
             cancelled,
             allow_pickle=spec.allow_pickle,
             allow_remote_code=spec.allow_remote_code,
+            reference_free=reference_free,
         )
     if spec.demo:
         return named_plan(DEMO, progress, cancelled)
@@ -163,6 +176,7 @@ def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) 
         base,
         allow_pickle=spec.allow_pickle,
         allow_remote_code=spec.allow_remote_code,
+        reference_free=reference_free,
     )
 
 
@@ -229,26 +243,28 @@ class _Loader:
         return lanes, True, swap if self.of_run else None
 
     def _of_two_models(self) -> tuple[list[Lane], bool, Swap | None]:
-        """Return what ``lanes`` does for two models, or for one that is both."""
+        """Return what ``lanes`` does for two models, for one that is both or for one alone."""
         plan = self.plan
         same = plan.policy_model == plan.reference_model and plan.reference_adapter is None
         if same and not self.of_run:
             return [Lane(self.model(plan.policy_model))], True, None
-        reference = self._single(plan.reference_model, plan.reference_adapter)
+        others = []
+        if plan.reference_model is not None:
+            others.append(self._single(plan.reference_model, plan.reference_adapter))
         if not self.of_run:
-            return [self._single(plan.policy_model, plan.policy_adapter), reference], False, None
+            return [self._single(plan.policy_model, plan.policy_adapter), *others], False, None
         if plan.policy_adapter is not None:
             wrapped = self._with_adapters()
             through = PeftSwap(wrapped, plan)
             policy = Lane(wrapped.base_model.model, entered=through.entered)
-            return [policy, reference], False, through
+            return [policy, *others], False, through
 
         def load(folder: Path, progress: Report, cancelled: Callable[[], bool]) -> nn.Module:
             with _weights_reported(progress, cancelled):
                 return self.model(folder)  # type: ignore[no-any-return]
 
         model = self.model(plan.policy_model)
-        return [Lane(model), reference], False, WholeSwap(model, plan, load)
+        return [Lane(model), *others], False, WholeSwap(model, plan, load)
 
     def _single(self, model: Path, adapter: Path | None) -> Lane:
         """Return a lane of one model; an adapter runs beside its weights, as in training.

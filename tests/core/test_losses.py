@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import UserFacingError
-from core.losses import LOSSES, UNKNOWN, Objective, Response, named
+from core.losses import LOSSES, UNKNOWN, Response, TrainingLoss, named
 
 BETA = 0.3
 LENGTHS = (5, 3)
@@ -81,13 +81,13 @@ OF_DPO = (
 @pytest.mark.parametrize("name", OF_DPO)
 def test_a_pair_costs_what_it_costs_in_trl(trl, name):
     smoothing = 0.1 if name in ("exo_pair", "robust") else 0.0
-    same_as_trl(trl, Objective((name,), label_smoothing=smoothing), loss_types=[name])
+    same_as_trl(trl, TrainingLoss((name,), label_smoothing=smoothing), loss_types=[name])
 
 
 @pytest.mark.parametrize("kind", ["forward_kl", "js_divergence", "alpha_divergence"])
 @pytest.mark.parametrize("name", ["sigmoid", "ipo", "hinge"])
 def test_f_divergences(trl, kind, name):
-    objective = Objective((name,), f_divergence=kind)
+    objective = TrainingLoss((name,), f_divergence=kind)
     same_as_trl(trl, objective, loss_types=[name], f_divergence_type=kind)
     chosen, _ = responses()
     assert objective.rewards(chosen, BETA) is None  # not additive
@@ -96,7 +96,7 @@ def test_f_divergences(trl, kind, name):
 
 @pytest.mark.parametrize("name", ["sigmoid", "ipo"])
 def test_ld_alpha_weights_the_tail(trl, name):
-    objective = Objective((name,), ld_alpha=0.25)
+    objective = TrainingLoss((name,), ld_alpha=0.25)
     same_as_trl(trl, objective, loss_types=[name], ld_alpha=0.25)
     chosen, _ = responses()
     assert objective.score(chosen, BETA) is None  # the tail depends on the other response
@@ -107,15 +107,15 @@ def test_ld_alpha_weights_the_tail(trl, name):
 )
 def test_weighted_lists(trl, names, weights):
     losses = named(names)
-    objective = Objective(losses, weights)
+    objective = TrainingLoss(losses, weights)
     same_as_trl(
         trl, objective, loss_types=list(losses), loss_weights=list(weights or [1.0] * len(losses))
     )
     chosen, _ = responses()
-    assert objective.score(chosen, BETA) == pytest.approx(Objective().score(chosen, BETA))
+    assert objective.score(chosen, BETA) == pytest.approx(TrainingLoss().score(chosen, BETA))
 
 
-def same_as_trl(trl, objective: Objective, **settings) -> None:
+def same_as_trl(trl, objective: TrainingLoss, **settings) -> None:
     settings["label_smoothing"] = objective.label_smoothing
     for seed in range(3):
         chosen, rejected = responses(seed)
@@ -144,7 +144,7 @@ def test_losses_without_a_reference(trl, name, kind, mean, alpha):
         accelerator=SimpleNamespace(device="cpu"),
     )  # fmt: skip
     losses, *logged = trl.cpo[1].cpo_loss(trainer, *logps)
-    objective = Objective((name,), gamma=0.7, label_smoothing=0.1, shape_alpha=alpha)
+    objective = TrainingLoss((name,), gamma=0.7, label_smoothing=0.1, shape_alpha=alpha)
     assert objective.loss(chosen, rejected, BETA) == pytest.approx(float(losses), rel=1e-5)
     for it, rewards in zip((chosen, rejected), logged, strict=True):
         assert objective.logged(it, BETA) == pytest.approx(float(rewards), rel=1e-5)
@@ -160,7 +160,7 @@ def test_orpo(trl):
     logps = [torch.tensor([it.policy.mean()]) for it in (chosen, rejected)]
     trainer = SimpleNamespace(beta=BETA, accelerator=SimpleNamespace(device="cpu"))
     losses, first, second, _, log_odds = trl.orpo[1].odds_ratio_loss(trainer, *logps)
-    objective = Objective(("orpo",))
+    objective = TrainingLoss(("orpo",))
     assert objective.loss(chosen, rejected, BETA) == pytest.approx(-float(losses), rel=1e-5)
     assert objective.margin(chosen, rejected, BETA) == pytest.approx(float(log_odds), rel=1e-5)
     assert objective.logged(chosen, BETA) == pytest.approx(float(first), rel=1e-5)
@@ -171,19 +171,19 @@ def test_orpo(trl):
 def test_by_hand():
     """Two tokens, log-ratios 1 and −0.5; log π −1 and −3."""
     it = Response(np.array([-1.0, -3.0]), np.array([-2.0, -2.5]))
-    assert Objective(("sigmoid",)).rewards(it, 0.2) == pytest.approx([0.2, -0.1])
-    assert Objective(("ipo",)).score(it, 0.2) == pytest.approx(0.25)
-    assert Objective(("ipo",)).logged(it, 0.2) == pytest.approx(0.1)
-    assert Objective(("sigmoid_norm",)).score(it, 0.2) == pytest.approx(0.05)
-    assert Objective(("simpo",)).rewards(it, 2.0) == pytest.approx([-1.0, -3.0])
-    assert Objective(("cpo",)).score(it, 0.2) == pytest.approx(-0.8)
-    assert Objective(("orpo",)).score(it, None) == pytest.approx(-2 - np.log(1 - np.exp(-2)))
+    assert TrainingLoss(("sigmoid",)).rewards(it, 0.2) == pytest.approx([0.2, -0.1])
+    assert TrainingLoss(("ipo",)).score(it, 0.2) == pytest.approx(0.25)
+    assert TrainingLoss(("ipo",)).logged(it, 0.2) == pytest.approx(0.1)
+    assert TrainingLoss(("sigmoid_norm",)).score(it, 0.2) == pytest.approx(0.05)
+    assert TrainingLoss(("simpo",)).rewards(it, 2.0) == pytest.approx([-1.0, -3.0])
+    assert TrainingLoss(("cpo",)).score(it, 0.2) == pytest.approx(-0.8)
+    assert TrainingLoss(("orpo",)).score(it, None) == pytest.approx(-2 - np.log(1 - np.exp(-2)))
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_shares_of_tokens_sum_to_the_score(name):
     chosen, rejected = responses()
-    objective = Objective((name,))
+    objective = TrainingLoss((name,))
     score, shares = objective.score(chosen, BETA), objective.rewards(chosen, BETA)
     if score is not None and shares is not None:
         assert shares.sum() == pytest.approx(score)
@@ -200,22 +200,22 @@ def test_shares_of_tokens_sum_to_the_score(name):
 def test_what_is_not_of_one_pair_is_absent():
     chosen, rejected = responses()
     for name in ("aot", "aot_unpaired"):
-        assert Objective((name,)).margin(chosen, rejected, BETA) is None
+        assert TrainingLoss((name,)).margin(chosen, rejected, BETA) is None
     for name in ("aot", "aot_unpaired", "kto", "grpo", "ppo", "rloo"):
-        assert Objective((name,)).loss(chosen, rejected, BETA) is None
-    assert Objective(("grpo",)).score(chosen, BETA) is None
-    assert Objective(("grpo",)).rewards(chosen, BETA) == pytest.approx(
+        assert TrainingLoss((name,)).loss(chosen, rejected, BETA) is None
+    assert TrainingLoss(("grpo",)).score(chosen, BETA) is None
+    assert TrainingLoss(("grpo",)).rewards(chosen, BETA) == pytest.approx(
         chosen.policy - chosen.reference
     )
-    assert Objective(("sigmoid",), weighting=True).loss(chosen, rejected, BETA) is None
-    assert Objective(("exo_pair",)).loss(chosen, rejected, BETA) is None  # needs smoothing
-    mixed = Objective(("sigmoid", "ipo"))
+    assert TrainingLoss(("sigmoid",), weighting=True).loss(chosen, rejected, BETA) is None
+    assert TrainingLoss(("exo_pair",)).loss(chosen, rejected, BETA) is None  # needs smoothing
+    mixed = TrainingLoss(("sigmoid", "ipo"))
     assert mixed.score(chosen, BETA) is None and mixed.loss(chosen, rejected, BETA) is not None
 
 
 def test_an_unknown_loss_is_said_and_beta_may_be_unknown():
     chosen, rejected = responses()
-    objective = Objective()
+    objective = TrainingLoss()
     assert objective.name == "" and objective.main is UNKNOWN and not objective.eq_16
     assert objective.score(chosen, None) == pytest.approx((chosen.policy - chosen.reference).sum())
     assert objective.loss(chosen, rejected, None) is None
@@ -231,5 +231,5 @@ def test_names():
 
 
 def test_titles_say_what_was_changed():
-    assert Objective(("simpo",), gamma=1.6).title == "SimPO (γ = 1.6)"
-    assert Objective(("sigmoid", "sft"), synced=True).title == "DPO + SFT (synced reference)"
+    assert TrainingLoss(("simpo",), gamma=1.6).title == "SimPO (γ = 1.6)"
+    assert TrainingLoss(("sigmoid", "sft"), synced=True).title == "DPO + SFT (synced reference)"
