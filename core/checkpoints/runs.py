@@ -6,7 +6,6 @@ else there is none.
 Knows nothing of curves (core.runs reads those) or of loading.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,8 @@ from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair
 from core.errors import UserFacingError
 from core.progress import Report, Stop
-from core.runs.records import ABOUT, START, Checkpoint
+from core.runs.records import ABOUT, START, STEP, Checkpoint
 
-STEP = re.compile(r"(?:checkpoint|step)[-_](\d{1,15})")
-"""The name of a checkpoint's folder."""
 OF_TRAINER = "ref"
 """The folder in which TRL saves the adapter that DPO began with."""
 
