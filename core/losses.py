@@ -23,6 +23,8 @@ from core.errors import UserFacingError
 Array = NDArray[np.float64]
 
 EQ_16 = "E_π_ref[r] = −β KL(π_ref‖π)"
+F_DIVERGENCES = ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence")
+"""The regularisers of DPO, as TRL names them; the first is the usual one."""
 OF_SUMS = f"{EQ_16}, of the sums that are logged; of the means that are trained it says nothing"
 
 
@@ -92,6 +94,11 @@ class TrainingLoss:
         """Return the loss that says how responses are scored; UNKNOWN if none is known."""
         found = [LOSSES[name] for name in self.losses]
         return next((loss for loss in found if loss.name != "sft"), found[0] if found else UNKNOWN)
+
+    @property
+    def reference_free(self) -> bool:
+        """Whether it trains on preferences without a reference."""
+        return self.main.compares and not self.main.reference
 
     @property
     def title(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.checkpoints.describe import StoredModel
+from core.losses import UNNAMED, TrainingLoss
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class PairPlan:
     """A third model, which only searches use."""
     beta: float | None = None
     """Of the policy's training, where whoever brings the pair says it."""
+    objective: TrainingLoss = UNNAMED
+    """Of the policy's training."""
 
     @property
     def sides(self) -> tuple[ModelPlan, ...]:

@@ -70,14 +70,14 @@ def run_plan(
     cancelled: Stop,
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
-    reference_free: bool = False,
+    loss: str = "",
 ) -> PairPlan:
     """Return the plan to load a run with its last checkpoint as the policy.
 
     Args:
         reference: the folder that was named; None to find it (see the module).
         report: told of a registered base that must be fetched.
-        reference_free: the training had no reference.
+        loss: as for ``resolve_pair``.
 
     Raises:
         UserFacingError: there is no whole checkpoint, or the two do not fit.
@@ -88,11 +88,11 @@ def run_plan(
     if not checkpoints:
         raise UserFacingError(_why_none(folder))
     last = Path(checkpoints[-1].path)
-    if reference is None and not reference_free:
+    if reference is None:
         reference = _reference(folder, last)
     if base is None and not checkpoints[-1].whole and (named := _named_base(last)):
         base = named.fetch(report, cancelled)
-    return resolve_pair(last, reference, base, allow_pickle, allow_remote_code, reference_free)
+    return resolve_pair(last, reference, base, allow_pickle, allow_remote_code, loss)
 
 
 def _reference(folder: Path, last: Path) -> Path | None:

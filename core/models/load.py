@@ -29,7 +29,6 @@ from core.codec import Codec
 from core.engine.protocol import DEFAULT_BETA, PairInfo, PairSpec
 from core.errors import Cancelled, UserFacingError
 from core.failures import is_out_of_memory, reason
-from core.losses import UNNAMED, TrainingLoss, named
 from core.models.causal import check_causal
 from core.models.check import choose_way, record_steps
 from core.models.device import (
@@ -64,8 +63,7 @@ def load_pair(
     """
     began = time.perf_counter()
     of_run = run_beta(Path(spec.run)) if spec.run and not spec.beta else None
-    objective = TrainingLoss(named(spec.loss)) if spec.loss else UNNAMED
-    plan = _plan(spec, not objective.main.reference, progress, cancelled)
+    plan = _plan(spec, progress, cancelled)
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
     need = estimate(plan, dtype_name(dtype), logits_held(device.type, plan.vocab_size))
@@ -124,7 +122,7 @@ def load_pair(
         beta=spec.beta or of_run or plan.beta or DEFAULT_BETA,
         search_base=plan.search_base.name if plan.search_base else "",
         checkpoints=_checkpoints(spec, pair),
-        objective=objective,
+        objective=plan.objective,
     )
     return pair, info
 
@@ -142,16 +140,12 @@ def _checkpoints(spec: PairSpec, pair: Pair) -> tuple[Checkpoint, ...]:
     return known if pair.alone else with_start(known)
 
 
-def _plan(
-    spec: PairSpec, reference_free: bool, progress: Report, cancelled: Callable[[], bool]
-) -> PairPlan:
-    plan = _pair_plan(spec, reference_free, progress, cancelled)
+def _plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
+    plan = _pair_plan(spec, progress, cancelled)
     return with_search_base(plan, Path(spec.search_base)) if spec.search_base else plan
 
 
-def _pair_plan(
-    spec: PairSpec, reference_free: bool, progress: Report, cancelled: Callable[[], bool]
-) -> PairPlan:
+def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
     reference, base = (
         Path(text).expanduser() if text else None for text in (spec.reference, spec.base)
     )
@@ -164,7 +158,7 @@ def _pair_plan(
             cancelled,
             allow_pickle=spec.allow_pickle,
             allow_remote_code=spec.allow_remote_code,
-            reference_free=reference_free,
+            loss=spec.loss,
         )
     if spec.demo:
         return named_plan(DEMO, progress, cancelled)
@@ -176,7 +170,7 @@ def _pair_plan(
         base,
         allow_pickle=spec.allow_pickle,
         allow_remote_code=spec.allow_remote_code,
-        reference_free=reference_free,
+        loss=spec.loss,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.engine.protocol import PairSpec
-from core.losses import TrainingLoss, named
+from core.losses import named
 from core.models.load import load_pair
 from core.models.score import score
 from core.text import Prompt
@@ -98,13 +98,12 @@ def test_logged_rewards_are_reproduced(trl, loss, base, tmp_path):
     logged = trained(trl, loss, base, tmp_path / "run")
     reference = "" if loss in REFERENCE_FREE else str(base)
     policy = str(tmp_path / "run" / "checkpoint-2")
-    spec = PairSpec(
-        policy=policy, reference=reference, loss=loss, beta=BETA, device="cpu", dtype="float32"
-    )
+    spec = PairSpec(policy=policy, reference=reference, beta=BETA, device="cpu", dtype="float32")
     pair, info = load_pair(spec, lambda what, fraction: None)
     assert info.alone == (loss in REFERENCE_FREE)
-    weights = tuple(CASES[loss][1].get("loss_weights", ()))
-    objective = TrainingLoss(named(loss), weights)
+    objective = info.objective  # as training_args.bin says it
+    assert objective.losses == named(loss)
+    assert objective.weights == tuple(CASES[loss][1].get("loss_weights", ()))
     rewards: dict[str, list[float]] = {"chosen": [], "rejected": []}
     losses = []
     for prompt, *texts in ROWS:
