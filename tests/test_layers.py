@@ -19,6 +19,7 @@ RANKS = {
     "core.codec": 0,
     "core.tree": 0,
     "core.quantities": 0,
+    "core.losses": 0,
     "core.trace": 0,
     "core.progress": 0,
     "core.setting": 0,

@@ -6,7 +6,7 @@ Knows the measures and the legend; signals what was chosen and knows nothing of 
 from typing import cast
 
 from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal, Slot
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QResizeEvent, QStandardItemModel
 from PySide6.QtWidgets import (
     QBoxLayout,
     QComboBox,
@@ -19,7 +19,8 @@ from PySide6.QtWidgets import (
 from app.widgets.beta_box import BetaBox
 from app.widgets.layouts import fill
 from app.widgets.legend import Legend
-from core.present.measures import MEASURES, Measure
+from core.losses import UNNAMED, TrainingLoss
+from core.present.measures import MEASURES, Measure, of_training, why_not
 from core.text import UNITS, Unit
 
 ROOMY = 800
@@ -43,8 +44,7 @@ class Controls(QWidget):
         self.colour_by = QComboBox()
         for measure in MEASURES.values():
             self.colour_by.addItem(measure.title, measure.key)
-            tip = Qt.ItemDataRole.ToolTipRole
-            self.colour_by.setItemData(self.colour_by.count() - 1, measure.explanation, tip)
+        self._objective = UNNAMED
         self.colour_by.setAccessibleName("Colour by")
         self.units = QComboBox()
         for unit in UNITS:
@@ -67,11 +67,30 @@ class Controls(QWidget):
         self.colour_by.currentIndexChanged.connect(self._measure_chosen)
         self.units.currentIndexChanged.connect(self._units_chosen)
         self.beta.valueChanged.connect(self.beta_changed)
-        self._describe()
+        self.set_training(UNNAMED, alone=False)
 
     def measure(self) -> Measure:
         """Return the measure that is chosen."""
-        return MEASURES[cast(str, self.colour_by.currentData())]
+        return of_training(cast(str, self.colour_by.currentData()), self._objective)
+
+    def set_training(self, objective: TrainingLoss, alone: bool) -> None:
+        """Offer what can be known of another pair; the rest is grey and says why.
+
+        ``alone``: there is no reference. What was chosen stays chosen where it can.
+        """
+        self._objective = objective
+        model = cast(QStandardItemModel, self.colour_by.model())
+        offered = []
+        for row, key in enumerate(MEASURES):
+            measure = of_training(key, objective)
+            why = why_not(measure, objective, alone)
+            model.item(row).setEnabled(not why)
+            model.item(row).setToolTip(why or measure.explanation)
+            offered += [] if why else [row]
+        with QSignalBlocker(self.colour_by):
+            if self.colour_by.currentIndex() not in offered:
+                self.colour_by.setCurrentIndex(offered[0])
+        self._describe()
 
     def unit(self) -> Unit:
         """Return the unit that is chosen."""
@@ -81,7 +100,8 @@ class Controls(QWidget):
         """Choose by key, as remembered; unknown keys change nothing."""
         for box, key in ((self.colour_by, measure), (self.units, unit)):
             index = box.findData(key)
-            if index >= 0:
+            flags = box.model().flags(box.model().index(index, 0))
+            if index >= 0 and flags & Qt.ItemFlag.ItemIsEnabled:
                 box.setCurrentIndex(index)
 
     def set_beta(self, beta: float) -> None:

@@ -96,7 +96,11 @@ class QFunction(QObject):
             self._lookup.look(None)
             return
         beta, scale = numbers.beta(), numbers.reward_scale()
-        self._page.show_gauge(response_gauge(scoring, beta), index, scale.floor)
+        gauge = response_gauge(scoring, beta)
+        if gauge is None:
+            self._lookup.look(None)
+            return
+        self._page.show_gauge(gauge, index, scale.floor)
         known = self._lookup.look(Question(state, numbers.checkpoint()))
         labels = self._answers.labels
         self._page.show_actions(known, labels, beta, scale, int(scoring.ids[index]))
@@ -147,10 +151,10 @@ class QFunction(QObject):
         if self.chart is None or self.chart.isHidden():
             return
         scoring = self._numbers.panels[self.side].scoring
-        if scoring is None:
+        gauge = None if scoring is None else response_gauge(scoring, self._numbers.beta())
+        if scoring is None or gauge is None:
             self.chart.clear()
         else:
-            gauge = response_gauge(scoring, self._numbers.beta())
             self.chart.show_gauge(self.side, gauge, scoring.labels)
 
     @Slot(str, int)

@@ -175,7 +175,7 @@ class QPage(QScrollArea):
         return self._actions
 
     def _show_check(self, actions: StateActions | None, beta: float) -> None:
-        if actions is None:
+        if actions is None or actions.logp_reference is None:
             self.check.setText("Σ π_ref·exp(r/β) = …")
             return
         found = check_state(actions, beta)
@@ -195,7 +195,7 @@ class QPage(QScrollArea):
         factor: float,
     ) -> None:
         self._plot_waits.setText("Asking for the whole vocabulary…" if actions is None else "")
-        if actions is None or not self._may_plot:
+        if actions is None or actions.logp_reference is None or not self._may_plot:
             if self.plot is not None:
                 self.plot.clear()
             return

@@ -23,7 +23,7 @@ from app.inspect.answers import InspectionLookup, StateAnswers, SurveyLookup
 from core.engine.protocol import PairInfo, Scored, Scrub, Side
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
-from core.present.measures import rewards
+from core.present.credit import IMPLICIT, Credit
 from core.present.pair import pair_noise, pair_numbers, split
 from core.scoring import Scoring
 from core.trace import mark
@@ -170,7 +170,11 @@ class CreditView(CreditLayout):
             panel.forget_tokens()
             panel.show_problem("")
         self._clear_chart()
-        self.summary.show_numbers(None, None)
+        credit = Credit(info.objective, info.alone) if info is not None else IMPLICIT
+        self.numbers.credit = credit
+        self.summary.set_credit(credit)
+        self.controls.set_training(credit.objective, credit.alone)
+        self.inspector.set_alone(credit.alone)
         if info is not None:
             self.controls.set_beta(beta if beta is not None else info.beta)
             self.scorer.ask_all()
@@ -315,7 +319,7 @@ class CreditView(CreditLayout):
                 panel.show_sum(None)
                 continue
             panel.paint(numbers.values[side], scale)
-            panel.show_sum(rewards(scoring, beta), beta, numbers.noise)
+            panel.show_sum(numbers.credit, beta, numbers.noise)
         self._show_summary()
         self.focus_on.refresh()
         if self.chart is not None and not self._draw.isActive():
@@ -331,7 +335,8 @@ class CreditView(CreditLayout):
         if self.chart is None:
             return
         others = (one for side in SIDES for one in self.by_checkpoint.of(side).values())
-        self.chart.set_room([rewards(one, self.beta()) for one in others])
+        credit = self.numbers.credit
+        self.chart.set_room([credit.of(one, self.beta()) for one in others])
         self.q_function.show_chart()
         for side, panel in self.panels.items():
             drawn = panel.scoring, self.beta()
@@ -339,7 +344,7 @@ class CreditView(CreditLayout):
                 continue
             self._drawn[side] = drawn
             if panel.scoring is not None:
-                r = rewards(panel.scoring, self.beta())
+                r = credit.of(panel.scoring, self.beta())
                 self.chart.set_series(side, r, panel.scoring.labels)
             else:
                 self.chart.set_series(side, [])
@@ -360,9 +365,10 @@ class CreditView(CreditLayout):
             self.summary.show_numbers(None, None)
             return
         pairs, beta, noise = self.numbers.alignment, self.beta(), self.noise
-        parts = split(a, b, pairs, beta) if pairs is not None else None
-        floors = pair_noise(a, b, beta, noise)
-        self.summary.show_numbers(pair_numbers(a, b, beta), parts, floors, noise)
+        credit = self.numbers.credit
+        parts = split(a, b, pairs, beta, credit) if pairs is not None else None
+        floors = pair_noise(a, b, beta, noise, credit)
+        self.summary.show_numbers(pair_numbers(a, b, beta, credit), parts, floors, noise)
 
     @Slot()
     def _align_now(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.checkpoints.describe import StoredModel
+from core.losses import UNNAMED, TrainingLoss
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class PairPlan:
     """The models to load for a pair; paths are absolute, and equal if they are the same folder."""
 
     policy: ModelPlan
-    reference: ModelPlan
+    reference: ModelPlan | None
+    """None for a policy alone."""
     tokenizer: Path
     allow_pickle: bool
     allow_remote_code: bool
@@ -47,11 +49,18 @@ class PairPlan:
     """A third model, which only searches use."""
     beta: float | None = None
     """Of the policy's training, where whoever brings the pair says it."""
+    objective: TrainingLoss = UNNAMED
+    """Of the policy's training."""
+
+    @property
+    def sides(self) -> tuple[ModelPlan, ...]:
+        """The policy, and its reference if there is one."""
+        return (self.policy,) if self.reference is None else (self.policy, self.reference)
 
     @property
     def shared(self) -> bool:
         """True where one set of base weights serves both, the adapters being switched over it."""
-        adapters = [it.adapter for it in (self.policy, self.reference) if it.adapter is not None]
+        adapters = [it.adapter for it in self.sides if it.adapter is not None]
         return (
             self.policy.adapter is not None
             and self.policy_model == self.reference_model
@@ -70,9 +79,9 @@ class PairPlan:
         return self.policy.model.path
 
     @property
-    def reference_model(self) -> Path:
-        """The whole model under the reference."""
-        return self.reference.model.path
+    def reference_model(self) -> Path | None:
+        """The whole model under the reference; None for a policy alone."""
+        return self.reference.model.path if self.reference else None
 
     @property
     def policy_adapter(self) -> Path | None:
@@ -82,12 +91,13 @@ class PairPlan:
     @property
     def reference_adapter(self) -> Path | None:
         """The reference's adapter; None over a shared base means that adapters are off."""
-        return self.reference.adapter.path if self.reference.adapter else None
+        adapter = self.reference.adapter if self.reference else None
+        return adapter.path if adapter else None
 
     @property
     def vocab_size(self) -> int:
         """The width of a distribution as the config files state it; 0 where neither does."""
-        return max(self.policy.vocab_size, self.reference.vocab_size)
+        return max(side.vocab_size for side in self.sides)
 
     @property
     def policy_name(self) -> str:
@@ -96,5 +106,5 @@ class PairPlan:
 
     @property
     def reference_name(self) -> str:
-        """The reference's name for people."""
-        return self.reference.name
+        """The reference's name for people; "" for a policy alone."""
+        return self.reference.name if self.reference else ""

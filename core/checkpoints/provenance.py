@@ -56,6 +56,13 @@ class Provenance:
     """The target margin of SimPO."""
     label_smoothing: float | None = None
     f_divergence: str = ""
+    f_alpha: float | None = None
+    """Of the alpha divergence."""
+    alpha: float | None = None
+    """Of CPO's trainer: AlphaPO's; of others something else."""
+    discopop_tau: float | None = None
+    weighting: bool | None = None
+    """Whether pairs were weighted by their likelihood (WPO)."""
     reference_free: bool | None = None
     sync_ref_model: bool | None = None
     max_length: int | None = None
@@ -128,6 +135,10 @@ _SETTINGS = {
     "gamma": _Setting(("simpo_gamma",)),
     "label_smoothing": _Setting(("label_smoothing", "dpo_label_smoothing")),
     "f_divergence": _Setting(("f_divergence_type",), _text),
+    "f_alpha": _Setting(("f_alpha_divergence_coef",)),
+    "alpha": _Setting(("alpha",)),
+    "discopop_tau": _Setting(("discopop_tau",)),
+    "weighting": _Setting(("use_weighting",), _flag),
     "reference_free": _Setting(("reference_free",), _flag),
     "sync_ref_model": _Setting(("sync_ref_model",), _flag),
     "max_length": _Setting(("max_length", "cutoff_len", "sequence_len"), _whole),

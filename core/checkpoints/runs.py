@@ -1,7 +1,8 @@
 """A training run's folder: the checkpoints in it, and the plan to open it as a pair.
 
 The policy is the run's last checkpoint. The reference is never guessed: it is what was named, what
-the trainer saved beside the policy, what the run says of itself, or the base with the adapter off.
+the trainer saved beside the policy, what the run says of itself, or the base with the adapter off;
+else there is none.
 Knows nothing of curves (core.runs reads those) or of loading.
 """
 
@@ -56,15 +57,17 @@ def run_plan(
     cancelled: Stop,
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
+    loss: str = "",
 ) -> PairPlan:
     """Return the plan to load a run with its last checkpoint as the policy.
 
     Args:
         reference: the folder that was named; None to find it (see the module).
         report: told of a registered base that must be fetched.
+        loss: as for ``resolve_pair``.
 
     Raises:
-        UserFacingError: there is no whole checkpoint, or no reference, or they do not fit.
+        UserFacingError: there is no whole checkpoint, or the two do not fit.
         Cancelled: soon after ``cancelled()`` turns true, in a fetch.
     """
     folder = folder.expanduser().resolve()
@@ -74,14 +77,9 @@ def run_plan(
     last = Path(checkpoints[-1].path)
     if reference is None:
         reference = _reference(folder, last)
-    if reference is None and checkpoints[-1].whole:
-        raise UserFacingError(
-            f"The checkpoints in {folder} are whole models, and nothing there says what they were "
-            f"trained from: name that model with --reference DIR."
-        )
     if base is None and not checkpoints[-1].whole and (named := _named_base(last)):
         base = named.fetch(report, cancelled)
-    return resolve_pair(last, reference, base, allow_pickle, allow_remote_code)
+    return resolve_pair(last, reference, base, allow_pickle, allow_remote_code, loss)
 
 
 def _reference(folder: Path, last: Path) -> Path | None:

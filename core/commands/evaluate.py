@@ -105,6 +105,11 @@ def run(arguments: argparse.Namespace) -> int:
             allow_remote_code=arguments.trust_remote_code,
         )
         models, info = load_pair(spec, reporter.progress)
+        if not info.reference:
+            raise UserFacingError(
+                f"The checkpoints in {arguments.run} are whole models, and nothing there says what "
+                f"they were trained from: name that model with --reference DIR."
+            )
         steps = measure_run(models, with_start(checkpoints), pairs, info.beta, reporter.progress)
         table = {
             "qscope": "evaluation",

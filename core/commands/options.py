@@ -79,7 +79,8 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
         type=Path,
         metavar="DIR",
         help="the model that the policy was trained against: a model folder or an adapter "
-        "(default, for a policy that is an adapter: its base, the adapter off)",
+        "(default, for a policy that is an adapter: its base, the adapter off; else none, and "
+        "only what needs no reference is shown)",
     )
     pair.add_argument(
         "--base", type=Path, metavar="DIR", help="the base model of the adapters, if they moved"
@@ -95,6 +96,13 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
         type=positive,
         default=None,
         help="the beta of the DPO training (default: the run's or the demo's own, or 0.1)",
+    )
+    pair.add_argument(
+        "--loss",
+        metavar="NAME",
+        default="",
+        help="of the training, as trainers write it: sigmoid, ipo, kto, simpo, orpo, ..., several "
+        "joined by commas (default: what the checkpoint's files say)",
     )
     add_loading_arguments(pair)
 
@@ -123,7 +131,7 @@ def add_loading_arguments(group: "argparse._ActionsContainer") -> None:
 def require_pair(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """End the program with status 2 unless the options name a pair."""
     if not (arguments.demo or arguments.policy or arguments.run):
-        parser.error("give --policy and --reference, or --run, or --demo")
+        parser.error("give --policy, with --reference if there is one, or --run, or --demo")
 
 
 def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> "PairSpec":
@@ -145,6 +153,7 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         run=str(arguments.run or ""),
         search_base=str(arguments.search_base or ""),
         beta=arguments.beta,
+        loss=arguments.loss,
         device=arguments.device,
         dtype=arguments.dtype,
         allow_pickle=arguments.allow_pickle,

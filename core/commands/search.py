@@ -185,7 +185,8 @@ def as_json(
     longest = max((h.length for h in found), default=1)
     return {
         "policy": info.policy,
-        "reference": info.reference,
+        "reference": info.reference or None,
+        "loss": info.objective.name or None,
         "search_base": info.search_base or None,
         "beta": info.beta,
         "strategy": type(spec.strategy).__name__,
@@ -237,12 +238,17 @@ def print_table(tree: GrownTree, spec: SearchSpec, info: "PairInfo") -> None:
     """Print the hypotheses for a person to read."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
-    print(f"policy     {info.policy}\nreference  {info.reference}\nattention  {info.cache}")
+    reference = info.reference or "none: only the policy's likelihood can be searched for"
+    print(f"policy     {info.policy}\nreference  {reference}\nattention  {info.cache}")
     print(f"{'score':>9} {'Σ log π':>9} {'Σ log π_ref':>12} {'Σ reward':>9} {'tokens':>7}  text")
     for h in tree.hypotheses(spec):
         reward = info.beta * (h.sum_policy - h.sum_reference)
         end = "" if tree.is_closed(h.index) else " …"
+        known = math.isfinite(h.sum_reference)
+        of_reference = (
+            f"{h.sum_reference:>12.3f} {reward:>+9.3f}" if known else f"{'–':>12} {'–':>9}"
+        )
         print(
-            f"{h.score:>9.3f} {h.sum_policy:>9.3f} {h.sum_reference:>12.3f} {reward:>+9.3f} "
-            f"{h.length:>7}  {h.text.strip()}{end}"
+            f"{h.score:>9.3f} {h.sum_policy:>9.3f} {of_reference} {h.length:>7}  "
+            f"{h.text.strip()}{end}"
         )

@@ -12,6 +12,7 @@ from enum import IntEnum
 from pathlib import PurePath
 from typing import ClassVar, Generic, Literal, Never, TypeVar
 
+from core.losses import UNNAMED, TrainingLoss
 from core.noise import NoiseFloor
 from core.runs.records import START, Checkpoint
 from core.scoring import Inspection, Scoring, StateActions
@@ -136,6 +137,8 @@ class PairSpec:
     """A third model for emulated fine-tuning; only searches use it."""
     beta: float | None = None
     """Of the training; None: the demo's own, or DEFAULT_BETA."""
+    loss: str = ""
+    """Of the training, as core.losses.named reads it; "": as the checkpoints' files say."""
     device: str = "auto"
     dtype: str = "auto"
     allow_pickle: bool = False
@@ -148,6 +151,7 @@ class PairInfo:
 
     policy: str
     reference: str
+    """Its name; "" for a policy that was opened alone."""
     device: str
     dtype: str
     memory_bytes: int
@@ -162,6 +166,13 @@ class PairInfo:
     """The third model's name, if there is one."""
     checkpoints: tuple[Checkpoint, ...] = ()
     """Of a run, by step, the start before them; empty for a pair that is not of a run."""
+    objective: TrainingLoss = UNNAMED
+    """Of the training, as far as it is known."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no reference."""
+        return not self.reference
 
     def at(self, checkpoint: str) -> "PairInfo":
         """Return the same with another checkpoint of the run, by its path, as the policy."""

@@ -118,6 +118,8 @@ def _score(models: "Pair", pairs: dict[int, Preference], line: str) -> list[Scor
 def _scored(pair: Preference, chosen: Scoring, rejected: Scoring) -> Scored:
     """Return the figures of a pair; what precedes an answer (earlier turns) is in no unit."""
     tokens, answer = rejected.tokens, pair.answers[1]
+    assert chosen.logp_reference is not None and chosen.kl_reverse is not None
+    assert rejected.logp_reference is not None  # core.commands.evaluate refuses a policy alone
     before = len(tokens.text) - len(answer)
     first = bisect_left(tokens.starts, before)
     spans = zip(tokens.starts[first:], tokens.ends[first:], strict=True)

@@ -99,6 +99,7 @@ def load_pair(
         lanes,
         codec,
         min(_context_length(lane) for lane in everything),
+        alone=plan.reference is None,
         kv_budget=free // 4 if free else 2**31,
         base=base,
         attention=" + ".join(dict.fromkeys(lane.way.value for lane in everything)),
@@ -121,18 +122,23 @@ def load_pair(
         seconds=time.perf_counter() - began,
         beta=spec.beta or of_run or plan.beta or DEFAULT_BETA,
         search_base=plan.search_base.name if plan.search_base else "",
-        checkpoints=_checkpoints(spec, pair.shown),
+        checkpoints=_checkpoints(spec, pair),
+        objective=plan.objective,
     )
     return pair, info
 
 
-def _checkpoints(spec: PairSpec, last: str) -> tuple[Checkpoint, ...]:
-    """Return a run's checkpoints up to the one loaded (it may have saved more since), else none."""
+def _checkpoints(spec: PairSpec, pair: Pair) -> tuple[Checkpoint, ...]:
+    """Return a run's checkpoints up to the one loaded (it may have saved more since), else none.
+
+    Without a reference nothing is known of the start.
+    """
     if not spec.run:
         return ()
     found = run_checkpoints(Path(spec.run))
-    ends = [i for i, checkpoint in enumerate(found, 1) if checkpoint.path == last]
-    return with_start(found[: ends[0]] if ends else found)
+    ends = [i for i, checkpoint in enumerate(found, 1) if checkpoint.path == pair.shown]
+    known = found[: ends[0]] if ends else found
+    return known if pair.alone else with_start(known)
 
 
 def _plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
@@ -153,6 +159,7 @@ def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) 
             cancelled,
             allow_pickle=spec.allow_pickle,
             allow_remote_code=spec.allow_remote_code,
+            loss=spec.loss,
         )
     if spec.demo:
         return named_plan(DEMO, progress, cancelled)
@@ -164,6 +171,7 @@ def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) 
         base,
         allow_pickle=spec.allow_pickle,
         allow_remote_code=spec.allow_remote_code,
+        loss=spec.loss,
     )
 
 
@@ -237,7 +245,7 @@ class _Loader:
         return lanes, True, swap if self.of_run else None
 
     def _of_two_models(self) -> tuple[list[Lane], bool, Swap | None]:
-        """Return what ``lanes`` does for two models, or for one that is both."""
+        """Return what ``lanes`` does for two models, for one that is both or for one alone."""
         plan = self.plan
         same = (plan.policy_model, plan.policy_adapter) == (
             plan.reference_model,
@@ -245,15 +253,17 @@ class _Loader:
         )
         if same and not self.of_run:
             return [self._single(plan.policy_model, plan.policy_adapter)], True, None
-        reference = self._single(plan.reference_model, plan.reference_adapter)
+        others = []
+        if plan.reference_model is not None:
+            others.append(self._single(plan.reference_model, plan.reference_adapter))
         if not self.of_run:
-            return [self._single(plan.policy_model, plan.policy_adapter), reference], False, None
+            return [self._single(plan.policy_model, plan.policy_adapter), *others], False, None
         if plan.policy_adapter is not None:
             wrapped, rewritten = self._adapted(plan.policy_model, plan.policy_adapter)
             if not rewritten:
                 through = PeftSwap(wrapped, plan)
                 policy = Lane(wrapped.get_base_model(), entered=through.entered)
-                return [policy, reference], False, through
+                return [policy, *others], False, through
 
         def load(folder: Path, progress: Report, cancelled: Callable[[], bool]) -> nn.Module:
             with _weights_reported(progress, cancelled):
@@ -265,7 +275,7 @@ class _Loader:
             return self._adapted(plan.policy_model, folder)[0].get_base_model()
 
         model = whole(plan.policy_adapter or plan.policy_model)
-        return [Lane(model), reference], False, WholeSwap(model, plan, load)
+        return [Lane(model), *others], False, WholeSwap(model, plan, load)
 
     def _single(self, model: Path, adapter: Path | None) -> Lane:
         """Return a lane of one model; an adapter runs beside its weights, as in training.

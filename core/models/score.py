@@ -31,7 +31,7 @@ def score(
     cancelled: Callable[[], bool] = never,
     hold: str = "",
 ) -> Scoring:
-    """Return a response's numbers under both models.
+    """Return a response's numbers under both models, or under the policy alone.
 
     Args:
         tokens: the response; these ids are scored, the closing token after them.
@@ -53,18 +53,19 @@ def score(
     def state(name: str) -> Floats:
         return pair.tree.column(name)[states]
 
+    both = not pair.alone
     return Scoring(
         tokens=tokens,
         ids=pair.tree.token[nodes],
         labels=pair.codec.labels_of(pair.tree.token[nodes].tolist()),
         logp_policy=edge("logp_policy"),
-        logp_reference=edge("logp_reference"),
+        logp_reference=edge("logp_reference") if both else None,
         rank_policy=edge("rank_policy").astype(np.int64),
-        rank_reference=edge("rank_reference").astype(np.int64),
-        kl=state("kl"),
-        kl_reverse=state("kl_reverse"),
+        rank_reference=edge("rank_reference").astype(np.int64) if both else None,
+        kl=state("kl") if both else None,
+        kl_reverse=state("kl_reverse") if both else None,
         entropy_policy=state("entropy_policy"),
-        entropy_reference=state("entropy_reference"),
+        entropy_reference=state("entropy_reference") if both else None,
         logit=edge("logit"),
         logsumexp=state("logsumexp"),
         start=int(path[first - 1]),
@@ -136,12 +137,13 @@ def inspect(
         Cancelled: soon after ``cancelled()`` turns true.
     """
     logp = pair.logprobs(state, cancelled)
-    policy, reference = (
+    likeliest = [
         _alternatives(pair, logp, torch.topk(row, min(TOP, len(row))).indices.tolist())
         for row in logp
-    )
+    ]
     found = pair.codec.find(query, FOUND) if query else []
-    return Inspection(state, policy, reference, _alternatives(pair, logp, found))
+    by_reference = () if pair.alone else likeliest[1]
+    return Inspection(state, likeliest[0], by_reference, _alternatives(pair, logp, found))
 
 
 def survey(pair: Pair, state: int, cancelled: Callable[[], bool] = never) -> StateActions:
@@ -151,13 +153,16 @@ def survey(pair: Pair, state: int, cancelled: Callable[[], bool] = never) -> Sta
         Cancelled: soon after ``cancelled()`` turns true.
     """
     logp = pair.logprobs(state, cancelled)
+    if pair.alone:
+        return StateActions(state, logp[0].float().cpu().numpy(), None, (), ())
     policy, reference = logp.float().cpu().numpy()
     promoted, demoted = (_alternatives(pair, logp, ids) for ids in extremes(policy, reference, TOP))
     return StateActions(state, policy, reference, promoted, demoted)
 
 
 def _alternatives(pair: Pair, logp: torch.Tensor, ids: list[int]) -> tuple[Alternative, ...]:
-    """Return the records of some tokens at a state by all tokens' log-probs there, [2, V]."""
+    """Return the records of some tokens at a state by all tokens' log-probs there, [2, V], or
+    [1, V] of the policy alone."""
     if not ids:
         return ()
     chosen = logp[:, ids]
@@ -169,9 +174,9 @@ def _alternatives(pair: Pair, logp: torch.Tensor, ids: list[int]) -> tuple[Alter
             label=pair.codec.label(id),
             text=pair.codec.piece(id).decode("utf-8", errors="replace"),
             logp_policy=values[0][i],
-            logp_reference=values[1][i],
+            logp_reference=None if pair.alone else values[1][i],
             rank_policy=ranks[0][i],
-            rank_reference=ranks[1][i],
+            rank_reference=None if pair.alone else ranks[1][i],
         )
         for i, id in enumerate(ids)
     )

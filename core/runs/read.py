@@ -4,6 +4,7 @@ One way to read serves both once and live: a ``Run`` looks again as often as it 
 reads only what has changed. Never unpickles anything. Knows no format, and nothing of threads.
 """
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping
@@ -13,9 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from core.checkpoints.loss import training_loss
+from core.checkpoints.provenance import Provenance, read_provenance
 from core.checkpoints.saved import Saved, folders
 from core.errors import UserFacingError
 from core.runs.json_file import JsonFile
+from core.runs.losses import loss_of
 from core.runs.names import evaluation_sets
 from core.runs.reader import Curves, Found, formats
 from core.runs.records import ABOUT, EVALUATION, HELD_OUT, STATE, STEP, RunLog, Series
@@ -66,6 +70,8 @@ class Run:
         self._found = [Found() for _ in self._readers]
         self._saved = Saved()
         self._about, self._evaluation = JsonFile(), JsonFile()
+        self._known: tuple[object, Provenance] = None, Provenance()
+        """What files say of the training, and what of the run was there when they were read."""
 
     def refresh(self) -> bool:
         """Look again; return whether anything is different."""
@@ -117,7 +123,18 @@ class Run:
             ]
         )
 
+    def _provenance(self) -> Provenance:
+        """Return what the files of the run's folder say of the training; checkpoints bring more."""
+        home = self._home()
+        there = home, len(self._saved.checkpoints), self._about.table is None
+        if home is not None and there != self._known[0]:
+            with contextlib.suppress(UserFacingError):  # said of ABOUT already
+                self._known = there, read_provenance(home)
+        return self._known[1]
+
     def _log(self, curves: Curves) -> RunLog:
+        known = self._provenance()
+        objective = training_loss(known)
         about, evaluation = self._about.table or {}, self._evaluation.table or {}
         held_out, problems = _held_out(evaluation)
         said = [*self._saved.problems, *self._about.problems, *self._evaluation.problems]
@@ -129,9 +146,10 @@ class Run:
             curves.kind,
             {**curves.series, **held_out},
             self._saved.checkpoints,
-            _beta(about) or _beta(evaluation),
+            _beta(about) or _beta(evaluation) or known.beta,
             about,
             (*curves.problems, *said, *problems),
+            objective if objective.losses else loss_of(curves.series),
         )
 
     def _why_nothing(self) -> str:

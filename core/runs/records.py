@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.losses import UNNAMED, TrainingLoss
+
 EVAL = "eval/"
 """Before the name of a curve that the trainer measured on its own evaluation set."""
 HELD_OUT = "heldout/"
@@ -58,7 +60,8 @@ class RunLog:
 
     ``kind``: the format, in words ("TRL trainer state", "TensorBoard events", ...); ``beta``: of
     the training, None where no file says it; ``about``: what ABOUT holds; ``problems``: sentences
-    on what could not be read, everything else being there.
+    on what could not be read, everything else being there; ``objective``: the training's loss, as
+    far as files and curves tell.
     """
 
     path: Path
@@ -69,6 +72,7 @@ class RunLog:
     beta: float | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    objective: TrainingLoss = UNNAMED
 
     @property
     def last_step(self) -> int:

@@ -66,7 +66,7 @@ def test_whole_models_and_folders_without_any(tmp_path: Path) -> None:
     assert [(it.step, it.whole) for it in found] == [(1, True), (2, True)]
     assert with_start(found)[0] == Checkpoint(0, START, True)
     assert run_checkpoints(tmp_path / "nowhere") == run_checkpoints(tmp_path) == ()
-    assert "--reference" in sentence(run)
+    assert plan(run).reference is None
     assert plan(run, tmp_path / "run" / "checkpoint-1").policy_name == "run/checkpoint-2"
 
 

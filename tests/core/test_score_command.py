@@ -233,8 +233,9 @@ def test_json_has_the_keys_and_spans_that_are_promised(
     adapters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = scored(adapters, tmp_path, capsys)
-    assert list(found) == ["beta", "policy", "reference", "total_reward", "noise", "tokens"]
-    keys = "id text start end logp_policy logp_reference reward rank_policy kl".split()
+    names = "beta policy reference loss score total_reward noise tokens"
+    assert list(found) == names.split()
+    keys = "id text start end logp_policy logp_reference reward score rank_policy kl".split()
     *tokens, closing = found["tokens"]
     assert all(list(token) == keys for token in tokens)
     assert all(token["text"] == RESPONSE[token["start"] : token["end"]] for token in tokens)
