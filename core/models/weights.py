@@ -21,6 +21,7 @@ from core.checkpoints.describe import weight_files
 from core.checkpoints.headers import TensorHeader, read_header
 from core.checkpoints.identity import CONFIGS
 from core.errors import UserFacingError
+from core.models.gguf import read_gguf_model
 
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -89,7 +90,7 @@ def read_model(
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
 ) -> tuple[Any, list[str]]:
-    """Return a model from a checkpoint's folder, and the names of the weights that it lacks there.
+    """Return a model from a folder or GGUF file, and the names of the weights that it lacks.
 
     Args:
         auto: transformers' class for the task: AutoModelForCausalLM, ...
@@ -100,6 +101,9 @@ def read_model(
     """
     from transformers import AutoConfig
 
+    if folder.is_file():
+        model, missing = read_gguf_model(auto, folder, dtype)
+        return model.to(device).eval(), missing
     config = AutoConfig.from_pretrained(folder, trust_remote_code=allow_remote_code)
     _drop_foreign_attention(config)
     with torch.device("meta"):  # only for its class: from_pretrained takes no path with tensors
