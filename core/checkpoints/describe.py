@@ -15,6 +15,7 @@ from typing import Any, Literal
 from core.checkpoints.forms import other_form
 from core.checkpoints.gguf import gguf_file, read_gguf
 from core.checkpoints.headers import TensorHeader, read_header
+from core.checkpoints.quantised import check_quantised
 from core.errors import UserFacingError
 
 DTYPES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
@@ -335,6 +336,7 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Stored
             f"{path} holds a {architecture or 'encoder-decoder'}, which is not a causal language "
             f"model: choose the checkpoint of a policy or a reference."
         )
+    check_quantised(path, config, found["tensors"])
     heads = _integer(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
     hidden = _integer(text, "hidden_size", "n_embd", "d_model")
     checkpoint = StoredModel(

@@ -45,6 +45,8 @@ def read_gguf_model(auto: Any, path: Path, dtype: torch.dtype) -> tuple[Any, lis
         quantization_config=GgufConfig(dequantize=True),
         output_loading_info=True,
     )
+    model.is_quantized = False  # its weights are plain numbers now
+    del model.config.quantization_config
     _divide_frequencies(model, path)
     return model, sorted(found["missing_keys"])
 

@@ -22,6 +22,7 @@ from core.checkpoints.headers import TensorHeader, read_header
 from core.checkpoints.identity import CONFIGS
 from core.errors import UserFacingError
 from core.models.gguf import read_gguf_model
+from core.models.quantised import read_quantised
 
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -106,6 +107,10 @@ def read_model(
         return model.to(device).eval(), missing
     config = AutoConfig.from_pretrained(folder, trust_remote_code=allow_remote_code)
     _drop_foreign_attention(config)
+    if getattr(config, "quantization_config", None):
+        return read_quantised(
+            auto, folder, config, device, dtype, allow_pickle, allow_remote_code
+        )
     with torch.device("meta"):  # only for its class: from_pretrained takes no path with tensors
         shell = auto.from_config(config, trust_remote_code=allow_remote_code)
     model, found = type(shell).from_pretrained(
