@@ -33,9 +33,18 @@ NOT_CAUSAL = re.compile(r"For(SequenceClassification|TokenClassification|Questio
                         r"MaskedLM|RewardModel|MultipleChoice)$|RewardModel$")  # fmt: skip
 VIRTUAL_TOKENS = {
     "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "ADAPTION_PROMPT",
-    "CPT",
+    "CPT", "CARTRIDGE", "SHADOW",
 }  # fmt: skip
+BY_STATISTICS = {"corda": "CorDA", "lora_ga": "LoRA-GA"}
+"""Initial values of a LoRA that PEFT makes, and takes from the base, by statistics of data."""
+LEAVING_THE_BASE = {"gaussian", "eva", "orthogonal", "mica"}
+"""Those for which it leaves the base as it is."""
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+EMBEDDING = re.compile(
+    r"\.(?:embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)"
+    r"(?:\.token_adapter)?(?:\.base_layer|\.modules_to_save\.\w+)?\.weight$"
+)
+"""The name of a whole embedding among an adapter's weights."""
 CONTEXT_LENGTH = (
     "max_position_embeddings",
     "n_positions",
@@ -81,6 +90,9 @@ class StoredModel:
     peft_type: str = ""
     rank: int = 0
     use_dora: bool = False
+    rewrites: bool = False
+    """True for an adapter that changes the base's own weights: with it off, they are not the
+    base's."""
     tensors: Mapping[str, TensorHeader] = field(default_factory=dict, repr=False, compare=False)
     """By name, from the headers; empty for pickle weights."""
 
@@ -146,6 +158,25 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path} holds no JSON object: copy or download the checkpoint again."
         )
     return content
+
+
+def check_not_empty(path: Path, counts: Mapping[str, int]) -> None:
+    """Check that no tensor is without numbers, as where a sharded model was saved in pieces.
+
+    Args:
+        counts: how many numbers each tensor has.
+
+    Raises:
+        UserFacingError: one has none.
+    """
+    empty = [name for name, count in counts.items() if not count]
+    if empty:
+        raise UserFacingError(
+            f"{len(empty)} of the {len(counts)} tensors in {path} are empty (first: {empty[0]}), "
+            f"as DeepSpeed ZeRO-3 saves those that it has not gathered: gather them with "
+            f"'python zero_to_fp32.py . OUTPUT' in the checkpoint's folder, or save again with "
+            f"stage3_gather_16bit_weights_on_model_save."
+        )
 
 
 def checkpoint_name(path: Path) -> str:
@@ -277,6 +308,8 @@ def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]
             tensors.update(read_header(file))
         if not tensors:
             raise UserFacingError(f"{files[0]} holds no tensors: save the checkpoint again.")
+        weights = {name: it.count for name, it in tensors.items() if name.endswith("weight")}
+        check_not_empty(path, weights)
     sizes: Counter[str] = Counter()
     for tensor in tensors.values():
         sizes[tensor.dtype] += tensor.bytes
@@ -305,11 +338,37 @@ def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
             f"{path} is a {peft_type} adapter, which puts tokens of its own into the prompt: "
             f"Qscope scores adapters that change weights, such as LoRA, so choose one of those."
         )
+    if config.get("task_type") not in ("CAUSAL_LM", None):
+        raise UserFacingError(
+            f"{path} is an adapter for the task {config['task_type']}, not one of a causal "
+            f"language model: choose the checkpoint of a policy or a reference."
+        )
+    begun = config.get("init_lora_weights")
+    if begun in BY_STATISTICS:
+        raise UserFacingError(
+            f"{path} is a {BY_STATISTICS[begun]} adapter over a base that PEFT cannot make again "
+            f"from the files: save it with save_pretrained(..., "
+            f"path_initial_model_for_weight_conversion=INITIAL), which gives a plain LoRA over the "
+            f"original base."
+        )
+    if config.get("alora_invocation_tokens"):
+        raise UserFacingError(
+            f"{path} is an activated LoRA, which is on only behind certain tokens: Qscope scores "
+            f"adapters that are on for a whole text, so choose one of those."
+        )
+    if config.get("layer_replication"):
+        raise UserFacingError(
+            f"{path} is an adapter over a base that runs some layers several times "
+            f"(layer_replication): merge it with PEFT's merge_and_unload and open that model."
+        )
+    bias = config.get("bias") or "none"
     return StoredModel(
         path=path,
         name=checkpoint_name(path),
         kind="adapter",
         needs_remote_code=False,
+        rewrites=bias != "none" or (isinstance(begun, str) and begun not in LEAVING_THE_BASE),
+        vocab_size=_rows(found["tensors"]),
         base=str(config.get("base_model_name_or_path") or ""),
         base_revision=str(config.get("revision") or ""),
         peft_type=peft_type,
@@ -317,6 +376,14 @@ def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
         use_dora=bool(config.get("use_dora")),
         **found,
     )
+
+
+def _rows(tensors: Mapping[str, TensorHeader]) -> int:
+    """Return the rows of the embedding that an adapter brings; 0 if it brings none."""
+    for name, tensor in tensors.items():
+        if EMBEDDING.search(name) and len(tensor.shape) == 2:
+            return tensor.shape[0]
+    return 0
 
 
 def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> StoredModel:

@@ -19,6 +19,13 @@ class ModelPlan:
     adapter: StoredModel | None
 
     @property
+    def vocab_size(self) -> int:
+        """The rows of its embedding, those that an adapter brings of its own coming first; 0 where
+        the files do not say."""
+        own = self.adapter.vocab_size if self.adapter is not None else 0
+        return own or self.model.vocab_size
+
+    @property
     def tokenizer(self) -> Path | None:
         """The folder to load the tokenizer from; an adapter's own comes first."""
         for checkpoint in (self.adapter, self.model):
@@ -44,7 +51,13 @@ class PairPlan:
     @property
     def shared(self) -> bool:
         """True where one set of base weights serves both, the adapters being switched over it."""
-        return self.policy.adapter is not None and self.policy_model == self.reference_model
+        adapters = [it.adapter for it in (self.policy, self.reference) if it.adapter is not None]
+        return (
+            self.policy.adapter is not None
+            and self.policy_model == self.reference_model
+            and len({(it.peft_type, it.vocab_size) for it in adapters}) == 1
+            and not any(it.rewrites for it in adapters)
+        )
 
     @property
     def base(self) -> Path | None:
@@ -74,7 +87,7 @@ class PairPlan:
     @property
     def vocab_size(self) -> int:
         """The width of a distribution as the config files state it; 0 where neither does."""
-        return max(self.policy.model.vocab_size, self.reference.model.vocab_size)
+        return max(self.policy.vocab_size, self.reference.vocab_size)
 
     @property
     def policy_name(self) -> str:

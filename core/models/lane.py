@@ -97,6 +97,8 @@ class Lane:
         self._base: Any = body(model)
         self._cache_argument = cache_argument(self._base)
         self._head = self.model.get_output_embeddings()
+        self.vocab_size = len(self._head.weight)  # here, as an adapted one may compute its weight
+        """Width of a distribution, padding of the embedding included."""
         self.head_alone = True
         """True where logits come from the output embedding alone: no scale, cap or other head."""
         self._output: Callable[..., Any] = BaseModelOutputWithPast
@@ -124,11 +126,6 @@ class Lane:
     def has_tree_attention(self) -> bool:
         """True where the model takes the attention function that TREE needs."""
         return str(self.config._attn_implementation) == GROUPED
-
-    @property
-    def vocab_size(self) -> int:
-        """Width of a distribution, padding of the embedding included."""
-        return int(self._head.weight.shape[0])
 
     def use(self, way: Way) -> None:
         """Set the way of running tokens; what stores hold of another way is stale."""

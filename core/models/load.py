@@ -29,6 +29,7 @@ from core.codec import Codec
 from core.engine.protocol import DEFAULT_BETA, PairInfo, PairSpec
 from core.errors import Cancelled, UserFacingError
 from core.failures import is_out_of_memory, reason
+from core.models.adapters import put_adapter
 from core.models.causal import check_causal
 from core.models.check import choose_way, record_steps
 from core.models.device import (
@@ -45,7 +46,7 @@ from core.models.pair import Pair, logits_held
 from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
 from core.models.tokenizer import load_tokenizer
-from core.models.weights import own_copy, read_model
+from core.models.weights import read_model
 from core.progress import Report, never
 from core.runs.records import Checkpoint
 
@@ -190,6 +191,12 @@ class _Loader:
         Raises:
             UserFacingError: it is of another kind, or lacks weights.
         """
+        model = self._as_saved(path)
+        replace_linears(model)
+        return model
+
+    def _as_saved(self, path: Path) -> Any:
+        """Return what ``model`` does, with the layers that its class has."""
         from transformers import AutoModelForCausalLM
 
         plan = self.plan
@@ -208,12 +215,13 @@ class _Loader:
                 f"is noise; save the whole model again."
             )
         check_causal(model, str(path))
-        replace_linears(model)
         return model
 
     def _over_one_base(self) -> tuple[list[Lane], bool, Swap | None]:
         """Return what ``lanes`` does for adapters of one base, joined or switched through PEFT."""
         plan, wrapped = self.plan, self._with_adapters()
+        if wrapped is None:
+            return self._of_two_models()
         inner = wrapped.base_model.model
         if plan.policy_adapter == plan.reference_adapter and not self.of_run:
             return [Lane(inner)], True, None
@@ -227,23 +235,32 @@ class _Loader:
     def _of_two_models(self) -> tuple[list[Lane], bool, Swap | None]:
         """Return what ``lanes`` does for two models, or for one that is both."""
         plan = self.plan
-        same = plan.policy_model == plan.reference_model and plan.reference_adapter is None
+        same = (plan.policy_model, plan.policy_adapter) == (
+            plan.reference_model,
+            plan.reference_adapter,
+        )
         if same and not self.of_run:
-            return [Lane(self.model(plan.policy_model))], True, None
+            return [self._single(plan.policy_model, plan.policy_adapter)], True, None
         reference = self._single(plan.reference_model, plan.reference_adapter)
         if not self.of_run:
             return [self._single(plan.policy_model, plan.policy_adapter), reference], False, None
         if plan.policy_adapter is not None:
-            wrapped = self._with_adapters()
-            through = PeftSwap(wrapped, plan)
-            policy = Lane(wrapped.base_model.model, entered=through.entered)
-            return [policy, reference], False, through
+            wrapped, rewritten = self._adapted(plan.policy_model, plan.policy_adapter)
+            if not rewritten:
+                through = PeftSwap(wrapped, plan)
+                policy = Lane(wrapped.get_base_model(), entered=through.entered)
+                return [policy, reference], False, through
 
         def load(folder: Path, progress: Report, cancelled: Callable[[], bool]) -> nn.Module:
             with _weights_reported(progress, cancelled):
-                return self.model(folder)  # type: ignore[no-any-return]
+                return whole(folder)  # type: ignore[no-any-return]
 
-        model = self.model(plan.policy_model)
+        def whole(folder: Path) -> Any:
+            if plan.policy_adapter is None:
+                return self.model(folder)
+            return self._adapted(plan.policy_model, folder)[0].get_base_model()
+
+        model = whole(plan.policy_adapter or plan.policy_model)
         return [Lane(model), reference], False, WholeSwap(model, plan, load)
 
     def _single(self, model: Path, adapter: Path | None) -> Lane:
@@ -251,35 +268,39 @@ class _Loader:
 
         It is not merged into them: in a low number format that rounds away most of what it says.
         """
-        loaded = self.model(model)
         if adapter is None:
-            return Lane(loaded)
-        from peft import PeftModel
+            return Lane(self.model(model))
+        wrapped, _ = self._adapted(model, adapter)
+        return Lane(wrapped.get_base_model(), _joined(wrapped, ROWS[:1]))
 
-        with own_copy(adapter) as copy:
-            wrapped: Any = PeftModel.from_pretrained(loaded, copy, adapter_name=ROWS[0])
-        wrapped.to(self.device).eval()
-        return Lane(wrapped.base_model.model, _joined(wrapped, ROWS[:1]))
+    def _adapted(self, model: Path, adapter: Path) -> tuple[Any, bool]:
+        """Return a base with an adapter over it as the policy's row, as ``put_adapter`` does.
+
+        PEFT keeps the factors in float32 where the base is in a lower format.
+        """
+        base = self._as_saved(model)
+        wrapped, rewritten = put_adapter(base, adapter, ROWS[0], self.plan.allow_pickle)
+        if wrapped.peft_type == "LORA":  # others may ask for layers of torch's own class
+            replace_linears(base)
+        return wrapped, rewritten
 
     def _with_adapters(self) -> Any:
-        """Return the policy's base with its adapter, and with the reference's if they share it.
+        """Return the base that both share with the policy's adapter, and the reference's if any.
 
-        The policy of a run will be another checkpoint, so it gets an adapter of its own even where
-        the reference's is the same. PEFT keeps the factors in float32 where the base is in a lower
-        format.
+        None where they cannot share it, as an adapter changes the base's own weights or PEFT cannot
+        have both. The policy of a run will be another checkpoint, so it gets an adapter of its own
+        even where the reference's is the same.
         """
-        from peft import PeftModel
-
         plan = self.plan
         assert plan.policy_adapter is not None
-        base = self.model(plan.policy_model)
-        with own_copy(plan.policy_adapter) as copy:
-            wrapped: Any = PeftModel.from_pretrained(base, copy, adapter_name=ROWS[0])
+        wrapped, rewritten = self._adapted(plan.policy_model, plan.policy_adapter)
         apart = self.of_run or plan.reference_adapter != plan.policy_adapter
-        if plan.shared and plan.reference_adapter is not None and apart:
-            with own_copy(plan.reference_adapter) as copy:
-                wrapped.load_adapter(copy, adapter_name=ROWS[1])
-        return wrapped.to(self.device).eval()
+        if plan.reference_adapter is not None and apart and not rewritten:
+            try:
+                put_adapter(wrapped, plan.reference_adapter, ROWS[1], plan.allow_pickle)
+            except ValueError:
+                return None
+        return None if rewritten else wrapped
 
 
 def _joined(wrapped: Any, rows: Sequence[str] = ROWS) -> ActiveRows | None:
@@ -323,7 +344,7 @@ def _switch(wrapped: Any, row: str) -> Callable[[], Any]:
 
     @contextlib.contextmanager
     def entered() -> Iterator[None]:
-        wrapped.set_adapter(row)
+        wrapped.set_adapter(row, inference_mode=True)
         yield
 
     return entered

@@ -2,14 +2,11 @@
 
 The libraries map a checkpoint's files into memory: what is written into such a file changes the
 model that was loaded from it, and one that becomes shorter ends the process. Here transformers is
-given tensors that are read through the file API when it wants them, one at a time, and PEFT a
-private copy of the adapter. Knows nothing of pairs.
+given tensors that are read through the file API when it wants them, one at a time, and PEFT those
+of an adapter. Knows nothing of pairs.
 """
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import EllipsisType
@@ -19,7 +16,6 @@ import torch
 
 from core.checkpoints.describe import weight_files
 from core.checkpoints.headers import TensorHeader, read_header
-from core.checkpoints.identity import CONFIGS
 from core.errors import UserFacingError
 from core.models.gguf import read_gguf_model
 from core.models.quantised import read_quantised
@@ -142,22 +138,6 @@ def read_adapter(folder: Path, allow_pickle: bool = False) -> dict[str, torch.Te
     """
     stored = _stored(folder, "adapter_model", allow_pickle)
     return {name: tensor[...] for name, tensor in stored.items()}
-
-
-@contextmanager
-def own_copy(adapter: Path) -> Iterator[str]:
-    """Make a temporary copy of an adapter for PEFT, which maps the file, and yield its folder.
-
-    The copy is deleted at the end, when PEFT has copied the weights.
-    """
-    with tempfile.TemporaryDirectory(prefix="qscope-adapter-") as copy:
-        for files in weight_files(adapter, "adapter_model"):
-            for file in files:
-                shutil.copyfile(file, Path(copy, file.name))
-        for name in CONFIGS:
-            if (adapter / name).is_file():
-                shutil.copyfile(adapter / name, Path(copy, name))
-        yield copy
 
 
 def _stored(
