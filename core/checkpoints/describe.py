@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from core.checkpoints.forms import other_form
+from core.checkpoints.gguf import gguf_file, read_gguf
 from core.checkpoints.headers import TensorHeader, read_header
+from core.checkpoints.quantised import check_quantised
 from core.errors import UserFacingError
 
 DTYPES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
@@ -59,6 +62,7 @@ class StoredModel:
     """A model or an adapter on disk. Zero or "" stands for what its files do not say."""
 
     path: Path
+    """Its folder; the file, for GGUF."""
     name: str
     """A name for people, by ``checkpoint_name``."""
     kind: Literal["model", "adapter"]
@@ -110,12 +114,15 @@ def describe(
     _check_folder(path)
     adapter = (path / "adapter_config.json").is_file()
     stem = "adapter_model" if adapter else "model"
+    files, pickles = weight_files(path, stem)
+    if not files and not pickles and not adapter and (gguf := gguf_file(path)):
+        return _gguf(gguf)
     if not adapter and not (path / "config.json").is_file():
         raise UserFacingError(_why_no_config(path))
-    files, pickles = weight_files(path, stem)
     if not files and not pickles:
         raise UserFacingError(
-            f"{path} has a {'adapter_config' if adapter else 'config'}.json but no weights "
+            other_form(path, _names(path))
+            or f"{path} has a {'adapter_config' if adapter else 'config'}.json but no weights "
             f"({stem}.safetensors): copy or save the weights there too."
         )
     if not files and not allow_pickle:
@@ -185,11 +192,13 @@ def checkpoint_name(path: Path) -> str:
 
 def _check_folder(path: Path) -> None:
     try:
-        if path.is_file():
-            raise UserFacingError(_why_not_a_file(path))
+        if path.is_file() and gguf_file(path) is None:
+            raise UserFacingError(
+                f"{path} is a file: choose the folder that holds config.json and the weights."
+            )
         if not path.exists():
             raise UserFacingError(f"There is no folder {path}: check the path of the checkpoint.")
-        if not any(path.iterdir()):
+        if path.is_dir() and not _names(path):
             raise UserFacingError(
                 f"{path} is empty: choose the folder that holds config.json and the weights."
             )
@@ -200,23 +209,33 @@ def _check_folder(path: Path) -> None:
         ) from error
 
 
-def _why_not_a_file(path: Path) -> str:
-    if path.suffix.lower() == ".gguf":
-        return _gguf(path)
-    return f"{path} is a file: choose the folder that holds config.json and the weights."
-
-
-def _gguf(path: Path) -> str:
-    return (
-        f"{path} is a GGUF file, which Qscope does not score: convert it first with "
-        f"transformers (AutoModelForCausalLM.from_pretrained(folder, gguf_file=...)), or choose "
-        f"the folder of the original safetensors."
+def _gguf(path: Path) -> StoredModel:
+    file = read_gguf(path)
+    heads, hidden = file.setting("attention.head_count"), file.setting("embedding_length")
+    return StoredModel(
+        path=path,
+        name=path.stem,
+        kind="model",
+        files=(path,),
+        parameters=file.parameters,
+        bytes=file.bytes,
+        dtype=file.dtype,
+        has_tokenizer=file.tokens > 0,
+        needs_remote_code=False,
+        pickle_only=False,
+        model_type=file.architecture,
+        vocab_size=next(iter(file.tensors.get("token_embd.weight", ())), file.tokens),
+        context_length=file.setting("context_length"),
+        layers=file.setting("block_count"),
+        kv_heads=file.setting("attention.head_count_kv") or heads,
+        head_dim=file.setting("attention.key_length") or (hidden // heads if heads else 0),
+        hidden_size=hidden,
     )
 
 
 def _why_no_config(path: Path) -> str:
     """Return a sentence on a folder that has neither config.json nor adapter_config.json."""
-    names = sorted(entry.name for entry in path.iterdir())
+    names = _names(path)
     runs = [name for name in names if re.fullmatch(r"checkpoint-\d+", name)]
     if runs:
         newest = max(runs, key=lambda name: int(name.split("-")[1]))
@@ -229,9 +248,8 @@ def _why_no_config(path: Path) -> str:
             f"{path} has an adapter's weights but no adapter_config.json: copy that file from "
             f"where the adapter was saved."
         )
-    for name in names:
-        if name.lower().endswith(".gguf"):
-            return _gguf(path / name)
+    if said := other_form(path, names):
+        return said
     for name in names:
         child = path / name
         if (child / "config.json").is_file() or (child / "adapter_config.json").is_file():
@@ -240,6 +258,10 @@ def _why_no_config(path: Path) -> str:
         f"{path} has no config.json and no adapter_config.json: choose the folder that a model "
         f"or adapter was saved to."
     )
+
+
+def _names(path: Path) -> list[str]:
+    return sorted(entry.name for entry in path.iterdir())
 
 
 def weight_files(path: Path, stem: str) -> tuple[list[Path], list[Path]]:
@@ -381,6 +403,7 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Stored
             f"{path} holds a {architecture or 'encoder-decoder'}, which is not a causal language "
             f"model: choose the checkpoint of a policy or a reference."
         )
+    check_quantised(path, config, found["tensors"])
     heads = _integer(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
     hidden = _integer(text, "hidden_size", "n_embd", "d_model")
     checkpoint = StoredModel(

@@ -120,6 +120,12 @@ def _why_none(folder: Path) -> str:
             f"{folder} is one checkpoint of a run: choose the folder around it, {folder.parent}, "
             f"or open it with --policy."
         )
+    inside = [(int(m[1]), it) for it in folder.iterdir() if (m := STEP.fullmatch(it.name))]
+    if inside:
+        try:
+            describe(max(inside)[1], allow_pickle=True, allow_remote_code=True)
+        except UserFacingError as error:
+            return str(error)
     for path in sorted(folder.iterdir()):
         if path.is_dir() and run_checkpoints(path):
             return f"{folder} has no checkpoints itself: choose the run inside it, {path}."

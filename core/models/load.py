@@ -45,6 +45,7 @@ from core.models.lora import ROWS, ActiveRows, is_plain_lora, pair_linears, weig
 from core.models.pair import Pair, logits_held
 from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
+from core.models.tokenizer import load_tokenizer
 from core.models.weights import read_model
 from core.progress import Report, never
 from core.runs.records import Checkpoint
@@ -185,12 +186,7 @@ class _Loader:
     of_run: bool
 
     def tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
-
-        plan = self.plan
-        return AutoTokenizer.from_pretrained(
-            plan.tokenizer, trust_remote_code=plan.allow_remote_code
-        )
+        return load_tokenizer(self.plan.tokenizer, self.plan.allow_remote_code)
 
     def lanes(self) -> tuple[list[Lane], bool, Swap | None]:
         """Return the pair's lanes, whether both models share one set of base weights, and what
@@ -333,6 +329,8 @@ def _check_kind(path: Path, plan: PairPlan) -> None:
     """
     from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, __version__
 
+    if path.is_file():
+        return  # a GGUF file, which reading it finds out
     config = read_json(path / "config.json")
     if config.get("auto_map") and plan.allow_remote_code:
         return

@@ -251,7 +251,8 @@ def pair_linears(wrapped: nn.Module, rows: Sequence[str] = ROWS) -> ActiveRows:
     }
     for layer, (_, name) in adapted.items():
         base = layer.get_base_layer()
-        if type(base).__name__ not in ("Linear", "Conv1D"):
+        packed = type(base.weight.data) is not torch.Tensor
+        if type(base).__name__ not in ("Linear", "Conv1D") or packed:
             raise ValueError(f"{name} is a {type(base).__name__}, not a linear layer")
     active = ActiveRows(len(rows))
     for alike in _by_input(wrapped, list(adapted), len(rows)):

@@ -17,6 +17,8 @@ import torch
 from core.checkpoints.describe import weight_files
 from core.checkpoints.headers import TensorHeader, read_header
 from core.errors import UserFacingError
+from core.models.gguf import read_gguf_model
+from core.models.quantised import read_quantised
 
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -85,7 +87,7 @@ def read_model(
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
 ) -> tuple[Any, list[str]]:
-    """Return a model from a checkpoint's folder, and the names of the weights that it lacks there.
+    """Return a model from a folder or GGUF file, and the names of the weights that it lacks.
 
     Args:
         auto: transformers' class for the task: AutoModelForCausalLM, ...
@@ -96,8 +98,15 @@ def read_model(
     """
     from transformers import AutoConfig
 
+    if folder.is_file():
+        model, missing = read_gguf_model(auto, folder, dtype)
+        return model.to(device).eval(), missing
     config = AutoConfig.from_pretrained(folder, trust_remote_code=allow_remote_code)
     _drop_foreign_attention(config)
+    if getattr(config, "quantization_config", None):
+        return read_quantised(
+            auto, folder, config, device, dtype, allow_pickle, allow_remote_code
+        )
     with torch.device("meta"):  # only for its class: from_pretrained takes no path with tensors
         shell = auto.from_config(config, trust_remote_code=allow_remote_code)
     model, found = type(shell).from_pretrained(

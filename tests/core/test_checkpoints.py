@@ -120,12 +120,6 @@ def test_a_missing_folder_a_file_and_an_empty_folder(tmp_path: Path) -> None:
     assert "is a file: choose the folder" in sentence(tmp_path / "notes.txt")
 
 
-def test_gguf_is_refused_as_file_and_as_folder(tmp_path: Path) -> None:
-    (tmp_path / "model.gguf").write_bytes(b"GGUF")
-    assert "convert it" in sentence(tmp_path / "model.gguf")
-    assert "model.gguf is a GGUF file" in sentence(tmp_path)
-
-
 def test_weights_without_config_and_config_without_weights(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "a")
     (folder / "config.json").rename(folder / "kept")
