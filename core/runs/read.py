@@ -155,13 +155,16 @@ class Run:
     def _why_nothing(self) -> str:
         place = self._place
         try:
-            empty = not (any(place.iterdir()) if place.is_dir() else _first_byte(place))
+            begin = b"" if place.is_dir() else _first_bytes(place)
+            empty = not (any(place.iterdir()) if place.is_dir() else begin)
         except (FileNotFoundError, NotADirectoryError):
             return f"There is no {self.path}: check the path, or {CHOOSE}."
         except OSError as error:
             return trouble(self.path, error)
         if self._is_folder and STEP.fullmatch(place.name):
             return f"There is no training log in {self.path}: choose the run's folder around it."
+        if begin in (b"\xff\xfe", b"\xfe\xff"):
+            return f"{self.path} is text in UTF-16: save it as UTF-8, and open that."
         if empty or any(found.broken for found in self._found):
             return (
                 f"There is no training log in {self.path} yet, or it is damaged or only half of "
@@ -229,6 +232,6 @@ def _name(place: Path) -> str:
     return f"{place.parent.name}/{name}" if _PLAIN.fullmatch(name) and place.parent.name else name
 
 
-def _first_byte(path: Path) -> bytes:
+def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(1)
+        return file.read(2)

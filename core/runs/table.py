@@ -222,9 +222,10 @@ def _flat(row: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]
 
 
 def _steps(column: Sequence[Any]) -> Sequence[Any]:
-    """Return a column of steps, without the last step of all where it follows each ("3/80")."""
-    if column and isinstance(column[0], str) and "/" in column[0]:
-        return [str(cell).partition("/")[0] for cell in column]
+    """Return a column of steps, without what parts thousands ("1,000"), and without the last step
+    of all where it follows each ("3/80")."""
+    if column and isinstance(column[0], str) and set("/,") & set().union(*map(str, column)):
+        return [str(cell).partition("/")[0].replace(",", "") for cell in column]
     return column
 
 

@@ -366,6 +366,42 @@ def test_wandb_export_over_time_takes_the_runs_own_steps(tmp_path: Path) -> None
     assert points(log, "loss") == [(64, 0.69), (128, 0.5)]
 
 
+def test_another_header_is_of_another_stage(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(
+        "step,loss\n10,2\n20,1.5\nstep,rewards/chosen,loss\n10,0,0.69\n"
+        '"1,000",-0.5,0.5\nstep,rewards/chosen,loss\n1010,-1,0.25\n'
+    )
+    log = read_run(path)
+    assert points(log, "loss") == [(10, 0.69), (1000, 0.5), (1010, 0.25)]
+    assert points(log, "rewards/chosen") == [(10, 0.0), (1000, -0.5), (1010, -1.0)]
+    (said,) = log.problems
+    assert "begins anew at step 10 after step 20" in said
+
+
+def test_a_table_by_columns(tmp_path: Path) -> None:
+    """What DataFrame.to_json writes, and a plain object of lists."""
+    path = tmp_path / "history.json"
+    for text in (
+        '{"step": {"0": 1, "1": 2}, "loss": {"0": 0.5, "1": null}, "eval_loss": {"0": NaN, "1": 1}'
+        "}",
+        '{"step": [1, 2], "loss": [0.5, null], "eval_loss": [NaN, 1]}',
+    ):
+        path.write_text(text)
+        log = read_run(path)
+        assert points(log, "loss") == [(1, 0.5)] and points(log, "eval/loss") == [(2, 1.0)]
+    path.write_text('{"step": [1, 2], "loss": [0.5]}')
+    with pytest.raises(UserFacingError, match="no training log"):
+        read_run(path)
+
+
+def test_utf_16_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text("{'loss': 0.5, 'step': 1}\n", "utf-16")
+    with pytest.raises(UserFacingError, match="UTF-16: save it as UTF-8"):
+        read_run(path)
+
+
 def test_decimal_commas(tmp_path: Path) -> None:
     """A table that a spreadsheet saved where numbers are written so."""
     path = tmp_path / "log.csv"

@@ -57,6 +57,14 @@ def test_steps_of_the_bar(tmp_path: Path) -> None:
     )
 
 
+def test_the_bar_of_another_stage(tmp_path: Path) -> None:
+    stage = [f"{bar(n, 8)}\n{{'loss': 2.0}}\n" for n in (2, 4)]
+    stage += [f"{bar(n)}\n{{'loss': 0.5, 'rewards/chosen': 0.0}}\n" for n in (1, 2, 3)]
+    log = read(tmp_path, "".join(stage))
+    assert points(log, "loss") == [(1, 0.5), (2, 0.5), (3, 0.5)]
+    assert "begins anew at step 1 after step 4" in log.problems[1]
+
+
 @pytest.mark.parametrize("bars", [("", ""), (bar(10), ""), (bar(10), bar(10))])
 def test_rows_are_counted_where_no_bar_says_their_step(
     tmp_path: Path, bars: tuple[str, str]
@@ -73,7 +81,8 @@ def test_lines_of_names_and_numbers(tmp_path: Path) -> None:
     assert points(log, "loss") == [(1, 0.69)] and points(log, "rewards/accuracies") == [(1, 0.5)]
     log = read(
         tmp_path,
-        "(TaskRunner pid=12) step:2 - actor/grad_norm:np.float64(1.5) - timing_s/step:12.5\n",
+        "\x1b[36m(TaskRunner pid=12)\x1b[0m step:2 - actor/grad_norm:np.float64(1.5) - "
+        "timing_s/step:12.5\n",
     )
     assert {name: points(log, name) for name in log.series} == {
         "grad_norm": [(2, 1.5)], "timing_s/step": [(2, 12.5)],
@@ -99,6 +108,11 @@ def test_beside_a_state_only_what_says_its_steps_is_joined(tmp_path: Path) -> No
     assert points(log, "loss") == [(10, 0.69), (20, 0.5)] and log.problems == ()
     (tmp_path / "stdout.log").write_text("{'loss': 0.25, 'step': 30}\n")
     assert points(read_run(tmp_path), "loss") == [(10, 0.69), (20, 0.5), (30, 0.25)]
+
+
+def test_a_history_that_was_printed_at_once(tmp_path: Path) -> None:
+    log = read(tmp_path, str([{"loss": 0.5, "step": 1}, {"eval_loss": 0.25, "step": 2}]))
+    assert points(log, "loss") == [(1, 0.5)] and points(log, "eval/loss") == [(2, 0.25)]
 
 
 def test_what_is_no_log(tmp_path: Path) -> None:

@@ -79,6 +79,11 @@ class CsvRows:
         columns, broken = self._numbers(data), 0
         if columns is None:
             lines = [line for line in _text(data).split("\n") if line and not line.isspace()]
+            if (at := self._another(lines)) is not None:
+                self._add("\n".join(lines[:at]).encode() + b"\n")
+                self._begin(lines[at])
+                self._add("\n".join(lines[at + 1 :]).encode() + b"\n")
+                return
             rows = self._split(lines)
             rows = [[self._plain(cell) for cell in row] for row in rows]
             # A run that was started again may have written its header again.
@@ -118,6 +123,14 @@ class CsvRows:
         if set(map(len, rows)) != {len(self._header or ())} or len(rows) != data.count(b"\n"):
             return None
         return list(zip(*rows, strict=True))
+
+    def _another(self, lines: Sequence[str]) -> int | None:
+        """Return which line is a header with other names, as another stage writes it."""
+        for place, line in enumerate(lines):
+            words = not any(map(str.isdigit, line))
+            if words and _is_header(line.encode()) and _header(line)[1] != self._header:
+                return place
+        return None
 
     def _plain(self, cell: str) -> str:
         """Return a cell with a point where it has a decimal comma; "1,234" may mean thousands where

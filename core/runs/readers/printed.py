@@ -28,6 +28,7 @@ _STEP = re.compile(
     r"(?<![\w/])(?:global[_ ])?(?:step|iter(?:ation)?|after)\b\s*[:=#]?\s*(\d+)", re.I
 )
 """The step before what is printed; the reference DPO code: "train stats after 64 examples: {…}"."""
+_COLOUR = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
 _RAY = re.compile(r"^\(\w+ pid=\d+[^)]*\)")
 """What Ray puts before each line."""
 _BAR = re.compile(r"^(?P<title>[^|]*?)\d+%\|[^|]*\| *(?P<at>\d+)/(?P<of>\d+)(?!\S*[\w.])")
@@ -56,9 +57,9 @@ class PrintedRows:
 
     def take(self, data: bytes) -> bytes:
         """Take rows in; return the part of ``data`` that need not be given again."""
-        whole = data if data.rstrip().endswith(b"}") else data[: data.rfind(b"\n") + 1]
+        whole = data if data.rstrip().endswith((b"}", b"}]")) else data[: data.rfind(b"\n") + 1]
         plain, barred = [], []
-        for line in re.split(r"[\r\n]", whole.decode("utf-8", "replace")):
+        for line in lines_of(whole):
             for row in self.rows(line):
                 plain.append(row)
                 barred.append(self._with_step(row))
@@ -71,9 +72,9 @@ class PrintedRows:
         dicts = list(_DICT.finditer(line))
         before = line[: dicts[0].start()] if dicts else line
         bar = _BAR.search(before)
-        if bar and not bar["title"].strip(" \x1b[A"):
-            at, self._bar = int(bar["at"]), int(bar["of"])
-            self._bars[self._bar] = max(at, self._bars.get(self._bar, 0))
+        if bar and not bar["title"].strip():
+            self._bar = int(bar["of"])
+            self._bars[self._bar] = int(bar["at"])
         rows = [cells(printed[0]) for printed in dicts] or [items(line)]
         said = _STEP.search(before)
         step = said[1] if said else bar["at"] if bar and not dicts else None
@@ -88,7 +89,8 @@ class PrintedRows:
         if step_column(tuple(row)) is not None:
             return row
         trains = any(canonical(name) == "loss" for name in row)
-        self._training_bar = self._training_bar or (self._bar if trains else 0)
+        if trains and self._bar != self._training_bar:  # the first one, or another stage's
+            self._training_bar, self._last = self._bar, -1
         step = self._bars.get(self._training_bar)
         if step is None:
             return row
@@ -96,6 +98,11 @@ class PrintedRows:
         self._misled |= trains and step <= self._last
         self._last = step if trains else self._last
         return row | {"step": step}
+
+
+def lines_of(data: bytes) -> list[str]:
+    """Return lines, those that overwrite each other too, without colours."""
+    return re.split(r"[\r\n]", _COLOUR.sub("", data.decode("utf-8", "replace")))
 
 
 def cells(text: str) -> dict[str, Any]:
@@ -117,8 +124,7 @@ def is_row(row: dict[str, Any]) -> bool:
 def _begin(line: bytes, whole: bool, file: str) -> PrintedRows | None:
     if not _TELLS.search(line):
         return None
-    text = line.decode("utf-8", "replace")
-    return PrintedRows() if any(map(PrintedRows().rows, re.split(r"[\r\n]", text))) else None
+    return PrintedRows() if any(map(PrintedRows().rows, lines_of(line))) else None
 
 
 ROWS["printed"] = _begin
