@@ -287,6 +287,8 @@ def test_what_is_not_used_is_told(tmp_path):
         "In 1 of 1 pairs weight of the turns is not used.",
         "Not used: prompt, prompt_id, messages, score_chosen (every pair counts the same).",
     )
+    empty = {"prompt": "Why?", "chosen": "So.", "rejected": "nan"}
+    assert "rejected is the word nan, as some programs" in read(tmp_path, empty).problems[0]
     repeated = {"prompt": "Why?", "chosen": "Why? So.", "rejected": "Why? No."}
     assert "repeat the prompt" in read(tmp_path, repeated).problems[0]
     same = {**row, "prompt": "2 + 2?", "messages": None, "score_chosen": None, "prompt_id": ""}
