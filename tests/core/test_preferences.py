@@ -271,7 +271,7 @@ def test_calls_as_sharegpt_has_them(tmp_path):
 
 def test_calls_are_not_measured_as_text(tmp_path):
     pair, other = read(tmp_path, *CALLED).pairs
-    assert pair.turns.settings and pair.turns.messages[-1].role == "tool"
+    assert json.loads(pair.turns.settings)["tools"] == TOOLS
     for measured in (pair, other):
         with pytest.raises(UserFacingError, match="cannot be measured as text"):
             measured.answers  # noqa: B018
