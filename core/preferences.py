@@ -49,6 +49,7 @@ ROLES = {
 CONTENTS = "content", "value", "text"
 MORE = "tool_calls", "tool_call_id", "name", "reasoning_content", "reasoning", "thinking"
 """What templates read of a turn besides its role and content."""
+NOTHING = "nan", "NaN", "None", "null", "<NA>"
 DIALOGUE = "\n\nAssistant:"
 """What comes before an answer in a dialogue that is written out, as in Anthropic's HH."""
 WRITTEN = re.compile(r"""\s*\[?\s*\{\s*["']""")
@@ -501,6 +502,8 @@ class _Row:
         value = self._take(name)
         if isinstance(value, str):
             _check(what, value)
+            if value in NOTHING:
+                self._note(f"{what} is the word {value}, as some programs write an empty cell")
             written = _parsed(value) if WRITTEN.match(value) else None
             if written is None and WRITTEN.match(value) and SPEAKS.search(value):
                 raise RowFault(f"has a {what} that looks like turns but is neither JSON nor Python")
@@ -529,7 +532,7 @@ class _Row:
             )
         key = next((key for key in CONTENTS if key in turn), "")
         content = turn.get(key)
-        more = {name: turn[name] for name in MORE if not _blank(turn.get(name))}
+        more = {name: turn[name] for name in MORE if name in turn and not _blank(turn[name])}
         call = turn.get("function_call")
         if turn[who] == "function_call":  # ShareGPT's
             call, content = _parsed(content) if isinstance(content, str) else content, None

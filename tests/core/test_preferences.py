@@ -271,7 +271,7 @@ def test_calls_as_sharegpt_has_them(tmp_path):
 
 def test_calls_are_not_measured_as_text(tmp_path):
     pair, other = read(tmp_path, *CALLED).pairs
-    assert pair.turns.settings and pair.turns.messages[-1].role == "tool"
+    assert json.loads(pair.turns.settings)["tools"] == TOOLS
     for measured in (pair, other):
         with pytest.raises(UserFacingError, match="cannot be measured as text"):
             measured.answers  # noqa: B018
@@ -287,6 +287,8 @@ def test_what_is_not_used_is_told(tmp_path):
         "In 1 of 1 pairs weight of the turns is not used.",
         "Not used: prompt, prompt_id, messages, score_chosen (every pair counts the same).",
     )
+    empty = {"prompt": "Why?", "chosen": "So.", "rejected": "nan"}
+    assert "rejected is the word nan, as some programs" in read(tmp_path, empty).problems[0]
     repeated = {"prompt": "Why?", "chosen": "Why? So.", "rejected": "Why? No."}
     assert "repeat the prompt" in read(tmp_path, repeated).problems[0]
     same = {**row, "prompt": "2 + 2?", "messages": None, "score_chosen": None, "prompt_id": ""}

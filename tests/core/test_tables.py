@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import sys
 
 import pytest
 
@@ -149,6 +150,13 @@ def test_other_files_are_refused(tmp_path, name, data, sentence):
         (tmp_path / name).write_bytes(data)
     with pytest.raises(UserFacingError, match=sentence):
         read_preferences(tmp_path / name)
+
+
+def test_parquet_without_pyarrow_names_the_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    (tmp_path / "p.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserFacingError, match=r"needs the package pyarrow: run pip install"):
+        read_preferences(tmp_path / "p.parquet")
 
 
 def test_a_folder_without_a_training_split_asks_for_one(tmp_path):
