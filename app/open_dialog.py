@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QLabel,
-    QRadioButton,
     QVBoxLayout,
     QWidget,
 )
@@ -25,9 +24,14 @@ from app.widgets.beta_box import BetaBox
 from app.widgets.layouts import fill, label
 from app.widgets.path_edit import PathEdit
 from core.engine.protocol import DEFAULT_BETA, PairSpec
+from core.losses import LOSSES
 
 REFERENCE = "Model or adapter that DPO started from"
 NAMED_BY_RUN = "Only if the run's files do not name it"
+LEFT_OUT = (
+    "Left empty: an adapter is compared with its base; a whole model, or one whose training had no "
+    "reference (SimPO, CPO, ORPO), is opened alone, which shows log π and searches by likelihood."
+)
 
 
 class OpenDialog(QDialog):
@@ -51,11 +55,15 @@ class OpenDialog(QDialog):
             "The folder that holds checkpoint-10, checkpoint-20, …: the last one is the policy, "
             "and a strip at the window's foot shows the others"
         )
-        self.separate = QRadioButton("A checkpoint or adapter")
-        self.adapters_off = QRadioButton("The policy's base, its adapter off")
-        self.adapters_off.setToolTip("Only for a policy adapter that was trained on the bare base")
         self.reference = self._folder("Reference", REFERENCE)
         self.base = self._folder("Base", "Only if the adapters' base has moved")
+        self.left_out = label(LEFT_OUT, "muted")
+        self.left_out.setWordWrap(True)
+        self.loss = QComboBox()
+        self.loss.setToolTip("What a response's score, the margin and the loss shown are made by")
+        self.loss.addItem("as its files say", "")
+        for name, loss in LOSSES.items():
+            self.loss.addItem(f"{loss.title} ({name})", name)
         self.beta = BetaBox()
         self._beta_given = False
         self.device = QComboBox()
@@ -71,7 +79,6 @@ class OpenDialog(QDialog):
         self._lay_out()
         self.show_spec(spec)
         self.recent.currentIndexChanged.connect(self._recent_chosen)
-        self.separate.toggled.connect(self._update)
         self.beta.valueChanged.connect(self._beta_chosen)
         self.policy.edit.textChanged.connect(self._update)
         self.run.edit.textChanged.connect(self._update)
@@ -95,11 +102,11 @@ class OpenDialog(QDialog):
             form.addRow("&Recent", self.recent)
         form.addRow("&Policy π", self.policy)
         form.addRow("or Training r&un", self.run)
-        choice = fill(QHBoxLayout(), self.separate, self.adapters_off, 1)
-        form.addRow("Reference π_ref", choice)
-        form.addRow("", self.reference)
+        form.addRow("R&eference π_ref", self.reference)
+        form.addRow("", self.left_out)
         form.addRow("&Base", self.base)
         form.addRow("β of the training", self.beta)
+        form.addRow("&Loss of the training", self.loss)
         numbers = fill(QHBoxLayout(), self.device, QLabel("number format"), self.dtype, 1)
         form.addRow("&Device", numbers)
         risky = QGroupBox("Only for checkpoints from people you trust")
@@ -120,9 +127,9 @@ class OpenDialog(QDialog):
         self.run.edit.setText(spec.run)
         self.reference.edit.setText(spec.reference)
         self.base.edit.setText(spec.base)
-        off = bool(spec.policy) and not spec.reference
-        self.adapters_off.setChecked(off)
-        self.separate.setChecked(not off)
+        if spec.loss and self.loss.findData(spec.loss) < 0:  # several, from the command line
+            self.loss.addItem(spec.loss, spec.loss)
+        self.loss.setCurrentIndex(self.loss.findData(spec.loss))
         self.beta.setValue(spec.beta or DEFAULT_BETA)
         self._beta_given = spec.beta is not None
         self.device.setCurrentText(spec.device)
@@ -135,9 +142,10 @@ class OpenDialog(QDialog):
         run = self.run.path()
         return PairSpec(
             policy="" if run else self.policy.path(),
-            reference=self.reference.path() if run or self.separate.isChecked() else "",
+            reference=self.reference.path(),
             run=run,
             base=self.base.path(),
+            loss=self.loss.currentData(),
             # A run's files may say it, and a number that nobody chose must not outweigh them.
             beta=self.beta.value() if self._beta_given or not run else None,
             device=self.device.currentText().strip() or "auto",
@@ -150,7 +158,6 @@ class OpenDialog(QDialog):
         """Fill in folders that were dropped: the policy first, then the reference."""
         empty = replace(PairSpec(), policy=folders[0])
         self.show_spec(empty)
-        self.separate.setChecked(True)
         if len(folders) > 1:
             self.reference.edit.setText(folders[1])
 
@@ -166,16 +173,11 @@ class OpenDialog(QDialog):
     @Slot()
     def _update(self) -> None:
         run = bool(self.run.path())
-        for widget in (self.policy, self.separate, self.adapters_off):
-            widget.setEnabled(not run)
-        self.reference.setEnabled(run or self.separate.isChecked())
+        self.policy.setEnabled(not run)
         self.reference.edit.setPlaceholderText(NAMED_BY_RUN if run else REFERENCE)
-        ready = run or (
-            bool(self.policy.path())
-            and (self.adapters_off.isChecked() or bool(self.reference.path()))
-        )
+        self.left_out.setVisible(not run and not self.reference.path())
         button = self.buttons.button(QDialogButtonBox.StandardButton.Open)
-        button.setEnabled(ready)
+        button.setEnabled(run or bool(self.policy.path()))
         button.setDefault(True)
 
 
@@ -183,7 +185,7 @@ def recent_text(pair: PairSpec) -> str:
     """Return a pair or run in one line."""
     if pair.run:
         return f"run {pair.run}" + (f"  against  {pair.reference}" if pair.reference else "")
-    return f"{pair.policy}  against  {pair.reference or 'its base'}"
+    return pair.policy + (f"  against  {pair.reference}" if pair.reference else "")
 
 
 def ask_for_pair(
