@@ -9,7 +9,7 @@ Knows nothing of curves (core.runs reads those) or of loading.
 from pathlib import Path
 from typing import Any
 
-from core.checkpoints.describe import read_json
+from core.checkpoints.describe import describe, read_json
 from core.checkpoints.named import BASES, NamedBase
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair
