@@ -13,6 +13,7 @@ from core.errors import UserFacingError
 from core.evaluation.held_out import differing_words
 from core.evaluation.localisation import score_pairs
 from core.evaluation.over_steps import measure_run, start_figures
+from core.models.lane import Lane
 from core.models.load import load_pair
 from core.preferences import Preference
 from core.runs.records import START, Checkpoint
@@ -116,6 +117,35 @@ def test_adapters_are_measured_as_plain_forwards_measure_them(tmp_path, referenc
         assert row["kl/ref_policy"] == pytest.approx(kl.mean(), abs=1e-4)
         assert row["loss"] == pytest.approx(np.log1p(np.exp(rejected - chosen)).mean(), abs=1e-4)
     assert rows[0]["words/auroc/-log_policy"] == rows[1]["words/auroc/-log_ref"]
+
+
+def test_the_reference_runs_once_for_all_adapters_and_a_prompt_once_for_its_pairs(
+    tmp_path, monkeypatch
+):
+    _, run = save_run(tmp_path, ranks=(2, 3, 4))
+    models = opened(run)
+    ran = []
+
+    def counted(method, count):
+        def run(self, store, ids, *rest):
+            rows = rest[-1] or slice(0, self.rows)
+            ran.extend(range(rows.start, rows.stop) for _ in range(count(ids, rest)))
+            method(self, store, ids, *rest)
+
+        return run
+
+    monkeypatch.setattr(
+        Lane, "run_path", counted(Lane.run_path, lambda ids, rest: len(ids) - rest[0])
+    )
+    monkeypatch.setattr(Lane, "run_branches", counted(Lane.run_branches, lambda ids, _: len(ids)))
+    measure_run(models, checkpoints(run, 10, 20, 30), PAIRS[:2], BETA, tell)
+    codec, (first, second) = models.codec, PAIRS[:2]
+    texts = [*first.answers, *second.answers]
+    longest = len(codec.prompt_ids(first.turns)) + sum(
+        len(codec.encode(first.turns, text)) for text in texts
+    )
+    policy, reference = (sum(row in rows for rows in ran) for row in (0, 1))
+    assert policy == 3 * reference and reference <= longest
 
 
 def save_strong(folder, kind, seed, tokenizer):
