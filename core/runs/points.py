@@ -92,7 +92,7 @@ def first_lost(steps: Integers) -> int:
     return begin
 
 
-def turns(curves: Iterable[Points], purges: Iterable[tuple[int, int]] = ()) -> list[Turn] | None:
+def turns(curves: Iterable[Points], purges: Collection[tuple[int, int]] = ()) -> list[Turn] | None:
     """Return where a log goes back; None if it does so all the time, being in no order.
 
     Args:
@@ -110,7 +110,7 @@ def turns(curves: Iterable[Points], purges: Iterable[tuple[int, int]] = ()) -> l
     places, steps, _ = _joined(known)
     order = np.argsort(places, kind="stable")
     places, steps = places[order], steps[order]
-    if FEW * len(jumps) > len(np.unique(places)):
+    if FEW * (len(jumps) - len(purges)) > len(np.unique(places)):
         return None
     found, start = [], 0
     for place, (step, lost) in sorted(jumps.items()):

@@ -408,9 +408,10 @@ def test_decimal_commas(tmp_path: Path) -> None:
     path.write_text(
         "\ufeffstep;loss;rewards/chosen;name\r\n10;0,69;-0,5;a, b\r\n20;;1.234,5;\r\n"
         "30;5;-1,5E-02;\r\n40,0;0.25;NaN;\r\n"
+        "1.050;0,125;;\r\n"
     )
     log = read_run(path)
-    assert points(log, "loss") == [(10, 0.69), (30, 5.0), (40, 0.25)]
+    assert points(log, "loss") == [(10, 0.69), (30, 5.0), (40, 0.25), (1050, 0.125)]
     assert (
         str(points(log, "rewards/chosen")) == "[(10, -0.5), (20, 1234.5), (30, -0.015), (40, nan)]"
     )

@@ -23,8 +23,12 @@ BETWEEN = " - "
 """What W&B puts between the name of a run and that of a curve."""
 TENSORBOARD = ["wall time", "step", "value"]
 """The header of TensorBoard's CSV of one curve, in lower case; the file's name says which."""
+_HINTS = re.compile(rb"(?i)step|iter|updates|examples|loss|reward|log|kl|lr|rate|norm")
+"""What a header has at least, so that most lines need no closer look."""
 _DECIMAL_COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d*),\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+_POINTS = re.compile(r"(?<=\d)\.(?=\d{3}(?:\.|$))")
+"""What parts thousands of a step where numbers have decimal commas."""
 _CELLS = msgspec.json.Decoder(list[list[float | None]])
 
 
@@ -38,6 +42,8 @@ class CsvRows:
         self.tables: dict[str, Table] = {}
         self._header: list[str] | None = None
         self._delimiter = ","
+        self._commas = False
+        """Whether numbers have decimal commas."""
         self._runs: dict[str, list[int]] = {}
         """Of a W&B export: by run the columns that are its own, the step's first."""
         self._by: int | None = None
@@ -85,7 +91,14 @@ class CsvRows:
                 self._add("\n".join(lines[at + 1 :]).encode() + b"\n")
                 return
             rows = self._split(lines)
-            rows = [[self._plain(cell) for cell in row] for row in rows]
+            plain = [[self._plain(cell) for cell in row] for row in rows]
+            self._commas |= self._delimiter != "," and plain != rows
+            rows, at = plain, step_column(header)
+            if self._commas and at is not None:
+                rows = [
+                    [_POINTS.sub("", cell) if n == at else cell for n, cell in enumerate(row)]
+                    for row in rows
+                ]
             # A run that was started again may have written its header again.
             fine = [row for row in rows if len(row) == width and row != self._header]
             broken = len(rows) - len(fine) - rows.count(self._header)
@@ -174,9 +187,9 @@ def _header(line: str) -> tuple[str, list[str]]:
 
 def _is_header(line: bytes) -> bool:
     """Return whether a line names the step or what a DPO run logs, alone or behind a run's name."""
-    text = _text(line)
-    if text.lstrip().startswith("#"):
+    if not _HINTS.search(line) or line.lstrip().startswith(b"#"):
         return False
+    text = _text(line)
     names = tuple(name.rpartition(BETWEEN)[2] for name in _header(text)[1])
     return step_column(names) is not None or any(is_usual(canonical(name)) for name in names)
 

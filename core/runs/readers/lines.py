@@ -17,7 +17,8 @@ from core.runs.tail import Signature, Tail, signature
 SUFFIXES = ".jsonl", ".ndjson", ".csv", ".log", ".txt", ".out"
 """Of files in a run's folder that may be logs; a file that was named may be called anything."""
 SNIFFED = 1 << 20
-"""Bytes by which a file is judged: much may be printed before the training begins."""
+"""Bytes by which a file is judged: much may be printed before the training begins. A file that was
+not named, which may be anything, is judged by a quarter."""
 BINARY_SHOWS = 16
 """Bytes within which weights, archives and pickles have a zero; a crash leaves some in a log."""
 
@@ -132,7 +133,7 @@ def _is_log(path: Path, named: bool) -> bool:
     logs, since data may lie in a run's folder too."""
     try:
         with path.open("rb") as file:
-            head = file.read(SNIFFED)
+            head = file.read(SNIFFED if named else SNIFFED // 4)
     except OSError:
         return False
     if named or b"\0" in head[:BINARY_SHOWS]:
