@@ -395,9 +395,13 @@ class _Row:
             most = min(len(chosen), len(rejected)) - 1
             while shared < most and chosen[shared] == rejected[shared]:
                 shared += 1
-        given = self._given(() if isinstance(chosen, str) else chosen[:shared])
-        if isinstance(given, tuple) and chosen[: len(given)] == given and len(given) <= shared:
-            return given, chosen[len(given) :], rejected[len(given) :]
+        given = self._given(chosen, shared)
+        if isinstance(given, tuple):
+            for count in range(shared, 0, -1):
+                if chosen[:count] == given[-count:]:
+                    return given, chosen[count:], rejected[count:]
+            if given[-1].role == "assistant":
+                self._note("the prompt ends with a turn of the assistant")
         if given is not None:
             if chosen[: len(given)] == given == rejected[: len(given)]:
                 self._note("chosen and rejected repeat the prompt, which then stands there twice")
@@ -413,19 +417,22 @@ class _Row:
             )
         return chosen[:shared], chosen[shared:], rejected[shared:]
 
-    def _given(self, shared: tuple[Message, ...]) -> Side | None:
+    def _given(self, chosen: Side, shared: int) -> Side | None:
         """Return the prompt that a column holds; text is passed over if turns are ``shared``."""
         name = self._find(PROMPT)
         side = self._side("prompt", name) if name else None
         if isinstance(side, str):
-            if shared:
-                if side not in [turn.content for turn in shared]:
+            if shared and not isinstance(chosen, str):
+                if side not in [turn.content for turn in chosen[:shared]]:
                     self._used.discard(name)  # it says something else, which is told
                 return None
             more = self._text(("input",)) if name == "instruction" else ""
             return f"{side}\n{more}" if more else side  # as LLaMA-Factory joins them
         if side is None and not shared and (name := self._find(TURNS)) and name not in self._used:
             side = self._side("prompt", name)
+            answer = chosen if isinstance(chosen, str) else chosen[-1].content
+            if len(side) > 1 and side[-1] == Message("assistant", answer):
+                side = side[:-1]  # the conversation with its answer
         return side
 
     def _shared_text(self, chosen: str, rejected: str) -> int:

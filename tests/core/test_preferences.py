@@ -145,6 +145,10 @@ def test_every_kind_of_file_gives_the_conversations(tmp_path, kind):
           "system": "Be exact.", "tools": "[]"}, SYSTEM),
         # axolotl
         ({"messages": [user("2 + 2?")], "chosen": said("4"), "rejected": said("5")}, PAIR),
+        # the whole conversation beside, or a prompt that is repeated but for its system turn
+        ({"messages": [user("2 + 2?"), said("4")], "chosen": "4", "rejected": "5"}, PAIR),
+        ({"prompt": SYSTEM["prompt"], "chosen": [user("2 + 2?"), said("4")],
+          "rejected": [user("2 + 2?"), said("5")]}, SYSTEM),
         # ms-swift
         ({"messages": [user("2 + 2?"), said("4")], "rejected_response": "5"}, PAIR),
         ({"query": "2 + 2?", "response": "4", "rejected_response": "5", "system": "Be exact."},
@@ -289,6 +293,8 @@ def test_what_is_not_used_is_told(tmp_path):
     )
     empty = {"prompt": "Why?", "chosen": "So.", "rejected": "nan"}
     assert "rejected is the word nan, as some programs" in read(tmp_path, empty).problems[0]
+    begun = {**PAIR, "prompt": [user("2 + 2?"), said("It is")]}
+    assert "the prompt ends with a turn of the assistant" in read(tmp_path, begun).problems[0]
     repeated = {"prompt": "Why?", "chosen": "Why? So.", "rejected": "Why? No."}
     assert "repeat the prompt" in read(tmp_path, repeated).problems[0]
     same = {**row, "prompt": "2 + 2?", "messages": None, "score_chosen": None, "prompt_id": ""}
