@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.checkpoints.describe import StoredModel
+from core.provenance import UNKNOWN, Provenance
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class PairPlan:
     allow_remote_code: bool
     search_base: StoredModel | None = None
     """A third model, which only searches use."""
-    beta: float | None = None
-    """Of the policy's training, where whoever brings the pair says it."""
+    provenance: Provenance = UNKNOWN
+    """What is known of the policy's training."""
 
     @property
     def shared(self) -> bool:

@@ -12,6 +12,7 @@ from core.checkpoints.describe import StoredModel, describe
 from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
 from core.checkpoints.named import BASES
 from core.checkpoints.plan import ModelPlan, PairPlan
+from core.checkpoints.provenance import read_provenance
 from core.errors import UserFacingError
 
 
@@ -68,7 +69,10 @@ def resolve_pair(
         )
     first, second = ((side.name, side.model, side.tokenizer) for side in sides)
     check_same_vocabulary(first, second)
-    return PairPlan(sides[0], sides[1], tokenizer, allow_pickle, allow_remote_code)
+    known = read_provenance(top.path)
+    return PairPlan(
+        sides[0], sides[1], tokenizer, allow_pickle, allow_remote_code, provenance=known
+    )
 
 
 def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
