@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 from app.widgets.beta_box import BetaBox
 from app.widgets.layouts import fill, label
 from app.widgets.path_edit import PathEdit
-from core.engine.protocol import DEFAULT_BETA, PairSpec
+from core.engine.protocol import PairSpec
 from core.losses import LOSSES
 
 REFERENCE = "Model or adapter that DPO started from"
@@ -61,11 +61,10 @@ class OpenDialog(QDialog):
         self.left_out.setWordWrap(True)
         self.loss = QComboBox()
         self.loss.setToolTip("What a response's score, the margin and the loss shown are made by")
-        self.loss.addItem("as its files say", "")
+        self.loss.addItem("as the policy's files say", "")
         for name, loss in LOSSES.items():
             self.loss.addItem(f"{loss.title} ({name})", name)
-        self.beta = BetaBox()
-        self._beta_given = False
+        self.beta = BetaBox(unknown="as the policy's files say")
         self.device = QComboBox()
         self.device.setEditable(True)
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
@@ -79,7 +78,6 @@ class OpenDialog(QDialog):
         self._lay_out()
         self.show_spec(spec)
         self.recent.currentIndexChanged.connect(self._recent_chosen)
-        self.beta.valueChanged.connect(self._beta_chosen)
         self.policy.edit.textChanged.connect(self._update)
         self.run.edit.textChanged.connect(self._update)
         self.reference.edit.textChanged.connect(self._update)
@@ -130,8 +128,7 @@ class OpenDialog(QDialog):
         if spec.loss and self.loss.findData(spec.loss) < 0:  # several, from the command line
             self.loss.addItem(spec.loss, spec.loss)
         self.loss.setCurrentIndex(self.loss.findData(spec.loss))
-        self.beta.setValue(spec.beta or DEFAULT_BETA)
-        self._beta_given = spec.beta is not None
+        self.beta.show_beta(spec.beta)
         self.device.setCurrentText(spec.device)
         self.dtype.setCurrentText(spec.dtype)
         self.pickle.setChecked(spec.allow_pickle)
@@ -146,8 +143,7 @@ class OpenDialog(QDialog):
             run=run,
             base=self.base.path(),
             loss=self.loss.currentData(),
-            # A run's files may say it, and a number that nobody chose must not outweigh them.
-            beta=self.beta.value() if self._beta_given or not run else None,
+            beta=self.beta.beta(),
             device=self.device.currentText().strip() or "auto",
             dtype=self.dtype.currentText(),
             allow_pickle=self.pickle.isChecked(),
@@ -165,10 +161,6 @@ class OpenDialog(QDialog):
     def _recent_chosen(self, index: int) -> None:
         if index > 0:
             self.show_spec(self._recent[index - 1])
-
-    @Slot()
-    def _beta_chosen(self) -> None:
-        self._beta_given = True
 
     @Slot()
     def _update(self) -> None:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from core.checkpoints.provenance import Provenance
 from core.errors import UserFacingError
 from core.losses import F_DIVERGENCES, UNNAMED, TrainingLoss, named
+from core.provenance import Provenance
 
 _OF_METHOD = {
     "dpo": "sigmoid", "online_dpo": "sigmoid", "kto": "kto", "bco": "bco_pair", "orpo": "orpo",

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.checkpoints.describe import StoredModel
-from core.losses import UNNAMED, TrainingLoss
+from core.checkpoints.loss import training_loss
+from core.losses import TrainingLoss
+from core.provenance import UNKNOWN, Provenance
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,15 @@ class PairPlan:
     allow_remote_code: bool
     search_base: StoredModel | None = None
     """A third model, which only searches use."""
-    beta: float | None = None
-    """Of the policy's training, where whoever brings the pair says it."""
-    objective: TrainingLoss = UNNAMED
-    """Of the policy's training."""
+    provenance: Provenance = UNKNOWN
+    """What is known of the policy's training."""
+    loss: str = ""
+    """The loss of that training, where the user says it."""
+
+    @property
+    def objective(self) -> TrainingLoss:
+        """Return the loss of the policy's training."""
+        return training_loss(self.provenance, self.loss)
 
     @property
     def sides(self) -> tuple[ModelPlan, ...]:

@@ -10,16 +10,16 @@ import contextlib
 import json
 import math
 import re
+import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from core.checkpoints.describe import TOKENIZER_FILES
 from core.checkpoints.training_args import NAME, read_training_args
 from core.errors import UserFacingError
+from core.provenance import Provenance, agree
 from core.runs.records import ABOUT, EVALUATION, STATE, STEP
 
 LARGEST = 2**20
@@ -29,49 +29,6 @@ ABOVE = 2
 """So many folders above a run are searched for a recipe that names the run."""
 MOST_FILES = 200
 """So many files of a folder are looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """What is known of a training. None, "" and () stand for what no file says.
-
-    Paths and names are as they were written; ``sources`` says for people where each field is
-    from, by the field's name; ``notes`` are sentences on what the files contradict or what of
-    them cannot be used.
-    """
-
-    beta: float | None = None
-    losses: tuple[tuple[str, float], ...] = ()
-    """The trainer's names of its losses, with their weights."""
-    trainer: str = ""
-    """"dpo", "cpo", "orpo", "kto", "grpo", "sft", …"""
-    reference: str = ""
-    """The reference, where it is named; else it may be what the training began with, ``base``."""
-    base: str = ""
-    """The model that the training began with."""
-    plain: bool | None = None
-    """True where the texts were given to the trainer without a chat template."""
-    ld_alpha: float | None = None
-    gamma: float | None = None
-    """The target margin of SimPO."""
-    label_smoothing: float | None = None
-    f_divergence: str = ""
-    f_alpha: float | None = None
-    """Of the alpha divergence."""
-    alpha: float | None = None
-    """Of CPO's trainer: AlphaPO's; of others something else."""
-    discopop_tau: float | None = None
-    weighting: bool | None = None
-    """Whether pairs were weighted by their likelihood (WPO)."""
-    reference_free: bool | None = None
-    sync_ref_model: bool | None = None
-    max_length: int | None = None
-    max_prompt_length: int | None = None
-    max_completion_length: int | None = None
-    truncation: str = ""
-    """What was cut off of texts that are too long: "keep_start" or "keep_end"."""
-    sources: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 # --- one setting --------------------------------------------------------------------------------
@@ -234,7 +191,7 @@ def _joined(said: Sequence[_Said]) -> Provenance:
         if not found:
             continue
         rank, value, source = found[0]
-        other = next((it for it in found if not _same(it[1], value)), None)
+        other = next((it for it in found if not agree(it[1], value)), None)
         undecided = other is not None and other[0] == rank and rank in (_RECIPE, _WANDB)
         if not undecided:
             values[name], sources[name] = value, source
@@ -248,12 +205,6 @@ def _joined(said: Sequence[_Said]) -> Provenance:
 
 
 _FOR_PEOPLE = {"beta": "β is", "losses": "The loss is", "reference": "The reference is"}
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, float) and isinstance(b, float):
-        return math.isclose(a, b, rel_tol=0.02)  # a measured one is of rounded numbers
-    return bool(a == b)
 
 
 def _words(value: Any) -> str:
@@ -429,9 +380,10 @@ def measured_beta(rows: Iterable[Mapping[str, Any]]) -> float | None:
                 ratio = _number(policy) - _number(reference)
                 if abs(ratio) > 0.05:
                     found.append(_number(reward) / ratio)
-    if len(found) < 2 or (beta := float(np.median(found))) <= 0:
+    if len(found) < 2 or (beta := statistics.median(found)) <= 0:
         return None
-    return float(f"{beta:.3g}") if np.isclose(found, beta, rtol=0.02).mean() > 0.9 else None
+    near = [agree(one, beta) for one in found]
+    return float(f"{beta:.3g}") if sum(near) > 0.9 * len(near) else None
 
 
 _LOGGED = [

@@ -68,15 +68,14 @@ def resolve_pair(
             f"{policy_model.path} has no tokenizer (tokenizer.json): copy the tokenizer's files "
             f"there from the model that it was trained from."
         )
-    objective = training_loss(read_provenance(top.path), loss)
-    if under is None and (objective.reference_free or top.kind == "model"):
-        return PairPlan(
-            sides[0], None, tokenizer, allow_pickle, allow_remote_code, objective=objective
-        )
-    first, second = ((side.name, side.model, side.tokenizer) for side in sides)
-    check_same_vocabulary(first, second)
+    known = read_provenance(top.path)
+    alone = training_loss(known, loss).reference_free or top.kind == "model"
+    other = None if under is None and alone else sides[1]
+    if other is not None:
+        first, second = ((side.name, side.model, side.tokenizer) for side in sides)
+        check_same_vocabulary(first, second)
     return PairPlan(
-        sides[0], sides[1], tokenizer, allow_pickle, allow_remote_code, objective=objective
+        sides[0], other, tokenizer, allow_pickle, allow_remote_code, provenance=known, loss=loss
     )
 
 

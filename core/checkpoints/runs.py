@@ -39,16 +39,6 @@ def with_start(checkpoints: tuple[Checkpoint, ...]) -> tuple[Checkpoint, ...]:
     return (Checkpoint(0, START, whole), *checkpoints)
 
 
-def run_beta(folder: Path) -> float | None:
-    """Return the beta that a run says it was trained with; None if it does not say.
-
-    Raises:
-        UserFacingError: what the run says of itself is damaged.
-    """
-    beta = _about(folder).get("beta")
-    return float(beta) if isinstance(beta, int | float) and beta > 0 else None
-
-
 def run_plan(
     folder: Path,
     reference: Path | None,

@@ -65,7 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--beta",
         type=options.positive,
         default=None,
-        help="of the training (default: the run's, or 0.1)",
+        help="of the training (default: what the run's files say; where they say nothing, rewards "
+        "are log-ratios, in nats, without a loss, and are not saved)",
     )
     options.add_loading_arguments(parser)
     parser.add_argument(
@@ -83,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserFacingError("--pairs must be at least 2.")
     from core.checkpoints.runs import run_checkpoints, with_start
     from core.engine.protocol import PairSpec
+    from core.quantities import reward_unit
     from core.runs.records import EVALUATION
 
     with warnings.catch_warnings(), Reporter(sys.stderr) as reporter:
@@ -110,6 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
                 f"The checkpoints in {arguments.run} are whole models, and nothing there says what "
                 f"they were trained from: name that model with --reference DIR."
             )
+        for note in info.notes:
+            reporter.say(note)
         steps = measure_run(models, with_start(checkpoints), pairs, info.beta, reporter.progress)
         table = {
             "qscope": "evaluation",
@@ -117,10 +121,17 @@ def run(arguments: argparse.Namespace) -> int:
             "wrong_words": "differ from the chosen response" if arguments.data else "known",
             "pairs": len(pairs),
             "beta": info.beta,
+            "unit": reward_unit(info.beta),
+            "notes": list(info.notes),
             "reference": info.reference,
             "steps": steps,
         }
-        if not arguments.no_save:
+        if info.beta is None:
+            reporter.say(
+                "β is not known, so rewards are log-ratios, in nats, and are not saved beside "
+                "the training's own: give it with --beta."
+            )
+        elif not arguments.no_save:
             save(arguments.run / EVALUATION, table, reporter)
     if arguments.json:
         print(json.dumps(table, allow_nan=False))

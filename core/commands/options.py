@@ -95,7 +95,8 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
         "--beta",
         type=positive,
         default=None,
-        help="the beta of the DPO training (default: the run's or the demo's own, or 0.1)",
+        help="the beta of the training (default: what its files say; where they say nothing, "
+        "rewards are log-ratios, in nats)",
     )
     pair.add_argument(
         "--loss",

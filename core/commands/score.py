@@ -86,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     with Reporter(sys.stderr) as reporter:
         pair, info = load_pair(spec, reporter.progress, lambda: False)
+        for note in info.notes:
+            reporter.say(note)
         if arguments.checkpoint is not None:
             info = show(pair, info, arguments.checkpoint)
         measurement = Measurement(pair)
@@ -169,9 +171,11 @@ def as_json(
     rows[-1] |= {"text": closing, "end_of_turn": True}
     return {
         "beta": info.beta,
+        "unit": info.unit,
         "policy": info.policy,
         "reference": info.reference or None,
         "loss": info.objective.name or None,
+        "notes": list(info.notes),
         "score": info.objective.score(logps, info.beta),
         "total_reward": None if rewards is None else response_score(rewards),
         "noise": noise_json(floor, info.dtype, len(rows)),
@@ -196,9 +200,11 @@ def print_table(result: dict[str, Any], labels: tuple[str, ...]) -> None:
             f"{label:<{width}} {cell(token['reward'], 9, '+')} {token['logp_policy']:>9.4f} "
             f"{cell(token['logp_reference'], 9)} {token['rank_policy']:>7} {cell(token['kl'], 8)}"
         )
+    beta = "β is not known, so in nats of log π/π_ref: give it with --beta"
+    if result["beta"] is not None:
+        beta = f"β = {result['beta']:g}, nats"
     if result["total_reward"] is not None:
-        total = cell(result["total_reward"], 9, "+")
-        print(f"{'Σ reward':<{width}} {total}   (β = {result['beta']:g}, nats)")
+        print(f"{'Σ reward':<{width}} {cell(result['total_reward'], 9, '+')}   ({beta})")
     else:
         total = sum(token["logp_policy"] for token in result["tokens"])
         print(f"{'Σ log π':<{width}} {total:>+9.4f}   (nats)")
@@ -213,7 +219,7 @@ def cell(value: float | None, width: int, sign: str = "-") -> str:
 
 def noise_line(result: dict[str, Any]) -> str:
     """Return what the table says of its noise, as rewards."""
-    noise, beta = result["noise"], result["beta"]
+    noise, beta = result["noise"], result["beta"] or 1.0
     return (
         f"noise of {noise['dtype']}: a reward ±{beta * noise['token']:.4f}, Σ reward "
         f"±{beta * noise['total']:.4f}; below that they say nothing (--dtype float32 has none)"

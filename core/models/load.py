@@ -23,10 +23,10 @@ from core.checkpoints.memory import check_fits, estimate
 from core.checkpoints.named import DEMO, named_plan
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair, with_search_base
-from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
+from core.checkpoints.runs import run_checkpoints, run_plan, with_start
 from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import Codec
-from core.engine.protocol import DEFAULT_BETA, PairInfo, PairSpec
+from core.engine.protocol import PairInfo, PairSpec
 from core.errors import Cancelled, UserFacingError
 from core.failures import is_out_of_memory, reason
 from core.models.adapters import put_adapter
@@ -48,6 +48,7 @@ from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
 from core.models.tokenizer import load_tokenizer
 from core.models.weights import read_model
 from core.progress import Report, never
+from core.provenance import chosen_beta
 from core.runs.records import Checkpoint
 
 
@@ -64,8 +65,8 @@ def load_pair(
         Cancelled: soon after ``cancelled()`` turns true.
     """
     began = time.perf_counter()
-    of_run = run_beta(Path(spec.run)) if spec.run and not spec.beta else None
     plan = _plan(spec, progress, cancelled)
+    beta, notes = chosen_beta(spec.beta, plan.provenance)
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
     need = estimate(plan, dtype_name(dtype), logits_held(device.type, plan.vocab_size))
@@ -121,12 +122,22 @@ def load_pair(
         has_chat_template=codec.has_chat_template,
         cache=pair.attention,
         seconds=time.perf_counter() - began,
-        beta=spec.beta or of_run or plan.beta or DEFAULT_BETA,
+        beta=beta,
         search_base=plan.search_base.name if plan.search_base else "",
         checkpoints=_checkpoints(spec, pair),
+        provenance=plan.provenance,
         objective=plan.objective,
+        notes=(*notes, *_of_loss(plan)),
     )
     return pair, info
+
+
+def _of_loss(plan: PairPlan) -> Iterator[str]:
+    """Yield what there is to say of a policy alone, and of a loss that is unlike DPO."""
+    if plan.reference is None:
+        yield "There is no reference: rewards, and all else that needs one, are left out."
+    if plan.objective.losses and plan.objective.note:
+        yield f"{plan.objective.title}: {plan.objective.note}"
 
 
 def _checkpoints(spec: PairSpec, pair: Pair) -> tuple[Checkpoint, ...]:

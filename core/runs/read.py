@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from core.checkpoints.loss import training_loss
-from core.checkpoints.provenance import Provenance, read_provenance
+from core.checkpoints.provenance import read_provenance
 from core.checkpoints.saved import Saved, folders
 from core.errors import UserFacingError
+from core.provenance import UNKNOWN, Provenance
 from core.runs.json_file import JsonFile
 from core.runs.losses import loss_of
 from core.runs.names import evaluation_sets
@@ -70,7 +71,7 @@ class Run:
         self._found = [Found() for _ in self._readers]
         self._saved = Saved()
         self._about, self._evaluation = JsonFile(), JsonFile()
-        self._known: tuple[object, Provenance] = None, Provenance()
+        self._known: tuple[object, Provenance] = None, UNKNOWN
         """What files say of the training, and what of the run was there when they were read."""
 
     def refresh(self) -> bool:

@@ -11,9 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.checkpoints.provenance import Provenance, measured_beta, read_provenance
+from core.checkpoints.provenance import measured_beta, read_provenance
 from core.checkpoints.training_args import NAME, read_training_args
 from core.errors import UserFacingError
+from core.provenance import Provenance, chosen_beta
 from core.runs.records import ABOUT, STATE
 from tests.core.checkpoint_folders import write_adapter, write_model
 
@@ -226,6 +227,18 @@ VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text() | st.integers(),
     lambda it: st.lists(it, max_size=3) | st.dictionaries(st.text(), it, max_size=3),
 )
+
+
+def test_the_users_beta_outweighs_what_is_known_and_a_contradiction_is_said() -> None:
+    known = Provenance(beta=0.3, sources={"beta": "beta in a.yaml"}, notes=("So it is.",))
+    assert chosen_beta(None, Provenance()) == (None, ())
+    assert chosen_beta(None, known) == (0.3, ("So it is.",))
+    assert chosen_beta(0.3, known) == (0.3, ("So it is.",))
+    assert chosen_beta(0.2, Provenance()) == (0.2, ())
+    beta, notes = chosen_beta(0.1, known)
+    assert beta == 0.1 and notes[1] == (
+        "β of 0.1 was given and is used, but it is 0.3 by beta in a.yaml."
+    )
 
 
 @given(VALUES)

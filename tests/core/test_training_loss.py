@@ -5,10 +5,11 @@ import json
 import pytest
 
 from core.checkpoints.loss import training_loss
-from core.checkpoints.provenance import Provenance, read_provenance
+from core.checkpoints.provenance import read_provenance
 from core.checkpoints.resolve import resolve_pair
 from core.errors import UserFacingError
 from core.losses import UNNAMED
+from core.provenance import Provenance
 from tests.core.checkpoint_folders import write_adapter, write_model
 
 
