@@ -44,7 +44,7 @@ def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) 
     if spec.demo:
         return named_plan(DEMO, progress, cancelled)
     if not spec.policy:
-        raise UserFacingError("No policy was named: pass --policy DIR, or --demo for the demo.")
+        raise UserFacingError("No policy was named: name it with --policy DIR.")
     return resolve_pair(
         Path(spec.policy).expanduser(),
         reference,

@@ -159,7 +159,7 @@ def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
         return fetched
     raise UserFacingError(
         f"The base of the adapter {adapter.path}, {adapter.base}, is not on this machine: name "
-        f"the folder that holds it (with --base DIR, or as the base in Open a pair)."
+        f"the folder that holds it with --base DIR."
     )
 
 

@@ -14,6 +14,8 @@ import numpy as np
 
 from app.credit.examples import Example
 from core.engine.protocol import (
+    Examine,
+    Examined,
     Failed,
     Grown,
     Inspect,
@@ -42,6 +44,7 @@ from core.engine.protocol import (
     Unload,
     Unloaded,
 )
+from core.finding import Finding
 from core.gauge import extremes
 from core.runs.records import START, Checkpoint
 from core.scoring import Alternative, Inspection, Scoring, StateActions
@@ -190,6 +193,8 @@ class FakeEngine:
     delay = 0.0
     load_seconds = 0.0
     fail_load = ""
+    keeps = False
+    """Whether the pair before stays where loading fails."""
     fail_score = ""
     lost = False
     fail_search = ""
@@ -260,9 +265,18 @@ class FakeEngine:
                 self.emit(Progress(request.id, "Loading the weights", 0.4))
                 if self.load_seconds and self._stop.wait(self.load_seconds):
                     return Stopped(request.id)
+                if self.fail_load and self.keeps:
+                    return Loaded(request.id, self.info, kept=True, why=self.fail_load)
                 if self.fail_load:
                     return Failed(request.id, self.fail_load)
                 return Loaded(request.id, self.info)
+            case Examine():
+                time.sleep(self.delay)
+                named = request.spec.policy or request.spec.run
+                level = "stop" if "nowhere" in named else "ok"
+                found = [Finding("policy", "policy", level, f"{named}: pass it with --base DIR.")]
+                found += [Finding("way", "run as", "note", "Tree cache.")] * request.loaded
+                return Examined(request.id, tuple(found))
             case Unload():
                 return Unloaded(request.id)
             case Score():

@@ -10,6 +10,8 @@ import pytest
 from core.engine.protocol import (
     EVENTS,
     REQUESTS,
+    Examine,
+    Examined,
     Failed,
     FilesChanged,
     Grown,
@@ -49,6 +51,7 @@ from core.engine.protocol import (
 )
 from core.engine.wire import decode, encode
 from core.errors import UserFacingError
+from core.finding import Finding
 from core.noise import NoiseFloor
 from core.provenance import Provenance
 from core.runs.records import START, Checkpoint
@@ -129,6 +132,7 @@ EXAMPLES = (
     Load(1, PairSpec(run="/run", beta=0.2)),
     Unload(2),
     MeasureNoise(1),
+    Examine(2, PairSpec(policy="/p", beta=0.2), loaded=True),
     Score(3, "A", PROMPT, text=""),
     Score(3, "B", PROMPT, ids=(1, 2), fresh=True),
     Score(3, "B", PROMPT, replace=(4, 2)),
@@ -150,7 +154,9 @@ EXAMPLES = (
     Memory(1, 2**40, 5, 6, 7),
     Loaded(1, INFO),
     Loaded(1, dataclasses.replace(INFO, beta=None, provenance=KNOWN, notes=("It is so.",))),
+    Loaded(1, INFO, kept=True, why="There is no folder."),
     Unloaded(2),
+    Examined(2, (Finding("beta", "β", "ok", "0.2 (given).", {"beta": 0.2}),)),
     NoiseMeasured(1, NoiseFloor("bfloat16", 0.1, 0.2, 0.3, 40, "by hand")),
     NoiseMeasured(1, None),
     FilesChanged(1, "Changed.", "/run/checkpoint-10"),
