@@ -120,8 +120,14 @@ class Codec:
         writes for them. So TRL's DPO scores sides that part before their last turn.
 
         Raises:
-            UserFacingError: the template writes turns that are past otherwise than a response.
+            UserFacingError: the last turn is not the assistant's, or the template writes turns that
+                are past otherwise than a response.
         """
+        if turns[-1].role != "assistant":
+            raise UserFacingError(
+                f"A response ends with a turn of {turns[-1].role!r}: leave such pairs out, or end "
+                f"both sides with what the assistant says."
+            )
         if len(turns) == 1:
             return turns[0].content
         before = self.prompt_text(prompt)
