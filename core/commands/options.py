@@ -96,6 +96,19 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
         default=None,
         help="the beta of the DPO training (default: the run's or the demo's own, or 0.1)",
     )
+    pair.add_argument(
+        "--plain",
+        action="store_true",
+        help="read prompt and response as plain text, one after the other, as a training on plain "
+        "text did: no chat template",
+    )
+    pair.add_argument(
+        "--trainer",
+        default="",
+        choices=("dpo", "kto", "cpo", "orpo", "none"),
+        help="TRL's trainer of the policy, to score what it scores around a response; with none, "
+        "the default, nothing is scored after the closing token",
+    )
     pair.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     pair.add_argument(
         "--dtype",
@@ -144,6 +157,8 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         dtype=arguments.dtype,
         allow_pickle=arguments.allow_pickle,
         allow_remote_code=arguments.trust_remote_code,
+        plain=arguments.plain,
+        trainer=arguments.trainer,
     )
 
 

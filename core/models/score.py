@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from core.as_read import remarks
 from core.errors import UserFacingError
 from core.gauge import extremes
 from core.models.pair import Pair
@@ -33,7 +34,7 @@ def score(
     """Return a response's numbers under both models.
 
     Args:
-        tokens: the response; these ids are scored, the closing token after them.
+        tokens: the response; these ids are scored, its closing ones after them.
         hold: the line ("A", "B") in which to cache the response's KV for the next edit.
 
     Raises:
@@ -42,12 +43,13 @@ def score(
         Cancelled: soon after ``cancelled()`` turns true.
     """
     began = time.perf_counter()
-    prompt_ids = pair.codec.prompt_ids(prompt)
-    if not prompt_ids:
+    if not pair.codec.prompt_ids(prompt):
         raise UserFacingError("The prompt is empty: write something for the models to answer.")
-    response_ids = (*tokens.ids, pair.codec.end_of_turn)
-    whole = np.fromiter((*prompt_ids, *response_ids), dtype=np.int64)
-    first = len(prompt_ids)
+    response_ids = (*tokens.ids, *tokens.closing)
+    if not response_ids:
+        raise UserFacingError("The response is empty and nothing ends it: write something.")
+    whole = np.fromiter((*tokens.context, *response_ids), dtype=np.int64)
+    first = len(tokens.context)
     path = pair.tree.extend(pair.root(len(whole)), whole)
     computed = pair.observe(path, range(first, len(path)), cancelled, hold)
     nodes, states = path[first:], path[first - 1 : -1]
@@ -94,7 +96,7 @@ def _note(pair: Pair, tokens: Tokens, length: int) -> str:
             f"This model's rotary factors depend on the length of a text; these numbers are with "
             f"those for {length} tokens."
         )
-    return " ".join(said)
+    return " ".join([*said, *(it.sentence for it in remarks(pair.codec, tokens))])
 
 
 def inspect(
