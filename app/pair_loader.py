@@ -194,8 +194,8 @@ class PairLoader(QObject):
         if not event.info.has_chat_template:
             self._notice.show_notice(
                 "info",
-                "This tokenizer has no chat template: the prompt is read as plain text, its turns "
-                "divided by blank lines.",
+                "There is no chat template: the prompt is read as plain text, its turns divided "
+                "by blank lines.",
                 topic="template",
             )
         self.named.emit(event.info.policy)

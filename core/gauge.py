@@ -91,10 +91,11 @@ def gauge(
 
 def response_gauge(scoring: Scoring, beta: float) -> Gauge:
     """Return a whole response in the raw-logit gauge; its closing token leads to V = 0."""
+    ended = len(scoring) > len(scoring.tokens)  # some templates write nothing after a response
     return gauge(
         scoring.logit,
         scoring.logsumexp,
-        np.append(scoring.logsumexp[1:], 0.0),
+        np.append(scoring.logsumexp[1:], 0.0 if ended else np.nan),
         scoring.logp_policy,
         scoring.logp_reference,
         beta,

@@ -106,8 +106,11 @@ def _score(models: "Pair", pairs: dict[int, Preference], line: str) -> list[Scor
     group, codec = list(pairs.values()), models.codec
     prompt = group[0].turns
     try:
-        texts = [codec.reply(prompt, turns) for pair in group for turns in pair.replies]
-        responses = [(prompt, codec.encode(prompt, text)) for text in texts]
+        responses = []
+        for pair in group:
+            sides = [codec.reply(prompt, turns) for turns in pair.replies]
+            for text, beside in zip(sides, reversed(sides), strict=True):
+                responses.append((prompt, codec.encode(prompt, text, beside)))
         found = score_all(models, responses, line=line)
     except UserFacingError as error:
         which = ", ".join(f"{number + 1}" for number in pairs)
@@ -119,7 +122,7 @@ def _scored(pair: Preference, chosen: Scoring, rejected: Scoring) -> Scored:
     """Return the figures of a pair; what precedes an answer (earlier turns) is in no unit."""
     tokens, answer = rejected.tokens, pair.answers[1]
     before = len(tokens.text) - len(answer)
-    first = bisect_left(tokens.starts, before)
+    first = max(tokens.opening, bisect_left(tokens.starts, before))
     spans = zip(tokens.starts[first:], tokens.ends[first:], strict=True)
     words, errors = units(answer, [(a - before, b - before) for a, b in spans], pair.wrong)
     closing = np.full(len(rejected) - len(tokens), words.max(initial=-1) + 1)

@@ -1,7 +1,7 @@
 """Defines the measures that tokens can be coloured by: an entry here is all that a measure needs.
 
 The window's list, its legend, tooltips and scales are made from MEASURES. Arrays have one row per
-scored token, the closing token last. Knows scorings, beta and the paper's quantities; knows nothing
+scored token, the closing ones last. Knows scorings, beta and the paper's quantities; knows nothing
 of widgets, colours or the engine.
 """
 
@@ -69,11 +69,12 @@ def each(of: Callable[[Scoring, float], Floats]) -> Compute:
 
 
 def deltas(known: Known, pairs: Alignment | None, beta: float) -> dict[Side, Floats]:
-    """Return r(B) − r(A) on the tokens that both have, and on the closing tokens; else NaN."""
+    """Return r(B) − r(A) on the tokens that both have, the closing ones too; else NaN."""
     found = {side: np.full(len(scoring), np.nan) for side, scoring in known.items()}
     if len(known) == 2 and pairs is not None:
         ra, rb = rewards(known["A"], beta), rewards(known["B"], beta)
-        for i, j in (*pairs.pairs, (len(ra) - 1, len(rb) - 1)):
+        closing = (range(len(scoring.tokens), len(scoring)) for scoring in known.values())
+        for i, j in (*pairs.pairs, *zip(*closing, strict=False)):
             found["A"][i] = found["B"][j] = rb[j] - ra[i]
     return found
 
@@ -193,7 +194,7 @@ def shown(
     raw = measure.compute(known, pairs, beta)
     found: dict[Side, Floats] = {}
     for side, scoring in known.items():
-        group = groups(scoring.tokens, unit)
+        group = groups(scoring.tokens, unit, len(scoring))
         values = roll_up(raw[side], group, measure.running)
         if measure.noise:
             ones = np.isfinite(raw[side]) * 1.0

@@ -31,8 +31,8 @@ def table(scorings: dict[str, Scoring], beta: float, delimiter: str) -> str:
         total = 0.0
         for i in range(len(scoring)):
             total += float(r[i])
-            closing = i == len(scoring.tokens)
             tokens = scoring.tokens
+            closing = i >= len(tokens)
             text = "" if closing else tokens.text[tokens.starts[i] : tokens.ends[i]]
             rows.append(
                 (
@@ -51,7 +51,7 @@ def table(scorings: dict[str, Scoring], beta: float, delimiter: str) -> str:
                     float(scoring.entropy_reference[i]),
                     total,
                     not closing and tokens.forced[i],
-                    closing,
+                    i == len(tokens),
                 )
             )
     return delimited(rows, delimiter)
