@@ -110,6 +110,19 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
 
 def add_loading_arguments(group: "argparse._ActionsContainer") -> None:
     """Declare the options that say how models are loaded."""
+    group.add_argument(
+        "--plain",
+        action="store_true",
+        help="read prompt and response as plain text, one after the other, as a training on plain "
+        "text did: no chat template",
+    )
+    group.add_argument(
+        "--trainer",
+        default="",
+        choices=("dpo", "kto", "cpo", "orpo", "none"),
+        help="TRL's trainer of the policy, to score what it scores around a response; with none, "
+        "the default, nothing is scored after the closing token",
+    )
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument(
         "--dtype",
@@ -159,6 +172,8 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         dtype=arguments.dtype,
         allow_pickle=arguments.allow_pickle,
         allow_remote_code=arguments.trust_remote_code,
+        plain=arguments.plain,
+        trainer=arguments.trainer,
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import ClassVar, Generic, Literal, Never, TypeVar
 
 from core import quantities
+from core.as_read import AsRead
 from core.losses import UNNAMED, TrainingLoss
 from core.noise import NoiseFloor
 from core.provenance import UNKNOWN, Provenance
@@ -142,6 +143,11 @@ class PairSpec:
     dtype: str = "auto"
     allow_pickle: bool = False
     allow_remote_code: bool = False
+    plain: bool = False
+    """Read texts as they are, without the chat template that there may be."""
+    trainer: str = ""
+    """TRL's trainer by whose rule the tokens of a response are found ("dpo", "kto", "cpo", "orpo");
+    of another, or of none, a response ends with its closing token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,10 +290,10 @@ class Scored(Event):
 
 @dataclass(frozen=True, slots=True)
 class Score(Request[Scored]):
-    """Score a response. Exactly one of three ways to say which:
+    """Score a response. One of three ways to say which:
 
     ``text``: what the editor holds; untouched tokens of that side keep their ids.
-    ``ids``: these tokens and no others (an earlier state, on undo).
+    ``ids``: these tokens and no others (an earlier state, on undo), shown as ``text``.
     ``replace``: (index, id): put one token in place and keep all others.
 
     ``fresh`` says that a text is another one, not an edit: no token of the old one is kept, though
@@ -308,6 +314,21 @@ class Score(Request[Scored]):
         return self.side
 
 
+@dataclass(frozen=True, slots=True)
+class TextsRead(Event):
+    side: Side
+    read: AsRead
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTexts(Request[TextsRead]):
+    """Ask how the models read the prompt and the response that a side holds."""
+
+    side: Side
+
+    urgency = Urgency.LOOK
+
+
 # --- a state ------------------------------------------------------------------------------------
 
 
@@ -317,17 +338,21 @@ class StateRef:
 
     ``prompt`` and ``ids``, the tokens after it, lead to the same state: by them it is found again
     if the node was evicted. ``pane``: the search whose checkpoint is asked; "" for the one shown.
+    ``context``: the ids of the prompt, where a response's first token is merged with its end.
     """
 
     node: int
     prompt: Prompt
     ids: tuple[int, ...]
     pane: str = ""
+    context: tuple[int, ...] = ()
 
     @classmethod
     def before(cls, scoring: Scoring, index: int, prompt: Prompt) -> "StateRef":
-        """Return the state before a token of a scored response, or before its closing token."""
-        return cls(scoring.state(index), prompt, scoring.tokens.ids[:index])
+        """Return the state before a token that is scored."""
+        tokens = scoring.tokens
+        ids = (*tokens.ids, *tokens.closing)[:index]
+        return cls(scoring.state(index), prompt, ids, context=tokens.context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,7 +446,7 @@ class Search(Job[Grown, Searched]):
 
     ``pane`` names the tree in the window; a new search in a pane replaces the one that runs there.
     ``anew``: its tree is a new one; else the pane's tree grows on, under the checkpoint that it
-    was begun under.
+    was begun under. ``context``: as in ``StateRef``.
     """
 
     pane: str
@@ -429,6 +454,7 @@ class Search(Job[Grown, Searched]):
     prefix: tuple[int, ...]
     spec: SearchSpec
     anew: bool = True
+    context: tuple[int, ...] = ()
 
     urgency = Urgency.SEARCH
 

@@ -25,7 +25,7 @@ from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair, with_search_base
 from core.checkpoints.runs import run_checkpoints, run_plan, with_start
 from core.checkpoints.watch import POLICY, Watch, parts_of
-from core.codec import Codec
+from core.codec import RULES, Codec
 from core.engine.protocol import PairInfo, PairSpec
 from core.errors import Cancelled, UserFacingError
 from core.failures import is_out_of_memory, reason
@@ -90,7 +90,7 @@ def load_pair(
     if swap is not None:
         swap.placed = loaded[POLICY]
     progress("Checking the attention", None)
-    codec = Codec(tokenizer)
+    codec = Codec(tokenizer, RULES.get(spec.trainer, "turn"), spec.plain)
     everything = [*lanes, base] if base is not None else lanes
     learn(weight for lane in everything for weight in weights_read(lane.model))
     for lane in everything:

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from app.credit.examples import Example
+from core.as_read import AsRead, Finding
 from core.engine.protocol import (
     Failed,
     Grown,
@@ -24,6 +25,7 @@ from core.engine.protocol import (
     Loaded,
     PairInfo,
     Progress,
+    ReadTexts,
     Replay,
     ReplayDone,
     Replayed,
@@ -39,6 +41,7 @@ from core.engine.protocol import (
     Stopped,
     Survey,
     Surveyed,
+    TextsRead,
     Unload,
     Unloaded,
 )
@@ -114,6 +117,15 @@ def _logp(before, id, salt):
 def _logsumexp(befores):
     """A log-partition for each state, by the token that led to it."""
     return np.array([15 + zlib.crc32(f"{_hash(b)} z".encode()) % 5000 / 1000 for b in befores])
+
+
+def reading_of(tokens):
+    """A reading with a template's token before the response and one after it."""
+    ids, last = (1, *tokens.ids, CLOSING, 2), len(tokens) + 2
+    labels = ("<user>", *(piece.decode() for piece in tokens.pieces), "<end>", "↵")
+    roles = ("template", *("response",) * len(tokens), "template", "template")
+    said = (Finding("border", "ok", "All is well."), Finding("date", "warning", "It says a date."))
+    return AsRead(ids, labels, roles, 1, last, said)
 
 
 def scoring_of(tokens, checkpoint=""):
@@ -272,6 +284,8 @@ class FakeEngine:
                 tokens = self._tokens(request)
                 self._last[request.side] = tokens
                 return Scored(request.id, request.side, scoring_of(tokens, self._shown), "<user>…")
+            case ReadTexts():
+                return TextsRead(request.id, request.side, reading_of(self._last[request.side]))
             case Inspect():
                 return self._inspect(request)
             case Survey():

@@ -329,3 +329,17 @@ def test_without_a_beta_rewards_are_nats_until_one_is_typed(open_window, qtbot, 
     assert again.view.known_beta() is None
     again.view.controls.beta.stepUp()
     assert again.view.known_beta() == 0.1
+
+
+def test_every_token_that_the_models_read_is_shown_with_its_role(window, qtbot):
+    prompt = window.view.prompt
+    prompt.raw.setChecked(True)
+    qtbot.waitUntil(lambda: "<user>" in prompt.raw_text.toPlainText(), timeout=5000)
+    text = prompt.raw_text.toPlainText()
+    assert "It says a date." in text and "All is well." not in text
+    assert "<end>" in text
+    document = prompt.raw_text.document()
+    looks = {name: document.find(name).charFormat() for name in ("<user>", "offered", "<end>", "↵")}
+    assert [looks[name].fontUnderline() for name in looks] == [False, True, True, False]
+    assert looks["<user>"].toolTip() == "template, not scored · id 1"
+    assert looks["offered"].toolTip().startswith("response, scored")

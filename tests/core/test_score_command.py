@@ -15,7 +15,7 @@ from core.errors import UserFacingError
 from core.models import load
 from core.models.load import load_pair
 from core.runs.records import ABOUT
-from tests.tiny import save_adapters, save_pair, save_run
+from tests.tiny import byte_level_tokenizer, save_adapters, save_pair, save_run
 
 PAIR = ["--policy", "nowhere/policy", "--reference", "nowhere/reference"]
 
@@ -268,6 +268,19 @@ def test_json_has_the_keys_and_spans_that_are_promised(
     assert closing["text"] == "<|im_end|>"
     assert closing["start"] == closing["end"] == len(RESPONSE)
     assert found["policy"] != found["reference"]
+
+
+def test_what_is_scored_is_as_the_trainer_read_it(
+    adapters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = scored(adapters, tmp_path, capsys)["tokens"]
+    *same, closing, behind = scored(adapters, tmp_path, capsys, "--trainer", "dpo")["tokens"]
+    assert [*same, closing] == ours
+    assert (behind["text"], behind["template"], "end_of_turn" in behind) == ("↵", True, False)
+    plain = scored(adapters, tmp_path, capsys, "--plain")["tokens"]
+    whole = byte_level_tokenizer()(PROMPT + RESPONSE + "<|endoftext|>").input_ids
+    assert [token["id"] for token in plain] == whole[-len(plain) :]
+    assert plain[0]["start"] == 0 and plain[-1]["text"] == "<|endoftext|>"
 
 
 def test_a_checkpoint_of_a_run_agrees_with_plain_forwards(

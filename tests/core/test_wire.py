@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from core.as_read import AsRead, Finding
 from core.engine.protocol import (
     EVENTS,
     REQUESTS,
@@ -25,6 +26,7 @@ from core.engine.protocol import (
     PairInfo,
     PairSpec,
     Progress,
+    ReadTexts,
     Replay,
     ReplayDone,
     Replayed,
@@ -44,6 +46,7 @@ from core.engine.protocol import (
     Sweep,
     SweepDone,
     Swept,
+    TextsRead,
     Unload,
     Unloaded,
 )
@@ -132,6 +135,8 @@ EXAMPLES = (
     Score(3, "A", PROMPT, text=""),
     Score(3, "B", PROMPT, ids=(1, 2), fresh=True),
     Score(3, "B", PROMPT, replace=(4, 2)),
+    ReadTexts(3, "A"),
+    TextsRead(3, "A", AsRead((1,), ("a",), ("prompt",), 1, 1, (Finding("end", "ok", "So."),))),
     Inspect(4, StateRef(5, PROMPT, (1, 2), "left"), "qu"),
     Survey(4, StateRef(2**40, PROMPT, ())),
     ListLabels(4),
