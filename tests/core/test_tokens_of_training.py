@@ -11,7 +11,7 @@ import trl
 from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
-from trl import DPOTrainer
+from trl import DPOTrainer, KTOTrainer
 from trl.data_utils import maybe_apply_chat_template
 from trl.experimental.cpo import CPOTrainer
 from trl.experimental.orpo import ORPOTrainer
@@ -112,6 +112,28 @@ def test_the_response_lies_where_trl_s_collator_masks(name):
     for text in PAIRS["two sentences"]:
         tokens = codec.encode(PROMPT, text)
         assert codec.decode(PROMPT, tokens.ids, text) == tokens
+
+
+@pytest.mark.parametrize("name", ["deepseek_r1_distill", "gptoss", "qwen3", "phi3", "llama3_2"])
+def test_kto_takes_each_response_by_itself(name):
+    tokenizer = tokenizer_for(TEMPLATES[name])
+    texts = [text for pair in PAIRS.values() for text in pair]
+    examples = [
+        {
+            "prompt": turns(PROMPT.messages),
+            "completion": turns([Message("assistant", text)]),
+            "label": True,
+        }
+        for text in texts
+    ]
+    settings = SimpleNamespace(dataset_num_proc=None, max_length=None)
+    owner = SimpleNamespace(_tokenizer=tokenizer, calculate_KL=False)
+    data = KTOTrainer._prepare_dataset(owner, Dataset.from_list(examples), tokenizer, settings, "t")
+    codec = Codec(tokenizer, "rest")
+    for text, row in zip(texts, data, strict=True):
+        tokens = codec.encode(PROMPT, text)
+        assert [*tokens.context] == row["prompt_ids"]
+        assert [*tokens.ids, *tokens.closing] == row["completion_ids"]
 
 
 def with_added(before="", after=""):
