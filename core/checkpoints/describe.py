@@ -38,7 +38,7 @@ LEAVING_THE_BASE = {"gaussian", "eva", "orthogonal", "mica"}
 """Those for which it leaves the base as it is."""
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 EMBEDDING = re.compile(
-    r"\.(?:embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)"
+    r"\.(embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)"
     r"(?:\.token_adapter)?(?:\.base_layer|\.modules_to_save\.\w+)?\.weight$"
 )
 """The name of a whole embedding among an adapter's weights."""

@@ -66,7 +66,7 @@ def resolve_pair(
             f"{policy_model.path} has no tokenizer (tokenizer.json): copy the tokenizer's files "
             f"there from the model that it was trained from."
         )
-    first, second = ((side.name, side.model, side.tokenizer) for side in sides)
+    first, second = ((side.name, side.vocab_size, side.tokenizer) for side in sides)
     check_same_vocabulary(first, second)
     return PairPlan(sides[0], sides[1], tokenizer, allow_pickle, allow_remote_code)
 
@@ -82,10 +82,14 @@ def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
         allow_pickle=plan.allow_pickle,
         allow_remote_code=plan.allow_remote_code,
     )
+    if base.kind == "adapter":
+        raise UserFacingError(
+            f"{base.path} is an adapter: pass a whole model with --search-base DIR."
+        )
     policy = plan.policy
     check_search_base(
-        (policy.name, policy.model, plan.tokenizer),
-        (base.name, base, base.path if base.has_tokenizer else None),
+        (policy.name, policy.vocab_size, plan.tokenizer),
+        (base.name, base.vocab_size, base.path if base.has_tokenizer else None),
     )
     return replace(plan, search_base=base)
 

@@ -64,6 +64,9 @@ def put_adapter(
     try:
         _fill(wrapped, tensors, name, folder, beside)
         wrapped.to(base.device).eval().requires_grad_(False)
+        layers = (base.get_input_embeddings(), base.get_output_embeddings()) if resized else ()
+        if any(layer.weight.isnan().any() for layer in layers):
+            raise _without_rows(folder)
         if not is_plain_lora(config):
             _check_forward(wrapped, name, folder)
     except BaseException:
@@ -83,6 +86,9 @@ def _fill(
 
     expected, there = _own(wrapped, name), wrapped.state_dict()
     tensors = renamed(tensors, expected.keys() | there.keys())
+    for key, whole in [(key, key.replace(".modules_to_save.", ".")) for key in tensors]:
+        if key != whole in tensors and torch.equal(tensors[key], tensors[whole]):
+            del tensors[key]  # PEFT saves a resized embedding that was trained whole twice
     for key in (tensors.keys() & there.keys()) - expected.keys() if beside else ():
         if not torch.equal(tensors[key].to(there[key]), there[key]):
             raise ValueError(f"it has weights of its own for the base's {key}")
@@ -153,15 +159,18 @@ def _resize(
     if new in (0, old):
         return {}
     if set(rows.values()) != {new}:
-        raise UserFacingError(
-            f"The adapter {folder} was trained with a vocabulary of {new} tokens, its base has "
-            f"{old}, and it does not bring all rows of the embeddings: save it again with "
-            f"save_pretrained(..., save_embedding_layers=True)."
-        )
+        raise _without_rows(folder)
     model.resize_token_embeddings(new, mean_resizing=False)
     for layer in layers():
         layer.weight.data[old:] = torch.nan
     return {layer.weight: min(old, new) for layer in layers()}
+
+
+def _without_rows(folder: Path) -> UserFacingError:
+    return UserFacingError(
+        f"The adapter {folder} was trained with a resized vocabulary and does not bring all rows "
+        f"of both embeddings: save it again with save_pretrained(..., save_embedding_layers=True)."
+    )
 
 
 def _mark(weight: torch.Tensor) -> tuple[int, int]:

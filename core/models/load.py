@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -107,6 +108,7 @@ def load_pair(
         version=loaded[POLICY] if spec.run else "",
         watch=Watch({role: it for role, it in loaded.items() if role != POLICY or not spec.run}),
     )
+    pair.check_tokens(np.array([codec.end_of_turn]))
     info = PairInfo(
         policy=plan.policy_name,
         reference=plan.reference_name,
