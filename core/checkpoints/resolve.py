@@ -2,7 +2,8 @@
 
 Decides from the files on disk, and checks that the two belong together, before any weight is read.
 The reference is never guessed: it is the checkpoint that was named, or, if none was, the base of
-the policy's adapter with the adapter off.
+the policy's adapter with the adapter off. A base may be only what PiSSA or CorDA leave of a model:
+then it is that base with the adapter that PEFT has put beside it, which makes it whole.
 """
 
 from dataclasses import replace
@@ -55,7 +56,10 @@ def resolve_pair(
         policy_model = given or at(_find_base(top, at_hand))
         _check_base(top, policy_model)
     reference_model = under or policy_model
-    if under is not None and under.kind == "adapter":
+    if under is None and (rest := sorted(policy_model.path.glob("*_init/adapter_config.json"))):
+        under = at(rest[0].parent)
+        _check_base(under, policy_model)
+    elif under is not None and under.kind == "adapter":
         alike = top.base == under.base if top.kind == "adapter" else _is_base_of(under, top)
         reference_model = given or at(_find_base(under, policy_model if alike else None))
         _check_base(under, reference_model)

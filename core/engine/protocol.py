@@ -162,6 +162,8 @@ class PairInfo:
     """The third model's name, if there is one."""
     checkpoints: tuple[Checkpoint, ...] = ()
     """Of a run, by step, the start before them; empty for a pair that is not of a run."""
+    notes: tuple[str, ...] = ()
+    """What there is to say of the pair before its numbers are believed, a sentence each."""
 
     def at(self, checkpoint: str) -> "PairInfo":
         """Return the same with another checkpoint of the run, by its path, as the policy."""

@@ -124,6 +124,7 @@ def load_pair(
         beta=spec.beta or of_run or plan.beta or DEFAULT_BETA,
         search_base=plan.search_base.name if plan.search_base else "",
         checkpoints=_checkpoints(spec, pair.shown),
+        notes=plan.notes,
     )
     return pair, info
 
