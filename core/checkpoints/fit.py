@@ -21,10 +21,13 @@ LORA = re.compile(r"^(.*)\.lora_(?:embedding_)?([AB])(?:\.[^.]+)?(?:\.weight)?$"
 WRAPPERS = re.compile(r"\b(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """What torch.compile, FSDP and activation checkpointing put into the names of weights."""
 ADAPTER_NAME = re.compile(
-    r"(\.lora_(?:embedding_)?[AB]|\.lora_magnitude_vector)\.(?!weight$|bias$)[^.]+"
+    r"(\.lora_(?:embedding_)?[AB])\.(?!weight$|bias$)[^.]+"
+    r"|(\.lora_magnitude_vector)\.[^.]+(?:\.weight)?$"
     r"|\.modules_to_save\.[^.]+(?=\.)"
 )
 """An adapter's own name inside those of its weights, which PEFT leaves out when it saves them."""
+ALIKE = 3
+"""Parts of a name, at least, that make a weight known: "lm_head.lora_A.weight"."""
 EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
 
 
@@ -111,11 +114,14 @@ def renamed(tensors: Mapping[str, T], known: Collection[str]) -> dict[str, T]:
 
 def plain_name(key: str) -> str:
     """Return a weight's name without what wrappers and an adapter's own name have added."""
-    return ADAPTER_NAME.sub(lambda match: match[1] or "", WRAPPERS.sub("", key))
+    return ADAPTER_NAME.sub(lambda match: match[1] or match[2] or "", WRAPPERS.sub("", key))
 
 
 def _beginnings(key: str, known: Collection[str]) -> set[tuple[str, str]]:
-    """Return how a name begins up to where it ends like a known one, and how that one begins."""
+    """Return how a name begins up to where it ends like a known one, and how that one begins.
+
+    They end alike from a layer's number on at least, or else from the name of a module.
+    """
     mine = key.split(".")
     found = set()
     for other in known:
@@ -123,8 +129,10 @@ def _beginnings(key: str, known: Collection[str]) -> set[tuple[str, str]]:
         alike = 0
         while alike < min(len(mine), len(theirs)) and mine[-1 - alike] == theirs[-1 - alike]:
             alike += 1
-        if alike:
-            old, new = ("".join(f"{it}." for it in them[:-alike]) for them in (mine, theirs))
+        old, new = (
+            "".join(f"{it}." for it in them[: len(them) - alike]) for them in (mine, theirs)
+        )
+        if alike >= ALIKE and not re.search(r"\d", old + new):
             found.add((old, new))
     return found
 

@@ -86,9 +86,10 @@ def _fill(
 
     expected, there = _own(wrapped, name), wrapped.state_dict()
     tensors = renamed(tensors, expected.keys() | there.keys())
-    for key, whole in [(key, key.replace(".modules_to_save.", ".")) for key in tensors]:
-        if key != whole in tensors and torch.equal(tensors[key], tensors[whole]):
-            del tensors[key]  # PEFT saves a resized embedding that was trained whole twice
+    known = [key for key in tensors if key in expected or key in there]
+    for key in tensors.keys() - known:  # PEFT saves some of a resized embedding twice
+        if any(torch.equal(tensors[key], tensors[it]) for it in known):
+            del tensors[key]
     for key in (tensors.keys() & there.keys()) - expected.keys() if beside else ():
         if not torch.equal(tensors[key].to(there[key]), there[key]):
             raise ValueError(f"it has weights of its own for the base's {key}")

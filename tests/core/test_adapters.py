@@ -244,6 +244,19 @@ def test_weights_under_other_names_are_found(how, bases, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "change",
+    [lambda name: name.replace("layers.1", "layers.0"), lambda name: name.replace("q_", "k_")],
+    ids=["another layer", "another module"],
+)
+def test_weights_of_another_place_are_not_taken_for_renamed(change, bases, tmp_path):
+    config = LoraConfig(target_modules=["q_proj"], layers_to_transform=[1])
+    save_adapter(tmp_path / "it", bases["llama"], config)
+    rename(tmp_path / "it", change)
+    with pytest.raises(UserFacingError, match=r"have no place|does not fit"):
+        opened(tmp_path / "it")
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda name: name.replace("lora_A", "lora_X"), "weights of the adapter .* have no place"),
