@@ -2,8 +2,8 @@
 
 PEFT passes over tensors whose names it does not know, and leaves untrained what a file lacks. Here
 every tensor of the file goes into the model, and every tensor of the adapter comes from the file.
-What an adapter changes in the base itself is noticed: with the adapter off that is not the
-base any more. Knows nothing of pairs.
+What an adapter changes in the base itself is noticed: with the adapter off that is not the base any
+more. Knows nothing of pairs.
 """
 
 import re
@@ -16,7 +16,7 @@ import torch
 from core.checkpoints.describe import check_not_empty
 from core.checkpoints.fit import plain_name, renamed
 from core.errors import UserFacingError
-from core.failures import reason
+from core.failures import is_out_of_memory, reason
 from core.models.lora import is_plain_lora
 from core.models.weights import read_adapter
 
@@ -56,7 +56,7 @@ def put_adapter(
     resized = {} if beside else _resize(base, tensors, folder)
     weights = [it for it in base.parameters() if type(it.data) is torch.Tensor]
     before = [_mark(it[: resized[it]] if it in resized else it) for it in weights]
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng():
         torch.manual_seed(0)  # some kinds begin at random, and some keep a part of that
         if beside:
             model.add_adapter(name, config)
@@ -100,6 +100,8 @@ def _fill(
     except KeyError as error:
         raise _lacking(folder, [str(error.args[0])]) from error
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         sizes = [line.strip() for line in str(error).splitlines() if "size mismatch" in line]
         raise UserFacingError(
             f"The adapter {folder} does not fit its base "
@@ -127,8 +129,9 @@ def _own(wrapped: Any, name: str) -> dict[str, torch.Tensor]:
 
 def _lacking(folder: Path, names: list[str]) -> UserFacingError:
     return UserFacingError(
-        f"The adapter {folder} lacks {len(names)} of its weights (first: {names[0]}), so it is not "
-        f"what was trained: copy it again, or save it again with PEFT's save_pretrained."
+        f"The adapter {folder} lacks {len(names)} of its weights over this base (first: "
+        f"{names[0]}), so it is not what was trained: pass the base that it was trained on with "
+        f"--base DIR, or save it again with PEFT's save_pretrained."
     )
 
 
