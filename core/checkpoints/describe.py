@@ -41,7 +41,7 @@ LEAVING_THE_BASE = {"gaussian", "eva", "orthogonal", "mica"}
 """Those for which it leaves the base as it is."""
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 EMBEDDING = re.compile(
-    r"\.(?:embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)"
+    r"\.(embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)"
     r"(?:\.token_adapter)?(?:\.base_layer|\.modules_to_save\.\w+)?\.weight$"
 )
 """The name of a whole embedding among an adapter's weights."""
@@ -90,9 +90,9 @@ class StoredModel:
     peft_type: str = ""
     rank: int = 0
     use_dora: bool = False
-    rewrites: bool = False
-    """True for an adapter that changes the base's own weights: with it off, they are not the
-    base's."""
+    rewrites: str = ""
+    """The entry of its config by which an adapter changes the base's own weights: with the adapter
+    off, they are not the base's."""
     tensors: Mapping[str, TensorHeader] = field(default_factory=dict, repr=False, compare=False)
     """By name, from the headers; empty for pickle weights."""
 
@@ -361,13 +361,17 @@ def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
             f"{path} is an adapter over a base that runs some layers several times "
             f"(layer_replication): merge it with PEFT's merge_and_unload and open that model."
         )
-    bias = config.get("bias") or "none"
+    rewrites = ""
+    if isinstance(begun, str) and begun not in LEAVING_THE_BASE:
+        rewrites = f"init_lora_weights={begun!r}"
+    elif config.get("bias") not in ("none", None):
+        rewrites = f"bias={config['bias']!r}"
     return StoredModel(
         path=path,
         name=checkpoint_name(path),
         kind="adapter",
         needs_remote_code=False,
-        rewrites=bias != "none" or (isinstance(begun, str) and begun not in LEAVING_THE_BASE),
+        rewrites=rewrites,
         vocab_size=_rows(found["tensors"]),
         base=str(config.get("base_model_name_or_path") or ""),
         base_revision=str(config.get("revision") or ""),

@@ -76,6 +76,25 @@ class PairPlan:
         )
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of the pair before its numbers are believed, a sentence each."""
+        adapter = self.policy.adapter
+        if adapter is None or not adapter.rewrites or self.policy_model != self.reference_model:
+            return ()
+        said = (
+            f"The policy's adapter changes weights of its base, too ({adapter.rewrites}): the "
+            f"reference is the base as it was before, while a trainer that only switched the "
+            f"adapter off has logged rewards against the changed one."
+        )
+        if "niter" in adapter.rewrites:
+            said += (
+                " PEFT finds that change by a random decomposition, so the policy is close to what "
+                "was trained but not the same: save it as a plain LoRA with save_pretrained(..., "
+                "path_initial_model_for_weight_conversion=INITIAL) to have it exact."
+            )
+        return (said,)
+
+    @property
     def base(self) -> Path | None:
         """The folder of the shared base weights."""
         return self.policy_model if self.shared else None

@@ -2,7 +2,9 @@
 
 Decides from the files on disk, and checks that the two belong together, before any weight is read.
 The reference is never guessed: it is the checkpoint that was named, or, if none was, the base of
-the policy's adapter with the adapter off; else there is none, and the policy is loaded alone.
+the policy's adapter with the adapter off; else there is none, and the policy is loaded alone. A
+base may be only what PiSSA or CorDA leave of a model: then it is that base with the adapter that
+PEFT has put beside it, which makes it whole.
 """
 
 from dataclasses import replace
@@ -57,7 +59,10 @@ def resolve_pair(
         policy_model = given or at(_find_base(top, at_hand))
         _check_base(top, policy_model)
     reference_model = under or policy_model
-    if under is not None and under.kind == "adapter":
+    if under is None and (rest := sorted(policy_model.path.glob("*_init/adapter_config.json"))):
+        under = at(rest[0].parent)
+        _check_base(under, policy_model)
+    elif under is not None and under.kind == "adapter":
         alike = top.base == under.base if top.kind == "adapter" else _is_base_of(under, top)
         reference_model = given or at(_find_base(under, policy_model if alike else None))
         _check_base(under, reference_model)
@@ -72,7 +77,7 @@ def resolve_pair(
     alone = training_loss(known, loss).reference_free or top.kind == "model"
     other = None if under is None and alone else sides[1]
     if other is not None:
-        first, second = ((side.name, side.model, side.tokenizer) for side in sides)
+        first, second = ((side.name, side.vocab_size, side.tokenizer) for side in sides)
         check_same_vocabulary(first, second)
     return PairPlan(
         sides[0], other, tokenizer, allow_pickle, allow_remote_code, provenance=known, loss=loss
@@ -90,10 +95,14 @@ def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
         allow_pickle=plan.allow_pickle,
         allow_remote_code=plan.allow_remote_code,
     )
+    if base.kind == "adapter":
+        raise UserFacingError(
+            f"{base.path} is an adapter: pass a whole model with --search-base DIR."
+        )
     policy = plan.policy
     check_search_base(
-        (policy.name, policy.model, plan.tokenizer),
-        (base.name, base, base.path if base.has_tokenizer else None),
+        (policy.name, policy.vocab_size, plan.tokenizer),
+        (base.name, base.vocab_size, base.path if base.has_tokenizer else None),
     )
     return replace(plan, search_base=base)
 

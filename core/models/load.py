@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -110,6 +111,7 @@ def load_pair(
         version=loaded[POLICY] if spec.run else "",
         watch=Watch({role: it for role, it in loaded.items() if role != POLICY or not spec.run}),
     )
+    pair.check_tokens(np.array([codec.end_of_turn]))
     info = PairInfo(
         policy=plan.policy_name,
         reference=plan.reference_name,
@@ -127,7 +129,7 @@ def load_pair(
         checkpoints=_checkpoints(spec, pair),
         provenance=plan.provenance,
         objective=plan.objective,
-        notes=(*notes, *_of_loss(plan)),
+        notes=(*notes, *plan.notes, *_of_loss(plan)),
     )
     return pair, info
 

@@ -128,6 +128,12 @@ def _note(pair: Pair, tokens: Tokens, length: int) -> str:
             f"This model's rotary factors depend on the length of a text; these numbers are with "
             f"those for {length} tokens."
         )
+    if pair.outside:
+        said.append(
+            f"The policy has {pair.widths[0]:,} tokens and the reference {pair.widths[1]:,}: each "
+            f"log-prob is over its model's own, the divergences over those that both have; the "
+            f"others had a probability of at most {pair.outside:.2g}."
+        )
     return " ".join([*said, *(it.sentence for it in remarks(pair.codec, tokens))])
 
 
@@ -144,7 +150,7 @@ def inspect(
         _alternatives(pair, logp, torch.topk(row, min(TOP, len(row))).indices.tolist())
         for row in logp
     ]
-    found = pair.codec.find(query, FOUND) if query else []
+    found = [id for id in pair.codec.find(query, FOUND) if id < pair.shared] if query else []
     by_reference = () if pair.alone else likeliest[1]
     return Inspection(state, likeliest[0], by_reference, _alternatives(pair, logp, found))
 
