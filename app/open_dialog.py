@@ -53,7 +53,10 @@ class OpenDialog(QDialog):
         )
         self.separate = QRadioButton("A checkpoint or adapter")
         self.adapters_off = QRadioButton("The policy's base, its adapter off")
-        self.adapters_off.setToolTip("Only for a policy adapter that was trained on the bare base")
+        self.adapters_off.setToolTip(
+            "For a policy adapter that was trained on the bare base; a reference that was saved "
+            "with the policy, or that its files name, is taken in its place"
+        )
         self.reference = self._folder("Reference", REFERENCE)
         self.base = self._folder("Base", "Only if the adapters' base has moved")
         self.beta = BetaBox(unknown="as the policy's files say")

@@ -123,7 +123,7 @@ def load_pair(
         search_base=plan.search_base.name if plan.search_base else "",
         checkpoints=_checkpoints(spec, pair.shown),
         provenance=plan.provenance,
-        notes=notes,
+        notes=(*plan.notes, *notes),
     )
     return pair, info
 
