@@ -1,11 +1,13 @@
-"""Finding the reference of a policy where none was named: what lies with it, or its files name.
+"""Finding the reference of a policy where none was named, and doubting one that does not fit.
 
-Never guesses: what its files name must be on this machine. Asks no network.
+It is what lies with the policy, or what its files name. Never guesses: what they name must be on
+this machine. Asks no network.
 """
 
 from pathlib import Path
 
 from core.checkpoints.describe import StoredModel
+from core.checkpoints.plan import PairPlan
 from core.errors import UserFacingError
 from core.provenance import Provenance
 from core.runs.records import STEP
@@ -52,6 +54,56 @@ def find_reference(policy: StoredModel, known: Provenance) -> tuple[Path | None,
         f"{policy.name} was {what} {named} ({known.sources[field]}), which is not on this machine: "
         f"name the reference's folder (with --reference DIR, or in Open a pair)."
     )
+
+
+def doubts(plan: PairPlan) -> tuple[str, ...]:
+    """Return what the files themselves say against a pair's roles, a sentence each."""
+    policy, reference, known = plan.policy, plan.reference, plan.provenance
+    said = []
+    if not policy.adapter and reference.adapter and policy.model.path == reference.model.path:
+        said.append(
+            f"The reference {reference.name} is an adapter over the policy itself: if it is what "
+            f"was trained, policy and reference are swapped."
+        )
+    steps = [_step(side.adapter or side.model) for side in (policy, reference)]
+    if steps[0] and steps[1] and steps[0][0] == steps[1][0] and steps[0][1] < steps[1][1]:
+        said.append(
+            f"The reference is step {steps[1][1]} of the run that the policy is step "
+            f"{steps[0][1]} of: if the later one is the policy, they are swapped."
+        )
+    kinds = [
+        f"{m.architecture or m.model_type} of {m.layers} layers of width {m.hidden_size}"
+        for m in (policy.model, reference.model)
+    ]
+    if kinds[0] != kinds[1]:
+        said.append(
+            f"The policy is a {kinds[0]}, the reference a {kinds[1]}: is that the model that the "
+            f"training began with?"
+        )
+    adapter = policy.adapter
+    if adapter and known.base and adapter.base and last_part(known.base) != last_part(adapter.base):
+        said.append(
+            f"The training began with {known.base} ({known.sources['base']}), but the adapter "
+            f"names {adapter.base} as its base: if they differ, name the right one (with --base "
+            f"DIR, or in Open a pair)."
+        )
+    if known.sync_ref_model:
+        said.append(
+            f"The reference was moved along in the training ({known.sources['sync_ref_model']}): "
+            f"rewards are against the one that is loaded, not against that of a step."
+        )
+    return tuple(said)
+
+
+def _step(model: StoredModel) -> tuple[Path, int] | None:
+    """Return the run and the step that a checkpoint's folder names."""
+    found = STEP.fullmatch(model.path.name)
+    return (model.path.parent, int(found[1])) if found else None
+
+
+def last_part(base: str) -> str:
+    """Return the last part of a path or a repository's name."""
+    return base.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 
 def in_hugging_face_cache(name: str, revision: str = "") -> Path | None:

@@ -13,7 +13,12 @@ from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, chec
 from core.checkpoints.named import BASES
 from core.checkpoints.plan import ModelPlan, PairPlan
 from core.checkpoints.provenance import read_provenance
-from core.checkpoints.reference import find_reference, in_hugging_face_cache
+from core.checkpoints.reference import (
+    doubts,
+    find_reference,
+    in_hugging_face_cache,
+    last_part,
+)
 from core.errors import UserFacingError
 
 
@@ -70,9 +75,8 @@ def resolve_pair(
         )
     first, second = ((side.name, side.model, side.tokenizer) for side in sides)
     check_same_vocabulary(first, second)
-    return PairPlan(
-        sides[0], sides[1], tokenizer, allow_pickle, allow_remote_code, None, known, notes
-    )
+    plan = PairPlan(*sides, tokenizer, allow_pickle, allow_remote_code, None, known)
+    return replace(plan, notes=(*notes, *doubts(plan)))
 
 
 def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
@@ -157,8 +161,3 @@ def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
         f"The base of the adapter {adapter.path}, {adapter.base}, is not on this machine: name "
         f"the folder that holds it (with --base DIR, or as the base in Open a pair)."
     )
-
-
-def last_part(base: str) -> str:
-    """Return the last part of a path or a repository's name."""
-    return base.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]

@@ -14,6 +14,7 @@ from typing import ClassVar, Generic, Literal, Never, TypeVar
 
 from core import quantities
 from core.noise import NoiseFloor
+from core.plausibility import Plausibility
 from core.provenance import UNKNOWN, Provenance
 from core.runs.records import START, Checkpoint
 from core.scoring import Inspection, Scoring, StateActions
@@ -164,6 +165,8 @@ class PairInfo:
     """Of a run, by step, the start before them; empty for a pair that is not of a run."""
     provenance: Provenance = UNKNOWN
     """What is known of the policy's training."""
+    plausibility: Plausibility | None = None
+    """How the two read ordinary sentences; None where it cannot be said."""
     notes: tuple[str, ...] = ()
     """What there is to say of the pair before its numbers are believed, a sentence each."""
 

@@ -42,9 +42,11 @@ from core.models.device import (
 from core.models.lane import Lane
 from core.models.lora import ROWS, ActiveRows, is_plain_lora, pair_linears, weights_read
 from core.models.pair import Pair, logits_held
+from core.models.plausible import measure_plausibility
 from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
 from core.models.weights import own_copy, read_model
+from core.plausibility import doubts
 from core.progress import Report, never
 from core.provenance import chosen_beta
 from core.runs.records import Checkpoint
@@ -107,6 +109,8 @@ def load_pair(
         version=loaded[POLICY] if spec.run else "",
         watch=Watch({role: it for role, it in loaded.items() if role != POLICY or not spec.run}),
     )
+    plausibility = measure_plausibility(pair)
+    doubted = doubts(plausibility) if plausibility is not None else ()
     info = PairInfo(
         policy=plan.policy_name,
         reference=plan.reference_name,
@@ -123,7 +127,8 @@ def load_pair(
         search_base=plan.search_base.name if plan.search_base else "",
         checkpoints=_checkpoints(spec, pair.shown),
         provenance=plan.provenance,
-        notes=(*plan.notes, *notes),
+        plausibility=plausibility,
+        notes=(*plan.notes, *notes, *doubted),
     )
     return pair, info
 
