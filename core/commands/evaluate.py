@@ -103,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         pairs = pairs_to_measure(arguments.data, arguments.pairs)
         beta, notes = chosen_beta(arguments.beta, plan.provenance)
+        notes = (*plan.notes, *notes)
         for note in notes:
             reporter.say(note)
         reporter.say(cost(plan, checkpoints, len(pairs)))
