@@ -24,7 +24,6 @@ from core.engine.protocol import PairInfo, ReadTexts, Scored, Scrub, Side, Texts
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
 from core.present.credit import IMPLICIT, Credit
-from core.present.measures import REWARD
 from core.present.pair import pair_noise, pair_numbers, split
 from core.scoring import Scoring
 from core.trace import mark
@@ -358,7 +357,7 @@ class CreditView(CreditLayout):
         others = (one for side in SIDES for one in self.by_checkpoint.of(side).values())
         credit = self.numbers.credit
         self.chart.set_room([credit.of(one, self.beta()) for one in others])
-        self.chart.set_unit(REWARD.unit_at(self.known_beta()))
+        self.chart.set_unit(credit.unit(self.known_beta()))
         self.q_function.show_chart()
         for side, panel in self.panels.items():
             drawn = panel.scoring, self.beta()

@@ -51,6 +51,8 @@ class PairPlan:
     """A third model, which only searches use."""
     provenance: Provenance = UNKNOWN
     """What is known of the policy's training."""
+    notes: tuple[str, ...] = ()
+    """What there is to say of the choice, a sentence each."""
     loss: str = ""
     """The loss of that training, where the user says it."""
 
@@ -74,25 +76,6 @@ class PairPlan:
             and len({(it.peft_type, it.vocab_size) for it in adapters}) == 1
             and not any(it.rewrites for it in adapters)
         )
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What there is to say of the pair before its numbers are believed, a sentence each."""
-        adapter = self.policy.adapter
-        if adapter is None or not adapter.rewrites or self.policy_model != self.reference_model:
-            return ()
-        said = (
-            f"The policy's adapter changes weights of its base, too ({adapter.rewrites}): the "
-            f"reference is the base as it was before, while a trainer that only switched the "
-            f"adapter off has logged rewards against the changed one."
-        )
-        if "niter" in adapter.rewrites:
-            said += (
-                " PEFT finds that change by a random decomposition, so the policy is close to what "
-                "was trained but not the same: save it as a plain LoRA with save_pretrained(..., "
-                "path_initial_model_for_weight_conversion=INITIAL) to have it exact."
-            )
-        return (said,)
 
     @property
     def base(self) -> Path | None:

@@ -19,6 +19,7 @@ from typing import Any
 from core.checkpoints.describe import TOKENIZER_FILES
 from core.checkpoints.training_args import NAME, read_training_args
 from core.errors import UserFacingError
+from core.losses import trained_by
 from core.provenance import Provenance, agree
 from core.runs.records import ABOUT, EVALUATION, STATE, STEP
 
@@ -229,6 +230,7 @@ def _of_trainer(place: Path) -> Iterator[_Said]:
             method = re.sub(r"(Training)?(Config|Arguments)$", "", kind)
             yield _settings(_ARGUMENTS, table, args, method)
     yield from _measured(place)
+    yield from _logged(place / STATE)
     yield from _card(place / "README.md")
 
 
@@ -363,6 +365,15 @@ def _measured(place: Path) -> Iterator[_Said]:
             if beta := measured_beta(row for row in rows if isinstance(row, dict)):
                 source = _source("rewards over log-ratios", path)
                 yield _Said(_MEASURED, {"beta": (beta, source)})
+
+
+def _logged(path: Path) -> Iterator[_Said]:
+    """Yield the way of training that logs curves of the names that are in a trainer's state."""
+    with contextlib.suppress(OSError, ValueError, RecursionError, KeyError, TypeError):
+        if path.stat().st_size <= LARGEST_LOG:
+            rows = json.loads(path.read_bytes())["log_history"]
+            if way := trained_by({name for row in rows for name in row}):
+                yield _Said(_CARD, {"trainer": (way, _source("names of curves", path))})
 
 
 def measured_beta(rows: Iterable[Mapping[str, Any]]) -> float | None:

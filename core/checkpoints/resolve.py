@@ -1,12 +1,13 @@
 """Deciding how a policy and its reference are loaded: two models, or one base and its adapters.
 
 Decides from the files on disk, and checks that the two belong together, before any weight is read.
-The reference is never guessed: it is the checkpoint that was named, or, if none was, the base of
-the policy's adapter with the adapter off; else there is none, and the policy is loaded alone. A
-base may be only what PiSSA or CorDA leave of a model: then it is that base with the adapter that
-PEFT has put beside it, which makes it whole.
+The reference is never guessed: it is the checkpoint that was named, or, if none was, what the
+policy's files say (core.checkpoints.reference), or the base of its adapter with the adapter off;
+else there is none, and the policy is loaded alone. A base may be only what PiSSA or CorDA leave of
+a model: then it is that base with the adapter that PEFT has put beside it, which makes it whole.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from core.checkpoints.loss import training_loss
 from core.checkpoints.named import BASES
 from core.checkpoints.plan import ModelPlan, PairPlan
 from core.checkpoints.provenance import read_provenance
+from core.checkpoints.reference import (
+    doubts,
+    find_reference,
+    in_hugging_face_cache,
+    last_part,
+)
 from core.errors import UserFacingError
 
 
@@ -31,8 +38,8 @@ def resolve_pair(
 
     Args:
         policy: a folder with a model or an adapter.
-        reference: likewise; None with a policy that is an adapter: its base, adapters off; None
-            with a whole model: there is no reference.
+        reference: likewise; None to find it (core.checkpoints.reference), an adapter's in the end
+            being its base, adapters off, and a whole model's none.
         base: the base of the adapters, where it is not found by what they say of it.
         loss: the training's, where the user says it; a training without a reference has none
             unless it is named.
@@ -47,6 +54,13 @@ def resolve_pair(
         return describe(absolute, allow_pickle=allow_pickle, allow_remote_code=allow_remote_code)
 
     top = at(policy)
+    known = read_provenance(top.path)
+    notes: tuple[str, ...] = ()
+    alone = False
+    if reference is None:
+        alone = training_loss(known, loss).reference_free
+        if not alone:
+            reference, alone, notes = find_reference(top, known)
     under = at(reference) if reference is not None else None
     given = at(base) if base is not None else None
     if given is not None and given.kind == "adapter":
@@ -73,15 +87,33 @@ def resolve_pair(
             f"{policy_model.path} has no tokenizer (tokenizer.json): copy the tokenizer's files "
             f"there from the model that it was trained from."
         )
-    known = read_provenance(top.path)
-    alone = training_loss(known, loss).reference_free or top.kind == "model"
-    other = None if under is None and alone else sides[1]
+    other = None if alone else sides[1]
     if other is not None:
         first, second = ((side.name, side.vocab_size, side.tokenizer) for side in sides)
         check_same_vocabulary(first, second)
-    return PairPlan(
-        sides[0], other, tokenizer, allow_pickle, allow_remote_code, provenance=known, loss=loss
+    plan = PairPlan(
+        sides[0], other, tokenizer, allow_pickle, allow_remote_code, None, known, loss=loss
     )
+    return replace(plan, notes=(*notes, *_of_rewriting(plan), *doubts(plan)))
+
+
+def _of_rewriting(plan: PairPlan) -> Iterator[str]:
+    """Yield what to say of an adapter that changes weights of the base that is its reference."""
+    adapter = plan.policy.adapter
+    if adapter is None or not adapter.rewrites or plan.policy_model != plan.reference_model:
+        return
+    said = (
+        f"The policy's adapter changes weights of its base, too ({adapter.rewrites}): the "
+        f"reference is the base as it was before, while a trainer that only switched the "
+        f"adapter off has logged rewards against the changed one."
+    )
+    if "niter" in adapter.rewrites:
+        said += (
+            " PEFT finds that change by a random decomposition, so the policy is close to what "
+            "was trained but not the same: save it as a plain LoRA with save_pretrained(..., "
+            "path_initial_model_for_weight_conversion=INITIAL) to have it exact."
+        )
+    yield said
 
 
 def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
@@ -159,7 +191,7 @@ def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
             return candidate
     if at_hand is not None:
         return at_hand.path
-    cached = _in_hugging_face_cache(adapter)
+    cached = in_hugging_face_cache(adapter.base, adapter.base_revision)
     if cached is not None:
         return cached
     named = BASES.get(last_part(adapter.base))
@@ -170,22 +202,3 @@ def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
         f"The base of the adapter {adapter.path}, {adapter.base}, is not on this machine: name "
         f"the folder that holds it (with --base DIR, or as the base in Open a pair)."
     )
-
-
-def last_part(base: str) -> str:
-    """Return the last part of a path or a repository's name."""
-    return base.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-
-
-def _in_hugging_face_cache(adapter: StoredModel) -> Path | None:
-    """Return the folder of an adapter's base in the local cache; the network is never asked."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(
-            adapter.base, "config.json", revision=adapter.base_revision or None
-        )
-    except (HFValidationError, OSError):
-        return None
-    return Path(found).parent if isinstance(found, str) else None

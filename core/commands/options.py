@@ -79,8 +79,8 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
         type=Path,
         metavar="DIR",
         help="the model that the policy was trained against: a model folder or an adapter "
-        "(default, for a policy that is an adapter: its base, the adapter off; else none, and "
-        "only what needs no reference is shown)",
+        "(default: what lies with the policy or is named by its files, else an adapter's base; a "
+        "whole model may have none, and then only what needs no reference is shown)",
     )
     pair.add_argument(
         "--base", type=Path, metavar="DIR", help="the base model of the adapters, if they moved"

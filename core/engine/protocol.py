@@ -16,6 +16,7 @@ from core import quantities
 from core.as_read import AsRead
 from core.losses import UNNAMED, TrainingLoss
 from core.noise import NoiseFloor
+from core.plausibility import Plausibility
 from core.provenance import UNKNOWN, Provenance
 from core.runs.records import START, Checkpoint
 from core.scoring import Inspection, Scoring, StateActions
@@ -176,6 +177,8 @@ class PairInfo:
     """What is known of the policy's training."""
     objective: TrainingLoss = UNNAMED
     """The loss of that training."""
+    plausibility: Plausibility | None = None
+    """How the two read ordinary sentences; None where it cannot be said."""
     notes: tuple[str, ...] = ()
     """What there is to say of the pair before its numbers are believed, a sentence each."""
 

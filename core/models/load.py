@@ -44,10 +44,12 @@ from core.models.device import (
 from core.models.lane import Lane
 from core.models.lora import ROWS, ActiveRows, is_plain_lora, pair_linears, weights_read
 from core.models.pair import Pair, logits_held
+from core.models.plausible import measure_plausibility
 from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
 from core.models.tokenizer import load_tokenizer
 from core.models.weights import read_model
+from core.plausibility import doubts
 from core.progress import Report, never
 from core.provenance import chosen_beta
 from core.runs.records import Checkpoint
@@ -112,6 +114,8 @@ def load_pair(
         watch=Watch({role: it for role, it in loaded.items() if role != POLICY or not spec.run}),
     )
     pair.check_tokens(np.array([codec.end_of_turn]))
+    plausibility = None if pair.alone else measure_plausibility(pair)
+    doubted = doubts(plausibility) if plausibility is not None else ()
     info = PairInfo(
         policy=plan.policy_name,
         reference=plan.reference_name,
@@ -129,7 +133,8 @@ def load_pair(
         checkpoints=_checkpoints(spec, pair),
         provenance=plan.provenance,
         objective=plan.objective,
-        notes=(*notes, *plan.notes, *_of_loss(plan)),
+        plausibility=plausibility,
+        notes=(*plan.notes, *notes, *doubted, *_of_loss(plan)),
     )
     return pair, info
 
@@ -137,7 +142,7 @@ def load_pair(
 def _of_loss(plan: PairPlan) -> Iterator[str]:
     """Yield what there is to say of a policy alone, and of a loss that is unlike DPO."""
     if plan.reference is None:
-        yield "There is no reference: rewards, and all else that needs one, are left out."
+        yield "The policy is alone: rewards, and all else that needs a reference, are left out."
     if plan.objective.losses and plan.objective.note:
         yield f"{plan.objective.title}: {plan.objective.note}"
 

@@ -250,6 +250,8 @@ def why_not(measure: Measure, objective: TrainingLoss, alone: bool) -> str:
             return "The training's loss is not known: name it to see what it makes of each token."
         if not objective.additive:
             return f"{objective.title}: the score is no sum over tokens."
+        if objective.ld_alpha is not None:
+            return f"{objective.title}: shares depend on how long the other response is."
         needs = objective.main.reference
     return "It needs a reference, and the policy is alone." if needs and alone else ""
 
