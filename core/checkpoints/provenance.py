@@ -245,7 +245,7 @@ def _recipes(place: Path) -> Iterator[_Said]:
     """Yield what recipes in a folder, and the settings that wandb keeps there, say."""
     found = [(_RECIPE, path) for path in _files(place) if path.name not in _NO_RECIPES]
     for name in ("config.yaml", "config.json"):
-        kept = sorted(place.glob(f"wandb/run-*/files/{name}"))[:MOST_FILES]
+        kept = sorted(place.glob(f"wandb/*run-*/files/{name}"))[:MOST_FILES]
         found += [(_WANDB, path) for path in kept]
     for rank, path in found:
         if path.suffix not in (".yaml", ".yml", ".json") or not _speaks_of_training(path):
