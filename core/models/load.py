@@ -197,12 +197,9 @@ class _Loader:
 
     def _as_saved(self, path: Path) -> Any:
         """Return what ``model`` does, with the layers that its class has."""
-        from transformers import AutoModelForCausalLM
-
         plan = self.plan
-        _check_kind(path, plan)
         model, missing = read_model(
-            AutoModelForCausalLM,
+            _auto_class(path, plan),
             path,
             self.device,
             self.dtype,
@@ -311,30 +308,39 @@ def _joined(wrapped: Any, rows: Sequence[str] = ROWS) -> ActiveRows | None:
     return None
 
 
-def _check_kind(path: Path, plan: PairPlan) -> None:
-    """Check that the installed transformers has a causal language model of a checkpoint's kind.
+def _auto_class(path: Path, plan: PairPlan) -> Any:
+    """Return transformers' class that loads a checkpoint; one that also sees reads text alone.
 
     Raises:
-        UserFacingError: it does not know the kind, or has only other models of it.
+        UserFacingError: the installed transformers does not know the kind, or has only models of it
+            that do not continue text.
     """
-    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, __version__
+    import transformers as hf
 
     if path.is_file():
-        return  # a GGUF file, which reading it finds out
+        return hf.AutoModelForCausalLM  # a GGUF file, whose kind reading it finds out
     config = read_json(path / "config.json")
     if config.get("auto_map") and plan.allow_remote_code:
-        return
+        return hf.AutoModelForCausalLM
     kind = str(config.get("model_type") or "")
-    if kind not in CONFIG_MAPPING:
+    if kind not in hf.CONFIG_MAPPING:
         raise UserFacingError(
-            f"{path} holds a model of the kind {kind!r}, which transformers {__version__} does not "
-            f"know: upgrade transformers, or check model_type in its config.json."
+            f"{path} holds a model of the kind {kind!r}, which transformers {hf.__version__} does "
+            f"not know: upgrade transformers, or check model_type in its config.json."
         )
-    if CONFIG_MAPPING[kind] not in MODEL_FOR_CAUSAL_LM_MAPPING:
+    form = hf.CONFIG_MAPPING[kind]
+    causal, seeing = (
+        mapping.get(form, None)
+        for mapping in (hf.MODEL_FOR_CAUSAL_LM_MAPPING, hf.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING)
+    )
+    if seeing and (not causal or seeing.__name__ in (config.get("architectures") or ())):
+        return hf.AutoModelForImageTextToText
+    if not causal:
         raise UserFacingError(
-            f"{path} holds a model of the kind {kind!r}, of which transformers {__version__} has "
-            f"no causal language model: choose the checkpoint of a policy or a reference."
+            f"{path} holds a model of the kind {kind!r}, of which transformers {hf.__version__} "
+            f"has no causal language model: choose the checkpoint of a policy or a reference."
         )
+    return hf.AutoModelForCausalLM
 
 
 def _switch(wrapped: Any, row: str) -> Callable[[], Any]:

@@ -12,33 +12,14 @@ from safetensors.torch import load_file, save_file
 
 from core.checkpoints import quantised
 from core.checkpoints.describe import describe
-from core.engine.protocol import PairSpec
 from core.errors import UserFacingError
-from core.models.load import load_pair
 from core.models.noise import Measurement
-from core.models.score import score
-from core.text import Prompt
 from tests.core.checkpoint_folders import write_model
+from tests.core.plain_forward import plain, scored
 from tests.tiny import byte_level_tokenizer, save_lora, save_model
 
-PROMPT, RESPONSE = Prompt.of("Who was offered a job?"), "The poster, at Harbour Labs."
 quiet_libraries = pytest.mark.filterwarnings("ignore")
 FP8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [32, 32]}
-
-
-def scored(policy: Path, reference: Path | None = None) -> tuple[Any, Any, Any]:
-    spec = PairSpec(policy=str(policy), reference=str(reference or ""), dtype="float32")
-    pair, info = load_pair(spec, lambda what, fraction: None)
-    return pair, info, score(pair, PROMPT, pair.codec.encode(PROMPT, RESPONSE))
-
-
-def plain(pair: Any, model: Any) -> np.ndarray:
-    """Log-probs of the response and its closing token by one plain forward."""
-    before = pair.codec.prompt_ids(PROMPT)
-    ids = [*before, *pair.codec.encode(PROMPT, RESPONSE).ids, pair.codec.end_of_turn]
-    with torch.no_grad():
-        logp = model(torch.tensor([ids])).logits[0].float().log_softmax(-1)
-    return np.array([logp[i - 1, ids[i]] for i in range(len(before), len(ids))])
 
 
 def whole(folder: Path) -> Any:
