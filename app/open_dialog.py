@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 from app.widgets.beta_box import BetaBox
 from app.widgets.layouts import fill, label
 from app.widgets.path_edit import PathEdit
-from core.engine.protocol import DEFAULT_BETA, PairSpec
+from core.engine.protocol import PairSpec
 
 REFERENCE = "Model or adapter that DPO started from"
 NAMED_BY_RUN = "Only if the run's files do not name it"
@@ -53,11 +53,13 @@ class OpenDialog(QDialog):
         )
         self.separate = QRadioButton("A checkpoint or adapter")
         self.adapters_off = QRadioButton("The policy's base, its adapter off")
-        self.adapters_off.setToolTip("Only for a policy adapter that was trained on the bare base")
+        self.adapters_off.setToolTip(
+            "For a policy adapter that was trained on the bare base; a reference that was saved "
+            "with the policy, or that its files name, is taken in its place"
+        )
         self.reference = self._folder("Reference", REFERENCE)
         self.base = self._folder("Base", "Only if the adapters' base has moved")
-        self.beta = BetaBox()
-        self._beta_given = False
+        self.beta = BetaBox(unknown="as the policy's files say")
         self.device = QComboBox()
         self.device.setEditable(True)
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
@@ -72,7 +74,6 @@ class OpenDialog(QDialog):
         self.show_spec(spec)
         self.recent.currentIndexChanged.connect(self._recent_chosen)
         self.separate.toggled.connect(self._update)
-        self.beta.valueChanged.connect(self._beta_chosen)
         self.policy.edit.textChanged.connect(self._update)
         self.run.edit.textChanged.connect(self._update)
         self.reference.edit.textChanged.connect(self._update)
@@ -123,8 +124,7 @@ class OpenDialog(QDialog):
         off = bool(spec.policy) and not spec.reference
         self.adapters_off.setChecked(off)
         self.separate.setChecked(not off)
-        self.beta.setValue(spec.beta or DEFAULT_BETA)
-        self._beta_given = spec.beta is not None
+        self.beta.show_beta(spec.beta)
         self.device.setCurrentText(spec.device)
         self.dtype.setCurrentText(spec.dtype)
         self.pickle.setChecked(spec.allow_pickle)
@@ -138,8 +138,7 @@ class OpenDialog(QDialog):
             reference=self.reference.path() if run or self.separate.isChecked() else "",
             run=run,
             base=self.base.path(),
-            # A run's files may say it, and a number that nobody chose must not outweigh them.
-            beta=self.beta.value() if self._beta_given or not run else None,
+            beta=self.beta.beta(),
             device=self.device.currentText().strip() or "auto",
             dtype=self.dtype.currentText(),
             allow_pickle=self.pickle.isChecked(),
@@ -158,10 +157,6 @@ class OpenDialog(QDialog):
     def _recent_chosen(self, index: int) -> None:
         if index > 0:
             self.show_spec(self._recent[index - 1])
-
-    @Slot()
-    def _beta_chosen(self) -> None:
-        self._beta_given = True
 
     @Slot()
     def _update(self) -> None:

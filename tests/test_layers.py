@@ -24,6 +24,8 @@ RANKS = {
     "core.setting": 0,
     "core.scoring": 1,
     "core.noise": 1,
+    "core.provenance": 1,
+    "core.plausibility": 1,
     "core.search.spec": 1,
     "core.search.grown": 1,
     "core.gauge": 1,

@@ -5,7 +5,7 @@ Knows the measures and the legend; signals what was chosen and knows nothing of 
 
 from typing import cast
 
-from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal, Slot
+from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.widgets.beta_box import BetaBox
+from app.widgets.beta_box import ABOUT, BetaBox
 from app.widgets.layouts import fill
 from app.widgets.legend import Legend
 from core.present.measures import MEASURES, Measure
@@ -29,6 +29,10 @@ UNIT_NAMES = {
     "sentence": "Sentences",
     "line": "Lines",
 }
+ASKED = (
+    "The files of the policy do not say which β it was trained with, so rewards are log-ratios, "
+    "log π/π_ref in nats. Type it here, and they rescale at once."
+)
 
 
 class Controls(QWidget):
@@ -36,7 +40,8 @@ class Controls(QWidget):
 
     measure_changed = Signal()
     units_changed = Signal()
-    beta_changed = Signal(float)
+    beta_changed = Signal(object)
+    """The beta that was chosen; None for none."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -52,6 +57,7 @@ class Controls(QWidget):
         self.units.setAccessibleName("Units")
         self.units.setToolTip("Sum the values over each token, word, sentence or line")
         self.beta = BetaBox()
+        self._source = ""
         self.legend = Legend()
         self.legend.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._line = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
@@ -66,7 +72,7 @@ class Controls(QWidget):
         fill(self._line, row, (self.legend, 1), margins=(2, 0, 2, 0))
         self.colour_by.currentIndexChanged.connect(self._measure_chosen)
         self.units.currentIndexChanged.connect(self._units_chosen)
-        self.beta.valueChanged.connect(self.beta_changed)
+        self.beta.valueChanged.connect(self._beta_chosen)
         self._describe()
 
     def measure(self) -> Measure:
@@ -84,10 +90,11 @@ class Controls(QWidget):
             if index >= 0:
                 box.setCurrentIndex(index)
 
-    def set_beta(self, beta: float) -> None:
-        """Show a beta without a signal."""
-        with QSignalBlocker(self.beta):
-            self.beta.setValue(beta)
+    def set_beta(self, beta: float | None, source: str = "") -> None:
+        """Show a beta, or that it is not known, without a signal; ``source``: where it is from."""
+        self.beta.show_beta(beta)
+        self._source = source
+        self._describe()
 
     def _describe(self) -> None:
         measure = self.measure()
@@ -96,7 +103,9 @@ class Controls(QWidget):
         if self.unit() != "token":
             ends = "to the end of" if measure.running else "summed over"
             quantity = f"{quantity}, {ends} each {self.unit()}"
-        self.legend.set_quantity(quantity, measure.unit)
+        beta = self.beta.beta()
+        self.legend.set_quantity(quantity, measure.unit_at(beta))
+        self.beta.setToolTip(f"{ABOUT}\n{self._source}" if beta is not None else ASKED)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Put the legend below the choices where both do not fit in one row."""
@@ -109,6 +118,11 @@ class Controls(QWidget):
     def minimumSizeHint(self) -> QSize:
         """Return the width of two rows, or the row could never get narrow enough to break."""
         return QSize(420, super().minimumSizeHint().height())
+
+    @Slot()
+    def _beta_chosen(self) -> None:
+        self._describe()
+        self.beta_changed.emit(self.beta.beta())
 
     @Slot()
     def _measure_chosen(self) -> None:

@@ -40,8 +40,12 @@ class CreditNumbers:
         """What the tokens of each side are coloured by."""
 
     def beta(self) -> float:
-        """Return beta, as the controls say."""
-        return float(self._controls.beta.value())
+        """Return what log-ratios are multiplied by: beta, as the controls say; 1 for none."""
+        return self.known_beta() or 1.0
+
+    def known_beta(self) -> float | None:
+        """Return beta, as the controls say; None where it is not known."""
+        return self._controls.beta.beta()
 
     def checkpoint(self) -> str:
         """Return the path of the run's checkpoint that is shown; "" for a pair of no run."""
@@ -92,7 +96,7 @@ class CreditNumbers:
         values = self.values.get(side)
         if values is None or index >= len(values) or (measure is REWARD and unit == "token"):
             return None
-        return colour_fact(measure, unit, float(values[index]))
+        return colour_fact(measure, unit, float(values[index]), self.known_beta())
 
     # --- all of them ------------------------------------------------------------------------
 

@@ -69,10 +69,10 @@ class PairSummary(QFrame):
                 "sum_a": signed(pair.sum_a),
                 "sum_b": signed(pair.sum_b),
                 "margin": signed(pair.margin),
-                "preference": f"{pair.preference:.3f}",
-                "loss": f"{pair.loss:.3f}",
             }
         )
+        if pair is not None and pair.preference is not None and pair.loss is not None:
+            shown |= {"preference": f"{pair.preference:.3f}", "loss": f"{pair.loss:.3f}"}
         for key, label in self.figures.items():
             label.setText(shown.get(key, "–"))
         sums = (pair.sum_a, pair.sum_b, pair.margin) if pair is not None else (0.0, 0.0, 0.0)

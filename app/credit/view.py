@@ -23,7 +23,7 @@ from app.inspect.answers import InspectionLookup, StateAnswers, SurveyLookup
 from core.engine.protocol import PairInfo, Scored, Scrub, Side
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
-from core.present.measures import rewards
+from core.present.measures import REWARD, rewards
 from core.present.pair import pair_noise, pair_numbers, split
 from core.scoring import Scoring
 from core.trace import mark
@@ -43,7 +43,8 @@ class CreditView(CreditLayout):
     """A response could not be scored: one sentence; "" once that is over."""
     inspection_failed = Signal(str)
     """What else could stand in a token's place cannot be said: one sentence."""
-    beta_chosen = Signal(float)
+    beta_chosen = Signal(object)
+    """The beta that the user chose; None for none."""
     first_colours = Signal()
     updated = Signal(str)
     """What the last update took, for the status bar."""
@@ -128,8 +129,12 @@ class CreditView(CreditLayout):
         return self.numbers.noise
 
     def beta(self) -> float:
-        """Return beta, as the controls say."""
+        """Return what log-ratios are multiplied by: beta, as the controls say; 1 for none."""
         return self.numbers.beta()
+
+    def known_beta(self) -> float | None:
+        """Return beta, as the controls say; None where it is not known."""
+        return self.numbers.known_beta()
 
     def scorings(self) -> dict[Side, Scoring]:
         """Return the scorings that are of the texts on the screen."""
@@ -172,7 +177,7 @@ class CreditView(CreditLayout):
         self._clear_chart()
         self.summary.show_numbers(None, None)
         if info is not None:
-            self.controls.set_beta(beta if beta is not None else info.beta)
+            self.controls.set_beta(beta if beta is not None else info.beta, _source(info, beta))
             self.scorer.ask_all()
         self.recoloured.emit()
 
@@ -332,6 +337,7 @@ class CreditView(CreditLayout):
             return
         others = (one for side in SIDES for one in self.by_checkpoint.of(side).values())
         self.chart.set_room([rewards(one, self.beta()) for one in others])
+        self.chart.set_unit(REWARD.unit_at(self.known_beta()))
         self.q_function.show_chart()
         for side, panel in self.panels.items():
             drawn = panel.scoring, self.beta()
@@ -362,7 +368,7 @@ class CreditView(CreditLayout):
         pairs, beta, noise = self.numbers.alignment, self.beta(), self.noise
         parts = split(a, b, pairs, beta) if pairs is not None else None
         floors = pair_noise(a, b, beta, noise)
-        self.summary.show_numbers(pair_numbers(a, b, beta), parts, floors, noise)
+        self.summary.show_numbers(pair_numbers(a, b, self.known_beta()), parts, floors, noise)
 
     @Slot()
     def _align_now(self) -> None:
@@ -374,8 +380,8 @@ class CreditView(CreditLayout):
         self.controls.legend.set_scale(self.numbers.colour_scale(), negative=measure.at_most_zero)
         self.controls.legend.set_locked(self.scale.locked)
 
-    @Slot(float)
-    def _beta_changed(self, beta: float) -> None:
+    @Slot(object)
+    def _beta_changed(self, beta: float | None) -> None:
         self._recolour()
         self.beta_chosen.emit(beta)
 
@@ -435,3 +441,9 @@ class CreditView(CreditLayout):
             self.chart.set_theme(dark)
         self.q_function.set_dark(dark)
         self._recolour()
+
+
+def _source(info: PairInfo, beta: float | None) -> str:
+    """Return where a pair's beta is from, for people; "" if it is the user's."""
+    said = info.provenance.sources.get("beta", "")
+    return f"From {said}." if said and beta in (None, info.provenance.beta) else ""

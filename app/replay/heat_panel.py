@@ -280,7 +280,9 @@ class HeatPanel(QFrame):
         painter = QPainter(made)
         painter.setFont(self.font())
         painter.setPen(QColor(*scale.text))
-        name = f"Response {self.side} under each checkpoint, β = {self._view.beta():g}"
+        beta = self._view.known_beta()
+        known = "β not known, in nats" if beta is None else f"β = {beta:g}"
+        name = f"Response {self.side} under each checkpoint, {known}"
         painter.drawText(QRectF(8, 4, wide, 24), name)
         painter.end()
         only = QWidget.RenderFlag.DrawChildren

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.checkpoints.describe import StoredModel
+from core.provenance import UNKNOWN, Provenance
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,10 @@ class PairPlan:
     allow_remote_code: bool
     search_base: StoredModel | None = None
     """A third model, which only searches use."""
-    beta: float | None = None
-    """Of the policy's training, where whoever brings the pair says it."""
+    provenance: Provenance = UNKNOWN
+    """What is known of the policy's training."""
+    notes: tuple[str, ...] = ()
+    """What there is to say of the choice, a sentence each."""
 
     @property
     def shared(self) -> bool:

@@ -1,8 +1,8 @@
 """Deciding how a policy and its reference are loaded: two models, or one base and its adapters.
 
 Decides from the files on disk, and checks that the two belong together, before any weight is read.
-The reference is never guessed: it is the checkpoint that was named, or, if none was, the base of
-the policy's adapter with the adapter off.
+The reference is never guessed: it is the checkpoint that was named, or, if none was, what the
+policy's files say (core.checkpoints.reference), or the base of its adapter with the adapter off.
 """
 
 from dataclasses import replace
@@ -12,6 +12,13 @@ from core.checkpoints.describe import StoredModel, describe
 from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
 from core.checkpoints.named import BASES
 from core.checkpoints.plan import ModelPlan, PairPlan
+from core.checkpoints.provenance import read_provenance
+from core.checkpoints.reference import (
+    doubts,
+    find_reference,
+    in_hugging_face_cache,
+    last_part,
+)
 from core.errors import UserFacingError
 
 
@@ -26,7 +33,8 @@ def resolve_pair(
 
     Args:
         policy: a folder with a model or an adapter.
-        reference: likewise; None with a policy that is an adapter: its base, adapters off.
+        reference: likewise; None to find it (core.checkpoints.reference), an adapter's in the end
+            being its base, adapters off.
         base: the base of the adapters, where it is not found by what they say of it.
 
     Raises:
@@ -38,12 +46,11 @@ def resolve_pair(
         return describe(absolute, allow_pickle=allow_pickle, allow_remote_code=allow_remote_code)
 
     top = at(policy)
+    known = read_provenance(top.path)
+    notes: tuple[str, ...] = ()
+    if reference is None:
+        reference, notes = find_reference(top, known)
     under = at(reference) if reference is not None else None
-    if under is None and top.kind == "model":
-        raise UserFacingError(
-            f"{top.name} is a whole model, so its reference must be named: pass --reference DIR "
-            f"with the model that it was trained from."
-        )
     given = at(base) if base is not None else None
     if given is not None and given.kind == "adapter":
         raise UserFacingError(
@@ -68,7 +75,8 @@ def resolve_pair(
         )
     first, second = ((side.name, side.model, side.tokenizer) for side in sides)
     check_same_vocabulary(first, second)
-    return PairPlan(sides[0], sides[1], tokenizer, allow_pickle, allow_remote_code)
+    plan = PairPlan(*sides, tokenizer, allow_pickle, allow_remote_code, None, known)
+    return replace(plan, notes=(*notes, *doubts(plan)))
 
 
 def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
@@ -142,7 +150,7 @@ def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
             return candidate
     if at_hand is not None:
         return at_hand.path
-    cached = _in_hugging_face_cache(adapter)
+    cached = in_hugging_face_cache(adapter.base, adapter.base_revision)
     if cached is not None:
         return cached
     named = BASES.get(last_part(adapter.base))
@@ -153,22 +161,3 @@ def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
         f"The base of the adapter {adapter.path}, {adapter.base}, is not on this machine: name "
         f"the folder that holds it (with --base DIR, or as the base in Open a pair)."
     )
-
-
-def last_part(base: str) -> str:
-    """Return the last part of a path or a repository's name."""
-    return base.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-
-
-def _in_hugging_face_cache(adapter: StoredModel) -> Path | None:
-    """Return the folder of an adapter's base in the local cache; the network is never asked."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(
-            adapter.base, "config.json", revision=adapter.base_revision or None
-        )
-    except (HFValidationError, OSError):
-        return None
-    return Path(found).parent if isinstance(found, str) else None

@@ -1,13 +1,10 @@
 """A training run's folder: the checkpoints in it, and the plan to open it as a pair.
 
-The policy is the run's last checkpoint. The reference is never guessed: it is what was named, what
-the trainer saved beside the policy, what the run says of itself, or the base with the adapter off.
+The policy is the run's last checkpoint, the reference what was named, or what resolving finds.
 Knows nothing of curves (core.runs reads those) or of loading.
 """
 
-import re
 from pathlib import Path
-from typing import Any
 
 from core.checkpoints.describe import describe, read_json
 from core.checkpoints.named import BASES, NamedBase
@@ -15,12 +12,7 @@ from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair
 from core.errors import UserFacingError
 from core.progress import Report, Stop
-from core.runs.records import ABOUT, START, Checkpoint
-
-STEP = re.compile(r"(?:checkpoint|step)[-_](\d{1,15})")
-"""The name of a checkpoint's folder."""
-OF_TRAINER = "ref"
-"""The folder in which TRL saves the adapter that DPO began with."""
+from core.runs.records import START, STEP, Checkpoint
 
 
 def run_checkpoints(folder: Path) -> tuple[Checkpoint, ...]:
@@ -54,16 +46,6 @@ def with_start(checkpoints: tuple[Checkpoint, ...]) -> tuple[Checkpoint, ...]:
     return (Checkpoint(0, START, whole), *checkpoints)
 
 
-def run_beta(folder: Path) -> float | None:
-    """Return the beta that a run says it was trained with; None if it does not say.
-
-    Raises:
-        UserFacingError: what the run says of itself is damaged.
-    """
-    beta = _about(folder).get("beta")
-    return float(beta) if isinstance(beta, int | float) and beta > 0 else None
-
-
 def run_plan(
     folder: Path,
     reference: Path | None,
@@ -76,7 +58,7 @@ def run_plan(
     """Return the plan to load a run with its last checkpoint as the policy.
 
     Args:
-        reference: the folder that was named; None to find it (see the module).
+        reference: the folder that was named; None to find it (core.checkpoints.reference).
         report: told of a registered base that must be fetched.
 
     Raises:
@@ -88,37 +70,9 @@ def run_plan(
     if not checkpoints:
         raise UserFacingError(_why_none(folder))
     last = Path(checkpoints[-1].path)
-    if reference is None:
-        reference = _reference(folder, last)
-    if reference is None and checkpoints[-1].whole:
-        raise UserFacingError(
-            f"The checkpoints in {folder} are whole models, and nothing there says what they were "
-            f"trained from: name that model with --reference DIR."
-        )
     if base is None and not checkpoints[-1].whole and (named := _named_base(last)):
         base = named.fetch(report, cancelled)
     return resolve_pair(last, reference, base, allow_pickle, allow_remote_code)
-
-
-def _reference(folder: Path, last: Path) -> Path | None:
-    """Return the reference's folder by the run's own files; None for the base with adapters off."""
-    for place in (last / OF_TRAINER, folder / OF_TRAINER):
-        if place.is_dir():
-            return place
-    said = _about(folder).get("reference")
-    return folder / Path(said).expanduser() if isinstance(said, str) and said else None
-
-
-def _about(folder: Path) -> dict[str, Any]:
-    place = folder.expanduser() / ABOUT
-    if not place.is_file():
-        return {}
-    try:
-        return read_json(place)
-    except UserFacingError as error:
-        raise UserFacingError(
-            f"{place} is damaged: mend or delete it, and name the run's reference and beta."
-        ) from error
 
 
 def _named_base(adapter: Path) -> NamedBase | None:

@@ -63,7 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--base", type=Path, metavar="DIR", help="the base, if it moved")
     parser.add_argument(
-        "--beta", type=positive, default=None, help="of the training (default: the run's, or 0.1)"
+        "--beta",
+        type=positive,
+        default=None,
+        help="of the training (default: what the run's files say; where they say nothing, rewards "
+        "are log-ratios, in nats, without a loss, and are not saved)",
     )
     parser.add_argument(
         "--no-save", action="store_true", help="do not write RUN/evaluation.json, print only"
@@ -78,9 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.pairs < 2:
         raise UserFacingError("--pairs must be at least 2.")
-    from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
-    from core.engine.protocol import DEFAULT_BETA
+    from core.checkpoints.runs import run_checkpoints, run_plan, with_start
     from core.progress import never
+    from core.provenance import chosen_beta
+    from core.quantities import reward_unit
     from core.runs.records import EVALUATION
 
     with warnings.catch_warnings(), Reporter(sys.stderr) as reporter:
@@ -92,7 +97,10 @@ def run(arguments: argparse.Namespace) -> int:
         from core.evaluation.over_steps import measure_run
 
         pairs = pairs_to_measure(arguments.data, arguments.pairs)
-        beta = arguments.beta or run_beta(arguments.run) or DEFAULT_BETA
+        beta, notes = chosen_beta(arguments.beta, plan.provenance)
+        notes = (*plan.notes, *notes)
+        for note in notes:
+            reporter.say(note)
         reporter.say(cost(plan, checkpoints, len(pairs)))
         steps = measure_run(plan, with_start(checkpoints), pairs, beta, reporter.progress)
         table = {
@@ -101,10 +109,17 @@ def run(arguments: argparse.Namespace) -> int:
             "wrong_words": "differ from the chosen response" if arguments.data else "known",
             "pairs": len(pairs),
             "beta": beta,
+            "unit": reward_unit(beta),
+            "notes": list(notes),
             "reference": plan.reference_name,
             "steps": steps,
         }
-        if not arguments.no_save:
+        if beta is None:
+            reporter.say(
+                "β is not known, so rewards are log-ratios, in nats, and are not saved beside "
+                "the training's own: give it with --beta."
+            )
+        elif not arguments.no_save:
             save(arguments.run / EVALUATION, table, reporter)
     if arguments.json:
         print(json.dumps(table, allow_nan=False))

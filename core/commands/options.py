@@ -79,7 +79,7 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
         type=Path,
         metavar="DIR",
         help="the model that the policy was trained against: a model folder or an adapter "
-        "(default, for a policy that is an adapter: its base, the adapter off)",
+        "(default: what lies with the policy or is named by its files, else an adapter's base)",
     )
     pair.add_argument(
         "--base", type=Path, metavar="DIR", help="the base model of the adapters, if they moved"
@@ -94,7 +94,8 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
         "--beta",
         type=positive,
         default=None,
-        help="the beta of the DPO training (default: the run's or the demo's own, or 0.1)",
+        help="the beta of the training (default: what its files say; where they say nothing, "
+        "rewards are log-ratios, in nats)",
     )
     pair.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     pair.add_argument(

@@ -81,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     with Reporter(sys.stderr) as reporter:
         pair, info = load_pair(spec, reporter.progress, lambda: False)
+        for note in info.notes:
+            reporter.say(note)
         if arguments.checkpoint is not None:
             info = show(pair, info, arguments.checkpoint)
         measurement = Measurement(pair)
@@ -141,7 +143,7 @@ def as_json(
     from core.quantities import response_score, reward
 
     tokens = scoring.tokens
-    rewards = reward(scoring.logp_policy, scoring.logp_reference, info.beta)
+    rewards = reward(scoring.logp_policy, scoring.logp_reference, info.weight)
     rows: list[dict[str, Any]] = []
     spans = [*zip(tokens.starts, tokens.ends, strict=True), (len(tokens.text), len(tokens.text))]
     for row, (start, end) in enumerate(spans):
@@ -161,8 +163,10 @@ def as_json(
     rows[-1] |= {"text": closing, "end_of_turn": True}
     return {
         "beta": info.beta,
+        "unit": info.unit,
         "policy": info.policy,
         "reference": info.reference,
+        "notes": list(info.notes),
         "total_reward": response_score(rewards),
         "noise": noise_json(floor, info.dtype, len(rows)),
         "tokens": rows,
@@ -181,12 +185,15 @@ def print_table(result: dict[str, Any], labels: tuple[str, ...]) -> None:
             f"{label:<{width}} {token['reward']:>+9.4f} {token['logp_policy']:>9.4f} "
             f"{token['logp_reference']:>9.4f} {token['rank_policy']:>7} {token['kl']:>8.4f}"
         )
-    print(f"{'Σ reward':<{width}} {result['total_reward']:>+9.4f}   (β = {result['beta']:g}, nats)")
+    beta = "β is not known, so in nats of log π/π_ref: give it with --beta"
+    if result["beta"] is not None:
+        beta = f"β = {result['beta']:g}, nats"
+    print(f"{'Σ reward':<{width}} {result['total_reward']:>+9.4f}   ({beta})")
 
 
 def noise_line(result: dict[str, Any]) -> str:
     """Return what the table says of its noise, as rewards."""
-    noise, beta = result["noise"], result["beta"]
+    noise, beta = result["noise"], result["beta"] or 1.0
     return (
         f"noise of {noise['dtype']}: a reward ±{beta * noise['token']:.4f}, Σ reward "
         f"±{beta * noise['total']:.4f}; below that they say nothing (--dtype float32 has none)"

@@ -143,6 +143,8 @@ def run(arguments: argparse.Namespace) -> int:
     check(spec)
     with Reporter(sys.stderr) as reporter:
         pair, info = load_pair(pair_spec, reporter.progress)
+        for note in info.notes:
+            reporter.say(note)
         prompt = Prompt.of(text, system=arguments.system)
         prefix = pair.codec.encode(prompt, begun).ids if begun else ()
         search, tree = Run(pair, prompt, prefix, spec), GrownTree()
@@ -188,6 +190,8 @@ def as_json(
         "reference": info.reference,
         "search_base": info.search_base or None,
         "beta": info.beta,
+        "unit": info.unit,
+        "notes": list(info.notes),
         "strategy": type(spec.strategy).__name__,
         "objective": asdict(spec.objective),
         "attention": info.cache,
@@ -199,12 +203,12 @@ def as_json(
                 "score": h.score,
                 "sum_logp_policy": h.sum_policy,
                 "sum_logp_reference": _number(h.sum_reference),
-                "total_reward": _number(info.beta * (h.sum_policy - h.sum_reference)),
+                "total_reward": _number(info.weight * (h.sum_policy - h.sum_reference)),
                 "noise": total_of(floor, h.length),
                 "length": h.length,
                 "finished": tree.is_closed(h.index),
-                "eq12_reward_less_kl": _number(info.beta * h.reward_side),
-                "eq13_policy_likelihood": info.beta * h.likelihood_side,
+                "eq12_reward_less_kl": _number(info.weight * h.reward_side),
+                "eq13_policy_likelihood": info.weight * h.likelihood_side,
             }
             for h in found
         ],
@@ -238,9 +242,10 @@ def print_table(tree: GrownTree, spec: SearchSpec, info: "PairInfo") -> None:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     print(f"policy     {info.policy}\nreference  {info.reference}\nattention  {info.cache}")
-    print(f"{'score':>9} {'Σ log π':>9} {'Σ log π_ref':>12} {'Σ reward':>9} {'tokens':>7}  text")
+    total = "Σ reward" if info.beta is not None else "Σ nat"
+    print(f"{'score':>9} {'Σ log π':>9} {'Σ log π_ref':>12} {total:>9} {'tokens':>7}  text")
     for h in tree.hypotheses(spec):
-        reward = info.beta * (h.sum_policy - h.sum_reference)
+        reward = info.weight * (h.sum_policy - h.sum_reference)
         end = "" if tree.is_closed(h.index) else " …"
         print(
             f"{h.score:>9.3f} {h.sum_policy:>9.3f} {h.sum_reference:>12.3f} {reward:>+9.3f} "

@@ -30,7 +30,7 @@ def measure_run(
     plan: PairPlan,
     checkpoints: Sequence[Checkpoint],
     pairs: Sequence[Preference],
-    beta: float,
+    beta: float | None,
     report: Report,
 ) -> list[dict[str, float]]:
     """Return the figures of each checkpoint, by step; ``START`` is what the reference itself gives.
@@ -60,23 +60,26 @@ def measure_run(
     return rows
 
 
-def step_figures(scored: Sequence[Scored], beta: float) -> dict[str, float]:
+def step_figures(scored: Sequence[Scored], beta: float | None) -> dict[str, float]:
     """Return what one checkpoint's curves get from its scored pairs.
 
     Rewards, margins and loss are those that DPO trains on (Eqs. 8, 9), β Σ (log π − log π_ref);
     KL(π_ref‖π) is summed over the chosen response, as its reward is, so that −β KL (Eq. 16) can
-    be laid beside it. Localisation is over the pairs whose wrong words are known.
+    be laid beside it. Without a beta they are log-ratios, and there is no loss. Localisation is
+    over the pairs whose wrong words are known.
     """
-    chosen = beta * np.array([item.chosen for item in scored])
-    rejected = beta * np.array([item.rejected for item in scored])
+    weight = 1.0 if beta is None else beta
+    chosen = weight * np.array([item.chosen for item in scored])
+    rejected = weight * np.array([item.rejected for item in scored])
     row = {
         "rewards/chosen": chosen.mean(),
         "rewards/rejected": rejected.mean(),
         "rewards/margins": (chosen - rejected).mean(),
         "rewards/accuracies": (chosen > rejected).mean(),
-        "loss": np.mean([q.dpo_loss(a, b) for a, b in zip(chosen, rejected, strict=True)]),
         KL: np.mean([item.kl for item in scored]),
     }
+    if beta is not None:
+        row["loss"] = np.mean([q.dpo_loss(a, b) for a, b in zip(chosen, rejected, strict=True)])
     known = [item for item in scored if item.spans]
     table = figures(known) if known else {}
     for unit in ("tokens", "words"):
@@ -93,7 +96,8 @@ def start_figures(later: Mapping[str, float]) -> dict[str, float]:
     of 0 everywhere would rank is left out.
     """
     row = dict.fromkeys(("rewards/chosen", "rewards/rejected", "rewards/margins", KL), 0.0)
-    row["loss"] = float(np.log(2))
+    if "loss" in later:
+        row["loss"] = float(np.log(2))
     for name, value in later.items():
         if name.endswith("/-log_ref"):
             row[name] = row[name.replace("-log_ref", "-log_policy")] = value

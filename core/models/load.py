@@ -23,10 +23,10 @@ from core.checkpoints.memory import check_fits, estimate
 from core.checkpoints.named import DEMO, named_plan
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair, with_search_base
-from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
+from core.checkpoints.runs import run_checkpoints, run_plan, with_start
 from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import Codec
-from core.engine.protocol import DEFAULT_BETA, PairInfo, PairSpec
+from core.engine.protocol import PairInfo, PairSpec
 from core.errors import Cancelled, UserFacingError
 from core.failures import is_out_of_memory, reason
 from core.models.adapters import put_adapter
@@ -43,11 +43,14 @@ from core.models.device import (
 from core.models.lane import Lane
 from core.models.lora import ROWS, ActiveRows, is_plain_lora, pair_linears, weights_read
 from core.models.pair import Pair, logits_held
+from core.models.plausible import measure_plausibility
 from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
 from core.models.tokenizer import load_tokenizer
 from core.models.weights import read_model
+from core.plausibility import doubts
 from core.progress import Report, never
+from core.provenance import chosen_beta
 from core.runs.records import Checkpoint
 
 
@@ -64,8 +67,8 @@ def load_pair(
         Cancelled: soon after ``cancelled()`` turns true.
     """
     began = time.perf_counter()
-    of_run = run_beta(Path(spec.run)) if spec.run and not spec.beta else None
     plan = _plan(spec, progress, cancelled)
+    beta, notes = chosen_beta(spec.beta, plan.provenance)
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
     need = estimate(plan, dtype_name(dtype), logits_held(device.type, plan.vocab_size))
@@ -108,6 +111,8 @@ def load_pair(
         version=loaded[POLICY] if spec.run else "",
         watch=Watch({role: it for role, it in loaded.items() if role != POLICY or not spec.run}),
     )
+    plausibility = measure_plausibility(pair)
+    doubted = doubts(plausibility) if plausibility is not None else ()
     info = PairInfo(
         policy=plan.policy_name,
         reference=plan.reference_name,
@@ -120,9 +125,12 @@ def load_pair(
         has_chat_template=codec.has_chat_template,
         cache=pair.attention,
         seconds=time.perf_counter() - began,
-        beta=spec.beta or of_run or plan.beta or DEFAULT_BETA,
+        beta=beta,
         search_base=plan.search_base.name if plan.search_base else "",
         checkpoints=_checkpoints(spec, pair.shown),
+        provenance=plan.provenance,
+        plausibility=plausibility,
+        notes=(*plan.notes, *notes, *doubted),
     )
     return pair, info
 

@@ -21,7 +21,7 @@ from core.checkpoints.describe import StoredModel, describe, read_json
 from core.checkpoints.fit import check_adapter_fits
 from core.checkpoints.identity import Identity, identify, read_whole
 from core.checkpoints.plan import PairPlan
-from core.checkpoints.resolve import last_part
+from core.checkpoints.reference import last_part
 from core.errors import UserFacingError
 from core.failures import is_out_of_memory, reason
 from core.models.adapters import put_adapter

@@ -53,6 +53,10 @@ class Measure:
         """Return all that a tooltip says."""
         return f"{self.quantity} = {self.equation}, in {self.unit}. {self.meaning} {self.sign}"
 
+    def unit_at(self, beta: float | None) -> str:
+        """Return the unit of its values; a beta that is not known is taken as 1."""
+        return self.unit if beta is not None else self.unit.removeprefix("β·")
+
 
 def rewards(scoring: Scoring, beta: float) -> Floats:
     """Return the implicit rewards, [n] (Eq. 11)."""

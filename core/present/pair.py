@@ -46,19 +46,21 @@ class PairNumbers:
     sum_a: float
     sum_b: float
     margin: float
-    preference: float
-    loss: float
+    preference: float | None
+    """None without a beta, and so is the loss: they are not made of log-ratios alone."""
+    loss: float | None
 
 
-def pair_numbers(a: Scoring, b: Scoring, beta: float) -> PairNumbers:
+def pair_numbers(a: Scoring, b: Scoring, beta: float | None) -> PairNumbers:
     """Return the DPO quantities of the pair (Eqs. 8, 9)."""
-    sum_a, sum_b = (quantities.response_score(rewards(s, beta)) for s in (a, b))
+    weight = 1.0 if beta is None else beta
+    sum_a, sum_b = (quantities.response_score(rewards(s, weight)) for s in (a, b))
     return PairNumbers(
         sum_a,
         sum_b,
         sum_a - sum_b,
-        quantities.preference(sum_a, sum_b),
-        quantities.dpo_loss(sum_a, sum_b),
+        None if beta is None else quantities.preference(sum_a, sum_b),
+        None if beta is None else quantities.dpo_loss(sum_a, sum_b),
     )
 
 

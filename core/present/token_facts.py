@@ -91,11 +91,11 @@ def token_facts(
     )
 
 
-def colour_fact(measure: Measure, unit: Unit, value: float) -> Fact:
+def colour_fact(measure: Measure, unit: Unit, value: float, beta: float | None) -> Fact:
     """Return the number behind a token's colour; NaN where it has none, 0 where noise hides it."""
     number = signed(value, 4) if measure.kind == "diverging" else plain(value, 4)
     over = "" if unit == "token" else f" over its {unit}"
-    meaning = f"{measure.quantity}{over}, in {measure.unit}"
+    meaning = f"{measure.quantity}{over}, in {measure.unit_at(beta)}"
     return Fact("coloured by", "–" if np.isnan(value) else number, meaning)
 
 

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from core.checkpoints.runs import STEP
 from core.errors import UserFacingError
 from core.runs.json_file import JsonFile
 from core.runs.reader import Curves, Found, formats
-from core.runs.records import ABOUT, EVALUATION, HELD_OUT, STATE, RunLog, Series
+from core.runs.records import ABOUT, EVALUATION, HELD_OUT, STATE, STEP, RunLog, Series
 from core.runs.saved import Saved, folders
 from core.runs.table import Table, agree, merged
 from core.runs.tail import trouble

@@ -4,6 +4,7 @@ The names of curves are TRL's. Imports no model library, so that the window can 
 before torch is loaded; knows nothing of files or formats (core.runs reads those).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ ABOUT = "qscope-run.json"
 STATE = "trainer_state.json"
 """The file in which a trainer of transformers saves its state, in the run's folder and in each of
 its checkpoints."""
+STEP = re.compile(r"(?:checkpoint|step)[-_](\d{1,15})")
+"""The name of a checkpoint's folder."""
 START = "start"
 """In place of a checkpoint's folder: before the first step, where the policy is the reference."""
 

@@ -130,7 +130,7 @@ class SweepInfo:
 
     policy: str
     reference: str
-    beta: float
+    beta: float | None
     judge: str
     against: str
     prompts: int
@@ -138,6 +138,8 @@ class SweepInfo:
     objective: float
     max_tokens: int
     length_penalty: float
+    notes: tuple[str, ...] = ()
+    """What there is to say of the pair (PairInfo.notes)."""
 
     @property
     def title(self) -> str:
@@ -269,4 +271,4 @@ def as_json(info: SweepInfo, rows: Sequence[SweepRow]) -> dict[str, Any]:
     for row, plain in zip(rows, listed, strict=True):
         for side, answer in zip(sides, (row.answer, row.against), strict=True):
             plain[side]["log_ratio"] = answer.log_ratio
-    return {**asdict(info), "intervals": INTERVALS, "figures": table, "rows": listed}
+    return {**asdict(info), "unit": "nat", "intervals": INTERVALS, "figures": table, "rows": listed}

@@ -85,7 +85,7 @@ def test_folders_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_whole_policy_needs_a_named_reference(tmp_path: Path) -> None:
-    assert "pass --reference DIR" in pair_sentence(write_model(tmp_path / "a"), None)
+    assert "with --reference DIR" in pair_sentence(write_model(tmp_path / "a"), None)
 
 
 def test_a_base_is_found_where_the_adapter_says(

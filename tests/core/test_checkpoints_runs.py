@@ -7,7 +7,7 @@ import pytest
 
 from core.checkpoints import named
 from core.checkpoints.plan import PairPlan
-from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
+from core.checkpoints.runs import run_checkpoints, run_plan, with_start
 from core.errors import UserFacingError
 from core.runs.records import ABOUT, START, Checkpoint
 from tests.core.checkpoint_folders import write_adapter, write_model
@@ -96,14 +96,12 @@ def test_the_reference_is_looked_for_in_order(run: Path, tmp_path: Path) -> None
 
 
 def test_the_beta_is_the_one_that_the_run_says(run: Path) -> None:
-    assert run_beta(run) is None
+    assert plan(run).provenance.beta is None
     for said, beta in ((0.25, 0.25), (0, None), ("much", None), (None, None)):
         (run / ABOUT).write_text(json.dumps({"beta": said}))
-        assert run_beta(run) == beta
+        assert plan(run).provenance.beta == beta
     (run / ABOUT).write_text('{"beta": 0.2')
-    with pytest.raises(UserFacingError, match="is damaged: mend or delete it"):
-        run_beta(run)
-    assert "is damaged" in sentence(run)
+    assert "is damaged: mend or delete it" in sentence(run)
 
 
 def test_folders_that_are_no_run_are_told_apart(run: Path, tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ from core.engine.protocol import (
 from core.engine.wire import decode, encode
 from core.errors import UserFacingError
 from core.noise import NoiseFloor
+from core.plausibility import Plausibility
+from core.provenance import Provenance
 from core.runs.records import START, Checkpoint
 from core.scoring import Alternative, Inspection, Scoring, StateActions
 from core.search.grown import Growth, Step
@@ -62,6 +64,8 @@ from core.sweeps.record import Answer, JudgeSpec, SweepInfo, SweepRow, SweepSpec
 from core.text import Message, Prompt, Tokens
 
 PROMPT = Prompt((Message("system", "Be brief."), Message("user", "Zoë?\n")))
+SEEN = Plausibility(40, 0.2, 0.0, -4.0, -3.9, 50_000)
+KNOWN = Provenance(beta=0.3, losses=(("sft", 0.5),), plain=True, sources={"beta": "beta in a.yaml"})
 INFO = PairInfo(
     "policy", "reference", "cuda:0", "bfloat16", 1 << 40, True, 500, 1024, True, "tree cache", 2.5,
     0.1, "base", (Checkpoint(0, START), Checkpoint(10, "/run/checkpoint-10", True, 1 << 33)),
@@ -145,6 +149,12 @@ EXAMPLES = (
     Progress(1, "Loading", 0.5),
     Memory(1, 2**40, 5, 6, 7),
     Loaded(1, INFO),
+    Loaded(
+        1,
+        dataclasses.replace(
+            INFO, beta=None, provenance=KNOWN, plausibility=SEEN, notes=("It is so.",)
+        ),
+    ),
     Unloaded(2),
     NoiseMeasured(1, NoiseFloor("bfloat16", 0.1, 0.2, 0.3, 40, "by hand")),
     NoiseMeasured(1, None),
