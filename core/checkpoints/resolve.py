@@ -5,20 +5,17 @@ The reference is never guessed: it is the checkpoint that was named, or, if none
 policy's files say (core.checkpoints.reference), or the base of its adapter with the adapter off.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from core.checkpoints.describe import StoredModel, describe
 from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
+from core.checkpoints.hub import NAME, in_hugging_face_cache
 from core.checkpoints.named import BASES
 from core.checkpoints.plan import ModelPlan, PairPlan
 from core.checkpoints.provenance import read_provenance
-from core.checkpoints.reference import (
-    doubts,
-    find_reference,
-    in_hugging_face_cache,
-    last_part,
-)
+from core.checkpoints.reference import doubts, find_reference, last_part
 from core.errors import UserFacingError
 
 
@@ -28,6 +25,7 @@ def resolve_pair(
     base: Path | None = None,
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
+    place: Callable[[str], Path] | None = None,
 ) -> PairPlan:
     """Decide how a pair is loaded.
 
@@ -36,6 +34,7 @@ def resolve_pair(
         reference: likewise; None to find it (core.checkpoints.reference), an adapter's in the end
             being its base, adapters off.
         base: the base of the adapters, where it is not found by what they say of it.
+        place: fetches a base that is not on this machine, by its name; raises where it may not.
 
     Raises:
         UserFacingError: something is missing or damaged, or the two do not belong together.
@@ -59,12 +58,12 @@ def resolve_pair(
     policy_model = top
     if top.kind == "adapter":
         at_hand = under if under is not None and _is_base_of(top, under) else None
-        policy_model = given or at(_find_base(top, at_hand))
+        policy_model = given or at(_find_base(top, at_hand, place))
         _check_base(top, policy_model)
     reference_model = under or policy_model
     if under is not None and under.kind == "adapter":
         alike = top.base == under.base if top.kind == "adapter" else _is_base_of(under, top)
-        reference_model = given or at(_find_base(under, policy_model if alike else None))
+        reference_model = given or at(_find_base(under, policy_model if alike else None, place))
         _check_base(under, reference_model)
     sides = _named(top, policy_model, under, reference_model)
     tokenizer = sides[0].tokenizer or sides[1].tokenizer
@@ -133,7 +132,9 @@ def _is_base_of(adapter: StoredModel, model: StoredModel) -> bool:
     return model.kind == "model" and last_part(adapter.base) == model.path.name
 
 
-def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
+def _find_base(
+    adapter: StoredModel, at_hand: StoredModel | None, place: Callable[[str], Path] | None
+) -> Path:
     """Return the folder of an adapter's base: by path, in the Hugging Face cache, or registered.
 
     Args:
@@ -157,6 +158,8 @@ def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
     fetched = named.cached() if named is not None else None
     if fetched is not None:
         return fetched
+    if place is not None and NAME.fullmatch(adapter.base):
+        return place("@".join(filter(None, (adapter.base, adapter.base_revision))))
     raise UserFacingError(
         f"The base of the adapter {adapter.path}, {adapter.base}, is not on this machine: name "
         f"the folder that holds it (with --base DIR, or as the base in Open a pair)."

@@ -4,6 +4,7 @@ The policy is the run's last checkpoint, the reference what was named, or what r
 Knows nothing of curves (core.runs reads those) or of loading.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from core.checkpoints.describe import describe, read_json
@@ -40,6 +41,15 @@ def run_checkpoints(folder: Path) -> tuple[Checkpoint, ...]:
     return tuple(found[step] for step in steps if found[step].whole == found[steps[-1]].whole)
 
 
+def is_run(folder: Path) -> bool:
+    """Return whether a folder holds a run's checkpoints, whole or not, and is none itself."""
+    if not folder.is_dir() or any(
+        (folder / name).is_file() for name in ("config.json", "adapter_config.json")
+    ):
+        return False
+    return any(STEP.fullmatch(it.name) and it.is_dir() for it in folder.iterdir())
+
+
 def with_start(checkpoints: tuple[Checkpoint, ...]) -> tuple[Checkpoint, ...]:
     """Return the checkpoints with START before them, where the policy is the reference."""
     whole = bool(checkpoints) and checkpoints[0].whole
@@ -54,12 +64,14 @@ def run_plan(
     cancelled: Stop,
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
+    place: Callable[[str], Path] | None = None,
 ) -> PairPlan:
     """Return the plan to load a run with its last checkpoint as the policy.
 
     Args:
         reference: the folder that was named; None to find it (core.checkpoints.reference).
         report: told of a registered base that must be fetched.
+        place: as for ``resolve_pair``.
 
     Raises:
         UserFacingError: there is no whole checkpoint, or no reference, or they do not fit.
@@ -72,7 +84,7 @@ def run_plan(
     last = Path(checkpoints[-1].path)
     if base is None and not checkpoints[-1].whole and (named := _named_base(last)):
         base = named.fetch(report, cancelled)
-    return resolve_pair(last, reference, base, allow_pickle, allow_remote_code)
+    return resolve_pair(last, reference, base, allow_pickle, allow_remote_code, place)
 
 
 def _named_base(adapter: Path) -> NamedBase | None:

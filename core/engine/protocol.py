@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import ClassVar, Generic, Literal, Never, TypeVar
 
 from core import quantities
+from core.checkpoints.hub import Download
 from core.noise import NoiseFloor
 from core.plausibility import Plausibility
 from core.provenance import UNKNOWN, Provenance
@@ -111,6 +112,8 @@ class Failed(Event):
     message: str
     lost: bool = False
     """The device does nothing more for this process: only a new one can go on."""
+    downloadable: bool = False
+    """It would go on with ``PairSpec.download`` set to "yes"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,11 @@ class Stopped(Event):
 
 @dataclass(frozen=True, slots=True)
 class PairSpec:
-    """Which two checkpoints to load, and how. ``demo`` stands in place of the paths."""
+    """Which two checkpoints to load, and how. ``demo`` stands in place of the paths.
+
+    In place of a path stands also the name of a model on huggingface.co, "org/name@revision". A
+    run's folder as the policy is taken as ``run``.
+    """
 
     demo: bool = False
     policy: str = ""
@@ -140,6 +147,8 @@ class PairSpec:
     dtype: str = "auto"
     allow_pickle: bool = False
     allow_remote_code: bool = False
+    download: Download = ""
+    """What to do about a model that is named as on huggingface.co and not on this machine."""
 
 
 @dataclass(frozen=True, slots=True)

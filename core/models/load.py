@@ -10,7 +10,7 @@ import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ import torch
 from torch import nn
 
 from core.checkpoints.describe import CONTEXT_LENGTH, read_json
+from core.checkpoints.hub import Hub
 from core.checkpoints.identity import read_whole
 from core.checkpoints.memory import check_fits, estimate
 from core.checkpoints.named import DEMO, named_plan
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair, with_search_base
-from core.checkpoints.runs import run_checkpoints, run_plan, with_start
+from core.checkpoints.runs import is_run, run_checkpoints, run_plan, with_start
 from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import Codec
 from core.engine.protocol import PairInfo, PairSpec
@@ -67,6 +68,7 @@ def load_pair(
         Cancelled: soon after ``cancelled()`` turns true.
     """
     began = time.perf_counter()
+    spec, opened = _as_run(spec)
     plan = _plan(spec, progress, cancelled)
     beta, notes = chosen_beta(spec.beta, plan.provenance)
     device = choose_device(spec.device)
@@ -130,7 +132,7 @@ def load_pair(
         checkpoints=_checkpoints(spec, pair.shown),
         provenance=plan.provenance,
         plausibility=plausibility,
-        notes=(*plan.notes, *notes, *doubted),
+        notes=(*opened, *plan.notes, *notes, *doubted),
     )
     return pair, info
 
@@ -144,15 +146,31 @@ def _checkpoints(spec: PairSpec, last: str) -> tuple[Checkpoint, ...]:
     return with_start(found[: ends[0]] if ends else found)
 
 
+def _as_run(spec: PairSpec) -> tuple[PairSpec, tuple[str, ...]]:
+    """Return a pair whose policy is a run's folder as that run, and what there is to say of it."""
+    folder = Path(spec.policy).expanduser()
+    if not spec.policy or not is_run(folder):
+        return spec, ()
+    found = run_checkpoints(folder)
+    newest = f"newest checkpoint, {Path(found[-1].path).name}," if found else "newest checkpoint"
+    note = f"{folder} is the folder of a run: its {newest} is the policy."
+    return replace(spec, policy="", run=spec.policy), (note,)
+
+
 def _plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
-    plan = _pair_plan(spec, progress, cancelled)
-    return with_search_base(plan, Path(spec.search_base)) if spec.search_base else plan
+    place = Hub(spec.download, spec.allow_pickle, progress, cancelled).place
+    plan = _pair_plan(spec, place, progress, cancelled)
+    return with_search_base(plan, place(spec.search_base)) if spec.search_base else plan
 
 
-def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
-    reference, base = (
-        Path(text).expanduser() if text else None for text in (spec.reference, spec.base)
-    )
+def _pair_plan(
+    spec: PairSpec,
+    place: Callable[[str], Path],
+    progress: Report,
+    cancelled: Callable[[], bool],
+) -> PairPlan:
+    reference, base = (place(text) if text else None for text in (spec.reference, spec.base))
+    fetch = place if spec.download else None
     if spec.run:
         return run_plan(
             Path(spec.run),
@@ -162,17 +180,19 @@ def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) 
             cancelled,
             allow_pickle=spec.allow_pickle,
             allow_remote_code=spec.allow_remote_code,
+            place=fetch,
         )
     if spec.demo:
         return named_plan(DEMO, progress, cancelled)
     if not spec.policy:
         raise UserFacingError("No policy was named: pass --policy DIR, or --demo for the demo.")
     return resolve_pair(
-        Path(spec.policy).expanduser(),
+        place(spec.policy),
         reference,
         base,
         allow_pickle=spec.allow_pickle,
         allow_remote_code=spec.allow_remote_code,
+        place=fetch,
     )
 
 

@@ -190,6 +190,7 @@ class FakeEngine:
     delay = 0.0
     load_seconds = 0.0
     fail_load = ""
+    downloadable = False
     fail_score = ""
     lost = False
     fail_search = ""
@@ -261,7 +262,7 @@ class FakeEngine:
                 if self.load_seconds and self._stop.wait(self.load_seconds):
                     return Stopped(request.id)
                 if self.fail_load:
-                    return Failed(request.id, self.fail_load)
+                    return Failed(request.id, self.fail_load, downloadable=self.downloadable)
                 return Loaded(request.id, self.info)
             case Unload():
                 return Unloaded(request.id)
