@@ -49,7 +49,9 @@ class OpenDialog(QDialog):
         for pair in recent:
             self.recent.addItem(recent_text(pair))
         self.recent.setToolTip("Pairs and runs that were loaded before")
-        self.policy = self._folder("Policy", "Model folder or adapter that DPO trained")
+        self.policy = self._folder(
+            "Policy", "Folder of a model, an adapter or a run, a GGUF file, or org/name"
+        )
         self.run = self._folder("Training run", "In place of a policy: a run with its checkpoints")
         self.run.edit.setToolTip(
             "The folder that holds checkpoint-10, checkpoint-20, …: the last one is the policy, "

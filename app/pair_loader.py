@@ -142,7 +142,7 @@ class PairLoader(QObject):
         for topic in ("load", "files", "pair"):
             self._notice.dismiss(topic)
         self._banner.show_loading("Loading the demo pair" if spec.demo else "Loading", None)
-        ticket = self._client.ask(Load, spec)
+        ticket = self._client.ask(Load, replace(spec, download=spec.download or "ask"))
         ticket.progress.connect(self._progress)
         ticket.answered.connect(self._loaded)
         ticket.failed.connect(self._failed)
@@ -213,7 +213,16 @@ class PairLoader(QObject):
     @Slot(object)
     def _failed(self, event: Failed) -> None:
         self._banner.show_nothing(failed=True)
-        before = self._before_float32
+        before, spec = self._before_float32, self.spec
+        if event.downloadable and spec is not None:
+            self._notice.show_notice(
+                "info",
+                event.message,
+                topic="load",
+                action="Download it",
+                then=lambda: self.load(replace(spec, download="yes")),
+            )
+            return
         if before is None:
             self._notice.show_notice("error", event.message, topic="load")
             return

@@ -29,8 +29,15 @@ TOKENIZER_FILES = (
     "tekken.json",
     "vocab.txt",
 )
-NOT_CAUSAL = re.compile(r"For(SequenceClassification|TokenClassification|QuestionAnswering|"
-                        r"MaskedLM|RewardModel|MultipleChoice)$|RewardModel$")  # fmt: skip
+NOT_CAUSAL = re.compile(r"For(\w*Classification|QuestionAnswering|MaskedLM|\w*Pre"
+                        r"Training|RewardModel|MultipleChoice)$|RewardModel$")  # fmt: skip
+VALUE_HEAD = re.compile(r"(?:v_head|value_head|score|classifier|reward_head|regression_head)\.")
+"""The beginning of the names of weights that give a text a number."""
+ENCODER = re.compile(
+    r"(Bert|Roberta|XLMRoberta|Camembert|Deberta|DebertaV2|Electra|Albert|DistilBert|ModernBert|"
+    r"MPNet|NomicBert|Ernie|RoFormer|Funnel|Longformer|EuroBert|NeoBERT)Model"
+)
+"""Architectures that read both ways and give no distribution of tokens."""
 VIRTUAL_TOKENS = {
     "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "ADAPTION_PROMPT",
     "CPT", "CARTRIDGE", "SHADOW",
@@ -402,10 +409,10 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Stored
             f"{path} brings model code of its own (auto_map in config.json), which is not run "
             f"unasked: read that code and pass --trust-remote-code if you trust it."
         )
-    if NOT_CAUSAL.search(architecture) or config.get("is_encoder_decoder"):
+    if what := _not_causal(config, architecture, found["tensors"]):
         raise UserFacingError(
-            f"{path} holds a {architecture or 'encoder-decoder'}, which is not a causal language "
-            f"model: choose the checkpoint of a policy or a reference."
+            f"{path} holds {what}, which is not a causal language model: choose the checkpoint of "
+            f"a policy or a reference."
         )
     check_quantised(path, config, found["tensors"])
     heads = _integer(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
@@ -428,6 +435,21 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Stored
     )
     _check_layers(checkpoint)
     return checkpoint
+
+
+def _not_causal(
+    config: Mapping[str, Any], architecture: str, tensors: Mapping[str, TensorHeader]
+) -> str:
+    """Return what a model is in place of a causal language model; "" where nothing says so."""
+    if config.get("is_encoder_decoder"):
+        return f"an encoder and a decoder ({architecture or config.get('model_type')})"
+    if NOT_CAUSAL.search(architecture):
+        return f"a {architecture}"
+    if head := next((name for name in tensors if VALUE_HEAD.match(name)), ""):
+        return f"a model with a head that gives values ({head}), as PPO and reward training save it"
+    if ENCODER.fullmatch(architecture):
+        return f"an encoder ({architecture})"
+    return ""
 
 
 def _check_layers(model: StoredModel) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.checkpoints.describe import StoredModel, checkpoint_name
+from core.checkpoints.hub import in_hugging_face_cache
 from core.checkpoints.plan import PairPlan
 from core.provenance import Provenance
 from core.runs.records import STEP
@@ -112,21 +113,6 @@ def _step(model: StoredModel) -> tuple[Path, int] | None:
 def last_part(base: str) -> str:
     """Return the last part of a path or a repository's name."""
     return base.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-
-
-def in_hugging_face_cache(name: str, revision: str = "") -> Path | None:
-    """Return a model's folder in the local cache; the network is never asked."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    for file in ("config.json", "adapter_config.json"):
-        try:
-            found = try_to_load_from_cache(name, file, revision=revision or None)
-        except (HFValidationError, OSError):
-            return None
-        if isinstance(found, str):
-            return Path(found).parent
-    return None
 
 
 def _run(policy: Path) -> Path:

@@ -7,22 +7,18 @@ else there is none, and the policy is loaded alone. A base may be only what PiSS
 a model: then it is that base with the adapter that PEFT has put beside it, which makes it whole.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from core.checkpoints.describe import StoredModel, describe
 from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
+from core.checkpoints.hub import NAME, in_hugging_face_cache
 from core.checkpoints.loss import training_loss
 from core.checkpoints.named import BASES
 from core.checkpoints.plan import ModelPlan, PairPlan
 from core.checkpoints.provenance import read_provenance
-from core.checkpoints.reference import (
-    doubts,
-    find_reference,
-    in_hugging_face_cache,
-    last_part,
-)
+from core.checkpoints.reference import doubts, find_reference, last_part
 from core.errors import UserFacingError
 
 
@@ -33,6 +29,7 @@ def resolve_pair(
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
     loss: str = "",
+    place: Callable[[str], Path] | None = None,
 ) -> PairPlan:
     """Decide how a pair is loaded.
 
@@ -43,6 +40,7 @@ def resolve_pair(
         base: the base of the adapters, where it is not found by what they say of it.
         loss: the training's, where the user says it; a training without a reference has none
             unless it is named.
+        place: fetches a base that is not on this machine, by its name; raises where it may not.
 
     Raises:
         UserFacingError: something is missing or damaged, the two do not belong together, or the
@@ -70,7 +68,7 @@ def resolve_pair(
     policy_model = top
     if top.kind == "adapter":
         at_hand = under if under is not None and _is_base_of(top, under) else None
-        policy_model = given or at(_find_base(top, at_hand))
+        policy_model = given or at(_find_base(top, at_hand, place))
         _check_base(top, policy_model)
     reference_model = under or policy_model
     if under is None and (rest := sorted(policy_model.path.glob("*_init/adapter_config.json"))):
@@ -78,7 +76,7 @@ def resolve_pair(
         _check_base(under, policy_model)
     elif under is not None and under.kind == "adapter":
         alike = top.base == under.base if top.kind == "adapter" else _is_base_of(under, top)
-        reference_model = given or at(_find_base(under, policy_model if alike else None))
+        reference_model = given or at(_find_base(under, policy_model if alike else None, place))
         _check_base(under, reference_model)
     sides = _named(top, policy_model, under, reference_model)
     tokenizer = sides[0].tokenizer or sides[1].tokenizer
@@ -174,7 +172,9 @@ def _is_base_of(adapter: StoredModel, model: StoredModel) -> bool:
     return model.kind == "model" and last_part(adapter.base) == model.path.name
 
 
-def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
+def _find_base(
+    adapter: StoredModel, at_hand: StoredModel | None, place: Callable[[str], Path] | None
+) -> Path:
     """Return the folder of an adapter's base: by path, in the Hugging Face cache, or registered.
 
     Args:
@@ -198,6 +198,8 @@ def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
     fetched = named.cached() if named is not None else None
     if fetched is not None:
         return fetched
+    if place is not None and NAME.fullmatch(adapter.base):
+        return place("@".join(filter(None, (adapter.base, adapter.base_revision))))
     raise UserFacingError(
         f"The base of the adapter {adapter.path}, {adapter.base}, is not on this machine: name "
         f"the folder that holds it (with --base DIR, or as the base in Open a pair)."

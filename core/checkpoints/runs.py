@@ -4,6 +4,7 @@ The policy is the run's last checkpoint, the reference what was named, or what r
 Knows nothing of curves (core.runs reads those) or of loading.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from core.checkpoints.describe import describe, read_json
@@ -27,6 +28,15 @@ def run_checkpoints(folder: Path) -> tuple[Checkpoint, ...]:
     return tuple(it for it in found if it.whole == found[-1].whole)
 
 
+def is_run(folder: Path) -> bool:
+    """Return whether a folder holds a run's checkpoints, whole or not, and is none itself."""
+    if not folder.is_dir() or any(
+        (folder / name).is_file() for name in ("config.json", "adapter_config.json")
+    ):
+        return False
+    return any(STEP.fullmatch(it.name) and it.is_dir() for it in folder.iterdir())
+
+
 def with_start(checkpoints: tuple[Checkpoint, ...]) -> tuple[Checkpoint, ...]:
     """Return the checkpoints with START before them, where the policy is the reference."""
     whole = bool(checkpoints) and checkpoints[0].whole
@@ -42,6 +52,7 @@ def run_plan(
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
     loss: str = "",
+    place: Callable[[str], Path] | None = None,
 ) -> PairPlan:
     """Return the plan to load a run with its last checkpoint as the policy.
 
@@ -49,6 +60,7 @@ def run_plan(
         reference: the folder that was named; None to find it (core.checkpoints.reference).
         report: told of a registered base that must be fetched.
         loss: as for ``resolve_pair``.
+        place: as for ``resolve_pair``.
 
     Raises:
         UserFacingError: there is no whole checkpoint, or the two do not fit.
@@ -61,7 +73,7 @@ def run_plan(
     last = Path(checkpoints[-1].path)
     if base is None and not checkpoints[-1].whole and (named := _named_base(last)):
         base = named.fetch(report, cancelled)
-    return resolve_pair(last, reference, base, allow_pickle, allow_remote_code, loss)
+    return resolve_pair(last, reference, base, allow_pickle, allow_remote_code, loss, place)
 
 
 def _named_base(adapter: Path) -> NamedBase | None:

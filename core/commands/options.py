@@ -64,7 +64,10 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
     pair = parser.add_argument_group("the pair (the demo pair if none is given)")
     pair.add_argument("--demo", action="store_true", help="the demo pair, fetched on first use")
     pair.add_argument(
-        "--policy", type=Path, metavar="DIR", help="the DPO policy: a model folder or an adapter"
+        "--policy",
+        type=Path,
+        metavar="DIR",
+        help="the DPO policy: the folder of a model, an adapter or a run, a GGUF file, or org/name",
     )
     if run:
         pair.add_argument(
@@ -136,6 +139,12 @@ def add_loading_arguments(group: "argparse._ActionsContainer") -> None:
         help="load .bin weights too: pickle files can run any code, so only from people you trust",
     )
     group.add_argument(
+        "--download",
+        action="store_true",
+        help="download a model that is named as on huggingface.co (org/name, or org/name@revision) "
+        "and is not in its cache; else it must be there",
+    )
+    group.add_argument(
         "--trust-remote-code",
         action="store_true",
         help="run model code that lies in the checkpoint's folder, only from people you trust",
@@ -174,6 +183,7 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         allow_remote_code=arguments.trust_remote_code,
         plain=arguments.plain,
         trainer=arguments.trainer,
+        download="yes" if arguments.download else "",
     )
 
 

@@ -14,6 +14,7 @@ from typing import ClassVar, Generic, Literal, Never, TypeVar
 
 from core import quantities
 from core.as_read import AsRead
+from core.checkpoints.hub import Download
 from core.losses import UNNAMED, TrainingLoss
 from core.noise import NoiseFloor
 from core.plausibility import Plausibility
@@ -113,6 +114,8 @@ class Failed(Event):
     message: str
     lost: bool = False
     """The device does nothing more for this process: only a new one can go on."""
+    downloadable: bool = False
+    """It would go on with ``PairSpec.download`` set to "yes"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,11 @@ class Stopped(Event):
 
 @dataclass(frozen=True, slots=True)
 class PairSpec:
-    """Which two checkpoints to load, and how. ``demo`` stands in place of the paths."""
+    """Which two checkpoints to load, and how. ``demo`` stands in place of the paths.
+
+    In place of a path stands also the name of a model on huggingface.co, "org/name@revision". A
+    run's folder as the policy is taken as ``run``.
+    """
 
     demo: bool = False
     policy: str = ""
@@ -149,6 +156,8 @@ class PairSpec:
     trainer: str = ""
     """TRL's trainer by whose rule the tokens of a response are found ("dpo", "kto", "cpo", "orpo");
     of another, or of none, a response ends with its closing token."""
+    download: Download = ""
+    """What to do about a model that is named as on huggingface.co and not on this machine."""
 
 
 @dataclass(frozen=True, slots=True)

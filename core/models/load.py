@@ -10,7 +10,7 @@ import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ import torch
 from torch import nn
 
 from core.checkpoints.describe import CONTEXT_LENGTH, read_json
+from core.checkpoints.hub import Hub
 from core.checkpoints.identity import read_whole
 from core.checkpoints.memory import check_fits, estimate
 from core.checkpoints.named import DEMO, named_plan
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair, with_search_base
-from core.checkpoints.runs import run_checkpoints, run_plan, with_start
+from core.checkpoints.runs import is_run, run_checkpoints, run_plan, with_start
 from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import RULES, Codec
 from core.engine.protocol import PairInfo, PairSpec
@@ -68,6 +69,7 @@ def load_pair(
         Cancelled: soon after ``cancelled()`` turns true.
     """
     began = time.perf_counter()
+    spec, opened = _as_run(spec)
     plan = _plan(spec, progress, cancelled)
     beta, notes = chosen_beta(spec.beta, plan.provenance)
     device = choose_device(spec.device)
@@ -134,7 +136,7 @@ def load_pair(
         provenance=plan.provenance,
         objective=plan.objective,
         plausibility=plausibility,
-        notes=(*plan.notes, *notes, *doubted, *_of_loss(plan)),
+        notes=(*opened, *plan.notes, *notes, *doubted, *_of_loss(plan)),
     )
     return pair, info
 
@@ -160,15 +162,31 @@ def _checkpoints(spec: PairSpec, pair: Pair) -> tuple[Checkpoint, ...]:
     return known if pair.alone else with_start(known)
 
 
+def _as_run(spec: PairSpec) -> tuple[PairSpec, tuple[str, ...]]:
+    """Return a pair whose policy is a run's folder as that run, and what there is to say of it."""
+    folder = Path(spec.policy).expanduser()
+    if not spec.policy or not is_run(folder):
+        return spec, ()
+    found = run_checkpoints(folder)
+    newest = f"newest checkpoint, {Path(found[-1].path).name}," if found else "newest checkpoint"
+    note = f"{folder} is the folder of a run: its {newest} is the policy."
+    return replace(spec, policy="", run=spec.policy), (note,)
+
+
 def _plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
-    plan = _pair_plan(spec, progress, cancelled)
-    return with_search_base(plan, Path(spec.search_base)) if spec.search_base else plan
+    place = Hub(spec.download, spec.allow_pickle, progress, cancelled).place
+    plan = _pair_plan(spec, place, progress, cancelled)
+    return with_search_base(plan, place(spec.search_base)) if spec.search_base else plan
 
 
-def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
-    reference, base = (
-        Path(text).expanduser() if text else None for text in (spec.reference, spec.base)
-    )
+def _pair_plan(
+    spec: PairSpec,
+    place: Callable[[str], Path],
+    progress: Report,
+    cancelled: Callable[[], bool],
+) -> PairPlan:
+    reference, base = (place(text) if text else None for text in (spec.reference, spec.base))
+    fetch = place if spec.download else None
     if spec.run:
         return run_plan(
             Path(spec.run),
@@ -179,18 +197,20 @@ def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) 
             allow_pickle=spec.allow_pickle,
             allow_remote_code=spec.allow_remote_code,
             loss=spec.loss,
+            place=fetch,
         )
     if spec.demo:
         return named_plan(DEMO, progress, cancelled)
     if not spec.policy:
         raise UserFacingError("No policy was named: pass --policy DIR, or --demo for the demo.")
     return resolve_pair(
-        Path(spec.policy).expanduser(),
+        place(spec.policy),
         reference,
         base,
         allow_pickle=spec.allow_pickle,
         allow_remote_code=spec.allow_remote_code,
         loss=spec.loss,
+        place=fetch,
     )
 
 
@@ -223,12 +243,9 @@ class _Loader:
 
     def _as_saved(self, path: Path) -> Any:
         """Return what ``model`` does, with the layers that its class has."""
-        from transformers import AutoModelForCausalLM
-
         plan = self.plan
-        _check_kind(path, plan)
         model, missing = read_model(
-            AutoModelForCausalLM,
+            _auto_class(path, plan),
             path,
             self.device,
             self.dtype,
@@ -339,30 +356,39 @@ def _joined(wrapped: Any, rows: Sequence[str] = ROWS) -> ActiveRows | None:
     return None
 
 
-def _check_kind(path: Path, plan: PairPlan) -> None:
-    """Check that the installed transformers has a causal language model of a checkpoint's kind.
+def _auto_class(path: Path, plan: PairPlan) -> Any:
+    """Return transformers' class that loads a checkpoint; one that also sees reads text alone.
 
     Raises:
-        UserFacingError: it does not know the kind, or has only other models of it.
+        UserFacingError: the installed transformers does not know the kind, or has only models of it
+            that do not continue text.
     """
-    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, __version__
+    import transformers as hf
 
     if path.is_file():
-        return  # a GGUF file, which reading it finds out
+        return hf.AutoModelForCausalLM  # a GGUF file, whose kind reading it finds out
     config = read_json(path / "config.json")
     if config.get("auto_map") and plan.allow_remote_code:
-        return
+        return hf.AutoModelForCausalLM
     kind = str(config.get("model_type") or "")
-    if kind not in CONFIG_MAPPING:
+    if kind not in hf.CONFIG_MAPPING:
         raise UserFacingError(
-            f"{path} holds a model of the kind {kind!r}, which transformers {__version__} does not "
-            f"know: upgrade transformers, or check model_type in its config.json."
+            f"{path} holds a model of the kind {kind!r}, which transformers {hf.__version__} does "
+            f"not know: upgrade transformers, or check model_type in its config.json."
         )
-    if CONFIG_MAPPING[kind] not in MODEL_FOR_CAUSAL_LM_MAPPING:
+    form = hf.CONFIG_MAPPING[kind]
+    causal, seeing = (
+        mapping.get(form, None)
+        for mapping in (hf.MODEL_FOR_CAUSAL_LM_MAPPING, hf.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING)
+    )
+    if seeing and (not causal or seeing.__name__ in (config.get("architectures") or ())):
+        return hf.AutoModelForImageTextToText
+    if not causal:
         raise UserFacingError(
-            f"{path} holds a model of the kind {kind!r}, of which transformers {__version__} has "
-            f"no causal language model: choose the checkpoint of a policy or a reference."
+            f"{path} holds a model of the kind {kind!r}, of which transformers {hf.__version__} "
+            f"has no causal language model: choose the checkpoint of a policy or a reference."
         )
+    return hf.AutoModelForCausalLM
 
 
 def _switch(wrapped: Any, row: str) -> Callable[[], Any]:

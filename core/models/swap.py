@@ -213,6 +213,8 @@ class WholeSwap(Swap):
         found = _described(folder, self._plan)
         if found.kind != "model":
             raise _foreign(folder, "it is an adapter, and the run's last one is a whole model")
+        if found.quantized:  # what a layer has made of its weights would stay
+            raise _foreign(folder, "a quantised model cannot take another's place in memory")
         if differing := _differing(read_json(folder / "config.json"), self._config):
             raise _foreign(folder, f"its config.json has another {differing[0]}")
         ours, theirs = (

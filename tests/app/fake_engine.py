@@ -202,6 +202,7 @@ class FakeEngine:
     delay = 0.0
     load_seconds = 0.0
     fail_load = ""
+    downloadable = False
     fail_score = ""
     lost = False
     fail_search = ""
@@ -273,7 +274,7 @@ class FakeEngine:
                 if self.load_seconds and self._stop.wait(self.load_seconds):
                     return Stopped(request.id)
                 if self.fail_load:
-                    return Failed(request.id, self.fail_load)
+                    return Failed(request.id, self.fail_load, downloadable=self.downloadable)
                 return Loaded(request.id, self.info)
             case Unload():
                 return Unloaded(request.id)
