@@ -361,8 +361,10 @@ class Pair:
                 held.line.truncate(min(held.line.trunk, int(gone.argmax())))
 
     def evict_kv(self) -> None:
-        """Drop all KV, and give the memory that is not in use back to the device."""
+        """Drop all KV and recorded forwards, and give memory not in use back to the device."""
         self._lines.clear()
+        for lane, _ in self._covering:
+            lane.drop_recordings()
         for device in {lane.device.type for lane, _ in self._covering}:
             if device in ("cuda", "mps"):
                 getattr(torch, device).empty_cache()
