@@ -28,6 +28,7 @@ from app.widgets.finding_list import FindingList
 from app.widgets.layouts import fill, label
 from app.widgets.path_edit import PathEdit
 from app.widgets.timers import single_shot
+from core.codec import RULES
 from core.engine.protocol import Examine, Examined, Failed, PairSpec
 from core.finding import Finding
 from core.losses import LOSSES
@@ -66,7 +67,9 @@ class OpenDialog(QDialog):
         for pair in recent:
             self.recent.addItem(recent_text(pair))
         self.recent.setToolTip("Pairs and runs that were loaded before")
-        self.policy = self._folder("Policy", "Model folder or adapter that DPO trained")
+        self.policy = self._folder(
+            "Policy", "Folder of a model, an adapter or a run, a GGUF file, or org/name"
+        )
         self.run = self._folder("Training run", "In place of a policy: a run with its checkpoints")
         self.run.edit.setToolTip(
             "The folder that holds checkpoint-10, checkpoint-20, …: the last one is the policy, "
@@ -85,6 +88,13 @@ class OpenDialog(QDialog):
         for name, loss in LOSSES.items():
             self.loss.addItem(f"{loss.title} ({name})", name)
         self.beta = BetaBox(unknown="as the policy's files say")
+        self.plain = QCheckBox("Plain text, without the chat template")
+        self.plain.setToolTip("Where the training put its texts into no template")
+        self.trainer = QComboBox()
+        self.trainer.setToolTip("By whose rule the tokens are found that a training scores")
+        self.trainer.addItem("not known", "")
+        for name in RULES:
+            self.trainer.addItem(name.upper(), name)
         self.device = QComboBox()
         self.device.setEditable(True)
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
@@ -106,9 +116,9 @@ class OpenDialog(QDialog):
         for field in (self.policy, self.run, self.reference, self.base, self.search_base):
             field.edit.textChanged.connect(self._update)
         self.beta.valueChanged.connect(self._update)
-        for box in (self.loss, self.device, self.dtype):
+        for box in (self.loss, self.trainer, self.device, self.dtype):
             box.currentTextChanged.connect(self._update)
-        for tick in (self.pickle, self.remote):
+        for tick in (self.plain, self.pickle, self.remote):
             tick.toggled.connect(self._update)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
@@ -136,6 +146,8 @@ class OpenDialog(QDialog):
         form.addRow("β of the training", self.beta)
         form.addRow("&Loss of the training", self.loss)
         numbers = fill(QHBoxLayout(), self.device, QLabel("number format"), self.dtype, 1)
+        texts = fill(QHBoxLayout(), self.plain, QLabel("Trainer"), self.trainer, 1)
+        form.addRow("Texts", texts)
         device = QLabel("&Device")
         device.setBuddy(self.device)
         form.addRow(device, numbers)
@@ -164,6 +176,8 @@ class OpenDialog(QDialog):
         self.beta.show_beta(spec.beta)
         self.device.setCurrentText(spec.device)
         self.dtype.setCurrentText(spec.dtype)
+        self.plain.setChecked(spec.plain)
+        self.trainer.setCurrentIndex(max(0, self.trainer.findData(spec.trainer)))
         self.pickle.setChecked(spec.allow_pickle)
         self.remote.setChecked(spec.allow_remote_code)
 
@@ -178,6 +192,8 @@ class OpenDialog(QDialog):
             search_base=self.search_base.path(),
             loss=self.loss.currentData(),
             beta=self.beta.beta(),
+            plain=self.plain.isChecked(),
+            trainer=self.trainer.currentData(),
             device=self.device.currentText().strip() or "auto",
             dtype=self.dtype.currentText(),
             allow_pickle=self.pickle.isChecked(),
@@ -229,7 +245,7 @@ class OpenDialog(QDialog):
 
     @Slot(object)
     def _failed(self, event: Failed) -> None:
-        self._show((Finding("stop", "pair", "stop", event.message),))
+        self._show((Finding("pair", "stop", event.message),))
 
     def _show(self, findings: tuple[Finding, ...]) -> None:
         """Show what is said of the pair that the fields name; of another one, nothing."""

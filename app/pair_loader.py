@@ -32,6 +32,7 @@ from core.engine.protocol import (
     Unload,
 )
 from core.noise import NOISELESS
+from core.provenance import chosen_beta
 
 AskForPair = Callable[
     [PairSpec, tuple[PairSpec, ...], QWidget | None, list[str] | None], PairSpec | None
@@ -145,7 +146,7 @@ class PairLoader(QObject):
         for topic in ("load", "files", "pair"):
             self._notice.dismiss(topic)
         self._banner.show_loading("Loading the demo pair" if spec.demo else "Loading", None)
-        ticket = self._client.ask(Load, spec)
+        ticket = self._client.ask(Load, replace(spec, download=spec.download or "ask"))
         ticket.progress.connect(self._progress)
         ticket.answered.connect(self._loaded)
         ticket.failed.connect(self._failed)
@@ -208,19 +209,21 @@ class PairLoader(QObject):
         self._before_float32 = None
         self._banner.hide()
         self._status.show_pair(event.info)
+        asked = self.spec
         if event.kept:
             self.spec = self._held
         else:
             self._notice.dismiss("load")
             self._remember()
-        notes = event.info.notes
+        _, contradicted = chosen_beta(self.beta(), event.info.provenance)
+        notes = tuple(dict.fromkeys((*event.info.notes, *contradicted)))
         if not event.info.has_chat_template:
             notes += (NO_TEMPLATE,)
         if event.why:
-            said = f"{event.why} The pair that was open stays."
-            self._notice.show_notice("error", said, topic="load")
+            message = f"{event.why} The pair that was open stays."
+            self._tell_failure(message, asked if event.downloadable else None)
         elif notes and not event.kept:
-            kind: Kind = "warning" if event.info.notes else "info"
+            kind: Kind = "warning" if notes != (NO_TEMPLATE,) else "info"
             self._notice.show_notice(kind, " ".join(notes), topic="pair")
         self.named.emit(event.info.policy)
         self.changed.emit(event.info)
@@ -240,8 +243,8 @@ class PairLoader(QObject):
     def _failed(self, event: Failed) -> None:
         self._banner.show_nothing(failed=True)
         before = self._before_float32
-        if before is None:
-            self._notice.show_notice("error", event.message, topic="load")
+        if before is None or event.downloadable:
+            self._tell_failure(event.message, self.spec if event.downloadable else None)
             return
         self._notice.show_notice(
             "error",
@@ -249,6 +252,19 @@ class PairLoader(QObject):
             topic="load",
             action="Load it as before",
             then=lambda: self.load(before),
+        )
+
+    def _tell_failure(self, message: str, downloadable: PairSpec | None) -> None:
+        """Say why a pair could not be loaded; offer to download the one that can be."""
+        if downloadable is None:
+            self._notice.show_notice("error", message, topic="load")
+            return
+        self._notice.show_notice(
+            "info",
+            message,
+            topic="load",
+            action="Download it",
+            then=lambda: self.load(replace(downloadable, download="yes")),
         )
 
     @Slot(object)

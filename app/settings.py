@@ -109,7 +109,7 @@ class Settings:
         """Put a pair before the other recent ones, without its opt-ins to risks; not the demo."""
         if spec.demo:
             return
-        safe = replace(spec, beta=None, allow_pickle=False, allow_remote_code=False)
+        safe = replace(spec, beta=None, allow_pickle=False, allow_remote_code=False, download="")
         others = [old for old in self.recent() if pair_key(old) != pair_key(spec)]
         self.put("recent", json.dumps([asdict(s) for s in [safe, *others][:RECENT]]))
 

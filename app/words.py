@@ -15,15 +15,20 @@ FIELDS = {
     "loss": "Loss of the training",
     "device": "device",
     "dtype": "number format",
+    "plain": "Plain text",
+    "trainer": "Trainer",
+    "download": "Open",
     "allow-pickle": "Load pickled weights",
     "trust-remote-code": "Run the code that comes with the checkpoint",
 }
 """What Open a pair calls each option of a pair."""
 _OPTION = f"--({'|'.join(FIELDS)})"
 _RULES = (
+    (re.compile(f"(?:with )?{_OPTION}(?: DIR)?, or in Open a pair"), "“{}” in Open a pair"),
     (re.compile(f"with {_OPTION} DIR"), "as “{}” in Open a pair"),
     (re.compile(f"pass {_OPTION}(?= if)"), "tick “{}” in Open a pair"),
     (re.compile(f"{_OPTION}(?= [a-z])"), "the {}"),
+    (re.compile(f"{_OPTION}\\b"), "“{}” in Open a pair"),
 )
 
 

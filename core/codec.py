@@ -2,26 +2,43 @@
 
 Wraps a loaded Hugging Face tokenizer. The spans come from the bytes that each token stands for,
 so they hold for any sequence of ids, also one that the tokenizer itself would never produce: a
-token that was put in place by hand, half of an emoji. Knows nothing of models or editors, nor how
-texts are read anew after an edit (core.reading).
+token that was put in place by hand, half of an emoji.
+
+Here, and nowhere else, is decided where a response begins and ends in what the models read, which
+is prompt and response rendered together (core.template) and read as one text (core.reading).
+
+**Where it begins.** TRL's DPO and KTO: after the longest prefix that the tokens share with those
+of the prompt rendered alone, the shorter of two such for a pair. What the template writes from
+there to the response's first letter is scored. TRL's CPO and ORPO: where the prompt's tokens end,
+or one before, if that is merged; BOS is put before the prompt and EOS after the response unless
+they are there.
+
+**Where it ends.** "turn": with the closing token. "rest": with all that is rendered, as in TRL.
+
+Knows nothing of models or editors.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property, lru_cache
 from itertools import accumulate
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserFacingError
-from core.reading import SPACE_MARK, Reader
+from core.reading import SPACE_MARK, Reader, Reading
+from core.template import NEUTRAL, PROBE, Place, Template
 from core.text import Message, Prompt, Tokens, shared_prefix
 
 Made = TypeVar("Made")
 Ints = NDArray[np.int64]
+Rule = Literal["turn", "rest", "apart"]
+"""How the tokens of a response are found: as the module says; "apart" is that of CPO and ORPO."""
+RULES: dict[str, Rule] = {"dpo": "rest", "kto": "rest", "cpo": "apart", "orpo": "apart"}
+"""The rules of TRL's trainers; where the trainer is not known, it is "turn"."""
 
 MARKS = {" ": "·", "\n": "↵", "\t": "⇥", "\r": "␍"}
 REACH = 6
@@ -33,7 +50,7 @@ LAID = 4
 CONTINUING = bytes(range(0x80, 0xC0))
 """The bytes of UTF-8 that do not begin a character."""
 PROMPTS = 8
-"""Prompts without a template whose ids are remembered."""
+"""Prompts whose ids are remembered."""
 
 
 def _byte_of_letter() -> dict[str, int]:
@@ -55,19 +72,44 @@ class _ById(dict[int, Made], Generic[Made]):
         return made
 
 
+class Rendering(NamedTuple):
+    """All that is read of a prompt and a response: ids, of which the first ``begins`` are context.
+
+    ``ids`` are those of ``reading`` between what the tokenizer or the trainer adds, ``added``
+    before and ``after`` behind.
+    """
+
+    place: Place
+    reading: Reading
+    ids: tuple[int, ...]
+    added: int
+    begins: int
+
+
 class Codec:
     """Prompts and responses as one loaded tokenizer reads them.
+
+    ``plain``: its chat template is left aside. A date that a template writes is that of ``now``,
+    for good.
 
     A special token's text typed into a prompt or response ("<|im_end|>") is read as that token,
     as chat templates do. A character broken into bytes that are no UTF-8 shows as U+FFFD and,
     as in sentencepiece itself, takes none of its neighbours with it.
 
     Raises:
-        UserFacingError: the tokenizer cannot tell where its tokens lie, or names no closing token.
+        UserFacingError: the tokenizer cannot tell where its tokens lie, or names no closing token,
+            or its chat template cannot be used.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        rule: Rule = "turn",
+        plain: bool = False,
+        now: datetime | None = None,
+    ) -> None:
         self._tokenizer = tokenizer
+        self.rule = rule
         self._special: dict[int, str] = {
             int(id): token.content for id, token in tokenizer.added_tokens_decoder.items()
         }
@@ -86,32 +128,37 @@ class Codec:
         self._pieces = _ById(self._piece)
         self._shown = _ById(self._label)
         self._added = lru_cache(REMEMBERED)(self._added_by)
-        self._opened = lru_cache(PROMPTS)(self._opened_by)
+        self._asked = lru_cache(PROMPTS)(self._asked_by)
+        self._generic = lru_cache(PROMPTS)(self._neutral)
         self._labels: tuple[str, ...] = ()
         self._laid: list[Tokens] = []
         """What was laid out last."""
-        self.has_chat_template: bool = bool(getattr(tokenizer, "chat_template", None))
+        self._template = Template(tokenizer, plain, now)
+        self._around = self._put_around() if self._template.plain and rule != "apart" else ((), ())
+        self.has_chat_template: bool = not self._template.plain
         self.vocab_size: int = len(tokenizer)
+        self.begin_of_text: int | None = tokenizer.bos_token_id
         self.end_of_turn: int = self._closing_token()
         self.end_of_turn_text: str = self.label(self.end_of_turn)
 
+    @property
+    def date(self) -> str:
+        """What the template writes of the day; "" if nothing."""
+        return self._template.date
+
     def prompt_text(self, prompt: Prompt) -> str:
-        """Return the prompt as the models read it: templated, the response to come next.
+        """Return the prompt as it is rendered alone, the response to come next.
 
         Without a chat template: the turns, a blank line between them.
 
         Raises:
             UserFacingError: the template refuses these turns.
         """
-        if not self.has_chat_template:
-            return "\n\n".join(message.content for message in prompt.messages)
-        settings = json.loads(prompt.settings or "{}")
-        return self._render(prompt.messages, add_generation_prompt=True, **settings)
+        return self._template.prompt(prompt)
 
     def prompt_ids(self, prompt: Prompt) -> tuple[int, ...]:
-        """Return the token ids of ``prompt_text``; a template brings its own first token."""
-        text = self.prompt_text(prompt)
-        return self._reader.read(text).ids if self.has_chat_template else self._opened(text)
+        """Return the token ids before a response that merges with nothing of the prompt."""
+        return self._generic(prompt)[0]
 
     def reply(self, prompt: Prompt, turns: Sequence[Message]) -> str:
         """Return the turns after a prompt as the text of one response.
@@ -120,8 +167,14 @@ class Codec:
         writes for them. So TRL's DPO scores sides that part before their last turn.
 
         Raises:
-            UserFacingError: the template writes turns that are past otherwise than a response.
+            UserFacingError: the last turn is not the assistant's, or the template writes turns that
+                are past otherwise than a response.
         """
+        if turns[-1].role != "assistant":
+            raise UserFacingError(
+                f"A response ends with a turn of {turns[-1].role!r}: leave such pairs out, or end "
+                f"both sides with what the assistant says."
+            )
         if len(turns) == 1:
             return turns[0].content
         before = self.prompt_text(prompt)
@@ -135,40 +188,61 @@ class Codec:
             )
         return whole[len(before) :] + turns[-1].content
 
-    def encode(self, prompt: Prompt, text: str) -> Tokens:
-        """Return the tokenizer's own tokens of a response, in its place after the prompt."""
-        clean = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates
-        before = self.prompt_text(prompt)
-        read = self._reader.read(before + clean)
-        first = int(np.searchsorted(read.spans[:, 0], len(before)))
-        whole = first == 0 or read.spans[first - 1, 1] <= len(before)
-        if whole and (placed := self._placed(text, clean, read.ids[first:])):
-            return placed
-        alone = self._reader.read(clean)  # a token lies across the border: it is not ours
-        if placed := self._placed(text, clean, alone.ids):
-            return placed
-        # A tokenizer that rewrites text (lower case, Unicode forms): its offsets, the user's text.
-        ids, spans = alone.ids, alone.spans
-        if whole:
-            ids, spans = read.ids[first:], read.spans[first:] - len(before)
-        laid = self._lay_out(ids)
-        starts, ends = (tuple(column.tolist()) for column in spans.T)
-        return replace(laid, text=text, starts=starts, ends=ends)
+    def encode(self, prompt: Prompt, text: str, beside: str | None = None) -> Tokens:
+        """Return the tokenizer's own tokens of a response, in its place after the prompt.
 
-    def decode(self, prompt: Prompt, ids: tuple[int, ...]) -> Tokens:
+        Args:
+            beside: the response that this one is compared with: a pair begins where the first of
+                the two begins.
+        """
+        clean = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates
+        place, reading, ids, added, begins = self.rendering(prompt, clean, beside)
+        starts, ends = reading.spans.T
+        begun = begins - added
+        first = max(begun, int(np.searchsorted(ends, place.start, side="right")))
+        stop = max(first, int(np.searchsorted(starts, place.stop)))
+        own = reading.ids[first:stop]
+        spans = reading.spans[first:stop]
+        laid = None
+        if place.verbatim and place.head:
+            at, end = (int(spans[0, 0]), int(spans[-1, 1])) if own else (place.start,) * 2
+            lead, left_out = max(0, place.start - at), max(0, at - place.start)
+            laid = _cut(self._lay_out(own), place.text[at:end], lead, min(place.stop, end) - at)
+        if laid is None:
+            # A tokenizer or a template that rewrites text (lower case, Unicode forms, thoughts):
+            # the places that the tokenizer tells of, in the user's text.
+            begin, end_at = (_in_response(place, spans[:, side], side) for side in (0, 1))
+            pieces = tuple(self._spelling(own))
+            laid = Tokens(text, own, begin, end_at, pieces, (False,) * len(own))
+        elif laid.text != text:
+            laid = _moved(laid, text, place.first + left_out)
+        closing = self._closing(ids[added + stop :])
+        return self._opened(laid, reading.ids[begun:first], ids[:begins], closing)
+
+    def decode(self, prompt: Prompt, ids: tuple[int, ...], text: str | None = None) -> Tokens:
         """Return any ids as a response; those that the tokenizer would not choose are ``forced``.
 
         Bytes that are no UTF-8 show as U+FFFD.
-        """
-        laid = self._lay_out(ids)
-        own = self.encode(prompt, laid.text)
-        if laid.text.startswith(" ") and own.ids[:1] != laid.ids[:1]:
-            opened = self.encode(prompt, laid.text[1:])
-            if opened.ids[:1] == laid.ids[:1]:
-                own, laid = opened, self._lay_out(ids, opened=True)
-        return replace(laid, forced=_missing(laid, own))
 
-    def edit(self, prompt: Prompt, old: Tokens, text: str) -> Tokens:
+        Args:
+            text: what they were shown as, if that is known: its context is theirs.
+        """
+        context = None if text is None else self.encode(prompt, text).context
+        return self._placed(prompt, ids, context or self.prompt_ids(prompt))
+
+    def _placed(self, prompt: Prompt, ids: tuple[int, ...], context: tuple[int, ...]) -> Tokens:
+        """Return ids as a response after a context."""
+        usual, head = self._generic(prompt)
+        if missing := usual[len(context) :]:  # merged with the response's first token
+            head = self._lay_out(missing).text
+        laid = self._lay_out(ids)
+        if head and laid.text.startswith(head):
+            laid = _cut(laid, laid.text, len(head), len(laid.text)) or laid
+        own = self.encode(prompt, laid.text)
+        whole = replace(laid, context=context, closing=own.closing)
+        return replace(whole, forced=_missing(whole, own))
+
+    def edit(self, prompt: Prompt, old: Tokens, text: str, beside: str | None = None) -> Tokens:
         """Return the tokens of an edited text: the tokenizer's own, but stretches with forced
         tokens that the edit did not touch keep their ids.
 
@@ -176,7 +250,7 @@ class Codec:
         what is kept would no longer read as ``text``, because halves of a character have met,
         nothing is.
         """
-        new = self.encode(prompt, text)
+        new = self.encode(prompt, text, beside)
         if not any(old.forced):
             return new
         ids: list[int] = []
@@ -188,12 +262,13 @@ class Codec:
         ids += new.ids[done:]
         if tuple(ids) == new.ids:
             return new
-        kept = self.decode(prompt, tuple(ids))
-        return kept if kept.text == text else new
+        kept = self._placed(prompt, tuple(ids), new.context)
+        first = min(new.starts)
+        return _moved(kept, text, first) if text[first : max(new.ends)] == kept.text else new
 
     def replace(self, prompt: Prompt, old: Tokens, index: int, id: int) -> Tokens:
         """Put one token in place of another and keep all others as they are."""
-        return self.decode(prompt, (*old.ids[:index], id, *old.ids[index + 1 :]))
+        return self._placed(prompt, (*old.ids[:index], id, *old.ids[index + 1 :]), old.context)
 
     def piece(self, id: int) -> bytes:
         """Return the bytes that a token stands for; a special token's are those of its name."""
@@ -257,10 +332,6 @@ class Codec:
             for id, token in zip(ids, tokens, strict=True)
         ]
 
-    def _opened_by(self, text: str) -> tuple[int, ...]:
-        """Return the ids of a text with the special tokens that the tokenizer adds."""
-        return tuple(self._tokenizer(text)["input_ids"])
-
     def _bytes(self, id: int, token: str | None) -> bytes:
         if token is None:  # padding of the embedding: no token has this number
             return b""
@@ -281,14 +352,6 @@ class Codec:
             )
         )
 
-    def _placed(self, text: str, clean: str, ids: tuple[int, ...]) -> Tokens | None:
-        """Return tokens of ``text``, with the spans of their bytes, if ``ids`` spell it."""
-        laid = self._lay_out(ids)
-        if laid.text == " " + clean:  # the space that sentencepiece puts before a first word
-            alone = laid.pieces[0] == b" "  # shown as nothing, so it is left out
-            laid = self._lay_out(ids[1:]) if alone else self._lay_out(ids, opened=True)
-        return replace(laid, text=text) if laid.text == clean else None
-
     def _added_by(self, window: tuple[int, ...]) -> bytes:
         """Return what the last of some tokens adds to those before it, as the tokenizer decodes."""
         before, after = self._decoded(window[:-1]), self._decoded(window)
@@ -301,14 +364,8 @@ class Codec:
         windows = (tuple(ids[max(0, i - REACH) : i + 1]) for i in range(len(ids)))
         return list(map(self._added, windows))
 
-    def _lay_out(self, ids: tuple[int, ...], opened: bool = False) -> Tokens:
-        """Return tokens of these ids with the text and the spans that their bytes give.
-
-        ``opened``: the first token's space belongs to the tokenizer, not to the text.
-        """
-        if opened:
-            pieces = self._spelling(ids)
-            return _spelt(ids, [pieces[0].removeprefix(b" "), *pieces[1:]])
+    def _lay_out(self, ids: tuple[int, ...]) -> Tokens:
+        """Return tokens of these ids with the text and the spans that their bytes give."""
         laid = self._relaid(ids) or _spelt(ids, self._spelling(ids))
         self._laid = [*self._laid[1 - LAID :], laid]
         return laid
@@ -352,22 +409,107 @@ class Codec:
         """Return whether a character begins with a token, or the tokens end there."""
         return index == len(ids) or (self._pieces[ids[index]][:1] or b"\x80") not in CONTINUING
 
-    def _render(self, messages: tuple[Message, ...], **settings: Any) -> str:
-        turns = [message.row() for message in messages]
-        try:
-            return str(self._tokenizer.apply_chat_template(turns, tokenize=False, **settings))
-        except Exception as error:  # templates raise what they like
-            raise UserFacingError(
-                f"The chat template refuses these turns ({error}): leave the system turn empty, "
-                f"or let user and assistant take turns."
-            ) from error
+    # --- where a response lies ----------------------------------------------------------------
+
+    def rendering(self, prompt: Prompt, text: str, beside: str | None = None) -> Rendering:
+        """Return what is read of a prompt and a response, and where the response begins."""
+        place = self._place(prompt, text)
+        reading = self._reader.read(place.text)
+        other = self._place(prompt, beside).text if beside is not None else place.text
+        if self.rule == "apart":
+            (before, after), ids = self._apart(reading.ids), reading.ids
+            asked = self._template.prompt(prompt)
+            if not self._template.plain:
+                asked = asked[: min(shared_prefix(asked, it) for it in (place.text, other))]
+            alone = self._reader.read(asked).ids
+            begins = len(before) + len(alone) - (ids[: len(alone)] != alone)
+        else:
+            (before, after), ids, alone = self._around, reading.ids, self._asked(prompt)
+            begins = shared_prefix(alone, (*before, *ids, *after))
+            if beside is not None:
+                others = (*before, *self._reader.read(other).ids, *after)
+                begins = min(begins, shared_prefix(alone, others))
+        # Nothing comes before a first token by which it could be scored: TRL leaves it out too.
+        return Rendering(place, reading, (*before, *ids, *after), len(before), max(1, begins))
+
+    def _place(self, prompt: Prompt, text: str) -> Place:
+        eos = self._tokenizer.eos_token or ""
+        return self._template.place(prompt, text, "" if self.rule == "apart" else eos)
+
+    def left_out(self, prompt: Prompt, rendering: Rendering) -> tuple[int, ...]:
+        """Return the ids that end a prompt which is read alone, and not before a response."""
+        alone = self._asked(prompt)
+        return alone[min(shared_prefix(alone, rendering.ids), rendering.begins) :]
+
+    def _asked_by(self, prompt: Prompt) -> tuple[int, ...]:
+        """Return the ids of a prompt that is read alone, with what the tokenizer adds."""
+        before, after = self._around
+        return (*before, *self._reader.read(self._template.prompt(prompt)).ids, *after)
+
+    def _neutral(self, prompt: Prompt) -> tuple[tuple[int, ...], str]:
+        """Return what stands before a neutral response to a prompt: the ids of its context, and the
+        text that the template writes behind that."""
+        if self._template.plain:
+            ids = self._reader.read(self._template.prompt(prompt)).ids
+            before = self._apart(ids)[0] if self.rule == "apart" else self._around[0]
+            return (*before, *ids), ""
+        tokens = self.encode(prompt, NEUTRAL)
+        head, found, _ = self._lay_out(tokens.ids).text.partition(NEUTRAL)
+        return tokens.context, head if found else ""
+
+    def _apart(self, ids: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return what CPO and ORPO put before ids that are read of a text, and behind them."""
+        bos, eos = self._tokenizer.bos_token_id, self._tokenizer.eos_token_id
+        before = (bos,) if bos is not None and ids[:1] != (bos,) else ()
+        return before, (eos,) if eos is not None and ids[-1:] != (eos,) else ()
+
+    def _put_around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the special tokens that the tokenizer itself puts before and after a text."""
+        alone, whole = self._reader.read(NEUTRAL).ids, tuple(self._tokenizer(NEUTRAL)["input_ids"])
+        for first in range(len(whole) - len(alone) + 1):
+            if whole[first : first + len(alone)] == alone:
+                return whole[:first], whole[first + len(alone) :]
+        return (), ()
+
+    def _closing(self, rest: tuple[int, ...]) -> tuple[int, ...]:
+        """Return what is scored of the ids after a response."""
+        if self.rule != "turn":
+            return rest
+        ends = (i for i, id in enumerate(rest, 1) if self.is_special(id))
+        return rest[: next(ends, len(rest))] or (self.end_of_turn,)
+
+    def is_special(self, id: int) -> bool:
+        """Return whether a token is none of text: a template or a trainer writes it."""
+        return id in self._special or id == self._tokenizer.eos_token_id
+
+    def _opened(
+        self,
+        laid: Tokens,
+        opening: tuple[int, ...],
+        context: tuple[int, ...],
+        closing: tuple[int, ...],
+    ) -> Tokens:
+        """Return laid tokens behind those that the template writes before a response."""
+        count = len(opening)
+        at = (min(laid.starts, default=0),) * count
+        return Tokens(
+            laid.text,
+            opening + laid.ids,
+            at + laid.starts,
+            at + laid.ends,
+            tuple(self._spelling(opening)) + laid.pieces,
+            (False,) * count + laid.forced,
+            count + laid.opening,
+            context,
+            closing,
+        )
 
     def _closing_token(self) -> int:
         """Return the special token that the template puts after a response; else end of text."""
         if self.has_chat_template:
-            turns = (Message("user", "Q"), Message("assistant", "qscope"))
-            after = self._render(turns, add_generation_prompt=False).rpartition("qscope")[2]
-            closing = [id for id in self._reader.read(after).ids if id in self._special]
+            place = self._template.place(PROBE, NEUTRAL)
+            after = self._reader.read(place.text[place.stop :]).ids
+            closing = [id for id in after if id in self._special]
             if closing:
                 return closing[0]
         if self._tokenizer.eos_token_id is None:
@@ -376,6 +518,64 @@ class Codec:
                 "tokenizer_config.json."
             )
         return int(self._tokenizer.eos_token_id)
+
+
+def _cut(laid: Tokens, written: str, first: int, stop: int) -> Tokens | None:
+    """Return tokens that spell ``written`` as those of ``written[first:stop]`` alone.
+
+    What lies beyond, in tokens that reach across, belongs to the template. None if they do not
+    spell it; the space that sentencepiece puts before a first word counts for nothing.
+    """
+    put = len(laid.text) - len(written)
+    if put not in (0, 1) or laid.text != " " * put + written:
+        return None
+    first, stop = first + put, stop + put
+    if first == 0 and stop == len(laid.text):
+        return laid
+    pieces = _without(laid.pieces, len(laid.text[:first].encode()))
+    behind = len(laid.text[stop:].encode())
+    pieces = tuple(
+        it[::-1] for it in _without(tuple(it[::-1] for it in pieces[::-1]), behind)[::-1]
+    )
+    kept = (i for i, piece in enumerate(pieces) if piece or not laid.pieces[i])
+    opening = next(kept, len(pieces))
+    return Tokens(
+        laid.text[first:stop],
+        laid.ids,
+        tuple([min(max(0, start - first), stop - first) for start in laid.starts]),
+        tuple([min(max(0, end - first), stop - first) for end in laid.ends]),
+        laid.pieces[:opening] + pieces[opening:],
+        laid.forced,
+        opening,
+    )
+
+
+def _without(pieces: tuple[bytes, ...], count: int) -> tuple[bytes, ...]:
+    """Return pieces without their first ``count`` bytes."""
+    kept = list(pieces)
+    for i, piece in enumerate(pieces):
+        if not count:
+            break
+        kept[i] = piece[count:]
+        count -= min(count, len(piece))
+    return tuple(kept)
+
+
+def _moved(tokens: Tokens, text: str, by: int) -> Tokens:
+    """Return tokens of a part of ``text`` that begins at ``by``."""
+    starts, ends = tokens.starts, tokens.ends
+    if by:
+        starts, ends = tuple([at + by for at in starts]), tuple([at + by for at in ends])
+    return replace(tokens, text=text, starts=starts, ends=ends)
+
+
+def _in_response(place: Place, at: Ints, ends: int) -> tuple[int, ...]:
+    """Return where places of a rendering lie in the response; those in what the template wrote anew
+    at its end, if ``ends``, else at its beginning."""
+    early = place.first + np.clip(at - place.start, 0, place.head)
+    late = place.last - np.clip(place.stop - at, 0, place.tail)
+    behind = at - place.start > place.head if ends else at >= place.stop - place.tail
+    return tuple(np.where(behind, late, early).tolist())
 
 
 def _spelt(ids: tuple[int, ...], pieces: Sequence[bytes]) -> Tokens:

@@ -96,10 +96,11 @@ def response_gauge(scoring: Scoring, beta: float) -> Gauge | None:
     """
     if scoring.logp_reference is None:
         return None
+    ended = len(scoring) > len(scoring.tokens)  # some templates write nothing after a response
     return gauge(
         scoring.logit,
         scoring.logsumexp,
-        np.append(scoring.logsumexp[1:], 0.0),
+        np.append(scoring.logsumexp[1:], 0.0 if ended else np.nan),
         scoring.logp_policy,
         scoring.logp_reference,
         beta,

@@ -11,7 +11,7 @@ these is None.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -459,6 +459,25 @@ _OF_TRAINER = {
     "tpo": {"sigmoid": "tpo", "hinge": "cpo_hinge", "ipo": "cpo_ipo"},
 }
 """Names that mean another loss in a trainer without a reference."""
+
+
+_MARKS = (
+    ("log_odds_ratio", "orpo"), ("log_odds_chosen", "orpo"), ("odds_ratio_loss", "orpo"),
+    ("policy/approxkl_avg", "ppo"), ("objective/rlhf_reward", "ppo"),
+    ("frac_reward_zero_std", "grpo"), ("reward_std", "grpo"),
+)  # fmt: skip
+"""Curves that only one way of training logs, by TRL and LLaMA-Factory."""
+
+
+def trained_by(curves: Iterable[str]) -> str:
+    """Return the way of training that logs curves of these names; "" where they do not tell.
+
+    Names as TRL has them; whether while training or evaluating does not matter.
+    """
+    names = {re.sub(r"^(train/|eval/|eval_)+", "", name) for name in curves}
+    if {"kl", "rewards/chosen"} <= names and "rewards/accuracies" not in names:
+        return "kto"  # the only one that logs no accuracy of pairs
+    return next((way for mark, way in _MARKS if mark in names), "")
 
 
 def named(names: str, trainer: str = "") -> tuple[str, ...]:

@@ -19,7 +19,10 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Scoring:
-    """One response under policy and reference: n rows, the closing (end-of-turn) token last.
+    """One response under policy and reference: n rows, one for each token that is scored.
+
+    First those of ``tokens``; then the closing (end-of-turn) token, and what else the template
+    writes after a response, where that was trained on.
 
     What needs a reference is None where there is none. Log-probs, divergences and entropies are in
     nats, [n]. Ranks count from 1, the most likely. ``kl`` is KL(pi || pi_ref) and ``kl_reverse`` is
@@ -29,7 +32,7 @@ class Scoring:
     """
 
     tokens: Tokens
-    """The n-1 tokens of the response itself."""
+    """The tokens of the response itself, after what the template writes before it."""
     ids: Ints
     labels: tuple[str, ...]
     logp_policy: Floats

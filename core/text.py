@@ -66,6 +66,12 @@ class Tokens:
     """The bytes that each token stands for."""
     forced: tuple[bool, ...]
     """True where the tokenizer would split this text into another token."""
+    opening: int = 0
+    """How many of the first are not the text's: the template writes them, and they are scored."""
+    context: tuple[int, ...] = ()
+    """The ids before these, as the models read them."""
+    closing: tuple[int, ...] = ()
+    """The ids after these that are scored: the closing token, and what is rendered behind it."""
 
     def __len__(self) -> int:
         return len(self.ids)

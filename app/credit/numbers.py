@@ -78,8 +78,9 @@ class CreditNumbers:
             return -1
         a, b = (panel.scoring for panel in self.panels.values())
         own, other = (a, b) if side == "A" else (b, a)
-        if own is not None and other is not None and index == len(own) - 1:
-            return len(other) - 1
+        if own is not None and other is not None and index >= len(own.tokens):
+            there = len(other.tokens) + index - len(own.tokens)
+            return there if there < len(other) else -1
         here = 0 if side == "A" else 1
         return next((p[1 - here] for p in self.alignment.pairs if p[here] == index), -1)
 
@@ -89,7 +90,7 @@ class CreditNumbers:
         unit, scoring = self._controls.unit(), self.panels[side].scoring
         if unit == "token" or scoring is None:
             return "", 0.0, 1
-        group = groups(scoring.tokens, unit)
+        group = groups(scoring.tokens, unit, len(scoring))
         sums = roll_up(self.credit.of(scoring, self.beta()), group)
         return unit, float(sums[index]), int((group == group[index]).sum())
 

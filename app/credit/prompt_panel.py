@@ -1,10 +1,10 @@
 """Shows the prompt: an optional system turn, user and assistant turns, or as models read it.
 
-Knows Prompt and Message; knows nothing of templates (the rendered text is given to it).
+Knows Prompt and Message; knows nothing of templates (what the models read is given to it).
 """
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QFont
+from PySide6.QtGui import QFont, QPalette, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import (
     QCheckBox,
     QFrame,
@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from app.widgets.layouts import fill, label
 from app.widgets.timers import single_shot
+from core.as_read import AsRead
 from core.text import Message, Prompt
 
 DEBOUNCE_MS = 150
@@ -42,6 +43,8 @@ class PromptPanel(QFrame):
 
     changed = Signal()
     """The prompt was edited and has rested for a moment."""
+    reading_wanted = Signal()
+    """It is to be shown how the models read the texts."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -60,11 +63,14 @@ class PromptPanel(QFrame):
         self.drop_turn.setText("− Turn")
         self.drop_turn.setToolTip("Take the last assistant and user turn away")
         self.raw = QCheckBox("As the models read it")
-        self.raw.setToolTip("Show the prompt with the chat template applied (read-only)")
+        self.raw.setToolTip(
+            "Show every token of the prompt and of the response that was scored last, and what "
+            "writes it (read-only)"
+        )
         self.system = TurnEdit("system", "What the assistant is told before the conversation")
         self.raw_text = QPlainTextEdit()
         self.raw_text.setReadOnly(True)
-        self.raw_text.setAccessibleName("Prompt as the models read it")
+        self.raw_text.setAccessibleName("Texts as the models read them")
         self.raw_text.setPlaceholderText("Appears once a pair is loaded and a response is scored.")
         self._lay_out()
         self._rest = single_shot(self, self.changed, DEBOUNCE_MS)
@@ -137,13 +143,35 @@ class PromptPanel(QFrame):
         finally:
             self._quiet = False
 
-    def set_rendered(self, text: str) -> None:
-        """Show the prompt as the models read it."""
-        if self.raw_text.toPlainText() != text:
-            self.raw_text.setPlainText(text)
+    def show_reading(self, read: AsRead | None) -> None:
+        """Show how the models read the texts, token by token; None: it is not known.
+
+        What the template writes is faint, what is scored is underlined, the response bold.
+        """
+        self.raw_text.clear()
+        if read is None:
+            return
+        cursor = QTextCursor(self.raw_text.document())
+        cursor.beginEditBlock()
+        cursor.insertText(
+            "\n".join(it.sentence for it in read.findings if it.level != "ok") + "\n\n"
+        )
+        faint = self.raw_text.palette().color(QPalette.ColorRole.PlaceholderText)
+        for i, (text, role) in enumerate(zip(read.labels, read.roles, strict=True)):
+            look = QTextCharFormat()
+            scored = read.first <= i < read.stop
+            if role == "template":
+                look.setForeground(faint)
+            if role == "response":
+                look.setFontWeight(QFont.Weight.Bold)
+            look.setFontUnderline(scored)
+            look.setToolTip(f"{role}, {'scored' if scored else 'not scored'} · id {read.ids[i]}")
+            cursor.insertText(text, look)
+            cursor.insertText("\n" if "↵" in text else "\N{THIN SPACE}", QTextCharFormat())
+        cursor.endEditBlock()
 
     def set_fonts(self, reading: QFont, fixed: QFont) -> None:
-        """Set the fonts of turns and of the prompt as the models read it."""
+        """Set the fonts of turns and of the texts as the models read them."""
         self.raw_text.setFont(fixed)
         for turn in (self.system, *self._turns):
             turn.setFont(reading)
@@ -201,6 +229,8 @@ class PromptPanel(QFrame):
     @Slot(bool)
     def _raw_toggled(self, on: bool) -> None:
         self.pages.setCurrentIndex(int(on))
+        if on:
+            self.reading_wanted.emit()
 
     @Slot()
     def _edited(self) -> None:

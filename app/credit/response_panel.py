@@ -33,9 +33,9 @@ REMEMBERED_TOKENS = 100_000
 
 @dataclass(frozen=True)
 class Wanted:
-    """A request to score: a text, or the ids by which that text was reached before."""
+    """A request to score: a text, and the ids by which that text was reached before, if any."""
 
-    text: str | None = None
+    text: str
     ids: tuple[int, ...] | None = None
     fresh: bool = False
     """Whether it is another text, not an edit of the one that was scored last."""
@@ -106,7 +106,7 @@ class ResponsePanel(QFrame):
         self._rest.stop()
         ids = self._reached.get(self.text())
         if ids is not None:
-            return Wanted(ids=ids)
+            return Wanted(self.text(), ids)
         return Wanted(text=self.text(), fresh=self._fresh)
 
     def is_current(self) -> bool:
@@ -175,7 +175,7 @@ class ResponsePanel(QFrame):
     # --- what is shown ----------------------------------------------------------------------
 
     def paint(self, values: Floats, scale: ColourScale) -> None:
-        """Colour the scored tokens by these values, [n], the closing token's last."""
+        """Colour the scored tokens by these values, [n], the closing ones' last."""
         if self.scoring is None:
             return
         tokens = self.scoring.tokens
@@ -189,11 +189,15 @@ class ResponsePanel(QFrame):
                 tokens.text,
                 np.asarray(tokens.starts, dtype=np.int64),
                 np.asarray(tokens.ends, dtype=np.int64),
-                classes[:-1],
+                classes[: len(tokens)],
                 self._stale,
             )
         )
-        self.editor.set_closing(self.scoring.labels[-1], int(classes[-1]))
+        if len(classes) > len(tokens):
+            end = len(tokens)
+            self.editor.set_closing(self.scoring.labels[end], int(classes[end]))
+        else:
+            self.editor.set_closing("", None)
 
     def set_scale(self, scale: ColourScale) -> None:
         """Set the scale's surface and colours, also before anything is scored."""

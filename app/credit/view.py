@@ -20,11 +20,10 @@ from app.credit.scale import ScaleChoice, compared_words
 from app.credit.scorer import Scorer
 from app.engine_client import EngineClient
 from app.inspect.answers import InspectionLookup, StateAnswers, SurveyLookup
-from core.engine.protocol import PairInfo, Scored, Scrub, Side
+from core.engine.protocol import PairInfo, ReadTexts, Scored, Scrub, Side, TextsRead
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
 from core.present.credit import IMPLICIT, Credit
-from core.present.measures import REWARD
 from core.present.pair import pair_noise, pair_numbers, split
 from core.scoring import Scoring
 from core.trace import mark
@@ -62,6 +61,7 @@ class CreditView(CreditLayout):
         super().__init__(parent)
         self._client = client
         self._failed: set[Side] = set()
+        self._scored_last: Side | None = None
         self._coloured = False
         self._drawn: dict[Side, tuple[Scoring | None, float]] = {}
         self.chart: RewardChart | None = None
@@ -90,6 +90,7 @@ class CreditView(CreditLayout):
         for panel in self.panels.values():
             panel.typed.connect(self._typed)
         self.prompt.changed.connect(self._prompt_rested)
+        self.prompt.reading_wanted.connect(self._ask_reading)
         self.controls.measure_changed.connect(self._recolour)
         self.controls.units_changed.connect(self._recolour)
         self.controls.beta_changed.connect(self._beta_changed)
@@ -171,7 +172,8 @@ class CreditView(CreditLayout):
         self.by_checkpoint.begin(info.checkpoints if info is not None else ())
         self.answers.forget()
         self.focus_on.clear()
-        self.prompt.set_rendered("")
+        self._scored_last = None
+        self.prompt.show_reading(None)
         for panel in self.panels.values():
             panel.forget_tokens()
             panel.show_problem("")
@@ -248,7 +250,9 @@ class CreditView(CreditLayout):
         )
         if old is not None and panel.scoring is not None:
             self.focus_on.follow(event.side, old.tokens, panel.scoring.tokens)
-        self.prompt.set_rendered(event.prompt_text)
+        self._scored_last = event.side
+        if self.prompt.raw.isChecked():
+            self._ask_reading()
         self._failed.discard(event.side)
         if not self._failed:
             self.problem.emit("")
@@ -265,6 +269,16 @@ class CreditView(CreditLayout):
         if not self._coloured:
             self._coloured = True
             QTimer.singleShot(0, self._say_coloured)
+
+    @Slot()
+    def _ask_reading(self) -> None:
+        """Ask how the models read the prompt and the response that was scored last."""
+        if self._scored_last is not None and self.scorer.has_pair:
+            asked = self._client.ask(ReadTexts, self._scored_last)
+            asked.answered.connect(self._show_reading)
+
+    def _show_reading(self, event: TextsRead) -> None:
+        self.prompt.show_reading(event.read)
 
     def show_checkpoint(self, index: int, frame: Frame) -> None:
         """Show what another checkpoint says, which is the policy now; texts and pins stay."""
@@ -343,7 +357,7 @@ class CreditView(CreditLayout):
         others = (one for side in SIDES for one in self.by_checkpoint.of(side).values())
         credit = self.numbers.credit
         self.chart.set_room([credit.of(one, self.beta()) for one in others])
-        self.chart.set_unit(REWARD.unit_at(self.known_beta()))
+        self.chart.set_unit(credit.unit(self.known_beta()))
         self.q_function.show_chart()
         for side, panel in self.panels.items():
             drawn = panel.scoring, self.beta()

@@ -175,6 +175,7 @@ class SearchActions(QObject):
                 tokens.pieces[:index],
                 tokens.ids[index:],
                 f"token {index + 1} of {side}",
+                tokens.context,
             )
         )
 

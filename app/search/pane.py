@@ -160,7 +160,8 @@ class SearchPane(QFrame):
         if self.start is None or not self.can_grow_from(entry):
             return None
         ids = *self.start.prefix, *self.tree.ids(entry)
-        return StateRef(int(self.tree.node[entry]), self.start.prompt, ids, self.name)
+        node, start = int(self.tree.node[entry]), self.start
+        return StateRef(node, start.prompt, ids, self.name, start.context)
 
     def _ask(self, prefix: tuple[int, ...], spec: SearchSpec, given: bool = False) -> None:
         assert self.start is not None
@@ -175,8 +176,10 @@ class SearchPane(QFrame):
         self._fraction, self._note = 0.0, ""
         self.problem.emit("")
         self._set_state("growing")
-        prompt = self.start.prompt
-        self._await(self._client.ask(Search, self.name, prompt, prefix, spec, anew=self._anew))
+        start, anew = self.start, self._anew
+        self._await(
+            self._client.ask(Search, self.name, start.prompt, prefix, spec, anew, start.context)
+        )
 
     def resume(self) -> None:
         """Resume the search that was stopped."""

@@ -15,3 +15,5 @@ class Start:
     given: tuple[int, ...] | None = None
     """The tokens that the response goes on with; None: there is no response."""
     name: str = "the prompt"
+    context: tuple[int, ...] = ()
+    """The ids before the prefix, where they are not just the prompt's."""

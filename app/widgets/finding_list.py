@@ -1,4 +1,4 @@
-"""Lists findings: a mark in the colour of the level, the subject and the sentence, wrapped.
+"""Lists findings: a mark in the colour of the level, the topic and the sentence, wrapped.
 
 Knows levels and sentences; knows nothing of pairs or of who found them.
 """
@@ -42,7 +42,7 @@ class FindingList(QListWidget):
         self.clear()
         marks = {level: self._mark(level) for level in SIGNS}
         for finding in self._findings:
-            words = f"{finding.subject}: {in_window(finding.sentence)}"
+            words = f"{finding.topic}: {in_window(finding.sentence)}"
             item = QListWidgetItem(marks[finding.level], words)
             item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{finding.level}, {words}")
             item.setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)

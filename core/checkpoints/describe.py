@@ -29,8 +29,15 @@ TOKENIZER_FILES = (
     "tekken.json",
     "vocab.txt",
 )
-NOT_CAUSAL = re.compile(r"For(SequenceClassification|TokenClassification|QuestionAnswering|"
-                        r"MaskedLM|RewardModel|MultipleChoice)$|RewardModel$")  # fmt: skip
+NOT_CAUSAL = re.compile(r"For(\w*Classification|QuestionAnswering|MaskedLM|\w*Pre"
+                        r"Training|RewardModel|MultipleChoice)$|RewardModel$")  # fmt: skip
+VALUE_HEAD = re.compile(r"(?:v_head|value_head|score|classifier|reward_head|regression_head)\.")
+"""The beginning of the names of weights that give a text a number."""
+ENCODER = re.compile(
+    r"(Bert|Roberta|XLMRoberta|Camembert|Deberta|DebertaV2|Electra|Albert|DistilBert|ModernBert|"
+    r"MPNet|NomicBert|Ernie|RoFormer|Funnel|Longformer|EuroBert|NeoBERT)Model"
+)
+"""Architectures that read both ways and give no distribution of tokens."""
 VIRTUAL_TOKENS = {
     "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "ADAPTION_PROMPT",
     "CPT", "CARTRIDGE", "SHADOW",
@@ -41,7 +48,7 @@ LEAVING_THE_BASE = {"gaussian", "eva", "orthogonal", "mica"}
 """Those for which it leaves the base as it is."""
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 EMBEDDING = re.compile(
-    r"\.(?:embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)"
+    r"\.(embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)"
     r"(?:\.token_adapter)?(?:\.base_layer|\.modules_to_save\.\w+)?\.weight$"
 )
 """The name of a whole embedding among an adapter's weights."""
@@ -90,9 +97,9 @@ class StoredModel:
     peft_type: str = ""
     rank: int = 0
     use_dora: bool = False
-    rewrites: bool = False
-    """True for an adapter that changes the base's own weights: with it off, they are not the
-    base's."""
+    rewrites: str = ""
+    """The entry of its config by which an adapter changes the base's own weights: with the adapter
+    off, they are not the base's."""
     tensors: Mapping[str, TensorHeader] = field(default_factory=dict, repr=False, compare=False)
     """By name, from the headers; empty for pickle weights."""
 
@@ -361,13 +368,17 @@ def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
             f"{path} is an adapter over a base that runs some layers several times "
             f"(layer_replication): merge it with PEFT's merge_and_unload and open that model."
         )
-    bias = config.get("bias") or "none"
+    rewrites = ""
+    if isinstance(begun, str) and begun not in LEAVING_THE_BASE:
+        rewrites = f"init_lora_weights={begun!r}"
+    elif config.get("bias") not in ("none", None):
+        rewrites = f"bias={config['bias']!r}"
     return StoredModel(
         path=path,
         name=checkpoint_name(path),
         kind="adapter",
         needs_remote_code=False,
-        rewrites=bias != "none" or (isinstance(begun, str) and begun not in LEAVING_THE_BASE),
+        rewrites=rewrites,
         vocab_size=_rows(found["tensors"]),
         base=str(config.get("base_model_name_or_path") or ""),
         base_revision=str(config.get("revision") or ""),
@@ -398,10 +409,10 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Stored
             f"{path} brings model code of its own (auto_map in config.json), which is not run "
             f"unasked: read that code and pass --trust-remote-code if you trust it."
         )
-    if NOT_CAUSAL.search(architecture) or config.get("is_encoder_decoder"):
+    if what := _not_causal(config, architecture, found["tensors"]):
         raise UserFacingError(
-            f"{path} holds a {architecture or 'encoder-decoder'}, which is not a causal language "
-            f"model: choose the checkpoint of a policy or a reference."
+            f"{path} holds {what}, which is not a causal language model: choose the checkpoint of "
+            f"a policy or a reference."
         )
     check_quantised(path, config, found["tensors"])
     heads = _integer(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
@@ -424,6 +435,21 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Stored
     )
     _check_layers(checkpoint)
     return checkpoint
+
+
+def _not_causal(
+    config: Mapping[str, Any], architecture: str, tensors: Mapping[str, TensorHeader]
+) -> str:
+    """Return what a model is in place of a causal language model; "" where nothing says so."""
+    if config.get("is_encoder_decoder"):
+        return f"an encoder and a decoder ({architecture or config.get('model_type')})"
+    if NOT_CAUSAL.search(architecture):
+        return f"a {architecture}"
+    if head := next((name for name in tensors if VALUE_HEAD.match(name)), ""):
+        return f"a model with a head that gives values ({head}), as PPO and reward training save it"
+    if ENCODER.fullmatch(architecture):
+        return f"an encoder ({architecture})"
+    return ""
 
 
 def _check_layers(model: StoredModel) -> None:

@@ -10,21 +10,24 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from core.checkpoints.describe import TOKENIZER_FILES, StoredModel, read_json
+from core.checkpoints.describe import EMBEDDING, TOKENIZER_FILES, StoredModel, read_json
 from core.errors import UserFacingError
 
 T = TypeVar("T")
 Shape = tuple[int, ...]
-Named = tuple[str, StoredModel, Path | None]
-"""A name for people, the weights, and the folder of the tokenizer if there is one."""
+Named = tuple[str, int, Path | None]
+"""A name for people, the rows of the embedding, and the folder of the tokenizer if there is one."""
 LORA = re.compile(r"^(.*)\.lora_(?:embedding_)?([AB])(?:\.[^.]+)?(?:\.weight)?$")
 WRAPPERS = re.compile(r"\b(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """What torch.compile, FSDP and activation checkpointing put into the names of weights."""
 ADAPTER_NAME = re.compile(
-    r"(\.lora_(?:embedding_)?[AB]|\.lora_magnitude_vector)\.(?!weight$|bias$)[^.]+"
+    r"(\.lora_(?:embedding_)?[AB])\.(?!weight$|bias$)[^.]+"
+    r"|(\.lora_magnitude_vector)\.[^.]+(?:\.weight)?$"
     r"|\.modules_to_save\.[^.]+(?=\.)"
 )
 """An adapter's own name inside those of its weights, which PEFT leaves out when it saves them."""
+ALIKE = 3
+"""Parts of a name, at least, that make a weight known: "lm_head.lora_A.weight"."""
 EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
 
 
@@ -44,6 +47,9 @@ def check_adapter_fits(adapter: StoredModel, base: StoredModel) -> None:
     for name, tensor in base.tensors.items():
         if name.endswith(".weight"):
             shapes[_canonical(name.removesuffix(".weight"))].add(tensor.shape)
+    for name, tensor in adapter.tensors.items():
+        if match := EMBEDDING.search(name):  # resized for the adapter
+            shapes[match[1]].add(tensor.shape)
     adapted, made = _adapted_modules(adapter), set[str]()
     if not all(_canonical(module) in shapes for module in adapted):
         loaded, made = _as_loaded(base)
@@ -108,11 +114,14 @@ def renamed(tensors: Mapping[str, T], known: Collection[str]) -> dict[str, T]:
 
 def plain_name(key: str) -> str:
     """Return a weight's name without what wrappers and an adapter's own name have added."""
-    return ADAPTER_NAME.sub(lambda match: match[1] or "", WRAPPERS.sub("", key))
+    return ADAPTER_NAME.sub(lambda match: match[1] or match[2] or "", WRAPPERS.sub("", key))
 
 
 def _beginnings(key: str, known: Collection[str]) -> set[tuple[str, str]]:
-    """Return how a name begins up to where it ends like a known one, and how that one begins."""
+    """Return how a name begins up to where it ends like a known one, and how that one begins.
+
+    They end alike from a layer's number on at least, or else from the name of a module.
+    """
     mine = key.split(".")
     found = set()
     for other in known:
@@ -120,22 +129,22 @@ def _beginnings(key: str, known: Collection[str]) -> set[tuple[str, str]]:
         alike = 0
         while alike < min(len(mine), len(theirs)) and mine[-1 - alike] == theirs[-1 - alike]:
             alike += 1
-        if alike:
-            old, new = ("".join(f"{it}." for it in them[:-alike]) for them in (mine, theirs))
+        old, new = (
+            "".join(f"{it}." for it in them[: len(them) - alike]) for them in (mine, theirs)
+        )
+        if alike >= ALIKE and not re.search(r"\d", old + new):
             found.add((old, new))
     return found
 
 
 def check_same_vocabulary(policy: Named, reference: Named) -> None:
-    """Check that every token is the same in both models, as rewards compare them by token.
+    """Check that every token that both models have is the same, as rewards compare them by token.
 
-    A token that only one of them *added* (for padding, say) is accepted.
-
-    Args:
-        policy, reference: see Named.
+    One may have more rows, for padding or for tokens of its own, if both tokenizers tell what the
+    shared rows are. A token that only one of them *added* is accepted there, too.
 
     Raises:
-        UserFacingError: the vocabularies differ in size or content.
+        UserFacingError: the vocabularies differ in what they share, or it cannot be told.
     """
     if difference := _vocabularies_differ(policy, reference):
         raise UserFacingError(
@@ -148,12 +157,8 @@ def check_search_base(policy: Named, base: Named) -> None:
     """Check that a third model, which a search adds to the pair, has the same vocabulary.
 
     Raises:
-        UserFacingError: it is an adapter, or the vocabularies differ in size or content.
+        UserFacingError: as for ``check_same_vocabulary``.
     """
-    if base[1].kind == "adapter":
-        raise UserFacingError(
-            f"{base[1].path} is an adapter: pass a whole model with --search-base DIR."
-        )
     if difference := _vocabularies_differ(policy, base):
         raise UserFacingError(
             f"The policy {policy[0]} and the search base {base[0]} have {difference}: choose a "
@@ -163,11 +168,15 @@ def check_search_base(policy: Named, base: Named) -> None:
 
 def _vocabularies_differ(ours: Named, theirs: Named) -> str:
     """Return in words how two vocabularies differ; "" if in nothing that matters."""
-    sizes = ours[1].vocab_size, theirs[1].vocab_size
-    if all(sizes) and sizes[0] != sizes[1]:
-        return f"vocabularies of {sizes[0]} and {sizes[1]} tokens"
-    if ours[2] and theirs[2] and ours[2] != theirs[2]:
-        return _tokenizers_differ(ours[2], theirs[2])
+    sizes = ours[1], theirs[1]
+    shared = min(sizes) if all(sizes) and sizes[0] != sizes[1] else None
+    if ours[2] and theirs[2]:
+        return _tokenizers_differ(ours[2], theirs[2], shared) if ours[2] != theirs[2] else ""
+    if shared is not None:
+        return (
+            f"vocabularies of {sizes[0]} and {sizes[1]} tokens, and only one has a tokenizer to "
+            f"compare"
+        )
     return ""
 
 
@@ -228,8 +237,11 @@ def _adapted_modules(adapter: StoredModel) -> dict[str, tuple[int, int]]:
     return {module: (inputs[module], outputs[module]) for module in inputs if module in outputs}
 
 
-def _tokenizers_differ(policy: Path, reference: Path) -> str:
-    """Return in words how two tokenizers differ; "" if in nothing that matters."""
+def _tokenizers_differ(policy: Path, reference: Path, shared: int | None) -> str:
+    """Return in words how two tokenizers differ; "" if in nothing that matters.
+
+    ``shared``: the tokens from this number on are not compared; None: all are.
+    """
     for name in TOKENIZER_FILES:
         ours, theirs = policy / name, reference / name
         if not (ours.is_file() and theirs.is_file()):
@@ -238,16 +250,17 @@ def _tokenizers_differ(policy: Path, reference: Path) -> str:
             return ""
         if name != "tokenizer.json":
             return f"different tokenizers ({name} differs)"
-        return _contents_differ(read_json(ours), read_json(theirs))
+        return _contents_differ(read_json(ours), read_json(theirs), shared)
     return ""
 
 
-def _contents_differ(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+def _contents_differ(ours: dict[str, Any], theirs: dict[str, Any], shared: int | None) -> str:
     (mine, my_extra), (yours, your_extra) = _vocabulary(ours), _vocabulary(theirs)
     differing = [
         id
         for id in sorted(mine.keys() | yours.keys())
-        if mine.get(id) != yours.get(id)
+        if (shared is None or id < shared)
+        and mine.get(id) != yours.get(id)
         and not (id not in yours and id in my_extra)
         and not (id not in mine and id in your_extra)
     ]

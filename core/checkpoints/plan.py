@@ -51,6 +51,8 @@ class PairPlan:
     """A third model, which only searches use."""
     provenance: Provenance = UNKNOWN
     """What is known of the policy's training."""
+    notes: tuple[str, ...] = ()
+    """What there is to say of the choice, a sentence each."""
     loss: str = ""
     """The loss of that training, where the user says it."""
 

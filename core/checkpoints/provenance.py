@@ -19,6 +19,7 @@ from typing import Any
 from core.checkpoints.describe import TOKENIZER_FILES
 from core.checkpoints.training_args import NAME, read_training_args
 from core.errors import UserFacingError
+from core.losses import trained_by
 from core.provenance import Provenance, agree
 from core.runs.records import ABOUT, EVALUATION, STATE, STEP
 
@@ -158,8 +159,12 @@ def read_provenance(folder: Path) -> Provenance:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """Return the folder and those around it that are of the same run, the run's own last."""
-    found = [folder]
+    """Return the folders of the same run: a checkpoint's first, the run's own last.
+
+    For a run's folder that of its last checkpoint counts, which trainers save their settings in.
+    """
+    steps = [(int(it[1]), it[0]) for at in _folders(folder) if (it := STEP.fullmatch(at.name))]
+    found = [folder / max(steps)[1], folder] if steps else [folder]
     for place in list(folder.parents)[:ABOVE]:
         in_checkpoint = STEP.fullmatch(found[-1].name) or STEP.fullmatch(place.name)
         marked = any((place / mark).is_file() for mark in (ABOUT, STATE, NAME))
@@ -229,6 +234,7 @@ def _of_trainer(place: Path) -> Iterator[_Said]:
             method = re.sub(r"(Training)?(Config|Arguments)$", "", kind)
             yield _settings(_ARGUMENTS, table, args, method)
     yield from _measured(place)
+    yield from _logged(place / STATE)
     yield from _card(place / "README.md")
 
 
@@ -249,7 +255,7 @@ def _recipes(place: Path) -> Iterator[_Said]:
     """Yield what recipes in a folder, and the settings that wandb keeps there, say."""
     found = [(_RECIPE, path) for path in _files(place) if path.name not in _NO_RECIPES]
     for name in ("config.yaml", "config.json"):
-        kept = sorted(place.glob(f"wandb/run-*/files/{name}"))[:MOST_FILES]
+        kept = sorted(place.glob(f"wandb/*run-*/files/{name}"))[:MOST_FILES]
         found += [(_WANDB, path) for path in kept]
     for rank, path in found:
         if path.suffix not in (".yaml", ".yml", ".json") or not _speaks_of_training(path):
@@ -365,6 +371,15 @@ def _measured(place: Path) -> Iterator[_Said]:
                 yield _Said(_MEASURED, {"beta": (beta, source)})
 
 
+def _logged(path: Path) -> Iterator[_Said]:
+    """Yield the way of training that logs curves of the names that are in a trainer's state."""
+    with contextlib.suppress(OSError, ValueError, RecursionError, KeyError, TypeError):
+        if path.stat().st_size <= LARGEST_LOG:
+            rows = json.loads(path.read_bytes())["log_history"]
+            if way := trained_by({name for row in rows for name in row}):
+                yield _Said(_CARD, {"trainer": (way, _source("names of curves", path))})
+
+
 def measured_beta(rows: Iterable[Mapping[str, Any]]) -> float | None:
     """Return rewards ÷ (log π − log π_ref) of a log's rows; None unless at least two rows agree.
 
@@ -414,14 +429,21 @@ def _card(path: Path) -> Iterator[_Said]:
 
 def _table(path: Path) -> Mapping[str, Any] | None:
     """Return the table in a YAML or JSON file; None if it holds none or cannot be read."""
+    try:
+        text = path.read_text("utf-8-sig")
+        table = json.loads(text) if path.suffix == ".json" else _yaml(text)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return table if isinstance(table, dict) else None
+
+
+def _yaml(text: str) -> Any:
     import yaml
 
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            table = json.load(file) if path.suffix == ".json" else yaml.load(file, yaml.CSafeLoader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return None
-    return table if isinstance(table, dict) else None
+        return yaml.load(text, yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise ValueError from error
 
 
 def _files(place: Path, largest: int = LARGEST) -> list[Path]:

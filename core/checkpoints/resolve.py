@@ -1,19 +1,24 @@
 """Deciding how a policy and its reference are loaded: two models, or one base and its adapters.
 
 Decides from the files on disk, and checks that the two belong together, before any weight is read.
-The reference is never guessed: it is the checkpoint that was named, or, if none was, the base of
-the policy's adapter with the adapter off; else there is none, and the policy is loaded alone.
+The reference is never guessed: it is the checkpoint that was named, or, if none was, what the
+policy's files say (core.checkpoints.reference), or the base of its adapter with the adapter off;
+else there is none, and the policy is loaded alone. A base may be only what PiSSA or CorDA leave of
+a model: then it is that base with the adapter that PEFT has put beside it, which makes it whole.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from core.checkpoints.describe import StoredModel, describe
 from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
+from core.checkpoints.hub import NAME, in_hugging_face_cache
 from core.checkpoints.loss import training_loss
 from core.checkpoints.named import BASES
 from core.checkpoints.plan import ModelPlan, PairPlan
 from core.checkpoints.provenance import read_provenance
+from core.checkpoints.reference import doubts, find_reference, last_part
 from core.errors import UserFacingError
 
 
@@ -24,16 +29,18 @@ def resolve_pair(
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
     loss: str = "",
+    place: Callable[[str], Path] | None = None,
 ) -> PairPlan:
     """Decide how a pair is loaded.
 
     Args:
         policy: a folder with a model or an adapter.
-        reference: likewise; None with a policy that is an adapter: its base, adapters off; None
-            with a whole model: there is no reference.
+        reference: likewise; None to find it (core.checkpoints.reference), an adapter's in the end
+            being its base, adapters off, and a whole model's none.
         base: the base of the adapters, where it is not found by what they say of it.
         loss: the training's, where the user says it; a training without a reference has none
             unless it is named.
+        place: fetches a base that is not on this machine, by its name; raises where it may not.
 
     Raises:
         UserFacingError: something is missing or damaged, the two do not belong together, or the
@@ -45,6 +52,13 @@ def resolve_pair(
         return describe(absolute, allow_pickle=allow_pickle, allow_remote_code=allow_remote_code)
 
     top = at(policy)
+    known = read_provenance(top.path)
+    notes: tuple[str, ...] = ()
+    alone = False
+    if reference is None:
+        alone = training_loss(known, loss).reference_free
+        if not alone:
+            reference, alone, notes = find_reference(top, known)
     under = at(reference) if reference is not None else None
     given = at(base) if base is not None else None
     if given is not None and given.kind == "adapter":
@@ -54,12 +68,15 @@ def resolve_pair(
     policy_model = top
     if top.kind == "adapter":
         at_hand = under if under is not None and _is_base_of(top, under) else None
-        policy_model = given or at(_find_base(top, at_hand))
+        policy_model = given or at(_find_base(top, at_hand, place))
         _check_base(top, policy_model)
     reference_model = under or policy_model
-    if under is not None and under.kind == "adapter":
+    if under is None and (rest := sorted(policy_model.path.glob("*_init/adapter_config.json"))):
+        under = at(rest[0].parent)
+        _check_base(under, policy_model)
+    elif under is not None and under.kind == "adapter":
         alike = top.base == under.base if top.kind == "adapter" else _is_base_of(under, top)
-        reference_model = given or at(_find_base(under, policy_model if alike else None))
+        reference_model = given or at(_find_base(under, policy_model if alike else None, place))
         _check_base(under, reference_model)
     sides = _named(top, policy_model, under, reference_model)
     tokenizer = sides[0].tokenizer or sides[1].tokenizer
@@ -68,15 +85,33 @@ def resolve_pair(
             f"{policy_model.path} has no tokenizer (tokenizer.json): copy the tokenizer's files "
             f"there from the model that it was trained from."
         )
-    known = read_provenance(top.path)
-    alone = training_loss(known, loss).reference_free or top.kind == "model"
-    other = None if under is None and alone else sides[1]
+    other = None if alone else sides[1]
     if other is not None:
-        first, second = ((side.name, side.model, side.tokenizer) for side in sides)
+        first, second = ((side.name, side.vocab_size, side.tokenizer) for side in sides)
         check_same_vocabulary(first, second)
-    return PairPlan(
-        sides[0], other, tokenizer, allow_pickle, allow_remote_code, provenance=known, loss=loss
+    plan = PairPlan(
+        sides[0], other, tokenizer, allow_pickle, allow_remote_code, None, known, loss=loss
     )
+    return replace(plan, notes=(*notes, *_of_rewriting(plan), *doubts(plan)))
+
+
+def _of_rewriting(plan: PairPlan) -> Iterator[str]:
+    """Yield what to say of an adapter that changes weights of the base that is its reference."""
+    adapter = plan.policy.adapter
+    if adapter is None or not adapter.rewrites or plan.policy_model != plan.reference_model:
+        return
+    said = (
+        f"The policy's adapter changes weights of its base, too ({adapter.rewrites}): the "
+        f"reference is the base as it was before, while a trainer that only switched the "
+        f"adapter off has logged rewards against the changed one."
+    )
+    if "niter" in adapter.rewrites:
+        said += (
+            " PEFT finds that change by a random decomposition, so the policy is close to what "
+            "was trained but not the same: save it as a plain LoRA with save_pretrained(..., "
+            "path_initial_model_for_weight_conversion=INITIAL) to have it exact."
+        )
+    yield said
 
 
 def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
@@ -90,10 +125,14 @@ def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
         allow_pickle=plan.allow_pickle,
         allow_remote_code=plan.allow_remote_code,
     )
+    if base.kind == "adapter":
+        raise UserFacingError(
+            f"{base.path} is an adapter: pass a whole model with --search-base DIR."
+        )
     policy = plan.policy
     check_search_base(
-        (policy.name, policy.model, plan.tokenizer),
-        (base.name, base, base.path if base.has_tokenizer else None),
+        (policy.name, policy.vocab_size, plan.tokenizer),
+        (base.name, base.vocab_size, base.path if base.has_tokenizer else None),
     )
     return replace(plan, search_base=base)
 
@@ -133,7 +172,9 @@ def _is_base_of(adapter: StoredModel, model: StoredModel) -> bool:
     return model.kind == "model" and last_part(adapter.base) == model.path.name
 
 
-def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
+def _find_base(
+    adapter: StoredModel, at_hand: StoredModel | None, place: Callable[[str], Path] | None
+) -> Path:
     """Return the folder of an adapter's base: by path, in the Hugging Face cache, or registered.
 
     Args:
@@ -150,33 +191,16 @@ def _find_base(adapter: StoredModel, at_hand: StoredModel | None) -> Path:
             return candidate
     if at_hand is not None:
         return at_hand.path
-    cached = _in_hugging_face_cache(adapter)
+    cached = in_hugging_face_cache(adapter.base, adapter.base_revision)
     if cached is not None:
         return cached
     named = BASES.get(last_part(adapter.base))
     fetched = named.cached() if named is not None else None
     if fetched is not None:
         return fetched
+    if place is not None and NAME.fullmatch(adapter.base):
+        return place("@".join(filter(None, (adapter.base, adapter.base_revision))))
     raise UserFacingError(
         f"The base of the adapter {adapter.path}, {adapter.base}, is not on this machine: name "
         f"the folder that holds it with --base DIR."
     )
-
-
-def last_part(base: str) -> str:
-    """Return the last part of a path or a repository's name."""
-    return base.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-
-
-def _in_hugging_face_cache(adapter: StoredModel) -> Path | None:
-    """Return the folder of an adapter's base in the local cache; the network is never asked."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(
-            adapter.base, "config.json", revision=adapter.base_revision or None
-        )
-    except (HFValidationError, OSError):
-        return None
-    return Path(found).parent if isinstance(found, str) else None

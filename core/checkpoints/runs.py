@@ -1,13 +1,11 @@
 """A training run's folder: the checkpoints in it, and the plan to open it as a pair.
 
-The policy is the run's last checkpoint. The reference is never guessed: it is what was named, what
-the trainer saved beside the policy, what the run says of itself, or the base with the adapter off;
-else there is none.
+The policy is the run's last checkpoint, the reference what was named, or what resolving finds.
 Knows nothing of curves (core.runs reads those) or of loading.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from core.checkpoints.describe import describe, read_json
 from core.checkpoints.named import BASES, NamedBase
@@ -16,10 +14,7 @@ from core.checkpoints.resolve import resolve_pair
 from core.checkpoints.saved import Saved, folders
 from core.errors import UserFacingError
 from core.progress import Report, Stop
-from core.runs.records import ABOUT, START, STEP, Checkpoint
-
-OF_TRAINER = "ref"
-"""The folder in which TRL saves the adapter that DPO began with."""
+from core.runs.records import START, STEP, Checkpoint
 
 
 def run_checkpoints(folder: Path) -> tuple[Checkpoint, ...]:
@@ -31,6 +26,15 @@ def run_checkpoints(folder: Path) -> tuple[Checkpoint, ...]:
     saved.refresh(folders(folder.expanduser().resolve()))
     found = saved.checkpoints
     return tuple(it for it in found if it.whole == found[-1].whole)
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder holds a run's checkpoints, whole or not, and is none itself."""
+    if not folder.is_dir() or any(
+        (folder / name).is_file() for name in ("config.json", "adapter_config.json")
+    ):
+        return False
+    return any(STEP.fullmatch(it.name) and it.is_dir() for it in folder.iterdir())
 
 
 def with_start(checkpoints: tuple[Checkpoint, ...]) -> tuple[Checkpoint, ...]:
@@ -48,13 +52,15 @@ def run_plan(
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
     loss: str = "",
+    place: Callable[[str], Path] | None = None,
 ) -> PairPlan:
     """Return the plan to load a run with its last checkpoint as the policy.
 
     Args:
-        reference: the folder that was named; None to find it (see the module).
+        reference: the folder that was named; None to find it (core.checkpoints.reference).
         report: told of a registered base that must be fetched.
         loss: as for ``resolve_pair``.
+        place: as for ``resolve_pair``.
 
     Raises:
         UserFacingError: there is no whole checkpoint, or the two do not fit.
@@ -65,32 +71,9 @@ def run_plan(
     if not checkpoints:
         raise UserFacingError(_why_none(folder))
     last = Path(checkpoints[-1].path)
-    if reference is None:
-        reference = _reference(folder, last)
     if base is None and not checkpoints[-1].whole and (named := _named_base(last)):
         base = named.fetch(report, cancelled)
-    return resolve_pair(last, reference, base, allow_pickle, allow_remote_code, loss)
-
-
-def _reference(folder: Path, last: Path) -> Path | None:
-    """Return the reference's folder by the run's own files; None for the base with adapters off."""
-    for place in (last / OF_TRAINER, folder / OF_TRAINER):
-        if place.is_dir():
-            return place
-    said = _about(folder).get("reference")
-    return folder / Path(said).expanduser() if isinstance(said, str) and said else None
-
-
-def _about(folder: Path) -> dict[str, Any]:
-    place = folder.expanduser() / ABOUT
-    if not place.is_file():
-        return {}
-    try:
-        return read_json(place)
-    except UserFacingError as error:
-        raise UserFacingError(
-            f"{place} is damaged: mend or delete it, and name the run's reference and beta."
-        ) from error
+    return resolve_pair(last, reference, base, allow_pickle, allow_remote_code, loss, place)
 
 
 def _named_base(adapter: Path) -> NamedBase | None:

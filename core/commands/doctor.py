@@ -77,4 +77,4 @@ def examine(spec: "PairSpec", reporter: Reporter, *, load: bool) -> "Iterator[Fi
 
 def print_line(finding: "Finding") -> None:
     """Print one line for a person to read."""
-    print(f"{finding.level:<8} {finding.subject:<11} {finding.sentence}", flush=True)
+    print(f"{finding.level:<8} {finding.topic:<11} {finding.sentence}", flush=True)

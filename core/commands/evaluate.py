@@ -101,6 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
             reference=str(arguments.reference or ""),
             base=str(arguments.base or ""),
             beta=arguments.beta,
+            plain=arguments.plain,
+            trainer=arguments.trainer,
             device=arguments.device,
             dtype=arguments.dtype,
             allow_pickle=arguments.allow_pickle,

@@ -64,7 +64,10 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
     pair = parser.add_argument_group("the pair (the demo pair if none is given)")
     pair.add_argument("--demo", action="store_true", help="the demo pair, fetched on first use")
     pair.add_argument(
-        "--policy", type=Path, metavar="DIR", help="the DPO policy: a model folder or an adapter"
+        "--policy",
+        type=Path,
+        metavar="DIR",
+        help="the DPO policy: the folder of a model, an adapter or a run, a GGUF file, or org/name",
     )
     if run:
         pair.add_argument(
@@ -79,8 +82,8 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
         type=Path,
         metavar="DIR",
         help="the model that the policy was trained against: a model folder or an adapter "
-        "(default, for a policy that is an adapter: its base, the adapter off; else none, and "
-        "only what needs no reference is shown)",
+        "(default: what lies with the policy or is named by its files, else an adapter's base; a "
+        "whole model may have none, and then only what needs no reference is shown)",
     )
     pair.add_argument(
         "--base", type=Path, metavar="DIR", help="the base model of the adapters, if they moved"
@@ -110,6 +113,19 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
 
 def add_loading_arguments(group: "argparse._ActionsContainer") -> None:
     """Declare the options that say how models are loaded."""
+    group.add_argument(
+        "--plain",
+        action="store_true",
+        help="read prompt and response as plain text, one after the other, as a training on plain "
+        "text did: no chat template",
+    )
+    group.add_argument(
+        "--trainer",
+        default="",
+        choices=("dpo", "kto", "cpo", "orpo", "none"),
+        help="TRL's trainer of the policy, to score what it scores around a response; with none, "
+        "the default, nothing is scored after the closing token",
+    )
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument(
         "--dtype",
@@ -121,6 +137,12 @@ def add_loading_arguments(group: "argparse._ActionsContainer") -> None:
         "--allow-pickle",
         action="store_true",
         help="load .bin weights too: pickle files can run any code, so only from people you trust",
+    )
+    group.add_argument(
+        "--download",
+        action="store_true",
+        help="download a model that is named as on huggingface.co (org/name, or org/name@revision) "
+        "and is not in its cache; else it must be there",
     )
     group.add_argument(
         "--trust-remote-code",
@@ -159,6 +181,9 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         dtype=arguments.dtype,
         allow_pickle=arguments.allow_pickle,
         allow_remote_code=arguments.trust_remote_code,
+        plain=arguments.plain,
+        trainer=arguments.trainer,
+        download="yes" if arguments.download else "",
     )
 
 

@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
             floor = measurement.finish()  # done by the first call
             if scoring.note:
                 reporter.say(f"{item.where}: {scoring.note}")
-            result = as_json(info, scoring, pair.codec.end_of_turn_text, floor)
+            result = as_json(info, scoring, floor)
             reporter.clear()
             if arguments.json or arguments.jsonl:
                 print(json.dumps(result, allow_nan=False), flush=True)
@@ -140,10 +140,8 @@ def score_item(pair: "Pair", item: Item) -> "Scoring":
         raise UserFacingError(f"{item.where}: {error}") from error
 
 
-def as_json(
-    info: "PairInfo", scoring: "Scoring", closing: str, floor: "NoiseFloor | None"
-) -> dict[str, Any]:
-    """Return one scored response as ``--json`` prints it; ``closing``: that token's text."""
+def as_json(info: "PairInfo", scoring: "Scoring", floor: "NoiseFloor | None") -> dict[str, Any]:
+    """Return one scored response as ``--json`` prints it."""
     from core.losses import UNNAMED
     from core.noise import as_json as noise_json
     from core.quantities import response_score
@@ -152,12 +150,14 @@ def as_json(
     rewards = UNNAMED.rewards(logps, info.beta)
     shares = info.objective.rewards(logps, info.beta)
     rows: list[dict[str, Any]] = []
-    spans = [*zip(tokens.starts, tokens.ends, strict=True), (len(tokens.text), len(tokens.text))]
+    spans = [*zip(tokens.starts, tokens.ends, strict=True)]
+    spans += [(len(tokens.text),) * 2] * (len(scoring) - len(spans))
     for row, (start, end) in enumerate(spans):
+        template = row < tokens.opening or row >= len(tokens)
         rows.append(
             {
                 "id": int(scoring.ids[row]),
-                "text": tokens.text[start:end],
+                "text": scoring.labels[row] if template else tokens.text[start:end],
                 "start": start,
                 "end": end,
                 "logp_policy": float(scoring.logp_policy[row]),
@@ -168,7 +168,10 @@ def as_json(
                 "kl": at(scoring.kl, row),
             }
         )
-    rows[-1] |= {"text": closing, "end_of_turn": True}
+        if template:
+            rows[-1] |= {"template": True}
+    if len(rows) > len(tokens):
+        rows[len(tokens)] |= {"end_of_turn": True}
     return {
         "beta": info.beta,
         "unit": info.unit,

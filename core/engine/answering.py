@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from core.checkpoints.hub import NotDownloaded
 from core.engine.handlers import handler_of
 from core.engine.protocol import Event, Failed, Memory, Request, Stopped, Unload, Urgency
 from core.engine.session import Session
@@ -85,7 +86,8 @@ class Answering:
         except Cancelled:
             return Stopped(request.id)
         except UserFacingError as error:
-            return Failed(request.id, str(error))
+            can = isinstance(error, NotDownloaded)
+            return Failed(request.id, str(error), downloadable=can)
         except Exception as error:
             if is_out_of_memory(error):
                 if session.has_pair and not evicted:

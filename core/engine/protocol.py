@@ -13,9 +13,12 @@ from pathlib import PurePath
 from typing import ClassVar, Generic, Literal, Never, TypeVar
 
 from core import quantities
+from core.as_read import AsRead
+from core.checkpoints.hub import Download
 from core.finding import Finding
 from core.losses import UNNAMED, TrainingLoss
 from core.noise import NoiseFloor
+from core.plausibility import Plausibility
 from core.provenance import UNKNOWN, Provenance
 from core.runs.records import START, Checkpoint
 from core.scoring import Inspection, Scoring, StateActions
@@ -112,6 +115,8 @@ class Failed(Event):
     message: str
     lost: bool = False
     """The device does nothing more for this process: only a new one can go on."""
+    downloadable: bool = False
+    """It would go on with ``PairSpec.download`` set to "yes"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,11 @@ class Stopped(Event):
 
 @dataclass(frozen=True, slots=True)
 class PairSpec:
-    """Which two checkpoints to load, and how. ``demo`` stands in place of the paths."""
+    """Which two checkpoints to load, and how. ``demo`` stands in place of the paths.
+
+    In place of a path stands also the name of a model on huggingface.co, "org/name@revision". A
+    run's folder as the policy is taken as ``run``.
+    """
 
     demo: bool = False
     policy: str = ""
@@ -143,6 +152,13 @@ class PairSpec:
     dtype: str = "auto"
     allow_pickle: bool = False
     allow_remote_code: bool = False
+    plain: bool = False
+    """Read texts as they are, without the chat template that there may be."""
+    trainer: str = ""
+    """TRL's trainer by whose rule the tokens of a response are found ("dpo", "kto", "cpo", "orpo");
+    of another, or of none, a response ends with its closing token."""
+    download: Download = ""
+    """What to do about a model that is named as on huggingface.co and not on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +187,8 @@ class PairInfo:
     """What is known of the policy's training."""
     objective: TrainingLoss = UNNAMED
     """The loss of that training."""
+    plausibility: Plausibility | None = None
+    """How the two read ordinary sentences; None where it cannot be said."""
     notes: tuple[str, ...] = ()
     """What there is to say of the pair before its numbers are believed, a sentence each."""
 
@@ -203,12 +221,14 @@ class PairInfo:
 class Loaded(Event):
     """A pair is loaded: the one that was asked for, or, if ``kept``, the one that was there.
 
-    ``why``: a sentence on why it was kept; "" if loading was cancelled.
+    ``why``: a sentence on why it was kept, "" if loading was cancelled; ``downloadable``: as in
+    Failed.
     """
 
     info: PairInfo
     kept: bool = False
     why: str = ""
+    downloadable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,10 +333,10 @@ class Scored(Event):
 
 @dataclass(frozen=True, slots=True)
 class Score(Request[Scored]):
-    """Score a response. Exactly one of three ways to say which:
+    """Score a response. One of three ways to say which:
 
     ``text``: what the editor holds; untouched tokens of that side keep their ids.
-    ``ids``: these tokens and no others (an earlier state, on undo).
+    ``ids``: these tokens and no others (an earlier state, on undo), shown as ``text``.
     ``replace``: (index, id): put one token in place and keep all others.
 
     ``fresh`` says that a text is another one, not an edit: no token of the old one is kept, though
@@ -337,6 +357,21 @@ class Score(Request[Scored]):
         return self.side
 
 
+@dataclass(frozen=True, slots=True)
+class TextsRead(Event):
+    side: Side
+    read: AsRead
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTexts(Request[TextsRead]):
+    """Ask how the models read the prompt and the response that a side holds."""
+
+    side: Side
+
+    urgency = Urgency.LOOK
+
+
 # --- a state ------------------------------------------------------------------------------------
 
 
@@ -346,17 +381,21 @@ class StateRef:
 
     ``prompt`` and ``ids``, the tokens after it, lead to the same state: by them it is found again
     if the node was evicted. ``pane``: the search whose checkpoint is asked; "" for the one shown.
+    ``context``: the ids of the prompt, where a response's first token is merged with its end.
     """
 
     node: int
     prompt: Prompt
     ids: tuple[int, ...]
     pane: str = ""
+    context: tuple[int, ...] = ()
 
     @classmethod
     def before(cls, scoring: Scoring, index: int, prompt: Prompt) -> "StateRef":
-        """Return the state before a token of a scored response, or before its closing token."""
-        return cls(scoring.state(index), prompt, scoring.tokens.ids[:index])
+        """Return the state before a token that is scored."""
+        tokens = scoring.tokens
+        ids = (*tokens.ids, *tokens.closing)[:index]
+        return cls(scoring.state(index), prompt, ids, context=tokens.context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,7 +489,7 @@ class Search(Job[Grown, Searched]):
 
     ``pane`` names the tree in the window; a new search in a pane replaces the one that runs there.
     ``anew``: its tree is a new one; else the pane's tree grows on, under the checkpoint that it
-    was begun under.
+    was begun under. ``context``: as in ``StateRef``.
     """
 
     pane: str
@@ -458,6 +497,7 @@ class Search(Job[Grown, Searched]):
     prefix: tuple[int, ...]
     spec: SearchSpec
     anew: bool = True
+    context: tuple[int, ...] = ()
 
     urgency = Urgency.SEARCH
 

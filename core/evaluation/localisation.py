@@ -106,8 +106,11 @@ def _score(models: "Pair", pairs: dict[int, Preference], line: str) -> list[Scor
     group, codec = list(pairs.values()), models.codec
     prompt = group[0].turns
     try:
-        texts = [codec.reply(prompt, turns) for pair in group for turns in pair.replies]
-        responses = [(prompt, codec.encode(prompt, text)) for text in texts]
+        responses = []
+        for pair in group:
+            sides = [codec.reply(prompt, turns) for turns in pair.replies]
+            for text, beside in zip(sides, reversed(sides), strict=True):
+                responses.append((prompt, codec.encode(prompt, text, beside)))
         found = score_all(models, responses, line=line)
     except UserFacingError as error:
         which = ", ".join(f"{number + 1}" for number in pairs)
@@ -121,7 +124,7 @@ def _scored(pair: Preference, chosen: Scoring, rejected: Scoring) -> Scored:
     assert chosen.logp_reference is not None and chosen.kl_reverse is not None
     assert rejected.logp_reference is not None  # core.commands.evaluate refuses a policy alone
     before = len(tokens.text) - len(answer)
-    first = bisect_left(tokens.starts, before)
+    first = max(tokens.opening, bisect_left(tokens.starts, before))
     spans = zip(tokens.starts[first:], tokens.ends[first:], strict=True)
     words, errors = units(answer, [(a - before, b - before) for a, b in spans], pair.wrong)
     closing = np.full(len(rejected) - len(tokens), words.max(initial=-1) + 1)

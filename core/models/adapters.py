@@ -2,8 +2,8 @@
 
 PEFT passes over tensors whose names it does not know, and leaves untrained what a file lacks. Here
 every tensor of the file goes into the model, and every tensor of the adapter comes from the file.
-What an adapter changes in the base itself is noticed: with the adapter off that is not the
-base any more. Knows nothing of pairs.
+What an adapter changes in the base itself is noticed: with the adapter off that is not the base any
+more. Knows nothing of pairs.
 """
 
 import re
@@ -16,7 +16,7 @@ import torch
 from core.checkpoints.describe import check_not_empty
 from core.checkpoints.fit import plain_name, renamed
 from core.errors import UserFacingError
-from core.failures import reason
+from core.failures import is_out_of_memory, reason
 from core.models.lora import is_plain_lora
 from core.models.weights import read_adapter
 
@@ -56,7 +56,7 @@ def put_adapter(
     resized = {} if beside else _resize(base, tensors, folder)
     weights = [it for it in base.parameters() if type(it.data) is torch.Tensor]
     before = [_mark(it[: resized[it]] if it in resized else it) for it in weights]
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng():
         torch.manual_seed(0)  # some kinds begin at random, and some keep a part of that
         if beside:
             model.add_adapter(name, config)
@@ -64,6 +64,9 @@ def put_adapter(
     try:
         _fill(wrapped, tensors, name, folder, beside)
         wrapped.to(base.device).eval().requires_grad_(False)
+        layers = (base.get_input_embeddings(), base.get_output_embeddings()) if resized else ()
+        if any(layer.weight.isnan().any() for layer in layers):
+            raise _without_rows(folder)
         if not is_plain_lora(config):
             _check_forward(wrapped, name, folder)
     except BaseException:
@@ -83,6 +86,10 @@ def _fill(
 
     expected, there = _own(wrapped, name), wrapped.state_dict()
     tensors = renamed(tensors, expected.keys() | there.keys())
+    known = [key for key in tensors if key in expected or key in there]
+    for key in tensors.keys() - known:  # PEFT saves some of a resized embedding twice
+        if any(torch.equal(tensors[key], tensors[it]) for it in known):
+            del tensors[key]
     for key in (tensors.keys() & there.keys()) - expected.keys() if beside else ():
         if not torch.equal(tensors[key].to(there[key]), there[key]):
             raise ValueError(f"it has weights of its own for the base's {key}")
@@ -93,6 +100,8 @@ def _fill(
     except KeyError as error:
         raise _lacking(folder, [str(error.args[0])]) from error
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         sizes = [line.strip() for line in str(error).splitlines() if "size mismatch" in line]
         raise UserFacingError(
             f"The adapter {folder} does not fit its base "
@@ -120,8 +129,9 @@ def _own(wrapped: Any, name: str) -> dict[str, torch.Tensor]:
 
 def _lacking(folder: Path, names: list[str]) -> UserFacingError:
     return UserFacingError(
-        f"The adapter {folder} lacks {len(names)} of its weights (first: {names[0]}), so it is not "
-        f"what was trained: copy it again, or save it again with PEFT's save_pretrained."
+        f"The adapter {folder} lacks {len(names)} of its weights over this base (first: "
+        f"{names[0]}), so it is not what was trained: pass the base that it was trained on with "
+        f"--base DIR, or save it again with PEFT's save_pretrained."
     )
 
 
@@ -153,15 +163,18 @@ def _resize(
     if new in (0, old):
         return {}
     if set(rows.values()) != {new}:
-        raise UserFacingError(
-            f"The adapter {folder} was trained with a vocabulary of {new} tokens, its base has "
-            f"{old}, and it does not bring all rows of the embeddings: save it again with "
-            f"save_pretrained(..., save_embedding_layers=True)."
-        )
+        raise _without_rows(folder)
     model.resize_token_embeddings(new, mean_resizing=False)
     for layer in layers():
         layer.weight.data[old:] = torch.nan
     return {layer.weight: min(old, new) for layer in layers()}
+
+
+def _without_rows(folder: Path) -> UserFacingError:
+    return UserFacingError(
+        f"The adapter {folder} was trained with a resized vocabulary and does not bring all rows "
+        f"of both embeddings: save it again with save_pretrained(..., save_embedding_layers=True)."
+    )
 
 
 def _mark(weight: torch.Tensor) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from core import diagnosis
-from core.checkpoints.asked import asked_plan
+from core.checkpoints.asked import as_run, asked_plan
 from core.checkpoints.identity import identify
 from core.checkpoints.watch import parts_of
 from core.engine.protocol import PairInfo, PairSpec
@@ -29,6 +29,9 @@ def on_disk(
         Cancelled: soon after ``cancelled()`` turns true, in a fetch.
     """
     try:
+        spec, opened = as_run(spec)
+        for sentence in opened:
+            yield Finding("policy", "note", sentence, "run")
         plan = asked_plan(spec, progress, cancelled)
         yield from diagnosis.of_plan(plan, spec.beta)
         found = {role: identify(folder) for role, folder in parts_of(plan).items()}
@@ -47,12 +50,28 @@ def on_disk(
 def loaded(
     pair: "Pair", info: PairInfo, cancelled: Callable[[], bool] = never
 ) -> Iterator[Finding]:
-    """Yield what there is to say of a pair that is loaded.
+    """Yield what there is to say of a pair that is loaded, its noise measured.
 
     Raises:
         Cancelled: soon after ``cancelled()`` turns true.
     """
     from core.models.noise import Measurement
 
-    yield from diagnosis.of_info(info)
+    yield from running(pair, info)
     yield diagnosis.of_noise(Measurement(pair).finish(cancelled), info.dtype)
+
+
+def running(pair: "Pair", info: PairInfo) -> Iterator[Finding]:
+    """Yield how a pair that is loaded runs, and how it reads texts."""
+    from core.as_read import as_read
+    from core.models.plausible import PROMPT, SAMPLE
+    from core.text import Prompt
+
+    yield from diagnosis.of_info(info)
+    if not info.alone:
+        yield from diagnosis.of_plausibility(info.plausibility)
+    codec, prompt = pair.codec, Prompt.of(PROMPT)
+    try:
+        yield from diagnosis.of_reading(as_read(codec, prompt, codec.encode(prompt, SAMPLE)))
+    except UserFacingError as error:
+        yield Finding("template", "warning", str(error), "tokens.refused")

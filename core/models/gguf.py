@@ -46,7 +46,7 @@ def read_gguf_model(auto: Any, path: Path, dtype: torch.dtype) -> tuple[Any, lis
         output_loading_info=True,
     )
     model.is_quantized = False  # its weights are plain numbers now
-    del model.config.quantization_config
+    vars(model.config).pop("quantization_config", None)
     _divide_frequencies(model, path)
     return model, sorted(found["missing_keys"])
 

@@ -26,7 +26,9 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 from core.models.states import Snapshots
 
 ROOM = 256
-"""Cells by which a slab grows at least; by a quarter where that is more."""
+"""Cells that a slab has beyond what is wanted when it grows; a quarter of it where that is more. So
+a text that is typed on seldom moves to other memory, and forwards of fixed shapes have a cell over
+for their padding (core.models.steps)."""
 
 _versions = itertools.count(1)
 
@@ -39,7 +41,7 @@ def cache_argument(model: Any) -> str:
 
 def _grown(cells: int, wanted: int) -> int:
     """Return the next capacity of a slab of ``cells`` that must have ``wanted``."""
-    return max(wanted, cells + max(ROOM, cells // 4))
+    return max(wanted + ROOM, cells + cells // 4)
 
 
 class _Cursor:

@@ -172,9 +172,14 @@ class Lane:
         """Drop recordings that hold the addresses of weights, if these have moved."""
         tensors = itertools.chain(self.model.parameters(), self.model.buffers())
         places = hash(tuple(tensor.data_ptr() for tensor in tensors))
-        if self._steps is not None and places != self._places:
-            self._steps.forget()
+        if places != self._places:
+            self.drop_recordings()
         self._places = places
+
+    def drop_recordings(self) -> None:
+        """Drop recorded forwards, and the memory of their activations."""
+        if self._steps is not None:
+            self._steps.forget()
 
     @torch.inference_mode()
     def run_path(

@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from core.checkpoints.asked import asked_plan, remarks
+from core.checkpoints.asked import as_run, asked_plan, remarks
 from core.checkpoints.describe import CONTEXT_LENGTH, read_json
 from core.checkpoints.identity import read_whole
 from core.checkpoints.memory import Need, check_fits, estimate
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.runs import run_checkpoints, with_start
 from core.checkpoints.watch import POLICY, Watch, parts_of
-from core.codec import Codec
+from core.codec import RULES, Codec
 from core.engine.protocol import PairInfo, PairSpec
 from core.errors import Cancelled, UserFacingError
 from core.failures import is_out_of_memory, reason
@@ -42,10 +43,12 @@ from core.models.device import (
 from core.models.lane import Lane
 from core.models.lora import ROWS, ActiveRows, is_plain_lora, pair_linears, weights_read
 from core.models.pair import Pair, logits_held
+from core.models.plausible import measure_plausibility
 from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
 from core.models.tokenizer import load_tokenizer
 from core.models.weights import read_model
+from core.plausibility import doubts
 from core.progress import Report, never
 from core.provenance import chosen_beta
 from core.runs.records import Checkpoint
@@ -93,6 +96,7 @@ def load_pair(
         Cancelled: soon after ``cancelled()`` turns true.
     """
     began = time.perf_counter()
+    spec, opened = as_run(spec)
     plan = asked_plan(spec, progress, cancelled)
     beta, notes = chosen_beta(spec.beta, plan.provenance)
     place = place_for(spec, plan)
@@ -119,7 +123,7 @@ def load_pair(
     if swap is not None:
         swap.placed = loaded[POLICY]
     progress("Checking the attention", None)
-    codec = Codec(tokenizer)
+    codec = Codec(tokenizer, RULES.get(spec.trainer, "turn"), spec.plain)
     everything = [*lanes, base] if base is not None else lanes
     learn(weight for lane in everything for weight in weights_read(lane.model))
     for lane in everything:
@@ -139,6 +143,9 @@ def load_pair(
         version=loaded[POLICY] if spec.run else "",
         watch=Watch({role: it for role, it in loaded.items() if role != POLICY or not spec.run}),
     )
+    pair.check_tokens(np.array([codec.end_of_turn]))
+    plausibility = None if pair.alone else measure_plausibility(pair)
+    doubted = doubts(plausibility) if plausibility is not None else ()
     info = PairInfo(
         policy=plan.policy_name,
         reference=plan.reference_name,
@@ -156,7 +163,8 @@ def load_pair(
         checkpoints=_checkpoints(spec, pair),
         provenance=plan.provenance,
         objective=plan.objective,
-        notes=(*notes, *remarks(plan)),
+        plausibility=plausibility,
+        notes=(*opened, *plan.notes, *notes, *doubted, *remarks(plan)),
     )
     return pair, info
 
@@ -203,12 +211,9 @@ class _Loader:
 
     def _as_saved(self, path: Path) -> Any:
         """Return what ``model`` does, with the layers that its class has."""
-        from transformers import AutoModelForCausalLM
-
         plan = self.plan
-        _check_kind(path, plan)
         model, missing = read_model(
-            AutoModelForCausalLM,
+            _auto_class(path, plan),
             path,
             self.device,
             self.dtype,
@@ -319,30 +324,39 @@ def _joined(wrapped: Any, rows: Sequence[str] = ROWS) -> ActiveRows | None:
     return None
 
 
-def _check_kind(path: Path, plan: PairPlan) -> None:
-    """Check that the installed transformers has a causal language model of a checkpoint's kind.
+def _auto_class(path: Path, plan: PairPlan) -> Any:
+    """Return transformers' class that loads a checkpoint; one that also sees reads text alone.
 
     Raises:
-        UserFacingError: it does not know the kind, or has only other models of it.
+        UserFacingError: the installed transformers does not know the kind, or has only models of it
+            that do not continue text.
     """
-    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, __version__
+    import transformers as hf
 
     if path.is_file():
-        return  # a GGUF file, which reading it finds out
+        return hf.AutoModelForCausalLM  # a GGUF file, whose kind reading it finds out
     config = read_json(path / "config.json")
     if config.get("auto_map") and plan.allow_remote_code:
-        return
+        return hf.AutoModelForCausalLM
     kind = str(config.get("model_type") or "")
-    if kind not in CONFIG_MAPPING:
+    if kind not in hf.CONFIG_MAPPING:
         raise UserFacingError(
-            f"{path} holds a model of the kind {kind!r}, which transformers {__version__} does not "
-            f"know: upgrade transformers, or check model_type in its config.json."
+            f"{path} holds a model of the kind {kind!r}, which transformers {hf.__version__} does "
+            f"not know: upgrade transformers, or check model_type in its config.json."
         )
-    if CONFIG_MAPPING[kind] not in MODEL_FOR_CAUSAL_LM_MAPPING:
+    form = hf.CONFIG_MAPPING[kind]
+    causal, seeing = (
+        mapping.get(form, None)
+        for mapping in (hf.MODEL_FOR_CAUSAL_LM_MAPPING, hf.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING)
+    )
+    if seeing and (not causal or seeing.__name__ in (config.get("architectures") or ())):
+        return hf.AutoModelForImageTextToText
+    if not causal:
         raise UserFacingError(
-            f"{path} holds a model of the kind {kind!r}, of which transformers {__version__} has "
-            f"no causal language model: choose the checkpoint of a policy or a reference."
+            f"{path} holds a model of the kind {kind!r}, of which transformers {hf.__version__} "
+            f"has no causal language model: choose the checkpoint of a policy or a reference."
         )
+    return hf.AutoModelForCausalLM
 
 
 def _switch(wrapped: Any, row: str) -> Callable[[], Any]:

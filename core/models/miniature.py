@@ -37,7 +37,7 @@ SIZES = {
 }
 HEADS = "num_attention_heads n_head n_heads num_heads".split()
 KEY_HEADS = "num_key_value_heads num_kv_heads n_head_kv num_global_key_value_heads".split()
-LAYER_COUNTS = "num_hidden_layers n_layer num_layers n_layers".split()
+LAYER_COUNTS = "num_hidden_layers n_layer num_layers n_layers depth".split()
 
 
 def windows(config: Any) -> list[int]:
@@ -69,7 +69,12 @@ def shrunk(config: Any) -> Any | None:
     """Return a copy of a configuration with small sizes; None where it cannot be shrunk."""
     try:
         small = copy.deepcopy(config)
-        _shrink(small.get_text_config())
+        text = small.get_text_config()
+        _shrink(text)
+        for inner in (getattr(small, name, None) for name in small.sub_configs):
+            if inner is not text:  # sees images, which no text does
+                for name in (it for it in LAYER_COUNTS if _has(inner, it)):
+                    setattr(inner, name, 1)
     except Exception:  # sizes that hang together in a way that is not known
         return None
     return small

@@ -121,10 +121,9 @@ class Measurement:
     def _path(self, prompt: str, response: str) -> tuple[Nodes, int]:
         """Return the nodes of a prompt and its response, and where the response begins."""
         codec, turns = self._pair.codec, Prompt.of(prompt)
-        before = codec.prompt_ids(turns)
-        ids = [*before, *codec.encode(turns, response).ids, codec.end_of_turn]
-        ids = ids[: self._pair.context_length]
-        first = min(len(before), len(ids) // 2)
+        tokens = codec.encode(turns, response)
+        ids = [*tokens.context, *tokens.ids, *tokens.closing][: self._pair.context_length]
+        first = min(len(tokens.context), len(ids) // 2)
         return self._pair.tree.extend(self._pair.root(len(ids)), ids), first
 
     def _observed(

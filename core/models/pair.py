@@ -18,6 +18,10 @@ run the policy *is* the reference: what is asked of the one is asked of the othe
 Where rotary factors depend on the length of a text (core.models.rope), texts of another regime
 start from another root of the tree, so their numbers and KV are never mixed.
 
+One model may have more tokens than the other (rows of padding, or tokens that were added). Each
+one's log-probs, ranks and entropy are over its own; the divergences are between what both make of
+the tokens that both have; a text with a token that one lacks is refused.
+
 Knows no text beyond its codec; knows nothing of beta, files or windows.
 """
 
@@ -127,15 +131,18 @@ class Pair:
         self._covering = list(zip(self.lanes, covers, strict=True))
         if self.base is not None:
             self._covering.append((self.base, (BASE,)))
+        widths = [lane.vocab_size for lane, _ in self._covering]
+        self.vocab_size = max(widths)
+        """Width of a distribution, padding of the embedding included."""
+        self.shared = min(widths)
+        """Tokens that all models have: those below this number."""
+        self._widths = widths[0], widths[len(self.lanes) - 1]
+        self.outside = 0.0
+        """The most that either has given, so far, to tokens that the other lacks: a probability."""
         self._lines: dict[str, Held] = {}
         """By name, the least recently used first."""
         self._roots: dict[tuple[Regime, ...], int] = {}
         self._regimes: dict[int, tuple[Regime, ...]] = {}
-
-    @property
-    def vocab_size(self) -> int:
-        """Width of a distribution, padding of the embedding included."""
-        return self.lanes[0].vocab_size
 
     def use(self, checkpoint: str, version: "Identity | str" = "") -> None:
         """Make another checkpoint the policy: the one in a folder, or START.
@@ -157,6 +164,11 @@ class Pair:
             version = START if checkpoint == START else self.swap.check(checkpoint)
         self.tree.show(version, same=checkpoint == START)
         self.shown, self.version = checkpoint, version
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Tokens of the policy, which is the reference at the start of a run, and of that."""
+        return self._widths[self.shown == START], self._widths[1]
 
     def changed(self) -> "Change | None":
         """Return what has been written anew on disk since loading, each change once; else None."""
@@ -312,11 +324,11 @@ class Pair:
 
     @torch.inference_mode()
     def logprobs(self, node: int, cancelled: Callable[[], bool] = never) -> torch.Tensor:
-        """Return log-probs of every token at the state ``node``, float32 [2, V], policy first; of
-        the policy alone [1, V]."""
+        """Return log-probs at the state ``node`` of every token that both models have, float32
+        [2, V], policy first; of the policy alone [1, V]."""
         state = np.array([node])
         self.reach_path(self.tree.path(node), BOTH, cancelled, "inspect")
-        return torch.log_softmax(self.logits(state, self.sides), dim=-1)[:, 0]
+        return torch.log_softmax(self.logits(state, self.sides), dim=-1)[:, 0, : self.shared]
 
     @torch.inference_mode()
     def logits(
@@ -324,8 +336,8 @@ class Pair:
     ) -> torch.Tensor:
         """Return logits at states that were reached together, [m] -> float32 [len(rows), m, V].
 
-        They are on the first lane's device. ``room``: float32 memory of at least that many numbers,
-        which is used for them.
+        They are on the first lane's device, and -inf for tokens that a model lacks. ``room``:
+        float32 memory of at least that many numbers, which is used for them.
         """
         meant = self._models_for(rows)
         held = self._ready_line(states, meant)
@@ -343,7 +355,14 @@ class Pair:
             physical = _physical(lane, covers, wanted)
             first = meant.index(wanted[0])
             part = out[first : first + physical.stop - physical.start]
-            lane.logits(store.hidden(physical, cells.to(lane.device)), physical, part)
+            hidden = store.hidden(physical, cells.to(lane.device))
+            if lane.vocab_size == self.vocab_size:
+                lane.logits(hidden, physical, part)
+            else:
+                own = part.new_empty(*part.shape[:2], lane.vocab_size)
+                lane.logits(hidden, physical, own)
+                part[..., : lane.vocab_size] = own
+                part[..., lane.vocab_size :] = -torch.inf
             if len(part) < len(wanted):  # one model that is both
                 out[first + 1] = out[first]
         if len(meant) == len(rows):
@@ -373,8 +392,10 @@ class Pair:
                 held.line.truncate(min(held.line.trunk, int(gone.argmax())))
 
     def evict_kv(self) -> None:
-        """Drop all KV, and give the memory that is not in use back to the device."""
+        """Drop all KV and recorded forwards, and give memory not in use back to the device."""
         self._lines.clear()
+        for lane, _ in self._covering:
+            lane.drop_recordings()
         for device in {lane.device.type for lane, _ in self._covering}:
             if device in ("cuda", "mps"):
                 getattr(torch, device).empty_cache()
@@ -470,7 +491,9 @@ class Pair:
         if all(line.ready_to(row) == line.trunk for row in rows):
             return
         trunk = line.nodes[: line.trunk]
-        ids = torch.from_numpy(self.tree.token[trunk])
+        tokens = self.tree.token[trunk]
+        self.check_tokens(tokens)
+        ids = torch.from_numpy(tokens)
         self._set_regime(trunk)
         for lane, store, physical, ready in self._unready(held, rows, np.arange(line.trunk)):
             step = PATH_TOKENS.get(lane.device.type, CPU_PATH_TOKENS)
@@ -539,6 +562,7 @@ class Pair:
             self._run_trunk(held, rows, cancelled)
         nodes = np.unique(np.concatenate([path[line.trunk :] for path in paths]))
         nodes = nodes[np.argsort(self.tree.depth[nodes], kind="stable")]
+        self.check_tokens(self.tree.token[nodes])
         cells = self._branch_cells(held, nodes)
         self._set_regime(paths[0])
         ready = line.ready[list(rows)][:, cells].all(axis=0)
@@ -624,6 +648,35 @@ class Pair:
                 found = hidden[:, i, torch.from_numpy(asked).to(lane.device)]
                 store.put_hidden(found, rows, where, len(line))
 
+    def check_tokens(self, tokens: Nodes) -> None:
+        """Check that all models have some tokens.
+
+        Raises:
+            UserFacingError: one lacks one.
+        """
+        token = int(tokens.max(initial=0))
+        if token < self.shared:
+            return
+        roles = ("policy", "reference", "search base")
+        lacking = {
+            roles[row]: lane.vocab_size
+            for lane, covers in self._covering
+            for row in covers
+            if lane.vocab_size <= token
+        }
+        whose = " and ".join(f"the {role}'s" for role in lacking)
+        what = f"{self.codec.label(token)!r} as token {token}, but {whose} embedding has only "
+        what = f"The tokenizer writes {what}{min(lacking.values())} rows"
+        if len(lacking) > 1 or list(lacking) == ["policy"]:
+            raise UserFacingError(
+                f"{what}: take the tokenizer that the model was trained with, or save the model "
+                f"or adapter again with its resized embeddings (save_embedding_layers=True)."
+            )
+        raise UserFacingError(
+            f"{what}, so it gives nothing to a text that holds it: choose a model whose vocabulary "
+            f"was resized as the policy's was."
+        )
+
     def _set_regime(self, path: Nodes) -> None:
         """Set all lanes to the rotary factors of the root that a path starts from."""
         root = int(self.tree.parent[path[0]])
@@ -668,15 +721,19 @@ class Pair:
 
     def _fill(self, nodes: Nodes, states: Nodes, room: torch.Tensor | None) -> None:
         """Write the columns of edges into ``nodes`` and of the ``states`` that they leave."""
-        logits = self.logits(states, self.sides, room)
-        tokens = torch.from_numpy(self.tree.token[nodes])
+        taken = self.tree.token[nodes]
+        self.check_tokens(taken)
+        logits, tokens = self.logits(states, self.sides, room), torch.from_numpy(taken)
         step = len(nodes)
         if logits.device.type == "cpu":
             step = max(1, CACHED_LOGITS // (len(BOTH) * self.vocab_size))
         pieces = [
-            observations(logits[:, first : first + step], tokens[first : first + step])
+            observations(logits[:, first : first + step], tokens[first : first + step], self.widths)
             for first in range(0, len(nodes), step)
         ]
+        if self.widths[0] != self.widths[1]:
+            outside = torch.softmax(logits, dim=-1)[..., min(self.widths) :].sum(-1)
+            self.outside = max(self.outside, float(outside.max()))
         edge, state = (np.concatenate(part, axis=1) for part in zip(*pieces, strict=True))
         if np.isfinite(state).all():  # else nothing is written: the next write raises
             self.write(self.tree.edge_columns, nodes, edge)
@@ -716,34 +773,50 @@ def _physical(lane: Lane, covers: Rows, wanted: list[int]) -> slice:
 
 
 def observations(
-    logits: torch.Tensor, tokens: torch.Tensor
+    logits: torch.Tensor, tokens: torch.Tensor, widths: tuple[int, int] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return what the two models, or the policy alone, say of m tokens at m states.
 
     Args:
         logits: float32 [2, m, V], policy and reference; or [1, m, V].
         tokens: int64 [m], the token taken at each state.
+        widths: as for ``state_numbers``.
 
     Returns:
         Edge numbers and state numbers, [5, m] each (of the policy alone [3, m] and [2, m]), in the
-        order of the tree's columns. Divergences over the whole vocabulary.
+        order of the tree's columns.
     """
     tokens = tokens.to(logits.device)[None, :, None].expand(len(logits), -1, 1)
     taken = logits.gather(-1, tokens)[..., 0]
     # Counted in floats (exact up to 2^24): summing booleans takes several times as long on a CPU.
     ranks = torch.gt(logits, taken[..., None], out=torch.empty_like(logits)).sum(-1) + 1
-    logsumexp, state = state_numbers(logits)
+    logsumexp, state = state_numbers(logits, widths)
     edge = torch.stack([*(taken - logsumexp), *ranks, taken[0]])
     return edge.double().cpu().numpy(), state.double().cpu().numpy()
 
 
-def state_numbers(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def state_numbers(
+    logits: torch.Tensor, widths: tuple[int, int] | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return log-partitions [2, m] and numbers [5, m] as in STATE_COLUMNS of logits [2, m, V]; of
     the policy's alone, [1, m, V], log-partitions [1, m] and the numbers [2, m] that it has.
 
     One exponential per logit: the partition follows from the likeliest token, whose probability has
     the smallest relative error.
+
+    Args:
+        widths: how many of the V tokens each model has; None: all. If one has fewer, partitions and
+            entropies are over each one's own tokens, and the divergences are those of the two
+            distributions given that the token is one that both have.
     """
+    if widths is not None and min(widths) < logits.shape[-1]:
+        _, (kl, kl_reverse, *_) = state_numbers(logits[..., : min(widths)])
+        (first, (_, _, entropy, *_)), (second, (_, _, other, *_)) = (
+            state_numbers(row[:, :width].expand(2, -1, -1))
+            for row, width in zip(logits, widths, strict=True)
+        )
+        logsumexp = torch.stack([first[0], second[0]])
+        return logsumexp, torch.stack([kl, kl_reverse, entropy, other, logsumexp[0]])
     probs = torch.softmax(logits, dim=-1)
     logsumexp = logits.amax(-1) - probs.amax(-1).log()
     entropy = logsumexp - torch.linalg.vecdot(probs, logits)

@@ -3,6 +3,7 @@
 Knows nothing of pairs.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,11 @@ import torch
 
 from core.errors import UserFacingError
 from core.failures import reason
+
+PACKS_AGAIN = "support_avx512bf16_for_cpu"
+"""A layer of bitsandbytes with this set rounds its scales to bfloat16 in its first forward on a
+CPU, and loses their order when its state_dict is asked for, as PEFT does (version 0.50)."""
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it says in every product what it casts
 
 
 def read_quantised(
@@ -46,4 +52,7 @@ def read_quantised(
             f"The weights in {folder} are quantised ({method}), which transformers does not load "
             f"here ({reason(error)}): choose its full-precision weights."
         ) from error
+    for module in model.modules():
+        if hasattr(module, PACKS_AGAIN):
+            setattr(module, PACKS_AGAIN, False)
     return model.eval(), sorted(found["missing_keys"])

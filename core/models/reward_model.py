@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from core.checkpoints.identity import read_whole
+from core.codec import Codec
 from core.errors import UserFacingError
 from core.failures import is_out_of_memory, reason
 from core.models.device import choose_device, choose_dtype
@@ -18,11 +19,12 @@ from core.text import Prompt
 
 
 class RewardModel:
-    """A reward model that scores responses to prompts, chat template applied; scores are cached."""
+    """A reward model that scores all that its template renders of a prompt and a response, as its
+    training did; scores are cached."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
+    def __init__(self, model: Any, codec: Codec) -> None:
         self._model = model
-        self._tokenizer = tokenizer
+        self._codec = codec
         self._known: dict[tuple[Prompt, str], float] = {}
 
     def score(self, prompt: Prompt, response: str) -> float:
@@ -39,8 +41,8 @@ class RewardModel:
 
     @torch.inference_mode()
     def _computed(self, prompt: Prompt, response: str) -> float:
-        text, templated = self._text(prompt, response)
-        ids = self._tokenizer(text, add_special_tokens=not templated)["input_ids"]
+        tokens = self._codec.encode(prompt, response)
+        ids = [*tokens.context, *tokens.ids, *tokens.closing]
         longest = getattr(self._model.config, "max_position_embeddings", None)
         if longest is not None and len(ids) > longest:
             raise UserFacingError(
@@ -55,14 +57,6 @@ class RewardModel:
                 "The reward model returned a score that is no number: the checkpoint is damaged."
             )
         return score
-
-    def _text(self, prompt: Prompt, response: str) -> tuple[str, bool]:
-        """Return prompt and response as one text, and whether a chat template made it."""
-        if not getattr(self._tokenizer, "chat_template", None):
-            return "\n\n".join([*(turn.content for turn in prompt.messages), response]), False
-        turns = [{"role": turn.role, "content": turn.content} for turn in prompt.messages]
-        turns.append({"role": "assistant", "content": response})
-        return str(self._tokenizer.apply_chat_template(turns, tokenize=False)), True
 
 
 def load_reward_model(
@@ -111,4 +105,4 @@ def load_reward_model(
             f"{path} gives {model.config.num_labels} numbers for a text, but a reward model gives "
             f"one: name another checkpoint."
         )
-    return RewardModel(model, tokenizer)
+    return RewardModel(model, Codec(tokenizer, rule="rest"))

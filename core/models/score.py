@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from core.as_read import remarks
 from core.errors import UserFacingError
 from core.gauge import extremes
 from core.models.line import Nodes
@@ -34,7 +35,7 @@ def score(
     """Return a response's numbers under both models, or under the policy alone.
 
     Args:
-        tokens: the response; these ids are scored, the closing token after them.
+        tokens: the response; these ids are scored, its closing ones after them.
         hold: the line ("A", "B") in which to cache the response's KV for the next edit.
 
     Raises:
@@ -100,16 +101,18 @@ def score_all(
 
 
 def _path(pair: Pair, prompt: Prompt, tokens: Tokens) -> tuple[Nodes, int]:
-    """Return the path of prompt, response and closing token, and where the response begins in it.
+    """Return the path of a response in its context, and where the response begins in it.
 
     Raises:
-        UserFacingError: the prompt is empty.
+        UserFacingError: the prompt is empty, or the response, and nothing ends it.
     """
-    before = pair.codec.prompt_ids(prompt)
-    if not before:
+    if not pair.codec.prompt_ids(prompt):
         raise UserFacingError("The prompt is empty: write something for the models to answer.")
-    ids = np.fromiter((*before, *tokens.ids, pair.codec.end_of_turn), dtype=np.int64)
-    return pair.tree.extend(pair.root(len(ids)), ids), len(before)
+    scored = (*tokens.ids, *tokens.closing)
+    if not scored:
+        raise UserFacingError("The response is empty and nothing ends it: write something.")
+    ids = np.fromiter((*tokens.context, *scored), dtype=np.int64)
+    return pair.tree.extend(pair.root(len(ids)), ids), len(tokens.context)
 
 
 def _note(pair: Pair, tokens: Tokens, length: int) -> str:
@@ -125,7 +128,13 @@ def _note(pair: Pair, tokens: Tokens, length: int) -> str:
             f"This model's rotary factors depend on the length of a text; these numbers are with "
             f"those for {length} tokens."
         )
-    return " ".join(said)
+    if pair.outside:
+        said.append(
+            f"The policy has {pair.widths[0]:,} tokens and the reference {pair.widths[1]:,}: each "
+            f"log-prob is over its model's own, the divergences over those that both have; the "
+            f"others had a probability of at most {pair.outside:.2g}."
+        )
+    return " ".join([*said, *(it.sentence for it in remarks(pair.codec, tokens))])
 
 
 def inspect(
@@ -141,7 +150,7 @@ def inspect(
         _alternatives(pair, logp, torch.topk(row, min(TOP, len(row))).indices.tolist())
         for row in logp
     ]
-    found = pair.codec.find(query, FOUND) if query else []
+    found = [id for id in pair.codec.find(query, FOUND) if id < pair.shared] if query else []
     by_reference = () if pair.alone else likeliest[1]
     return Inspection(state, likeliest[0], by_reference, _alternatives(pair, logp, found))
 

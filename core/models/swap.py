@@ -21,7 +21,7 @@ from core.checkpoints.describe import StoredModel, describe, read_json
 from core.checkpoints.fit import check_adapter_fits
 from core.checkpoints.identity import Identity, identify, read_whole
 from core.checkpoints.plan import PairPlan
-from core.checkpoints.resolve import last_part
+from core.checkpoints.reference import last_part
 from core.errors import UserFacingError
 from core.failures import is_out_of_memory, reason
 from core.models.adapters import put_adapter
@@ -213,6 +213,8 @@ class WholeSwap(Swap):
         found = _described(folder, self._plan)
         if found.kind != "model":
             raise _foreign(folder, "it is an adapter, and the run's last one is a whole model")
+        if found.quantized:  # what a layer has made of its weights would stay
+            raise _foreign(folder, "a quantised model cannot take another's place in memory")
         if differing := _differing(read_json(folder / "config.json"), self._config):
             raise _foreign(folder, f"its config.json has another {differing[0]}")
         ours, theirs = (

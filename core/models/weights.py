@@ -104,9 +104,7 @@ def read_model(
     config = AutoConfig.from_pretrained(folder, trust_remote_code=allow_remote_code)
     _drop_foreign_attention(config)
     if getattr(config, "quantization_config", None):
-        return read_quantised(
-            auto, folder, config, device, dtype, allow_pickle, allow_remote_code
-        )
+        return read_quantised(auto, folder, config, device, dtype, allow_pickle, allow_remote_code)
     with torch.device("meta"):  # only for its class: from_pretrained takes no path with tensors
         shell = auto.from_config(config, trust_remote_code=allow_remote_code)
     model, found = type(shell).from_pretrained(

@@ -7,7 +7,6 @@ is no reference either, log π. Knows scorings, beta and losses; knows nothing o
 
 from dataclasses import dataclass
 
-from core import quantities
 from core.losses import UNNAMED, TrainingLoss
 from core.scoring import Floats, Scoring
 
@@ -25,7 +24,7 @@ class Credit:
         main = self.objective.main
         if self.alone and main.reference:
             return "likelihood"
-        if not self.objective.additive:
+        if not self.objective.additive or self.objective.ld_alpha is not None:
             return "likelihood" if self.alone else "reward"
         if main.kind == "none":
             return "ratio"
@@ -87,9 +86,10 @@ class Credit:
         main = self.objective.main
         return (beta if main.scaled else 1.0) / (count if main.kind == "mean" else 1)
 
-    def spread(self, scoring: Scoring, beta: float) -> float:
-        """Return over how many tokens that is spread; NaN where it is 0 everywhere."""
-        return quantities.credit_spread(self.of(scoring, beta))
+    def unit(self, beta: float | None) -> str:
+        """Return the unit of sums and of what tokens add to them."""
+        scaled = self._kind == "reward" or (self._kind == "score" and self.objective.main.scaled)
+        return "β·nats" if scaled and beta is not None else "nats"
 
 
 IMPLICIT = Credit()

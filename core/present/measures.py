@@ -1,7 +1,7 @@
 """Defines the measures that tokens can be coloured by: an entry here is all that a measure needs.
 
 The window's list, its legend, tooltips and scales are made from MEASURES. Arrays have one row per
-scored token, the closing token last. Knows scorings, beta, losses and the paper's quantities; knows
+scored token, the closing ones last. Knows scorings, beta, losses and the paper's quantities; knows
 nothing of widgets, colours or the engine.
 """
 
@@ -96,13 +96,14 @@ def _gain(scoring: Scoring, beta: float) -> Floats | None:
 
 
 def deltas(known: Known, pairs: Alignment | None, beta: float) -> dict[Side, Floats]:
-    """Return r(B) − r(A) on the tokens that both have, and on the closing tokens; else NaN."""
+    """Return r(B) − r(A) on the tokens that both have, the closing ones too; else NaN."""
     found = {side: np.full(len(scoring), np.nan) for side, scoring in known.items()}
     if len(known) == 2 and pairs is not None:
         ra, rb = rewards(known["A"], beta), rewards(known["B"], beta)
         if ra is None or rb is None:
             return {}
-        for i, j in (*pairs.pairs, (len(ra) - 1, len(rb) - 1)):
+        closing = (range(len(scoring.tokens), len(scoring)) for scoring in known.values())
+        for i, j in (*pairs.pairs, *zip(*closing, strict=False)):
             found["A"][i] = found["B"][j] = rb[j] - ra[i]
     return found
 
@@ -249,6 +250,8 @@ def why_not(measure: Measure, objective: TrainingLoss, alone: bool) -> str:
             return "The training's loss is not known: name it to see what it makes of each token."
         if not objective.additive:
             return f"{objective.title}: the score is no sum over tokens."
+        if objective.ld_alpha is not None:
+            return f"{objective.title}: shares depend on how long the other response is."
         needs = objective.main.reference
     return "It needs a reference, and the policy is alone." if needs and alone else ""
 
@@ -271,7 +274,7 @@ def shown(
         if side not in raw:
             found[side] = np.full(len(scoring), np.nan)
             continue
-        group = groups(scoring.tokens, unit)
+        group = groups(scoring.tokens, unit, len(scoring))
         values = roll_up(raw[side], group, measure.running)
         if measure.noise:
             ones = np.isfinite(raw[side]) * 1.0

@@ -35,11 +35,12 @@ def table(
         tokens = scoring.tokens
         rows = rows or [("response", "index", "id", "text", *columns, "forced", "end_of_turn")]
         for i in range(len(scoring)):
-            closing = i == len(tokens)
+            closing = i >= len(tokens)
             text = "" if closing else tokens.text[tokens.starts[i] : tokens.ends[i]]
             numbers = (column[i].item() for column in columns.values())
             about = side, i, int(scoring.ids[i]), text or scoring.labels[i]
-            rows.append((*about, *numbers, not closing and tokens.forced[i], closing))
+            ended = i == len(tokens)
+            rows.append((*about, *numbers, not closing and tokens.forced[i], ended))
     return delimited(rows, delimiter)
 
 

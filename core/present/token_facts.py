@@ -49,6 +49,8 @@ def token_text(scoring: Scoring, index: int) -> str:
     if index >= len(scoring.tokens):
         return scoring.labels[index]
     tokens = scoring.tokens
+    if index < tokens.opening:
+        return scoring.labels[index]
     return repr(tokens.text[tokens.starts[index] : tokens.ends[index]])
 
 
@@ -56,12 +58,17 @@ def token_facts(
     scoring: Scoring, index: int, beta: float, noise: NoiseFloor = NOISELESS
 ) -> tuple[Fact, ...]:
     """Return everything that is known of a token before anything more is asked for."""
-    closing = index >= len(scoring.tokens)
-    data = b"" if closing else scoring.tokens.pieces[index]
+    tokens = scoring.tokens
+    closing = index >= len(tokens)
+    data = b"" if closing else tokens.pieces[index]
     shown = data.hex(" ").upper() if data else "–"
     lp = float(scoring.logp_policy[index])
-    origin = "closing (end of turn)" if closing else f"{index + 1} of {len(scoring.tokens)}"
-    if not closing and scoring.tokens.forced[index]:
+    origin = f"{index + 1} of {len(tokens)}"
+    if index == len(tokens):
+        origin = "closing (end of turn)"
+    elif closing or index < tokens.opening:
+        origin = "written by the template"
+    if not closing and tokens.forced[index]:
         origin += " · put in place, not the tokenizer's own"
     return (
         Fact("token", f"{token_text(scoring, index)}  ·  {origin}"),

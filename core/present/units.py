@@ -23,16 +23,18 @@ def shared_units(starts: ArrayLike, ends: ArrayLike) -> Ints:
     return np.cumsum(fresh) - 1
 
 
-def groups(tokens: Tokens, unit: Unit) -> Ints:
-    """Return the group that each row belongs to, [n]; the closing token is one of its own.
+def groups(tokens: Tokens, unit: Unit, rows: int) -> Ints:
+    """Return the group that each row belongs to, [rows]; each of those that the template writes is
+    one of its own.
 
     Parts of one character are always together.
     """
     if unit == "token":
         found = shared_units(tokens.starts, tokens.ends)
     else:
-        found = np.asarray(units(tokens, unit), dtype=np.int64)
-    return np.append(found, found.max(initial=-1) + 1)
+        found = np.asarray(units(tokens, unit), dtype=np.int64) + tokens.opening
+        found[: tokens.opening] = np.arange(tokens.opening)
+    return np.append(found, np.arange(rows - len(found)) + found.max(initial=-1) + 1)
 
 
 def roll_up(values: Floats, group: Ints, running: bool = False) -> Floats:

@@ -8,17 +8,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from core.losses import UNNAMED, TrainingLoss
+from core.losses import UNNAMED, TrainingLoss, trained_by
 from core.runs.records import EVAL, HELD_OUT, KL, Series
 
 Curves = Mapping[str, Series]
 SOURCES = ("", EVAL, HELD_OUT)
-_MARKS = (
-    # A curve that only this training logs, by TRL, LLaMA-Factory and others.
-    ("log_odds_ratio", "orpo"), ("log_odds_chosen", "orpo"), ("odds_ratio_loss", "orpo"),
-    ("policy/approxkl_avg", "ppo"), ("objective/rlhf_reward", "ppo"),
-    ("frac_reward_zero_std", "grpo"), ("reward_std", "grpo"),
-)  # fmt: skip
 NEAR_START = 0.1
 """Rewards that begin nearer to 0 than this part of where they go have begun at 0."""
 SAME = 0.01
@@ -27,13 +21,8 @@ SAME = 0.01
 
 def loss_of(curves: Curves) -> TrainingLoss:
     """Return the loss that curves are of; UNNAMED where they do not tell."""
-    names = {name.removeprefix(EVAL) for name in curves}
-    for mark, loss in _MARKS:
-        if mark in names:
-            return TrainingLoss((loss,))
-    if {"kl", "rewards/chosen"} <= names and "rewards/accuracies" not in names:
-        return TrainingLoss(("kto",))  # the only one that logs no accuracy of pairs
-    return UNNAMED
+    way = trained_by(curves)
+    return TrainingLoss((way,)) if way else UNNAMED
 
 
 def has_reference(curves: Curves) -> bool | None:

@@ -29,7 +29,7 @@ from core.runs.records import EVAL, Series
 
 WRAPPERS = "data", "metrics", "logs"
 """Names under which loggers put all that they log (verl: "data")."""
-ABSENT = frozenset({"", "null", "none", "n/a", "na", "-"})
+ABSENT = frozenset({"", "null", "none", "n/a", "na", "-", "no log"})
 """What a cell says that holds nothing, in lower case."""
 PIECE = 1 << 20
 """Bytes that are parsed in one call."""

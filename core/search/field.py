@@ -46,7 +46,7 @@ class Algorithm(Protocol):
 
 
 class Actions:
-    """All actions at some states, scored.
+    """All actions at some states that every model has, scored.
 
     ``scores`` [m, V]: by how much the objective grows with each action, float32.
     """
@@ -54,7 +54,7 @@ class Actions:
     def __init__(self, field: "Field", states: Nodes, logits: torch.Tensor) -> None:
         self.states = states
         self._field = field
-        self._logits = logits
+        self._logits = logits[..., : field.pair.shared]
         self._logsumexp = field.note_states(states, logits)
         weights = field.weights
         self.scores = self.logp(0) if weights == [1.0] else self._weighted(weights)
@@ -168,7 +168,7 @@ class Field:
             logsumexp = torch.logsumexp(logits, dim=-1)
             self.pair.write(("logsumexp",), states, logsumexp.double().cpu().numpy())
             return logsumexp
-        logsumexp, numbers = state_numbers(logits[:2])
+        logsumexp, numbers = state_numbers(logits[:2], self.pair.widths)
         self.pair.write(STATE_COLUMNS, states, numbers.double().cpu().numpy())
         if len(logits) > len(logsumexp):
             logsumexp = torch.cat([logsumexp, torch.logsumexp(logits[2:], dim=-1)])

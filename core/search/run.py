@@ -24,15 +24,22 @@ from core.text import Prompt
 class Run:
     """A search under way. ``step`` until it returns None; it may be stopped and resumed.
 
+    ``context``: the ids before ``prefix``, where they are not just those of the prompt.
+
     Raises:
         UserFacingError: what was asked cannot be done; the sentence says why.
     """
 
     def __init__(
-        self, pair: Pair, prompt: Prompt, prefix: tuple[int, ...], spec: SearchSpec
+        self,
+        pair: Pair,
+        prompt: Prompt,
+        prefix: tuple[int, ...],
+        spec: SearchSpec,
+        context: tuple[int, ...] = (),
     ) -> None:
         check(spec)
-        prompt_ids = pair.codec.prompt_ids(prompt)
+        prompt_ids = context or pair.codec.prompt_ids(prompt)
         if not prompt_ids:
             raise UserFacingError("The prompt is empty: write something for the models to answer.")
         start = len(prompt_ids) + len(prefix)

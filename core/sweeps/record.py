@@ -138,6 +138,8 @@ class SweepInfo:
     objective: float
     max_tokens: int
     length_penalty: float
+    notes: tuple[str, ...] = ()
+    """What there is to say of the pair (PairInfo.notes)."""
 
     @property
     def title(self) -> str:

@@ -168,6 +168,7 @@ class Sweep:
             objective=spec.objective,
             max_tokens=spec.max_tokens,
             length_penalty=spec.length_penalty,
+            notes=info.notes,
         )
         self._pair = pair
         self._judge = judge

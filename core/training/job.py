@@ -115,6 +115,11 @@ def _check_base(base: str) -> None:
         raise UserFacingError(
             f"{base} is an adapter: choose the folder of a whole model, to be trained on."
         )
+    if model.path.is_file() or model.quantized:
+        raise UserFacingError(
+            f"The weights in {base} are quantised or GGUF: choose the folder of the full-precision "
+            f"model, to be trained on."
+        )
     if not model.has_tokenizer:
         raise UserFacingError(f"{base} has no tokenizer: copy its files into that folder.")
 

@@ -58,7 +58,8 @@ def make_row(
     paths = []
     for text in texts:
         node, path = start - 1, []
-        for token in (*codec.encode(asked, text).ids, codec.end_of_turn):
+        tokens = codec.encode(asked, text)
+        for token in (*tokens.ids, *tokens.closing):
             child = known.get((node, token))
             if child is None:
                 child = known[node, token] = len(ids)

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from app.credit.examples import Example
+from core.as_read import AsRead
 from core.engine.protocol import (
     Examine,
     Examined,
@@ -26,6 +27,7 @@ from core.engine.protocol import (
     Loaded,
     PairInfo,
     Progress,
+    ReadTexts,
     Replay,
     ReplayDone,
     Replayed,
@@ -41,6 +43,7 @@ from core.engine.protocol import (
     Stopped,
     Survey,
     Surveyed,
+    TextsRead,
     Unload,
     Unloaded,
 )
@@ -119,6 +122,15 @@ def _logsumexp(befores):
     return np.array([15 + zlib.crc32(f"{_hash(b)} z".encode()) % 5000 / 1000 for b in befores])
 
 
+def reading_of(tokens):
+    """A reading with a template's token before the response and one after it."""
+    ids, last = (1, *tokens.ids, CLOSING, 2), len(tokens) + 2
+    labels = ("<user>", *(piece.decode() for piece in tokens.pieces), "<end>", "↵")
+    roles = ("template", *("response",) * len(tokens), "template", "template")
+    said = (Finding("border", "ok", "All is well."), Finding("date", "warning", "It says a date."))
+    return AsRead(ids, labels, roles, 1, last, said)
+
+
 def scoring_of(tokens, checkpoint=""):
     """Scores under a checkpoint; the last one's are the pair's, START's the reference's."""
     ids = [*tokens.ids, CLOSING]
@@ -195,6 +207,7 @@ class FakeEngine:
     fail_load = ""
     keeps = False
     """Whether the pair before stays where loading fails."""
+    downloadable = False
     fail_score = ""
     lost = False
     fail_search = ""
@@ -268,14 +281,14 @@ class FakeEngine:
                 if self.fail_load and self.keeps:
                     return Loaded(request.id, self.info, kept=True, why=self.fail_load)
                 if self.fail_load:
-                    return Failed(request.id, self.fail_load)
+                    return Failed(request.id, self.fail_load, downloadable=self.downloadable)
                 return Loaded(request.id, self.info)
             case Examine():
                 time.sleep(self.delay)
                 named = request.spec.policy or request.spec.run
                 level = "stop" if "nowhere" in named else "ok"
-                found = [Finding("policy", "policy", level, f"{named}: pass it with --base DIR.")]
-                found += [Finding("way", "run as", "note", "Tree cache.")] * request.loaded
+                found = [Finding("policy", level, f"{named}: pass it with --base DIR.")]
+                found += [Finding("run as", "note", "Tree cache.")] * request.loaded
                 return Examined(request.id, tuple(found))
             case Unload():
                 return Unloaded(request.id)
@@ -286,6 +299,8 @@ class FakeEngine:
                 tokens = self._tokens(request)
                 self._last[request.side] = tokens
                 return Scored(request.id, request.side, scoring_of(tokens, self._shown), "<user>…")
+            case ReadTexts():
+                return TextsRead(request.id, request.side, reading_of(self._last[request.side]))
             case Inspect():
                 return self._inspect(request)
             case Survey():

@@ -191,7 +191,7 @@ def test_float32_is_one_click_away_and_so_is_the_way_back(narrow, open_window, q
     monkeypatch.setattr(FakeEngine, "fail_load", "It needs 9 GB: close other programs.")
     window.status.noise.linkActivated.emit("float32")
     qtbot.waitUntil(window.notice.isVisible, timeout=3000)
-    assert FakeEngine.last.asked(Load)[-1].spec == replace(before, dtype="float32")
+    assert FakeEngine.last.asked(Load)[-1].spec.dtype == "float32"
     assert window.notice.action.text() == "Load it as before"
     monkeypatch.setattr(FakeEngine, "fail_load", "")
     window.notice.action.click()

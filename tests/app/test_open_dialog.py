@@ -50,6 +50,14 @@ def test_a_reference_that_is_left_out_says_what_is_then_shown(dialog, qtbot):
     assert not dialog.left_out.isVisible()
 
 
+def test_how_texts_are_read_can_be_said(dialog):
+    spec = PairSpec(policy="/p", plain=True, trainer="cpo")
+    dialog.show_spec(spec)
+    assert dialog.spec() == spec
+    dialog.show_spec(PairSpec(policy="/p"))
+    assert dialog.spec() == PairSpec(policy="/p")
+
+
 def test_the_loss_of_the_training_can_be_named(dialog):
     dialog.show_spec(PairSpec(policy="/p", loss="simpo"))
     assert dialog.loss.currentText() == "SimPO (simpo)" and dialog.spec().loss == "simpo"

@@ -5,6 +5,7 @@ In each the texts stay.
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
@@ -22,6 +23,11 @@ class Slow(FakeEngine):
 
 class NoPair(FakeEngine):
     fail_load = "The policy folder p is not there: check the path."
+
+
+class OnTheHub(FakeEngine):
+    fail_load = "org/name is not on this machine: it can be downloaded (1.00 GB in 4 files)."
+    downloadable = True
 
 
 class NoScores(FakeEngine):
@@ -83,6 +89,18 @@ def test_a_failed_load_leaves_the_texts(open_window, qtbot):
     assert window.notice.property("kind") == "error"
     assert "could not be loaded" in window.banner.text.text()
     assert texts(window) == [example().a, example().b]
+
+
+def test_a_model_of_the_hub_is_downloaded_once_the_user_agrees(open_window, qtbot, monkeypatch):
+    window = open_window(engine=OnTheHub)
+    qtbot.waitUntil(window.notice.isVisible, timeout=5000)
+    assert window.notice.message.text() == OnTheHub.fail_load
+    assert window.notice.action.text() == "Download it"
+    assert FakeEngine.last.asked(Load)[-1].spec.download == "ask"
+    monkeypatch.setattr(OnTheHub, "fail_load", "")
+    window.notice.action.click()
+    ready(qtbot, window)
+    assert FakeEngine.last.asked(Load)[-1].spec.download == "yes"
 
 
 def test_a_failed_score_is_said_and_taken_back(open_window, qtbot):
@@ -149,7 +167,7 @@ def test_a_pair_is_opened_and_remembered(window, qtbot):
     window.pair.ask_for_pair = lambda spec, recent, parent, folders: chosen
     do(window, "open_pair")
     ready(qtbot, window)
-    assert FakeEngine.last.asked(Load)[-1].spec == chosen
+    assert FakeEngine.last.asked(Load)[-1].spec == replace(chosen, download="ask")
     assert window.view.beta() == pytest.approx(0.3)
     first = Settings.of_user().recent()[0]
     assert first.policy == "other" and not first.allow_pickle

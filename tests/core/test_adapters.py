@@ -15,6 +15,7 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from core.checkpoints.resolve import resolve_pair
 from core.engine.protocol import PairSpec
 from core.errors import UserFacingError
 from core.models.load import load_pair
@@ -243,6 +244,19 @@ def test_weights_under_other_names_are_found(how, bases, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "change",
+    [lambda name: name.replace("layers.1", "layers.0"), lambda name: name.replace("q_", "k_")],
+    ids=["another layer", "another module"],
+)
+def test_weights_of_another_place_are_not_taken_for_renamed(change, bases, tmp_path):
+    config = LoraConfig(target_modules=["q_proj"], layers_to_transform=[1])
+    save_adapter(tmp_path / "it", bases["llama"], config)
+    rename(tmp_path / "it", change)
+    with pytest.raises(UserFacingError, match=r"have no place|does not fit"):
+        opened(tmp_path / "it")
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda name: name.replace("lora_A", "lora_X"), "weights of the adapter .* have no place"),
@@ -331,3 +345,47 @@ def test_weights_of_its_own_for_the_base_are_noticed(bases, tmp_path):
     (name,) = (name for name in tensors if name.endswith("embed_tokens.base_layer.weight"))
     save_file(tensors | {name: tensors[name] * 1.1}, place, metadata={"format": "pt"})
     assert not check(base, tmp_path / "it").base_shared
+
+
+def test_a_base_that_is_a_rest_is_made_whole_by_the_adapter_beside_it(bases, tmp_path):
+    """As PEFT's examples prepare PiSSA: what was trained begins as the original model."""
+    rest = tmp_path / "rest"
+    config = LoraConfig(target_modules=["q_proj"], init_lora_weights="pissa")
+    begun = get_peft_model(AutoModelForCausalLM.from_pretrained(bases["llama"]), config)
+    begun.peft_config["default"].init_lora_weights = True
+    begun.save_pretrained(rest / "pissa_init")
+    begun.unload().save_pretrained(rest)
+    for file in bases["llama"].glob("tok*"):
+        (rest / file.name).write_bytes(file.read_bytes())
+    model = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(rest), rest / "pissa_init", is_trainable=True
+    )
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    model.save_pretrained(tmp_path / "it")
+    edit(tmp_path / "it", base_model_name_or_path=str(rest))
+    info, policy, reference = opened(tmp_path / "it")
+    assert "pissa_init" in info.reference and info.base_shared
+    assert policy == pytest.approx(taken(model.eval()), abs=1e-4)
+    original = taken(AutoModelForCausalLM.from_pretrained(bases["llama"]))
+    assert reference == pytest.approx(original, abs=1e-4)
+    assert np.abs(taken(AutoModelForCausalLM.from_pretrained(rest)) - original).max() > 0.001
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"init_lora_weights": "pissa"}, ["init_lora_weights='pissa'"]),
+        ({"init_lora_weights": "pissa_niter_4"}, ["niter_4", "random decomposition"]),
+        ({"bias": "all"}, ["bias='all'"]),
+        ({"bias": "none"}, []),
+    ],
+)
+def test_it_is_said_that_an_adapter_changes_its_base(options, said, bases, tmp_path):
+    config = LoraConfig(target_modules=["q_proj"], **options)
+    save_adapter(tmp_path / "it", bases["llama"], config)
+    notes = resolve_pair(tmp_path / "it").notes
+    assert len(notes) == bool(said) and all(words in notes[0] for words in said)

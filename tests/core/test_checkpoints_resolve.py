@@ -219,9 +219,18 @@ def test_tokenizers_that_say_the_same_in_other_words(tmp_path: Path) -> None:
 
 
 def test_vocabularies_of_different_size(tmp_path: Path) -> None:
+    """Allowed where both tokenizers say the same of the tokens that both models have."""
     policy = write_model(tmp_path / "a")
-    reference = write_model(tmp_path / "b", vocab_size=20)
-    assert "vocabularies of 16 and 20 tokens" in pair_sentence(policy, reference)
+    more = {"id": 16, "content": "<pad>"}
+    vocab = {**SWAPPED, "a": 0, "b": 1, "q": 17}
+    longer = changed(added_tokens=[*TOKENIZER["added_tokens"], more], vocab=vocab)
+    for name, tokenizer in ("padded", TOKENIZER), ("longer", longer):
+        plan = resolve_pair(policy, write_model(tmp_path / name, tokenizer, vocab_size=20))
+        assert plan.vocab_size == 20
+    bare = write_model(tmp_path / "bare", None, vocab_size=20)
+    assert "vocabularies of 16 and 20 tokens" in pair_sentence(policy, bare)
+    other = write_model(tmp_path / "other", changed(vocab=SWAPPED), vocab_size=20)
+    assert "2 tokens differ, first 0" in pair_sentence(policy, other)
 
 
 def test_the_tokenizer_comes_from_where_there_is_one(tmp_path: Path) -> None:

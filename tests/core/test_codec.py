@@ -11,7 +11,7 @@ from core.codec import Codec
 from core.errors import UserFacingError
 from core.reading import SPACE_MARK
 from core.text import Message, Prompt
-from tests.tiny import VOCAB, byte_level_tokenizer, metaspace_tokenizer
+from tests.tiny import TEMPLATE, VOCAB, byte_level_tokenizer, metaspace_tokenizer
 
 PROMPT = Prompt.of("Summarise this post in one sentence.\n\nThey offered me $53K.")
 CODECS = {"bytes": Codec(byte_level_tokenizer()), "metaspace": Codec(metaspace_tokenizer())}
@@ -106,7 +106,7 @@ def test_edited_tokens_always_spell_the_text(codec, data):
     text = broken.text[:start] + written + broken.text[stop:]
     edited = codec.edit(PROMPT, broken, text)
     assert edited.text == text
-    assert codec.decode(PROMPT, edited.ids).text == text
+    assert codec.decode(PROMPT, edited.ids, text).text == text
 
 
 def rewriting_tokenizer():
@@ -128,9 +128,39 @@ def wordpiece_tokenizer():
     return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>")
 
 
+def legacy_tokenizer():
+    """As of Llama 2: a space is put before a text and after each special token."""
+    from tokenizers import decoders, normalizers, pre_tokenizers
+
+    tokenizer = copy.deepcopy(metaspace_tokenizer(SPACED))
+    backend = tokenizer.backend_tokenizer
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    backend.pre_tokenizer = pre_tokenizers.Sequence([])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    return tokenizer
+
+
+SPACED = (
+    "<|im_start|>{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
+    "{% else %} {{ m.content.strip() }}<|im_end|>{% endif %}{% endfor %}"
+)
+THINKING = TEMPLATE.replace(
+    "{{ m.content }}",
+    "{% if loop.last and m.role == 'assistant' %}<think>\n\n</think>\n\n{% endif %}{{ m.content }}",
+)
+OPENED = TEMPLATE.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
+LOUD = TEMPLATE.replace("{{ m.content }}", "{{ m.content | upper }}")
 KINDS = {
     "bytes": byte_level_tokenizer,
     "metaspace": metaspace_tokenizer,
+    "space of the template": legacy_tokenizer,
+    "thoughts before": lambda: byte_level_tokenizer(THINKING),
+    "thoughts opened": lambda: byte_level_tokenizer(OPENED),
+    "written anew": lambda: byte_level_tokenizer(LOUD),
     "rewriting": rewriting_tokenizer,
     "without a template": lambda: byte_level_tokenizer(None),
     "wordpiece": wordpiece_tokenizer,
@@ -165,6 +195,33 @@ def test_what_was_read_before_changes_nothing(kind, data):
         assert codec.labels_of(found.ids) == tuple(map(new.label, found.ids))
         assert codec.prompt_ids(prompt) == new.prompt_ids(prompt)
         tokens = found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_what_is_scored_is_what_is_rendered(kind, data):
+    """After edits too: the ids are those of the whole text as the tokenizer alone reads it."""
+    tokenizer = KINDS[kind]()
+    codec, text = Codec(tokenizer, "rest"), data.draw(TEXTS)
+    tokens = codec.encode(PROMPT, text)
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(text)))
+        text = text[:at] + data.draw(TEXTS) + text[at + data.draw(st.integers(0, 5)) :]
+        tokens = codec.edit(PROMPT, tokens, text)
+    turns = [
+        {"role": "user", "content": PROMPT.messages[0].content},
+        {"role": "assistant", "content": text},
+    ]
+    if tokenizer.chat_template:
+        whole = tokenizer.apply_chat_template(turns, tokenize=True)["input_ids"]
+    else:
+        eos = "" if text.endswith(tokenizer.eos_token) else tokenizer.eos_token
+        whole = tokenizer(turns[0]["content"] + text + eos)["input_ids"]
+    assert [*tokens.context, *tokens.ids, *tokens.closing] == whole
+    assert tokens.text == text
+    assert all(0 <= a <= b <= len(text) for a, b in zip(tokens.starts, tokens.ends, strict=True))
+    assert tokens.starts[: tokens.opening] == tokens.ends[: tokens.opening]
 
 
 def test_half_a_character_survives_an_edit_elsewhere():

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from core.checkpoints.describe import describe
 from core.checkpoints.runs import run_plan
 from core.errors import UserFacingError
 from core.progress import never, silent
-from tests.core.checkpoint_folders import write_model
+from tests.core.checkpoint_folders import tensors, write_model
 
 
 def lay(folder: Path, *names: str) -> Path:
@@ -78,3 +80,39 @@ def test_a_run_whose_checkpoints_are_shards_says_so(tmp_path: Path) -> None:
     lay(tmp_path / "run" / "checkpoint-10", "global_step10/", "config.json")
     with pytest.raises(UserFacingError, match=r"zero_to_fp32\.py"):
         run_plan(tmp_path / "run", None, None, silent, never)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "more", "words"),
+    [
+        ("LlamaForSequenceClassification", {}, "a LlamaForSequenceClassification"),
+        ("Qwen2ForTokenClassification", {}, "a Qwen2ForTokenClassification"),
+        ("Qwen2ForRewardModel", {}, "a Qwen2ForRewardModel"),
+        ("LlavaForSequenceClassification", {}, "LlavaForSequenceClassification"),
+        ("T5ForConditionalGeneration", {"is_encoder_decoder": True}, "an encoder and a decoder"),
+        ("BartForConditionalGeneration", {"is_encoder_decoder": True}, "an encoder and a decoder"),
+        ("BertForMaskedLM", {}, "a BertForMaskedLM"),
+        ("BertForPreTraining", {}, "a BertForPreTraining"),
+        ("BertModel", {}, "an encoder (BertModel)"),
+        ("XLMRobertaModel", {}, "an encoder (XLMRobertaModel)"),
+    ],
+)
+def test_heads_and_encoders_are_refused(
+    tmp_path: Path, architecture: str, more: dict[str, bool], words: str
+) -> None:
+    said = sentence(write_model(tmp_path / "it", architectures=[architecture], **more))
+    assert words in said and "not a causal language model" in said
+
+
+@pytest.mark.parametrize("head", ["v_head.summary.weight", "score.weight"])
+def test_a_value_head_beside_a_language_model_is_refused(tmp_path: Path, head: str) -> None:
+    folder = write_model(tmp_path / "it")
+    weights = {**tensors(), head: np.zeros((1, 8), np.float16)}
+    save_file(weights, folder / "model.safetensors")
+    assert f"a head that gives values ({head})" in sentence(folder)
+
+
+@pytest.mark.parametrize("architecture", ["BertLMHeadModel", "Ernie4_5ForCausalLM"])
+def test_what_only_sounds_like_an_encoder_is_described(tmp_path: Path, architecture: str) -> None:
+    folder = write_model(tmp_path / "it", architectures=[architecture])
+    assert describe(folder).architecture == architecture

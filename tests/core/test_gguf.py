@@ -10,14 +10,10 @@ from gguf import GGMLQuantizationType as Kind
 from gguf import GGUFWriter, quants
 
 from core.checkpoints.describe import describe
-from core.engine.protocol import PairSpec
 from core.errors import UserFacingError
-from core.models.load import load_pair
-from core.models.score import score
-from core.text import Prompt
+from tests.core.plain_forward import PROMPT, plain, scored
 from tests.tiny import TEMPLATE, byte_level_tokenizer, save_model, tiny_model
 
-PROMPT, RESPONSE = Prompt.of("Who was offered a job?"), "The poster, at Harbour Labs."
 NAMES = {
     "input_layernorm": "attn_norm",
     "self_attn.q_proj": "attn_q",
@@ -81,21 +77,6 @@ def write_gguf(path, model, kind=Kind.F32, tokenizer=None, say=lambda writer: No
     writer.write_tensors_to_file()
     writer.close()
     return path
-
-
-def plain(pair, model):
-    """Log-probs of the response and its closing token by one plain forward."""
-    before = pair.codec.prompt_ids(PROMPT)
-    ids = [*before, *pair.codec.encode(PROMPT, RESPONSE).ids, pair.codec.end_of_turn]
-    with torch.no_grad():
-        logp = model(torch.tensor([ids])).logits[0].log_softmax(-1)
-    return np.array([logp[i - 1, ids[i]] for i in range(len(before), len(ids))])
-
-
-def scored(policy, reference):
-    spec = PairSpec(policy=str(policy), reference=str(reference), dtype="float32")
-    pair, info = load_pair(spec, lambda what, fraction: None)
-    return pair, info, score(pair, PROMPT, pair.codec.encode(PROMPT, RESPONSE))
 
 
 def test_a_file_of_floats_gives_its_models_numbers_tokens_and_template(

@@ -106,11 +106,20 @@ def test_a_reward_model_scores_as_a_plain_forward_does(tmp_path):
 
 def test_a_reward_model_without_a_template_reads_plain_text(tmp_path):
     plain, tokenizer = save_reward_model(tmp_path, template=None)
-    ids = torch.tensor([tokenizer("Which?\n\nLeft.")["input_ids"]])
+    ids = torch.tensor([tokenizer("Which?Left.<|endoftext|>")["input_ids"]])
     with torch.no_grad():
         expected = float(plain(input_ids=ids).logits)
     score = load_reward_model(tmp_path, "cpu").score(OWN.turns, "Left.")
     assert score == pytest.approx(expected, abs=1e-5)
+
+
+def test_turns_that_its_template_refuses_are_a_sentence(tmp_path):
+    strict = "{% if messages[0].role == 'system' %}{{ raise_exception('No system') }}{% endif %}"
+    save_reward_model(tmp_path, template=strict + TEMPLATE)
+    model = load_reward_model(tmp_path, "cpu")
+    model.score(OWN.turns, "Left.")
+    with pytest.raises(UserFacingError, match="No system"):
+        model.score(Prompt.of("Which?", "Be brief."), "Left.")
 
 
 def test_what_is_no_reward_model_is_refused(tmp_path):

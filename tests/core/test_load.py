@@ -12,7 +12,7 @@ from core.models.device import choose_device, choose_dtype
 from core.models.load import load_pair
 from core.models.score import inspect, score
 from core.text import Prompt
-from tests.tiny import save_adapters, save_model, save_pair
+from tests.tiny import save_adapters, save_model, save_pair, save_run
 
 PROMPT = Prompt.of("Summarise this post in one sentence.\n\nThey offered me $53K.")
 RESPONSE = "The poster was offered $250K a year."
@@ -266,3 +266,11 @@ def test_rotary_positions_that_stretch_lengthen_the_context(tmp_path):
     (path / "config.json").write_text(json.dumps(config | {"rope_parameters": rope}))
     _, info = load_pair(PairSpec(policy=str(path), reference=str(path)), quiet)
     assert info.context_length == 4 * config["max_position_embeddings"]
+
+
+def test_a_runs_folder_as_policy_opens_its_newest_checkpoint_and_says_so(tmp_path):
+    _, run = save_run(tmp_path)
+    pair, info = load_pair(PairSpec(policy=str(run)), quiet)
+    assert info.policy.startswith("run/checkpoint-30") and len(info.checkpoints) == 4
+    assert any("its newest checkpoint, checkpoint-30, is the policy" in it for it in info.notes)
+    assert pair.shown == str(run / "checkpoint-30")

@@ -221,8 +221,11 @@ def test_a_template_that_writes_past_turns_otherwise_is_refused_for_such_sides(t
     for name, seed in (("reference", 1), ("run/checkpoint-5", 2)):
         save_model(tmp_path / name, seed=seed, template=opening)
     models = opened(tmp_path / "run", reference=str(tmp_path / "reference"))
+    at = checkpoints(tmp_path / "run", 5, whole=True)
     with pytest.raises(UserFacingError, match=r"^Pair 1: .* part before their last turn"):
-        score_pairs(models, checkpoints(tmp_path / "run", 5, whole=True), [pair], tell)
+        score_pairs(models, at, [pair], tell)
+    with pytest.raises(UserFacingError, match=r"^Pair 2: .* ends with a turn of 'user'"):
+        score_pairs(models, at, [PAIRS[0], replace(pair, chosen=sides[:2])], tell)
 
 
 def test_a_pair_that_is_too_long_is_named(tmp_path):

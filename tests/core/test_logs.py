@@ -402,6 +402,27 @@ def test_utf_16_is_said(tmp_path: Path) -> None:
         read_run(path)
 
 
+def test_the_table_of_a_model_card(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(
+        "# A model\n\n- learning_rate: 5e-07\n- num_steps: 3\n\n### Training results\n\n"
+        "| Training Loss | Epoch | Step | Validation Loss | Rewards/chosen | Logps/rejected |\n"
+        "|:-------------:|:-----:|:----:|:---------------:|:--------------:|---------------:|\n"
+        "| No log        | 0.25  | 100  | 0.69            | 0.01           | -250.5         |\n"
+        "| 0.55          | 0.5   | 200  | 0.5             | -0.25          | -260.25        |\n\n"
+        "### Framework versions | and more\n"
+    )
+    log = read_run(path)
+    assert log.kind == "Markdown table"
+    assert points(log, "loss") == [(200, 0.55)]
+    assert points(log, "eval/loss") == [(100, 0.69), (200, 0.5)]
+    assert points(log, "eval/rewards/chosen") == [(100, 0.01), (200, -0.25)]
+    assert points(log, "eval/logps/rejected") == [(100, -250.5), (200, -260.25)]
+    assert set(log.series) == {
+        "loss", "Epoch", "eval/loss", "eval/rewards/chosen", "eval/logps/rejected",
+    }  # fmt: skip
+
+
 def test_decimal_commas(tmp_path: Path) -> None:
     """A table that a spreadsheet saved where numbers are written so."""
     path = tmp_path / "log.csv"

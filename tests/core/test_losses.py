@@ -9,6 +9,7 @@ import pytest
 
 from core.errors import UserFacingError
 from core.losses import LOSSES, UNKNOWN, Response, TrainingLoss, named
+from core.present.credit import Credit
 
 BETA = 0.3
 LENGTHS = (5, 3)
@@ -233,3 +234,21 @@ def test_names():
 def test_titles_say_what_was_changed():
     assert TrainingLoss(("simpo",), gamma=1.6).title == "SimPO (γ = 1.6)"
     assert TrainingLoss(("sigmoid", "sft"), synced=True).title == "DPO + SFT (synced reference)"
+
+
+@pytest.mark.parametrize("objective", [
+    TrainingLoss(("sigmoid",), ld_alpha=0.3), TrainingLoss(("ipo",), ld_alpha=0.3),
+    TrainingLoss(("sigmoid",), f_divergence="js_divergence"), TrainingLoss(("sigmoid", "ipo")),
+    *(TrainingLoss((name,)) for name in LOSSES), TrainingLoss(),
+])  # fmt: skip
+@pytest.mark.parametrize("alone", [False, True])
+def test_every_loss_has_sums_that_are_named(objective, alone):
+    chosen, _ = responses()
+    of = Response(chosen.policy, None) if alone else chosen
+    credit = Credit(objective, alone)
+    parts = credit.of(SimpleNamespace(logps=of, logp_policy=of.policy), BETA)
+    assert parts.shape == of.policy.shape and np.isfinite(parts).all()
+    assert credit.symbol and credit.of_pairs and credit.meaning and credit.of_pairs_meaning
+    own = credit.symbol == "Σ log π" or not (objective.main.reference or credit.symbol == "Σr")
+    x = of.policy if own else of.policy - of.reference
+    assert parts == pytest.approx(credit.scale(BETA, len(parts)) * x)

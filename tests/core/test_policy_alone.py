@@ -1,6 +1,7 @@
 """A policy without a reference: its own numbers are exact, all others are absent, never made up."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -38,7 +39,8 @@ def quiet(what, fraction):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
-    save_pair(folder)
+    policy, _ = save_pair(folder / "pair")
+    shutil.copytree(policy, folder / "policy")  # where no reference lies beside it
     return folder
 
 
@@ -91,7 +93,11 @@ def test_states_have_the_policys_actions_alone(alone):
 
 def test_a_search_for_its_likelihood_finds_what_the_pair_finds(alone, folder):
     both, _ = load_pair(
-        PairSpec(policy=str(folder / "policy"), reference=str(folder / "reference"), device="cpu"),
+        PairSpec(
+            policy=str(folder / "policy"),
+            reference=str(folder / "pair" / "reference"),
+            device="cpu",
+        ),
         quiet,
     )
     spec = SearchSpec(Beam(3), max_tokens=6)

@@ -31,9 +31,9 @@ def test_groups_and_sums():
 
 def test_the_closing_token_is_a_group_of_its_own():
     for unit in ("token", "word", "sentence", "line"):
-        group = groups(tokens_of([" a", " b.", " c"]), unit)
+        group = groups(tokens_of([" a", " b.", " c"]), unit, 4)
         assert len(group) == 4 and (group[:-1] < group[-1]).all()
-    assert groups(tokens_of([]), "word").tolist() == [0]
+    assert groups(tokens_of([]), "word", 1).tolist() == [0]
 
 
 def test_split_by_hand():

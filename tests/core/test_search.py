@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.codec import Codec
 from core.errors import Cancelled, UserFacingError
 from core.models.check import choose_way
 from core.models.lane import Lane
@@ -32,7 +33,7 @@ from tests.searches import (
     sequence_logp,
     small_pair,
 )
-from tests.tiny import tiny_model
+from tests.tiny import byte_level_tokenizer, tiny_model
 
 ALL = [
     Beam(3),
@@ -289,7 +290,7 @@ def test_settings_that_make_no_sense_are_a_sentence(spec, sentence):
 
 def test_an_empty_prompt_and_a_foreign_node_are_a_sentence():
     pair, _ = search_pair("llama")
-    pair.codec.has_chat_template = False
+    pair.codec = Codec(byte_level_tokenizer(), plain=True)
     with pytest.raises(UserFacingError, match="prompt is empty"):
         Run(pair, Prompt.of(""), (), SearchSpec(Beam(2)))
     run = Run(pair, PROMPT, (), SearchSpec(Beam(2)))

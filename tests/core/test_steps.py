@@ -45,15 +45,15 @@ def pair_of(kind, fixed):
         assert choose_way(lane) is Way.TREE
         if fixed:
             lane.use_steps(record=False)
-    return Pair(lanes, None, context_length=512)
+    return Pair(lanes, None, context_length=2048)
 
 
 def walked(pair):
     """Numbers of edits of every length and of branches, all in one pair."""
     found = []
-    ids = np.random.default_rng(0).integers(3, VOCAB, 90).tolist()
-    for back in (1, 2, 8, 9, 32, 33, 60):
-        ids[-back] = 3 + back
+    ids = np.random.default_rng(0).integers(3, VOCAB, 200).tolist()
+    for back in (1, 2, 8, 9, 32, 33, 128, 150):
+        ids[-back] = 3 + back % 100
         path = pair.tree.extend(pair.root(len(ids)), ids)
         pair.observe(path, range(5, len(path)), line="A")
         found += [pair.tree.column(name)[path[5:]] for name in ("logp_policy", "logp_reference")]
@@ -110,7 +110,17 @@ def noted(run, seen):
 
 def test_more_tokens_than_fit_are_run_as_usual():
     pair = pair_of("llama", fixed=True)
-    ids = list(range(10, 10 + SIZES[-1] + 40))
+    ids = [3 + i % 100 for i in range(SIZES[-1] + 40)]
     path = pair.tree.extend(pair.root(len(ids)), ids)
     assert pair.reach_path(path) == len(ids)
     assert np.isfinite(pair.logits(path[-1:]).numpy()).all()
+
+
+def test_a_text_that_is_opened_leaves_a_cell_for_padding():
+    """Else the edits of it would not be run at fixed shapes."""
+    pair = pair_of("llama", fixed=True)
+    for length in (255, 256, 512):
+        pair.reach_path(pair.tree.extend(pair.root(length), [3 + length % 7] * length), line="A")
+        (held,) = pair._lines.values()
+        assert all(store.capacity > length for store in held.stores)
+        pair.forget()

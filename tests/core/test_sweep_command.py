@@ -98,7 +98,7 @@ def test_the_figure_is_drawn(pair, prompts, tmp_path, capsys, qtbot):
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        ([], "give --policy and --reference, or --run, or --demo"),
+        ([], "give --policy, with --reference if there is one, or --run, or --demo"),
         (
             ["--demo", "--judge", "oracle"],
             "There is no judge 'oracle': choose facts, reward",

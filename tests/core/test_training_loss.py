@@ -66,3 +66,13 @@ def test_more_settings_of_losses_are_read(tmp_path):
     (tmp_path / "recipe.json").write_text(json.dumps(settings))
     found = training_loss(read_provenance(tmp_path))
     assert (found.f_alpha, found.weighting, found.discopop_tau) == (0.7, True, 0.1)
+
+
+def test_names_of_curves_say_what_no_file_says(tmp_path):
+    write_model(tmp_path / "base")
+    policy = write_adapter(tmp_path / "run" / "checkpoint-2", "../../base")
+    rows = [{"step": 1, "loss": 1.0, "log_odds_ratio": -0.5, "rewards/chosen": -0.1}]
+    (policy / "trainer_state.json").write_text(json.dumps({"log_history": rows}))
+    plan = resolve_pair(policy)
+    assert plan.objective.losses == ("orpo",) and plan.reference is None
+    assert "trainer_state.json" in plan.provenance.sources["trainer"]

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from core.as_read import AsRead
 from core.engine.protocol import (
     EVENTS,
     REQUESTS,
@@ -27,6 +28,7 @@ from core.engine.protocol import (
     PairInfo,
     PairSpec,
     Progress,
+    ReadTexts,
     Replay,
     ReplayDone,
     Replayed,
@@ -46,6 +48,7 @@ from core.engine.protocol import (
     Sweep,
     SweepDone,
     Swept,
+    TextsRead,
     Unload,
     Unloaded,
 )
@@ -53,6 +56,7 @@ from core.engine.wire import decode, encode
 from core.errors import UserFacingError
 from core.finding import Finding
 from core.noise import NoiseFloor
+from core.plausibility import Plausibility
 from core.provenance import Provenance
 from core.runs.records import START, Checkpoint
 from core.scoring import Alternative, Inspection, Scoring, StateActions
@@ -68,6 +72,7 @@ from core.text import Message, Prompt, Tokens
 PROMPT = Prompt(
     (Message("system", "Be brief."), Message("user", "Zoë?\n", '{"name": "Z"}')), '{"tools": []}'
 )
+SEEN = Plausibility(40, 0.2, 0.0, -4.0, -3.9, 50_000)
 KNOWN = Provenance(beta=0.3, losses=(("sft", 0.5),), plain=True, sources={"beta": "beta in a.yaml"})
 INFO = PairInfo(
     "policy", "reference", "cuda:0", "bfloat16", 1 << 40, True, 500, 1024, True, "tree cache", 2.5,
@@ -136,6 +141,8 @@ EXAMPLES = (
     Score(3, "A", PROMPT, text=""),
     Score(3, "B", PROMPT, ids=(1, 2), fresh=True),
     Score(3, "B", PROMPT, replace=(4, 2)),
+    ReadTexts(3, "A"),
+    TextsRead(3, "A", AsRead((1,), ("a",), ("prompt",), 1, 1, (Finding("end", "ok", "So."),))),
     Inspect(4, StateRef(5, PROMPT, (1, 2), "left"), "qu"),
     Survey(4, StateRef(2**40, PROMPT, ())),
     ListLabels(4),
@@ -153,10 +160,15 @@ EXAMPLES = (
     Progress(1, "Loading", 0.5),
     Memory(1, 2**40, 5, 6, 7),
     Loaded(1, INFO),
-    Loaded(1, dataclasses.replace(INFO, beta=None, provenance=KNOWN, notes=("It is so.",))),
+    Loaded(
+        1,
+        dataclasses.replace(
+            INFO, beta=None, provenance=KNOWN, plausibility=SEEN, notes=("It is so.",)
+        ),
+    ),
     Loaded(1, INFO, kept=True, why="There is no folder."),
     Unloaded(2),
-    Examined(2, (Finding("beta", "β", "ok", "0.2 (given).", {"beta": 0.2}),)),
+    Examined(2, (Finding("β", "ok", "0.2 (given).", "beta", {"beta": 0.2}),)),
     NoiseMeasured(1, NoiseFloor("bfloat16", 0.1, 0.2, 0.3, 40, "by hand")),
     NoiseMeasured(1, None),
     FilesChanged(1, "Changed.", "/run/checkpoint-10"),

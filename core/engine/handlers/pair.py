@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core.checkpoints.hub import NotDownloaded
 from core.engine.handlers import answers, steps
 from core.engine.handlers.responses import warm
 from core.engine.protocol import (
@@ -37,12 +38,12 @@ class Noise:
 @answers(Examine)
 def examine(session: Session, request: Examine) -> Examined:
     """Say what a pair's files tell of it, and of the one that is loaded how it runs."""
-    from core.diagnosis import of_info, of_noise
-    from core.models.examine import on_disk
+    from core.diagnosis import of_noise
+    from core.models.examine import on_disk, running
 
     found = [*on_disk(request.spec, session.reporter(request), session.cancelled)]
     if request.loaded and session.info is not None:
-        found += of_info(session.info)
+        found += running(session.pair, session.info)
         if (noise := session.own(Noise)).measured:
             found.append(of_noise(noise.floor, session.info.dtype))
     return Examined(request.id, tuple(found))
@@ -69,7 +70,8 @@ def load(session: Session, request: Load) -> Loaded:
         if session.info is None:
             raise
         pair = session.pair
-        answer = Loaded(request.id, session.info, kept=True, why=str(error))
+        can = isinstance(error, NotDownloaded)
+        answer = Loaded(request.id, session.info, kept=True, why=str(error), downloadable=can)
     except Exception:
         _let_go(session)
         raise

@@ -1,9 +1,10 @@
 """Scoring responses, and keeping those that the two sides hold ready for the next edit."""
 
+from core.as_read import as_read
 from core.engine.handlers import answers
-from core.engine.protocol import Event, Request, Score, Scored
+from core.engine.protocol import Event, ReadTexts, Request, Score, Scored, TextsRead
 from core.engine.session import Response, Session
-from core.errors import UserFacingError
+from core.errors import Cancelled, UserFacingError
 from core.text import Tokens
 
 
@@ -20,11 +21,22 @@ def score(session: Session, request: Score) -> Scored:
     return Scored(request.id, request.side, scoring, prompt_text)
 
 
+@answers(ReadTexts)
+def read_texts(session: Session, request: ReadTexts) -> TextsRead:
+    """Return how the models read what a side holds."""
+    codec, held = session.pair.codec, session.responses.get(request.side)
+    if held is None:
+        raise Cancelled  # another pair was loaded: it is asked again once that has scored
+    other = session.responses.get("B" if request.side == "A" else "A")
+    beside = other.tokens.text if other is not None and other.prompt == held.prompt else None
+    return TextsRead(request.id, request.side, as_read(codec, held.prompt, held.tokens, beside))
+
+
 def _tokens(session: Session, request: Score) -> Tokens:
     """Return the tokens that a request means; untouched tokens of the side keep their ids."""
     codec, held = session.pair.codec, session.responses.get(request.side)
     if request.ids is not None:
-        return codec.decode(request.prompt, request.ids)
+        return codec.decode(request.prompt, request.ids, request.text)
     if request.replace is not None:
         if held is None or not 0 <= request.replace[0] < len(held.tokens.ids):
             raise UserFacingError("That token is no longer there: choose it again.")

@@ -49,7 +49,8 @@ def search(session: Session, request: Search, again: bool) -> Grown | Searched:
     by_pane = session.own(Searches).by_pane
     old = by_pane.get(request.pane)
     shown = session.shown if old is None or request.anew else old.shown
-    run = Run(session.pair_for(request, shown), request.prompt, request.prefix, request.spec)
+    pair = session.pair_for(request, shown)
+    run = Run(pair, request.prompt, request.prefix, request.spec, request.context)
     by_pane[request.pane] = PaneSearch(run, shown, [] if old is None else old.nodes())
     found = _step(session, request)
     if request.anew:

@@ -58,7 +58,7 @@ def _find(session: Session, request: Request[Event], state: StateRef) -> "tuple[
     pair = session.pair_for(request, search.shown if search is not None else None)
     node = state.node
     if not pair.tree.has(node):  # it was evicted, and is walked to again
-        ids = [*pair.codec.prompt_ids(state.prompt), *state.ids]
+        ids = [*(state.context or pair.codec.prompt_ids(state.prompt)), *state.ids]
         root = search.run.root if search is not None else pair.root(len(ids))
         node = int(pair.tree.extend(root, ids)[-1])
     if pair.tree.depth[node] == 0:

@@ -13,6 +13,7 @@ import msgspec
 
 from core.runs.names import canonical, is_usual, step_column
 from core.runs.readers.lines import ROWS
+from core.runs.records import EVAL
 from core.runs.table import Table
 
 LONGEST = 100_000
@@ -23,6 +24,9 @@ BETWEEN = " - "
 """What W&B puts between the name of a run and that of a curve."""
 TENSORBOARD = ["wall time", "step", "value"]
 """The header of TensorBoard's CSV of one curve, in lower case; the file's name says which."""
+OF_TRAINER = {"training loss", "validation loss"}
+"""In the tables that transformers makes for notebooks and model cards all that is beside these two
+was measured on the evaluation set."""
 _HINTS = re.compile(rb"(?i)step|iter|updates|examples|loss|reward|log|kl|lr|rate|norm")
 """What a header has at least, so that most lines need no closer look."""
 _DECIMAL_COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d*),\d+(?:[eE][+-]?\d+)?")
@@ -74,6 +78,11 @@ class CsvRows:
             first = [0] if step_column((header[0],)) is not None else []
             self._runs = {run: first + columns for run, columns in own.items()}
         lower = [name.lower() for name in header]
+        if self._delimiter == "|":
+            self.kind = "Markdown table"
+        if set(lower) >= OF_TRAINER:
+            kept = {*OF_TRAINER, "step", "epoch", ""}
+            header[:] = [name if name.lower() in kept else EVAL + name for name in header]
         if lower == TENSORBOARD:
             self.kind, header[:] = "TensorBoard CSV", ["", "step", tag(self._file)]
         self._by = lower.index("run") if "run" in lower and not self._runs else None
@@ -85,6 +94,8 @@ class CsvRows:
         columns, broken = self._numbers(data), 0
         if columns is None:
             lines = [line for line in _text(data).split("\n") if line and not line.isspace()]
+            if self._delimiter == "|":  # text may stand around the table
+                lines = [line for line in lines if "|" in line and not set(line) <= set("|-: ")]
             if (at := self._another(lines)) is not None:
                 self._add("\n".join(lines[:at]).encode() + b"\n")
                 self._begin(lines[at])
@@ -180,7 +191,7 @@ def tag(file: str) -> str:
 
 def _header(line: str) -> tuple[str, list[str]]:
     """Return the delimiter of a header, and the names in it."""
-    delimiter = max(",;\t", key=line.count)
+    delimiter = max(",;\t|", key=line.count)
     names = next(csv.reader([line[:LONGEST]], delimiter=delimiter), [])
     return delimiter, [name.strip() for name in names]
 
