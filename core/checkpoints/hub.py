@@ -12,15 +12,13 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from core.checkpoints.describe import describe
+from core.engine.protocol import Download
 from core.errors import Cancelled, UserFacingError
 from core.failures import reason
 from core.progress import Report, Stop
-
-Download = Literal["", "ask", "yes"]
-"""What to do about a model that is not here: nothing, raise NotDownloaded, or download it."""
 
 NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 SAFETENSORS = re.compile(r"(adapter_)?model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")

@@ -14,7 +14,6 @@ from typing import ClassVar, Generic, Literal, Never, TypeVar
 
 from core import quantities
 from core.as_read import AsRead
-from core.checkpoints.hub import Download
 from core.finding import Finding
 from core.losses import UNNAMED, TrainingLoss
 from core.noise import NoiseFloor
@@ -29,6 +28,9 @@ from core.text import Prompt
 
 Side = Literal["A", "B"]
 SteerAction = Literal["prune", "pin", "release"]
+Download = Literal["", "ask", "yes"]
+"""What to do about a model that is not here: nothing, fail and say that it can be downloaded, or
+download it."""
 
 # --- what all requests and events have ----------------------------------------------------------
 
