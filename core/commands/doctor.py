@@ -4,6 +4,10 @@ Prints a line for each thing that is known: the models, loss and beta of the tra
 each is said, the files and their hashes, memory; then, the pair loaded, how it is run, tokens and
 template, the noise of the number format. Each is ok, a note, a warning, or a stop, where there
 are no numbers at all: the exit status is then 1. --no-load stops before the models are loaded.
+
+--run DIR --data FILE answers "why does my number differ?": the pairs of the file, which must be
+those of the run's evaluation, are scored, and their mean log-probs and rewards compared with what
+the log says at the last checkpoint; what they differ by is attributed cause by cause.
 """
 
 import argparse
@@ -11,6 +15,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.commands import options
@@ -28,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-load", action="store_true", help="only what the files say: load no models"
     )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FILE",
+        help="with --run: the preference pairs that the run's log evaluates on",
+    )
     options.add_pair_arguments(parser)
 
 
@@ -35,13 +46,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Examine the pair and print what is found; return the exit status."""
     parser: argparse.ArgumentParser = arguments.parser
     options.require_pair(parser, arguments)
+    if arguments.data and (not arguments.run or arguments.no_load):
+        parser.error("--data needs --run, and the models loaded")
     spec = options.pair_spec(parser, arguments)
 
     from core.finding import worst
 
     found = []
     with Reporter(sys.stderr) as reporter:
-        for finding in examine(spec, reporter, load=not arguments.no_load):
+        for finding in examine(spec, reporter, not arguments.no_load, arguments.data):
             found.append(finding)
             if not arguments.json:
                 reporter.clear()
@@ -53,8 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
     return int(verdict == "stop")
 
 
-def examine(spec: "PairSpec", reporter: Reporter, *, load: bool) -> "Iterator[Finding]":
-    """Yield the lines of a pair's files and, if it can be loaded and shall be, of the pair."""
+def examine(
+    spec: "PairSpec", reporter: Reporter, load: bool, data: Path | None
+) -> "Iterator[Finding]":
+    """Yield the lines of a pair's files; if it can be loaded and shall be, of the pair; and, of a
+    run whose evaluation's pairs are named, why its log differs."""
     from core.errors import UserFacingError
     from core.models.examine import loaded, on_disk
 
@@ -71,6 +87,10 @@ def examine(spec: "PairSpec", reporter: Reporter, *, load: bool) -> "Iterator[Fi
     try:
         pair, info = load_pair(spec, reporter.progress)
         yield from loaded(pair, info)
+        if data is not None:
+            from core.evaluation.rescoring import compare
+
+            yield from compare(spec, pair, info, data, reporter.progress)
     except UserFacingError as error:
         yield of_failure(error)
 
