@@ -278,7 +278,7 @@ class MainWindow(QMainWindow):
         """Give the pair to all who show something of it; the credit view knows its beta first."""
         self._refresh_actions()
         self.view.set_pair(info, self.pair.beta())
-        self.searches.set_pair(info, self.view.beta())
+        self.searches.set_pair(info, self.view.known_beta())
         self.checkpoints.set_pair(info)
         spec = self.pair.spec
         if info is not None and info.has_chat_template and (spec is None or spec.demo):

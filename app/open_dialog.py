@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QLabel,
-    QRadioButton,
     QVBoxLayout,
     QWidget,
 )
@@ -24,10 +23,15 @@ from PySide6.QtWidgets import (
 from app.widgets.beta_box import BetaBox
 from app.widgets.layouts import fill, label
 from app.widgets.path_edit import PathEdit
-from core.engine.protocol import DEFAULT_BETA, PairSpec
+from core.engine.protocol import PairSpec
+from core.losses import LOSSES
 
 REFERENCE = "Model or adapter that DPO started from"
 NAMED_BY_RUN = "Only if the run's files do not name it"
+LEFT_OUT = (
+    "Left empty: an adapter is compared with its base; a whole model, or one whose training had no "
+    "reference (SimPO, CPO, ORPO), is opened alone, which shows log π and searches by likelihood."
+)
 
 
 class OpenDialog(QDialog):
@@ -51,13 +55,16 @@ class OpenDialog(QDialog):
             "The folder that holds checkpoint-10, checkpoint-20, …: the last one is the policy, "
             "and a strip at the window's foot shows the others"
         )
-        self.separate = QRadioButton("A checkpoint or adapter")
-        self.adapters_off = QRadioButton("The policy's base, its adapter off")
-        self.adapters_off.setToolTip("Only for a policy adapter that was trained on the bare base")
         self.reference = self._folder("Reference", REFERENCE)
         self.base = self._folder("Base", "Only if the adapters' base has moved")
-        self.beta = BetaBox()
-        self._beta_given = False
+        self.left_out = label(LEFT_OUT, "muted")
+        self.left_out.setWordWrap(True)
+        self.loss = QComboBox()
+        self.loss.setToolTip("What a response's score, the margin and the loss shown are made by")
+        self.loss.addItem("as the policy's files say", "")
+        for name, loss in LOSSES.items():
+            self.loss.addItem(f"{loss.title} ({name})", name)
+        self.beta = BetaBox(unknown="as the policy's files say")
         self.device = QComboBox()
         self.device.setEditable(True)
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
@@ -71,8 +78,6 @@ class OpenDialog(QDialog):
         self._lay_out()
         self.show_spec(spec)
         self.recent.currentIndexChanged.connect(self._recent_chosen)
-        self.separate.toggled.connect(self._update)
-        self.beta.valueChanged.connect(self._beta_chosen)
         self.policy.edit.textChanged.connect(self._update)
         self.run.edit.textChanged.connect(self._update)
         self.reference.edit.textChanged.connect(self._update)
@@ -95,11 +100,11 @@ class OpenDialog(QDialog):
             form.addRow("&Recent", self.recent)
         form.addRow("&Policy π", self.policy)
         form.addRow("or Training r&un", self.run)
-        choice = fill(QHBoxLayout(), self.separate, self.adapters_off, 1)
-        form.addRow("Reference π_ref", choice)
-        form.addRow("", self.reference)
+        form.addRow("R&eference π_ref", self.reference)
+        form.addRow("", self.left_out)
         form.addRow("&Base", self.base)
         form.addRow("β of the training", self.beta)
+        form.addRow("&Loss of the training", self.loss)
         numbers = fill(QHBoxLayout(), self.device, QLabel("number format"), self.dtype, 1)
         form.addRow("&Device", numbers)
         risky = QGroupBox("Only for checkpoints from people you trust")
@@ -120,11 +125,10 @@ class OpenDialog(QDialog):
         self.run.edit.setText(spec.run)
         self.reference.edit.setText(spec.reference)
         self.base.edit.setText(spec.base)
-        off = bool(spec.policy) and not spec.reference
-        self.adapters_off.setChecked(off)
-        self.separate.setChecked(not off)
-        self.beta.setValue(spec.beta or DEFAULT_BETA)
-        self._beta_given = spec.beta is not None
+        if spec.loss and self.loss.findData(spec.loss) < 0:  # several, from the command line
+            self.loss.addItem(spec.loss, spec.loss)
+        self.loss.setCurrentIndex(self.loss.findData(spec.loss))
+        self.beta.show_beta(spec.beta)
         self.device.setCurrentText(spec.device)
         self.dtype.setCurrentText(spec.dtype)
         self.pickle.setChecked(spec.allow_pickle)
@@ -135,11 +139,11 @@ class OpenDialog(QDialog):
         run = self.run.path()
         return PairSpec(
             policy="" if run else self.policy.path(),
-            reference=self.reference.path() if run or self.separate.isChecked() else "",
+            reference=self.reference.path(),
             run=run,
             base=self.base.path(),
-            # A run's files may say it, and a number that nobody chose must not outweigh them.
-            beta=self.beta.value() if self._beta_given or not run else None,
+            loss=self.loss.currentData(),
+            beta=self.beta.beta(),
             device=self.device.currentText().strip() or "auto",
             dtype=self.dtype.currentText(),
             allow_pickle=self.pickle.isChecked(),
@@ -150,7 +154,6 @@ class OpenDialog(QDialog):
         """Fill in folders that were dropped: the policy first, then the reference."""
         empty = replace(PairSpec(), policy=folders[0])
         self.show_spec(empty)
-        self.separate.setChecked(True)
         if len(folders) > 1:
             self.reference.edit.setText(folders[1])
 
@@ -160,22 +163,13 @@ class OpenDialog(QDialog):
             self.show_spec(self._recent[index - 1])
 
     @Slot()
-    def _beta_chosen(self) -> None:
-        self._beta_given = True
-
-    @Slot()
     def _update(self) -> None:
         run = bool(self.run.path())
-        for widget in (self.policy, self.separate, self.adapters_off):
-            widget.setEnabled(not run)
-        self.reference.setEnabled(run or self.separate.isChecked())
+        self.policy.setEnabled(not run)
         self.reference.edit.setPlaceholderText(NAMED_BY_RUN if run else REFERENCE)
-        ready = run or (
-            bool(self.policy.path())
-            and (self.adapters_off.isChecked() or bool(self.reference.path()))
-        )
+        self.left_out.setVisible(not run and not self.reference.path())
         button = self.buttons.button(QDialogButtonBox.StandardButton.Open)
-        button.setEnabled(ready)
+        button.setEnabled(run or bool(self.policy.path()))
         button.setDefault(True)
 
 
@@ -183,7 +177,7 @@ def recent_text(pair: PairSpec) -> str:
     """Return a pair or run in one line."""
     if pair.run:
         return f"run {pair.run}" + (f"  against  {pair.reference}" if pair.reference else "")
-    return f"{pair.policy}  against  {pair.reference or 'its base'}"
+    return pair.policy + (f"  against  {pair.reference}" if pair.reference else "")
 
 
 def ask_for_pair(

@@ -14,12 +14,11 @@ from PySide6.QtWidgets import QWidget
 from app.actions.action import Menu, action
 from app.banner import PairBanner
 from app.engine_client import EngineClient
-from app.notices import NoticeBar
+from app.notices import Kind, NoticeBar
 from app.open_dialog import ask_for_pair
 from app.settings import Settings
 from app.status import Status
 from core.engine.protocol import (
-    DEFAULT_BETA,
     Failed,
     Load,
     Loaded,
@@ -35,6 +34,10 @@ from core.noise import NOISELESS
 AskForPair = Callable[
     [PairSpec, tuple[PairSpec, ...], QWidget | None, list[str] | None], PairSpec | None
 ]
+NO_TEMPLATE = (
+    "This tokenizer has no chat template: the prompt is read as plain text, its turns divided by "
+    "blank lines."
+)
 
 
 class PairLoader(QObject):
@@ -72,14 +75,13 @@ class PairLoader(QObject):
         banner.open_pair.connect(self.open_pair)
         banner.cancel.connect(self._cancel)
 
-    def first_beta(self) -> float:
-        """Return the beta to show before anything is loaded."""
+    def first_beta(self) -> float | None:
+        """Return the beta to show before anything is loaded; None where it is not known yet."""
         spec = self.spec
-        known = spec.beta or self._settings.beta(spec) if spec is not None else None
-        return known or DEFAULT_BETA
+        return spec.beta or self._settings.beta(spec) if spec is not None else None
 
     def beta(self) -> float | None:
-        """Return the beta of the pair that is loaded: the user's, else the pair's; None for none.
+        """Return the beta of the pair that is loaded: the user's, else the pair's, if any.
 
         It is the user's if the command line or the dialog said so, or if it was chosen before.
         """
@@ -136,7 +138,7 @@ class PairLoader(QObject):
         """Load a pair in place of the one that is there; the texts stay."""
         self.spec = spec
         self._let_go()
-        for topic in ("load", "files"):
+        for topic in ("load", "files", "pair"):
             self._notice.dismiss(topic)
         self._banner.show_loading("Loading the demo pair" if spec.demo else "Loading", None)
         ticket = self._client.ask(Load, spec)
@@ -158,8 +160,9 @@ class PairLoader(QObject):
         self._let_go()
         self._banner.show_nothing()
 
-    def remember_beta(self, beta: float) -> None:
-        """Remember a beta that the user has chosen for this pair."""
+    @Slot(object)
+    def remember_beta(self, beta: float | None) -> None:
+        """Remember a beta that the user has chosen for this pair; None: none any more."""
         if self.spec is not None:
             self._settings.remember_beta(self.spec, beta)
 
@@ -191,13 +194,12 @@ class PairLoader(QObject):
         self._settings.remember_pair(spec)
         if spec.beta:  # asked for in so many words: it outweighs what is remembered
             self._settings.remember_beta(spec, spec.beta)
+        notes = event.info.notes
         if not event.info.has_chat_template:
-            self._notice.show_notice(
-                "info",
-                "There is no chat template: the prompt is read as plain text, its turns divided "
-                "by blank lines.",
-                topic="template",
-            )
+            notes += (NO_TEMPLATE,)
+        if notes:
+            kind: Kind = "warning" if event.info.notes else "info"
+            self._notice.show_notice(kind, " ".join(notes), topic="pair")
         self.named.emit(event.info.policy)
         self.changed.emit(event.info)
 

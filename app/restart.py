@@ -22,6 +22,7 @@ def restart_options(spec: PairSpec | None) -> list[str]:
         "--base": spec.base,
         "--run": spec.run,
         "--search-base": spec.search_base,
+        "--loss": spec.loss,
         "--device": spec.device,
         "--dtype": spec.dtype,
     }

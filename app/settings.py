@@ -121,8 +121,8 @@ class Settings:
             return None
         return float(value) if isinstance(value, int | float) and value > 0 else None
 
-    def remember_beta(self, spec: PairSpec, beta: float) -> None:
-        """Remember the beta chosen for this pair."""
+    def remember_beta(self, spec: PairSpec, beta: float | None) -> None:
+        """Remember the beta chosen for this pair; None: none any more."""
         try:
             betas = dict(json.loads(self.get("betas", "{}")))
         except (ValueError, TypeError):

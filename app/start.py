@@ -257,5 +257,5 @@ PHOTOGRAPHERS: dict[str, type[Photographer]] = {
 def pin_most_blamed(view: CreditView) -> None:
     """Pin the token of B that the policy was taught most to avoid."""
     scoring = view.scorings()["B"]
-    differences = scoring.logp_policy - scoring.logp_reference
+    differences = view.numbers.credit.of(scoring, 1.0)
     view.focus_on.pin("B", int(differences[: max(len(scoring) - 1, 1)].argmin()))

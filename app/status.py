@@ -4,6 +4,7 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtWidgets import QLabel, QStatusBar
 
 from core.engine.protocol import Memory, PairInfo
+from core.losses import TrainingLoss
 from core.noise import NoiseFloor
 
 EXAMPLE = 50
@@ -84,8 +85,10 @@ class Status(QObject):
 
     def show_policy(self, policy: str, info: PairInfo) -> None:
         """Name both models; the policy may be an earlier state of the one that was loaded."""
-        self.pair.setText(f"π: {policy}     π_ref: {info.reference}")
-        self.pair.setToolTip(f"Policy π: {policy}\nReference π_ref: {info.reference}")
+        reference = info.reference or "none"
+        self.pair.setText(f"π: {policy}     π_ref: {reference}")
+        said = [f"Policy π: {policy}", f"Reference π_ref: {reference}", *_of_loss(info.objective)]
+        self.pair.setToolTip("\n".join(said))
 
     def show_noise(self, floor: NoiseFloor | None, info: PairInfo | None) -> None:
         """Say how far rounding moves what is shown; ``info`` None before it was measured."""
@@ -121,3 +124,12 @@ def noise_tip(floor: NoiseFloor) -> str:
         f"What is smaller says nothing: it has no fill and is grey.\n"
         f"Measured {floor.measured}."
     )
+
+
+def _of_loss(objective: TrainingLoss) -> list[str]:
+    """Return lines on the training's loss: its name, how it scores a response, what is unlike."""
+    if not objective.losses:
+        return ["Loss of the training: not known"]
+    score = objective.main.score or "none"
+    lines = [f"Loss of the training: {objective.title}", f"Score of a response: {score}"]
+    return [*lines, objective.note] if objective.note else lines

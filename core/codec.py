@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from core.errors import UserFacingError
 from core.reading import SPACE_MARK, Reader, Reading
 from core.template import NEUTRAL, PROBE, Place, Template
-from core.text import Prompt, Tokens, shared_prefix
+from core.text import Message, Prompt, Tokens, shared_prefix
 
 Made = TypeVar("Made")
 Ints = NDArray[np.int64]
@@ -159,6 +159,34 @@ class Codec:
     def prompt_ids(self, prompt: Prompt) -> tuple[int, ...]:
         """Return the token ids before a response that merges with nothing of the prompt."""
         return self._generic(prompt)[0]
+
+    def reply(self, prompt: Prompt, turns: Sequence[Message]) -> str:
+        """Return the turns after a prompt as the text of one response.
+
+        That is the content of the last one; before it, where there are more, what the template
+        writes for them. So TRL's DPO scores sides that part before their last turn.
+
+        Raises:
+            UserFacingError: the last turn is not the assistant's, or the template writes turns that
+                are past otherwise than a response.
+        """
+        if turns[-1].role != "assistant":
+            raise UserFacingError(
+                f"A response ends with a turn of {turns[-1].role!r}: leave such pairs out, or end "
+                f"both sides with what the assistant says."
+            )
+        if len(turns) == 1:
+            return turns[0].content
+        before = self.prompt_text(prompt)
+        past = (*prompt.messages, *turns[:-1])
+        whole = self.prompt_text(replace(prompt, messages=past))
+        if not (self.has_chat_template and whole.startswith(before)):
+            raise UserFacingError(
+                "The two sides part before their last turn, and this tokenizer's chat template "
+                "does not write earlier turns as it opens a response: leave such pairs out, or "
+                "cut both sides after the turn in which they part."
+            )
+        return whole[len(before) :] + turns[-1].content
 
     def encode(self, prompt: Prompt, text: str, beside: str | None = None) -> Tokens:
         """Return the tokenizer's own tokens of a response, in its place after the prompt.

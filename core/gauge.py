@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core import quantities
-from core.scoring import Floats, Scoring, StateActions
+from core.scoring import Floats, Floats32, Scoring, StateActions
 
 FLOOR = 1e-3
 """Probability below which a token is not listed as promoted or demoted: it must be at least so
@@ -89,8 +89,13 @@ def gauge(
     )
 
 
-def response_gauge(scoring: Scoring, beta: float) -> Gauge:
-    """Return a whole response in the raw-logit gauge; its closing token leads to V = 0."""
+def response_gauge(scoring: Scoring, beta: float) -> Gauge | None:
+    """Return a whole response in the raw-logit gauge; its closing token leads to V = 0.
+
+    None without a reference, which its rewards need.
+    """
+    if scoring.logp_reference is None:
+        return None
     ended = len(scoring) > len(scoring.tokens)  # some templates write nothing after a response
     return gauge(
         scoring.logit,
@@ -139,20 +144,24 @@ def state_rewards(actions: StateActions, beta: float) -> NDArray[np.float64]:
 
     NaN for a token to which both models give probability 0.
     """
-    known = np.isfinite(actions.logp_policy) & np.isfinite(actions.logp_reference)
+    policy, reference = _of_both(actions)
+    known = np.isfinite(policy) & np.isfinite(reference)
     found = np.full(len(known), np.nan)
-    found[known] = quantities.reward(
-        actions.logp_policy[known], actions.logp_reference[known], beta
-    )
+    found[known] = quantities.reward(policy[known], reference[known], beta)
     return found
+
+
+def _of_both(actions: StateActions) -> tuple[Floats32, Floats32]:
+    """Return the log-probs under policy and reference, which there must be."""
+    assert actions.logp_reference is not None, "asked of a policy alone"
+    return actions.logp_policy, actions.logp_reference
 
 
 def check_state(actions: StateActions, beta: float) -> StateCheck:
     """Return both sides of the identities that hold at one state, computed in float64."""
     rewards = state_rewards(actions, beta)
     known = ~np.isnan(rewards)
-    policy = actions.logp_policy[known].astype(np.float64)
-    reference = actions.logp_reference[known].astype(np.float64)
+    policy, reference = (it[known].astype(np.float64) for it in _of_both(actions))
     likely = np.exp(reference)
     reverse = quantities.kl_divergence(reference, policy)
     return StateCheck(

@@ -1,28 +1,62 @@
 """Preference data: a prompt with a chosen and a rejected response, and the files that hold them.
 
-Reads JSON Lines, JSON, Parquet, CSV and folders that ``datasets`` saved; the kind is told by what
-the file holds, not by its name. Sides are plain text or turns ({"role", "content"}); turns that
-chosen and rejected begin with stand for a prompt that is not given. ``datasets`` itself would copy
-each file into a cache and name no line that is at fault. Knows nothing of tokens.
+Reads the layouts that trainers take (TRL, LLaMA-Factory, axolotl, ms-swift, OpenRLHF, ShareGPT,
+UltraFeedback, Argilla, HH) into one record. Sides are plain text or turns. As in TRL, what chosen
+and rejected begin with alike is the prompt where none is given. A row that cannot be used is never
+passed over: trainings and evaluations refuse the file, and say which rows and why. Knows nothing of
+tokens, nor how a file is laid out (core.tables).
 """
 
-import csv
+import ast
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
-from itertools import chain
+import re
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from core.errors import UserFacingError
-from core.text import Message, Prompt
+from core.tables import SPEAKERS, RowFault, is_turns, open_table
+from core.text import Message, Prompt, shared_prefix
 
-COLUMNS = ("prompt", "chosen", "rejected")
 CHECKED = 2000
-"""As many pairs are looked at beforehand; the rest is only counted."""
-KINDS = "JSON Lines, JSON, Parquet, CSV or a folder that the library datasets saved"
+"""As many rows are looked at beforehand; the rest is only counted."""
+NAMED = 5
+"""As many rows that cannot be used are named; the others are only counted."""
 Side = str | tuple[Message, ...]
-Items = Iterator[tuple[str, Any]]
+
+# What columns are called, the first that has something is taken.
+PROMPT = "prompt", "question", "instruction", "query", "input"
+CHOSEN = "chosen", "chosen_response", "response_chosen", "chosen_messages", "response_j"
+REJECTED = "rejected", "rejected_response", "response_rejected", "rejected_messages", "response_k"
+TURNS = "messages", "conversations", "conversation"
+SYSTEM = "system", "system_prompt", "system_message"
+MEDIA = "image", "images", "video", "videos", "audio", "audios"
+KNOWN = frozenset((*PROMPT, *CHOSEN, *REJECTED, *TURNS, "completion"))
+
+ROLES = {
+    "system": "system", "developer": "developer",
+    "user": "user", "human": "user", "prompter": "user",
+    "assistant": "assistant", "gpt": "assistant", "bot": "assistant", "chatgpt": "assistant",
+    "model": "assistant", "ai": "assistant", "chatbot": "assistant", "function_call": "assistant",
+    "tool": "tool", "observation": "tool", "function": "tool", "function_response": "tool",
+    "ipython": "ipython",
+}  # fmt: skip
+"""What templates call a speaker, by what files call them."""
+CONTENTS = "content", "value", "text"
+MORE = "tool_calls", "tool_call_id", "name", "reasoning_content", "reasoning", "thinking"
+"""What templates read of a turn besides its role and content."""
+NOTHING = "nan", "NaN", "None", "null", "<NA>"
+DIALOGUE = "\n\nAssistant:"
+"""What comes before an answer in a dialogue that is written out, as in Anthropic's HH."""
+WRITTEN = re.compile(r"""\s*\[?\s*\{\s*["']""")
+"""How turns begin that are given as text, in JSON or as Python prints them."""
+SPEAKS = re.compile(
+    r"""["'](role|from)["']\s*:\s*["'](system|user|human|assistant|gpt)["']""", re.I
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +73,8 @@ class Preference:
     """What is known to be wrong in the rejected answer, as ranges of code points of its text."""
     source: str = ""
     """Where those errors come from, in a word; figures are given for each source too."""
+    settings: str = ""
+    """What a chat template is told besides the turns: ``Prompt.settings``."""
 
     @property
     def conversational(self) -> bool:
@@ -46,363 +82,524 @@ class Preference:
 
     @property
     def turns(self) -> Prompt:
-        """The turns before the answers; a plain prompt is one user turn."""
-        if isinstance(self.prompt, str) or isinstance(self.chosen, str):
-            return Prompt.of(str(self.prompt))
-        return Prompt((*self.prompt, *self.chosen[:-1]))
+        """The turns that both sides follow; a plain prompt is one user turn."""
+        if isinstance(self.prompt, str):
+            return Prompt.of(self.prompt)
+        return Prompt(self.prompt, self.settings)
+
+    @property
+    def replies(self) -> tuple[tuple[Message, ...], ...]:
+        """The turns of each side after those, chosen first; plain text is one assistant turn."""
+        return tuple(
+            (Message("assistant", side),) if isinstance(side, str) else side
+            for side in (self.chosen, self.rejected)
+        )
 
     @property
     def answers(self) -> tuple[str, str]:
-        """The texts of the chosen and the rejected response, each in its last turn."""
-        chosen, rejected = (
-            side if isinstance(side, str) else side[-1].content
-            for side in (self.chosen, self.rejected)
-        )
+        """The texts of the chosen and the rejected response, each in its last turn.
+
+        Raises:
+            UserFacingError: one of them is more than text.
+        """
+        last = [
+            side if isinstance(side, str) else side[-1] for side in (self.chosen, self.rejected)
+        ]
+        if any(isinstance(turn, Message) and turn.more for turn in last):
+            raise UserFacingError(
+                "An answer that calls tools or shows its reasoning cannot be measured as text: "
+                "leave out such pairs."
+            )
+        chosen, rejected = (turn if isinstance(turn, str) else turn.content for turn in last)
         return chosen, rejected
 
     def row(self) -> dict[str, Any]:
-        """Return the three sides as trainers take them: text, or lists of {"role", "content"}."""
+        """Return the pair as trainers take it: three sides, each text or a list of turns, and what
+        the chat template is told besides (``tools``, ``chat_template_kwargs``) if that is given."""
         sides = {"prompt": self.prompt, "chosen": self.chosen, "rejected": self.rejected}
-        return {
-            name: side if isinstance(side, str) else [asdict(turn) for turn in side]
+        row: dict[str, Any] = {
+            name: side if isinstance(side, str) else [turn.row() for turn in side]
             for name, side in sides.items()
         }
+        told = json.loads(self.settings or "{}")
+        if "tools" in told:
+            row["tools"] = told.pop("tools")
+        return row | ({"chat_template_kwargs": told} if told else {})
 
 
 @dataclass(frozen=True, slots=True)
-class PreferencesInfo:
-    """What a file of preferences holds, as far as a look at its first ``checked`` pairs tells."""
+class Preferences:
+    """What was read of a file: all of it, or its first rows."""
 
     path: Path
     format: str
-    pairs: int
-    conversational: bool
+    rows: int
+    """Rows of the file, read or only counted."""
     columns: tuple[str, ...]
-    sample: Preference
-    checked: int
-    equal: int
-    """Checked pairs whose sides are the same: they teach nothing."""
+    pairs: tuple[Preference, ...]
+    faults: tuple[str, ...]
+    """The rows that cannot be used, each with its place and why: "line 2 has no rejected"."""
+    notes: tuple[str, ...]
+    """What of the file is not used or means something else than it may seem."""
+
+    @property
+    def conversational(self) -> bool:
+        return self.pairs[0].conversational
+
+    @property
+    def checked(self) -> int:
+        return len(self.pairs) + len(self.faults)
+
+    @property
+    def equal(self) -> int:
+        """Pairs whose sides are the same: they teach nothing."""
+        return sum(pair.chosen == pair.rejected for pair in self.pairs)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All that a user should know, a sentence each."""
+        faults = (self._unusable() + ".",) if self.faults else ()
+        equal = (
+            f"{self.equal:,} of {self.checked:,} pairs have two equal sides: they teach nothing."
+        )
+        return (*faults, *((equal,) if self.equal else ()), *self.notes)
+
+    def whole(self) -> "Preferences":
+        """Return itself, if every row can be used and there is something to learn.
+
+        Raises:
+            UserFacingError: not so.
+        """
+        if self.faults:
+            raise UserFacingError(
+                f"{self._unusable()}: mend or delete them, or keep the others with python main.py "
+                f"data {self.path} --write NEW.jsonl."
+            )
+        if self.equal == len(self.pairs):
+            raise UserFacingError(
+                f"In every pair of {self.path} chosen and rejected are the same, so there is "
+                f"nothing to learn: choose a file in which they differ."
+            )
+        return self
+
+    def _unusable(self) -> str:
+        more = "; …" if len(self.faults) > NAMED else ""
+        named = "; ".join(self.faults[:NAMED])
+        return (
+            f"{len(self.faults):,} of {self.checked:,} rows of {self.path} cannot be used "
+            f"({named}{more})"
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """``items``: (place, what lies there), made into a table by ``parse`` where it is needed."""
+def read_preferences(path: Path, limit: int | None = None) -> Preferences:
+    """Read a file's pairs; rows that cannot be used are counted and named beside them.
 
-    format: str
-    items: Items
-    parse: Callable[[Any], Any]
+    Args:
+        limit: as many rows are read; the rest is only counted.
+
+    Raises:
+        UserFacingError: it cannot be read, or no row of it is a pair; the sentence says why.
+    """
+    table = open_table(path, KNOWN)
+    pairs: list[Preference] = []
+    faults: list[str] = []
+    columns: dict[str, str] = {}
+    left: dict[str, None] = {}
+    notes: Counter[str] = Counter()
+    first: dict[str, Any] = {}
+    kinds: dict[tuple[bool, bool], str] = {}
+    rows = 0
+    for rows, (place, item) in enumerate(table.items, 1):
+        if limit is not None and rows > limit:
+            continue
+        try:
+            value = table.parse(item)
+            if not isinstance(value, dict):
+                raise RowFault("is not a table with prompt, chosen and rejected")
+            first = first or value
+            columns |= {_fold(name): str(name) for name in value}
+            row = _Row(value, prompted=not columns.keys().isdisjoint(PROMPT))
+            pair = row.pair()
+        except RowFault as error:
+            faults.append(f"{place} {error}")
+            continue
+        pairs.append(pair)
+        kinds.setdefault((pair.conversational, row.made_turns), place)
+        left |= dict.fromkeys(row.left())
+        notes.update([*row.notes])
+    if not rows:
+        raise UserFacingError(f"{path} is empty: choose a file that holds preference pairs.")
+    if not pairs:
+        raise _no_pairs(path, first, faults)
+    if {(False, False), (True, False)} <= kinds.keys():
+        raise UserFacingError(
+            f"{path} mixes two kinds of pairs ({kinds[False, False]} holds plain text, "
+            f"{kinds[True, False]} turns): split it into two files."
+        )
+    if (True, True) in kinds:
+        pairs = [as_turns(pair) for pair in pairs]
+    told = [table.note] if table.note else []
+    told += [f"in {count:,} of {len(pairs):,} pairs {note}" for note, count in notes.items()]
+    told += [f"not used: {', '.join(left)} (every pair counts the same)"] if left else []
+    said = tuple(f"{note[0].upper()}{note[1:]}." for note in told)
+    return Preferences(
+        path, table.format, rows, tuple(columns.values()), tuple(pairs), tuple(faults), said
+    )
 
 
-def inspect_preferences(path: Path) -> PreferencesInfo:
-    """Look at a file: what it holds and whether it can be trained on.
+def inspect_preferences(path: Path) -> Preferences:
+    """Look at the first rows of a file: what it holds and whether it can be trained on.
 
     Raises:
         UserFacingError: it cannot be read or is no preference file; the sentence says why.
     """
-    source = _open(path)
-    sample: Preference | None = None
-    columns: tuple[str, ...] = ()
-    equal = checked = 0
-    for pair, names in _pairs(path, source, CHECKED):
-        if sample is None:
-            sample, columns = pair, names
-        checked += 1
-        equal += pair.chosen == pair.rejected
-    if sample is None:
-        raise UserFacingError(f"{path} is empty: choose a file that holds preference pairs.")
-    if equal == checked:
-        raise _nothing_to_learn(path)
-    rest = sum(1 for _ in source.items)
-    return PreferencesInfo(
-        path, source.format, checked + rest, sample.conversational, columns, sample, checked, equal
-    )
+    return read_preferences(path, CHECKED).whole()
 
 
 def load_preferences(path: Path) -> list[Preference]:
     """Return all pairs, each of them checked.
 
     Raises:
-        UserFacingError: as ``inspect_preferences``, for any line of the file.
+        UserFacingError: as ``inspect_preferences``, for any row of the file.
     """
-    pairs = [pair for pair, _ in _pairs(path, _open(path), None)]
-    if not pairs:
-        raise UserFacingError(f"{path} is empty: choose a file that holds preference pairs.")
-    if all(pair.chosen == pair.rejected for pair in pairs):
-        raise _nothing_to_learn(path)
-    return pairs
+    return list(read_preferences(path).whole().pairs)
 
 
 def as_text(side: Side) -> str:
     """Return a side for a reader: the text, or its turns one below the other."""
     if isinstance(side, str):
         return side
-    return "\n".join(f"{turn.role}: {turn.content}" for turn in side)
+    return "\n".join(f"{turn.role}: {turn.content}{turn.more}" for turn in side)
 
 
-def _nothing_to_learn(path: Path) -> UserFacingError:
-    return UserFacingError(
-        f"In every pair of {path} chosen and rejected are the same, so there is nothing to learn: "
-        f"choose a file in which they differ."
-    )
+def as_turns(pair: Preference) -> Preference:
+    """Return a pair as turns: a plain prompt is the user's, plain responses the assistant's."""
+    if isinstance(pair.prompt, str):
+        pair = replace(pair, prompt=(Message("user", pair.prompt),))
+    sides = {
+        name: (Message("assistant", side),)
+        for name, side in (("chosen", pair.chosen), ("rejected", pair.rejected))
+        if isinstance(side, str)
+    }
+    return replace(pair, **sides)  # type: ignore[arg-type]
 
 
-# --- files ----------------------------------------------------------------------------------
-
-
-def _open(path: Path) -> _Source:
-    """Tell what kind of file it is, by its first bytes."""
-    try:
-        if path.is_dir():
-            return _saved_dataset(path)
-        with path.open("rb") as file:
-            start = file.read(4096)
-    except OSError as error:
-        raise UserFacingError(
-            f"{path} cannot be read ({error.strerror or error}): choose a preference file that "
-            f"you may read."
-        ) from error
-    head = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if start[:4] == b"PAR1":
-        return _Source("Parquet", _parquet(path), _arrow_row)
-    if head == b"[":
-        return _Source("JSON", _json(path), lambda row: row)
-    if head == b"{":
-        return _Source("JSON Lines", _lines(path), lambda line: _parsed(path, *line))
-    if path.suffix.lower() in (".csv", ".tsv"):
-        return _Source("CSV", _csv(path), lambda row: row)
-    if path.suffix.lower() in (".jsonl", ".ndjson", ".json"):
-        return _Source("JSON Lines", _lines(path), lambda line: _parsed(path, *line))
-    if not start:
-        raise UserFacingError(f"{path} is empty: choose a file that holds preference pairs.")
-    raise UserFacingError(f"{path} is not a preference file: choose {KINDS}.")
-
-
-def _lines(path: Path) -> Items:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            if line.strip():
-                yield f"line {number}", (number, line)
-
-
-def _parsed(path: Path, number: int, line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        why = error.msg if isinstance(error, json.JSONDecodeError) else "it is not UTF-8 text"
-        raise UserFacingError(
-            f"Line {number} of {path} is not JSON ({why}): mend or delete that line."
-        ) from error
-
-
-def _json(path: Path) -> Items:
-    try:
-        rows = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise UserFacingError(
-            f"Line {error.lineno} of {path} is not JSON ({error.msg}): mend it there."
-        ) from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise UserFacingError(f"{path} is not JSON in UTF-8: save it anew.") from error
-    for number, row in enumerate(rows, 1):
-        yield f"pair {number}", row
-
-
-def _csv(path: Path) -> Items:
-    csv.field_size_limit(10_000_000)
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=delimiter, strict=True)
-            for row in reader:
-                row.pop(None, None)
-                yield f"line {reader.line_num}", row
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserFacingError(f"{path} is not a CSV table in UTF-8 ({error}): save it anew.") from (
-            error
-        )
-
-
-def _parquet(path: Path) -> Items:
-    parquet = _arrow(path, "pyarrow.parquet")
-    try:
-        with parquet.ParquetFile(path) as file:
-            yield from _rows_of(file.iter_batches(batch_size=1000))
-    except (OSError, ValueError) as error:  # pyarrow's own errors are of these kinds
-        raise UserFacingError(f"{path} is damaged: write or download it again.") from error
-
-
-def _saved_dataset(path: Path) -> _Source:
-    """Open a folder of ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk``."""
-    splits = path / "dataset_dict.json"
-    try:
-        if splits.is_file():
-            names = json.loads(splits.read_text("utf-8"))["splits"]
-            if "train" not in names and len(names) != 1:
-                raise UserFacingError(
-                    f"{path} has the splits {', '.join(names)}, none of them called train: choose "
-                    f"the folder of one of them."
-                )
-            name = "train" if "train" in names else names[0]
-            found = _saved_dataset(path / name)
-            return _Source(f"datasets folder, split {name}", found.items, found.parse)
-        state = path / "state.json"
-        if not state.is_file():
-            raise UserFacingError(
-                f"{path} is not a folder that datasets saved (it has no state.json): choose "
-                f"{KINDS}."
-            )
-        files = [
-            path / entry["filename"]
-            for entry in json.loads(state.read_text("utf-8"))["_data_files"]
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserFacingError(f"The datasets folder {path} is damaged: save it again.") from error
-    return _Source("datasets folder", _streams(path, files), _arrow_row)
-
-
-def _streams(path: Path, files: list[Path]) -> Items:
-    arrow = _arrow(path, "pyarrow")
-    ipc = _arrow(path, "pyarrow.ipc")
-    try:
-        streams = [ipc.open_stream(arrow.memory_map(str(file))) for file in files]
-        yield from _rows_of(chain.from_iterable(streams))
-    except (OSError, ValueError) as error:
-        raise UserFacingError(f"The datasets folder {path} is damaged: save it again.") from error
-
-
-def _arrow(path: Path, module: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise UserFacingError(
-            f"Reading {path} needs the package pyarrow: run pip install -e '.[train]' in the "
-            f"folder of main.py."
-        ) from error
-
-
-def _rows_of(batches: Iterable[Any]) -> Items:
-    """Yield where each row of some batches lies; it is made into a table where it is needed."""
-    number = 0
-    for batch in batches:
-        for index in range(batch.num_rows):
-            number += 1
-            yield f"row {number}", (batch, index)
-
-
-def _arrow_row(item: tuple[Any, int]) -> dict[str, Any]:
-    batch, index = item
-    return {name: batch.column(name)[index].as_py() for name in batch.schema.names}
-
-
-# --- pairs ----------------------------------------------------------------------------------
-
-
-def _pairs(
-    path: Path, source: _Source, limit: int | None
-) -> Iterator[tuple[Preference, tuple[str, ...]]]:
-    """Yield the first pairs with the names of their columns; they must all be of one kind."""
-    first: tuple[str, bool] | None = None
-    for count, (place, item) in enumerate(source.items, 1):
-        row = source.parse(item)
-        pair = _pair(path, place, row, first is None)
-        if first is None:
-            first = place, pair.conversational
-        elif first[1] != pair.conversational:
-            words = {True: "turns", False: "plain text"}
-            raise UserFacingError(
-                f"{path} mixes two kinds of pairs ({first[0]} holds {words[first[1]]}, {place} "
-                f"{words[pair.conversational]}): split it into two files."
-            )
-        yield pair, tuple(row)
-        if count == limit:
-            return
-
-
-def _pair(path: Path, place: str, row: Any, first: bool) -> Preference:
-    if not isinstance(row, dict):
-        raise UserFacingError(
-            f"{place.capitalize()} of {path} is not a table with prompt, chosen and rejected: "
-            f"choose another file, or mend it."
-        )
-    found = {name: row.get(name) for name in COLUMNS}
-    missing = [name for name in COLUMNS[1:] if found[name] is None]
-    if found["prompt"] is None and not isinstance(found["chosen"], list):
-        missing.insert(0, "prompt")
-    if missing:
-        raise _missing(path, place, row, missing, first)
-    chosen, rejected = (_side(path, place, name, found[name]) for name in COLUMNS[1:])
-    prompt = None if found["prompt"] is None else _side(path, place, "prompt", found["prompt"])
-    if isinstance(chosen, str) and isinstance(rejected, str) and isinstance(prompt, str):
-        return Preference(prompt, chosen, rejected)
-    if isinstance(chosen, str) or isinstance(rejected, str):
-        raise UserFacingError(
-            f"{place.capitalize()} of {path} mixes plain text and turns: prompt, chosen and "
-            f"rejected must be of one kind."
-        )
-    return _conversation(path, place, prompt, chosen, rejected)
-
-
-def _missing(
-    path: Path, place: str, row: dict[str, Any], missing: list[str], first: bool
-) -> UserFacingError:
-    absent = [name for name in missing if name not in row]
-    if not first or not absent:
+def _no_pairs(path: Path, row: dict[str, Any], faults: list[str]) -> UserFacingError:
+    """Return why no row of a file is a pair, by the columns of one."""
+    names = {*map(_fold, row)}
+    sides = {"chosen": names & {*CHOSEN}, "rejected": names & {*REJECTED}}
+    missing = [name for name, found in sides.items() if not found]
+    want = "give each row a prompt, a chosen and a rejected response to it"
+    if not row or not missing:
         return UserFacingError(
-            f"{place.capitalize()} of {path} has no {' and no '.join(missing)}: mend or delete it."
+            f"No row of {path} is a pair of responses ({'; '.join(faults[:NAMED])}): {want}."
         )
-    there = ", ".join(str(name) for name in row) or "none"
+    if names & {"label", "kto_tag"} and len(missing) == 2:
+        return UserFacingError(
+            f"{path} holds single responses, each with a label, as KTO takes them: put a good and "
+            f"a bad response to the same prompt into one row, as prompt, chosen and rejected."
+        )
+    several = names & {"completions", "responses", "candidates", "generations"}
+    if several or isinstance(row.get("output"), list):
+        return UserFacingError(
+            f"{path} holds several responses to each prompt: choose two of them, and {want}."
+        )
+    if len(missing) == 2 and names & {*TURNS, "completion", "response", "output", "text"}:
+        return UserFacingError(
+            f"{path} holds one response to each prompt, as SFT takes it, and no pairs: {want}."
+        )
+    there = ", ".join(map(str, row)) or "none"
     return UserFacingError(
-        f"{path} has no column {' and no column '.join(absent)}; its columns are: {there}. Rename "
-        f"them to prompt, chosen and rejected."
+        f"{path} has no column {' and no column '.join(missing)}; its columns are: {there}. Write "
+        f"the better response of each row as chosen, the other as rejected."
     )
 
 
-def _side(path: Path, place: str, name: str, value: Any) -> Side:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and value:
-        turns = [_turn(turn) for turn in value]
-        if None not in turns:
-            return tuple(turn for turn in turns if turn is not None)
-    raise UserFacingError(
-        f"In {place} of {path} {name} is neither text nor a list of turns with role and content: "
-        f"mend or delete it."
-    )
+# --- a row ----------------------------------------------------------------------------------
 
 
-def _turn(turn: Any) -> Message | None:
-    """Return a turn, None where it is none."""
-    role, content = (
-        turn.get(key) if isinstance(turn, dict) else None for key in ("role", "content")
-    )
-    return Message(role, content) if isinstance(role, str) and isinstance(content, str) else None
+class _Row:
+    """A row of a file, and what of it has been used.
 
+    ``prompted``: the file has a column for the prompt, so that text in it must not lack one;
+    ``made_turns``: it holds plain text, which a system text, a history or tools made into turns.
+    """
 
-def _conversation(
-    path: Path,
-    place: str,
-    prompt: Side | None,
-    chosen: tuple[Message, ...],
-    rejected: tuple[Message, ...],
-) -> Preference:
-    """Find where the prompt ends: many files repeat it in front of both responses."""
-    shared = 0
-    while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
-        shared += 1
-    if isinstance(prompt, tuple):
-        length = len(prompt)
-        if length <= shared and chosen[:length] == prompt:
-            chosen, rejected = chosen[length:], rejected[length:]
-        return Preference(prompt, chosen, rejected)
-    if shared:
-        return Preference(chosen[:shared], chosen[shared:], rejected[shared:])
-    if prompt is None:
-        raise UserFacingError(
-            f"{place.capitalize()} of {path} has no prompt, and chosen and rejected do not begin "
-            f"with the same turns: add a column prompt."
+    def __init__(self, row: dict[str, Any], prompted: bool) -> None:
+        self._prompted = prompted
+        self._names = {_fold(name): name for name in row}
+        self._cells = {key: row[name] for key, name in self._names.items()}
+        self._used: set[str] = set()
+        self.notes: dict[str, None] = {}
+        self.made_turns = False
+
+    def left(self) -> list[str]:
+        """Return the columns that hold something which was not used."""
+        return [
+            self._names[key]
+            for key, cell in self._cells.items()
+            if key not in self._used and not _blank(cell)
+        ]
+
+    def pair(self) -> Preference:
+        """Return the row as a pair.
+
+        Raises:
+            RowFault: it is none.
+        """
+        if self._find(MEDIA):
+            raise RowFault("has images, video or sound, which are not read")
+        prompt, chosen, rejected = self._prompt(*self._responses())
+        before = self._history() if isinstance(prompt, str) else ()
+        system, settings = self._text(SYSTEM), self._settings()
+        if isinstance(prompt, str) and isinstance(chosen, str) and isinstance(rejected, str):
+            if not (system or before or "tools" in settings):
+                return Preference(prompt, chosen, rejected)
+            self.made_turns = True
+        told = json.dumps(settings, ensure_ascii=False) if settings else ""
+        pair = as_turns(Preference(prompt, chosen, rejected, settings=told))
+        turns = (*before, *pair.prompt)
+        if system and turns[0] != Message("system", system):
+            if turns[0].role == "system":
+                raise RowFault("has two system texts, in a column and in a turn")
+            turns = (Message("system", system), *turns)
+        return replace(pair, prompt=turns)
+
+    def _responses(self) -> tuple[Side, Side]:
+        """Return chosen and rejected, both text or both turns."""
+        ours, theirs = self._find(CHOSEN), self._find(REJECTED)
+        if theirs and not ours:  # so ms-swift writes it
+            ours = self._find(("response", *TURNS))
+        for name, usual in ((ours, CHOSEN), (theirs, REJECTED)):
+            if not name:
+                there = any(self._cells.get(other) is not None for other in usual)
+                raise RowFault(f"has {'an empty' if there else 'no'} {usual[0]}")
+        chosen, rejected = self._side("chosen", ours), self._side("rejected", theirs)
+        if ours in TURNS and isinstance(chosen, tuple):
+            other = (Message("assistant", rejected),) if isinstance(rejected, str) else rejected
+            rejected = (*chosen[:-1], *other) if other[0].role == "assistant" else other
+        if isinstance(chosen, str) != isinstance(rejected, str):
+            raise RowFault("mixes plain text and turns in chosen and rejected")
+        for what, side in (("chosen", chosen), ("rejected", rejected)):
+            if not isinstance(side, str) and side[-1].role != "assistant":
+                raise RowFault(f"has a {what} that does not end with a turn of the assistant")
+        return chosen, rejected
+
+    def _prompt(self, chosen: Side, rejected: Side) -> tuple[Side, Side, Side]:
+        """Return the prompt, and the responses without it: many files repeat it in front of both.
+
+        A prompt that is text counts less than turns that chosen and rejected begin with alike.
+        """
+        shared = 0
+        if not isinstance(chosen, str):
+            most = min(len(chosen), len(rejected)) - 1
+            while shared < most and chosen[shared] == rejected[shared]:
+                shared += 1
+        given = self._given(chosen, shared)
+        if isinstance(given, tuple):
+            for count in range(shared, 0, -1):
+                if chosen[:count] == given[-count:]:
+                    return given, chosen[count:], rejected[count:]
+            if given[-1].role == "assistant":
+                self._note("the prompt ends with a turn of the assistant")
+        if given is not None:
+            if chosen[: len(given)] == given == rejected[: len(given)]:
+                self._note("chosen and rejected repeat the prompt, which then stands there twice")
+            return given, chosen, rejected
+        if isinstance(chosen, str) and isinstance(rejected, str):
+            if self._prompted:
+                raise RowFault("has no prompt")
+            shared = self._shared_text(chosen, rejected)
+        if not shared:
+            raise RowFault(
+                "has no prompt, and chosen and rejected do not begin with the same "
+                + ("text" if isinstance(chosen, str) else "turns")
+            )
+        return chosen[:shared], chosen[shared:], rejected[shared:]
+
+    def _given(self, chosen: Side, shared: int) -> Side | None:
+        """Return the prompt that a column holds; text is passed over if turns are ``shared``."""
+        name = self._find(PROMPT)
+        side = self._side("prompt", name) if name else None
+        if isinstance(side, str):
+            if shared and not isinstance(chosen, str):
+                if side not in [turn.content for turn in chosen[:shared]]:
+                    self._used.discard(name)  # it says something else, which is told
+                return None
+            more = self._text(("input",)) if name == "instruction" else ""
+            return f"{side}\n{more}" if more else side  # as LLaMA-Factory joins them
+        if side is None and not shared and (name := self._find(TURNS)) and name not in self._used:
+            side = self._side("prompt", name)
+            answer = chosen if isinstance(chosen, str) else chosen[-1].content
+            if len(side) > 1 and side[-1] == Message("assistant", answer):
+                side = side[:-1]  # the conversation with its answer
+        return side
+
+    def _shared_text(self, chosen: str, rejected: str) -> int:
+        """Return where the prompt ends that two texts begin with.
+
+        As TRL has it (trl.data_utils.extract_prompt), but in a dialogue where its answer begins.
+        """
+        length = shared_prefix(chosen, rejected)
+        mark = chosen.rfind(DIALOGUE, 0, length)
+        if mark >= 0:
+            self._note(
+                "the texts are dialogues with Human: and Assistant:, which stay plain text: train "
+                "on them without a chat template"
+            )
+            return mark + len(DIALOGUE)
+        self._note("the prompt is what chosen and rejected begin with alike")
+        if length == min(len(chosen), len(rejected)):
+            return length - 1
+        return length - (chosen[length - 1 : length] == " ")
+
+    def _history(self) -> tuple[Message, ...]:
+        """Return the turns before the prompt, which LLaMA-Factory keeps as [[question, answer]]."""
+        if not (name := self._find(("history",))):
+            return ()
+        value = self._take(name)
+        if isinstance(value, str):
+            value = _parsed(value)
+        if not isinstance(value, list) or not all(
+            isinstance(pair, list) and [*map(type, pair)] == [str, str] for pair in value
+        ):
+            raise RowFault("has a history that is no list of [question, answer]")
+        roles = "user", "assistant"
+        return tuple(
+            Message(role, text) for pair in value for role, text in zip(roles, pair, strict=True)
         )
-    return Preference((Message("user", prompt),), chosen, rejected)
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what the chat template is told besides the turns."""
+        found: dict[str, Any] = {}
+        for name, kind in (("chat_template_kwargs", dict), ("tools", list)):
+            if self._find((name,)):
+                value = self._take(name)
+                value = _parsed(value) if isinstance(value, str) else value
+                if not isinstance(value, kind):
+                    raise RowFault(f"has {name} that are no {'list' if kind is list else 'object'}")
+                found |= {name: value} if kind is list else value
+        return {name: value for name, value in found.items() if value != []}
+
+    # --- its cells ---
+
+    def _find(self, names: Iterable[str]) -> str:
+        """Return the first of some columns that holds something, "" if none does."""
+        return next((name for name in names if not _blank(self._cells.get(name))), "")
+
+    def _take(self, name: str) -> Any:
+        """Return what a column holds, and count it as used."""
+        self._used.add(name)
+        return self._cells[name]
+
+    def _text(self, names: Iterable[str]) -> str:
+        """Return the text of the first of some columns that has any, "" if none has."""
+        if not (name := self._find(names)):
+            return ""
+        value = self._take(name)
+        if not isinstance(value, str):
+            raise RowFault(f"has a {name} that is no text")
+        return value
+
+    def _note(self, what: str) -> None:
+        self.notes[what] = None
+
+    def _side(self, what: str, name: str) -> Side:
+        """Return what a column holds as text or as turns."""
+        value = self._take(name)
+        if isinstance(value, str):
+            _check(what, value)
+            if value in NOTHING:
+                self._note(f"{what} is the word {value}, as some programs write an empty cell")
+            written = _parsed(value) if WRITTEN.match(value) else None
+            if written is None and WRITTEN.match(value) and SPEAKS.search(value):
+                raise RowFault(f"has a {what} that looks like turns but is neither JSON nor Python")
+            if not is_turns(written if isinstance(written, list) else [written]):
+                return value
+            value = written
+        if isinstance(value, dict):
+            value = [value]
+        if isinstance(value, list) and all(isinstance(turn, str) for turn in value):
+            value = [_parsed(turn) or turn for turn in value]
+            if not is_turns(value):
+                raise RowFault(f"has a list of texts as {what}: each pair needs a row of its own")
+        if not is_turns(value):
+            raise RowFault(f"has a {what} that is neither text nor turns with role and content")
+        return tuple(self._turn(what, turn) for turn in value)
+
+    def _turn(self, what: str, turn: Any) -> Message:
+        who = next((key for key in SPEAKERS if key in turn), "") if isinstance(turn, dict) else ""
+        if not who or not isinstance(turn[who], str):
+            raise RowFault(f"has a turn in {what} that does not say whose it is")
+        role = ROLES.get(turn[who].strip().casefold())
+        if role is None:
+            raise RowFault(
+                f"has the role {turn[who]!r} in {what}, which is none of system, user, assistant "
+                f"and tool"
+            )
+        key = next((key for key in CONTENTS if key in turn), "")
+        content = turn.get(key)
+        more = {name: turn[name] for name in MORE if name in turn and not _blank(turn[name])}
+        call = turn.get("function_call")
+        if turn[who] == "function_call":  # ShareGPT's
+            call, content = _parsed(content) if isinstance(content, str) else content, None
+            if not isinstance(call, dict | list):
+                raise RowFault(f"has a function call in {what} that is no JSON")
+        if isinstance(more.get("tool_calls"), str):
+            more["tool_calls"] = _parsed(more["tool_calls"])
+        if call and "tool_calls" not in more:
+            calls = call if isinstance(call, list) else [call]
+            more["tool_calls"] = [{"type": "function", "function": each} for each in calls]
+        if isinstance(content, list):
+            content = _joined(what, content)
+        if content is None and "tool_calls" in more:
+            more, content = {"content": None, **more}, ""
+        if not isinstance(content, str):
+            raise RowFault(f"has a turn in {what} whose content is no text")
+        if _blank(content) and not more and role not in ("system", "tool"):
+            raise RowFault(f"has an empty turn in {what}")
+        _check(what, content)
+        used = {who, key, "function_call", *MORE}
+        if left := [name for name in turn if name not in used and not _blank(turn[name])]:
+            self._note(f"{', '.join(sorted(left))} of the turns is not used")
+        return Message(role, content, json.dumps(more, ensure_ascii=False) if more else "")
+
+
+def _fold(name: Any) -> str:
+    """Return a column's name as it is looked for."""
+    return str(name).strip().casefold()
+
+
+def _blank(value: Any) -> bool:
+    """Return whether a cell holds nothing: no value, no text but white space, no parts."""
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return value is None or value in ([], {})
+
+
+def _check(what: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RowFault(f"has half a surrogate pair in {what}, which no tokenizer takes") from error
+
+
+def _joined(what: str, parts: list[Any]) -> str:
+    """Return the text of a content that is given in parts."""
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise RowFault(f"has a turn in {what} with images, video or sound, which are not read")
+    return "".join(map(str, texts))
+
+
+def _parsed(text: str) -> Any:
+    """Return the value that a text writes in JSON or as Python prints it, None if it does neither.
+
+    numpy prints lists of objects without commas, one object a line.
+    """
+    with suppress(ValueError, RecursionError):
+        return json.loads(text)
+    with suppress(ValueError, SyntaxError, RecursionError, MemoryError), catch_warnings():
+        simplefilter("ignore")  # of escapes that Python does not know
+        return ast.literal_eval(re.sub(r"\}\s*\n\s*\{", "}, {", text.strip()))
+    return None

@@ -27,6 +27,11 @@ def reward(logp_policy: ArrayLike, logp_reference: ArrayLike, beta: float) -> Ar
     return beta * (_float64(logp_policy) - _float64(logp_reference))
 
 
+def reward_unit(beta: float | None) -> str:
+    """Return the unit of rewards; where beta is not known it is taken as 1, and they are nats."""
+    return "nat" if beta is None else "β·nat"
+
+
 def advantage(logp_policy: ArrayLike, beta: float) -> Array:
     """Return the advantage Q*(s, a) - V*(s) = beta log pi(a|s) of each token (Eq. 5)."""
     return beta * _float64(logp_policy)

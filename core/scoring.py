@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.losses import Response
 from core.text import Tokens
 
 Floats = NDArray[np.float64]
@@ -23,10 +24,11 @@ class Scoring:
     First those of ``tokens``; then the closing (end-of-turn) token, and what else the template
     writes after a response, where that was trained on.
 
-    Log-probs, divergences and entropies are in nats, [n]. Ranks count from 1, the most likely.
-    ``kl`` is KL(pi || pi_ref) and ``kl_reverse`` is KL(pi_ref || pi), over the whole vocabulary
-    at the state *before* the row's token. ``logit`` and ``logsumexp`` are the policy's raw logit
-    of the token and log-partition of that state (the raw-logit gauge).
+    What needs a reference is None where there is none. Log-probs, divergences and entropies are in
+    nats, [n]. Ranks count from 1, the most likely. ``kl`` is KL(pi || pi_ref) and ``kl_reverse`` is
+    KL(pi_ref || pi), over the whole vocabulary at the state *before* the row's token. ``logit`` and
+    ``logsumexp`` are the policy's raw logit of the token and log-partition of that state (the
+    raw-logit gauge).
     """
 
     tokens: Tokens
@@ -34,13 +36,13 @@ class Scoring:
     ids: Ints
     labels: tuple[str, ...]
     logp_policy: Floats
-    logp_reference: Floats
+    logp_reference: Floats | None
     rank_policy: Ints
-    rank_reference: Ints
-    kl: Floats
-    kl_reverse: Floats
+    rank_reference: Ints | None
+    kl: Floats | None
+    kl_reverse: Floats | None
     entropy_policy: Floats
-    entropy_reference: Floats
+    entropy_reference: Floats | None
     logit: Floats
     logsumexp: Floats
     start: int
@@ -57,6 +59,11 @@ class Scoring:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def logps(self) -> Response:
+        """Return the log-probs of the tokens, as losses take them."""
+        return Response(self.logp_policy, self.logp_reference)
+
     def state(self, index: int) -> int:
         """Return the tree node of the state before a row's token."""
         return int(self.nodes[index - 1]) if index else self.start
@@ -64,15 +71,16 @@ class Scoring:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One action at a state: a token that could stand there. Log-probs in nats, ranks from 1."""
+    """One action at a state: a token that could stand there. Log-probs in nats, ranks from 1; the
+    reference's are None where there is none."""
 
     id: int
     label: str
     text: str
     logp_policy: float
-    logp_reference: float
+    logp_reference: float | None
     rank_policy: int
-    rank_reference: int
+    rank_reference: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +99,14 @@ class StateActions:
     """All actions at one state, the whole vocabulary: row i is the token with the id i, [V].
 
     Padding of the embedding has rows too, since the models give it probability. The arrays are
-    shared and must not be written to.
+    shared and must not be written to. Where there is no reference its array is None, and nothing
+    was promoted or demoted.
     """
 
     state: int
     """The tree node of the state, before the token."""
     logp_policy: Floats32
-    logp_reference: Floats32
+    logp_reference: Floats32 | None
     promoted: tuple[Alternative, ...]
     """The largest positive rewards among tokens that either model gives some probability."""
     demoted: tuple[Alternative, ...]

@@ -6,6 +6,7 @@ never assumed: templates trim, drop what was thought, put a block before, take p
 Knows no token; where a token begins and which are scored is decided in core.codec.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -93,18 +94,16 @@ class Template:
             stop = len(before) + len(response)
             return Place(whole, len(before), stop, 0, len(response), len(response))
         head, tail = self._framed(prompt)
-        return find(
-            self._render((*prompt.messages, Message("assistant", response))), response, head, tail
-        )
+        return find(self._answered(prompt, response), response, head, tail)
 
     def _asking(self, prompt: Prompt) -> str:
         if self.plain:
             return "\n\n".join(message.content for message in prompt.messages)
-        return self._render(prompt.messages, asking=True)
+        return self._render(prompt.messages, prompt.settings, asking=True)
 
     def _around(self, prompt: Prompt) -> tuple[str, str]:
         """Return what is rendered before and after a response that is left as it is."""
-        whole = self._render((*prompt.messages, Message("assistant", NEUTRAL)))
+        whole = self._answered(prompt, NEUTRAL)
         start, stop = len(whole), len(whole)
         for found in re.finditer(NEUTRAL, whole, re.IGNORECASE):
             start, stop = found.span()
@@ -115,7 +114,7 @@ class Template:
         failed: UserFacingError | None = None
         for self._parts in (False, True):
             try:
-                written = self._render((*PROBE.messages, Message("assistant", NEUTRAL)))
+                written = self._answered(PROBE, NEUTRAL)
             except UserFacingError as error:
                 failed = failed or error
                 continue
@@ -126,16 +125,15 @@ class Template:
             f"or have the texts read as plain text."
         )
 
-    def _render(self, messages: tuple[Message, ...], asking: bool = False) -> str:
-        turns = [
-            {
-                "role": message.role,
-                "content": [{"type": "text", "text": message.content}]
-                if self._parts
-                else message.content,
-            }
-            for message in messages
-        ]
+    def _answered(self, prompt: Prompt, response: str) -> str:
+        return self._render((*prompt.messages, Message("assistant", response)), prompt.settings)
+
+    def _render(
+        self, messages: tuple[Message, ...], settings: str = "", asking: bool = False
+    ) -> str:
+        turns = [message.row() for message in messages]
+        if self._parts:
+            turns = [it | {"content": [{"type": "text", "text": it["content"]}]} for it in turns]
         try:
             return str(
                 self._tokenizer.apply_chat_template(
@@ -143,6 +141,7 @@ class Template:
                     chat_template=self._source,
                     tokenize=False,
                     add_generation_prompt=asking,
+                    **json.loads(settings or "{}"),
                 )
             )
         except Exception as error:  # templates raise what they like

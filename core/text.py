@@ -4,10 +4,11 @@ Pure data and pure functions; knows nothing of tokenizers (core.codec makes the 
 Offsets count code points of a Python string.
 """
 
+import json
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Unit = Literal["token", "word", "sentence", "line"]
 UNITS: tuple[Unit, ...] = ("token", "word", "sentence", "line")
@@ -21,10 +22,16 @@ FEW_EDITS = 60
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation; ``role`` is "system", "user" or "assistant"."""
+    """One turn of a conversation; ``role`` is "system", "user", "assistant" or "tool"."""
 
     role: str
     content: str
+    more: str = ""
+    """What else a chat template is told of the turn (tool calls, reasoning): a JSON object."""
+
+    def row(self) -> dict[str, Any]:
+        """Return the turn as chat templates and trainers take it."""
+        return {"role": self.role, "content": self.content, **json.loads(self.more or "{}")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,8 @@ class Prompt:
     """The turns of a conversation before the response."""
 
     messages: tuple[Message, ...]
+    settings: str = ""
+    """What a chat template is told besides the turns (tools, its own switches): a JSON object."""
 
     @classmethod
     def of(cls, user: str, system: str | None = None) -> "Prompt":

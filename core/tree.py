@@ -46,6 +46,8 @@ TWINS = {
 }
 """Columns that are one and the same in a layer whose policy is the reference."""
 DIVERGENCES = ("kl", "kl_reverse")
+_OF_POLICY = ("logp_policy", "rank_policy", "logit", "entropy_policy", "logsumexp")
+"""Columns in which the reference has no part."""
 
 BUDGET = 2**28
 """Bytes that a tree may take before nodes are evicted."""
@@ -94,8 +96,13 @@ class TokenTree:
     is long paths, whose slots follow each other.
     """
 
-    def __init__(self, capacity: int = 1024, budget: int = BUDGET) -> None:
+    def __init__(self, capacity: int = 1024, budget: int = BUDGET, reference: bool = True) -> None:
+        """Begin an empty tree; without a ``reference`` only the policy's columns are ever known."""
         self.budget = budget
+        self.edge_columns, self.state_columns = (
+            tuple(name for name in names if reference or name in _OF_POLICY)
+            for names in (EDGE_COLUMNS, STATE_COLUMNS)
+        )
         self._size = self._made = 1
         self._number, self._parent, self._used = np.zeros((3, capacity), dtype=np.int64)
         self._token, self._depth = np.zeros((2, capacity), dtype=np.int32)
@@ -190,10 +197,10 @@ class TokenTree:
         column[slots] = values
 
     def is_observed(self, nodes: Nodes) -> NDArray[np.bool_]:
-        """Return whether all EDGE_COLUMNS of each node are known in the layer shown, bool [n]."""
+        """Return whether all edge columns of each node are known in the layer shown, bool [n]."""
         slots = self.slots(nodes)
         known = np.ones(len(nodes), dtype=bool)
-        for name in EDGE_COLUMNS:
+        for name in self.edge_columns:
             known &= ~np.isnan(self._values(name)[slots])
         return known
 

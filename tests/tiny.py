@@ -114,6 +114,11 @@ def tiny_model(kind="llama", vocab_size=VOCAB, seed=0):
         "gemma2": lambda: hf.Gemma2Config(
             **{**grouped, "num_hidden_layers": 4}, head_dim=16, sliding_window=5
         ),
+        "cohere": lambda: hf.CohereConfig(**grouped, logit_scale=0.3),
+        "granite": lambda: hf.GraniteConfig(**grouped, logits_scaling=8.0),
+        "falcon": lambda: hf.FalconConfig(
+            **common, hidden_size=64, num_hidden_layers=3, num_attention_heads=4
+        ),
         "bloom": lambda: hf.BloomConfig(**common, hidden_size=64, n_layer=3, n_head=4),
         "mpt": lambda: hf.MptConfig(**common, d_model=64, n_layers=3, n_heads=4, max_seq_len=256),
         "mamba": lambda: hf.MambaConfig(**common, hidden_size=64, num_hidden_layers=3),

@@ -52,7 +52,8 @@ class CreditActions:
 
     def _table(self, delimiter: str) -> str:
         scorings = {str(side): scoring for side, scoring in self._view.scorings().items()}
-        return table(scorings, self._view.beta(), delimiter)
+        objective = self._view.numbers.credit.objective
+        return table(scorings, self._view.beta(), delimiter, objective)
 
     @action(
         Menu.FILE.at(3, 1), "&Save the table…", "Ctrl+S", "All tokens and numbers as TSV or CSV"

@@ -6,7 +6,7 @@ Knows the measures and the legend; signals what was chosen and knows nothing of 
 from typing import cast
 
 from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal, Slot
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QResizeEvent, QStandardItemModel
 from PySide6.QtWidgets import (
     QBoxLayout,
     QComboBox,
@@ -16,10 +16,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.widgets.beta_box import BetaBox
+from app.widgets.beta_box import ABOUT, BetaBox
 from app.widgets.layouts import fill
 from app.widgets.legend import Legend
-from core.present.measures import MEASURES, Measure
+from core.losses import UNNAMED, TrainingLoss
+from core.present.measures import MEASURES, Measure, of_training, why_not
 from core.text import UNITS, Unit
 
 ROOMY = 800
@@ -29,6 +30,10 @@ UNIT_NAMES = {
     "sentence": "Sentences",
     "line": "Lines",
 }
+ASKED = (
+    "The files of the policy do not say which β it was trained with, so rewards are log-ratios, "
+    "log π/π_ref in nats. Type it here, and they rescale at once."
+)
 
 
 class Controls(QWidget):
@@ -36,15 +41,15 @@ class Controls(QWidget):
 
     measure_changed = Signal()
     units_changed = Signal()
-    beta_changed = Signal(float)
+    beta_changed = Signal(object)
+    """The beta that was chosen; None for none."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.colour_by = QComboBox()
         for measure in MEASURES.values():
             self.colour_by.addItem(measure.title, measure.key)
-            tip = Qt.ItemDataRole.ToolTipRole
-            self.colour_by.setItemData(self.colour_by.count() - 1, measure.explanation, tip)
+        self._objective = UNNAMED
         self.colour_by.setAccessibleName("Colour by")
         self.units = QComboBox()
         for unit in UNITS:
@@ -52,6 +57,7 @@ class Controls(QWidget):
         self.units.setAccessibleName("Units")
         self.units.setToolTip("Sum the values over each token, word, sentence or line")
         self.beta = BetaBox()
+        self._source = ""
         self.legend = Legend()
         self.legend.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._line = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
@@ -66,12 +72,31 @@ class Controls(QWidget):
         fill(self._line, row, (self.legend, 1), margins=(2, 0, 2, 0))
         self.colour_by.currentIndexChanged.connect(self._measure_chosen)
         self.units.currentIndexChanged.connect(self._units_chosen)
-        self.beta.valueChanged.connect(self.beta_changed)
-        self._describe()
+        self.beta.valueChanged.connect(self._beta_chosen)
+        self.set_training(UNNAMED, alone=False)
 
     def measure(self) -> Measure:
         """Return the measure that is chosen."""
-        return MEASURES[cast(str, self.colour_by.currentData())]
+        return of_training(cast(str, self.colour_by.currentData()), self._objective)
+
+    def set_training(self, objective: TrainingLoss, alone: bool) -> None:
+        """Offer what can be known of another pair; the rest is grey and says why.
+
+        ``alone``: there is no reference. What was chosen stays chosen where it can.
+        """
+        self._objective = objective
+        model = cast(QStandardItemModel, self.colour_by.model())
+        offered = []
+        for row, key in enumerate(MEASURES):
+            measure = of_training(key, objective)
+            why = why_not(measure, objective, alone)
+            model.item(row).setEnabled(not why)
+            model.item(row).setToolTip(why or measure.explanation)
+            offered += [] if why else [row]
+        with QSignalBlocker(self.colour_by):
+            if self.colour_by.currentIndex() not in offered:
+                self.colour_by.setCurrentIndex(offered[0])
+        self._describe()
 
     def unit(self) -> Unit:
         """Return the unit that is chosen."""
@@ -81,13 +106,15 @@ class Controls(QWidget):
         """Choose by key, as remembered; unknown keys change nothing."""
         for box, key in ((self.colour_by, measure), (self.units, unit)):
             index = box.findData(key)
-            if index >= 0:
+            flags = box.model().flags(box.model().index(index, 0))
+            if index >= 0 and flags & Qt.ItemFlag.ItemIsEnabled:
                 box.setCurrentIndex(index)
 
-    def set_beta(self, beta: float) -> None:
-        """Show a beta without a signal."""
-        with QSignalBlocker(self.beta):
-            self.beta.setValue(beta)
+    def set_beta(self, beta: float | None, source: str = "") -> None:
+        """Show a beta, or that it is not known, without a signal; ``source``: where it is from."""
+        self.beta.show_beta(beta)
+        self._source = source
+        self._describe()
 
     def _describe(self) -> None:
         measure = self.measure()
@@ -96,7 +123,9 @@ class Controls(QWidget):
         if self.unit() != "token":
             ends = "to the end of" if measure.running else "summed over"
             quantity = f"{quantity}, {ends} each {self.unit()}"
-        self.legend.set_quantity(quantity, measure.unit)
+        beta = self.beta.beta()
+        self.legend.set_quantity(quantity, measure.unit_at(beta))
+        self.beta.setToolTip(f"{ABOUT}\n{self._source}" if beta is not None else ASKED)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Put the legend below the choices where both do not fit in one row."""
@@ -109,6 +138,11 @@ class Controls(QWidget):
     def minimumSizeHint(self) -> QSize:
         """Return the width of two rows, or the row could never get narrow enough to break."""
         return QSize(420, super().minimumSizeHint().height())
+
+    @Slot()
+    def _beta_chosen(self) -> None:
+        self._describe()
+        self.beta_changed.emit(self.beta.beta())
 
     @Slot()
     def _measure_chosen(self) -> None:

@@ -25,6 +25,7 @@ from core.noise import NOISELESS, NoiseFloor
 from core.present.token_facts import Fact, token_facts
 from core.scoring import Alternative, Inspection, Scoring
 
+ALONE = "It needs a reference, and the policy is alone."
 EMPTY = (
     "Point at a token to see its numbers.\n\nClick it, or press Alt+← and Alt+→, to pin it: then "
     "you can put another token in its place and keep the rest of the text."
@@ -42,6 +43,7 @@ class Inspector(QFrame):
         super().__init__(parent)
         self.setObjectName("card")
         self._current = -1
+        self._alone = False
         self._inspection: Inspection | None = None
         self._shown: tuple[object, ...] = ()
         self.title = QLabel("Token")
@@ -159,8 +161,9 @@ class Inspector(QFrame):
             (self.policy_title, self.by_policy),
             (self.reference_title, self.by_reference),
         ):
-            title.setVisible(not searching)
-            table.setVisible(not searching)
+            missing = self._alone and table is self.by_reference
+            title.setVisible(not searching and not missing)
+            table.setVisible(not searching and not missing)
         self.found_title.setVisible(searching)
         self.found.setVisible(searching)
         rows: tuple[tuple[Choices, tuple[Alternative, ...]], ...] = (
@@ -175,6 +178,13 @@ class Inspector(QFrame):
             self.found_title.setText(
                 f"Found in the vocabulary: {count}" if count else "No token contains that"
             )
+
+    def set_alone(self, alone: bool) -> None:
+        """Offer the other pages only where there is a reference, which their rewards need."""
+        for page in range(1, self.tabs.count()):
+            self.tabs.setTabEnabled(page, not alone)
+            self.tabs.setTabToolTip(page, ALONE if alone else "")
+        self._alone = alone
 
     def inspection(self) -> Inspection | None:
         """Return the alternatives that are shown."""

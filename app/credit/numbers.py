@@ -14,7 +14,8 @@ from app.widgets.colour_scale import ColourScale
 from core.engine.protocol import Side, StateRef
 from core.noise import NOISELESS
 from core.present.by_checkpoint import ScoringsByCheckpoint, Values
-from core.present.measures import REWARD, rewards, shown
+from core.present.credit import IMPLICIT
+from core.present.measures import REWARD, shown
 from core.present.token_facts import Fact, colour_fact
 from core.present.units import Floats, groups, roll_up
 from core.scoring import Scoring
@@ -38,10 +39,16 @@ class CreditNumbers:
         """Of A and B; None while it is not known."""
         self.values: dict[Side, Floats] = {}
         """What the tokens of each side are coloured by."""
+        self.credit = IMPLICIT
+        """What sums are made of, by the pair's training."""
 
     def beta(self) -> float:
-        """Return beta, as the controls say."""
-        return float(self._controls.beta.value())
+        """Return what log-ratios are multiplied by: beta, as the controls say; 1 for none."""
+        return self.known_beta() or 1.0
+
+    def known_beta(self) -> float | None:
+        """Return beta, as the controls say; None where it is not known."""
+        return self._controls.beta.beta()
 
     def checkpoint(self) -> str:
         """Return the path of the run's checkpoint that is shown; "" for a pair of no run."""
@@ -78,13 +85,13 @@ class CreditNumbers:
         return next((p[1 - here] for p in self.alignment.pairs if p[here] == index), -1)
 
     def group_sum(self, side: Side, index: int) -> tuple[str, float, int]:
-        """Return the unit that a token is coloured by, its sum of rewards and over how many tokens;
-        "" for single tokens."""
+        """Return the unit that a token is coloured by, its sum and over how many tokens; "" for
+        single tokens."""
         unit, scoring = self._controls.unit(), self.panels[side].scoring
         if unit == "token" or scoring is None:
             return "", 0.0, 1
         group = groups(scoring.tokens, unit, len(scoring))
-        sums = roll_up(rewards(scoring, self.beta()), group)
+        sums = roll_up(self.credit.of(scoring, self.beta()), group)
         return unit, float(sums[index]), int((group == group[index]).sum())
 
     def colour_fact(self, side: Side, index: int) -> Fact | None:
@@ -93,7 +100,7 @@ class CreditNumbers:
         values = self.values.get(side)
         if values is None or index >= len(values) or (measure is REWARD and unit == "token"):
             return None
-        return colour_fact(measure, unit, float(values[index]))
+        return colour_fact(measure, unit, float(values[index]), self.known_beta())
 
     # --- all of them ------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from app.credit.q_page import QPage
 from app.inspect.answers import Question, StateAnswers, SurveyLookup
 from core.engine.protocol import Side
 from core.gauge import response_gauge
+from core.present.measures import REWARD
 
 if TYPE_CHECKING:
     from app.widgets.q_chart import QChart
@@ -95,11 +96,16 @@ class QFunction(QObject):
         if scoring is None or state is None:
             self._lookup.look(None)
             return
-        beta, scale = numbers.beta(), numbers.reward_scale()
-        self._page.show_gauge(response_gauge(scoring, beta), index, scale.floor)
+        scale = numbers.reward_scale()
+        gauge = response_gauge(scoring, numbers.beta())
+        if gauge is None:
+            self._lookup.look(None)
+            return
+        self._page.show_gauge(gauge, index, scale.floor)
         known = self._lookup.look(Question(state, numbers.checkpoint()))
         labels = self._answers.labels
-        self._page.show_actions(known, labels, beta, scale, int(scoring.ids[index]))
+        beta, current = numbers.known_beta(), int(scoring.ids[index])
+        self._page.show_actions(known, labels, beta, scale, current)
 
     # --- the chart --------------------------------------------------------------------------
 
@@ -147,10 +153,11 @@ class QFunction(QObject):
         if self.chart is None or self.chart.isHidden():
             return
         scoring = self._numbers.panels[self.side].scoring
-        if scoring is None:
+        gauge = None if scoring is None else response_gauge(scoring, self._numbers.beta())
+        if scoring is None or gauge is None:
             self.chart.clear()
         else:
-            gauge = response_gauge(scoring, self._numbers.beta())
+            self.chart.set_unit(REWARD.unit_at(self._numbers.known_beta()))
             self.chart.show_gauge(self.side, gauge, scoring.labels)
 
     @Slot(str, int)

@@ -140,7 +140,7 @@ class QPage(QScrollArea):
         self,
         actions: StateActions | None,
         labels: tuple[str, ...],
-        beta: float,
+        known_beta: float | None,
         scale: ColourScale,
         current: int,
     ) -> None:
@@ -148,7 +148,8 @@ class QPage(QScrollArea):
 
         ``current``: the id of the token that stands there.
         """
-        drawn = actions, beta, scale, current, self._may_plot
+        beta = known_beta or 1.0
+        drawn = actions, known_beta, scale, current, self._may_plot
         if drawn == self._drawn:
             return  # filling tables is slow, and this is called with each key press
         self._drawn = drawn
@@ -162,7 +163,7 @@ class QPage(QScrollArea):
             height = table.horizontalHeader().sizeHint().height() + rows + 2
             table.setMinimumHeight(min(height, LIST_HEIGHT))
             table.setMaximumHeight(height)
-        self._show_check(actions, beta)
+        self._show_check(actions, known_beta)
         self._show_plot(actions, labels, beta, scale, current, factor if same else 1.0)
         self._fit_height()
 
@@ -174,8 +175,11 @@ class QPage(QScrollArea):
         """Return the vocabulary that is shown."""
         return self._actions
 
-    def _show_check(self, actions: StateActions | None, beta: float) -> None:
-        if actions is None:
+    def _show_check(self, actions: StateActions | None, beta: float | None) -> None:
+        if beta is None:
+            self.check.setText("β is not known: Q, V and rewards are divided by it, in nats")
+            return
+        if actions is None or actions.logp_reference is None:
             self.check.setText("Σ π_ref·exp(r/β) = …")
             return
         found = check_state(actions, beta)
@@ -195,7 +199,7 @@ class QPage(QScrollArea):
         factor: float,
     ) -> None:
         self._plot_waits.setText("Asking for the whole vocabulary…" if actions is None else "")
-        if actions is None or not self._may_plot:
+        if actions is None or actions.logp_reference is None or not self._may_plot:
             if self.plot is not None:
                 self.plot.clear()
             return

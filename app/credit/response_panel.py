@@ -19,12 +19,12 @@ from app.widgets.timers import single_shot
 from app.widgets.token_editor import TokenEditor
 from core.engine.protocol import Side
 from core.noise import NOISELESS, NoiseFloor
+from core.present.credit import Credit
 from core.present.numerals import noise_words, signed
 from core.present.units import Floats
 from core.scoring import Scoring
 
 DEBOUNCE_MS = 60
-SUM = "Response score: the sum of all implicit rewards, closing token too"
 REMEMBERED = 300
 """Most texts whose tokens are remembered, so that undo returns to exactly them."""
 REMEMBERED_TOKENS = 100_000
@@ -66,7 +66,7 @@ class ResponsePanel(QFrame):
         self.editor.setAccessibleName(f"Response {side}")
         self.editor.setFrameShape(QFrame.Shape.NoFrame)
         self.name = QLabel(side)
-        self.sum = label("", "figure", SUM)
+        self.sum = label("", "figure")
         self.about = label("", "muted")
         row = fill(QHBoxLayout(), self.name, self.sum, 1, self.about, margins=(10, 6, 10, 0))
         fill(QVBoxLayout(self), row, (self.editor, 1), margins=(2, 0, 2, 2), spacing=2)
@@ -206,25 +206,25 @@ class ResponsePanel(QFrame):
         self.editor.viewport().setPalette(self.editor.palette())
 
     def show_sum(
-        self, rewards: Floats | None, beta: float = 1.0, noise: NoiseFloor = NOISELESS
+        self, credit: Credit | None, beta: float = 1.0, noise: NoiseFloor = NOISELESS
     ) -> None:
         """Write the heading: the sum, how many tokens, and what there is to say of them."""
-        fresh = rewards is not None and self.is_current()
-        if self.scoring is None or rewards is None:
+        if self.scoring is None or credit is None:
             self.sum.setText("")
             self.about.setText(self._problem or "not scored")
             self.about.setToolTip("")
             return
-        count = len(self.scoring)
-        total = signed(float(rewards.sum()))
-        self.sum.setText(f"Σr = {total}" if fresh else f"Σr ≈ {total} …")
+        count, fresh, parts_of = len(self.scoring), self.is_current(), credit.of(self.scoring, beta)
+        total = signed(float(parts_of.sum()))
+        self.sum.setText(f"{credit.symbol} {f'= {total}' if fresh else f'≈ {total} …'}")
         self.sum.setEnabled(fresh)
-        hidden = bool(noise.hides(rewards.sum(), beta, count))
+        floor = float(noise.of_rewards(credit.scale(beta, count), count))
+        hidden = abs(float(parts_of.sum())) < floor
         set_faint(self.sum, hidden)
-        floor = float(noise.of_rewards(beta, count))
-        self.sum.setToolTip(SUM + (f"; {noise_words(noise, floor)}" if hidden else ""))
+        what = f"Response score: {credit.meaning}, closing token too"
+        self.sum.setToolTip(what + (f"; {noise_words(noise, floor)}" if hidden else ""))
         forced = sum(self.scoring.tokens.forced)
-        parts = [f"{count} tokens", f"mean {signed(float(rewards.mean()))}/token"]
+        parts = [f"{count} tokens", f"mean {signed(float(parts_of.mean()))}/token"]
         if forced:
             parts.insert(0, f"⚑ {forced} not the tokenizer's own")
         if len(self.scoring.tokens) == 0:

@@ -3,20 +3,41 @@
 Knows the pair's numbers; knows nothing of tokens or engines.
 """
 
+from dataclasses import asdict
+
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QWidget
 
 from app.theme import set_faint
 from core.noise import NOISELESS, NoiseFloor
+from core.present.credit import IMPLICIT, Credit
 from core.present.numerals import noise_words, signed
 from core.present.pair import PairNumbers, Split, split_shown
 
-FIGURES = (
-    ("sum_a", "Σr A", "Response score of A: the sum of its implicit rewards"),
-    ("sum_b", "Σr B", "Response score of B"),
-    ("margin", "margin A − B", "Σr A − Σr B; V*(s₀) cancels between two responses to one prompt"),
-    ("preference", "σ(margin)", "Probability that A is preferred to B, by the policy's own reward"),
-    ("loss", "DPO loss", "−log σ(margin), with A as the chosen and B as the rejected response"),
-)
+FIGURES = ("sum_a", "sum_b", "margin", "preference", "loss")
+
+
+def figures_of(credit: Credit) -> dict[str, tuple[str, str]]:
+    """Return the name and the meaning of each figure, as the training's loss has them."""
+    symbol, objective = credit.of_pairs, credit.objective
+    cancels = "; V*(s₀) cancels between two responses to one prompt" if symbol == "Σr" else ""
+    name = "DPO" if objective.name in ("", "sigmoid") else objective.main.title
+    loss = f"The loss of {objective.title}" if objective.losses else "−log σ(margin)"
+    note = f". {objective.note}" if objective.note else ""
+    return {
+        "sum_a": (f"{symbol} A", f"Response score of A: {credit.of_pairs_meaning}"),
+        "sum_b": (f"{symbol} B", "Response score of B"),
+        "margin": ("margin A − B", f"{symbol} A − {symbol} B{cancels}"),
+        "preference": (
+            "σ(margin)",
+            "Probability that A is preferred to B, by the policy's own reward",
+        ),
+        "loss": (
+            f"{name} loss",
+            f"{loss}, with A as the chosen and B as the rejected response{note}",
+        ),
+    }
+
+
 DELTA = (
     "How the two response scores differ: the rewards of the tokens that were edited, and what the "
     "edit did to the rewards of the equal tokens after it"
@@ -30,25 +51,32 @@ class PairSummary(QFrame):
         super().__init__(parent)
         self.setObjectName("strip")
         self.figures: dict[str, QLabel] = {}
+        self._names: dict[str, QLabel] = {}
         grid = QGridLayout(self)
         grid.setContentsMargins(12, 5, 12, 5)
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(3)
-        for column, (key, name, meaning) in enumerate(FIGURES):
-            title, figure = QLabel(name), QLabel("–")
+        for column, key in enumerate(FIGURES):
+            title, figure = QLabel(), QLabel("–")
             title.setObjectName("muted")
             figure.setObjectName("figure")
-            for label in (title, figure):
-                label.setToolTip(meaning)
-            figure.setAccessibleName(name)
             grid.addWidget(title, 0, 2 * column)
             grid.addWidget(figure, 0, 2 * column + 1)
             grid.setColumnStretch(2 * column + 1, 1)
-            self.figures[key] = figure
+            self.figures[key], self._names[key] = figure, title
         self.delta = QLabel()
         self.delta.setWordWrap(True)
         self.delta.setToolTip(DELTA)
         grid.addWidget(self.delta, 1, 0, 1, 2 * len(FIGURES))
+        self.set_credit(IMPLICIT)
+
+    def set_credit(self, credit: Credit) -> None:
+        """Name the figures as the training of another pair has them, and show none."""
+        self._credit, self._meanings = credit, figures_of(credit)
+        for key, (name, meaning) in self._meanings.items():
+            self._names[key].setText(name)
+            self._names[key].setToolTip(meaning)
+            self.figures[key].setAccessibleName(name)
         self.show_numbers(None, None)
 
     def show_numbers(
@@ -62,37 +90,27 @@ class PairSummary(QFrame):
 
         ``floors``: the noise of both sums and of the margin; numbers below it are grey.
         """
-        shown = (
-            {}
-            if pair is None
-            else {
-                "sum_a": signed(pair.sum_a),
-                "sum_b": signed(pair.sum_b),
-                "margin": signed(pair.margin),
-                "preference": f"{pair.preference:.3f}",
-                "loss": f"{pair.loss:.3f}",
-            }
-        )
+        found = {} if pair is None else asdict(pair)
         for key, label in self.figures.items():
-            label.setText(shown.get(key, "–"))
-        sums = (pair.sum_a, pair.sum_b, pair.margin) if pair is not None else (0.0, 0.0, 0.0)
+            value, plain = found.get(key), key in ("preference", "loss")
+            label.setText("–" if value is None else f"{value:.3f}" if plain else signed(value))
+        sums = [found.get(key) for key in FIGURES[:3]]
         hidden = [
-            noise_words(noise, floor) if abs(value) < floor else ""
+            noise_words(noise, floor) if value is not None and abs(value) < floor else ""
             for value, floor in zip(sums, floors, strict=True)
         ]
-        why = dict(zip(("sum_a", "sum_b", "margin"), hidden, strict=True))
+        why = dict(zip(FIGURES, hidden, strict=False))
         why |= {"preference": why["margin"], "loss": why["margin"]}
-        for key, name, meaning in FIGURES:
+        for key, (name, meaning) in self._meanings.items():
             of = name if key.startswith("sum") else "the margin"
             _say_noise(self.figures[key], meaning, f"{of} is {why[key]}" if why[key] else "")
-        self.delta.setText(delta_sentence(split))
+        self.delta.setText(delta_sentence(split, self._credit))
         apart = why["margin"] and split is not None
         _say_noise(self.delta, DELTA, f"the margin is {why['margin']}" if apart else "")
 
     def as_text(self) -> str:
         """Return the strip as plain text, for the clipboard."""
-        names = {key: name for key, name, _ in FIGURES}
-        lines = [f"{names[key]}\t{label.text()}" for key, label in self.figures.items()]
+        lines = [f"{self._names[it].text()}\t{self.figures[it].text()}" for it in FIGURES]
         return "\n".join([*lines, self.delta.text()])
 
 
@@ -102,14 +120,17 @@ def _say_noise(label: QLabel, meaning: str, why: str) -> None:
     label.setToolTip(f"{meaning}; {why}" if why else meaning)
 
 
-def delta_sentence(split: Split | None) -> str:
+def delta_sentence(split: Split | None, credit: Credit = IMPLICIT) -> str:
     """Return the Δ sentence; its shown parts add up to its shown total."""
+    difference = f"Δ {credit.symbol} (B − A)"
+    if not credit.parts_cancel:
+        return f"{difference}: divided by lengths, so that no token adds the same to both"
     if split is None:
-        return "Δ Σr (B − A): once both responses are scored"
+        return f"{difference}: once both responses are scored"
     if not (split.tokens_a or split.tokens_b):
-        return "Δ Σr (B − A) = 0: A and B are the same tokens"
+        return f"{difference} = 0: A and B are the same tokens"
     total, edited, downstream = split_shown(split)
     return (
-        f"Δ Σr (B − A) = {total}  =  edited span {edited} "
+        f"{difference} = {total}  =  edited span {edited} "
         f"({split.tokens_a} → {split.tokens_b} tokens)  +  downstream tokens {downstream}"
     )

@@ -23,7 +23,8 @@ from app.inspect.answers import InspectionLookup, StateAnswers, SurveyLookup
 from core.engine.protocol import PairInfo, ReadTexts, Scored, Scrub, Side, TextsRead
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
-from core.present.measures import rewards
+from core.present.credit import IMPLICIT, Credit
+from core.present.measures import REWARD
 from core.present.pair import pair_noise, pair_numbers, split
 from core.scoring import Scoring
 from core.trace import mark
@@ -43,7 +44,8 @@ class CreditView(CreditLayout):
     """A response could not be scored: one sentence; "" once that is over."""
     inspection_failed = Signal(str)
     """What else could stand in a token's place cannot be said: one sentence."""
-    beta_chosen = Signal(float)
+    beta_chosen = Signal(object)
+    """The beta that the user chose; None for none."""
     first_colours = Signal()
     updated = Signal(str)
     """What the last update took, for the status bar."""
@@ -130,8 +132,12 @@ class CreditView(CreditLayout):
         return self.numbers.noise
 
     def beta(self) -> float:
-        """Return beta, as the controls say."""
+        """Return what log-ratios are multiplied by: beta, as the controls say; 1 for none."""
         return self.numbers.beta()
+
+    def known_beta(self) -> float | None:
+        """Return beta, as the controls say; None where it is not known."""
+        return self.numbers.known_beta()
 
     def scorings(self) -> dict[Side, Scoring]:
         """Return the scorings that are of the texts on the screen."""
@@ -173,9 +179,13 @@ class CreditView(CreditLayout):
             panel.forget_tokens()
             panel.show_problem("")
         self._clear_chart()
-        self.summary.show_numbers(None, None)
+        credit = Credit(info.objective, info.alone) if info is not None else IMPLICIT
+        self.numbers.credit = credit
+        self.summary.set_credit(credit)
+        self.controls.set_training(credit.objective, credit.alone)
+        self.inspector.set_alone(credit.alone)
         if info is not None:
-            self.controls.set_beta(beta if beta is not None else info.beta)
+            self.controls.set_beta(beta if beta is not None else info.beta, _source(info, beta))
             self.scorer.ask_all()
         self.recoloured.emit()
 
@@ -330,7 +340,7 @@ class CreditView(CreditLayout):
                 panel.show_sum(None)
                 continue
             panel.paint(numbers.values[side], scale)
-            panel.show_sum(rewards(scoring, beta), beta, numbers.noise)
+            panel.show_sum(numbers.credit, beta, numbers.noise)
         self._show_summary()
         self.focus_on.refresh()
         if self.chart is not None and not self._draw.isActive():
@@ -346,7 +356,9 @@ class CreditView(CreditLayout):
         if self.chart is None:
             return
         others = (one for side in SIDES for one in self.by_checkpoint.of(side).values())
-        self.chart.set_room([rewards(one, self.beta()) for one in others])
+        credit = self.numbers.credit
+        self.chart.set_room([credit.of(one, self.beta()) for one in others])
+        self.chart.set_unit(REWARD.unit_at(self.known_beta()))
         self.q_function.show_chart()
         for side, panel in self.panels.items():
             drawn = panel.scoring, self.beta()
@@ -354,7 +366,7 @@ class CreditView(CreditLayout):
                 continue
             self._drawn[side] = drawn
             if panel.scoring is not None:
-                r = rewards(panel.scoring, self.beta())
+                r = credit.of(panel.scoring, self.beta())
                 self.chart.set_series(side, r, panel.scoring.labels)
             else:
                 self.chart.set_series(side, [])
@@ -375,9 +387,11 @@ class CreditView(CreditLayout):
             self.summary.show_numbers(None, None)
             return
         pairs, beta, noise = self.numbers.alignment, self.beta(), self.noise
-        parts = split(a, b, pairs, beta) if pairs is not None else None
-        floors = pair_noise(a, b, beta, noise)
-        self.summary.show_numbers(pair_numbers(a, b, beta), parts, floors, noise)
+        credit = self.numbers.credit
+        parts = split(a, b, pairs, beta, credit) if pairs is not None else None
+        floors = pair_noise(a, b, beta, noise, credit)
+        found = pair_numbers(a, b, self.known_beta(), credit)
+        self.summary.show_numbers(found, parts, floors, noise)
 
     @Slot()
     def _align_now(self) -> None:
@@ -389,8 +403,8 @@ class CreditView(CreditLayout):
         self.controls.legend.set_scale(self.numbers.colour_scale(), negative=measure.at_most_zero)
         self.controls.legend.set_locked(self.scale.locked)
 
-    @Slot(float)
-    def _beta_changed(self, beta: float) -> None:
+    @Slot(object)
+    def _beta_changed(self, beta: float | None) -> None:
         self._recolour()
         self.beta_chosen.emit(beta)
 
@@ -450,3 +464,9 @@ class CreditView(CreditLayout):
             self.chart.set_theme(dark)
         self.q_function.set_dark(dark)
         self._recolour()
+
+
+def _source(info: PairInfo, beta: float | None) -> str:
+    """Return where a pair's beta is from, for people; "" if it is the user's."""
+    said = info.provenance.sources.get("beta", "")
+    return f"From {said}." if said and beta in (None, info.provenance.beta) else ""

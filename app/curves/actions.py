@@ -22,7 +22,7 @@ from app.settings import Settings
 if TYPE_CHECKING:
     from app.curves.view import TrainingView
 
-RUN_FILES = "Logs (*.json *.jsonl *.csv *.tsv *tfevents*);;All files (*)"
+RUN_FILES = "Logs (*.json *.jsonl *.csv *.tsv *.log *.txt *.out *tfevents*);;All files (*)"
 
 
 class RunActions(QObject):

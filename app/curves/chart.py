@@ -5,6 +5,7 @@ module imports pyqtgraph. Knows lines to draw; knows nothing of runs or of other
 """
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,14 @@ from PySide6.QtGui import QColor, QFocusEvent, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from app import theme
-from app.curves.charts import STOP_ROLE, ChartKind
+from app.curves.charts import STOP_ROLE, ChartKind, source_words
 from app.curves.lines import CurveLine, DrawnLine, on_axis
-from app.curves.styles import CURVE_STYLES, hue, line_sample
+from app.curves.styles import CURVE_STYLES, hue, line_sample, mark
 from app.widgets.drawing import translucent
 from app.widgets.layouts import fill
 from app.widgets.plots import dress, prepare
 from core.runs.explain import best_step
-from core.runs.records import EVAL, HELD_OUT, Series
+from core.runs.records import HELD_OUT, Series
 
 LEFT_WIDTH = 62
 """Width in pixels of every chart's left axis, so that equal steps lie under each other."""
@@ -215,10 +216,13 @@ class Chart(QFrame):
             style = CURVE_STYLES[place]
             sign = line_sample(style, self.dark) if "" in found else ""
             sign += style.mark_sign if found - {""} else ""
-            label = self.kind.roles[place].label.replace(" ", "\u00a0")
+            label = escape(self.kind.roles[place].label.replace(" ", "\u00a0"))
             parts.append(f"{sign}\u00a0{label}")
-        every = set().union(*sources.values()) if sources else set()
-        marks = [w for s, w in ((EVAL, "○\u00a0eval"), (HELD_OUT, "●\u00a0held-out")) if s in every]
+        every = {(c.source, c.rank) for c in (line.curve for line in self.lines) if c.source}
+        marks = [
+            f"{mark(CURVE_STYLES[0], source, rank)[1]}\u00a0{escape(source_words(source))}"
+            for source, rank in sorted(every)
+        ]
         if marks:
             parts.append("(" + ",\u00a0".join(marks) + ")")
         self.key.setText("\u00a0\u00a0\u00a0 ".join(parts))
@@ -240,15 +244,15 @@ class Chart(QFrame):
             if not np.isfinite(place):
                 continue
             colour = hue(line.hue, self.dark)
-            mark = pg.InfiniteLine(
+            best_line = pg.InfiniteLine(
                 float(place),
                 angle=90,
                 pen=pg.mkPen(colour, width=1, style=Qt.PenStyle.DotLine),
                 label=f"best: {best:,}",
                 labelOpts={"position": 0.08 + 0.1 * len(self.best_lines), "color": colour},
             )
-            self.item.addItem(mark, ignoreBounds=True)
-            self.best_lines.append(mark)
+            self.item.addItem(best_line, ignoreBounds=True)
+            self.best_lines.append(best_line)
 
     # --- moving -----------------------------------------------------------------------------
 

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from core.present.table import delimited
 from core.runs.explain import margins
+from core.runs.names import evaluation_sets
 from core.runs.records import EVAL, HELD_OUT, KL, RunLog, Series
 
 Floats = NDArray[np.float64]
 
-SOURCES = {"": "training", EVAL: "eval", HELD_OUT: "held-out"}
-"""What stands before a series' name, and what it is called in words."""
 REWARD_UNIT = "β · nats"
 
 
@@ -46,8 +45,9 @@ class ChartKind:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Curve:
-    """A curve to draw: ``place`` among its chart's roles, ``source`` of SOURCES, ``name`` in the
-    log (or a formula), ``steps`` and ``values`` float64 [n], steps increasing."""
+    """A curve to draw: ``place`` among its chart's roles, ``source``: what stands before its name
+    in the log (see ``sources``), ``name`` there (or a formula), ``steps`` and ``values`` float64
+    [n], steps increasing; ``rank``: of its evaluation set among those with a name, 0 for others."""
 
     place: int
     label: str
@@ -55,6 +55,7 @@ class Curve:
     name: str
     steps: Floats
     values: Floats
+    rank: int = 0
 
 
 def _localised(what: str) -> tuple[str, ...]:
@@ -85,10 +86,27 @@ CHARTS = (
         "accuracy",
         "Accuracy",
         "share of pairs",
-        (Role("accuracy", ("rewards/accuracies",)),),
+        (
+            Role("accuracy", ("rewards/accuracies",)),
+            Role("“accuracy”, of what unsaid", ("accuracy",)),
+        ),
         "The share of pairs whose chosen response has the higher reward; chance is 0.5",
     ),
-    ChartKind("loss", "Loss", "loss (nats)", (Role("loss", ("loss",)),), "Of the training", True),
+    ChartKind(
+        "loss",
+        "Loss",
+        "loss (nats)",
+        (Role("loss", ("loss", "train_loss")),),
+        "Of the training",
+        True,
+    ),
+    ChartKind(
+        "reward",
+        "Mean reward",
+        "reward",
+        (Role("reward", ("reward", "critic/rewards/mean", "objective/scores")),),
+        "What a reward function or model gives responses that the policy wrote while training",
+    ),
     ChartKind(
         "kl",
         "KL(π_ref‖π)",
@@ -123,10 +141,42 @@ STOP_ROLE = 0
 """The role of the localisation chart whose best step is marked."""
 
 
+def kind_of(key: str) -> ChartKind:
+    """Return a chart by its key; for a curve that none of CHARTS draws, by its name, its own."""
+    own = ChartKind(key, key, key, (Role(key, (key,)),), "As the trainer logged it")
+    return BY_KEY.get(key, own)
+
+
+def sources(run: RunLog) -> dict[str, int]:
+    """Return what stands before the names of a run's curves, and the rank of each evaluation set
+    among those with a name, 0 for others."""
+    sets = {f"{EVAL}{of}/": rank for rank, of in enumerate(evaluation_sets(run.series), 1)}
+    return {"": 0, EVAL: 0, **sets, HELD_OUT: 0}
+
+
+def source_words(source: str) -> str:
+    """Return a source in words."""
+    of = source.removeprefix(EVAL).strip("/")
+    words = {"": "training", EVAL: "eval", HELD_OUT: "held-out"}
+    return words.get(source, f"eval “{of}”")
+
+
+def other_curves(runs: Iterable[RunLog]) -> list[str]:
+    """Return the bare names of the curves that none of CHARTS draws, each with a chart of its own
+    (``kind_of``), in order."""
+    drawn = {name for kind in CHARTS for role in kind.roles for name in role.names}
+    found = set()
+    for run in runs:
+        known = sorted(sources(run), key=len, reverse=True)
+        for name in run.series:
+            found.add(name.removeprefix(next(s for s in known if name.startswith(s))))
+    return sorted(found - drawn)
+
+
 def curves(kind: ChartKind, run: RunLog, beta: float | None) -> list[Curve]:
     """Return the curves that a run has for a chart; without beta, no KL penalty."""
     found = []
-    for source in SOURCES:
+    for source, rank in sources(run).items():
         for place, role in enumerate(kind.roles):
             name = next((n for n in role.names if source + n in _known(run.series, source)), None)
             if name is None or (role.penalty and beta is None):
@@ -136,7 +186,8 @@ def curves(kind: ChartKind, run: RunLog, beta: float | None) -> list[Curve]:
             label, name = role.label, source + name
             if role.penalty and beta is not None:
                 values, name = -beta * values, f"-beta*{name}"
-            found.append(Curve(place, label, source, name, series.steps.astype(float), values))
+            steps = series.steps.astype(float)
+            found.append(Curve(place, label, source, name, steps, values, rank))
     return found
 
 

@@ -4,13 +4,14 @@ Draws the visible runs of a session, with what their curves say. Importing this 
 pyqtgraph. Knows records of runs; knows nothing of files or of who shows the step.
 """
 
+import json
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QSlider, QToolButton, QVBoxLayout, QWidget
 
-from app.curves.charts import BY_KEY, CHARTS, Floats, as_csv, curves
+from app.curves.charts import CHARTS, Floats, as_csv, curves, kind_of, other_curves
 from app.curves.export import ChooseNew, ExportButton
 from app.curves.grid import ChartGrid
 from app.curves.lines import CurveLine
@@ -48,6 +49,9 @@ class ChartsPanel(QWidget):
         self._explained: dict[str, tuple[RunLog, float | None, Explanation | None]] = {}
         self.charts_button = QToolButton()
         self.toggles: dict[str, QAction] = {}
+        self.others_menu = QMenu("&Other curves", self)
+        self._others: set[str] = set()
+        """The names of curves that have a chart only because the user wants one."""
         self.smoothing = QSlider(Qt.Orientation.Horizontal)
         self.smoothing_label = QLabel()
         self.log_x = QToolButton()
@@ -63,6 +67,8 @@ class ChartsPanel(QWidget):
         self._redraw_soon.timeout.connect(self.redraw)
         for action in self.toggles.values():
             action.toggled.connect(self.redraw)
+        self.others_menu.aboutToShow.connect(self._fill_others)
+        self.others_menu.triggered.connect(self._other_chosen)
         self.smoothing.valueChanged.connect(self._smoothing_chosen)
         self.log_x.toggled.connect(self.redraw)
         self.grid.log_changed.connect(self.redraw)
@@ -81,6 +87,8 @@ class ChartsPanel(QWidget):
             action.setChecked(True)
             action.setToolTip(kind.tip)
             self.toggles[kind.key] = action
+        charts.addSeparator()
+        charts.addMenu(self.others_menu)
         self.charts_button.setMenu(charts)
         self.smoothing.setRange(0, TICKS)
         self.smoothing.setPageStep(TICKS // 10)
@@ -127,6 +135,7 @@ class ChartsPanel(QWidget):
     def redraw(self) -> None:
         """Give the charts all curves of the visible runs."""
         shown = [kind for kind in CHARTS if self.toggles[kind.key].isChecked()]
+        shown += [kind_of(name) for name in sorted(self._others)]
         runs = self._session.visible()
         self.lines = {
             kind.key: [
@@ -167,7 +176,24 @@ class ChartsPanel(QWidget):
     def csv(self) -> str:
         """Return all logged values of the curves that are shown."""
         runs = [(run.log, run.known_beta()) for run in self._session.visible()]
-        return as_csv(runs, [BY_KEY[key] for key in self.lines])
+        return as_csv(runs, [kind_of(key) for key in self.lines])
+
+    @Slot()
+    def _fill_others(self) -> None:
+        """List what the visible runs have logged besides."""
+        self.others_menu.clear()
+        for name in other_curves(run.log for run in self._session.visible()):
+            action = self.others_menu.addAction(name.replace("&", "&&"))
+            action.setData(name)
+            action.setCheckable(True)
+            action.setChecked(name in self._others)
+        if self.others_menu.isEmpty():
+            self.others_menu.addAction("None were logged").setEnabled(False)
+
+    @Slot(QAction)
+    def _other_chosen(self, action: QAction) -> None:
+        self._others ^= {action.data()}
+        self.redraw()
 
     def stop(self) -> None:
         """Draw nothing anew by itself any more."""
@@ -197,6 +223,7 @@ class ChartsPanel(QWidget):
         settings.put("training smoothing", str(self.smoothing.value()))
         hidden = [key for key, action in self.toggles.items() if not action.isChecked()]
         settings.put("training hidden", " ".join(hidden))
+        settings.put("training others", json.dumps(sorted(self._others)))
         settings.put("training log x", str(int(self.log_x.isChecked())))
         settings.put("training log y", " ".join(sorted(self.grid.log_y())))
 
@@ -207,5 +234,15 @@ class ChartsPanel(QWidget):
         for key in settings.get("training hidden", "").split():
             if key in self.toggles:
                 self.toggles[key].setChecked(False)
-        self.grid.set_log_y(frozenset(settings.get("training log y", "").split()) & set(BY_KEY))
+        self._others = recalled_names(settings.get("training others", "[]"))
+        kept = settings.get("training log y", "").split()
+        self.grid.set_log_y(frozenset(kept) & set(self.toggles))
         self.log_x.setChecked(settings.get("training log x", "0") == "1")
+
+
+def recalled_names(text: str) -> set[str]:
+    """Return remembered names; none where they cannot be read."""
+    try:
+        return set(map(str, json.loads(text)))
+    except (ValueError, TypeError):
+        return set()

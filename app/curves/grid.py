@@ -12,7 +12,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from app.curves.chart import Chart
-from app.curves.charts import BY_KEY, CHARTS
+from app.curves.charts import kind_of
 from app.curves.lines import CurveLine
 from app.curves.note import Note
 from app.widgets.layouts import fill
@@ -62,8 +62,8 @@ class ChartGrid(QScrollArea):
     # --- what is shown ----------------------------------------------------------------------
 
     def show_lines(self, lines: Mapping[str, Sequence[CurveLine]], log_x: bool) -> None:
-        """Draw each chart's lines; a chart without any is hidden."""
-        shown = tuple(kind.key for kind in CHARTS if lines.get(kind.key))
+        """Draw each chart's lines, by its key, in this order; a chart without any is hidden."""
+        shown = tuple(key for key, own in lines.items() if own)
         fresh = [key for key in shown if key not in self._shown]
         refit = log_x != self._log_x or not self._shown
         self._log_x = log_x
@@ -87,7 +87,7 @@ class ChartGrid(QScrollArea):
 
     def _chart(self, key: str) -> Chart:
         if key not in self.charts:
-            self.charts[key] = chart = Chart(BY_KEY[key])
+            self.charts[key] = chart = Chart(kind_of(key))
             chart.hovered.connect(self.hovered)
             chart.step_wanted.connect(self.step_wanted)
             chart.fit_wanted.connect(self.fit)

@@ -15,7 +15,7 @@ from PySide6.QtGui import QColor, QPen
 
 from app.curves.charts import Curve, Floats
 from app.curves.smoothing import thin
-from app.curves.styles import CURVE_STYLES, shade
+from app.curves.styles import CURVE_STYLES, mark, shade
 from core.runs.records import EVAL
 
 MARK_EVERY = 90
@@ -96,10 +96,10 @@ class DrawnLine:
         self._shade = shade(line.hue, style, dark)
         # Mixed, not translucent: blending takes several times as long.
         self.raw.setPen(QPen(shade(line.hue, replace(style, strength=FAINT), dark), 0))
-        self.marks.setSymbol(style.mark)
+        self.marks.setSymbol(mark(style, line.curve.source, line.curve.rank)[0])
         self.marks.setSize(MARK_SIZE)
         self.marks.setPen(pg.mkPen(self._shade, width=1.5))
-        hollow = line.curve.source == EVAL
+        hollow = line.curve.source.startswith(EVAL)
         self.marks.setBrush(pg.mkBrush(None) if hollow else pg.mkBrush(self._shade))
         self._dress(dense=False)
 

@@ -18,18 +18,15 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.curves.charts import BY_KEY, SOURCES, value_at
+from app.curves.charts import kind_of, source_words, value_at
 from app.curves.lines import CurveLine
-from app.curves.styles import swatch
+from app.curves.styles import CURVE_STYLES, mark, swatch
 from app.widgets.layouts import fill, label
 from core.present.numerals import real_minus
-from core.runs.records import EVAL, HELD_OUT
 
 Key = tuple[str, int, str]
 """A curve by its chart's key, its role's place and its source."""
 VALUE_WIDTH, ALONE_WIDTH = 68, 112
-MARKS = {"": "", EVAL: "○ ", HELD_OUT: "● "}
-"""Signs before the names of curves that the training itself did not log, as in the charts."""
 
 
 class Readout(QWidget):
@@ -108,18 +105,20 @@ class Readout(QWidget):
         self._titles, self._cells = [], {}
         for number, row in enumerate(self._rows):
             if isinstance(row, str):
-                item = QTableWidgetItem(BY_KEY[row].title)
+                item = QTableWidgetItem(kind_of(row).title)
                 item.setForeground(muted)
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled)
-                item.setToolTip(BY_KEY[row].tip)
+                item.setToolTip(kind_of(row).tip)
                 self.table.setItem(number, 0, item)
                 self.table.setSpan(number, 0, 1, self.table.columnCount())
                 self._titles.append(item)
                 continue
             key, place, source = row
-            label = BY_KEY[key].roles[place].label
-            name = QTableWidgetItem(f"  {MARKS[source]}{label}")
-            name.setToolTip(f"{label}, {SOURCES[source]}")
+            label = kind_of(key).roles[place].label
+            curve = next(line.curve for (own, _), line in self._lines.items() if own == row)
+            sign = f"{mark(CURVE_STYLES[place], source, curve.rank)[1]} " if source else ""
+            name = QTableWidgetItem(f"  {sign}{label}")
+            name.setToolTip(f"{label}, {source_words(source)}")
             self.table.setItem(number, 0, name)
             for column, run in enumerate(self._hues, start=1):
                 cell = self._cells[row, run] = QTableWidgetItem()
@@ -157,9 +156,9 @@ class Readout(QWidget):
             if isinstance(row, str):
                 continue
             key, place, source = row
-            name = f"{BY_KEY[key].title}: {BY_KEY[key].roles[place].label}"
+            name = f"{kind_of(key).title}: {kind_of(key).roles[place].label}"
             cells = [self._cells[row, run].text() for run in self._hues]
-            lines.append("\t".join([f"{name}, {SOURCES[source]}", *cells]))
+            lines.append("\t".join([f"{name}, {source_words(source)}", *cells]))
         return "\n".join(lines)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -177,5 +176,6 @@ def shown(value: float) -> str:
     return real_minus(text)
 
 
-def _order(key: Key) -> tuple[int, int]:
-    return list(SOURCES).index(key[2]), key[1]
+def _order(key: Key) -> tuple[str, int]:
+    """Sort by the source, the training before evaluations and these before held-out pairs."""
+    return key[2], key[1]

@@ -42,7 +42,7 @@ class OpenRunRow(QFrame):
         self.colour = QLabel()
         self.name, self.about, self.trouble = Clipped(), Clipped(), Clipped()
         self.live = QLabel("● live")
-        self.beta = BetaBox()
+        self.beta = BetaBox(unknown="β = ?")
         self.close_button = QToolButton()
         self._lay_out()
         self.tick.toggled.connect(self._ticked)
@@ -55,8 +55,6 @@ class OpenRunRow(QFrame):
         self.live.setToolTip("Its log has grown in the last minute; the charts follow it")
         self.close_button.setText("✕")
         self.close_button.setAutoRaise(True)
-        self.beta.setMinimum(0.0)
-        self.beta.setSpecialValueText("β = ?")
         self.beta.setPrefix("β = ")
         self.beta.setFixedWidth(96)
         self.beta.setToolTip(
@@ -80,9 +78,9 @@ class OpenRunRow(QFrame):
     def show_run(self, run: OpenRun, live: bool, dark: bool) -> None:
         """Show what is known of the run now."""
         log = run.log
-        with QSignalBlocker(self.tick), QSignalBlocker(self.beta):
+        with QSignalBlocker(self.tick):
             self.tick.setChecked(run.visible)
-            self.beta.setValue(run.beta or 0.0)
+        self.beta.show_beta(run.beta)
         self.colour.setPixmap(swatch(run.hue, dark).pixmap(12, 12))
         self.name.show_words(run.name)
         self.name.setToolTip(str(run.source))

@@ -12,6 +12,7 @@ from PySide6.QtGui import QColor, QIcon, QPainter, QPen
 
 from app import theme
 from app.widgets.drawing import draw_picture, mix, translucent
+from core.runs.records import EVAL
 
 HUES = {
     False: ("#0072b2", "#c04a00", "#00805d", "#a8437f", "#9a6700", "#2b7fa8", "#5b5b5b", "#7a5230"),
@@ -37,6 +38,20 @@ CURVE_STYLES = (
     CurveStyle(Dash.DashDotLine, 0.72, "s", "■"),
     CurveStyle(Dash.DashDotDotLine, 0.52, "t1", "▲"),
 )
+
+SET_MARKS = (("star", "☆"), ("h", "⬡"), ("x", "×"), ("+", "+"))
+"""Marks of the curves of evaluation sets that have names, and their signs."""
+
+
+def mark(style: CurveStyle, source: str, rank: int) -> tuple[str, str]:
+    """Return the mark of a curve that the training itself did not log, and its sign in the key.
+
+    Args:
+        rank: of its evaluation set among those with a name, from 1; 0 for others.
+    """
+    if rank:
+        return SET_MARKS[(rank - 1) % len(SET_MARKS)]
+    return style.mark, "○" if source == EVAL else "●"
 
 
 def hue(place: int, dark: bool) -> QColor:

@@ -35,8 +35,8 @@ EMPTY = (
     "<h3>No run is open</h3><p>Open a DPO run to see its rewards, margin, accuracy, loss and KL "
     "over steps, and what they mean: the folder of a TRL run (<code>trainer_state.json</code>, "
     "<code>checkpoint-…</code>), TensorBoard event files, a CSV or JSON Lines log, a table "
-    "exported from Weights &amp; Biases.</p><p>Or drop folders and files here. Several runs lie "
-    "over each other; a run that is being written is followed.</p>"
+    "exported from Weights &amp; Biases, what a trainer printed.</p><p>Or drop folders and files "
+    "here. Several runs lie over each other; a run that is being written is followed.</p>"
 )
 
 

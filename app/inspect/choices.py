@@ -57,8 +57,12 @@ class Choices(QTableWidget):
         self.setRowCount(len(choices))
         dark_text = QBrush(QColor(*scale.text))
         faint_text = QBrush(QColor(theme.colours(scale.dark).muted))
+        alone = any(choice.logp_reference is None for choice in choices)
+        for column in (1, 3):
+            self.setColumnHidden(column, alone)
         for row, choice in enumerate(choices):
-            r = beta * (choice.logp_policy - choice.logp_reference)
+            reference = choice.logp_reference
+            r = 0.0 if reference is None else beta * (choice.logp_policy - reference)
             mark = "▸ " if choice.id == current else ""
             hidden = scale.hides(r)
             tip = alternative_tip(choice, beta, scale.floor)
@@ -66,7 +70,7 @@ class Choices(QTableWidget):
                 mark + choice.label,
                 signed(r),
                 percent(choice.logp_policy),
-                percent(choice.logp_reference),
+                "" if reference is None else percent(reference),
             )
             for column, text in enumerate(cells):
                 item = QTableWidgetItem(text)

@@ -18,7 +18,7 @@ from app.notices import NoticeBar
 from app.status import size_text
 from core.checkpoints.named import usual_base
 from core.errors import UserFacingError
-from core.preferences import PreferencesInfo
+from core.preferences import Preferences
 from core.training.cost import Cost, cost_of
 from core.training.job import TrainingJob, problems
 
@@ -47,7 +47,7 @@ class StartDialog(QDialog):
         self.start_button = self.buttons.addButton("Start", QDialogButtonBox.ButtonRole.ActionRole)
         self._start = start
         self._runs_folder = runs_folder
-        self._answer: PreferencesInfo | str = ""
+        self._answer: Preferences | str = ""
         """What is known of the pairs, or why they cannot be used; "" while that is not known."""
         self._tried = False
         self._check = PairsCheck(self)
@@ -131,7 +131,7 @@ class StartDialog(QDialog):
         self.form.out.suggest(str(self._runs_folder / f"{name}-{number}"))
 
     @Slot(object)
-    def _data_checked(self, answer: PreferencesInfo | str) -> None:
+    def _data_checked(self, answer: Preferences | str) -> None:
         self._answer = answer
         if isinstance(answer, str):
             self.form.pairs.show_words("")

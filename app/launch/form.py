@@ -46,7 +46,7 @@ PLACED = {**SFT, **DPO, **ADAPTER, **HOW}
 HOW |= {name: setting.title for name, setting in SETTINGS.items() if name not in PLACED}
 ORDER = ("base", "data", *SFT, *DPO, *ADAPTER, *HOW, "out")
 """The fields as they stand below one another."""
-FILES = "Preference pairs (*.jsonl *.ndjson *.json *.parquet *.csv *.tsv);;All files (*)"
+FILES = "Preference pairs (*.jsonl *.ndjson *.json *.parquet *.arrow *.csv *.tsv *.gz);;All (*)"
 
 
 class JobForm(QWidget):

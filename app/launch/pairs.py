@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
 
 from app.widgets.clipped import Clipped
 from core.errors import UserFacingError
-from core.preferences import PreferencesInfo, as_text, inspect_preferences
+from core.preferences import Preferences, as_text, inspect_preferences
 
 REST_MS = 250
 POLL_MS = 40
@@ -28,12 +28,12 @@ class PairsCheck(QObject):
     """
 
     checked = Signal(object)
-    """PreferencesInfo, or the sentence that says why the file cannot be used."""
+    """Preferences, or the sentence that says why the file cannot be used."""
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._path = Path()
-        self._answer: queue.SimpleQueue[PreferencesInfo | str] | None = None
+        self._answer: queue.SimpleQueue[Preferences | str] | None = None
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._begin_or_ask)
         self.busy = self._timer.isActive
@@ -56,7 +56,7 @@ class PairsCheck(QObject):
             self.checked.emit(self._answer.get())
 
 
-def _look(path: Path, answer: "queue.SimpleQueue[PreferencesInfo | str]") -> None:
+def _look(path: Path, answer: "queue.SimpleQueue[Preferences | str]") -> None:
     try:
         answer.put(inspect_preferences(path))
     except UserFacingError as error:
@@ -92,16 +92,14 @@ class PairsShown(QWidget):
         for row in range(self._form.rowCount()):
             self._form.setRowVisible(row, bool(words) and row == 0)
 
-    def show_info(self, info: PreferencesInfo) -> None:
+    def show_info(self, info: Preferences) -> None:
         """Show what a file holds."""
         kind = "conversations" if info.conversational else "plain text"
-        words = f"✓ {info.pairs:,} pairs, {kind} ({info.format})"
-        if info.checked < info.pairs:
+        words = f"✓ {info.rows:,} pairs, {kind} ({info.format})"
+        if info.checked < info.rows:
             words += f"; the first {info.checked:,} were checked"
-        if info.equal:
-            words += f"; in {info.equal:,} of them chosen and rejected are the same"
-        self.show_words(words)
-        pair = info.sample
+        self.show_words("\n".join([words, *info.problems]))
+        pair = info.pairs[0]
         for shown, side in zip(
             self.sample.values(), (pair.prompt, pair.chosen, pair.rejected), strict=True
         ):

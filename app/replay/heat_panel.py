@@ -55,7 +55,7 @@ QToolButton { padding: 3px 9px; border: 1px solid palette(mid); border-radius: 4
 QToolButton:checked { background: palette(highlight); color: palette(highlighted-text); }
 QToolButton:focus { border: 1px solid palette(highlight); }
 """
-HEADER = "response step index token reward logp_policy logp_reference kl value".split()
+HEADER = "response step index token".split()
 ChooseNewFile = Callable[[str, str, str], str]
 
 
@@ -219,7 +219,9 @@ class HeatPanel(QFrame):
         quantity = measure.quantity if unit == "token" else f"{measure.quantity}, each {unit}"
         self.legend.show_scale(scale, quantity, measure.unit, measure.at_most_zero)
         frames = {side: by_checkpoint.of(side) for side in SIDES}
-        found = margin_and_spread(len(steps), frames, self.side, view.beta())
+        credit = view.numbers.credit
+        found = margin_and_spread(len(steps), frames, self.side, view.beta(), credit)
+        self.measures.symbol = credit.of_pairs
         self.measures.show_measures(steps, found, self.side, by_checkpoint.shown)
         self._say(*self.map.hover)
 
@@ -243,10 +245,15 @@ class HeatPanel(QFrame):
         if scoring is None:
             text += "not computed yet"
         else:
-            r = float(rewards(scoring, self._view.beta())[token])
-            text += (
-                f"r {signed(r)}   log π {signed(float(scoring.logp_policy[token]))}   "
-                f"log π_ref {signed(float(scoring.logp_reference[token]))}"
+            columns = {
+                "r": rewards(scoring, self._view.beta()),
+                "log π": scoring.logp_policy,
+                "log π_ref": scoring.logp_reference,
+            }
+            text += "   ".join(
+                f"{name} {signed(float(column[token]))}"
+                for name, column in columns.items()
+                if column is not None
             )
         self.readout.setEnabled(True)
         self.readout.setText(text)
@@ -280,7 +287,9 @@ class HeatPanel(QFrame):
         painter = QPainter(made)
         painter.setFont(self.font())
         painter.setPen(QColor(*scale.text))
-        name = f"Response {self.side} under each checkpoint, β = {self._view.beta():g}"
+        beta = self._view.known_beta()
+        known = "β not known, in nats" if beta is None else f"β = {beta:g}"
+        name = f"Response {self.side} under each checkpoint, {known}"
         painter.drawText(QRectF(8, 4, wide, 24), name)
         painter.end()
         only = QWidget.RenderFlag.DrawChildren
@@ -294,16 +303,26 @@ class HeatPanel(QFrame):
         return made
 
     def numbers(self, delimiter: str) -> str:
-        """Return a table of all tokens of both responses under every known checkpoint; nats."""
-        rows: list[Sequence[object]] = [HEADER]
+        """Return a table of all tokens of both responses under every known checkpoint; nats.
+
+        Columns that need a reference are left out where there is none.
+        """
+        rows: list[Sequence[object]] = []
         by_checkpoint, values = self._view.by_checkpoint, self._view.values_by_checkpoint()
         for side in SIDES:
             for index, scoring in sorted(by_checkpoint.of(side).items()):
                 step = by_checkpoint.checkpoints[index].step
-                r, shown = rewards(scoring, self._view.beta()), values[index][side]
+                found = {
+                    "reward": rewards(scoring, self._view.beta()),
+                    "logp_policy": scoring.logp_policy,
+                    "logp_reference": scoring.logp_reference,
+                    "kl": scoring.kl,
+                    "value": values[index][side],
+                }
+                columns = {name: it for name, it in found.items() if it is not None}
+                rows = rows or [(*HEADER, *columns)]
                 for i, label in enumerate(scoring.labels):
-                    columns = r, scoring.logp_policy, scoring.logp_reference, scoring.kl, shown
-                    rows.append((side, step, i, label, *(float(c[i]) for c in columns)))
+                    rows.append((side, step, i, label, *(float(c[i]) for c in columns.values())))
         return delimited(rows, delimiter)
 
     @Slot()

@@ -25,13 +25,15 @@ from app.replay.checkpoint_slider import share_of
 from app.widgets.drawing import smaller, translucent
 from core import quantities
 from core.engine.protocol import Side
-from core.present.measures import rewards
+from core.present.credit import IMPLICIT, Credit
 from core.present.numerals import signed
+from core.present.pair import pair_numbers
 from core.scoring import Scoring
 
 Floats = NDArray[np.float64]
 TIP = (
-    "Margin: Σr(A) − Σr(B), the sum over each whole response.\n"
+    "Margin: Σr(A) − Σr(B), the sum over each whole response, or what else the training's loss "
+    "compares.\n"
     "Spread of credit: (Σ|r|)² / Σr² over the tokens of the response that is shown: k tokens of "
     "equal |r| and else 0 give k. It falls as credit gathers on a few tokens and grows as it "
     "smears over many. At first rewards are all near 0 and as good as even, so read it with the "
@@ -44,7 +46,7 @@ class MarginAndSpread:
     """Margin and spread by checkpoint, [n] each, NaN where a checkpoint is not known."""
 
     margin: Floats
-    """Σr(A) − Σr(B), in nats times beta."""
+    """Of A over B, as the training's loss has it: Σr(A) − Σr(B) of DPO, in nats times beta."""
     spread: Floats
     """Number of tokens over which the shown response's credit is spread."""
     tokens: int
@@ -52,7 +54,11 @@ class MarginAndSpread:
 
 
 def margin_and_spread(
-    checkpoints: int, frames: Mapping[Side, Mapping[int, Scoring]], side: Side, beta: float
+    checkpoints: int,
+    frames: Mapping[Side, Mapping[int, Scoring]],
+    side: Side,
+    beta: float,
+    credit: Credit = IMPLICIT,
 ) -> MarginAndSpread:
     """Return margin and spread for the checkpoints that are known.
 
@@ -60,12 +66,12 @@ def margin_and_spread(
     """
     margin, spread = np.full(checkpoints, np.nan), np.full(checkpoints, np.nan)
     for index in range(checkpoints):
-        found = {s: rewards(known[index], beta) for s, known in frames.items() if index in known}
+        found = {s: known[index] for s, known in frames.items() if index in known}
         if len(found) == 2:
-            sums = (quantities.response_score(found[s]) for s in ("A", "B"))
-            margin[index] = next(sums) - next(sums)
+            numbers = pair_numbers(found["A"], found["B"], beta, credit)
+            margin[index] = np.nan if numbers.margin is None else numbers.margin
         if side in found:
-            spread[index] = quantities.credit_spread(found[side])
+            spread[index] = quantities.credit_spread(credit.of(found[side], beta))
     tokens = max((len(scoring) for scoring in frames.get(side, {}).values()), default=0)
     return MarginAndSpread(margin, spread, tokens)
 
@@ -82,6 +88,8 @@ class MarginPlot(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.measures = NOTHING
+        self.symbol = "Σr"
+        """What a response's number is called."""
         self._steps: tuple[int, ...] = ()
         self._shown = -1
         self._side: Side = "A"
@@ -110,7 +118,7 @@ class MarginPlot(QWidget):
             if np.isfinite(at_spread):
                 spread = f" = {at_spread:.1f} of {self.measures.tokens} tokens"
         return (
-            f"Margin Σr(A) − Σr(B){margin}",
+            f"Margin {self.symbol}(A) − {self.symbol}(B){margin}",
             f"Spread of credit in {self._side}{spread}",
         )
 

@@ -78,7 +78,7 @@ class SearchActions(QObject):
         look.size_changed.connect(view.set_text_size)
         view.set_swap(self._credit.scale.swap)
         view.set_dark(look.dark)
-        view.set_beta(self._credit.beta())
+        view.set_beta(self._credit.known_beta())
         view.set_text_size(look.points)
         view.recall(self._settings)
         view.set_pair(self._pair)
@@ -105,7 +105,7 @@ class SearchActions(QObject):
 
     # --- what the rest of the window shows ----------------------------------------------------
 
-    def set_pair(self, info: PairInfo | None, beta: float) -> None:
+    def set_pair(self, info: PairInfo | None, beta: float | None) -> None:
         """Take another pair, or none; ``beta`` is what the credit view shows."""
         self._pair = info
         if self.view is not None:

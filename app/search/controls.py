@@ -7,8 +7,10 @@ Knows nothing of trees or of the engine.
 
 import json
 from dataclasses import asdict, replace
+from typing import cast
 
 from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -29,6 +31,8 @@ from core.setting import settings_of, values_of
 TICKS = 20
 """Steps of the dial from one whole number to the next."""
 FARTHEST_DIAL = 3
+SUM = "Σ r with no tie to the reference: λ without bound"
+ALONE = "It needs a reference, and the policy is alone."
 LABELS = {"max_tokens": "Most &tokens", "length_penalty": "&Length penalty"}
 
 
@@ -62,6 +66,7 @@ class SearchForm(QScrollArea):
         self._typed: dict[str, Strategy] = {}
         """What was typed last for each strategy, by name."""
         self._quiet = False
+        self._alone = False
         self._lay_out()
         self._connect()
         self.set_spec(SearchSpec(Beam()))
@@ -76,7 +81,7 @@ class SearchForm(QScrollArea):
         self.dial.setToolTip(WEIGHT.meaning)
         self.weight.setAccessibleName("Lambda")
         self.lengths.show_settings(settings_of(SearchSpec), LABELS)
-        self.reward_alone.setToolTip("Σ r with no tie to the reference: λ without bound")
+        self.reward_alone.setToolTip(SUM)
         self.emulated.setToolTip(
             "Emulated fine-tuning: the likelihood of the larger model that was opened with the "
             "pair, plus λ times the pair's Σ r / β (Eqs. 14, 15)"
@@ -136,6 +141,30 @@ class SearchForm(QScrollArea):
         self.emulated.setVisible(bool(name))
         if not name:
             self.emulated.setChecked(False)
+
+    def set_alone(self, alone: bool) -> None:
+        """Offer only searches for the policy's likelihood where there is no reference."""
+        self._alone = alone
+        model = cast(QStandardItemModel, self.strategy.model())
+        for row, kind in enumerate(self._strategies.values()):
+            offered = not (alone and kind.needs_reference)
+            model.item(row).setEnabled(offered)
+            model.item(row).setToolTip(kind.meaning if offered else ALONE)
+        if alone:
+            if self._strategies[self.strategy.currentData()].needs_reference:
+                self.strategy.setCurrentIndex(self.strategy.findData(Beam.name))
+            self.reward_alone.setChecked(False)
+            self.emulated.setChecked(False)
+            self.weight.setValue(1.0)
+        self.emulated.setEnabled(not alone)
+        for widget, tip in (
+            (self.dial, WEIGHT.meaning),
+            (self.weight, ""),
+            (self.reward_alone, SUM),
+        ):
+            widget.setEnabled(not alone)
+            widget.setToolTip(ALONE if alone else tip)
+        self._describe()
 
     def _objective(self) -> Objective:
         if self.emulated.isChecked():
@@ -250,8 +279,8 @@ class SearchForm(QScrollArea):
 
     def _describe(self) -> None:
         steered = self.emulated.isChecked()
-        self.reward_alone.setEnabled(not steered)
-        self.weight.setEnabled(steered or not self.reward_alone.isChecked())
+        self.reward_alone.setEnabled(not steered and not self._alone)
+        self.weight.setEnabled(not self._alone and (steered or not self.reward_alone.isChecked()))
         self.dial_meaning.setText(self._objective().meaning)
         meaning = self._strategies[self.strategy.currentData()].meaning
         self.meaning.setText(meaning)

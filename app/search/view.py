@@ -72,7 +72,8 @@ class SearchView(QWidget):
         super().__init__()
         self._client, self._prompt = client, prompt
         self._pair: PairInfo | None = None
-        self._beta = 0.1
+        self._known_beta: float | None = None
+        self._beta = 1.0
         self._noise = NOISELESS
         """Of the pair that is loaded; trees of an earlier one keep theirs."""
         self._from: Start | None = None
@@ -209,6 +210,7 @@ class SearchView(QWidget):
         self._pair = info
         self._noise = NOISELESS
         self.form.set_base(info.search_base if info is not None else "")
+        self.form.set_alone(info is not None and info.alone)
         if info is None:
             self._from = None
         self.trees.set_pair(info)
@@ -224,12 +226,13 @@ class SearchView(QWidget):
         self.trees.set_checkpoint(checkpoint)
 
     def beta(self) -> float:
-        """Return the beta of the rewards that are shown."""
+        """Return what the log-ratios that are shown are multiplied by."""
         return self._beta
 
-    def set_beta(self, beta: float) -> None:
-        """Rescale everything; nothing is asked for."""
-        self._beta = beta
+    @Slot(object)
+    def set_beta(self, beta: float | None) -> None:
+        """Rescale everything, by 1 where beta is not known; nothing is asked for."""
+        self._known_beta, self._beta = beta, beta or 1.0
         self._recolour()
 
     def set_noise(self, noise: NoiseFloor) -> None:
@@ -279,7 +282,9 @@ class SearchView(QWidget):
         self.trees.set_colours(self._beta, scale)
         self.legend.set_scale(scale)
         self.legend.set_locked(self._scale.locked)
-        self.legend.set_quantity(f"implicit reward r of a token, β = {self._beta:g}", "β·nats")
+        beta = "β unknown" if self._known_beta is None else f"β = {self._beta:g}"
+        unit = REWARD.unit_at(self._known_beta)
+        self.legend.set_quantity(f"implicit reward r of a token, {beta}", unit)
         self._show_key()
         self._shown_key = ()
         self._show_node()

@@ -105,7 +105,7 @@ class QChart(TokenChart):
 
     def set_theme(self, dark: bool) -> None:
         """Draw for a dark or a light theme; the lines keep their dashes and hues."""
-        _, faint = self._dress(dark, ("β·nats", "token of the response"))
+        _, faint = self._dress(dark, (self._unit, "token of the response"))
         self.mark.setPen(pg.mkPen(faint, width=1.5))
         for line in LINES:
             pen = pg.mkPen(line.colour(dark), width=2, style=line.style)

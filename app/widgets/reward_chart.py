@@ -110,7 +110,8 @@ class RewardChart(TokenChart):
 
     def set_theme(self, dark: bool) -> None:
         """Draw for a dark or a light theme; A and B keep their hues."""
-        titles = "reward β·log(π/π_ref)", "running sum Σr", "token of the response"
+        factor = "β·" if self._unit.startswith("β") else ""
+        titles = f"reward {factor}log(π/π_ref)", "running sum Σr", "token of the response"
         text, _ = self._dress(dark, titles)
         for side in SIDES:
             colour = QColor(COLOURS[dark][side])
@@ -121,7 +122,7 @@ class RewardChart(TokenChart):
         self.key.setText(
             f'<b style="color:{a}">■ A</b> reward, <b style="color:{a}">—</b> its running sum '
             f'&nbsp;&nbsp; <b style="color:{b}">■ B</b> reward, '
-            f'<b style="color:{b}">- -</b> its running sum &nbsp;&nbsp; in nats × β'
+            f'<b style="color:{b}">- -</b> its running sum &nbsp;&nbsp; in {self._unit}'
         )
         self.empty.setStyleSheet(f"color: {text.name()}; background: transparent;")
         self._show_axes()

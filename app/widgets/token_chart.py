@@ -48,6 +48,7 @@ class TokenChart(QWidget):
         super().__init__(parent)
         self._under_mouse = self._marked = NOWHERE
         self.dark = self._zoomed = False
+        self._unit = "β·nats"
         self.plot = pg.PlotWidget(enableMenu=False, axisItems={"bottom": TokenAxis("bottom")})
         self.item: Any = self.plot.getPlotItem()
         self.view: Any = self.item.getViewBox()
@@ -122,6 +123,16 @@ class TokenChart(QWidget):
             disableAutoRange=True,
         )
         self._show_mark()
+
+    def set_unit(self, unit: str) -> None:
+        """Say in what unit the numbers are."""
+        if unit != self._unit:
+            self._unit = unit
+            self.set_theme(self.dark)
+
+    def set_theme(self, dark: bool) -> None:
+        """Draw for a dark or a light theme."""
+        raise NotImplementedError
 
     def _dress(self, dark: bool, titles: tuple[str, ...]) -> tuple[QColor, QColor]:
         """Draw for a dark or a light theme and give ``axes`` their titles.

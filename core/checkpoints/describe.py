@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from core.checkpoints.forms import other_form
+from core.checkpoints.gguf import gguf_file, read_gguf
 from core.checkpoints.headers import TensorHeader, read_header
+from core.checkpoints.quantised import check_quantised
 from core.errors import UserFacingError
 
 DTYPES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
@@ -30,9 +33,18 @@ NOT_CAUSAL = re.compile(r"For(SequenceClassification|TokenClassification|Questio
                         r"MaskedLM|RewardModel|MultipleChoice)$|RewardModel$")  # fmt: skip
 VIRTUAL_TOKENS = {
     "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "ADAPTION_PROMPT",
-    "CPT",
+    "CPT", "CARTRIDGE", "SHADOW",
 }  # fmt: skip
+BY_STATISTICS = {"corda": "CorDA", "lora_ga": "LoRA-GA"}
+"""Initial values of a LoRA that PEFT makes, and takes from the base, by statistics of data."""
+LEAVING_THE_BASE = {"gaussian", "eva", "orthogonal", "mica"}
+"""Those for which it leaves the base as it is."""
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+EMBEDDING = re.compile(
+    r"\.(?:embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)"
+    r"(?:\.token_adapter)?(?:\.base_layer|\.modules_to_save\.\w+)?\.weight$"
+)
+"""The name of a whole embedding among an adapter's weights."""
 CONTEXT_LENGTH = (
     "max_position_embeddings",
     "n_positions",
@@ -50,6 +62,7 @@ class StoredModel:
     """A model or an adapter on disk. Zero or "" stands for what its files do not say."""
 
     path: Path
+    """Its folder; the file, for GGUF."""
     name: str
     """A name for people, by ``checkpoint_name``."""
     kind: Literal["model", "adapter"]
@@ -77,6 +90,9 @@ class StoredModel:
     peft_type: str = ""
     rank: int = 0
     use_dora: bool = False
+    rewrites: bool = False
+    """True for an adapter that changes the base's own weights: with it off, they are not the
+    base's."""
     tensors: Mapping[str, TensorHeader] = field(default_factory=dict, repr=False, compare=False)
     """By name, from the headers; empty for pickle weights."""
 
@@ -98,12 +114,15 @@ def describe(
     _check_folder(path)
     adapter = (path / "adapter_config.json").is_file()
     stem = "adapter_model" if adapter else "model"
+    files, pickles = weight_files(path, stem)
+    if not files and not pickles and not adapter and (gguf := gguf_file(path)):
+        return _gguf(gguf)
     if not adapter and not (path / "config.json").is_file():
         raise UserFacingError(_why_no_config(path))
-    files, pickles = weight_files(path, stem)
     if not files and not pickles:
         raise UserFacingError(
-            f"{path} has a {'adapter_config' if adapter else 'config'}.json but no weights "
+            other_form(path, _names(path))
+            or f"{path} has a {'adapter_config' if adapter else 'config'}.json but no weights "
             f"({stem}.safetensors): copy or save the weights there too."
         )
     if not files and not allow_pickle:
@@ -141,6 +160,25 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def check_not_empty(path: Path, counts: Mapping[str, int]) -> None:
+    """Check that no tensor is without numbers, as where a sharded model was saved in pieces.
+
+    Args:
+        counts: how many numbers each tensor has.
+
+    Raises:
+        UserFacingError: one has none.
+    """
+    empty = [name for name, count in counts.items() if not count]
+    if empty:
+        raise UserFacingError(
+            f"{len(empty)} of the {len(counts)} tensors in {path} are empty (first: {empty[0]}), "
+            f"as DeepSpeed ZeRO-3 saves those that it has not gathered: gather them with "
+            f"'python zero_to_fp32.py . OUTPUT' in the checkpoint's folder, or save again with "
+            f"stage3_gather_16bit_weights_on_model_save."
+        )
+
+
 def checkpoint_name(path: Path) -> str:
     """Return a name for people: the folder's, or in the Hugging Face cache the repository's."""
     path = path.resolve()
@@ -154,11 +192,13 @@ def checkpoint_name(path: Path) -> str:
 
 def _check_folder(path: Path) -> None:
     try:
-        if path.is_file():
-            raise UserFacingError(_why_not_a_file(path))
+        if path.is_file() and gguf_file(path) is None:
+            raise UserFacingError(
+                f"{path} is a file: choose the folder that holds config.json and the weights."
+            )
         if not path.exists():
             raise UserFacingError(f"There is no folder {path}: check the path of the checkpoint.")
-        if not any(path.iterdir()):
+        if path.is_dir() and not _names(path):
             raise UserFacingError(
                 f"{path} is empty: choose the folder that holds config.json and the weights."
             )
@@ -169,23 +209,33 @@ def _check_folder(path: Path) -> None:
         ) from error
 
 
-def _why_not_a_file(path: Path) -> str:
-    if path.suffix.lower() == ".gguf":
-        return _gguf(path)
-    return f"{path} is a file: choose the folder that holds config.json and the weights."
-
-
-def _gguf(path: Path) -> str:
-    return (
-        f"{path} is a GGUF file, which Qscope does not score: convert it first with "
-        f"transformers (AutoModelForCausalLM.from_pretrained(folder, gguf_file=...)), or choose "
-        f"the folder of the original safetensors."
+def _gguf(path: Path) -> StoredModel:
+    file = read_gguf(path)
+    heads, hidden = file.setting("attention.head_count"), file.setting("embedding_length")
+    return StoredModel(
+        path=path,
+        name=path.stem,
+        kind="model",
+        files=(path,),
+        parameters=file.parameters,
+        bytes=file.bytes,
+        dtype=file.dtype,
+        has_tokenizer=file.tokens > 0,
+        needs_remote_code=False,
+        pickle_only=False,
+        model_type=file.architecture,
+        vocab_size=next(iter(file.tensors.get("token_embd.weight", ())), file.tokens),
+        context_length=file.setting("context_length"),
+        layers=file.setting("block_count"),
+        kv_heads=file.setting("attention.head_count_kv") or heads,
+        head_dim=file.setting("attention.key_length") or (hidden // heads if heads else 0),
+        hidden_size=hidden,
     )
 
 
 def _why_no_config(path: Path) -> str:
     """Return a sentence on a folder that has neither config.json nor adapter_config.json."""
-    names = sorted(entry.name for entry in path.iterdir())
+    names = _names(path)
     runs = [name for name in names if re.fullmatch(r"checkpoint-\d+", name)]
     if runs:
         newest = max(runs, key=lambda name: int(name.split("-")[1]))
@@ -198,9 +248,8 @@ def _why_no_config(path: Path) -> str:
             f"{path} has an adapter's weights but no adapter_config.json: copy that file from "
             f"where the adapter was saved."
         )
-    for name in names:
-        if name.lower().endswith(".gguf"):
-            return _gguf(path / name)
+    if said := other_form(path, names):
+        return said
     for name in names:
         child = path / name
         if (child / "config.json").is_file() or (child / "adapter_config.json").is_file():
@@ -209,6 +258,10 @@ def _why_no_config(path: Path) -> str:
         f"{path} has no config.json and no adapter_config.json: choose the folder that a model "
         f"or adapter was saved to."
     )
+
+
+def _names(path: Path) -> list[str]:
+    return sorted(entry.name for entry in path.iterdir())
 
 
 def weight_files(path: Path, stem: str) -> tuple[list[Path], list[Path]]:
@@ -255,6 +308,8 @@ def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]
             tensors.update(read_header(file))
         if not tensors:
             raise UserFacingError(f"{files[0]} holds no tensors: save the checkpoint again.")
+        weights = {name: it.count for name, it in tensors.items() if name.endswith("weight")}
+        check_not_empty(path, weights)
     sizes: Counter[str] = Counter()
     for tensor in tensors.values():
         sizes[tensor.dtype] += tensor.bytes
@@ -283,11 +338,37 @@ def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
             f"{path} is a {peft_type} adapter, which puts tokens of its own into the prompt: "
             f"Qscope scores adapters that change weights, such as LoRA, so choose one of those."
         )
+    if config.get("task_type") not in ("CAUSAL_LM", None):
+        raise UserFacingError(
+            f"{path} is an adapter for the task {config['task_type']}, not one of a causal "
+            f"language model: choose the checkpoint of a policy or a reference."
+        )
+    begun = config.get("init_lora_weights")
+    if begun in BY_STATISTICS:
+        raise UserFacingError(
+            f"{path} is a {BY_STATISTICS[begun]} adapter over a base that PEFT cannot make again "
+            f"from the files: save it with save_pretrained(..., "
+            f"path_initial_model_for_weight_conversion=INITIAL), which gives a plain LoRA over the "
+            f"original base."
+        )
+    if config.get("alora_invocation_tokens"):
+        raise UserFacingError(
+            f"{path} is an activated LoRA, which is on only behind certain tokens: Qscope scores "
+            f"adapters that are on for a whole text, so choose one of those."
+        )
+    if config.get("layer_replication"):
+        raise UserFacingError(
+            f"{path} is an adapter over a base that runs some layers several times "
+            f"(layer_replication): merge it with PEFT's merge_and_unload and open that model."
+        )
+    bias = config.get("bias") or "none"
     return StoredModel(
         path=path,
         name=checkpoint_name(path),
         kind="adapter",
         needs_remote_code=False,
+        rewrites=bias != "none" or (isinstance(begun, str) and begun not in LEAVING_THE_BASE),
+        vocab_size=_rows(found["tensors"]),
         base=str(config.get("base_model_name_or_path") or ""),
         base_revision=str(config.get("revision") or ""),
         peft_type=peft_type,
@@ -295,6 +376,14 @@ def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
         use_dora=bool(config.get("use_dora")),
         **found,
     )
+
+
+def _rows(tensors: Mapping[str, TensorHeader]) -> int:
+    """Return the rows of the embedding that an adapter brings; 0 if it brings none."""
+    for name, tensor in tensors.items():
+        if EMBEDDING.search(name) and len(tensor.shape) == 2:
+            return tensor.shape[0]
+    return 0
 
 
 def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> StoredModel:
@@ -314,6 +403,7 @@ def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> Stored
             f"{path} holds a {architecture or 'encoder-decoder'}, which is not a causal language "
             f"model: choose the checkpoint of a policy or a reference."
         )
+    check_quantised(path, config, found["tensors"])
     heads = _integer(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
     hidden = _integer(text, "hidden_size", "n_embd", "d_model")
     checkpoint = StoredModel(

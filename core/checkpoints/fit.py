@@ -1,21 +1,30 @@
 """Checks that two checkpoints belong together: an adapter and its base, two vocabularies.
 
+The names of an adapter's weights may have been changed by compiling, sharding or wrapping twice.
 Compares headers and tokenizer files only. Knows nothing of loading.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from core.checkpoints.describe import TOKENIZER_FILES, StoredModel, read_json
 from core.errors import UserFacingError
 
+T = TypeVar("T")
 Shape = tuple[int, ...]
 Named = tuple[str, StoredModel, Path | None]
 """A name for people, the weights, and the folder of the tokenizer if there is one."""
 LORA = re.compile(r"^(.*)\.lora_(?:embedding_)?([AB])(?:\.[^.]+)?(?:\.weight)?$")
+WRAPPERS = re.compile(r"\b(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""What torch.compile, FSDP and activation checkpointing put into the names of weights."""
+ADAPTER_NAME = re.compile(
+    r"(\.lora_(?:embedding_)?[AB]|\.lora_magnitude_vector)\.(?!weight$|bias$)[^.]+"
+    r"|\.modules_to_save\.[^.]+(?=\.)"
+)
+"""An adapter's own name inside those of its weights, which PEFT leaves out when it saves them."""
 EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
 
 
@@ -68,6 +77,53 @@ def _shares_a_layer(module: str, base: StoredModel, shapes: Iterable[str]) -> bo
         return False
     alike = re.sub(r"\.\d+\.", ".#.", name)
     return any(re.sub(r"\.\d+\.", ".#.", it) == alike for it in shapes)
+
+
+def renamed(tensors: Mapping[str, T], known: Collection[str]) -> dict[str, T]:
+    """Return an adapter's tensors by the names that the model has for them.
+
+    Args:
+        known: the names of all tensors that the model has, as PEFT saves them.
+
+    Returns:
+        The tensors under known names, where one change gives such to all: what wrappers and an
+        adapter's own name have added is left out, then one beginning takes the place of another.
+        Else the names as they are; PEFT may know how to convert them.
+    """
+    known = set(known)
+    names = [key if key in known else plain_name(key) for key in tensors]
+    odd = next((key for key in names if key not in known), None)
+    if odd is not None:
+        found = {
+            tuple(new + key.removeprefix(old) for key in names)
+            for old, new in _beginnings(odd, known)
+            if all(key.startswith(old) for key in names)
+        }
+        fitting = [them for them in found if known.issuperset(them)]
+        names = list(fitting[0]) if len(fitting) == 1 else list(tensors)
+    if len(set(names)) < len(names):
+        return dict(tensors)
+    return dict(zip(names, tensors.values(), strict=True))
+
+
+def plain_name(key: str) -> str:
+    """Return a weight's name without what wrappers and an adapter's own name have added."""
+    return ADAPTER_NAME.sub(lambda match: match[1] or "", WRAPPERS.sub("", key))
+
+
+def _beginnings(key: str, known: Collection[str]) -> set[tuple[str, str]]:
+    """Return how a name begins up to where it ends like a known one, and how that one begins."""
+    mine = key.split(".")
+    found = set()
+    for other in known:
+        theirs = other.split(".")
+        alike = 0
+        while alike < min(len(mine), len(theirs)) and mine[-1 - alike] == theirs[-1 - alike]:
+            alike += 1
+        if alike:
+            old, new = ("".join(f"{it}." for it in them[:-alike]) for them in (mine, theirs))
+            found.add((old, new))
+    return found
 
 
 def check_same_vocabulary(policy: Named, reference: Named) -> None:
@@ -162,7 +218,7 @@ def _adapted_modules(adapter: StoredModel) -> dict[str, tuple[int, int]]:
     inputs: dict[str, int] = {}
     outputs: dict[str, int] = {}
     for name, tensor in adapter.tensors.items():
-        match = LORA.match(name.removeprefix("base_model.model."))
+        match = LORA.match(plain_name(name).removeprefix("base_model.model."))
         if not match or len(tensor.shape) != 2:
             continue
         if match[2] == "A":

@@ -30,6 +30,7 @@ class Identity:
     """The files of a checkpoint at one moment; equal only if nothing was written in between."""
 
     folder: str
+    """Or the one file that is the checkpoint, whose name below is "" then."""
     files: tuple[Stamp, ...]
     """The stamps of the weights and of the configuration, by name."""
     digest: str
@@ -106,13 +107,17 @@ def _check_unchanged(before: tuple[Identity, ...], error: Exception | None) -> N
 
 
 def _holds_weights(name: str) -> bool:
-    return name.endswith(".safetensors") or (name.endswith(".bin") and name.startswith(PICKLES))
+    return (
+        not name
+        or name.endswith(".safetensors")
+        or (name.endswith(".bin") and name.startswith(PICKLES))
+    )
 
 
 def _stamps(folder: Path) -> tuple[Stamp, ...]:
     found = []
-    for path in folder.iterdir():
-        name = path.name
+    for path in (folder,) if folder.is_file() else folder.iterdir():
+        name = "" if path is folder else path.name
         if name in CONFIGS or _holds_weights(name) or name.endswith(".index.json"):
             stat = path.stat()
             found.append((name, stat.st_ino, stat.st_size, stat.st_mtime_ns))

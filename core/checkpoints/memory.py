@@ -36,7 +36,7 @@ def estimate(plan: PairPlan, dtype: str, logits: int = 0) -> Need:
         dtype: of the base weights and the KV: "float32", "bfloat16" or "float16".
         logits: float32 numbers of logits and their statistics that scoring holds at once.
     """
-    sides = plan.policy, plan.reference
+    sides = plan.sides
     one_model = plan.shared or (
         plan.policy_model == plan.reference_model and plan.policy_adapter == plan.reference_adapter
     )

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.checkpoints.describe import StoredModel
+from core.checkpoints.loss import training_loss
+from core.losses import TrainingLoss
+from core.provenance import UNKNOWN, Provenance
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,13 @@ class ModelPlan:
     """For people: "dpo (adapter on SmolLM2-135M-Instruct)"."""
     model: StoredModel
     adapter: StoredModel | None
+
+    @property
+    def vocab_size(self) -> int:
+        """The rows of its embedding, those that an adapter brings of its own coming first; 0 where
+        the files do not say."""
+        own = self.adapter.vocab_size if self.adapter is not None else 0
+        return own or self.model.vocab_size
 
     @property
     def tokenizer(self) -> Path | None:
@@ -32,19 +42,38 @@ class PairPlan:
     """The models to load for a pair; paths are absolute, and equal if they are the same folder."""
 
     policy: ModelPlan
-    reference: ModelPlan
+    reference: ModelPlan | None
+    """None for a policy alone."""
     tokenizer: Path
     allow_pickle: bool
     allow_remote_code: bool
     search_base: StoredModel | None = None
     """A third model, which only searches use."""
-    beta: float | None = None
-    """Of the policy's training, where whoever brings the pair says it."""
+    provenance: Provenance = UNKNOWN
+    """What is known of the policy's training."""
+    loss: str = ""
+    """The loss of that training, where the user says it."""
+
+    @property
+    def objective(self) -> TrainingLoss:
+        """Return the loss of the policy's training."""
+        return training_loss(self.provenance, self.loss)
+
+    @property
+    def sides(self) -> tuple[ModelPlan, ...]:
+        """The policy, and its reference if there is one."""
+        return (self.policy,) if self.reference is None else (self.policy, self.reference)
 
     @property
     def shared(self) -> bool:
         """True where one set of base weights serves both, the adapters being switched over it."""
-        return self.policy.adapter is not None and self.policy_model == self.reference_model
+        adapters = [it.adapter for it in self.sides if it.adapter is not None]
+        return (
+            self.policy.adapter is not None
+            and self.policy_model == self.reference_model
+            and len({(it.peft_type, it.vocab_size) for it in adapters}) == 1
+            and not any(it.rewrites for it in adapters)
+        )
 
     @property
     def base(self) -> Path | None:
@@ -57,9 +86,9 @@ class PairPlan:
         return self.policy.model.path
 
     @property
-    def reference_model(self) -> Path:
-        """The whole model under the reference."""
-        return self.reference.model.path
+    def reference_model(self) -> Path | None:
+        """The whole model under the reference; None for a policy alone."""
+        return self.reference.model.path if self.reference else None
 
     @property
     def policy_adapter(self) -> Path | None:
@@ -69,12 +98,13 @@ class PairPlan:
     @property
     def reference_adapter(self) -> Path | None:
         """The reference's adapter; None over a shared base means that adapters are off."""
-        return self.reference.adapter.path if self.reference.adapter else None
+        adapter = self.reference.adapter if self.reference else None
+        return adapter.path if adapter else None
 
     @property
     def vocab_size(self) -> int:
         """The width of a distribution as the config files state it; 0 where neither does."""
-        return max(self.policy.model.vocab_size, self.reference.model.vocab_size)
+        return max(side.vocab_size for side in self.sides)
 
     @property
     def policy_name(self) -> str:
@@ -83,5 +113,5 @@ class PairPlan:
 
     @property
     def reference_name(self) -> str:
-        """The reference's name for people."""
-        return self.reference.name
+        """The reference's name for people; "" for a policy alone."""
+        return self.reference.name if self.reference else ""

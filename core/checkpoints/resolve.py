@@ -2,7 +2,7 @@
 
 Decides from the files on disk, and checks that the two belong together, before any weight is read.
 The reference is never guessed: it is the checkpoint that was named, or, if none was, the base of
-the policy's adapter with the adapter off.
+the policy's adapter with the adapter off; else there is none, and the policy is loaded alone.
 """
 
 from dataclasses import replace
@@ -10,8 +10,10 @@ from pathlib import Path
 
 from core.checkpoints.describe import StoredModel, describe
 from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
+from core.checkpoints.loss import training_loss
 from core.checkpoints.named import BASES
 from core.checkpoints.plan import ModelPlan, PairPlan
+from core.checkpoints.provenance import read_provenance
 from core.errors import UserFacingError
 
 
@@ -21,16 +23,21 @@ def resolve_pair(
     base: Path | None = None,
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
+    loss: str = "",
 ) -> PairPlan:
     """Decide how a pair is loaded.
 
     Args:
         policy: a folder with a model or an adapter.
-        reference: likewise; None with a policy that is an adapter: its base, adapters off.
+        reference: likewise; None with a policy that is an adapter: its base, adapters off; None
+            with a whole model: there is no reference.
         base: the base of the adapters, where it is not found by what they say of it.
+        loss: the training's, where the user says it; a training without a reference has none
+            unless it is named.
 
     Raises:
-        UserFacingError: something is missing or damaged, or the two do not belong together.
+        UserFacingError: something is missing or damaged, the two do not belong together, or the
+            loss is not known.
     """
 
     def at(path: Path) -> StoredModel:
@@ -39,11 +46,6 @@ def resolve_pair(
 
     top = at(policy)
     under = at(reference) if reference is not None else None
-    if under is None and top.kind == "model":
-        raise UserFacingError(
-            f"{top.name} is a whole model, so its reference must be named: pass --reference DIR "
-            f"with the model that it was trained from."
-        )
     given = at(base) if base is not None else None
     if given is not None and given.kind == "adapter":
         raise UserFacingError(
@@ -66,9 +68,15 @@ def resolve_pair(
             f"{policy_model.path} has no tokenizer (tokenizer.json): copy the tokenizer's files "
             f"there from the model that it was trained from."
         )
-    first, second = ((side.name, side.model, side.tokenizer) for side in sides)
-    check_same_vocabulary(first, second)
-    return PairPlan(sides[0], sides[1], tokenizer, allow_pickle, allow_remote_code)
+    known = read_provenance(top.path)
+    alone = training_loss(known, loss).reference_free or top.kind == "model"
+    other = None if under is None and alone else sides[1]
+    if other is not None:
+        first, second = ((side.name, side.model, side.tokenizer) for side in sides)
+        check_same_vocabulary(first, second)
+    return PairPlan(
+        sides[0], other, tokenizer, allow_pickle, allow_remote_code, provenance=known, loss=loss
+    )
 
 
 def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:

@@ -1,11 +1,11 @@
 """A training run's folder: the checkpoints in it, and the plan to open it as a pair.
 
 The policy is the run's last checkpoint. The reference is never guessed: it is what was named, what
-the trainer saved beside the policy, what the run says of itself, or the base with the adapter off.
+the trainer saved beside the policy, what the run says of itself, or the base with the adapter off;
+else there is none.
 Knows nothing of curves (core.runs reads those) or of loading.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,11 @@ from core.checkpoints.describe import describe, read_json
 from core.checkpoints.named import BASES, NamedBase
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair
+from core.checkpoints.saved import Saved, folders
 from core.errors import UserFacingError
 from core.progress import Report, Stop
-from core.runs.records import ABOUT, START, Checkpoint
+from core.runs.records import ABOUT, START, STEP, Checkpoint
 
-STEP = re.compile(r"(?:checkpoint|step)[-_](\d{1,15})")
-"""The name of a checkpoint's folder."""
 OF_TRAINER = "ref"
 """The folder in which TRL saves the adapter that DPO began with."""
 
@@ -28,40 +27,16 @@ def run_checkpoints(folder: Path) -> tuple[Checkpoint, ...]:
 
     They are adapters or whole models: where there are both, those of the kind of the last one.
     """
-    found: dict[int, Checkpoint] = {}
-    try:
-        places = sorted(path for path in folder.expanduser().resolve().iterdir() if path.is_dir())
-    except OSError:
-        return ()
-    for path in places:
-        match = STEP.fullmatch(path.name)
-        if match is None or int(match[1]) in found:
-            continue
-        try:
-            # Neither is opened here: loading asks again, and refuses what was not allowed.
-            it = describe(path, allow_pickle=True, allow_remote_code=True)
-        except (UserFacingError, OSError):
-            continue
-        step = int(match[1])
-        found[step] = Checkpoint(step, str(path), it.kind == "model", it.bytes)
-    steps = sorted(found)
-    return tuple(found[step] for step in steps if found[step].whole == found[steps[-1]].whole)
+    saved = Saved()
+    saved.refresh(folders(folder.expanduser().resolve()))
+    found = saved.checkpoints
+    return tuple(it for it in found if it.whole == found[-1].whole)
 
 
 def with_start(checkpoints: tuple[Checkpoint, ...]) -> tuple[Checkpoint, ...]:
     """Return the checkpoints with START before them, where the policy is the reference."""
     whole = bool(checkpoints) and checkpoints[0].whole
     return (Checkpoint(0, START, whole), *checkpoints)
-
-
-def run_beta(folder: Path) -> float | None:
-    """Return the beta that a run says it was trained with; None if it does not say.
-
-    Raises:
-        UserFacingError: what the run says of itself is damaged.
-    """
-    beta = _about(folder).get("beta")
-    return float(beta) if isinstance(beta, int | float) and beta > 0 else None
 
 
 def run_plan(
@@ -72,15 +47,17 @@ def run_plan(
     cancelled: Stop,
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
+    loss: str = "",
 ) -> PairPlan:
     """Return the plan to load a run with its last checkpoint as the policy.
 
     Args:
         reference: the folder that was named; None to find it (see the module).
         report: told of a registered base that must be fetched.
+        loss: as for ``resolve_pair``.
 
     Raises:
-        UserFacingError: there is no whole checkpoint, or no reference, or they do not fit.
+        UserFacingError: there is no whole checkpoint, or the two do not fit.
         Cancelled: soon after ``cancelled()`` turns true, in a fetch.
     """
     folder = folder.expanduser().resolve()
@@ -90,14 +67,9 @@ def run_plan(
     last = Path(checkpoints[-1].path)
     if reference is None:
         reference = _reference(folder, last)
-    if reference is None and checkpoints[-1].whole:
-        raise UserFacingError(
-            f"The checkpoints in {folder} are whole models, and nothing there says what they were "
-            f"trained from: name that model with --reference DIR."
-        )
     if base is None and not checkpoints[-1].whole and (named := _named_base(last)):
         base = named.fetch(report, cancelled)
-    return resolve_pair(last, reference, base, allow_pickle, allow_remote_code)
+    return resolve_pair(last, reference, base, allow_pickle, allow_remote_code, loss)
 
 
 def _reference(folder: Path, last: Path) -> Path | None:
@@ -138,6 +110,12 @@ def _why_none(folder: Path) -> str:
             f"{folder} is one checkpoint of a run: choose the folder around it, {folder.parent}, "
             f"or open it with --policy."
         )
+    inside = [(int(m[1]), it) for it in folder.iterdir() if (m := STEP.fullmatch(it.name))]
+    if inside:
+        try:
+            describe(max(inside)[1], allow_pickle=True, allow_remote_code=True)
+        except UserFacingError as error:
+            return str(error)
     for path in sorted(folder.iterdir()):
         if path.is_dir() and run_checkpoints(path):
             return f"{folder} has no checkpoints itself: choose the run inside it, {path}."

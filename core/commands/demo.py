@@ -50,17 +50,18 @@ def run(arguments: argparse.Namespace) -> int:
         if not (folder / name / "adapter_config.json").is_file():
             raise UserFacingError(f"There is no adapter in {folder / name}: train a pair first.")
 
-    from core.evaluation.localisation import adapter, report_figures, score_pairs
-    from core.training.stages import load_both
+    from core.engine.protocol import PairSpec
+    from core.evaluation.localisation import report_figures, score_pairs
+    from core.models.load import load_pair
+    from core.runs.records import Checkpoint
 
     with warnings.catch_warnings(), Reporter(sys.stderr) as reporter:
         warnings.simplefilter("ignore", FutureWarning)  # between the libraries, not for the user
         base = demo_base(reporter.progress)
-        reporter.progress("Loading the pair", None)
-        model, tokenizer = load_both(base, policy=folder / "dpo", reference=folder / "sft")
-        reference, policy = adapter(model, "reference"), adapter(model, "policy")
+        spec = PairSpec(policy=str(folder / "dpo"), reference=str(folder / "sft"), base=str(base))
+        models, _ = load_pair(spec, reporter.progress)
         pairs = held_out_pairs(arguments.pairs)
-        scored = score_pairs(reference, {0: policy}, tokenizer, pairs, reporter.progress)
+        scored = score_pairs(models, [Checkpoint(0, models.shown)], pairs, reporter.progress)
         table = report_figures(scored[0])
     if arguments.json:
         print(json.dumps(table, allow_nan=False))

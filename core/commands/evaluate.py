@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.commands import options
 from core.commands.console import Reporter
-from core.commands.options import positive
 from core.errors import UserFacingError
 from core.evaluation.held_out import pairs_to_measure, usual
 
 if TYPE_CHECKING:
-    from core.checkpoints.plan import PairPlan
     from core.runs.records import Checkpoint
 
 PAIRS = 120
@@ -63,8 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--base", type=Path, metavar="DIR", help="the base, if it moved")
     parser.add_argument(
-        "--beta", type=positive, default=None, help="of the training (default: the run's, or 0.1)"
+        "--beta",
+        type=options.positive,
+        default=None,
+        help="of the training (default: what the run's files say; where they say nothing, rewards "
+        "are log-ratios, in nats, without a loss, and are not saved)",
     )
+    options.add_loading_arguments(parser)
     parser.add_argument(
         "--no-save", action="store_true", help="do not write RUN/evaluation.json, print only"
     )
@@ -78,33 +82,56 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.pairs < 2:
         raise UserFacingError("--pairs must be at least 2.")
-    from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
-    from core.engine.protocol import DEFAULT_BETA
-    from core.progress import never
+    from core.checkpoints.runs import run_checkpoints, with_start
+    from core.engine.protocol import PairSpec
+    from core.quantities import reward_unit
     from core.runs.records import EVALUATION
 
     with warnings.catch_warnings(), Reporter(sys.stderr) as reporter:
         warnings.simplefilter("ignore")  # between the libraries, not for the user
-        plan = run_plan(
-            arguments.run, arguments.reference, arguments.base, reporter.progress, never
-        )
         checkpoints = wanted(arguments.run, run_checkpoints(arguments.run), arguments.steps)
-        from core.evaluation.over_steps import measure_run
-
         pairs = pairs_to_measure(arguments.data, arguments.pairs)
-        beta = arguments.beta or run_beta(arguments.run) or DEFAULT_BETA
-        reporter.say(cost(plan, checkpoints, len(pairs)))
-        steps = measure_run(plan, with_start(checkpoints), pairs, beta, reporter.progress)
+        from core.evaluation.over_steps import measure_run
+        from core.models.load import load_pair
+
+        if checkpoints:
+            reporter.say(cost(checkpoints, len(pairs)))
+        spec = PairSpec(
+            run=str(arguments.run),
+            reference=str(arguments.reference or ""),
+            base=str(arguments.base or ""),
+            beta=arguments.beta,
+            device=arguments.device,
+            dtype=arguments.dtype,
+            allow_pickle=arguments.allow_pickle,
+            allow_remote_code=arguments.trust_remote_code,
+        )
+        models, info = load_pair(spec, reporter.progress)
+        if not info.reference:
+            raise UserFacingError(
+                f"The checkpoints in {arguments.run} are whole models, and nothing there says what "
+                f"they were trained from: name that model with --reference DIR."
+            )
+        for note in info.notes:
+            reporter.say(note)
+        steps = measure_run(models, with_start(checkpoints), pairs, info.beta, reporter.progress)
         table = {
             "qscope": "evaluation",
             "data": str(arguments.data or usual()),
             "wrong_words": "differ from the chosen response" if arguments.data else "known",
             "pairs": len(pairs),
-            "beta": beta,
-            "reference": plan.reference_name,
+            "beta": info.beta,
+            "unit": reward_unit(info.beta),
+            "notes": list(info.notes),
+            "reference": info.reference,
             "steps": steps,
         }
-        if not arguments.no_save:
+        if info.beta is None:
+            reporter.say(
+                "β is not known, so rewards are log-ratios, in nats, and are not saved beside "
+                "the training's own: give it with --beta."
+            )
+        elif not arguments.no_save:
             save(arguments.run / EVALUATION, table, reporter)
     if arguments.json:
         print(json.dumps(table, allow_nan=False))
@@ -129,7 +156,7 @@ def wanted(
     return tuple(known[step] for step in sorted(set(steps))) if steps else checkpoints
 
 
-def cost(plan: "PairPlan", checkpoints: "Sequence[Checkpoint]", pairs: int) -> str:
+def cost(checkpoints: "Sequence[Checkpoint]", pairs: int) -> str:
     """Say what is about to be done, and what it takes."""
     many = f"{len(checkpoints)} checkpoints on {pairs} pairs"
     if not any(checkpoint.whole for checkpoint in checkpoints):

@@ -79,7 +79,8 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
         type=Path,
         metavar="DIR",
         help="the model that the policy was trained against: a model folder or an adapter "
-        "(default, for a policy that is an adapter: its base, the adapter off)",
+        "(default, for a policy that is an adapter: its base, the adapter off; else none, and "
+        "only what needs no reference is shown)",
     )
     pair.add_argument(
         "--base", type=Path, metavar="DIR", help="the base model of the adapters, if they moved"
@@ -94,7 +95,8 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
         "--beta",
         type=positive,
         default=None,
-        help="the beta of the DPO training (default: the run's or the demo's own, or 0.1)",
+        help="the beta of the training (default: what its files say; where they say nothing, "
+        "rewards are log-ratios, in nats)",
     )
     pair.add_argument(
         "--plain",
@@ -106,22 +108,34 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
         "--trainer",
         default="",
         choices=("dpo", "kto", "cpo", "orpo", "none"),
-        help="TRL's trainer of the policy, to score what it scores around a response; with none, "
-        "the default, nothing is scored after the closing token",
+        help="TRL's trainer of the policy, to score what it scores around a response; with none "
+        "nothing behind the closing token is (default: what the checkpoint's files say)",
     )
-    pair.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     pair.add_argument(
+        "--loss",
+        metavar="NAME",
+        default="",
+        help="of the training, as trainers write it: sigmoid, ipo, kto, simpo, orpo, ..., several "
+        "joined by commas (default: what the checkpoint's files say)",
+    )
+    add_loading_arguments(pair)
+
+
+def add_loading_arguments(group: "argparse._ActionsContainer") -> None:
+    """Declare the options that say how models are loaded."""
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    group.add_argument(
         "--dtype",
         default="auto",
         choices=("auto", "float32", "bfloat16", "float16"),
         help="of the weights in memory; logits are always float32",
     )
-    pair.add_argument(
+    group.add_argument(
         "--allow-pickle",
         action="store_true",
         help="load .bin weights too: pickle files can run any code, so only from people you trust",
     )
-    pair.add_argument(
+    group.add_argument(
         "--trust-remote-code",
         action="store_true",
         help="run model code that lies in the checkpoint's folder, only from people you trust",
@@ -131,7 +145,7 @@ def add_pair_arguments(parser: argparse.ArgumentParser, *, run: bool = True) -> 
 def require_pair(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """End the program with status 2 unless the options name a pair."""
     if not (arguments.demo or arguments.policy or arguments.run):
-        parser.error("give --policy and --reference, or --run, or --demo")
+        parser.error("give --policy, with --reference if there is one, or --run, or --demo")
 
 
 def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> "PairSpec":
@@ -153,6 +167,7 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         run=str(arguments.run or ""),
         search_base=str(arguments.search_base or ""),
         beta=arguments.beta,
+        loss=arguments.loss,
         device=arguments.device,
         dtype=arguments.dtype,
         allow_pickle=arguments.allow_pickle,

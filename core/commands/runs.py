@@ -1,11 +1,13 @@
 """Read the logs of a training run, and say what its curves mean.
 
-A run's folder, or a log: TRL's trainer_state.json, TensorBoard events, JSON Lines, CSV, Weights &
-Biases' exported CSV. Curves have TRL's names.
+A run's folder, or a log: TRL's trainer_state.json, TensorBoard events, JSON Lines, CSV (that of
+Weights & Biases, TensorBoard or a spreadsheet too), what a trainer printed. Curves have TRL's
+names.
 """
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the training, where no file of the run says it",
     )
     parser.add_argument(
+        "--loss",
+        metavar="NAME",
+        default="",
+        help="of the training, as trainers write it (sigmoid, ipo, simpo, ...), where neither "
+        "files nor curves say it",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print all curves as one JSON object; steps whose "
         "value is no number are left out"
     )  # fmt: skip
@@ -34,13 +43,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Read and print; return the exit status.
 
     Raises:
-        UserFacingError: there is no log at the path.
+        UserFacingError: there is no log at the path, or the loss is none that is known.
     """
+    from core.losses import TrainingLoss, named
     from core.runs.explain import explain
     from core.runs.read import read_runs
 
     said = []
+    given = TrainingLoss(named(arguments.loss)) if arguments.loss else None
     for log in read_runs(arguments.path):
+        log = log if given is None else replace(log, objective=given)
         beta = log.beta if arguments.beta is None else arguments.beta
         explanation = explain(log, beta)
         said.append((log, beta, explanation.text if explanation is not None else ""))
@@ -49,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for log, beta, words in said:
         known = "beta not known" if beta is None else f"beta {beta:g}"
-        print(f"{log.name}: {log.kind}, {known}, up to step {log.last_step}")
+        print(f"{log.name}: {log.kind}, {log.objective.title}, {known}, up to step {log.last_step}")
         print(f"curves: {', '.join(log.series) or 'none'}")
         for sentence in (*log.problems, words):
             if sentence:
@@ -65,6 +77,7 @@ def _as_json(log: "RunLog", beta: float | None, words: str) -> dict[str, Any]:
     return {
         "name": log.name,
         "kind": log.kind,
+        "loss": log.objective.name or None,
         "beta": beta,
         "problems": list(log.problems),
         "series": curves,

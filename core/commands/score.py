@@ -2,9 +2,11 @@
 
 Prints the implicit reward of every token of a response, the closing (end-of-turn) token last:
 as a table, or with --json as one object. With --jsonl FILE, one object for each line of the file,
-the models loaded once. "noise" says how far the number format alone moves a log-ratio, of one token
-and of the response's sum, in nats. Progress and remarks go to stderr. One line ending at the very
-end of --prompt-file and --response-file is the editor's, not the text's, and is left out.
+the models loaded once. "score" is what the training's loss makes of the response and of each token;
+what is not known, or needs a reference that is not there, is null. "noise" says how far the number
+format alone moves a log-ratio, of one token and of the response's sum, in nats. Progress and
+remarks go to stderr. One line ending at the very end of --prompt-file and --response-file is the
+editor's, not the text's, and is left out.
 """
 
 import argparse
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
     from core.engine.protocol import PairInfo
     from core.models.pair import Pair
     from core.noise import NoiseFloor
-    from core.scoring import Scoring
+    from core.scoring import Floats, Scoring
+
+
+NO_REFERENCE = "none: what needs one is left out (name it with --reference DIR)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     with Reporter(sys.stderr) as reporter:
         pair, info = load_pair(spec, reporter.progress, lambda: False)
+        for note in info.notes:
+            reporter.say(note)
         if arguments.checkpoint is not None:
             info = show(pair, info, arguments.checkpoint)
         measurement = Measurement(pair)
@@ -135,11 +142,13 @@ def score_item(pair: "Pair", item: Item) -> "Scoring":
 
 def as_json(info: "PairInfo", scoring: "Scoring", floor: "NoiseFloor | None") -> dict[str, Any]:
     """Return one scored response as ``--json`` prints it."""
+    from core.losses import UNNAMED
     from core.noise import as_json as noise_json
-    from core.quantities import response_score, reward
+    from core.quantities import response_score
 
-    tokens = scoring.tokens
-    rewards = reward(scoring.logp_policy, scoring.logp_reference, info.beta)
+    tokens, logps = scoring.tokens, scoring.logps
+    rewards = UNNAMED.rewards(logps, info.beta)
+    shares = info.objective.rewards(logps, info.beta)
     rows: list[dict[str, Any]] = []
     spans = [*zip(tokens.starts, tokens.ends, strict=True)]
     spans += [(len(tokens.text),) * 2] * (len(scoring) - len(spans))
@@ -152,10 +161,11 @@ def as_json(info: "PairInfo", scoring: "Scoring", floor: "NoiseFloor | None") ->
                 "start": start,
                 "end": end,
                 "logp_policy": float(scoring.logp_policy[row]),
-                "logp_reference": float(scoring.logp_reference[row]),
-                "reward": float(rewards[row]),
+                "logp_reference": at(scoring.logp_reference, row),
+                "reward": at(rewards, row),
+                "score": at(shares, row),
                 "rank_policy": int(scoring.rank_policy[row]),
-                "kl": float(scoring.kl[row]),
+                "kl": at(scoring.kl, row),
             }
         )
         if template:
@@ -164,12 +174,21 @@ def as_json(info: "PairInfo", scoring: "Scoring", floor: "NoiseFloor | None") ->
         rows[len(tokens)] |= {"end_of_turn": True}
     return {
         "beta": info.beta,
+        "unit": info.unit,
         "policy": info.policy,
-        "reference": info.reference,
-        "total_reward": response_score(rewards),
+        "reference": info.reference or None,
+        "loss": info.objective.name or None,
+        "notes": list(info.notes),
+        "score": info.objective.score(logps, info.beta),
+        "total_reward": None if rewards is None else response_score(rewards),
         "noise": noise_json(floor, info.dtype, len(rows)),
         "tokens": rows,
     }
+
+
+def at(values: "Floats | None", row: int) -> float | None:
+    """Return one value of a column; None where the column is not there."""
+    return None if values is None else float(values[row])
 
 
 def print_table(result: dict[str, Any], labels: tuple[str, ...]) -> None:
@@ -177,19 +196,33 @@ def print_table(result: dict[str, Any], labels: tuple[str, ...]) -> None:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     width = max(5, *map(len, labels))
-    print(f"policy     {result['policy']}\nreference  {result['reference']}")
+    print(f"policy     {result['policy']}\nreference  {result['reference'] or NO_REFERENCE}")
     print(f"{'token':<{width}} {'reward':>9} {'log π':>9} {'log π_ref':>9} {'rank':>7} {'KL':>8}")
     for label, token in zip(labels, result["tokens"], strict=True):
         print(
-            f"{label:<{width}} {token['reward']:>+9.4f} {token['logp_policy']:>9.4f} "
-            f"{token['logp_reference']:>9.4f} {token['rank_policy']:>7} {token['kl']:>8.4f}"
+            f"{label:<{width}} {cell(token['reward'], 9, '+')} {token['logp_policy']:>9.4f} "
+            f"{cell(token['logp_reference'], 9)} {token['rank_policy']:>7} {cell(token['kl'], 8)}"
         )
-    print(f"{'Σ reward':<{width}} {result['total_reward']:>+9.4f}   (β = {result['beta']:g}, nats)")
+    beta = "β is not known, so in nats of log π/π_ref: give it with --beta"
+    if result["beta"] is not None:
+        beta = f"β = {result['beta']:g}, nats"
+    if result["total_reward"] is not None:
+        print(f"{'Σ reward':<{width}} {cell(result['total_reward'], 9, '+')}   ({beta})")
+    else:
+        total = sum(token["logp_policy"] for token in result["tokens"])
+        print(f"{'Σ log π':<{width}} {total:>+9.4f}   (nats)")
+    if result["loss"]:
+        print(f"{'score':<{width}} {cell(result['score'], 9, '+')}   ({result['loss']})")
+
+
+def cell(value: float | None, width: int, sign: str = "-") -> str:
+    """Return a number of a table, or a dash where there is none."""
+    return f"{'–':>{width}}" if value is None else f"{value:>{sign}{width}.4f}"
 
 
 def noise_line(result: dict[str, Any]) -> str:
     """Return what the table says of its noise, as rewards."""
-    noise, beta = result["noise"], result["beta"]
+    noise, beta = result["noise"], result["beta"] or 1.0
     return (
         f"noise of {noise['dtype']}: a reward ±{beta * noise['token']:.4f}, Σ reward "
         f"±{beta * noise['total']:.4f}; below that they say nothing (--dtype float32 has none)"

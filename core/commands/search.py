@@ -143,6 +143,8 @@ def run(arguments: argparse.Namespace) -> int:
     check(spec)
     with Reporter(sys.stderr) as reporter:
         pair, info = load_pair(pair_spec, reporter.progress)
+        for note in info.notes:
+            reporter.say(note)
         prompt = Prompt.of(text, system=arguments.system)
         prefix = pair.codec.encode(prompt, begun).ids if begun else ()
         search, tree = Run(pair, prompt, prefix, spec), GrownTree()
@@ -185,9 +187,12 @@ def as_json(
     longest = max((h.length for h in found), default=1)
     return {
         "policy": info.policy,
-        "reference": info.reference,
+        "reference": info.reference or None,
+        "loss": info.objective.name or None,
         "search_base": info.search_base or None,
         "beta": info.beta,
+        "unit": info.unit,
+        "notes": list(info.notes),
         "strategy": type(spec.strategy).__name__,
         "objective": asdict(spec.objective),
         "attention": info.cache,
@@ -199,12 +204,12 @@ def as_json(
                 "score": h.score,
                 "sum_logp_policy": h.sum_policy,
                 "sum_logp_reference": _number(h.sum_reference),
-                "total_reward": _number(info.beta * (h.sum_policy - h.sum_reference)),
+                "total_reward": _number(info.weight * (h.sum_policy - h.sum_reference)),
                 "noise": total_of(floor, h.length),
                 "length": h.length,
                 "finished": tree.is_closed(h.index),
-                "eq12_reward_less_kl": _number(info.beta * h.reward_side),
-                "eq13_policy_likelihood": info.beta * h.likelihood_side,
+                "eq12_reward_less_kl": _number(info.weight * h.reward_side),
+                "eq13_policy_likelihood": info.weight * h.likelihood_side,
             }
             for h in found
         ],
@@ -237,12 +242,18 @@ def print_table(tree: GrownTree, spec: SearchSpec, info: "PairInfo") -> None:
     """Print the hypotheses for a person to read."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
-    print(f"policy     {info.policy}\nreference  {info.reference}\nattention  {info.cache}")
-    print(f"{'score':>9} {'Σ log π':>9} {'Σ log π_ref':>12} {'Σ reward':>9} {'tokens':>7}  text")
+    reference = info.reference or "none: only the policy's likelihood can be searched for"
+    print(f"policy     {info.policy}\nreference  {reference}\nattention  {info.cache}")
+    total = "Σ reward" if info.beta is not None else "Σ nat"
+    print(f"{'score':>9} {'Σ log π':>9} {'Σ log π_ref':>12} {total:>9} {'tokens':>7}  text")
     for h in tree.hypotheses(spec):
-        reward = info.beta * (h.sum_policy - h.sum_reference)
+        reward = info.weight * (h.sum_policy - h.sum_reference)
         end = "" if tree.is_closed(h.index) else " …"
+        known = math.isfinite(h.sum_reference)
+        of_reference = (
+            f"{h.sum_reference:>12.3f} {reward:>+9.3f}" if known else f"{'–':>12} {'–':>9}"
+        )
         print(
-            f"{h.score:>9.3f} {h.sum_policy:>9.3f} {h.sum_reference:>12.3f} {reward:>+9.3f} "
-            f"{h.length:>7}  {h.text.strip()}{end}"
+            f"{h.score:>9.3f} {h.sum_policy:>9.3f} {of_reference} {h.length:>7}  "
+            f"{h.text.strip()}{end}"
         )

@@ -161,6 +161,8 @@ def swept(
     reporter.progress("Preparing the judge", None)
     judge = make_judge(spec.judge, pair_spec.device) if spec.judge else None
     pair, info = load_pair(pair_spec, reporter.progress, lambda: False)
+    for note in info.notes:
+        reporter.say(note)
     with contextlib.closing(Answers(pair, info, resume)) as answers:
         known = len(answers)
         sweep = Sweep(pair, info, spec, questions, judge, answers)

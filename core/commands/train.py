@@ -71,7 +71,7 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     from core.setting import settings_of
     from core.training.job import TrainingJob
 
-    data = "preference pairs: JSON Lines, JSON, Parquet, CSV or a saved datasets folder"
+    data = "preference pairs, as the command data reads them"
     parser.add_argument("--data", required=True, metavar="PATH", help=data)
     parser.add_argument("--out", required=True, metavar="DIR", help="the run's folder")
     base = "the model to train (default: the demo's base)"
@@ -106,7 +106,9 @@ def start(arguments: argparse.Namespace) -> int:
     info = inspect_preferences(Path(job.data))
     out = process.start(job)
     kind = "conversations" if info.conversational else "plain text"
-    print(f"Training on {info.pairs} pairs ({kind}) in {out}; what it prints is in its output.txt.")
+    for problem in info.problems:
+        print(problem)
+    print(f"Training on {info.rows} pairs ({kind}) in {out}; what it prints is in its output.txt.")
     return 0
 
 

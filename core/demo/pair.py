@@ -12,6 +12,7 @@ from core.checkpoints.resolve import resolve_pair
 from core.demo.base import demo_base as demo_base
 from core.errors import UserFacingError
 from core.progress import Report, Stop, never
+from core.provenance import Provenance
 
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "resources" / "demo"
 
@@ -45,5 +46,7 @@ def demo_plan(progress: Report, cancelled: Stop = never) -> PairPlan:
                 f"The demo's adapter {adapter} is missing: get Qscope again whole (git checkout "
                 f"resources), or pass a pair of your own with --policy and --reference."
             )
-    beta = demo_beta()
-    return replace(resolve_pair(*adapters, base=demo_base(progress, cancelled)), beta=beta)
+    known = Provenance(
+        demo_beta(), trainer="dpo", sources=dict.fromkeys(("beta", "trainer"), "the demo's recipe")
+    )
+    return replace(resolve_pair(*adapters, base=demo_base(progress, cancelled)), provenance=known)

@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from core.codec import Codec
 from core.demo.base import DEMO_BASE
 from core.demo.posts import Pair, write_pairs
 from core.demo.recipe import Recipe
 from core.demo.sample import sample_pairs
+from core.engine.protocol import PairSpec
 from core.runs.records import ABOUT
-from core.text import Prompt
 from core.training import stages
 from core.training.job import TrainingJob
 from core.training.rows import Row, make_row, row_of_pairs
 from core.training.stages import Method, load
 
-Group = tuple[str | Prompt, list[tuple[str, str]]]
+Group = tuple[str, list[tuple[str, str]]]
 """A prompt, and pairs of a chosen and a rejected response to it."""
 Report = Callable[[str, float | None], None]
 WEIGHTS = "adapter_model.safetensors"
@@ -39,8 +40,11 @@ def train(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
         train_sft(recipe, base, out, report)
     sampled = out / "sampled.jsonl"
     if recipe.sampled_posts and not sampled.exists():
-        model, tokenizer = load(base, out / "sft" if recipe.sft_steps else None)
-        pairs = sample_pairs(recipe, model, tokenizer, report)
+        from core.models.load import load_pair
+
+        reference = str(out / "sft" if recipe.sft_steps else base)
+        spec = PairSpec(policy=reference, reference=reference, base=str(base))
+        pairs = sample_pairs(recipe, load_pair(spec, report)[0], report)
         part = sampled.with_suffix(".part")
         part.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), "utf-8")
         part.replace(sampled)
@@ -51,7 +55,7 @@ def train(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
 def train_sft(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
     """Teach the base to write one-sentence summaries; save the adapter."""
     model, tokenizer = load(base, train="adapter")
-    rows = batches(sft_rows(recipe, tokenizer), recipe.sft_rows, recipe.sft_steps)
+    rows = batches(sft_rows(recipe, Codec(tokenizer)), recipe.sft_rows, recipe.sft_steps)
     _train(recipe, "sft", out, model, tokenizer, rows, report)
 
 
@@ -60,7 +64,7 @@ def train_dpo(recipe: Recipe, base: Path, out: Path, report: Report) -> None:
     in a recipe without SFT, a fresh adapter, the base being the reference."""
     model, tokenizer = load(base, out / "sft" if recipe.sft_steps else None, train="adapter")
     sampled = read_sampled(out / "sampled.jsonl") if (out / "sampled.jsonl").exists() else []
-    rows = batches(dpo_rows(recipe, tokenizer, sampled), recipe.dpo_rows, recipe.dpo_steps)
+    rows = batches(dpo_rows(recipe, Codec(tokenizer), sampled), recipe.dpo_rows, recipe.dpo_steps)
     run = out / "dpo-checkpoints"
     run.mkdir(exist_ok=True)
     (run / ABOUT).write_text(json.dumps(about(recipe), indent=1) + "\n", "utf-8")
@@ -102,16 +106,16 @@ def job_of(recipe: Recipe, out: Path) -> TrainingJob:
 # --- rows -----------------------------------------------------------------------------------
 
 
-def sft_rows(recipe: Recipe, tokenizer: Any) -> Iterator[Row]:
+def sft_rows(recipe: Recipe, codec: Codec) -> Iterator[Row]:
     """Yield rows of posts, each with ``sft_summaries`` faithful summaries."""
     for pairs in write_pairs(recipe.seed, summaries=recipe.sft_summaries, each=1):
         texts = list(dict.fromkeys(pair.chosen for pair in pairs))
-        row = make_row(tokenizer, pairs[0].prompt, texts)
+        row = make_row(codec, pairs[0].prompt, texts)
         if len(row.ids) <= recipe.max_tokens:
             yield row
 
 
-def dpo_rows(recipe: Recipe, tokenizer: Any, sampled: list[Group]) -> Iterator[Row]:
+def dpo_rows(recipe: Recipe, codec: Codec, sampled: list[Group]) -> Iterator[Row]:
     """Yield rows of pairs: generated ones, among them the sampled ones from a third of the way."""
     rng = random.Random(recipe.seed)
     total = max(recipe.dpo_steps, recipe.dpo_schedule) * recipe.dpo_rows
@@ -122,7 +126,7 @@ def dpo_rows(recipe: Recipe, tokenizer: Any, sampled: list[Group]) -> Iterator[R
     number = 0
     while True:
         prompt, pairs = waiting.pop(number) if number in waiting else _group(next(generated))
-        row = row_of_pairs(tokenizer, prompt, pairs, recipe.dpo_across)
+        row = row_of_pairs(codec, prompt, pairs, recipe.dpo_across)
         if len(row.ids) <= recipe.max_tokens:
             yield row
             number += 1
@@ -142,7 +146,7 @@ def batches(rows: Iterator[Row], size: int, steps: int) -> list[dict[str, Any]]:
 
 def read_sampled(path: Path) -> list[Group]:
     """Return the pairs sampled from the reference, those of one post together."""
-    groups: dict[str | Prompt, list[tuple[str, str]]] = {}
+    groups: dict[str, list[tuple[str, str]]] = {}
     for pair in map(json.loads, path.read_text("utf-8").splitlines()):
         groups.setdefault(pair["prompt"], []).append((pair["chosen"], pair["rejected"]))
     return list(groups.items())

@@ -12,17 +12,17 @@ from enum import IntEnum
 from pathlib import PurePath
 from typing import ClassVar, Generic, Literal, Never, TypeVar
 
+from core import quantities
 from core.as_read import AsRead
+from core.losses import UNNAMED, TrainingLoss
 from core.noise import NoiseFloor
+from core.provenance import UNKNOWN, Provenance
 from core.runs.records import START, Checkpoint
 from core.scoring import Inspection, Scoring, StateActions
 from core.search.grown import Growth
 from core.search.spec import SearchSpec
 from core.sweeps.record import SweepInfo, SweepRow, SweepSpec
 from core.text import Prompt
-
-DEFAULT_BETA = 0.1
-"""The beta of most DPO runs, TRL's default among them."""
 
 Side = Literal["A", "B"]
 SteerAction = Literal["prune", "pin", "release"]
@@ -136,7 +136,9 @@ class PairSpec:
     search_base: str = ""
     """A third model for emulated fine-tuning; only searches use it."""
     beta: float | None = None
-    """Of the training; None: the demo's own, or DEFAULT_BETA."""
+    """Of the training, which outweighs what is known of it; None: what is known, if anything."""
+    loss: str = ""
+    """Of the training, as core.losses.named reads it; "": what is known, if anything."""
     device: str = "auto"
     dtype: str = "auto"
     allow_pickle: bool = False
@@ -154,6 +156,7 @@ class PairInfo:
 
     policy: str
     reference: str
+    """Its name; "" for a policy that was opened alone."""
     device: str
     dtype: str
     memory_bytes: int
@@ -163,11 +166,33 @@ class PairInfo:
     has_chat_template: bool
     cache: str
     seconds: float
-    beta: float
+    beta: float | None
+    """Of the training; None where it is not known."""
     search_base: str = ""
     """The third model's name, if there is one."""
     checkpoints: tuple[Checkpoint, ...] = ()
     """Of a run, by step, the start before them; empty for a pair that is not of a run."""
+    provenance: Provenance = UNKNOWN
+    """What is known of the policy's training."""
+    objective: TrainingLoss = UNNAMED
+    """The loss of that training."""
+    notes: tuple[str, ...] = ()
+    """What there is to say of the pair before its numbers are believed, a sentence each."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no reference."""
+        return not self.reference
+
+    @property
+    def weight(self) -> float:
+        """What log-ratios are multiplied by to be rewards: beta, or 1 where it is not known."""
+        return 1.0 if self.beta is None else self.beta
+
+    @property
+    def unit(self) -> str:
+        """The unit of rewards, as ``weight`` makes them."""
+        return quantities.reward_unit(self.beta)
 
     def at(self, checkpoint: str) -> "PairInfo":
         """Return the same with another checkpoint of the run, by its path, as the policy."""

@@ -3,28 +3,29 @@
 Units are the tokens of the rejected response (the closing token among them) or its
 whitespace-separated words (a word's value is the sum over its tokens; the closing token is a unit
 of its own). A unit is wrong if it touches the span of a wrong fact. Three scores are compared:
-−reward, −log π_ref and −log π; each is higher where the unit looks worse. Knows nothing of files.
+−reward, −log π_ref and −log π; each is higher where the unit looks worse. All numbers are those
+that core.models.score gives of a response. Knows nothing of files.
 """
 
-import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.errors import UserFacingError
 from core.preferences import Preference
+from core.progress import Report
+from core.runs.records import Checkpoint
+from core.scoring import Scoring
 from core.text import Prompt
-from core.training.rows import Row, collate, make_row, token_kl, token_logps, vocabulary_logits
 
 if TYPE_CHECKING:
-    import torch
+    from core.models.pair import Pair
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Entered = Callable[[], AbstractContextManager[Any]]
-"""Enters a model with the right weights in place."""
 SCORES = ("-reward", "-log_ref", "-log_policy")
 LIKELY = 4.0
 """Nats. An error is *likely* if the reference's surprise, summed over the tokens of the error's
@@ -33,16 +34,17 @@ LIKELY_MEANS = (
     f"pairs in which -log pi_ref, summed over the tokens of the words of each error, is at most "
     f"{LIKELY} nats"
 )
-ROWS = 4
+TOGETHER = 8
+"""Prompts whose KV under the reference is kept while checkpoint after checkpoint is placed."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Scored:
-    """A pair with log-probs (nats) of the rejected response's n tokens, the closing one last.
+    """A pair with log-probs (nats) of the rejected answer's n tokens, the closing one last.
 
     ``words``: the word of each token (the closing token is a word of its own); ``spans``: the set
-    of tokens that touch each wrong fact; ``chosen`` and ``rejected``: Σ log π − log π_ref of each
-    response; ``kl``: KL(π_ref‖π) summed over the states of the chosen one (Eq. 16).
+    of tokens that touch each wrong fact; ``chosen`` and ``rejected``: Σ log π − log π_ref of all
+    tokens after the prompt; ``kl``: KL(π_ref‖π) summed over the states of the chosen one (Eq. 16).
     """
 
     pair: Preference
@@ -65,103 +67,84 @@ class Scored:
 
 
 def score_pairs(
-    reference: Entered,
-    policies: Mapping[int, Entered],
-    tokenizer: Any,
-    pairs: Sequence[Preference],
-    report: Callable[[str, float | None], None],
+    models: "Pair", checkpoints: Sequence[Checkpoint], pairs: Sequence[Preference], report: Report
 ) -> dict[int, list[Scored]]:
-    """Score pairs under a reference and under each policy; the reference runs once for all."""
-    groups: dict[Prompt, list[Preference]] = {}
-    for pair in pairs:
-        groups.setdefault(pair.turns, []).append(pair)
-    work = [(_row(tokenizer, group), group) for group in groups.values()]
-    work.sort(key=lambda item: len(item[0].ids))
-    scored: dict[int, list[Scored]] = {key: [] for key in policies}
-    for start in range(0, len(work), ROWS):
-        part = work[start : start + ROWS]
-        batch = collate([row.as_example() for row, _ in part], tokenizer.pad_token_id)
-        before, inverse, reference_logps = _run(reference, batch)
-        for number, (key, policy) in enumerate(policies.items()):
-            after, _, policy_logps = _run(policy, batch)
-            kl = token_kl(before, after.to(before.device), inverse).double().cpu().numpy()
-            offset = 0
-            for row, group in part:
-                nodes = slice(offset, offset + len(row.ids) - row.prompt)
-                offset = nodes.stop
-                numbers = policy_logps[nodes], reference_logps[nodes], kl[nodes]
-                scored[key] += _pairs_of(tokenizer, row, group, *numbers)
-            done = (start + ROWS * (number + 1) / len(policies)) / len(work)
-            report("Scoring held-out pairs", min(1.0, done))
+    """Return, by step, all pairs scored with each checkpoint as the policy.
+
+    Adapters take turns at a few prompts, so that the reference runs once for all of them; a whole
+    model is placed once for all prompts. What the models have computed before is forgotten.
+
+    Raises:
+        UserFacingError: a checkpoint does not belong to the run, or a text cannot be scored.
+    """
+    groups: dict[Prompt, list[int]] = {}
+    for number, pair in enumerate(pairs):
+        groups.setdefault(pair.turns, []).append(number)
+    work = list(groups.values())
+    parts = [work[first : first + TOGETHER] for first in range(0, len(work), TOGETHER)]
+    whole = any(checkpoint.whole for checkpoint in checkpoints)
+    rounds = [(checkpoint,) for checkpoint in checkpoints] if whole else [tuple(checkpoints)]
+    scored: dict[int, list[Scored]] = {checkpoint.step: [] for checkpoint in checkpoints}
+    done = 0
+    for turns in rounds:
+        for part in parts:
+            models.forget()
+            for checkpoint in turns:
+                models.use(checkpoint.path)
+                for line, numbers in enumerate(part):
+                    group = {number: pairs[number] for number in numbers}
+                    scored[checkpoint.step] += _score(models, group, f"{line}")
+                done += 1
+                report("Scoring held-out pairs", done / (len(parts) * len(checkpoints)))
     return scored
 
 
-def adapter(model: Any, name: str | None) -> Entered:
-    """Return what enters a PEFT model with one of its adapters active; with None, all are off."""
+def _score(models: "Pair", pairs: dict[int, Preference], line: str) -> list[Scored]:
+    """Score pairs of one prompt, by their number from 0, run in a line of the models' KV."""
+    from core.models.score import score_all
 
-    @contextlib.contextmanager
-    def entered() -> Iterator[Any]:
-        with model.disable_adapter() if name is None else contextlib.nullcontext():
-            if name is not None:
-                model.set_adapter(name)
-            yield model
-
-    return entered
-
-
-def _run(
-    entered: Entered, batch: dict[str, "torch.Tensor"]
-) -> tuple["torch.Tensor", "torch.Tensor", Array]:
-    """Return logits [U, V], the row of each response token [N], and log-probs of the tokens [N]."""
-    import torch
-
-    with entered() as model, torch.inference_mode():
-        there = {name: value.to(model.device) for name, value in batch.items()}
-        logits, inverse = vocabulary_logits(model, there)
-        return logits, inverse, token_logps(logits, inverse, there).double().cpu().numpy()
-
-
-def _row(tokenizer: Any, group: Sequence[Preference]) -> Row:
-    texts = [text for pair in group for text in pair.answers]
-    return make_row(tokenizer, group[0].turns, texts)
-
-
-def _pairs_of(
-    tokenizer: Any,
-    row: Row,
-    group: Sequence[Preference],
-    policy: Array,
-    reference: Array,
-    kl: Array,
-) -> list[Scored]:
-    scored = []
-    for number, pair in enumerate(group):
-        chosen, rejected = (np.array(row.paths[2 * number + side]) - row.prompt for side in (0, 1))
-        text = pair.answers[1]
-        offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
-            "offset_mapping"
+    group, codec = list(pairs.values()), models.codec
+    prompt = group[0].turns
+    try:
+        texts = [codec.reply(prompt, turns) for pair in group for turns in pair.replies]
+        others = [text for pair in zip(texts[1::2], texts[::2], strict=True) for text in pair]
+        responses = [
+            (prompt, codec.encode(prompt, text, other))
+            for text, other in zip(texts, others, strict=True)
         ]
-        words, spans = units(text, offsets, pair.wrong)
-        ratio = policy - reference
-        scored.append(
-            Scored(
-                pair,
-                policy[rejected],
-                reference[rejected],
-                words,
-                spans,
-                float(ratio[chosen].sum()),
-                float(ratio[rejected].sum()),
-                float(kl[chosen].sum()),
-            )
-        )
-    return scored
+        found = score_all(models, responses, line=line)
+    except UserFacingError as error:
+        which = ", ".join(f"{number + 1}" for number in pairs)
+        raise UserFacingError(f"Pair {which}: {error}") from error
+    return list(map(_scored, group, found[::2], found[1::2]))
+
+
+def _scored(pair: Preference, chosen: Scoring, rejected: Scoring) -> Scored:
+    """Return the figures of a pair; what precedes an answer (earlier turns) is in no unit."""
+    tokens, answer = rejected.tokens, pair.answers[1]
+    assert chosen.logp_reference is not None and chosen.kl_reverse is not None
+    assert rejected.logp_reference is not None  # core.commands.evaluate refuses a policy alone
+    before = len(tokens.text) - len(answer)
+    first = max(tokens.opening, bisect_left(tokens.starts, before))
+    spans = zip(tokens.starts[first:], tokens.ends[first:], strict=True)
+    words, errors = units(answer, [(a - before, b - before) for a, b in spans], pair.wrong)
+    closing = np.full(len(rejected) - len(tokens), words.max(initial=-1) + 1)
+    return Scored(
+        pair,
+        policy=rejected.logp_policy[first:],
+        reference=rejected.logp_reference[first:],
+        words=np.append(words, closing),
+        spans=errors,
+        chosen=float((chosen.logp_policy - chosen.logp_reference).sum()),
+        rejected=float((rejected.logp_policy - rejected.logp_reference).sum()),
+        kl=float(chosen.kl_reverse.sum()),
+    )
 
 
 def units(
     text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]
 ) -> tuple[Array, tuple[frozenset[int], ...]]:
-    """Return the word of each token (and of the closing token, added), and each span's tokens."""
+    """Return the word of each token, from 0, and each span's tokens."""
     ends = [match.end() for match in re.finditer(r"\S+", text)]
     solid = []
     for start, end in offsets:
@@ -172,7 +155,7 @@ def units(
         frozenset(index for index, (start, end) in enumerate(solid) if start < stop and begin < end)
         for begin, stop in spans
     )
-    return np.append(words, len(ends)), touched
+    return words, touched
 
 
 def figures(scored: Sequence[Scored]) -> dict[str, Any]:

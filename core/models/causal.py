@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from core.errors import UserFacingError
-from core.failures import is_out_of_memory
+from core.failures import is_out_of_memory, reason
 from core.models.miniature import form
 from core.models.remembered import recall, remember
 
@@ -45,7 +45,7 @@ def check_causal(model: Any, name: str) -> None:
             raise
         raise UserFacingError(
             f"{name} holds a model of the kind {kind!r}, which does not run on the tokens of a "
-            f"text alone: choose a language model that continues text."
+            f"text alone ({reason(error)}): choose a language model that continues text."
         ) from error
     if not isinstance(logits, torch.Tensor) or logits.shape[:-1] != ids.shape:
         raise UserFacingError(

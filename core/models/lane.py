@@ -97,6 +97,8 @@ class Lane:
         self._base: Any = body(model)
         self._cache_argument = cache_argument(self._base)
         self._head = self.model.get_output_embeddings()
+        self.vocab_size = len(self._head.weight)  # here, as an adapted one may compute its weight
+        """Width of a distribution, padding of the embedding included."""
         self.head_alone = True
         """True where logits come from the output embedding alone: no scale, cap or other head."""
         self._output: Callable[..., Any] = BaseModelOutputWithPast
@@ -124,11 +126,6 @@ class Lane:
     def has_tree_attention(self) -> bool:
         """True where the model takes the attention function that TREE needs."""
         return str(self.config._attn_implementation) == GROUPED
-
-    @property
-    def vocab_size(self) -> int:
-        """Width of a distribution, padding of the embedding included."""
-        return int(self._head.weight.shape[0])
 
     def use(self, way: Way) -> None:
         """Set the way of running tokens; what stores hold of another way is stale."""
@@ -340,10 +337,9 @@ class Lane:
         self.use(Way.WHOLE)
         try:
             with self._entered():
-                out = self.model(input_ids=self._batch(ids), use_cache=False)
+                return plain_logits(self.model, self._batch(ids)).float()
         finally:
             self.use(chosen)
-        return cast(torch.Tensor, out.logits.float())
 
     @torch.inference_mode()
     def choose_head(self, ids: torch.Tensor, expected: torch.Tensor, margin: float) -> bool:
@@ -461,6 +457,12 @@ class Lane:
 
 def _never() -> bool:
     return False
+
+
+def plain_logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """Return a model's own logits after every token, [B, T] -> [B, T, V]: one uncached forward
+    with its own attention, to which all ways of running tokens are held."""
+    return cast(torch.Tensor, model(input_ids=ids, use_cache=False).logits)
 
 
 def body(model: Any) -> Any:

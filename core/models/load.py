@@ -23,12 +23,13 @@ from core.checkpoints.memory import check_fits, estimate
 from core.checkpoints.named import DEMO, named_plan
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair, with_search_base
-from core.checkpoints.runs import run_beta, run_checkpoints, run_plan, with_start
+from core.checkpoints.runs import run_checkpoints, run_plan, with_start
 from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import RULES, Codec
-from core.engine.protocol import DEFAULT_BETA, PairInfo, PairSpec
+from core.engine.protocol import PairInfo, PairSpec
 from core.errors import Cancelled, UserFacingError
 from core.failures import is_out_of_memory, reason
+from core.models.adapters import put_adapter
 from core.models.causal import check_causal
 from core.models.check import choose_way, record_steps
 from core.models.device import (
@@ -44,9 +45,11 @@ from core.models.lora import ROWS, ActiveRows, is_plain_lora, pair_linears, weig
 from core.models.pair import Pair, logits_held
 from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
-from core.models.weights import own_copy, read_model
+from core.models.tokenizer import load_tokenizer
+from core.models.weights import read_model
 from core.progress import Report, never
-from core.runs.records import Checkpoint
+from core.provenance import chosen_beta
+from core.runs.records import ABOUT, Checkpoint
 
 
 def load_pair(
@@ -62,8 +65,8 @@ def load_pair(
         Cancelled: soon after ``cancelled()`` turns true.
     """
     began = time.perf_counter()
-    of_run = run_beta(Path(spec.run)) if spec.run and not spec.beta else None
     plan = _plan(spec, progress, cancelled)
+    beta, notes = chosen_beta(spec.beta, plan.provenance)
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
     need = estimate(plan, dtype_name(dtype), logits_held(device.type, plan.vocab_size))
@@ -87,7 +90,12 @@ def load_pair(
     if swap is not None:
         swap.placed = loaded[POLICY]
     progress("Checking the attention", None)
-    codec = Codec(tokenizer, RULES.get(spec.trainer, "turn"), spec.plain)
+    known = plan.provenance
+    # The demo's rows end with the closing token; what a form has started is TRL's own, and says
+    # whether texts were put into a template.
+    rows = known.plain is None and ABOUT in known.sources.get("trainer", "")
+    rule = RULES.get(spec.trainer or ("" if rows else known.trainer), "turn")
+    codec = Codec(tokenizer, rule, spec.plain or bool(known.plain))
     everything = [*lanes, base] if base is not None else lanes
     learn(weight for lane in everything for weight in weights_read(lane.model))
     for lane in everything:
@@ -98,6 +106,7 @@ def load_pair(
         lanes,
         codec,
         min(_context_length(lane) for lane in everything),
+        alone=plan.reference is None,
         kv_budget=free // 4 if free else 2**31,
         base=base,
         attention=" + ".join(dict.fromkeys(lane.way.value for lane in everything)),
@@ -118,20 +127,35 @@ def load_pair(
         has_chat_template=codec.has_chat_template,
         cache=pair.attention,
         seconds=time.perf_counter() - began,
-        beta=spec.beta or of_run or plan.beta or DEFAULT_BETA,
+        beta=beta,
         search_base=plan.search_base.name if plan.search_base else "",
-        checkpoints=_checkpoints(spec, pair.shown),
+        checkpoints=_checkpoints(spec, pair),
+        provenance=plan.provenance,
+        objective=plan.objective,
+        notes=(*notes, *_of_loss(plan)),
     )
     return pair, info
 
 
-def _checkpoints(spec: PairSpec, last: str) -> tuple[Checkpoint, ...]:
-    """Return a run's checkpoints up to the one loaded (it may have saved more since), else none."""
+def _of_loss(plan: PairPlan) -> Iterator[str]:
+    """Yield what there is to say of a policy alone, and of a loss that is unlike DPO."""
+    if plan.reference is None:
+        yield "There is no reference: rewards, and all else that needs one, are left out."
+    if plan.objective.losses and plan.objective.note:
+        yield f"{plan.objective.title}: {plan.objective.note}"
+
+
+def _checkpoints(spec: PairSpec, pair: Pair) -> tuple[Checkpoint, ...]:
+    """Return a run's checkpoints up to the one loaded (it may have saved more since), else none.
+
+    Without a reference nothing is known of the start.
+    """
     if not spec.run:
         return ()
     found = run_checkpoints(Path(spec.run))
-    ends = [i for i, checkpoint in enumerate(found, 1) if checkpoint.path == last]
-    return with_start(found[: ends[0]] if ends else found)
+    ends = [i for i, checkpoint in enumerate(found, 1) if checkpoint.path == pair.shown]
+    known = found[: ends[0]] if ends else found
+    return known if pair.alone else with_start(known)
 
 
 def _plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
@@ -152,6 +176,7 @@ def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) 
             cancelled,
             allow_pickle=spec.allow_pickle,
             allow_remote_code=spec.allow_remote_code,
+            loss=spec.loss,
         )
     if spec.demo:
         return named_plan(DEMO, progress, cancelled)
@@ -163,6 +188,7 @@ def _pair_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) 
         base,
         allow_pickle=spec.allow_pickle,
         allow_remote_code=spec.allow_remote_code,
+        loss=spec.loss,
     )
 
 
@@ -176,12 +202,7 @@ class _Loader:
     of_run: bool
 
     def tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
-
-        plan = self.plan
-        return AutoTokenizer.from_pretrained(
-            plan.tokenizer, trust_remote_code=plan.allow_remote_code
-        )
+        return load_tokenizer(self.plan.tokenizer, self.plan.allow_remote_code)
 
     def lanes(self) -> tuple[list[Lane], bool, Swap | None]:
         """Return the pair's lanes, whether both models share one set of base weights, and what
@@ -194,6 +215,12 @@ class _Loader:
         Raises:
             UserFacingError: it is of another kind, or lacks weights.
         """
+        model = self._as_saved(path)
+        replace_linears(model)
+        return model
+
+    def _as_saved(self, path: Path) -> Any:
+        """Return what ``model`` does, with the layers that its class has."""
         from transformers import AutoModelForCausalLM
 
         plan = self.plan
@@ -212,12 +239,13 @@ class _Loader:
                 f"is noise; save the whole model again."
             )
         check_causal(model, str(path))
-        replace_linears(model)
         return model
 
     def _over_one_base(self) -> tuple[list[Lane], bool, Swap | None]:
         """Return what ``lanes`` does for adapters of one base, joined or switched through PEFT."""
         plan, wrapped = self.plan, self._with_adapters()
+        if wrapped is None:
+            return self._of_two_models()
         inner = wrapped.base_model.model
         if plan.policy_adapter == plan.reference_adapter and not self.of_run:
             return [Lane(inner)], True, None
@@ -229,61 +257,76 @@ class _Loader:
         return lanes, True, swap if self.of_run else None
 
     def _of_two_models(self) -> tuple[list[Lane], bool, Swap | None]:
-        """Return what ``lanes`` does for two models, or for one that is both."""
+        """Return what ``lanes`` does for two models, for one that is both or for one alone."""
         plan = self.plan
-        same = plan.policy_model == plan.reference_model and plan.reference_adapter is None
+        same = (plan.policy_model, plan.policy_adapter) == (
+            plan.reference_model,
+            plan.reference_adapter,
+        )
         if same and not self.of_run:
-            return [Lane(self.model(plan.policy_model))], True, None
-        reference = self._single(plan.reference_model, plan.reference_adapter)
+            return [self._single(plan.policy_model, plan.policy_adapter)], True, None
+        others = []
+        if plan.reference_model is not None:
+            others.append(self._single(plan.reference_model, plan.reference_adapter))
         if not self.of_run:
-            return [self._single(plan.policy_model, plan.policy_adapter), reference], False, None
+            return [self._single(plan.policy_model, plan.policy_adapter), *others], False, None
         if plan.policy_adapter is not None:
-            wrapped = self._with_adapters()
-            through = PeftSwap(wrapped, plan)
-            policy = Lane(wrapped.base_model.model, entered=through.entered)
-            return [policy, reference], False, through
+            wrapped, rewritten = self._adapted(plan.policy_model, plan.policy_adapter)
+            if not rewritten:
+                through = PeftSwap(wrapped, plan)
+                policy = Lane(wrapped.get_base_model(), entered=through.entered)
+                return [policy, *others], False, through
 
         def load(folder: Path, progress: Report, cancelled: Callable[[], bool]) -> nn.Module:
             with _weights_reported(progress, cancelled):
-                return self.model(folder)  # type: ignore[no-any-return]
+                return whole(folder)  # type: ignore[no-any-return]
 
-        model = self.model(plan.policy_model)
-        return [Lane(model), reference], False, WholeSwap(model, plan, load)
+        def whole(folder: Path) -> Any:
+            if plan.policy_adapter is None:
+                return self.model(folder)
+            return self._adapted(plan.policy_model, folder)[0].get_base_model()
+
+        model = whole(plan.policy_adapter or plan.policy_model)
+        return [Lane(model), *others], False, WholeSwap(model, plan, load)
 
     def _single(self, model: Path, adapter: Path | None) -> Lane:
         """Return a lane of one model; an adapter runs beside its weights, as in training.
 
         It is not merged into them: in a low number format that rounds away most of what it says.
         """
-        loaded = self.model(model)
         if adapter is None:
-            return Lane(loaded)
-        from peft import PeftModel
+            return Lane(self.model(model))
+        wrapped, _ = self._adapted(model, adapter)
+        return Lane(wrapped.get_base_model(), _joined(wrapped, ROWS[:1]))
 
-        with own_copy(adapter) as copy:
-            wrapped: Any = PeftModel.from_pretrained(loaded, copy, adapter_name=ROWS[0])
-        wrapped.to(self.device).eval()
-        return Lane(wrapped.base_model.model, _joined(wrapped, ROWS[:1]))
+    def _adapted(self, model: Path, adapter: Path) -> tuple[Any, bool]:
+        """Return a base with an adapter over it as the policy's row, as ``put_adapter`` does.
+
+        PEFT keeps the factors in float32 where the base is in a lower format.
+        """
+        base = self._as_saved(model)
+        wrapped, rewritten = put_adapter(base, adapter, ROWS[0], self.plan.allow_pickle)
+        if wrapped.peft_type == "LORA":  # others may ask for layers of torch's own class
+            replace_linears(base)
+        return wrapped, rewritten
 
     def _with_adapters(self) -> Any:
-        """Return the policy's base with its adapter, and with the reference's if they share it.
+        """Return the base that both share with the policy's adapter, and the reference's if any.
 
-        The policy of a run will be another checkpoint, so it gets an adapter of its own even where
-        the reference's is the same. PEFT keeps the factors in float32 where the base is in a lower
-        format.
+        None where they cannot share it, as an adapter changes the base's own weights or PEFT cannot
+        have both. The policy of a run will be another checkpoint, so it gets an adapter of its own
+        even where the reference's is the same.
         """
-        from peft import PeftModel
-
         plan = self.plan
         assert plan.policy_adapter is not None
-        base = self.model(plan.policy_model)
-        with own_copy(plan.policy_adapter) as copy:
-            wrapped: Any = PeftModel.from_pretrained(base, copy, adapter_name=ROWS[0])
+        wrapped, rewritten = self._adapted(plan.policy_model, plan.policy_adapter)
         apart = self.of_run or plan.reference_adapter != plan.policy_adapter
-        if plan.shared and plan.reference_adapter is not None and apart:
-            with own_copy(plan.reference_adapter) as copy:
-                wrapped.load_adapter(copy, adapter_name=ROWS[1])
-        return wrapped.to(self.device).eval()
+        if plan.reference_adapter is not None and apart and not rewritten:
+            try:
+                put_adapter(wrapped, plan.reference_adapter, ROWS[1], plan.allow_pickle)
+            except ValueError:
+                return None
+        return None if rewritten else wrapped
 
 
 def _joined(wrapped: Any, rows: Sequence[str] = ROWS) -> ActiveRows | None:
@@ -302,6 +345,8 @@ def _check_kind(path: Path, plan: PairPlan) -> None:
     """
     from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, __version__
 
+    if path.is_file():
+        return  # a GGUF file, which reading it finds out
     config = read_json(path / "config.json")
     if config.get("auto_map") and plan.allow_remote_code:
         return
@@ -325,7 +370,7 @@ def _switch(wrapped: Any, row: str) -> Callable[[], Any]:
 
     @contextlib.contextmanager
     def entered() -> Iterator[None]:
-        wrapped.set_adapter(row)
+        wrapped.set_adapter(row, inference_mode=True)
         yield
 
     return entered

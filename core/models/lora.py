@@ -13,17 +13,29 @@ are applied as PEFT applies them and never merged into the base.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from core.checkpoints.fit import renamed
 from core.models.inputs import layers_by_input
 from core.models.products import Linear, multiply
 from core.models.remembered import recall, remember
 
 ROWS = ("policy", "reference")
+
+PLAIN = {
+    "peft_type", "task_type", "base_model_name_or_path", "revision", "peft_version", "auto_mapping",
+    "inference_mode", "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora",
+    "lora_dropout", "fan_in_fan_out", "target_modules", "exclude_modules", "layers_to_transform",
+    "layers_pattern", "init_lora_weights", "loftq_config", "eva_config", "corda_config",
+    "lora_ga_config", "megatron_config", "megatron_core", "runtime_config",
+}  # fmt: skip
+"""Entries of a LoRA's config that may have any value in an adapter that is a plain update: they say
+which layers it changes and by how much, how it began, or how it was trained."""
 
 FEW_TOKENS = 64
 """Up to so many tokens the low-rank updates of all rows are one product, with zeros where a token
@@ -211,22 +223,15 @@ def _add(out: torch.Tensor, low: torch.Tensor, up: torch.Tensor) -> None:
 
 
 def is_plain_lora(config: Any) -> bool:
-    """Return whether an adapter of this PEFT config is a low-rank update and nothing else."""
-    return (
-        getattr(config, "peft_type", "") == "LORA"
-        and not getattr(config, "use_dora", False)
-        and getattr(config, "bias", "none") == "none"
-        and not any(
-            getattr(config, name, None)
-            for name in (
-                "modules_to_save",
-                "layer_replication",
-                "trainable_token_indices",
-                "alora_invocation_tokens",
-                "target_parameters",
-                "lora_bias",
-            )
-        )
+    """Return whether an adapter of this PEFT config is a low-rank update and nothing else: whether
+    its entries have PEFT's default values, but for PLAIN."""
+    from peft import LoraConfig
+
+    usual = LoraConfig().to_dict()
+    return config.peft_type == "LORA" and not any(
+        value and value != usual.get(name)
+        for name, value in config.to_dict().items()
+        if name not in PLAIN
     )
 
 
@@ -246,7 +251,8 @@ def pair_linears(wrapped: nn.Module, rows: Sequence[str] = ROWS) -> ActiveRows:
     }
     for layer, (_, name) in adapted.items():
         base = layer.get_base_layer()
-        if type(base).__name__ not in ("Linear", "Conv1D"):
+        packed = type(base.weight.data) is not torch.Tensor
+        if type(base).__name__ not in ("Linear", "Conv1D") or packed:
             raise ValueError(f"{name} is a {type(base).__name__}, not a linear layer")
     active = ActiveRows(len(rows))
     for alike in _by_input(wrapped, list(adapted), len(rows)):
@@ -302,12 +308,14 @@ def saved_factors(
     """
     from peft.utils.other import get_pattern_key
 
-    # PEFT adds the base's own weights of an adapted embedding or head.
-    tensors = {name: tensor for name, tensor in tensors.items() if ".base_layer." not in name}
-    names = {
-        f"base_model.model.{name}.lora_{side}.weight": name for name in layers for side in "AB"
-    }
-    if other := sorted(names.keys() ^ tensors.keys()):
+    names = {f"base_model.model.{name}.lora_{side}.weight" for name in layers for side in "AB"}
+    # PEFT adds the base's own weights of an adapted head.
+    heads = {f"base_model.model.{name}.base_layer.weight": it.weight for name, it in layers.items()}
+    tensors = renamed(tensors, names | heads.keys())
+    for name in heads.keys() & tensors.keys():
+        if not torch.equal(tensors.pop(name).to(heads[name]), heads[name]):
+            raise ValueError(f"it has weights of its own for the base's {_layer(name)}")
+    if other := sorted(names ^ tensors.keys()):
         raise ValueError(f"it adapts other layers, {_layer(other[0])} among them")
     found = {}
     for name, layer in layers.items():
@@ -323,7 +331,7 @@ def saved_factors(
 
 
 def _layer(tensor: str) -> str:
-    return tensor.removeprefix("base_model.model.").partition(".lora_")[0]
+    return re.split(r"\.(?:lora_|base_layer\.)", tensor.removeprefix("base_model.model."))[0]
 
 
 def _lora_layers(model: nn.Module) -> Iterator[tuple[nn.Module, str, Any]]:

@@ -105,7 +105,8 @@ class Measurement:
 
     def _measure(self, cancelled: Callable[[], bool]) -> None:
         pair = self._pair
-        texts = SAMPLE[:1] if self._format == torch.float32 else SAMPLE
+        # Quantised weights may round what passes through them, whatever the format.
+        texts = SAMPLE[:1] if self._format == torch.float32 and self._wide else SAMPLE
         for number in range(len(self._true), len(texts)):
             path, first = self._path(*texts[number])
             try:
@@ -128,18 +129,23 @@ class Measurement:
     def _observed(
         self, path: Nodes, first: int, edited: bool, cancelled: Callable[[], bool]
     ) -> Array:
-        """Return the log-ratios that the pair shows; ``edited``: scored in parts, as edits do."""
+        """Return the log-ratios, or a lone policy's log-probs, that the pair shows.
+
+        ``edited``: scored in parts, as edits do.
+        """
         cuts = range(first, len(path), EDIT) if edited else [first]
         for start, stop in pairwise([*cuts, len(path)]):
             self._pair.observe(path, range(start, stop), cancelled, NAME)
         column, nodes = self._pair.tree.column, path[first:]
+        if self._pair.alone:
+            return column("logp_policy")[nodes]
         return column("logp_policy")[nodes] - column("logp_reference")[nodes]
 
     @torch.inference_mode()
     def _plain(self, path: Nodes, first: int, cancelled: Callable[[], bool]) -> Array:
-        """Return the log-ratios of the same tokens by one plain forward of each model."""
+        """Return the same of the same tokens by one plain forward of each model."""
         ids = torch.from_numpy(self._pair.tree.token[path])
-        rows = []
+        rows: list[Array] = []
         for lane in self._pair.lanes:
             lane.cancelled = cancelled
             with widened(lane.model) if self._wide else nullcontext():
@@ -147,8 +153,9 @@ class Measurement:
             taken = ids[first:].to(logits.device).expand(len(logits), -1)
             logp = logits.gather(-1, taken[..., None])[..., 0] - logits.logsumexp(-1)
             rows += list(logp.double().cpu().numpy())
-        ratios: Array = rows[0] - rows[-1]  # a single row stands for both models
-        return ratios
+        if self._pair.alone:
+            return rows[0]
+        return rows[0] - rows[-1]  # a single row stands for both models
 
     def _words(self, tokens: int) -> str:
         sample = f"{tokens} tokens of sample text"

@@ -21,7 +21,7 @@ start from another root of the tree, so their numbers and KV are never mixed.
 Knows no text beyond its codec; knows nothing of beta, files or windows.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -38,7 +38,7 @@ from core.models.line import Line, Nodes
 from core.models.rope import Regime
 from core.progress import never
 from core.runs.records import START
-from core.tree import EDGE_COLUMNS, STATE_COLUMNS, TokenTree
+from core.tree import TokenTree
 
 if TYPE_CHECKING:
     from core.checkpoints.identity import Identity
@@ -101,9 +101,11 @@ class Pair:
     lanes: list[Lane]
     codec: "Codec"
     context_length: int
+    alone: bool = False
+    """Whether there is no reference: the one lane is the policy, and only its numbers are known."""
     kv_budget: int = 2**31
     """Bytes of KV and hidden states after which lines that are not in use are dropped."""
-    tree: TokenTree = field(default_factory=TokenTree)
+    tree: TokenTree = field(init=False)
     base: Lane | None = None
     attention: str = ""
     """The way attention is run, in words."""
@@ -118,8 +120,10 @@ class Pair:
 
     def __post_init__(self) -> None:
         self._placed = self.version
-        self.tree.show(self.version)
-        covers = [BOTH] if len(self.lanes) == 1 else [(POLICY,), (REFERENCE,)]
+        self.tree = self._new_tree()
+        self.sides: Rows = (POLICY,) if self.alone else BOTH
+        """The models whose numbers are known."""
+        covers = [self.sides] if len(self.lanes) == 1 else [(POLICY,), (REFERENCE,)]
         self._covering = list(zip(self.lanes, covers, strict=True))
         if self.base is not None:
             self._covering.append((self.base, (BASE,)))
@@ -179,6 +183,8 @@ class Pair:
 
     def _models_for(self, rows: Rows) -> Rows:
         """Return the models to ask: at the start of a run the reference for the policy."""
+        if self.alone:
+            return tuple(row for row in rows if row != REFERENCE)
         if self.shown != START:
             return rows
         return tuple(sorted({REFERENCE if row == POLICY else row for row in rows}))
@@ -204,8 +210,12 @@ class Pair:
         self._lines.clear()
         self._roots.clear()
         self._regimes.clear()
-        self.tree = TokenTree()
-        self.tree.show(self.version, same=self.shown == START)
+        self.tree = self._new_tree()
+
+    def _new_tree(self) -> TokenTree:
+        tree = TokenTree(reference=not self.alone)
+        tree.show(self.version, same=self.shown == START)
+        return tree
 
     def release(self, line: str) -> None:
         """Drop the KV of a line."""
@@ -274,25 +284,39 @@ class Pair:
         if not len(unknown):
             return 0
         computed = self.reach_path(path[: unknown.max()], BOTH, cancelled, line)
-        step = positions(self.lanes[0].device.type, self.vocab_size)
-        room = None
-        if len(unknown) > 1:
-            room = torch.empty(
-                len(BOTH) * min(step, len(unknown)) * self.vocab_size, device=self.lanes[0].device
-            )
-        for first in range(0, len(unknown), step):
-            if cancelled():
-                raise Cancelled
-            chunk = unknown[first : first + step]
-            self._fill(path[chunk], path[chunk - 1], room)
+        self._fill_all(path[unknown], cancelled)
+        return computed
+
+    @torch.inference_mode()
+    def observe_all(
+        self,
+        paths: Sequence[tuple[Nodes, int]],
+        cancelled: Callable[[], bool] = never,
+        line: str = "",
+    ) -> int:
+        """Make the numbers of several paths known, each from an index on; return tokens run.
+
+        What they share is run once, and all that lies behind it in one forward.
+
+        Raises:
+            UserFacingError, Cancelled: as for ``observe``.
+        """
+        ends = np.unique([path[-2] for path, _ in paths])
+        nodes = np.unique(np.concatenate([path[first:] for path, first in paths]))
+        unknown = nodes[~self.tree.is_observed(nodes)]
+        if not len(unknown):
+            return 0
+        computed = self.reach(ends, BOTH, cancelled, line)
+        self._fill_all(unknown, cancelled)
         return computed
 
     @torch.inference_mode()
     def logprobs(self, node: int, cancelled: Callable[[], bool] = never) -> torch.Tensor:
-        """Return log-probs of every token at the state ``node``, float32 [2, V], policy first."""
+        """Return log-probs of every token at the state ``node``, float32 [2, V], policy first; of
+        the policy alone [1, V]."""
         state = np.array([node])
         self.reach_path(self.tree.path(node), BOTH, cancelled, "inspect")
-        return torch.log_softmax(self.logits(state), dim=-1)[:, 0]
+        return torch.log_softmax(self.logits(state, self.sides), dim=-1)[:, 0]
 
     @torch.inference_mode()
     def logits(
@@ -627,9 +651,25 @@ class Pair:
             if self.kv_bytes() + need <= EVICTED_TO * self.kv_budget:
                 return
 
+    def _fill_all(self, nodes: Nodes, cancelled: Callable[[], bool]) -> None:
+        """Write what is known of nodes whose parents were reached together, piece by piece."""
+        step = positions(self.lanes[0].device.type, self.vocab_size)
+        room = None
+        if len(nodes) > 1:
+            room = torch.empty(
+                len(self.sides) * min(step, len(nodes)) * self.vocab_size,
+                device=self.lanes[0].device,
+            )
+        for first in range(0, len(nodes), step):
+            if cancelled():
+                raise Cancelled
+            chunk = nodes[first : first + step]
+            self._fill(chunk, self.tree.parent[chunk], room)
+
     def _fill(self, nodes: Nodes, states: Nodes, room: torch.Tensor | None) -> None:
         """Write the columns of edges into ``nodes`` and of the ``states`` that they leave."""
-        logits, tokens = self.logits(states, BOTH, room), torch.from_numpy(self.tree.token[nodes])
+        logits = self.logits(states, self.sides, room)
+        tokens = torch.from_numpy(self.tree.token[nodes])
         step = len(nodes)
         if logits.device.type == "cpu":
             step = max(1, CACHED_LOGITS // (len(BOTH) * self.vocab_size))
@@ -639,8 +679,8 @@ class Pair:
         ]
         edge, state = (np.concatenate(part, axis=1) for part in zip(*pieces, strict=True))
         if np.isfinite(state).all():  # else nothing is written: the next write raises
-            self.write(EDGE_COLUMNS, nodes, edge)
-        self.write(STATE_COLUMNS, states, state)
+            self.write(self.tree.edge_columns, nodes, edge)
+        self.write(self.tree.state_columns, states, state)
 
 
 def positions(device: str, vocab_size: int) -> int:
@@ -678,17 +718,17 @@ def _physical(lane: Lane, covers: Rows, wanted: list[int]) -> slice:
 def observations(
     logits: torch.Tensor, tokens: torch.Tensor
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what the two models say of m tokens at m states.
+    """Return what the two models, or the policy alone, say of m tokens at m states.
 
     Args:
-        logits: float32 [2, m, V], policy and reference.
+        logits: float32 [2, m, V], policy and reference; or [1, m, V].
         tokens: int64 [m], the token taken at each state.
 
     Returns:
-        Edge numbers [5, m] in the order of EDGE_COLUMNS and state numbers [5, m] in that of
-        STATE_COLUMNS. Divergences over the whole vocabulary.
+        Edge numbers and state numbers, [5, m] each (of the policy alone [3, m] and [2, m]), in the
+        order of the tree's columns. Divergences over the whole vocabulary.
     """
-    tokens = tokens.to(logits.device)[None, :, None].expand(2, -1, 1)
+    tokens = tokens.to(logits.device)[None, :, None].expand(len(logits), -1, 1)
     taken = logits.gather(-1, tokens)[..., 0]
     # Counted in floats (exact up to 2^24): summing booleans takes several times as long on a CPU.
     ranks = torch.gt(logits, taken[..., None], out=torch.empty_like(logits)).sum(-1) + 1
@@ -698,16 +738,19 @@ def observations(
 
 
 def state_numbers(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return log-partitions [2, m] and numbers [5, m] as in STATE_COLUMNS of logits [2, m, V].
+    """Return log-partitions [2, m] and numbers [5, m] as in STATE_COLUMNS of logits [2, m, V]; of
+    the policy's alone, [1, m, V], log-partitions [1, m] and the numbers [2, m] that it has.
 
     One exponential per logit: the partition follows from the likeliest token, whose probability has
     the smallest relative error.
     """
     probs = torch.softmax(logits, dim=-1)
     logsumexp = logits.amax(-1) - probs.amax(-1).log()
+    entropy = logsumexp - torch.linalg.vecdot(probs, logits)
+    if len(logits) == 1:
+        return logsumexp, torch.stack([entropy[0], logsumexp[0]])
     ratio = logits[0] - logits[1]
     shift = logsumexp[0] - logsumexp[1]
-    entropy = logsumexp - torch.linalg.vecdot(probs, logits)
     kl = (torch.linalg.vecdot(probs[0], ratio) - shift).clamp_min(0)
     kl_reverse = (shift - torch.linalg.vecdot(probs[1], ratio)).clamp_min(0)
     return logsumexp, torch.stack([kl, kl_reverse, *entropy, logsumexp[0]])

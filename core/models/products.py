@@ -100,8 +100,13 @@ def replace_linears(model: nn.Module) -> None:
     """Replace every plain linear layer of a model on a CPU by Linear; names stay."""
     for parent in list(model.modules()):
         for name, layer in parent.named_children():
-            if type(layer) is nn.Linear and layer.weight.device.type == "cpu":
+            if type(layer) is nn.Linear and is_plain(layer.weight):
                 setattr(parent, name, Linear(layer))
+
+
+def is_plain(weight: torch.Tensor) -> bool:
+    """Return whether a weight is an array of numbers on a CPU: not one that is packed in others."""
+    return weight.device.type == "cpu" and type(weight.data) is torch.Tensor
 
 
 def project(

@@ -5,7 +5,7 @@ make its numbers known, and reads them back. Knows nothing of beta, editors or w
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ import torch
 from core.as_read import remarks
 from core.errors import UserFacingError
 from core.gauge import extremes
+from core.models.line import Nodes
 from core.models.pair import Pair
 from core.progress import never
 from core.scoring import Alternative, Floats, Inspection, Scoring, StateActions
@@ -31,7 +32,7 @@ def score(
     cancelled: Callable[[], bool] = never,
     hold: str = "",
 ) -> Scoring:
-    """Return a response's numbers under both models.
+    """Return a response's numbers under both models, or under the policy alone.
 
     Args:
         tokens: the response; these ids are scored, its closing ones after them.
@@ -43,14 +44,7 @@ def score(
         Cancelled: soon after ``cancelled()`` turns true.
     """
     began = time.perf_counter()
-    if not pair.codec.prompt_ids(prompt):
-        raise UserFacingError("The prompt is empty: write something for the models to answer.")
-    response_ids = (*tokens.ids, *tokens.closing)
-    if not response_ids:
-        raise UserFacingError("The response is empty and nothing ends it: write something.")
-    whole = np.fromiter((*tokens.context, *response_ids), dtype=np.int64)
-    first = len(tokens.context)
-    path = pair.tree.extend(pair.root(len(whole)), whole)
+    path, first = _path(pair, prompt, tokens)
     computed = pair.observe(path, range(first, len(path)), cancelled, hold)
     nodes, states = path[first:], path[first - 1 : -1]
 
@@ -60,18 +54,19 @@ def score(
     def state(name: str) -> Floats:
         return pair.tree.column(name)[states]
 
+    both = not pair.alone
     return Scoring(
         tokens=tokens,
-        ids=whole[first:],
-        labels=pair.codec.labels_of(response_ids),
+        ids=pair.tree.token[nodes],
+        labels=pair.codec.labels_of(pair.tree.token[nodes].tolist()),
         logp_policy=edge("logp_policy"),
-        logp_reference=edge("logp_reference"),
+        logp_reference=edge("logp_reference") if both else None,
         rank_policy=edge("rank_policy").astype(np.int64),
-        rank_reference=edge("rank_reference").astype(np.int64),
-        kl=state("kl"),
-        kl_reverse=state("kl_reverse"),
+        rank_reference=edge("rank_reference").astype(np.int64) if both else None,
+        kl=state("kl") if both else None,
+        kl_reverse=state("kl_reverse") if both else None,
         entropy_policy=state("entropy_policy"),
-        entropy_reference=state("entropy_reference"),
+        entropy_reference=state("entropy_reference") if both else None,
         logit=edge("logit"),
         logsumexp=state("logsumexp"),
         start=int(path[first - 1]),
@@ -81,6 +76,43 @@ def score(
         seconds=time.perf_counter() - began,
         note=_note(pair, tokens, len(path)),
     )
+
+
+def score_all(
+    pair: Pair,
+    responses: Sequence[tuple[Prompt, Tokens]],
+    cancelled: Callable[[], bool] = never,
+    line: str = "",
+) -> list[Scoring]:
+    """Return the numbers of several responses, as ``score`` gives them of each.
+
+    Prompts and beginnings that they share are run once, and all that differs in one forward.
+
+    Raises:
+        UserFacingError, Cancelled: as for ``score``.
+    """
+    by_root: dict[int, list[tuple[Nodes, int]]] = {}
+    for prompt, tokens in responses:
+        path, first = _path(pair, prompt, tokens)
+        by_root.setdefault(int(pair.tree.parent[path[0]]), []).append((path, first))
+    for paths in by_root.values():  # texts of one length of context, where that matters
+        pair.observe_all(paths, cancelled, line)
+    return [score(pair, prompt, tokens, cancelled) for prompt, tokens in responses]
+
+
+def _path(pair: Pair, prompt: Prompt, tokens: Tokens) -> tuple[Nodes, int]:
+    """Return the path of a response in its context, and where the response begins in it.
+
+    Raises:
+        UserFacingError: the prompt is empty, or the response, and nothing ends it.
+    """
+    if not pair.codec.prompt_ids(prompt):
+        raise UserFacingError("The prompt is empty: write something for the models to answer.")
+    scored = (*tokens.ids, *tokens.closing)
+    if not scored:
+        raise UserFacingError("The response is empty and nothing ends it: write something.")
+    ids = np.fromiter((*tokens.context, *scored), dtype=np.int64)
+    return pair.tree.extend(pair.root(len(ids)), ids), len(tokens.context)
 
 
 def _note(pair: Pair, tokens: Tokens, length: int) -> str:
@@ -108,12 +140,13 @@ def inspect(
         Cancelled: soon after ``cancelled()`` turns true.
     """
     logp = pair.logprobs(state, cancelled)
-    policy, reference = (
+    likeliest = [
         _alternatives(pair, logp, torch.topk(row, min(TOP, len(row))).indices.tolist())
         for row in logp
-    )
+    ]
     found = pair.codec.find(query, FOUND) if query else []
-    return Inspection(state, policy, reference, _alternatives(pair, logp, found))
+    by_reference = () if pair.alone else likeliest[1]
+    return Inspection(state, likeliest[0], by_reference, _alternatives(pair, logp, found))
 
 
 def survey(pair: Pair, state: int, cancelled: Callable[[], bool] = never) -> StateActions:
@@ -123,13 +156,16 @@ def survey(pair: Pair, state: int, cancelled: Callable[[], bool] = never) -> Sta
         Cancelled: soon after ``cancelled()`` turns true.
     """
     logp = pair.logprobs(state, cancelled)
+    if pair.alone:
+        return StateActions(state, logp[0].float().cpu().numpy(), None, (), ())
     policy, reference = logp.float().cpu().numpy()
     promoted, demoted = (_alternatives(pair, logp, ids) for ids in extremes(policy, reference, TOP))
     return StateActions(state, policy, reference, promoted, demoted)
 
 
 def _alternatives(pair: Pair, logp: torch.Tensor, ids: list[int]) -> tuple[Alternative, ...]:
-    """Return the records of some tokens at a state by all tokens' log-probs there, [2, V]."""
+    """Return the records of some tokens at a state by all tokens' log-probs there, [2, V], or
+    [1, V] of the policy alone."""
     if not ids:
         return ()
     chosen = logp[:, ids]
@@ -141,9 +177,9 @@ def _alternatives(pair: Pair, logp: torch.Tensor, ids: list[int]) -> tuple[Alter
             label=pair.codec.label(id),
             text=pair.codec.piece(id).decode("utf-8", errors="replace"),
             logp_policy=values[0][i],
-            logp_reference=values[1][i],
+            logp_reference=None if pair.alone else values[1][i],
             rank_policy=ranks[0][i],
-            rank_reference=ranks[1][i],
+            rank_reference=None if pair.alone else ranks[1][i],
         )
         for i, id in enumerate(ids)
     )

@@ -24,8 +24,9 @@ from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import last_part
 from core.errors import UserFacingError
 from core.failures import is_out_of_memory, reason
+from core.models.adapters import put_adapter
 from core.models.lora import ROWS, PairLinear, is_plain_lora, saved_factors
-from core.models.weights import own_copy, read_adapter
+from core.models.weights import read_adapter
 from core.progress import Report, silent
 
 Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]
@@ -154,7 +155,7 @@ class PeftSwap(Swap):
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """Switch the policy's adapter on, for a forward that is run inside."""
-        self._wrapped.set_adapter(self._name)
+        self._wrapped.set_adapter(self._name, inference_mode=True)
         yield
 
     def _verify(self, checkpoint: Identity) -> None:
@@ -171,23 +172,22 @@ class PeftSwap(Swap):
                 _unchanged(checkpoint),
                 _errors_as_a_sentence(folder),
                 warnings.catch_warnings(),
-                own_copy(folder) as copy,
             ):
                 warnings.simplefilter("ignore")
-                wrapped.load_adapter(copy, adapter_name=new)
-                wrapped.to(wrapped.device).eval()
+                put_adapter(wrapped, folder, new, self._plan.allow_pickle)
         except BaseException:
             if new in wrapped.peft_config:
                 wrapped.delete_adapter(new)
             raise
         self.placed = None
-        wrapped.set_adapter(new)
+        wrapped.set_adapter(new, inference_mode=True)
         wrapped.delete_adapter(old)
         self._name = new
 
 
 class WholeSwap(Swap):
-    """A swap of whole models, each loaded in place of the one before.
+    """A swap of whole models, or of adapters with a base of their own, each loaded in place of the
+    one before.
 
     Args:
         load: makes the model on its device from a folder, a Report and ``cancelled``; raises as
@@ -207,6 +207,9 @@ class WholeSwap(Swap):
 
     def _verify(self, checkpoint: Identity) -> None:
         folder, first = Path(checkpoint.folder), self._plan.policy.model
+        if self._plan.policy.adapter is not None:
+            _adapter_of_the_run(folder, self._plan)
+            return
         found = _described(folder, self._plan)
         if found.kind != "model":
             raise _foreign(folder, "it is an adapter, and the run's last one is a whole model")

@@ -2,14 +2,11 @@
 
 The libraries map a checkpoint's files into memory: what is written into such a file changes the
 model that was loaded from it, and one that becomes shorter ends the process. Here transformers is
-given tensors that are read through the file API when it wants them, one at a time, and PEFT a
-private copy of the adapter. Knows nothing of pairs.
+given tensors that are read through the file API when it wants them, one at a time, and PEFT those
+of an adapter. Knows nothing of pairs.
 """
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import EllipsisType
@@ -19,8 +16,9 @@ import torch
 
 from core.checkpoints.describe import weight_files
 from core.checkpoints.headers import TensorHeader, read_header
-from core.checkpoints.identity import CONFIGS
 from core.errors import UserFacingError
+from core.models.gguf import read_gguf_model
+from core.models.quantised import read_quantised
 
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -89,7 +87,7 @@ def read_model(
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
 ) -> tuple[Any, list[str]]:
-    """Return a model from a checkpoint's folder, and the names of the weights that it lacks there.
+    """Return a model from a folder or GGUF file, and the names of the weights that it lacks.
 
     Args:
         auto: transformers' class for the task: AutoModelForCausalLM, ...
@@ -100,8 +98,13 @@ def read_model(
     """
     from transformers import AutoConfig
 
+    if folder.is_file():
+        model, missing = read_gguf_model(auto, folder, dtype)
+        return model.to(device).eval(), missing
     config = AutoConfig.from_pretrained(folder, trust_remote_code=allow_remote_code)
     _drop_foreign_attention(config)
+    if getattr(config, "quantization_config", None):
+        return read_quantised(auto, folder, config, device, dtype, allow_pickle, allow_remote_code)
     with torch.device("meta"):  # only for its class: from_pretrained takes no path with tensors
         shell = auto.from_config(config, trust_remote_code=allow_remote_code)
     model, found = type(shell).from_pretrained(
@@ -133,22 +136,6 @@ def read_adapter(folder: Path, allow_pickle: bool = False) -> dict[str, torch.Te
     """
     stored = _stored(folder, "adapter_model", allow_pickle)
     return {name: tensor[...] for name, tensor in stored.items()}
-
-
-@contextmanager
-def own_copy(adapter: Path) -> Iterator[str]:
-    """Make a temporary copy of an adapter for PEFT, which maps the file, and yield its folder.
-
-    The copy is deleted at the end, when PEFT has copied the weights.
-    """
-    with tempfile.TemporaryDirectory(prefix="qscope-adapter-") as copy:
-        for files in weight_files(adapter, "adapter_model"):
-            for file in files:
-                shutil.copyfile(file, Path(copy, file.name))
-        for name in CONFIGS:
-            if (adapter / name).is_file():
-                shutil.copyfile(adapter / name, Path(copy, name))
-        yield copy
 
 
 def _stored(

@@ -1,18 +1,20 @@
 """Defines the measures that tokens can be coloured by: an entry here is all that a measure needs.
 
 The window's list, its legend, tooltips and scales are made from MEASURES. Arrays have one row per
-scored token, the closing ones last. Knows scorings, beta and the paper's quantities; knows nothing
-of widgets, colours or the engine.
+scored token, the closing ones last. Knows scorings, beta, losses and the paper's quantities; knows
+nothing of widgets, colours or the engine.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
 
 from core import quantities
 from core.engine.protocol import Side
+from core.losses import UNNAMED, TrainingLoss
 from core.noise import NOISELESS, NoiseFloor
 from core.present.units import Floats, groups, roll_up
 from core.scoring import Scoring
@@ -20,7 +22,8 @@ from core.text import Alignment, Unit
 
 Known = Mapping[Side, Scoring]
 Compute = Callable[[Known, Alignment | None, float], dict[Side, Floats]]
-"""Computes a value for each row of each side, NaN for none, from scorings, alignment and beta."""
+"""Computes a value for each row of each side, NaN for none, from scorings, alignment and beta. A
+side of which nothing is known is left out."""
 
 
 @dataclass(frozen=True)
@@ -47,25 +50,49 @@ class Measure:
     """Whether no value is above 0, for the legend of a sequential scale."""
     running: bool = False
     """Whether values are running sums, so that a word has that of its last token."""
+    needs_reference: bool = False
 
     @property
     def explanation(self) -> str:
         """Return all that a tooltip says."""
         return f"{self.quantity} = {self.equation}, in {self.unit}. {self.meaning} {self.sign}"
 
+    def unit_at(self, beta: float | None) -> str:
+        """Return the unit of its values; a beta that is not known is taken as 1."""
+        return self.unit if beta is not None else self.unit.removeprefix("β·")
 
-def rewards(scoring: Scoring, beta: float) -> Floats:
-    """Return the implicit rewards, [n] (Eq. 11)."""
-    return quantities.reward(scoring.logp_policy, scoring.logp_reference, beta)
+
+def rewards(scoring: Scoring, beta: float) -> Floats | None:
+    """Return the implicit rewards, [n] (Eq. 11); None without a reference."""
+    return UNNAMED.rewards(scoring.logps, beta)
 
 
-def each(of: Callable[[Scoring, float], Floats]) -> Compute:
-    """Return a computation that takes each response by itself."""
+def each(of: Callable[[Scoring, float], Floats | None]) -> Compute:
+    """Return a computation that takes each response by itself; None where it has no values."""
 
     def compute(known: Known, pairs: Alignment | None, beta: float) -> dict[Side, Floats]:
-        return {side: of(scoring, beta) for side, scoring in known.items()}
+        found = {side: of(scoring, beta) for side, scoring in known.items()}
+        return {side: values for side, values in found.items() if values is not None}
 
     return compute
+
+
+def _excess(scoring: Scoring, beta: float) -> Floats | None:
+    r = rewards(scoring, beta)
+    if r is None or scoring.kl is None:
+        return None
+    return quantities.excess_reward(r, scoring.kl, beta)
+
+
+def _surprise(scoring: Scoring, beta: float) -> Floats | None:
+    if scoring.logp_reference is None or scoring.entropy_reference is None:
+        return None
+    return -scoring.logp_reference - scoring.entropy_reference
+
+
+def _gain(scoring: Scoring, beta: float) -> Floats | None:
+    r = rewards(scoring, beta)
+    return None if r is None else quantities.value_gain(r)
 
 
 def deltas(known: Known, pairs: Alignment | None, beta: float) -> dict[Side, Floats]:
@@ -73,6 +100,8 @@ def deltas(known: Known, pairs: Alignment | None, beta: float) -> dict[Side, Flo
     found = {side: np.full(len(scoring), np.nan) for side, scoring in known.items()}
     if len(known) == 2 and pairs is not None:
         ra, rb = rewards(known["A"], beta), rewards(known["B"], beta)
+        if ra is None or rb is None:
+            return {}
         closing = (range(len(scoring.tokens), len(scoring)) for scoring in known.values())
         for i, j in (*pairs.pairs, *zip(*closing, strict=False)):
             found["A"][i] = found["B"][j] = rb[j] - ra[i]
@@ -89,7 +118,26 @@ REWARD = Measure(
     sign="Positive: likelier than before the training; negative: avoided.",
     compute=each(rewards),
     noise=1.0,
+    needs_reference=True,
 )
+
+
+@cache
+def share(objective: TrainingLoss) -> Measure:
+    """Return the measure of what a token adds to its response's score under a loss."""
+    main = objective.main
+    return Measure(
+        key="share",
+        title="Share of the loss's score",
+        quantity="share of the score",
+        unit="β·nats" if main.scaled else "nats",
+        equation=f"what the token adds to {main.score or 'log π/π_ref'}",
+        meaning=f"What the training's loss makes of this token ({objective.title}).",
+        sign="Positive: raises the score; negative: lowers it.",
+        compute=each(lambda scoring, beta: objective.rewards(scoring.logps, beta)),
+    )
+
+
 _ALL = (
     REWARD,
     Measure(
@@ -100,8 +148,9 @@ _ALL = (
         equation="β (log π − log π_ref) − E_π[β (log π − log π_ref)]",
         meaning="The implicit reward less what the policy expects of its own tokens there.",
         sign="Positive: better than the policy's average token.",
-        compute=each(lambda s, beta: quantities.excess_reward(rewards(s, beta), s.kl, beta)),
+        compute=each(_excess),
         noise=1.0,
+        needs_reference=True,
     ),
     Measure(
         key="logp_policy",
@@ -126,6 +175,7 @@ _ALL = (
         compute=each(lambda s, beta: s.logp_reference),
         kind="sequential",
         at_most_zero=True,
+        needs_reference=True,
     ),
     Measure(
         key="surprise_reference",
@@ -136,7 +186,8 @@ _ALL = (
         meaning="How much more the token surprised the reference than the reference's own tokens "
         "would there, on average.",
         sign="Positive: more surprising; near zero: as expected; negative: likelier than that.",
-        compute=each(lambda s, beta: -s.logp_reference - s.entropy_reference),
+        compute=each(_surprise),
+        needs_reference=True,
     ),
     Measure(
         key="kl",
@@ -149,6 +200,7 @@ _ALL = (
         sign="Zero: no difference.",
         compute=each(lambda s, beta: s.kl),
         kind="sequential",
+        needs_reference=True,
     ),
     Measure(
         key="gain",
@@ -158,9 +210,10 @@ _ALL = (
         equation="Σ r over the tokens up to this one",
         meaning="Running sum of rewards: V*(s) − V*(s₀) plus the true rewards so far.",
         sign="Positive: the response so far gained reward.",
-        compute=each(lambda s, beta: quantities.value_gain(rewards(s, beta))),
+        compute=each(_gain),
         noise=1.0,
         running=True,
+        needs_reference=True,
     ),
     Measure(
         key="delta",
@@ -173,10 +226,32 @@ _ALL = (
         sign="Positive: better in B.",
         compute=deltas,
         noise=float(np.sqrt(2)),  # a difference of two rewards, whose errors are independent
+        needs_reference=True,
     ),
+    share(UNNAMED),
 )
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in _ALL}
 """All measures by key, in the order of the window's list."""
+
+
+def of_training(key: str, objective: TrainingLoss) -> Measure:
+    """Return the measure of a key for a training."""
+    return share(objective) if key == "share" else MEASURES[key]
+
+
+def why_not(measure: Measure, objective: TrainingLoss, alone: bool) -> str:
+    """Return why a measure is not there for a pair, one sentence; "" if it is.
+
+    ``alone``: there is no reference.
+    """
+    needs = measure.needs_reference
+    if measure.key == "share":
+        if not objective.losses:
+            return "The training's loss is not known: name it to see what it makes of each token."
+        if not objective.additive:
+            return f"{objective.title}: the score is no sum over tokens."
+        needs = objective.main.reference
+    return "It needs a reference, and the policy is alone." if needs and alone else ""
 
 
 def shown(
@@ -194,6 +269,9 @@ def shown(
     raw = measure.compute(known, pairs, beta)
     found: dict[Side, Floats] = {}
     for side, scoring in known.items():
+        if side not in raw:
+            found[side] = np.full(len(scoring), np.nan)
+            continue
         group = groups(scoring.tokens, unit, len(scoring))
         values = roll_up(raw[side], group, measure.running)
         if measure.noise:

@@ -1,19 +1,17 @@
 """Writes the tokens of both responses as a table, TSV or CSV, to be copied or saved.
 
-Knows scorings and beta; knows nothing of files or widgets.
+Knows scorings, beta and losses; knows nothing of files or widgets.
 """
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from core.present.measures import rewards
+import numpy as np
+from numpy.typing import NDArray
+
+from core.losses import UNNAMED, TrainingLoss
 from core.scoring import Scoring
-
-HEADER = (
-    "response index id text reward logp_policy logp_reference rank_policy rank_reference kl "
-    "kl_reverse entropy_policy entropy_reference running_sum forced end_of_turn"
-).split()
 
 
 def delimited(rows: Iterable[Sequence[object]], delimiter: str = ",") -> str:
@@ -23,35 +21,47 @@ def delimited(rows: Iterable[Sequence[object]], delimiter: str = ",") -> str:
     return out.getvalue()
 
 
-def table(scorings: dict[str, Scoring], beta: float, delimiter: str) -> str:
-    """Return one line per token of every side; nats, full precision."""
-    rows: list[Sequence[object]] = [HEADER]
+def table(
+    scorings: dict[str, Scoring], beta: float, delimiter: str, objective: TrainingLoss = UNNAMED
+) -> str:
+    """Return one line per token of every side; nats, full precision.
+
+    Columns that need a reference are left out where there is none, and so is that of the shares of
+    the loss's score where they are the rewards or tokens have none.
+    """
+    rows: list[Sequence[object]] = []
     for side, scoring in scorings.items():
-        r = rewards(scoring, beta)
-        total = 0.0
+        columns = _columns(scoring, beta, objective)
+        tokens = scoring.tokens
+        rows = rows or [("response", "index", "id", "text", *columns, "forced", "end_of_turn")]
         for i in range(len(scoring)):
-            total += float(r[i])
-            tokens = scoring.tokens
             closing = i >= len(tokens)
             text = "" if closing else tokens.text[tokens.starts[i] : tokens.ends[i]]
-            rows.append(
-                (
-                    side,
-                    i,
-                    int(scoring.ids[i]),
-                    text or scoring.labels[i],
-                    float(r[i]),
-                    float(scoring.logp_policy[i]),
-                    float(scoring.logp_reference[i]),
-                    int(scoring.rank_policy[i]),
-                    int(scoring.rank_reference[i]),
-                    float(scoring.kl[i]),
-                    float(scoring.kl_reverse[i]),
-                    float(scoring.entropy_policy[i]),
-                    float(scoring.entropy_reference[i]),
-                    total,
-                    not closing and tokens.forced[i],
-                    i == len(tokens),
-                )
-            )
+            numbers = (column[i].item() for column in columns.values())
+            about = side, i, int(scoring.ids[i]), text or scoring.labels[i]
+            rows.append((*about, *numbers, not closing and tokens.forced[i], i == len(tokens)))
     return delimited(rows, delimiter)
+
+
+def _columns(
+    scoring: Scoring, beta: float, objective: TrainingLoss
+) -> Mapping[str, NDArray[np.float64] | NDArray[np.int64]]:
+    """Return the columns of numbers that a response has, by name, [n] each."""
+    reward = UNNAMED.rewards(scoring.logps, beta)
+    share = objective.rewards(scoring.logps, beta)
+    if share is not None and reward is not None and np.array_equal(share, reward):
+        share = None
+    found = {
+        "reward": reward,
+        "score": share,
+        "logp_policy": scoring.logp_policy,
+        "logp_reference": scoring.logp_reference,
+        "rank_policy": scoring.rank_policy,
+        "rank_reference": scoring.rank_reference,
+        "kl": scoring.kl,
+        "kl_reverse": scoring.kl_reverse,
+        "entropy_policy": scoring.entropy_policy,
+        "entropy_reference": scoring.entropy_reference,
+        "running_sum": None if reward is None else np.cumsum(reward),
+    }
+    return {name: column for name, column in found.items() if column is not None}

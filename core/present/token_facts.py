@@ -58,14 +58,11 @@ def token_facts(
     scoring: Scoring, index: int, beta: float, noise: NoiseFloor = NOISELESS
 ) -> tuple[Fact, ...]:
     """Return everything that is known of a token before anything more is asked for."""
-    r = rewards(scoring, beta)
     tokens = scoring.tokens
     closing = index >= len(tokens)
     data = b"" if closing else tokens.pieces[index]
     shown = data.hex(" ").upper() if data else "–"
-    lp, lr = float(scoring.logp_policy[index]), float(scoring.logp_reference[index])
-    expected = float(quantities.expected_reward(scoring.kl[index], beta))
-    reward, total = float(r[index]), float(r[: index + 1].sum())
+    lp = float(scoring.logp_policy[index])
     origin = f"{index + 1} of {len(tokens)}"
     if index == len(tokens):
         origin = "closing (end of turn)"
@@ -76,33 +73,48 @@ def token_facts(
     return (
         Fact("token", f"{token_text(scoring, index)}  ·  {origin}"),
         Fact("bytes, id", f"{shown}  ·  {int(scoring.ids[index])}"),
-        reward_fact("reward r", reward, beta, noise, "β (log π − log π_ref)"),
-        reward_fact("r − β·KL", reward - expected, beta, noise, "the reward less its expectation"),
-        reward_fact("Σr up to here", total, beta, noise, "prefix value gain", index + 1),
+        *_reward_facts(scoring, index, beta, noise),
         Fact(
             "log π",
             f"{plain(lp)}  ·  {percent(lp)}  ·  rank {int(scoring.rank_policy[index]):,}",
             "under the policy",
         ),
-        Fact(
-            "log π_ref",
-            f"{plain(lr)}  ·  {percent(lr)}  ·  rank {int(scoring.rank_reference[index]):,}",
-            "under the reference",
-        ),
-        Fact(
-            "KL(π‖π_ref)",
-            f"{plain(float(scoring.kl[index]), 4)}  ·  reverse "
-            f"{plain(float(scoring.kl_reverse[index]), 4)}",
-            "at the state before the token, in nats, over the whole vocabulary",
-        ),
+        *_reference_facts(scoring, index),
     )
 
 
-def colour_fact(measure: Measure, unit: Unit, value: float) -> Fact:
+def _reward_facts(scoring: Scoring, index: int, beta: float, noise: NoiseFloor) -> tuple[Fact, ...]:
+    r = rewards(scoring, beta)
+    if r is None or scoring.kl is None:
+        return ()
+    reward, total = float(r[index]), float(r[: index + 1].sum())
+    excess = reward - float(quantities.expected_reward(scoring.kl[index], beta))
+    return (
+        reward_fact("reward r", reward, beta, noise, "β (log π − log π_ref)"),
+        reward_fact("r − β·KL", excess, beta, noise, "the reward less its expectation"),
+        reward_fact("Σr up to here", total, beta, noise, "prefix value gain", index + 1),
+    )
+
+
+def _reference_facts(scoring: Scoring, index: int) -> tuple[Fact, ...]:
+    if scoring.logp_reference is None or scoring.rank_reference is None:
+        return ()
+    lr = float(scoring.logp_reference[index])
+    rank = int(scoring.rank_reference[index])
+    said = [Fact("log π_ref", f"{plain(lr)}  ·  {percent(lr)}  ·  rank {rank:,}",
+                 "under the reference")]  # fmt: skip
+    if scoring.kl is not None and scoring.kl_reverse is not None:
+        kl, reverse = float(scoring.kl[index]), float(scoring.kl_reverse[index])
+        meaning = "at the state before the token, in nats, over the whole vocabulary"
+        said.append(Fact("KL(π‖π_ref)", f"{plain(kl, 4)}  ·  reverse {plain(reverse, 4)}", meaning))
+    return tuple(said)
+
+
+def colour_fact(measure: Measure, unit: Unit, value: float, beta: float | None) -> Fact:
     """Return the number behind a token's colour; NaN where it has none, 0 where noise hides it."""
     number = signed(value, 4) if measure.kind == "diverging" else plain(value, 4)
     over = "" if unit == "token" else f" over its {unit}"
-    meaning = f"{measure.quantity}{over}, in {measure.unit}"
+    meaning = f"{measure.quantity}{over}, in {measure.unit_at(beta)}"
     return Fact("coloured by", "–" if np.isnan(value) else number, meaning)
 
 
@@ -152,26 +164,35 @@ def popup_html(
 
     ``group``: the unit that it is coloured with ("" for none), its sum, and over how many tokens.
     """
-    r = float(rewards(scoring, beta)[index])
+    r = rewards(scoring, beta)
     label = escape(scoring.labels[index])
-    lp, lr = float(scoring.logp_policy[index]), float(scoring.logp_reference[index])
+    lp = float(scoring.logp_policy[index])
     name, total, count = group
     unit = emphasised(signed(total), bool(noise.hides(total, beta, count)))
     unit = f"<br>{name} Σ {unit}" if name else ""
+    reward = reference = ""
+    if r is not None:
+        hidden = bool(noise.hides(r[index], beta))
+        reward = f" &nbsp; r {emphasised(signed(float(r[index])), hidden)}"
+    if scoring.logp_reference is not None and scoring.rank_reference is not None:
+        lr, rank = float(scoring.logp_reference[index]), int(scoring.rank_reference[index])
+        reference = f" &nbsp; π_ref {percent(lr)} <small>#{rank:,}</small>"
     return (
-        f"<b>{label}</b> &nbsp; r {emphasised(signed(r), bool(noise.hides(r, beta)))}{unit}<br>"
-        f"π {percent(lp)} <small>#{int(scoring.rank_policy[index]):,}</small> &nbsp; "
-        f"π_ref {percent(lr)} <small>#{int(scoring.rank_reference[index]):,}</small>"
+        f"<b>{label}</b>{reward}{unit}<br>"
+        f"π {percent(lp)} <small>#{int(scoring.rank_policy[index]):,}</small>{reference}"
     )
 
 
 def alternative_tip(choice: Alternative, beta: float, floor: float = 0.0) -> str:
     """Return all numbers of an alternative for its tooltip; ``floor``: the noise of its reward."""
-    r = beta * (choice.logp_policy - choice.logp_reference)
-    noise = f", below the noise floor (±{floor:.2g})" if abs(r) < floor else ""
-    return (
-        f"{choice.text!r}, id {choice.id}\nreward {signed(r, 4)}{noise}\n"
-        f"log π {plain(choice.logp_policy)}, rank {choice.rank_policy:,}\n"
-        f"log π_ref {plain(choice.logp_reference)}, rank {choice.rank_reference:,}\n"
-        "Double-click or Enter puts it in place."
-    )
+    lines = [
+        f"{choice.text!r}, id {choice.id}",
+        f"log π {plain(choice.logp_policy)}, rank {choice.rank_policy:,}",
+        "Double-click or Enter puts it in place.",
+    ]
+    if choice.logp_reference is not None:
+        r = beta * (choice.logp_policy - choice.logp_reference)
+        noise = f", below the noise floor (±{floor:.2g})" if abs(r) < floor else ""
+        lines.insert(1, f"reward {signed(r, 4)}{noise}")
+        lines.insert(3, f"log π_ref {plain(choice.logp_reference)}, rank {choice.rank_reference:,}")
+    return "\n".join(lines)

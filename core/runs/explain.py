@@ -15,6 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from core.losses import EQ_16
+from core.runs.losses import SOURCES, has_reference
 from core.runs.records import EVAL, HELD_OUT, KL, RunLog, Series
 
 Case = Literal["displaced", "shrinks", "stalls", "falls", "above", "peaked"]
@@ -25,19 +27,26 @@ BLOCKS = 8
 """Parts of a curve whose medians stand for it where its course matters."""
 MATTERS = 0.02
 """A change of a reward (in nats times beta) that is worth a word."""
-SOURCES = ("", EVAL, HELD_OUT)
 WHERE = {"": "", EVAL: " on the evaluation set", HELD_OUT: " on the held-out pairs"}
 LOCALISATION = ("words/auroc/-reward", "tokens/auroc/-reward")
-EQ_16 = "Eq. 16, arXiv 2404.12358"
+CITES_16 = "Eq. 16, arXiv 2404.12358"
 DISPLACEMENT = "arXiv 2410.08847"
 FALLS = (
     "Usual after SFT, and no fault in itself: what the reference itself would write must lose "
-    "reward on average as the policy moves away, E[r] = −β KL(π_ref‖π) ≤ 0 (Eq. 16), and so do "
-    "chosen responses that are like it."
+    "reward on average as the policy moves away, {eq_16} (Eq. 16), and so do chosen responses that "
+    "are like it."
+)
+FALLS_ALONE = (
+    "There is no reference in this training ({loss}), so rewards are log-probs: chosen responses "
+    "became less likely, as the loss asks only that they be likelier than the rejected ones."
+)
+FALLS_UNKNOWN = (
+    "Rewards do not begin at 0: either the training has no reference (SimPO, CPO, ORPO), and "
+    "chosen responses became less likely, or the log begins late. Which loss it was is not known."
 )
 ABOVE = (
     "Usual without SFT, where chosen responses are unlike the reference's: only what the reference "
-    "itself would write must lose reward on average, E[r] = −β KL(π_ref‖π) ≤ 0 (Eq. 16)."
+    "itself would write must lose reward on average, {eq_16} (Eq. 16)."
 )
 DISPLACED = (
     "What the reference itself would write loses β KL(π_ref‖π) on average (Eq. 16); here the "
@@ -48,7 +57,7 @@ DISPLACED = (
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that the curves show. ``text``: the numbers; ``why``: what they mean, the same
-    for every run of the case; ``cites``: the equation or paper it rests on, or ""."""
+    for every run of the case and loss; ``cites``: the equation or paper it rests on, or ""."""
 
     case: Case
     text: str
@@ -162,7 +171,7 @@ def _of_source(run: RunLog, beta: float | None, source: str) -> Finding | None:
     falls = chosen.last < 0 and chosen.first - chosen.last > drop
     grows = margin.last - margin.first > max(margin.noise, MATTERS)
     lowest = float(chosen.medians.min())
-    if falls and (finding := _displaced(run, beta, source)):
+    if falls and _eq_16(run) and (finding := _displaced(run, beta, source)):
         return finding
     if finding := _shrinks(margin) or _stalls(margin, accuracy, grows):
         return finding
@@ -208,7 +217,7 @@ def _displaced(run: RunLog, beta: float | None, source: str) -> Finding | None:
         f"Chosen has fallen to {_signed(chosen.last)} by step {chosen.end:,}, far below "
         f"−β KL(π_ref‖π) = {_signed(expected)}."
     )
-    return Finding("displaced", text, DISPLACED, f"{EQ_16}; {DISPLACEMENT}", warning=True)
+    return Finding("displaced", text, DISPLACED, f"{CITES_16}; {DISPLACEMENT}", warning=True)
 
 
 def _shrinks(margin: Course) -> Finding | None:
@@ -247,7 +256,13 @@ def _falls(run: RunLog, beta: float | None, source: str, chosen: Course, margin:
         f"Chosen falls to {_signed(chosen.last)} while the margin grows to "
         f"{_signed(margin.last)}{WHERE[source]}"
     )
-    return Finding("falls", text + _beside(run, beta, source), FALLS, EQ_16)
+    if eq_16 := _eq_16(run):
+        return Finding(
+            "falls", text + _beside(run, beta, source), FALLS.format(eq_16=eq_16), CITES_16
+        )
+    known = not run.objective.main.reference or has_reference(run.series) is False
+    loss = run.objective.title if run.objective.losses else "rewards are β times logged log-probs"
+    return Finding("falls", f"{text}.", FALLS_ALONE.format(loss=loss) if known else FALLS_UNKNOWN)
 
 
 def _above(run: RunLog, beta: float | None, source: str, chosen: Course, margin: Course) -> Finding:
@@ -255,7 +270,18 @@ def _above(run: RunLog, beta: float | None, source: str, chosen: Course, margin:
         f"Chosen stays above 0 ({_signed(chosen.last)} at step {chosen.end:,}) while the margin "
         f"grows to {_signed(margin.last)}{WHERE[source]}"
     )
-    return Finding("above", text + _beside(run, beta, source), ABOVE, EQ_16)
+    if eq_16 := _eq_16(run):
+        return Finding(
+            "above", text + _beside(run, beta, source), ABOVE.format(eq_16=eq_16), CITES_16
+        )
+    return Finding("above", f"{text}.")
+
+
+def _eq_16(run: RunLog) -> str:
+    """Return what Eq. 16 says of the rewards of a run; "" where it says nothing, or may not."""
+    if run.objective.losses:
+        return run.objective.eq_16
+    return EQ_16 if has_reference(run.series) else ""
 
 
 def _beside(run: RunLog, beta: float | None, source: str) -> str:

@@ -4,6 +4,7 @@ One way to read serves both once and live: a ``Run`` looks again as often as it 
 reads only what has changed. Never unpickles anything. Knows no format, and nothing of threads.
 """
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping
@@ -13,20 +14,24 @@ from typing import Any
 
 import numpy as np
 
-from core.checkpoints.runs import STEP
+from core.checkpoints.loss import training_loss
+from core.checkpoints.provenance import read_provenance
+from core.checkpoints.saved import Saved, folders
 from core.errors import UserFacingError
+from core.provenance import UNKNOWN, Provenance
 from core.runs.json_file import JsonFile
+from core.runs.losses import loss_of
+from core.runs.names import evaluation_sets
 from core.runs.reader import Curves, Found, formats
-from core.runs.records import ABOUT, EVALUATION, HELD_OUT, STATE, RunLog, Series
-from core.runs.saved import Saved, folders
+from core.runs.records import ABOUT, EVALUATION, HELD_OUT, STATE, STEP, RunLog, Series
 from core.runs.table import Table, agree, merged
 from core.runs.tail import trouble
 
 _PLAIN = re.compile(r"out(put)?|runs?|logs?|results|training|(dpo-|sft-)?checkpoints")
 """Folders whose name says little: the one above is named too."""
 CHOOSE = (
-    "choose a run's folder, a trainer_state.json, a TensorBoard event file, or a log in JSON Lines "
-    "or CSV"
+    "choose a run's folder, a trainer_state.json, a TensorBoard event file, a log in JSON Lines or "
+    "CSV, or what the trainer printed"
 )
 
 
@@ -66,6 +71,8 @@ class Run:
         self._found = [Found() for _ in self._readers]
         self._saved = Saved()
         self._about, self._evaluation = JsonFile(), JsonFile()
+        self._known: tuple[object, Provenance] = None, UNKNOWN
+        """What files say of the training, and what of the run was there when they were read."""
 
     def refresh(self) -> bool:
         """Look again; return whether anything is different."""
@@ -117,31 +124,48 @@ class Run:
             ]
         )
 
+    def _provenance(self) -> Provenance:
+        """Return what the files of the run's folder say of the training; checkpoints bring more."""
+        home = self._home()
+        there = home, len(self._saved.checkpoints), self._about.table is None
+        if home is not None and there != self._known[0]:
+            with contextlib.suppress(UserFacingError):  # said of ABOUT already
+                self._known = there, read_provenance(home)
+        return self._known[1]
+
     def _log(self, curves: Curves) -> RunLog:
+        known = self._provenance()
+        objective = training_loss(known)
         about, evaluation = self._about.table or {}, self._evaluation.table or {}
         held_out, problems = _held_out(evaluation)
         said = [*self._saved.problems, *self._about.problems, *self._evaluation.problems]
+        if sets := evaluation_sets(curves.series):
+            said.append(f"Evaluation sets with curves of their own: {', '.join(sets)}.")
         return RunLog(
             self.path,
             curves.run or _name(self._place),
             curves.kind,
             {**curves.series, **held_out},
             self._saved.checkpoints,
-            _beta(about) or _beta(evaluation),
+            _beta(about) or _beta(evaluation) or known.beta,
             about,
             (*curves.problems, *said, *problems),
+            objective if objective.losses else loss_of(curves.series),
         )
 
     def _why_nothing(self) -> str:
         place = self._place
         try:
-            empty = not (any(place.iterdir()) if place.is_dir() else _first_byte(place))
+            begin = b"" if place.is_dir() else _first_bytes(place)
+            empty = not (any(place.iterdir()) if place.is_dir() else begin)
         except (FileNotFoundError, NotADirectoryError):
             return f"There is no {self.path}: check the path, or {CHOOSE}."
         except OSError as error:
             return trouble(self.path, error)
         if self._is_folder and STEP.fullmatch(place.name):
             return f"There is no training log in {self.path}: choose the run's folder around it."
+        if begin in (b"\xff\xfe", b"\xfe\xff"):
+            return f"{self.path} is text in UTF-16: save it as UTF-8, and open that."
         if empty or any(found.broken for found in self._found):
             return (
                 f"There is no training log in {self.path} yet, or it is damaged or only half of "
@@ -157,6 +181,8 @@ def _joined(sources: list[Curves]) -> Curves | None:
     first, series = sources[0], dict(sources[0].series)
     problems = list(first.problems)
     for other in sources[1:]:
+        if other.unsure and not first.unsure:
+            continue  # its numbers are those of the first, at steps that may be others
         if not agree(series, other.series, within=1e-2):  # some loggers round
             problems.append(
                 f"The {other.kind} there does not agree with the {first.kind}, as if it were of "
@@ -207,6 +233,6 @@ def _name(place: Path) -> str:
     return f"{place.parent.name}/{name}" if _PLAIN.fullmatch(name) and place.parent.name else name
 
 
-def _first_byte(path: Path) -> bytes:
+def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(1)
+        return file.read(2)

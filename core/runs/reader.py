@@ -25,6 +25,8 @@ class Curves:
     problems: tuple[str, ...] = ()
     run: str = ""
     """The run's name, where the log says it."""
+    unsure: bool = False
+    """Whether the log says no steps, so that those of the curves need not be the run's."""
 
     def saying(self, problem: str) -> "Curves":
         """Return the same with one more sentence."""

@@ -4,6 +4,7 @@ The names of curves are TRL's. Imports no model library, so that the window can 
 before torch is loaded; knows nothing of files or formats (core.runs reads those).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from core.losses import UNNAMED, TrainingLoss
 
 EVAL = "eval/"
 """Before the name of a curve that the trainer measured on its own evaluation set."""
@@ -26,6 +29,8 @@ ABOUT = "qscope-run.json"
 STATE = "trainer_state.json"
 """The file in which a trainer of transformers saves its state, in the run's folder and in each of
 its checkpoints."""
+STEP = re.compile(r"(?:checkpoint|step)[-_](\d{1,15})")
+"""The name of a checkpoint's folder."""
 START = "start"
 """In place of a checkpoint's folder: before the first step, where the policy is the reference."""
 
@@ -55,7 +60,8 @@ class RunLog:
 
     ``kind``: the format, in words ("TRL trainer state", "TensorBoard events", ...); ``beta``: of
     the training, None where no file says it; ``about``: what ABOUT holds; ``problems``: sentences
-    on what could not be read, everything else being there.
+    on what could not be read, everything else being there; ``objective``: the training's loss, as
+    far as files and curves tell.
     """
 
     path: Path
@@ -66,6 +72,7 @@ class RunLog:
     beta: float | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    objective: TrainingLoss = UNNAMED
 
     @property
     def last_step(self) -> int:

@@ -1,10 +1,11 @@
 """Curves as they are gathered: numbers by name and step, chunk after chunk, the later one winning.
 
-Turns rows and columns of whatever was logged into numbers. Knows nothing of files.
+Turns rows and columns of whatever was logged into numbers; which of them count core.runs.points
+says. Knows nothing of files.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -12,14 +13,23 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from core.runs.names import canonical, is_usual, step_column
-from core.runs.records import Series
+from core.runs.names import canonical, is_usual, settled, step_column
+from core.runs.points import (
+    Floats,
+    Integers,
+    Piece,
+    Points,
+    Turn,
+    last_numbers,
+    measured,
+    outlived,
+    turns,
+)
+from core.runs.records import EVAL, Series
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Piece = tuple[Integers, Integers, Floats]
-"""Some points of a curve: their places in the log, steps, values."""
-ABSENT = frozenset({"", "null", "none", "n/a", "na", "-"})
+WRAPPERS = "data", "metrics", "logs"
+"""Names under which loggers put all that they log (verl: "data")."""
+ABSENT = frozenset({"", "null", "none", "n/a", "na", "-", "no log"})
 """What a cell says that holds nothing, in lower case."""
 PIECE = 1 << 20
 """Bytes that are parsed in one call."""
@@ -31,31 +41,44 @@ _FLOATS = msgspec.json.Decoder(list[float])
 class Table:
     """The curves of one log.
 
-    Chunks are kept in the order in which they were logged, so that a log read in pieces and a log
-    read at once give the same.
+    Points are kept in the order in which they were logged, so that a log read in pieces and a log
+    read at once give the same. A log that goes back to an earlier step is of a run that was
+    resumed, or of another stage: what it had logged from there on before does not count.
     """
 
     def __init__(self) -> None:
-        self._chunks: dict[str, list[tuple[Integers, Floats]]] = {}
-        self._counted: dict[str, list[tuple[Integers, Floats]]] = {}
-        """Points of rows that say no step, over the number of their row."""
+        self._stepped: dict[str, Points] = {}
+        self._counted: dict[str, Points] = {}
+        """Of rows that say no step, over the number of their row."""
+        self._purges: list[tuple[int, int]] = []
         self._wrong: Counter[str] = Counter()
         self._rows = 0
         self._unstepped = 0
         self.lost = 0
         """Rows that say nothing usable."""
+        self.notes: tuple[str, ...] = ()
+        """What else is to be said of the log, behind its name."""
+
+    @property
+    def unsure(self) -> bool:
+        """Return whether the log says no steps itself."""
+        return bool(self.notes) or not self._stepped
 
     def add_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take in rows of names and values, in the order in which they were logged."""
         groups: dict[tuple[str, ...], list[int]] = {}
         for place, row in enumerate(rows):
             groups.setdefault(tuple(row), []).append(place)
+        if any(dict in map(type, rows[places[0]].values()) for places in groups.values()):
+            self.add_rows([dict(_flat(row)) for row in rows])
+            return
         stepped: dict[str, list[Piece]] = defaultdict(list)
         counted: dict[str, list[Piece]] = defaultdict(list)
         for names, places in groups.items():
             some = rows if len(groups) == 1 else [rows[place] for place in places]
             columns = [list(map(itemgetter(name), some)) for name in names]
-            has_steps = self._gather(names, columns, np.array(places), stepped, counted)
+            at = self._rows + np.array(places)
+            has_steps = self._gather(names, columns, at, stepped, counted)
             if not has_steps and any(is_usual(canonical(name)) for name in names):
                 self._unstepped += len(places)
         self._take(stepped, counted, len(rows))
@@ -65,31 +88,58 @@ class Table:
         count = len(columns[0]) if columns else 0
         stepped: dict[str, list[Piece]] = defaultdict(list)
         counted: dict[str, list[Piece]] = defaultdict(list)
-        self._gather(names, columns, np.arange(count), stepped, counted)
+        self._gather(names, columns, self._rows + np.arange(count), stepped, counted)
         self._take(stepped, counted, count)
 
-    def add_points(self, pieces: Mapping[str, list[Piece]]) -> None:
-        """Take in points by the names that they were logged under."""
-        self._take(pieces, {}, 0)
+    def add_points(self, pieces: Mapping[str, list[Piece]], count: int) -> None:
+        """Take in points by the names that they were logged under, of ``count`` rows."""
+        moved = {
+            name: [(places + self._rows, steps, values) for places, steps, values in some]
+            for name, some in pieces.items()
+        }
+        self._take(moved, {}, count)
+
+    def purge(self, place: int, step: int) -> None:
+        """Take back what was logged from a step on before a place among the next rows."""
+        self._purges.append((self._rows + place, step))
 
     def series(self) -> dict[str, Series]:
-        """Return the curves; of several values at one step the one logged last."""
-        chosen = self._chunks or self._counted
-        if not self._chunks and not any(map(is_usual, chosen)):
+        """Return the curves; of several values at one step the number that was logged last."""
+        chosen = self._stepped or self._counted
+        if not self._stepped and not any(map(is_usual, chosen)):
             return {}  # rows of numbers, but no log
-        for name, chunks in chosen.items():
-            steps, values = chunks[0]
-            if len(chunks) > 1:
-                steps = np.concatenate([chunk[0] for chunk in chunks])
-                values = np.concatenate([chunk[1] for chunk in chunks])
-            chosen[name] = [_last_of_each_step(steps, values)]
-        return {name: Series(*chunks[0]) for name, chunks in chosen.items()}
+        whole = {name: points.whole() for name, points in chosen.items()}
+        full = all(points.finite for points in chosen.values())
+        kept, turned = {} if full else measured(whole), self._turns()
+        made = {}
+        for name, (places, steps, values) in whole.items():
+            counts = kept.get(name)
+            if turned:
+                valid = outlived(turned, places, steps)
+                counts = valid if counts is None else counts & valid
+            if counts is not None:
+                steps, values = steps[counts], values[counts]
+            if not (counts is None and chosen[name].rises):
+                steps, values = last_numbers(steps, values)
+            if not chosen[name].finite:
+                values = np.where(np.isinf(values), np.nan, values)
+            if len(steps):
+                made[name] = Series(steps, values)
+        return named(made)
+
+    def _turns(self) -> list[Turn] | None:
+        """Return where the log goes back; None if it is in no order."""
+        usual = {name: it for name, it in self._stepped.items() if is_usual(name)} or self._stepped
+        training = [it for name, it in usual.items() if not name.startswith(EVAL)]
+        if not self._purges and not any(points.returns for points in training):
+            return []
+        return turns(training, self._purges)
 
     def problems(self, where: str) -> list[str]:
         """Say what was left out, and why; ``where``: the file, in words."""
         said = []
-        lost = self.lost + (self._unstepped if self._chunks else 0)
-        known = self._chunks or self._counted
+        lost = self.lost + (self._unstepped if self._stepped else 0)
+        known = self._stepped or self._counted
         wrong = sum(n for name, n in self._wrong.items() if name in known or is_usual(name))
         if lost or wrong:
             what = [_count(lost, "row")] * bool(lost) + [_count(wrong, "value")] * bool(wrong)
@@ -97,8 +147,24 @@ class Table:
                 f"{' and '.join(what)} of {where} could not be read as numbers over steps and "
                 f"{'is' if lost + wrong == 1 else 'are'} left out."
             )
-        if self._counted and not self._chunks:
+        said += [f"{where} {note}" for note in self.notes]
+        if self._counted and not self._stepped:
             said.append(f"{where} says no steps, so its rows are counted instead.")
+        turned = self._turns()
+        if turned is None:
+            said.append(
+                f"The rows of {where} are not in the order of their steps: they are sorted."
+            )
+        elif turned:
+            times = f" {len(turned)} times, last" if len(turned) > 1 else ""
+            step, before = turned[-1].step, turned[-1].before
+            said.append(
+                f"{where} begins anew{times} at step {step:,} after step {before:,}, as another "
+                f"stage or run does: only what follows is shown."
+                if turned[-1].anew
+                else f"{where} goes back{times} from step {before:,} to {step:,}, as a resumed run "
+                f"does: what was logged from there on before is left out."
+            )
         return said
 
     def _gather(
@@ -115,15 +181,15 @@ class Table:
         if not len(places):
             return at is not None
         into = counted if at is None else stepped
-        steps, good = self._rows + places + 1, None
+        steps, good = places + 1, None
         if at is not None:
-            raw, _, _ = numbers(columns[at])
+            raw, _, _ = numbers(_steps(columns[at]))
             fine = (raw >= 0) & (raw <= MOST) & (raw == np.floor(raw))
             good = None if fine.all() else fine
             self.lost += int(len(fine) - fine.sum())
             steps = np.where(fine, raw, 0).astype(np.int64)
         for index, name in enumerate(names):
-            if index == at:
+            if index == at or not name:
                 continue
             values, there, wrong = numbers(columns[index])
             name = canonical(name)
@@ -140,29 +206,33 @@ class Table:
     def _take(
         self, stepped: Mapping[str, list[Piece]], counted: Mapping[str, list[Piece]], rows: int
     ) -> None:
-        self._rows += rows
-        for source, chunks in (stepped, self._chunks), (counted, self._counted):
+        for source, curves in (stepped, self._stepped), (counted, self._counted):
             for name, pieces in source.items():
-                chunks.setdefault(canonical(name), []).append(_in_order(pieces))
+                curves.setdefault(canonical(name), Points()).add(pieces)
+        self._rows += rows
 
 
-def _in_order(pieces: list[Piece]) -> tuple[Integers, Floats]:
-    """Return the points of several pieces in the order in which they were logged."""
-    _, steps, values = pieces[0]
-    if len(pieces) > 1:
-        order = np.argsort(np.concatenate([piece[0] for piece in pieces]), kind="stable")
-        steps = np.concatenate([piece[1] for piece in pieces])[order]
-        values = np.concatenate([piece[2] for piece in pieces])[order]
-    return steps, np.where(np.isinf(values), np.nan, values)
+def _flat(row: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the cells of a row, those of the rows inside it too."""
+    for name, cell in row.items():
+        if isinstance(cell, dict):
+            yield from _flat(cell, before if name in WRAPPERS else f"{before}{name}/")
+        else:
+            yield before + name, cell
 
 
-def _last_of_each_step(steps: Integers, values: Floats) -> tuple[Integers, Floats]:
-    if bool((steps[1:] > steps[:-1]).all()):
-        return steps, values
-    order = np.argsort(steps, kind="stable")
-    steps, values = steps[order], values[order]
-    last = np.append(steps[1:] != steps[:-1], True)
-    return steps[last], values[last]
+def _steps(column: Sequence[Any]) -> Sequence[Any]:
+    """Return a column of steps, without what parts thousands ("1,000"), and without the last step
+    of all where it follows each ("3/80")."""
+    if column and isinstance(column[0], str) and set("/,") & set().union(*map(str, column)):
+        return [str(cell).partition("/")[0].replace(",", "") for cell in column]
+    return column
+
+
+def named(series: Mapping[str, Series]) -> dict[str, Series]:
+    """Return curves by TRL's names, now that all are known that were logged together."""
+    names = settled(series.keys())
+    return {names.get(name, name): curve for name, curve in series.items()}
 
 
 def merged(*logs: Mapping[str, Series]) -> dict[str, Series]:
@@ -175,7 +245,7 @@ def merged(*logs: Mapping[str, Series]) -> dict[str, Series]:
         name: several[0]
         if len(several) == 1
         else Series(
-            *_last_of_each_step(
+            *last_numbers(
                 np.concatenate([series.steps for series in several]),
                 np.concatenate([series.values for series in several]),
             )

@@ -123,7 +123,12 @@ class Field:
         self.rows: Rows = BOTH
         self.weights = [objective.policy, objective.reference]
         self.columns = ["logp_policy", "logp_reference"]
-        if spec.policy_only and objective.policy_alone:
+        if pair.alone and (not objective.policy_alone or spec.strategy.needs_reference):
+            raise UserFacingError(
+                "This search needs a reference, and the policy was opened alone: search for its "
+                "likelihood (λ = 1), or open the pair with a reference."
+            )
+        if (spec.policy_only or pair.alone) and objective.policy_alone:
             self.rows, self.weights, self.columns = (POLICY,), [objective.policy], ["logp_policy"]
         elif pair.base is not None:
             self.rows = (*BOTH, BASE)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from core import sweeps
 from core.errors import UserFacingError
-from core.jsonl import read_objects
 from core.sweeps.questions import Question
 from core.sweeps.record import Answer, JudgeSpec, SweepRow, Verdict
+from core.tables import read_objects
 
 if TYPE_CHECKING:
     from core.models.reward_model import RewardModel

@@ -10,8 +10,8 @@ from typing import Any
 
 from core import sweeps
 from core.errors import UserFacingError
-from core.jsonl import read_objects
 from core.sweeps.record import SweepSpec
+from core.tables import read_objects
 from core.text import Prompt
 
 USUAL = 20

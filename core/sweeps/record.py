@@ -130,7 +130,7 @@ class SweepInfo:
 
     policy: str
     reference: str
-    beta: float
+    beta: float | None
     judge: str
     against: str
     prompts: int
@@ -269,4 +269,4 @@ def as_json(info: SweepInfo, rows: Sequence[SweepRow]) -> dict[str, Any]:
     for row, plain in zip(rows, listed, strict=True):
         for side, answer in zip(sides, (row.answer, row.against), strict=True):
             plain[side]["log_ratio"] = answer.log_ratio
-    return {**asdict(info), "intervals": INTERVALS, "figures": table, "rows": listed}
+    return {**asdict(info), "unit": "nat", "intervals": INTERVALS, "figures": table, "rows": listed}

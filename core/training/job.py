@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoints.describe import describe
-from core.engine.protocol import DEFAULT_BETA
 from core.errors import UserFacingError
 from core.runs.records import ABOUT
 from core.setting import problems_of, setting
@@ -50,7 +49,7 @@ class TrainingJob:
         2e-4, "Learning rate of SFT", "Peak learning rate of SFT", 0, above=True
     )
     beta: float = setting(
-        DEFAULT_BETA, "Beta", "β of DPO: the strength of the KL penalty that holds π near π_ref",
+        0.1, "Beta", "β of DPO: the strength of the KL penalty that holds π near π_ref",
         0, above=True,
     )  # fmt: skip
     rank: int = setting(16, "Rank", "Of the LoRA adapter; 0 trains all parameters", 0, 4096)

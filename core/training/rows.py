@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.codec import Codec
 from core.text import Prompt
 
 if TYPE_CHECKING:
     import torch
+
+    from core.codec import Codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,38 +43,22 @@ class Row:
         }
 
 
-def prompt_ids(tokenizer: Any, prompt: str | Prompt) -> list[int]:
-    """Return the ids of the rendered chat: the turns (a string is one user turn) and the
-    generation prompt."""
-    if isinstance(prompt, Prompt):
-        return list(Codec(tokenizer).prompt_ids(prompt))
-    text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
-    )
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def response_ids(tokenizer: Any, text: str) -> list[int]:
-    """Return the ids of a response and of the closing token."""
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return [*ids, tokenizer.eos_token_id]
-
-
 def make_row(
-    tokenizer: Any,
-    prompt: str | Prompt,
+    codec: "Codec",
+    prompt: str,
     texts: Sequence[str],
     pairs: Sequence[tuple[int, int]] = (),
 ) -> Row:
-    """Lay out the responses ``texts`` to ``prompt`` as one tree."""
-    ids = prompt_ids(tokenizer, prompt)
+    """Lay out the responses ``texts`` to one user turn as one tree, as the codec reads them."""
+    asked = Prompt.of(prompt)
+    ids = list(codec.prompt_ids(asked))
     parent = list(range(-1, len(ids) - 1))
     start = len(ids)
     known: dict[tuple[int, int], int] = {}
     paths = []
     for text in texts:
         node, path = start - 1, []
-        for token in response_ids(tokenizer, text):
+        for token in (*codec.encode(asked, text).ids, codec.end_of_turn):
             child = known.get((node, token))
             if child is None:
                 child = known[node, token] = len(ids)
@@ -86,7 +71,7 @@ def make_row(
 
 
 def row_of_pairs(
-    tokenizer: Any, prompt: str | Prompt, pairs: Sequence[tuple[str, str]], across: int = 0
+    codec: "Codec", prompt: str, pairs: Sequence[tuple[str, str]], across: int = 0
 ) -> Row:
     """Lay out pairs of a chosen and a rejected response to one prompt as one tree.
 
@@ -103,7 +88,7 @@ def row_of_pairs(
         for step in range(min(across, len(others))):
             other = others[(number + step) % len(others)]
             couples[place[other], place[theirs]] = None
-    return make_row(tokenizer, prompt, texts, tuple(couples))
+    return make_row(codec, prompt, texts, tuple(couples))
 
 
 def collate(examples: Sequence[dict[str, Any]], pad: int) -> dict[str, "torch.Tensor"]:
@@ -162,14 +147,17 @@ def vocabulary_logits(model: Any, batch: dict[str, Any]) -> "tuple[torch.Tensor,
     import torch
 
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    hidden = causal.model(
+    source, inverse = torch.unique(batch["source"], dim=0, return_inverse=True)
+    first = int(source[:, 1].min())
+    hidden_from = torch.where(batch["attention_mask"], 0.0, torch.finfo(causal.dtype).min)
+    logits = causal(
         input_ids=batch["input_ids"],
         position_ids=batch["position_ids"],
-        attention_mask=batch["attention_mask"],
+        attention_mask=hidden_from.to(causal.dtype),  # eager attention would add a boolean one
         use_cache=False,
-    ).last_hidden_state
-    source, inverse = torch.unique(batch["source"], dim=0, return_inverse=True)
-    return causal.lm_head(hidden[source[:, 0], source[:, 1]]).float(), inverse
+        logits_to_keep=batch["input_ids"].shape[1] - first,
+    ).logits
+    return logits[source[:, 0], source[:, 1] - first].float(), inverse
 
 
 def token_logps(
@@ -182,24 +170,6 @@ def token_logps(
     token = batch["input_ids"][batch["target"][:, 0], batch["target"][:, 1]]
     logps: torch.Tensor = logits[inverse, token] - total[inverse]
     return logps
-
-
-def token_kl(
-    reference: "torch.Tensor", policy: "torch.Tensor", inverse: "torch.Tensor"
-) -> "torch.Tensor":
-    """Return KL(π_ref‖π) over the vocabulary before every response token, [N] nats (Eq. 16).
-
-    ``reference`` and ``policy`` are logits of the same rows, [U, V].
-    """
-    import torch.nn.functional as F
-
-    kl = F.kl_div(
-        F.log_softmax(policy, dim=-1),
-        F.log_softmax(reference, dim=-1),
-        log_target=True,
-        reduction="none",
-    ).sum(dim=-1)
-    return kl[inverse]
 
 
 def response_sums(values: "torch.Tensor", batch: dict[str, Any]) -> "torch.Tensor":

@@ -26,16 +26,16 @@ Method = Literal["sft", "dpo"]
 def load(
     base: Path,
     adapter: Path | None = None,
-    train: Literal["adapter", "all"] | None = None,
+    *,
+    train: Literal["adapter", "all"],
     tokenizer: Path | None = None,
 ) -> tuple[Any, Any]:
-    """Return a model, with ``adapter`` over it if one is given, and its tokenizer.
+    """Return a model to be trained, with ``adapter`` over it if one is given, and its tokenizer.
 
     On a GPU that can, the weights are bfloat16; of a model that is trained whole, float32.
 
     Args:
-        train: what of it will be trained; TRL then moves it to the devices. None: it is only run,
-            and is on the GPU if there is one.
+        train: what of it will be trained; TRL moves it to the devices.
         tokenizer: the folder of the tokenizer, if that is not ``base``.
     """
     import torch
@@ -49,23 +49,11 @@ def load(
     model = AutoModelForCausalLM.from_pretrained(
         base, dtype=torch.bfloat16 if half else torch.float32
     )
-    if train is None and gpu:
-        model = model.to("cuda")
     if adapter is not None:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(adapter), is_trainable=train is not None)
+        model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
     return model, reader
-
-
-def load_both(base: Path, *, policy: Path, reference: Path) -> tuple[Any, Any]:
-    """Return the base with the adapters "policy" and "reference" over it, and the tokenizer."""
-    from peft import PeftModel
-
-    model, tokenizer = load(base)
-    model = PeftModel.from_pretrained(model, str(policy), adapter_name="policy")
-    model.load_adapter(str(reference), adapter_name="reference")
-    return model.eval(), tokenizer
 
 
 def fresh_adapter(rank: int, alpha: int) -> Any:
@@ -157,7 +145,8 @@ def train(
         trainer = trainers.KINDS[method, rows](
             model=model,
             args=trl_arguments(job, method, folder, rows, **more),
-            train_dataset=Dataset.from_list(data),
+            # Json keeps each object's own keys; else all would get those of the others, as null.
+            train_dataset=Dataset.from_list(data, on_mixed_types=None if rows else "use_json"),
             processing_class=tokenizer,
             data_collator=trainers.collator(tokenizer) if rows else None,
             peft_config=(

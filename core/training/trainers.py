@@ -17,14 +17,11 @@ from trl import DPOTrainer, SFTTrainer
 from trl.trainer.utils import use_adapter
 
 from core.errors import UserFacingError
+from core.models.lane import plain_logits
+from core.models.pair import state_numbers
 from core.runs.records import KL
-from core.training.rows import (
-    collate,
-    response_sums,
-    token_kl,
-    token_logps,
-    vocabulary_logits,
-)
+from core.training.rows import collate, response_sums, token_logps, vocabulary_logits
+from core.tree import STATE_COLUMNS
 
 COLUMNS = ["input_ids", "parent", "prompt", "paths", "pairs"]
 
@@ -77,20 +74,23 @@ class TextDPOTrainer(Checked, DPOTrainer):
         policy = self.accelerator.unwrap_model(self.model)
         sums = []
         for row in range(len(inputs["input_ids"]) // 2):
-            batch = {name: inputs[name][row : row + 1] for name in ("input_ids", "attention_mask")}
-            states = inputs["completion_mask"][row, 1:].nonzero().flatten()
-            logits = policy(**batch, use_cache=False).logits[0, states].float()
+            there = inputs["attention_mask"][row].bool()
+            ids, answer = inputs["input_ids"][row, there], inputs["completion_mask"][row, there]
+            states = answer[1:].nonzero().flatten()
+            after = plain_logits(policy, ids[None])[0, states].float()
             if isinstance(policy, PeftModel):
                 with use_adapter(policy, adapter_name=_frozen(policy)):
-                    before = policy(**batch, use_cache=False).logits[0, states].float()
+                    before = plain_logits(policy, ids[None])[0, states].float()
             else:
-                before = self.ref_model(**batch, use_cache=False).logits[0, states].float()
-            kl = F.kl_div(
-                F.log_softmax(logits, -1), F.log_softmax(before, -1), log_target=True,
-                reduction="sum",
-            )  # fmt: skip
-            sums.append(kl)
+                before = plain_logits(self.ref_model, ids[None])[0, states].float()
+            sums.append(_kl(before, after).sum())
         return torch.stack(sums)
+
+
+def _kl(reference: torch.Tensor, policy: torch.Tensor) -> torch.Tensor:
+    """Return KL(π_ref‖π) at each state, [m] nats, of float32 logits [m, V] (Eq. 16)."""
+    _, numbers = state_numbers(torch.stack([policy, reference]))
+    return numbers[STATE_COLUMNS.index("kl_reverse")]
 
 
 def _frozen(model: PeftModel) -> str | None:
@@ -143,7 +143,7 @@ class RowDPOTrainer(RowData, Checked, DPOTrainer):
         chosen, rejected = rewards[inputs["pairs"]].unbind(1)
         loss = -F.logsigmoid(chosen - rejected).mean()
         with torch.no_grad():
-            kl = response_sums(token_kl(before, logits, inverse), inputs)
+            kl = response_sums(_kl(before, logits)[inverse], inputs)
             figures = {
                 "rewards/chosen": chosen.mean(),
                 "rewards/rejected": rejected.mean(),

@@ -129,9 +129,10 @@ def _base(job: TrainingJob, run: Path) -> Path:
 def _fine_tune(job: TrainingJob, base: Path, run: Path) -> bool:
     """Run SFT on prompt and chosen; return whether it was stopped. The result lies in RUN/sft."""
     model, tokenizer = load(base, train="adapter" if job.rank else "all")
-    data = [
-        {"prompt": row["prompt"], "completion": row["chosen"]} for row in examples(job, tokenizer)
-    ]
+    data = examples(job, tokenizer)
+    for row in data:
+        row["completion"] = row.pop("chosen")
+        del row["rejected"]
     trainer, stopped = _train(job, "sft", run, model, tokenizer, data)
     if stopped:
         return True
@@ -170,21 +171,22 @@ def _train(
 
 def examples(job: TrainingJob, tokenizer: Any) -> list[dict[str, Any]]:
     """Return the pairs as TRL takes them; plain text as a chat, if that is wanted and can be."""
-    from core.preferences import load_preferences
+    from core.preferences import as_turns, load_preferences
 
     rows = []
     for pair in load_preferences(Path(job.data)):
-        row = pair.row()
         if pair.conversational and not tokenizer.chat_template:
             raise UserFacingError(
                 f"{job.data} holds conversations, but the tokenizer of {job.base} has no chat "
                 f"template: choose an instruction-tuned base, or pairs of plain text."
             )
         if not pair.conversational and job.chat and tokenizer.chat_template:
-            roles = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}
-            row = {name: [{"role": role, "content": row[name]}] for name, role in roles.items()}
-        rows.append(row)
-    return rows
+            pair = as_turns(pair)
+        rows.append(pair.row())
+    # A dataset has the columns of its first row.
+    none: dict[str, Any] = {"tools": None, "chat_template_kwargs": {}}
+    there = {name: none[name] for name in none if any(name in row for row in rows)}
+    return [there | row for row in rows]
 
 
 # --- the run's files ------------------------------------------------------------------------

@@ -34,6 +34,23 @@ def test_a_run_needs_nothing_else(dialog, qtbot):
 
 def test_a_recent_run_is_named_and_chosen(dialog):
     assert dialog.recent.itemText(1) == "run /runs/a"
-    assert dialog.recent.itemText(2) == "/p  against  its base"
+    assert dialog.recent.itemText(2) == "/p"
     dialog.recent.setCurrentIndex(1)
     assert dialog.spec() == PairSpec(run="/runs/a")
+
+
+def test_a_reference_that_is_left_out_says_what_is_then_shown(dialog, qtbot):
+    qtbot.keyClicks(dialog.policy.edit, "/p")
+    assert open_button(dialog).isEnabled() and dialog.left_out.isVisible()
+    assert "alone" in dialog.left_out.text() and "log π" in dialog.left_out.text()
+    qtbot.keyClicks(dialog.reference.edit, "/sft")
+    assert not dialog.left_out.isVisible()
+
+
+def test_the_loss_of_the_training_can_be_named(dialog):
+    dialog.show_spec(PairSpec(policy="/p", loss="simpo"))
+    assert dialog.loss.currentText() == "SimPO (simpo)" and dialog.spec().loss == "simpo"
+    dialog.show_spec(PairSpec(policy="/p", loss="sigmoid,sft"))
+    assert dialog.spec().loss == "sigmoid,sft"
+    dialog.show_spec(PairSpec(policy="/p"))
+    assert dialog.spec() == PairSpec(policy="/p", beta=dialog.spec().beta)

@@ -16,7 +16,7 @@ from core.engine.protocol import PairSpec
     [
         PairSpec(demo=True),
         PairSpec(policy="a b", reference="r", base="c", beta=0.05, device="cuda:1"),
-        PairSpec(run="runs/one", dtype="float16", allow_pickle=True),
+        PairSpec(run="runs/one", dtype="float16", allow_pickle=True, loss="simpo"),
         PairSpec(policy="p", search_base="big", allow_remote_code=True),
     ],
 )

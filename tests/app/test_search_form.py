@@ -130,3 +130,16 @@ def test_a_strategy_of_ones_own_is_in_the_form(qtbot):
         assert tip == Toy.meaning
     finally:
         unregister(Toy)
+
+
+def test_without_a_reference_only_the_policys_likelihood_is_offered(form):
+    choose(form, "mcts")
+    form.weight.setValue(2.0)
+    form.set_alone(True)
+    assert form.spec() == SearchSpec(Beam()) and form.checked() is not None
+    assert not form.dial.isEnabled() and not form.weight.isEnabled()
+    assert "needs a reference" in form.reward_alone.toolTip()
+    grey = {n for i, n in enumerate(strategies()) if not form.strategy.model().item(i).isEnabled()}
+    assert grey == {name for name, kind in strategies().items() if kind.needs_reference}
+    form.set_alone(False)
+    assert form.dial.isEnabled() and form.weight.isEnabled() and form.reward_alone.isEnabled()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.curves.charts import BY_KEY, as_csv, curves, value_at
+from app.curves.charts import BY_KEY, as_csv, curves, kind_of, other_curves, value_at
 from app.curves.smoothing import BLOCK, smooth, thin
 from core.runs.records import HELD_OUT, KL, RunLog, Series
 
@@ -89,6 +89,18 @@ def test_the_rewards_chart_has_minus_beta_kl_beside_them():
     ]
     assert found[1].values.tolist() == [0, -1, -2]
     assert [c.place for c in curves(BY_KEY["rewards"], run, None)] == [0, 0]
+
+
+def test_every_curve_of_a_log_is_drawn_by_some_chart():
+    names = (
+        "loss lr/mine eval/loss eval/a/loss eval/a/rewards/chosen eval/a/runtime eval/x/y accuracy"
+    )
+    run = log(**{name: [1, 2, 3] for name in names.split()})
+    others = other_curves([run])
+    assert others == ["lr/mine", "runtime", "x/y"]
+    kinds = [*BY_KEY.values(), *map(kind_of, others)]
+    drawn = [curve.name for kind in kinds for curve in curves(kind, run, 0.1)]
+    assert sorted(drawn) == sorted(names.split())
 
 
 def test_margins_follow_from_rewards_where_they_were_not_logged():

@@ -94,6 +94,18 @@ def press(qtbot, button):
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
+def test_what_is_not_used_of_the_pairs_is_told(dialog, qtbot, tmp_path):
+    made = dialog()
+    path = tmp_path / "weighted.jsonl"
+    row = {"question": "Why?", "chosen": "So.", "rejected": "No.", "weight": 2}
+    path.write_text(json.dumps(row), "utf-8")
+    type_into(qtbot, made.form.data.edit, path)
+    qtbot.waitUntil(lambda: ready(made))
+    assert made.form.pairs.line.text() == (
+        "✓ 1 pairs, plain text (JSON Lines)\nNot used: weight (every pair counts the same)."
+    )
+
+
 def test_pairs_are_looked_at_while_one_types_and_the_run_is_named_after_them(
     dialog, qtbot, tmp_path
 ):

@@ -468,6 +468,41 @@ def test_held_out_values_are_marks_and_the_best_step_is_named(make_view, qtbot, 
     assert "stop near step 40" in view.charts.grid.note.text.text()
 
 
+def test_each_evaluation_set_has_a_mark_and_a_name(make_view, qtbot, there):
+    sets = {
+        f"eval/{of}/rewards/chosen": series([50, 100], values)
+        for of, values in (("helpful", [0.1, 0.2]), ("a<b", [-0.1, -0.2]))
+    }
+    there[A] = (made_log(series=sets),)
+    view = opened(qtbot, make_view(), A)
+    chart = view.charts.grid.charts["rewards"]
+    drawn = {line.line.curve.source: line for line in chart.drawn if line.line}
+    shapes = {source: line.marks.opts["symbol"] for source, line in drawn.items() if source}
+    assert set(shapes) == {"eval/helpful/", "eval/a<b/"} and len(set(shapes.values())) == 2
+    assert "☆\u00a0eval “helpful”" in chart.key.text() and "“a&lt;b”" in chart.key.text()
+    assert value(view, "rewards", 0, source="eval/helpful/") == "0.2000"
+    assert value(view, "rewards", 0, source="eval/a<b/") == "−0.2000"
+
+
+def test_a_curve_without_a_chart_gets_one_of_its_own(make_view, qtbot, there):
+    there[A] = (made_log(series={EVAL + "nll_loss": series([50, 100], [2, 1])}),)
+    view = opened(qtbot, make_view(), A)
+    before = grid_keys(view)
+    view.charts.others_menu.aboutToShow.emit()
+    (action,) = view.charts.others_menu.actions()
+    action.trigger()
+    assert grid_keys(view) == [*before, "nll_loss"]
+    assert value(view, "nll_loss", 0, source=EVAL) == "1.000"
+    assert "eval/nll_loss" in view.charts.csv().splitlines()[0]
+    settings = Settings()
+    view.remember(settings)
+    again = make_view()
+    again.recall(settings)
+    qtbot.waitUntil(lambda: grid_keys(again) == [*before, "nll_loss"])
+    action.trigger()
+    assert grid_keys(view) == before
+
+
 def test_the_note_says_why_and_once_for_runs_of_a_kind(view, qtbot):
     text = view.charts.grid.note.text.text()
     assert "Chosen falls" in text and "Chosen stays above 0" in text

@@ -1,16 +1,17 @@
 """The credit view in the real window, driven by keys and mouse, on a scripted engine."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 
 from app.widgets.spans import Freshness
-from core.engine.protocol import Inspect, Score
+from core.engine.protocol import Inspect, PairSpec, Score
 from core.present.measures import rewards
 from tests.app.conftest import do, settled
-from tests.app.fake_engine import FakeEngine, word_id
+from tests.app.fake_engine import INFO, FakeEngine, word_id
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 
@@ -313,3 +314,32 @@ def test_every_token_that_the_models_read_is_shown_with_its_role(window, qtbot):
     assert [looks[name].fontUnderline() for name in looks] == [False, True, True, False]
     assert looks["<user>"].toolTip() == "template, not scored · id 1"
     assert looks["offered"].toolTip().startswith("response, scored")
+
+
+def test_without_a_beta_rewards_are_nats_until_one_is_typed(open_window, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "info", replace(INFO, beta=None, notes=("It is so.",)))
+    window = open_window(spec=PairSpec(policy="p", reference="r"))
+    wait(qtbot, window)
+    view, box = window.view, window.view.controls.beta
+    scoring = view.panels["A"].scoring
+    ratios = scoring.logp_policy - scoring.logp_reference
+    shown = {key: label.text() for key, label in view.summary.figures.items()}
+    assert box.text() == "unknown" and "do not say which β" in box.toolTip()
+    assert float(shown["sum_a"].replace("−", "-")) == pytest.approx(ratios.sum(), abs=1e-3)
+    assert shown["preference"] == shown["loss"] == "–"
+    assert view.controls.legend.bar.accessibleName().endswith("nats")
+    assert window.notice.message.text() == "It is so."
+    qtbot.mouseClick(box.lineEdit(), Qt.MouseButton.LeftButton)
+    qtbot.keyClicks(box, "0.25")
+    qtbot.keyClick(box, Qt.Key.Key_Return)
+    assert view.known_beta() == 0.25
+    shown = {key: label.text() for key, label in view.summary.figures.items()}
+    assert float(shown["sum_a"].replace("−", "-")) == pytest.approx(0.25 * ratios.sum(), abs=1e-3)
+    assert shown["loss"] != "–"
+    again = open_window(spec=PairSpec(policy="p", reference="r"))
+    wait(qtbot, again)
+    assert again.view.known_beta() == 0.25, "it is remembered"
+    again.view.controls.beta.setValue(0)
+    assert again.view.known_beta() is None
+    again.view.controls.beta.stepUp()
+    assert again.view.known_beta() == 0.1

@@ -103,7 +103,7 @@ def test_describing_imports_no_model_library(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; import core.demo.pair; "
         "from core.checkpoints.resolve import resolve_pair; "
         f"path = Path({str(tmp_path / 'a')!r}); resolve_pair(path, path); "
-        "print(sorted({'torch', 'transformers', 'peft', 'numpy'} & set(sys.modules)))"
+        "print(sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -118,12 +118,6 @@ def test_a_missing_folder_a_file_and_an_empty_folder(tmp_path: Path) -> None:
     assert "is empty" in sentence(tmp_path / "empty")
     (tmp_path / "notes.txt").write_text("x")
     assert "is a file: choose the folder" in sentence(tmp_path / "notes.txt")
-
-
-def test_gguf_is_refused_as_file_and_as_folder(tmp_path: Path) -> None:
-    (tmp_path / "model.gguf").write_bytes(b"GGUF")
-    assert "convert it" in sentence(tmp_path / "model.gguf")
-    assert "model.gguf is a GGUF file" in sentence(tmp_path)
 
 
 def test_weights_without_config_and_config_without_weights(tmp_path: Path) -> None:

@@ -84,8 +84,16 @@ def test_folders_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     assert (plan.policy_name, plan.reference_name) == ("a/model-x", "b/model-x")
 
 
-def test_a_whole_policy_needs_a_named_reference(tmp_path: Path) -> None:
-    assert "pass --reference DIR" in pair_sentence(write_model(tmp_path / "a"), None)
+def test_a_policy_may_be_alone(tmp_path: Path) -> None:
+    whole = resolve_pair(write_model(tmp_path / "base"))
+    adapter = write_adapter(tmp_path / "dpo", "base")
+    trained_alone = resolve_pair(adapter, loss="simpo")
+    for plan in (whole, trained_alone):
+        assert plan.reference is None and plan.reference_model is None and not plan.shared
+        assert plan.reference_name == "" and plan.sides == (plan.policy,)
+    assert trained_alone.policy_adapter == adapter
+    named = resolve_pair(adapter, tmp_path / "base", loss="simpo")
+    assert named.reference_name == "base, adapters off"
 
 
 def test_a_base_is_found_where_the_adapter_says(

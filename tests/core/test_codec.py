@@ -343,6 +343,27 @@ def test_a_template_that_refuses_is_a_sentence():
         codec.prompt_text(Prompt.of("Hi", "Be brief."))
 
 
+def test_calls_reasoning_and_tools_reach_the_template():
+    template = (
+        "{% for tool in tools or [] %}[{{ tool.name }}]{% endfor %}{% if brief %}Brief. {% endif %}"
+        "{% for m in messages %}{% if m.reasoning_content %}({{ m.reasoning_content }}){% endif %}"
+        "{% if m.content is defined %}{{ m.content }}{% else %}-{% endif %}"
+        "{% for call in m.tool_calls or [] %}{{ call.function.name }}{% endfor %}<|im_end|>"
+        "{% endfor %}"
+    )
+    codec = Codec(byte_level_tokenizer(template))
+    call = '{"content": null, "tool_calls": [{"function": {"name": "rain"}}]}'
+    turns = (
+        Message("user", "Wet?"),
+        Message("assistant", "", call),
+        Message("assistant", "No.", '{"reasoning_content": "Dry."}'),
+    )
+    prompt = Prompt(turns, '{"tools": [{"name": "rain"}], "brief": true}')
+    end = "<|im_end|>"
+    assert codec.prompt_text(prompt) == f"[rain]Brief. Wet?{end}-rain{end}(Dry.)No.{end}"
+    assert codec.prompt_text(Prompt(turns[:1])) == f"Wet?{end}"
+
+
 def test_labels():
     codec = CODECS["bytes"]
     shown = [codec.label(id) for id in codec.encode(PROMPT, " a\n\tb").ids]

@@ -178,8 +178,9 @@ def test_verdicts_count_in_either_order_and_by_majority(tmp_path):
     ("text", "said"),
     [
         ("", "has no verdicts"),
-        ("not json", "line 1: not valid JSON"),
-        ("\n[1]", "line 2: not an object"),
+        ("not json", "is not JSON"),
+        ('{"prompt": "p", "a": "x", "b": "y", "winner": "a"}\nno', "line 2 is not JSON"),
+        ("\n[1]", "row 1: not an object"),
         ('{"prompt": "p", "a": "x", "b": "y"}', '"winner" is missing'),
         ('{"prompt": "p", "a": 1, "b": "y", "winner": "a"}', '"a" is missing or no string'),
         ('{"prompt": "p", "a": "x", "b": "y", "winner": "left"}', "\"winner\" is 'left'"),

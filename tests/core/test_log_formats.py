@@ -31,17 +31,17 @@ class Toy:
         return self._found
 
 
-class ColonRows:
-    """Rows of "name:value name:value"."""
+class TildeRows:
+    """Rows of "name~value name~value"."""
 
-    kind = "colons"
+    kind = "tildes"
 
     def __init__(self) -> None:
         self.tables = {"": Table()}
 
     def take(self, data: bytes) -> bytes:
         whole = data[: data.rfind(b"\n") + 1]
-        rows = [dict(cell.split(":") for cell in row.split()) for row in whole.decode().split("\n")]
+        rows = [dict(cell.split("~") for cell in row.split()) for row in whole.decode().split("\n")]
         self.tables[""].add_rows([row for row in rows if row])
         return whole
 
@@ -65,7 +65,7 @@ def follow(place: Path, *writes: bytes, into: Path) -> list[RunLog]:
 
 def test_the_formats_that_lead_come_first() -> None:
     assert [type(it.make()).__name__ for it in formats()] == ["States", "Events", "Lines"]
-    assert set(ROWS) == {"CSV", "JSON Lines"}
+    assert set(ROWS) == {"CSV", "JSON Lines", "printed"}
 
 
 @pytest.mark.usefixtures("toy")
@@ -91,15 +91,15 @@ def test_a_format_of_rows_is_followed_without_a_reader_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "train.log"
-    path.write_text("step:1 loss:0.5\nstep:2 lo")
+    path.write_text("step~1 loss~0.5\nstep~2 lo")
     with pytest.raises(UserFacingError, match="There is no training log"):
         read_run(path)
 
-    def begin(line: bytes, whole: bool) -> ColonRows | None:
-        return ColonRows() if line.startswith(b"step:") else None
+    def begin(line: bytes, whole: bool, file: str) -> TildeRows | None:
+        return TildeRows() if line.startswith(b"step~") else None
 
-    monkeypatch.setitem(ROWS, "colons", begin)
-    told = follow(path, b"", b"ss:0.25\n", b"step:3 loss:nan\n", into=path)
-    assert [log.kind for log in told] == ["colons"] * 3
+    monkeypatch.setitem(ROWS, "tildes", begin)
+    told = follow(path, b"", b"ss~0.25\n", b"step~3 loss~nan\n", into=path)
+    assert [log.kind for log in told] == ["tildes"] * 3
     assert [points(log, "loss")[-1] for log in told[:2]] == [(1, 0.5), (2, 0.25)]
     assert np.isnan(told[2].series["loss"].values[-1])

@@ -82,6 +82,23 @@ def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         ("kl", "kl"),
         ("kl/ref_policy", "kl/ref_policy"),
         ("train_loss", "train_loss"),
+        ("eval_helpful_rewards/chosen", "eval/helpful/rewards/chosen"),
+        ("eval/my_set_logps/rejected", "eval/my_set/logps/rejected"),
+        ("eval_nll_loss", "eval/nll_loss"),
+        ("eval/eval_loss", "eval/loss"),
+        ("train/reject_reward", "rewards/rejected"),
+        ("val_rewards_chosen_mean", "eval/rewards/chosen"),
+        ("train_rewards_rejected_mean", "rewards/rejected"),
+        ("validation-ultra/loss", "eval/ultra/loss"),
+        ("actor/rewards_chosen", "rewards/chosen"),
+        ("policy_chosen_logps", "logps/chosen"),
+        ("reference_chosen_logps", "reference_chosen_logps"),
+        ("Training Loss", "loss"),
+        ("Validation Loss", "eval/loss"),
+        ("rewards / accuracies", "rewards/accuracies"),
+        ("value_loss", "value_loss"),
+        ("valid_tokens", "valid_tokens"),
+        ("rewards/MyFunction/mean", "rewards/MyFunction/mean"),
         ("my own/thing", "my own/thing"),
         ("evaluation", "evaluation"),
         ("eval/", "eval/"),
@@ -182,15 +199,19 @@ def test_long_logs_are_read_in_pieces(
     lines.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{")
     table = tmp_path / "log.csv"
     table.write_text("step,loss\n" + "".join(f"{r['step']},{r['loss']!r}\n" for r in rows) + "9,")
-    last = dict(zip([row["step"] for row in rows], [row["loss"] for row in rows], strict=True))
+    last = [(row["step"], row["loss"]) for row in rows[40:]]
     for path in (state, lines, table):
         whole = read_run(path)
-        assert points(whole, "loss") == sorted(last.items())
+        assert points(whole, "loss") == last
+        assert whole.problems == (
+            f"{path.name} begins anew at step 0 after step 39, as another stage or run does: only "
+            f"what follows is shown.",
+        )
         for size in (1, 50, 300):
             monkeypatch.setattr("core.runs.readers.states.PIECE", size)
             monkeypatch.setattr("core.runs.readers.lines.PIECE", size)
             pieces = read_run(path)
-            assert same(pieces.series, whole.series) and pieces.problems == whole.problems == ()
+            assert same(pieces.series, whole.series) and pieces.problems == whole.problems
 
 
 def test_numbers_that_are_none(tmp_path: Path) -> None:
@@ -343,6 +364,108 @@ def test_wandb_export_over_time_takes_the_runs_own_steps(tmp_path: Path) -> None
     log = read_run(path)
     assert log.name == "a"
     assert points(log, "loss") == [(64, 0.69), (128, 0.5)]
+
+
+def test_another_header_is_of_another_stage(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(
+        "step,loss\n10,2\n20,1.5\nstep,rewards/chosen,loss\n10,0,0.69\n"
+        '"1,000",-0.5,0.5\nstep,rewards/chosen,loss\n1010,-1,0.25\n'
+    )
+    log = read_run(path)
+    assert points(log, "loss") == [(10, 0.69), (1000, 0.5), (1010, 0.25)]
+    assert points(log, "rewards/chosen") == [(10, 0.0), (1000, -0.5), (1010, -1.0)]
+    (said,) = log.problems
+    assert "begins anew at step 10 after step 20" in said
+
+
+def test_a_table_by_columns(tmp_path: Path) -> None:
+    """What DataFrame.to_json writes, and a plain object of lists."""
+    path = tmp_path / "history.json"
+    for text in (
+        '{"step": {"0": 1, "1": 2}, "loss": {"0": 0.5, "1": null}, "eval_loss": {"0": NaN, "1": 1}'
+        "}",
+        '{"step": [1, 2], "loss": [0.5, null], "eval_loss": [NaN, 1]}',
+    ):
+        path.write_text(text)
+        log = read_run(path)
+        assert points(log, "loss") == [(1, 0.5)] and points(log, "eval/loss") == [(2, 1.0)]
+    path.write_text('{"step": [1, 2], "loss": [0.5]}')
+    with pytest.raises(UserFacingError, match="no training log"):
+        read_run(path)
+
+
+def test_utf_16_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text("{'loss': 0.5, 'step': 1}\n", "utf-16")
+    with pytest.raises(UserFacingError, match="UTF-16: save it as UTF-8"):
+        read_run(path)
+
+
+def test_the_table_of_a_model_card(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(
+        "# A model\n\n- learning_rate: 5e-07\n- num_steps: 3\n\n### Training results\n\n"
+        "| Training Loss | Epoch | Step | Validation Loss | Rewards/chosen | Logps/rejected |\n"
+        "|:-------------:|:-----:|:----:|:---------------:|:--------------:|---------------:|\n"
+        "| No log        | 0.25  | 100  | 0.69            | 0.01           | -250.5         |\n"
+        "| 0.55          | 0.5   | 200  | 0.5             | -0.25          | -260.25        |\n\n"
+        "### Framework versions | and more\n"
+    )
+    log = read_run(path)
+    assert log.kind == "Markdown table"
+    assert points(log, "loss") == [(200, 0.55)]
+    assert points(log, "eval/loss") == [(100, 0.69), (200, 0.5)]
+    assert points(log, "eval/rewards/chosen") == [(100, 0.01), (200, -0.25)]
+    assert points(log, "eval/logps/rejected") == [(100, -250.5), (200, -260.25)]
+    assert set(log.series) == {
+        "loss", "Epoch", "eval/loss", "eval/rewards/chosen", "eval/logps/rejected",
+    }  # fmt: skip
+
+
+def test_decimal_commas(tmp_path: Path) -> None:
+    """A table that a spreadsheet saved where numbers are written so."""
+    path = tmp_path / "log.csv"
+    path.write_text(
+        "\ufeffstep;loss;rewards/chosen;name\r\n10;0,69;-0,5;a, b\r\n20;;1.234,5;\r\n"
+        "30;5;-1,5E-02;\r\n40,0;0.25;NaN;\r\n"
+        "1.050;0,125;;\r\n"
+    )
+    log = read_run(path)
+    assert points(log, "loss") == [(10, 0.69), (30, 5.0), (40, 0.25), (1050, 0.125)]
+    assert (
+        str(points(log, "rewards/chosen")) == "[(10, -0.5), (20, 1234.5), (30, -0.015), (40, nan)]"
+    )
+    assert log.problems == ()
+
+
+def test_decimal_commas_in_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text('step,loss,kl\n10,"0,69","1,234"\n20,"0,5","12,5"\n')
+    log = read_run(path)
+    assert points(log, "loss") == [(10, 0.69), (20, 0.5)]
+    assert points(log, "kl") == [(20, 12.5)]  # 1.234 or a thousand and more: not guessed
+    assert log.problems == (
+        "1 value of log.csv could not be read as numbers over steps and is left out.",
+    )
+
+
+def test_tensorboards_csv_is_named_by_its_file(tmp_path: Path) -> None:
+    text = "Wall time,Step,Value\n1700000000.5,10,{}\n1700000001.5,20,{}\n"
+    for name, values in {
+        "run-.-tag-train_loss.csv": (0.69, 0.5),
+        "run-dpo-tag-train_rewards_chosen.csv": (0, -0.25),
+        "run-dpo-tag-eval_rewards_accuracies.csv": (0.5, 0.75),
+        "run-dpo-tag-my_own.csv": (1, 2),
+    }.items():
+        (tmp_path / name).write_text(text.format(*values))
+    log = read_run(tmp_path)
+    assert log.kind == "TensorBoard CSV" and log.problems == ()
+    assert points(log, "loss") == [(10, 0.69), (20, 0.5)]
+    assert points(log, "rewards/chosen") == [(10, 0.0), (20, -0.25)]
+    assert points(log, "eval/rewards/accuracies") == [(10, 0.5), (20, 0.75)]
+    assert len(log.series) == 3  # what is no curve of a DPO run may be anything
+    assert points(read_run(tmp_path / "run-dpo-tag-my_own.csv"), "my_own") == [(10, 1.0), (20, 2.0)]
 
 
 def test_csv_with_a_column_of_runs(tmp_path: Path) -> None:
@@ -569,10 +692,11 @@ def test_checkpoints_without_a_log(tmp_path: Path) -> None:
 
 
 def test_a_live_log_goes_on_where_the_last_state_ends(tmp_path: Path) -> None:
-    rows = [record(step, loss=1 / step) for step in range(1, 6)]
+    rows: list[dict[str, Any]] = [record(step, loss=1 / step) for step in range(1, 6)]
     write_state(tmp_path / "checkpoint-3", rows[:3])
+    rows = [{**row, "lr": 0.5} for row in rows]
     rows.append(record(3, eval_loss=0.5))  # measured after the checkpoint was saved
-    lines = [json.dumps({**row, "lr": 0.5}) + "\n" for row in rows]
+    lines = [json.dumps(row) + "\n" for row in rows]
     (tmp_path / "log.jsonl").write_text("".join(lines))
     (tmp_path / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n' * 9)
     log = read_run(tmp_path)
@@ -675,11 +799,9 @@ def test_a_table_in_pieces_is_a_table_at_once() -> None:
         pieces.series()
     assert same(once.series(), pieces.series())
     assert once.problems("x") == pieces.problems("x") != []
-    kl, logged = (
-        once.series()["kl"],
-        [row for row in rows if isinstance(row.get("kl"), float | int)],
-    )
+    assert any("not in the order" in said for said in once.problems("x"))
+    kl = once.series()["kl"]
+    logged = [row for row in rows if "step" in row and row.get("kl") in (0.5, 1)]
     for row in logged:
-        if "step" in row:
-            last = next(r for r in reversed(logged) if r.get("step") == row["step"])["kl"]
-            assert np.array_equal(kl.values[kl.steps == row["step"]], [last], equal_nan=True)
+        last = next(other for other in reversed(logged) if other["step"] == row["step"])
+        assert kl.values[kl.steps == row["step"]].tolist() == [last["kl"]]

@@ -52,6 +52,11 @@ KINDS: dict[str, tuple[str, bytes, Write]] = {
     "jsonl": ("log.jsonl", b"", lambda step, value: line(step, value).encode()),
     "csv": ("log.csv", HEADER, lambda step, value: f"{step},{value!r},\n".encode()),
     "wordy csv": ("log.csv", b"step,loss,kl\r\n", lambda s, v: f'{s},"{v}",warm\r\n'.encode()),
+    "printed": (
+        "train.log",
+        b"Map: 100%|#| 2/2\n",
+        lambda s, v: f"{{'loss': {v}, 'step': {s}}}\n".encode(),
+    ),
     "events": (
         "events.out.tfevents.1.host",
         b"",

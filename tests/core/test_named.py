@@ -8,6 +8,7 @@ from core.checkpoints import named
 from core.checkpoints.resolve import resolve_pair
 from core.engine.protocol import PairSpec
 from core.errors import UserFacingError
+from core.provenance import Provenance
 from tests.tiny import save_pair
 
 
@@ -23,7 +24,8 @@ def test_a_pair_of_another_origin_is_opened_in_the_place_of_the_demo(tmp_path, m
     from core.models.load import load_pair
 
     policy, reference = save_pair(tmp_path)
-    plan = replace(resolve_pair(policy, reference), beta=0.375)
+    known = Provenance(beta=0.375, sources={"beta": "its recipe"})
+    plan = replace(resolve_pair(policy, reference), provenance=known)
     monkeypatch.setitem(named.PAIRS, "demo", lambda report, stop: plan)
     pair, info = load_pair(PairSpec(demo=True, device="cpu"), quiet)
     assert info.beta == 0.375 and info.policy == policy.name and pair.vocab_size > 0

@@ -467,3 +467,17 @@ class NOTHING:
     @staticmethod
     def get_seq_length():
         return 0
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma2", "bloom", "mamba"])
+def test_paths_that_are_observed_together_share_what_they_begin_with(kind):
+    models = tiny_model(kind, VOCAB, 0), tiny_model(kind, VOCAB, 1)
+    pair = pair_of(*models)
+    prompt = [5, 9, 33, 70, 2, 14, 8]
+    texts = [[*prompt, *rest] for rest in ([7, 8, 9], [7, 8, 11, 12], [3], [7, 8, 9])]
+    paths = [(pair.tree.extend(0, ids), len(prompt)) for ids in texts]
+    computed = pair.observe_all(paths, line="some")
+    for ids in texts:
+        check(pair, models, ids, len(prompt))
+    assert computed == len(prompt) + 3  # of the responses, what is followed by a token
+    assert pair.observe_all(paths) == 0

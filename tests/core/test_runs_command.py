@@ -30,7 +30,7 @@ def test_curves_are_printed_without_what_is_no_number(tmp_path, capsys):
 def test_words_for_people(capsys):
     assert main.main(["runs", str(SHIPPED)]) == main.DONE
     said = capsys.readouterr().out
-    assert said.startswith("with-sft: TRL trainer state, beta 0.1, up to step 120\n")
+    assert said.startswith("with-sft: TRL trainer state, DPO, beta 0.1, up to step 120\n")
     assert "rewards/chosen" in said and "while the margin grows" in said
 
 

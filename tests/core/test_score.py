@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.models.score import score
+from core.models.score import score, score_all
 from core.scoring import Scoring
 from core.text import Prompt
 from tests.searches import PROMPT, search_pair
@@ -79,3 +79,23 @@ def test_labels_are_those_of_another_prompt_too(made):
     again = score(pair, PROMPT, pair.codec.encode(PROMPT, TEXT))
     assert scoring.labels == again.labels
     assert (scoring.nodes != again.nodes).all()
+
+
+def test_several_responses_are_scored_together_as_one_by_one(made):
+    pair, _ = made
+    pair.forget()
+    texts = [
+        (PROMPT, TEXT),
+        (PROMPT, TEXT[:-6] + "June."),
+        (Prompt.of("Which?"), TEXT),
+        (PROMPT, ""),
+    ]
+    responses = [(prompt, pair.codec.encode(prompt, text)) for prompt, text in texts]
+    found = score_all(pair, responses, line="some")
+    for response, together in zip(responses, found, strict=True):
+        pair.forget()
+        alone = score(pair, *response)
+        assert together.computed == 0 and together.labels == alone.labels
+        for name in COLUMNS:
+            if name != "start":
+                np.testing.assert_allclose(getattr(together, name), getattr(alone, name), atol=1e-4)

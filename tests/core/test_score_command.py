@@ -225,16 +225,41 @@ def test_json_agrees_with_plain_forwards(
         assert token["rank_policy"] == int((policy[row] > policy[row, id]).sum()) + 1
         kl = float((policy[row].exp() * (policy[row] - reference[row])).sum())
         assert token["kl"] == pytest.approx(kl, abs=1e-4)
-    assert found["beta"] == 0.25
+    assert (found["beta"], found["unit"]) == (0.25, "β·nat")
     assert found["total_reward"] == pytest.approx(sum(token["reward"] for token in tokens))
+
+
+def test_without_a_beta_rewards_are_log_ratios_and_the_table_asks_for_it(
+    adapters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = scored(adapters, tmp_path, capsys)
+    assert (found["beta"], found["unit"], found["notes"]) == (None, "nat", [])
+    for token in found["tokens"]:
+        assert token["reward"] == token["logp_policy"] - token["logp_reference"]
+    files = ["--prompt-file", str(tmp_path / "prompt")]
+    files += ["--response-file", str(tmp_path / "response")]
+    assert main.main(["score", *arguments(adapters, *files)]) == 0
+    assert "β is not known, so in nats of log π/π_ref" in capsys.readouterr().out
+
+
+def test_a_beta_that_its_files_contradict_is_used_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, run = save_run(tmp_path)
+    (run / "recipe.yaml").write_text("beta: 0.5")
+    assert scored({"policy": run / "checkpoint-10"}, tmp_path, capsys)["beta"] == 0.5
+    found = scored({"run": run}, tmp_path, capsys, "--beta", "0.25")
+    said = "β of 0.25 was given and is used, but it is 0.5 by beta in run/recipe.yaml."
+    assert (found["beta"], found["notes"]) == (0.25, [said])
 
 
 def test_json_has_the_keys_and_spans_that_are_promised(
     adapters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = scored(adapters, tmp_path, capsys)
-    assert list(found) == ["beta", "policy", "reference", "total_reward", "noise", "tokens"]
-    keys = "id text start end logp_policy logp_reference reward rank_policy kl".split()
+    keys = "beta unit policy reference loss notes score total_reward noise tokens"
+    assert list(found) == keys.split()
+    keys = "id text start end logp_policy logp_reference reward score rank_policy kl".split()
     *tokens, closing = found["tokens"]
     assert all(list(token) == keys for token in tokens)
     assert all(token["text"] == RESPONSE[token["start"] : token["end"]] for token in tokens)
@@ -346,7 +371,7 @@ def test_the_noise_is_told(
     if dtype == "float32":
         assert not said
     else:
-        assert f"Σ reward ±{found['beta'] * noise['total']:.4f}" in said[0]
+        assert f"Σ reward ±{noise['total']:.4f}" in said[0]
 
 
 def test_a_response_longer_than_the_context_is_said(

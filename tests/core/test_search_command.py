@@ -29,6 +29,7 @@ def test_hypotheses_and_nodes_as_json(folder, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["objective"] == {"policy": 1.0, "reference": 0.0, "base": 0.0}
     assert len(found["hypotheses"]) == 3
+    assert (found["beta"], found["unit"]) == (None, "nat"), "no file says a beta"
     longest = max(h["length"] for h in found["hypotheses"])
     assert found["noise"]["dtype"] == "float32" and 0 < found["noise"]["token"] < 1e-4
     for h in found["hypotheses"]:
@@ -39,7 +40,7 @@ def test_hypotheses_and_nodes_as_json(folder, capsys):
         assert h["score"] == pytest.approx(h["sum_logp_policy"])
         assert h["eq12_reward_less_kl"] == pytest.approx(h["eq13_policy_likelihood"], abs=1e-3)
         ratio = h["sum_logp_policy"] - h["sum_logp_reference"]
-        assert h["total_reward"] == pytest.approx(found["beta"] * ratio)
+        assert h["total_reward"] == pytest.approx(ratio)
     for i, node in enumerate(nodes[1:], 1):
         assert node["parent"] < i
         before = nodes[node["parent"]]["sum_policy"]

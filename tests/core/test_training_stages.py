@@ -9,6 +9,7 @@ import pytest
 from core.demo.recipe import load_recipe
 from core.training.job import TrainingJob
 from core.training.stages import drop_half_written, fresh_adapter, last_whole, trl_arguments
+from tests.tiny import byte_level_tokenizer
 
 for extra in ("trl", "faker"):
     pytest.importorskip(extra)
@@ -51,7 +52,7 @@ def test_the_demos_recipe_is_a_job_whose_schedule_is_left_early(tmp_path, monkey
         return SimpleNamespace(model=None), False
 
     monkeypatch.setattr(training.stages, "train", tell)
-    monkeypatch.setattr(training, "load", lambda *_, **__: (None, None))
+    monkeypatch.setattr(training, "load", lambda *_, **__: (None, byte_level_tokenizer()))
     monkeypatch.setattr(training, "batches", lambda *_: [])
     monkeypatch.setattr(training, "save", lambda *_: None)
     (tmp_path / "out").mkdir()

@@ -199,6 +199,58 @@ def test_plain_text_is_given_as_it_is_where_that_is_asked(tmp_path):
     assert worker.examples(read_job(run), byte_level_tokenizer())[0] == PAIRS[0]
 
 
+CALLING = """\
+{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}{% for m in messages %}<|im_start|>\
+{{ m.role }}
+{% if m.reasoning_content %}({{ m.reasoning_content }}){% endif %}{{ m.content or "" }}\
+{% for call in m.tool_calls or [] %}{{ call.function | tojson }}{% endfor %}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% if brief %}Brief: {% endif %}{% endif %}"""
+
+
+def test_calls_reasoning_and_tools_are_trained_on_as_the_template_renders_them(tmp_path):
+    from core.training import stages
+    from core.training.job import read_job
+    from tests.tiny import save_model
+
+    def row(arguments, **more):
+        call = {"type": "function", "function": {"name": "rain", "arguments": arguments}}
+        return {
+            "prompt": [{"role": "user", "content": "Rain?"}],
+            "chosen": [
+                {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "content": "no"},
+                {"role": "assistant", "content": "No.", "reasoning_content": "It says no."},
+            ],
+            "rejected": [{"role": "assistant", "content": "Yes."}],
+            **more,
+        }
+
+    rows = [
+        row({"city": "Rome"}, tools=[{"name": "rain", "parameters": {"city": {"type": "string"}}}]),
+        row({"day": 3}, chat_template_kwargs={"brief": True}),
+        row({}, tools=[{"name": "rain", "parameters": {"day": None}}]),
+    ]
+    data = tmp_path / "calls.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    save_model(tmp_path / "own", template=CALLING)
+    run = written(tmp_path, data=str(data), base=str(tmp_path / "own"), max_length=512)
+    assert train(run) == 0 and (run / "sft").is_dir()
+    model, tokenizer = stages.load(tmp_path / "own", train="adapter")
+    job = read_job(run)
+    trainer, _ = stages.train(
+        job, "dpo", tmp_path / "again", model, tokenizer, worker.examples(job, tokenizer),
+        report=lambda step, of: None,
+    )  # fmt: skip
+    for row, got in zip(rows, trainer.train_dataset, strict=True):
+        for side in ("chosen", "rejected"):
+            whole = tokenizer.apply_chat_template(
+                row["prompt"] + row[side], tools=row.get("tools"),
+                **row.get("chat_template_kwargs", {}),
+            )["input_ids"]  # fmt: skip
+            assert got["prompt_ids"] + got[f"{side}_ids"] == whole
+
+
 def test_a_run_without_a_base_of_its_own_fetches_the_usual_one(tmp_path, monkeypatch):
     run = written(tmp_path, sft=False, steps=1, base="")
     told = []

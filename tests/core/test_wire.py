@@ -53,6 +53,7 @@ from core.engine.protocol import (
 from core.engine.wire import decode, encode
 from core.errors import UserFacingError
 from core.noise import NoiseFloor
+from core.provenance import Provenance
 from core.runs.records import START, Checkpoint
 from core.scoring import Alternative, Inspection, Scoring, StateActions
 from core.search.grown import Growth, Step
@@ -64,7 +65,10 @@ from core.search.strategies.sampling import Sampling
 from core.sweeps.record import Answer, JudgeSpec, SweepInfo, SweepRow, SweepSpec, Verdict
 from core.text import Message, Prompt, Tokens
 
-PROMPT = Prompt((Message("system", "Be brief."), Message("user", "Zoë?\n")))
+PROMPT = Prompt(
+    (Message("system", "Be brief."), Message("user", "Zoë?\n", '{"name": "Z"}')), '{"tools": []}'
+)
+KNOWN = Provenance(beta=0.3, losses=(("sft", 0.5),), plain=True, sources={"beta": "beta in a.yaml"})
 INFO = PairInfo(
     "policy", "reference", "cuda:0", "bfloat16", 1 << 40, True, 500, 1024, True, "tree cache", 2.5,
     0.1, "base", (Checkpoint(0, START), Checkpoint(10, "/run/checkpoint-10", True, 1 << 33)),
@@ -150,6 +154,7 @@ EXAMPLES = (
     Progress(1, "Loading", 0.5),
     Memory(1, 2**40, 5, 6, 7),
     Loaded(1, INFO),
+    Loaded(1, dataclasses.replace(INFO, beta=None, provenance=KNOWN, notes=("It is so.",))),
     Unloaded(2),
     NoiseMeasured(1, NoiseFloor("bfloat16", 0.1, 0.2, 0.3, 40, "by hand")),
     NoiseMeasured(1, None),

@@ -1,9 +1,11 @@
-"""Logs in CSV, and in CSV as Weights & Biases exports it.
+"""Logs in CSV, and in CSV as Weights & Biases and TensorBoard export it.
 
-Knows nothing of files (core.runs.readers.lines follows them).
+Knows nothing of files (core.runs.readers.lines follows them), but for what TensorBoard says in
+their names alone.
 """
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -11,6 +13,7 @@ import msgspec
 
 from core.runs.names import canonical, is_usual, step_column
 from core.runs.readers.lines import ROWS
+from core.runs.records import EVAL
 from core.runs.table import Table
 
 LONGEST = 100_000
@@ -19,17 +22,32 @@ COMPANIONS = ("__MIN", "__MAX")
 """What W&B puts beside each curve: the extremes of what it thinned out."""
 BETWEEN = " - "
 """What W&B puts between the name of a run and that of a curve."""
+TENSORBOARD = ["wall time", "step", "value"]
+"""The header of TensorBoard's CSV of one curve, in lower case; the file's name says which."""
+OF_TRAINER = {"training loss", "validation loss"}
+"""In the tables that transformers makes for notebooks and model cards all that is beside these two
+was measured on the evaluation set."""
+_HINTS = re.compile(rb"(?i)step|iter|updates|examples|loss|reward|log|kl|lr|rate|norm")
+"""What a header has at least, so that most lines need no closer look."""
+_DECIMAL_COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d*),\d+(?:[eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+_POINTS = re.compile(r"(?<=\d)\.(?=\d{3}(?:\.|$))")
+"""What parts thousands of a step where numbers have decimal commas."""
 _CELLS = msgspec.json.Decoder(list[list[float | None]])
 
 
 class CsvRows:
     """Rows of cells under a header."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: str = "") -> None:
+        """``file``: its name."""
         self.kind = "CSV log"
+        self._file = file
         self.tables: dict[str, Table] = {}
         self._header: list[str] | None = None
         self._delimiter = ","
+        self._commas = False
+        """Whether numbers have decimal commas."""
         self._runs: dict[str, list[int]] = {}
         """Of a W&B export: by run the columns that are its own, the step's first."""
         self._by: int | None = None
@@ -60,6 +78,13 @@ class CsvRows:
             first = [0] if step_column((header[0],)) is not None else []
             self._runs = {run: first + columns for run, columns in own.items()}
         lower = [name.lower() for name in header]
+        if self._delimiter == "|":
+            self.kind = "Markdown table"
+        if set(lower) >= OF_TRAINER:
+            kept = {*OF_TRAINER, "step", "epoch", ""}
+            header[:] = [name if name.lower() in kept else EVAL + name for name in header]
+        if lower == TENSORBOARD:
+            self.kind, header[:] = "TensorBoard CSV", ["", "step", tag(self._file)]
         self._by = lower.index("run") if "run" in lower and not self._runs else None
 
     def _add(self, data: bytes) -> None:
@@ -69,7 +94,22 @@ class CsvRows:
         columns, broken = self._numbers(data), 0
         if columns is None:
             lines = [line for line in _text(data).split("\n") if line and not line.isspace()]
+            if self._delimiter == "|":  # text may stand around the table
+                lines = [line for line in lines if "|" in line and not set(line) <= set("|-: ")]
+            if (at := self._another(lines)) is not None:
+                self._add("\n".join(lines[:at]).encode() + b"\n")
+                self._begin(lines[at])
+                self._add("\n".join(lines[at + 1 :]).encode() + b"\n")
+                return
             rows = self._split(lines)
+            plain = [[self._plain(cell) for cell in row] for row in rows]
+            self._commas |= self._delimiter != "," and plain != rows
+            rows, at = plain, step_column(header)
+            if self._commas and at is not None:
+                rows = [
+                    [_POINTS.sub("", cell) if n == at else cell for n, cell in enumerate(row)]
+                    for row in rows
+                ]
             # A run that was started again may have written its header again.
             fine = [row for row in rows if len(row) == width and row != self._header]
             broken = len(rows) - len(fine) - rows.count(self._header)
@@ -108,6 +148,23 @@ class CsvRows:
             return None
         return list(zip(*rows, strict=True))
 
+    def _another(self, lines: Sequence[str]) -> int | None:
+        """Return which line is a header with other names, as another stage writes it."""
+        for place, line in enumerate(lines):
+            words = not any(map(str.isdigit, line))
+            if words and _is_header(line.encode()) and _header(line)[1] != self._header:
+                return place
+        return None
+
+    def _plain(self, cell: str) -> str:
+        """Return a cell with a point where it has a decimal comma; "1,234" may mean thousands where
+        commas part the cells, and stays."""
+        if "," not in cell or not _DECIMAL_COMMA.fullmatch(cell.strip()):
+            return cell
+        if self._delimiter == "," and _THOUSANDS.fullmatch(cell.strip()):
+            return cell
+        return cell.replace(".", "").replace(",", ".")
+
     def _table(self, run: str) -> Table:
         return self.tables.setdefault(run, Table())
 
@@ -123,18 +180,27 @@ class CsvRows:
         return rows
 
 
+def tag(file: str) -> str:
+    """Return the curve that TensorBoard downloads as a CSV file, by the file's name.
+
+    It is run-RUN-tag-TAG.csv, with "_" for each "/" of the tag.
+    """
+    name = file.rpartition(".")[0].rpartition("-tag-")[2]
+    return re.sub(r"^(train|eval)_", r"\1/", name)
+
+
 def _header(line: str) -> tuple[str, list[str]]:
     """Return the delimiter of a header, and the names in it."""
-    delimiter = max(",;\t", key=line.count)
+    delimiter = max(",;\t|", key=line.count)
     names = next(csv.reader([line[:LONGEST]], delimiter=delimiter), [])
     return delimiter, [name.strip() for name in names]
 
 
 def _is_header(line: bytes) -> bool:
     """Return whether a line names the step or what a DPO run logs, alone or behind a run's name."""
-    text = _text(line)
-    if text.lstrip().startswith("#"):
+    if not _HINTS.search(line) or line.lstrip().startswith(b"#"):
         return False
+    text = _text(line)
     names = tuple(name.rpartition(BETWEEN)[2] for name in _header(text)[1])
     return step_column(names) is not None or any(is_usual(canonical(name)) for name in names)
 
@@ -143,8 +209,8 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r", "")
 
 
-def _begin(line: bytes, whole: bool) -> CsvRows | None:
-    return CsvRows() if whole and _is_header(line) else None
+def _begin(line: bytes, whole: bool, file: str) -> CsvRows | None:
+    return CsvRows(file) if whole and _is_header(line) else None
 
 
 ROWS["CSV"] = _begin

@@ -22,15 +22,19 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from core.runs.names import canonical
+from core.runs.points import Floats, Integers, Piece, first_lost
 from core.runs.reader import FORMATS, Curves, Format, Found
-from core.runs.records import Series
-from core.runs.table import Floats, Integers, Piece, Table, merged
+from core.runs.records import EVAL, Series
+from core.runs.table import Table, merged, named
 from core.runs.tail import Tail
 
 Bytes = NDArray[np.uint8]
 NAMES = "events.out.tfevents.*"
 FOLDERS = ".", "runs/*", "logs", "logs/*"
 """Where trainers put event files in a run's folder; transformers: runs/TIME_HOST."""
+EVALUATED = "eval", "val", "validation"
+"""Folders whose curves were measured on an evaluation set, whatever they are called."""
 HEADER, FOOTER = 12, 4
 """Bytes of a frame before and after its data."""
 SHAPES = 64
@@ -71,7 +75,9 @@ class Events:
     def look(self, place: Path) -> Found:
         """Return what the event files at ``place`` say now; as core.runs.reader.Reader.look."""
         for path in _event_files(place):
-            self._files.setdefault(path, EventFile(path))
+            if path not in self._files:
+                inner = any(known.parent == path.parent.parent for known in self._files)
+                self._files[path] = EventFile(path, alone=not inner)
         changed = [file.refresh() for file in self._files.values()]
         if not any(changed):
             return self._found
@@ -79,13 +85,14 @@ class Events:
         problems: list[str] = []
         for path in sorted(self._files, key=_started):
             file = self._files[path]
-            series = _restarted(series, file.table.series())
+            series, said = _restarted(series, file.table.series(), file.purged)
+            problems += said + file.table.problems(path.name)
             if file.damaged:
                 problems.append(f"{path} is damaged; what follows the damage could not be read.")
             if file.tail.trouble:
                 problems.append(file.tail.trouble)
         if series:
-            self._found = Found((Curves("TensorBoard events", series, tuple(problems)),))
+            self._found = Found((Curves("TensorBoard events", named(series), tuple(problems)),))
         return self._found
 
 
@@ -93,7 +100,26 @@ def _event_files(place: Path) -> Iterable[Path]:
     """Return the event files in a run's folder, or the place itself if it is called one."""
     if "tfevents" in place.name and not place.is_dir():
         return (place,)
-    return chain.from_iterable(place.glob(f"{folder}/{NAMES}") for folder in FOLDERS)
+    found = list(chain.from_iterable(place.glob(f"{folder}/{NAMES}") for folder in FOLDERS))
+    around = {path.parent for path in found}
+    return found + [path for folder in around for path in folder.glob(f"*/{NAMES}")]
+
+
+def _own_name(tag: str, path: Path, alone: bool) -> str:
+    """Return the name of a curve by its tag and the folder of its file; "" if it is another run's.
+
+    SummaryWriter.add_scalars("rewards", {"chosen": …}) writes the tag "rewards" into a folder
+    rewards_chosen.
+
+    Args:
+        alone: no file in the folder around it belongs to the run.
+    """
+    folder, own = path.parent.name, tag.replace("/", "_") + "_"
+    if folder.startswith(own):
+        return f"{tag}/{folder.removeprefix(own)}"
+    if folder in EVALUATED:
+        return EVAL + tag
+    return tag if alone or folder == "train" else ""
 
 
 def _started(path: Path) -> tuple[int, str]:
@@ -102,25 +128,43 @@ def _started(path: Path) -> tuple[int, str]:
     return int(found[1]) if found else 0, str(path)
 
 
-def _restarted(before: Mapping[str, Series], after: Mapping[str, Series]) -> dict[str, Series]:
-    """Return the curves of a run that was resumed: what the first had logged beyond the step at
-    which the second began was lost with it."""
-    kept = dict(before)
-    for name, series in after.items():
-        if name in kept:
-            until = int(np.searchsorted(kept[name].steps, series.steps[0]))
-            kept[name] = Series(kept[name].steps[:until], kept[name].values[:until])
-    return merged(kept, after)
+def _restarted(
+    before: Mapping[str, Series], after: Mapping[str, Series], purged: int | None
+) -> tuple[dict[str, Series], list[str]]:
+    """Return the curves of a run that was resumed, and a sentence on what was lost: what the first
+    had logged beyond the step at which the second began.
+
+    Args:
+        purged: a step from which on the second says that it takes all back.
+    """
+    begins = {name: first_lost(after[name].steps) for name in before.keys() & after.keys()}
+    training = [step for name, step in begins.items() if not name.startswith(EVAL)]
+    start = min([*training, *([] if purged is None else [purged])], default=None)
+    kept, lost = {}, 0
+    for name, series in before.items():
+        limits = [step for step in (start, begins.get(name)) if step is not None]
+        until = int(np.searchsorted(series.steps, min(limits))) if limits else len(series.steps)
+        lost = max(lost, len(series.steps) - until)
+        if until:
+            kept[name] = Series(series.steps[:until], series.values[:until])
+    if lost and start is not None:
+        words = "what earlier event files had logged from there on is left out"
+        return merged(kept, after), [f"The run was resumed at step {start:,}: {words}."]
+    return merged(kept, after), []
 
 
 class EventFile:
     """Follows one event file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, alone: bool = True) -> None:
+        """``alone``: the folder around its own has no event file of the run."""
         self.table = Table()
         self.damaged = False
         """Whether something in its middle is no frame; what follows cannot be found."""
+        self.purged: int | None = None
+        """The step from which on it takes back what was logged before, where it does."""
         self.tail = Tail(path)
+        self._alone = alone
         self._plugins: dict[str, str] = {}
 
     def refresh(self) -> bool:
@@ -131,10 +175,14 @@ class EventFile:
             return before != self.tail.trouble
         anew, data = found
         if anew:
-            self.table, self._plugins, self.damaged = Table(), {}, False
+            self.table, self._plugins, self.damaged, self.purged = Table(), {}, False, None
         starts, lengths, end, self.damaged = frames(data)
         self.tail.used(data[:end])
-        self.table.add_points(self._points(data, starts, lengths))
+        curves: dict[str, list[Piece]] = defaultdict(list)
+        for tag, pieces in self._points(data, starts, lengths).items():
+            if name := _own_name(tag, self.tail.path, self._alone):
+                curves[canonical(name)] += pieces
+        self.table.add_points(curves, len(starts))
         return True
 
     def _points(self, data: bytes, starts: Integers, lengths: Integers) -> dict[str, list[Piece]]:
@@ -145,6 +193,9 @@ class EventFile:
             places = np.flatnonzero(lengths == length)
             alike = sliding_window_view(np.frombuffer(data, np.uint8), int(length))[starts[places]]
             for scalars, rows in shapes(alike):
+                if not scalars and (step := purge(alike[rows[0]].tobytes())) is not None:
+                    self.table.purge(int(places[rows[0]]), step)
+                    self.purged = step if self.purged is None else min(step, self.purged)
                 for scalar in scalars:
                     if scalar.plugin:
                         self._plugins.setdefault(scalar.tag, scalar.plugin)
@@ -238,6 +289,24 @@ def take_apart(data: bytes) -> list[Scalar]:
         return [scalar for scalar in found if scalar is not None]
     except (ValueError, IndexError):
         return []
+
+
+def purge(data: bytes) -> int | None:
+    """Return the step from which on an Event takes back what was logged before; None for others.
+
+    It is one whose session_log = 7 says status = 1, START (SummaryWriter's purge_step).
+    """
+    step, starts = 0, False
+    try:
+        for field, kind, part in _fields(data, 0, len(data)):
+            if (field, kind) == (2, 0):
+                step, _ = _varint(data, part.start)
+            elif (field, kind) == (7, 2):
+                inside = _fields(data, part.start, part.stop)
+                starts = any((f, k, data[p]) == (1, 0, b"\x01") for f, k, p in inside)
+    except (ValueError, IndexError):
+        return None
+    return step if starts else None
 
 
 def _scalar(data: bytes, part: slice, step: slice) -> Scalar | None:

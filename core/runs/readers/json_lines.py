@@ -4,6 +4,7 @@ Knows nothing of files (core.runs.readers.lines follows them).
 """
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from core.runs.table import Table
 
 _JSON = msgspec.json.Decoder()
 _PYTHON = json.JSONDecoder()
+_OBJECT = re.compile(rb'\s*\{\s*["}]')
 
 
 class JsonRows:
@@ -82,8 +84,8 @@ def _objects_of_line(line: bytes) -> tuple[list[dict[str, Any]], bool]:
     return rows, False
 
 
-def _begin(line: bytes, whole: bool) -> JsonRows | None:
-    return JsonRows() if line.lstrip().startswith(b"{") else None
+def _begin(line: bytes, whole: bool, file: str) -> JsonRows | None:
+    return JsonRows() if _OBJECT.match(line) else None
 
 
 ROWS["JSON Lines"] = _begin

@@ -14,10 +14,11 @@ from core.runs.reader import FORMATS, Curves, Format, Found
 from core.runs.table import PIECE, Table
 from core.runs.tail import Signature, Tail, signature
 
-SUFFIXES = ".jsonl", ".ndjson", ".csv"
+SUFFIXES = ".jsonl", ".ndjson", ".csv", ".log", ".txt", ".out"
 """Of files in a run's folder that may be logs; a file that was named may be called anything."""
-SNIFFED = 65536
-"""Bytes by which a file is judged."""
+SNIFFED = 1 << 20
+"""Bytes by which a file is judged: much may be printed before the training begins. A file that was
+not named, which may be anything, is judged by a quarter."""
 BINARY_SHOWS = 16
 """Bytes within which weights, archives and pickles have a zero; a crash leaves some in a log."""
 
@@ -27,17 +28,20 @@ class Rows(Protocol):
 
     kind: str
     """The format, in words."""
-    tables: dict[str, Table]
-    """The curves by the name of their run; "" where the file names none."""
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """The curves by the name of their run; "" where the file names none."""
+        ...
 
     def take(self, data: bytes) -> bytes:
         """Take rows in; return the part of ``data`` that need not be given again."""
         ...
 
 
-ROWS: dict[str, Callable[[bytes, bool], Rows | None]] = {}
-"""By format: given a file's lines from the first on, each with whether it is whole, returns what
-gathers the file's rows as soon as a line tells the format, else None."""
+ROWS: dict[str, Callable[[bytes, bool, str], Rows | None]] = {}
+"""By format: given a file's lines from the first on, each with whether it is whole and the file's
+name, returns what gathers the file's rows as soon as a line tells the format, else None."""
 
 
 class Lines:
@@ -90,7 +94,7 @@ class LineFile:
             return before != self._tail.trouble
         anew, data = found
         if anew or self._rows is None:
-            self._rows = _rows_of(data)
+            self._rows = _rows_of(data, self._tail.path.name)
         if self._rows is None:  # only blanks yet
             return bool(before)
         for piece in _pieces(data):
@@ -99,7 +103,7 @@ class LineFile:
         # A log that was emptied to be written anew says nothing yet: what it said stays.
         self._known = (
             tuple(
-                Curves(kind, series, tuple(table.problems(name)), run)
+                Curves(kind, series, tuple(table.problems(name)), run, table.unsure)
                 for run, table in self._rows.tables.items()
                 if (series := table.series())
             )
@@ -129,19 +133,19 @@ def _is_log(path: Path, named: bool) -> bool:
     logs, since data may lie in a run's folder too."""
     try:
         with path.open("rb") as file:
-            head = file.read(SNIFFED)
+            head = file.read(SNIFFED if named else SNIFFED // 4)
     except OSError:
         return False
     if named or b"\0" in head[:BINARY_SHOWS]:
         return b"\0" not in head[:BINARY_SHOWS]
-    rows = _rows_of(head)
+    rows = _rows_of(head, path.name)
     if rows is None:
         return False
     rows.take(head)
     return any(is_usual(name) for table in rows.tables.values() for name in table.series())
 
 
-def _rows_of(data: bytes) -> Rows | None:
+def _rows_of(data: bytes, file: str) -> Rows | None:
     """Return what gathers the rows of a file that begins so; None where it says nothing yet.
 
     What was cut off by a crash or a rotation may stand before the first line that tells.
@@ -149,7 +153,7 @@ def _rows_of(data: bytes) -> Rows | None:
     *lines, rest = data[:SNIFFED].removeprefix(b"\xef\xbb\xbf").split(b"\n")
     for line, whole in (*((line, True) for line in lines), (rest, False)):
         for begin in ROWS.values():
-            if (rows := begin(line, whole)) is not None:
+            if (rows := begin(line, whole, file)) is not None:
                 return rows
     return None
 

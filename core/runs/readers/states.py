@@ -1,8 +1,8 @@
 """A run's history in trainer_state.json, the trainer's own and those in its checkpoints.
 
 Each state of a run holds the history up to it, so the fullest is read, and others only where they
-are no part of it. Reads a list of records in any .json file likewise. Never opens what lies beside
-a state.
+are no part of it. Reads a list of records, or a table by columns, in any .json file likewise. Never
+opens what lies beside a state.
 """
 
 import re
@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core.checkpoints.saved import folders
 from core.runs.json_file import parse
+from core.runs.names import step_column
 from core.runs.reader import FORMATS, Curves, Format, Found
 from core.runs.records import STATE
-from core.runs.saved import folders
 from core.runs.table import PIECE, Table, agree, last_step, merged
 from core.runs.tail import Signature, signature, trouble
 
@@ -137,9 +138,22 @@ def _table(data: bytes) -> tuple[str, Table | None]:
     state = parse(data)
     if state is None:
         return "", None
-    is_state = isinstance(state, dict)
-    kind, table = STATE_KIND if is_state else LIST_KIND, Table()
-    return kind, table if _take(table, state.get("log_history") if is_state else state) else None
+    kind, table = LIST_KIND, Table()
+    if isinstance(state, dict):
+        kind = STATE_KIND if "log_history" in state else LIST_KIND
+        state = state.get("log_history", _rows_of(state))
+    return kind, table if _take(table, state) else None
+
+
+def _rows_of(columns: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the rows of a table by columns, each a list or an object as pandas writes it; None if
+    it is none."""
+    cells = [list(c.values()) if isinstance(c, dict) else c for c in columns.values()]
+    if step_column(tuple(columns)) is None or not all(isinstance(c, list) for c in cells):
+        return None
+    if len(set(map(len, cells))) > 1:
+        return None
+    return [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
 def _take(table: Table, history: Any) -> bool:

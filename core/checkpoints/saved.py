@@ -9,9 +9,8 @@ from pathlib import Path
 
 from core.checkpoints.describe import weight_files
 from core.checkpoints.headers import read_header
-from core.checkpoints.runs import STEP
 from core.errors import UserFacingError
-from core.runs.records import Checkpoint
+from core.runs.records import STEP, Checkpoint
 
 _WEIGHTS = (".safetensors", ".json", ".bin", ".pt", ".pth")
 _Marks = tuple[tuple[str, int, int], ...]

@@ -1,0 +1,49 @@
+"""Loading quantised weights as transformers does, which alone knows how they are packed.
+
+Knows nothing of pairs.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.errors import UserFacingError
+from core.failures import reason
+
+
+def read_quantised(
+    auto: Any,
+    folder: Path,
+    config: Any,
+    device: torch.device,
+    dtype: torch.dtype,
+    allow_pickle: bool,
+    allow_remote_code: bool,
+) -> tuple[Any, list[str]]:
+    """Return a quantised model on a device, and the names of the weights that it lacks.
+
+    Its files are read, not mapped: what is written to them later does not change the model.
+
+    Raises:
+        UserFacingError: transformers cannot load this method, here or at all.
+        OSError, ValueError, KeyError, RuntimeError: as transformers raises them.
+    """
+    try:
+        model, found = auto.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            device_map=None if device.type == "cpu" else {"": device},
+            disable_mmap=True,
+            use_safetensors=None if allow_pickle else True,
+            trust_remote_code=allow_remote_code,
+            output_loading_info=True,
+        )
+    except (ImportError, NotImplementedError) as error:
+        method = dict(config.quantization_config).get("quant_method")
+        raise UserFacingError(
+            f"The weights in {folder} are quantised ({method}), which transformers does not load "
+            f"here ({reason(error)}): choose its full-precision weights."
+        ) from error
+    return model.eval(), sorted(found["missing_keys"])

@@ -1,0 +1,378 @@
+"""Rows of a file, whatever its form: JSON, JSON Lines, CSV, Parquet, Arrow, a datasets folder.
+
+What a file holds tells its kind, not its name; text may be UTF-8, UTF-16 or UTF-32, and packed by
+gzip, bzip2 or xz. ``datasets`` itself would copy each file into a cache and name no line that is at
+fault, so only pyarrow, which it brings along, is used. Knows nothing of what rows mean.
+"""
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserFacingError
+
+KINDS = "JSON Lines, JSON, CSV, Parquet or a folder that the library datasets saved"
+PACKED: dict[bytes, Callable[[bytes], bytes]] = {
+    b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress,
+}  # fmt: skip
+FOREIGN = {b"PK\x03\x04": "a ZIP archive or an Excel file", b"\x28\xb5\x2f\xfd": "packed by zstd"}
+ARROW = b"ARROW1", b"\xff\xff\xff\xff"
+"""How Arrow's two kinds of files begin; the second is what datasets saves and caches."""
+SEPARATORS = ",\t;|"
+SPEAKERS = ("role", "from", "speaker", "author")
+"""Keys that say whose turn an object is: a list of such objects is a conversation, no table."""
+Items = Iterator[tuple[str, Any]]
+
+
+class RowFault(ValueError):
+    """Says why a row cannot be used, in words that follow its place: "has no prompt"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The rows of a file: (place, what lies there), which ``parse`` reads where it is needed.
+
+    ``parse`` raises RowFault. ``note`` says which part of the file was taken, "" for all of it.
+    """
+
+    format: str
+    items: Items
+    parse: Callable[[Any], Any]
+    note: str = ""
+
+
+def open_table(path: Path, columns: frozenset[str]) -> Table:
+    """Open a file or folder.
+
+    Args:
+        columns: names, one of which an object must have to be a row or a table of columns; in one
+            without them a list of rows is looked for.
+
+    Raises:
+        UserFacingError: it cannot be read; while the items are drawn too.
+    """
+    try:
+        if path.is_dir():
+            return _folder(path)
+        with path.open("rb") as file:
+            start = file.read(6)
+            if start[:4] == b"PAR1":
+                return Table("Parquet", _parquet([path]), _arrow_row)
+            if start.startswith(ARROW):
+                return Table("Arrow", _arrow_files([path]), _arrow_row)
+            if foreign := [FOREIGN[magic] for magic in FOREIGN if start.startswith(magic)]:
+                raise UserFacingError(f"{path} is {foreign[0]}: unpack it, or save it as CSV.")
+            unpack = [PACKED[magic] for magic in PACKED if start.startswith(magic)]
+            data = start + file.read()
+        return _text(path, _utf8(unpack[0](data) if unpack else data), columns)
+    except UnicodeError as error:
+        raise UserFacingError(f"{path} is not the text it seems to be: choose {KINDS}.") from error
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        why = (error.strerror if isinstance(error, OSError) else "") or error
+        raise UserFacingError(
+            f"{path} cannot be read ({why}): choose a file that is whole and that you may read."
+        ) from error
+
+
+def read_objects(path: Path, strings: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every row of a file, with its place in words.
+
+    ``strings``: the columns that must be there, with text.
+
+    Raises:
+        UserFacingError: the file cannot be read, or a row has not such columns.
+    """
+    table = open_table(path, frozenset(strings))
+    shape = "{" + ", ".join(f'"{key}"' for key in strings) + "}"
+    for place, item in table.items:
+        where = f"{path}, {place}"
+        try:
+            value = table.parse(item)
+        except RowFault as error:
+            raise UserFacingError(f"{where} {error}: write {shape}.") from error
+        if not isinstance(value, dict):
+            raise UserFacingError(f"{where}: not an object: write {shape}.")
+        for key in strings:
+            if not isinstance(value.get(key), str):
+                raise UserFacingError(f'{where}: "{key}" is missing or no string: write {shape}.')
+        for key, text in value.items():
+            if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise UserFacingError(f'{where}: "{key}" has half a surrogate pair.')
+        yield where, value
+
+
+# --- text -----------------------------------------------------------------------------------
+
+
+def _utf8(data: bytes) -> bytes:
+    """Return a text as UTF-8 without a byte order mark."""
+    encoding = json.detect_encoding(data)
+    if encoding == "utf-8":
+        return data
+    return data[3:] if encoding == "utf-8-sig" else data.decode(encoding).encode()
+
+
+def _text(path: Path, data: bytes, columns: frozenset[str]) -> Table:
+    found = re.search(rb"\S[^\r\n]*", data)
+    first = found[0] if found else b""
+    suffix = path.name.removesuffix(path.suffix if path.suffix in (".gz", ".bz2", ".xz") else "")
+    suffix = Path(suffix).suffix.lower()
+    if not first:
+        return Table("empty", iter(()), lambda row: row)
+    if first[:1] in (b"{", b"[") or suffix in (".jsonl", ".ndjson", ".json"):
+        return _json(path, data, columns)
+    separator = max(SEPARATORS, key=lambda sign: first.count(sign.encode()))
+    if suffix in (".csv", ".tsv") or (suffix in (".txt", ".tab") and separator.encode() in first):
+        return Table("CSV", _csv(path, data, separator), _csv_row)
+    raise UserFacingError(f"{path} is no table of rows: choose {KINDS}.")
+
+
+def _json(path: Path, data: bytes, columns: frozenset[str]) -> Table:
+    """Tell JSON Lines from a JSON that spans lines or holds all rows in one object."""
+    lines = [(n, line) for n, line in enumerate(data.split(b"\n"), 1) if line.strip()]
+    by_line = Table("JSON Lines", ((f"line {n}", line) for n, line in lines), _parsed)
+    try:
+        first = _parsed(lines[0][1])
+    except RowFault:
+        first = None
+    if isinstance(first, dict) and len(lines) > 1:
+        return by_line
+    try:
+        values = _values(data.decode())
+    except UnicodeDecodeError:
+        return by_line  # which names the line
+    except json.JSONDecodeError as error:
+        if len(lines) > 1 and lines[1][1].lstrip()[:1] == lines[0][1].lstrip()[:1] == b"{":
+            return by_line
+        raise UserFacingError(
+            f"Line {error.lineno} of {path} is not JSON ({error.msg}): mend it there."
+        ) from error
+    except RecursionError as error:
+        raise UserFacingError(f"{path} is nested too deeply: choose {KINDS}.") from error
+    rows, note = _rows_in(path, values[0] if len(values) == 1 else values, columns)
+    if rows == [first]:
+        return by_line
+    return Table(
+        "JSON", ((f"row {n}", row) for n, row in enumerate(rows, 1)), lambda row: row, note
+    )
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        why = error.msg if isinstance(error, json.JSONDecodeError) else "it is not UTF-8 text"
+        raise RowFault(f"is not JSON ({why})") from error
+
+
+def _values(text: str) -> list[Any]:
+    """Return the JSON values that follow each other in a text, a comma between them or not."""
+    values, at, decoder = [], 0, json.JSONDecoder()
+    while rest := len(text[at:].lstrip(" \t\r\n,")):
+        value, at = decoder.raw_decode(text, len(text) - rest)
+        values.append(value)
+    return values
+
+
+def _rows_in(path: Path, value: Any, columns: frozenset[str]) -> tuple[list[Any], str]:
+    """Return the rows that a JSON value holds, and which part of it they are."""
+    if isinstance(value, list):
+        return [row["row"] if _is_wrapped(row) else row for row in value], ""
+    if not isinstance(value, dict):
+        return [value], ""
+    if columns & {key.strip().casefold() for key in value}:
+        return _transposed(value), ""
+    if {"columns", "data"} <= value.keys():  # as pandas writes it with orient="split"
+        return [dict(zip(value["columns"], row, strict=False)) for row in value["data"]], ""
+    parts = {
+        key: part for key, part in value.items()
+        if (isinstance(part, list) and part and isinstance(part[0], dict) and not is_turns(part))
+        or (isinstance(part, dict) and columns & part.keys())
+    }  # fmt: skip
+    if not parts:
+        return [value], ""
+    name, note = split_of(path, list(parts))
+    return _rows_in(path, parts[name], columns)[0], note
+
+
+def _is_wrapped(row: Any) -> bool:
+    """Return whether a row is one of Hugging Face's dataset viewer: {"row_idx", "row": {…}}."""
+    return isinstance(row, dict) and "row_idx" in row and isinstance(row.get("row"), dict)
+
+
+def _transposed(table: dict[str, Any]) -> list[Any]:
+    """Return the rows of a table of columns: of lists, or of {index: cell} as pandas writes it."""
+    cells = list(table.values())
+    if all(isinstance(column, list) and not is_turns(column) for column in cells):
+        if len({len(column) for column in cells}) == 1:
+            return [dict(zip(table, row, strict=True)) for row in zip(*cells, strict=True)]
+    elif all(isinstance(column, dict) and not is_turns([column]) for column in cells):
+        return [{name: table[name].get(index) for name in table} for index in cells[0]]
+    return [table]
+
+
+def is_turns(value: Any) -> bool:
+    """Return whether a value is a list of turns: objects that say who speaks."""
+    return isinstance(value, list) and any(
+        isinstance(turn, dict) and any(key in turn for key in SPEAKERS) for turn in value
+    )
+
+
+def split_of(path: Path, names: list[str]) -> tuple[str, str]:
+    """Return which of a data set's splits is taken, and a note if there are others.
+
+    Raises:
+        UserFacingError: there are several, none of them called train.
+    """
+    if len(names) == 1:
+        return names[0], ""
+    if "train" not in names:
+        raise UserFacingError(
+            f"{path} has the splits {', '.join(names)}, none of them called train: choose one of "
+            f"them, in a file or folder of its own."
+        )
+    return "train", f"of the splits {', '.join(names)} only train is read"
+
+
+def _csv(path: Path, data: bytes, separator: str) -> Items:
+    csv.field_size_limit(10_000_000)
+    try:
+        text = io.StringIO(data.decode(), newline="")
+        reader = csv.DictReader(text, delimiter=separator, strict=True)
+        names = reader.fieldnames or ()
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise UserFacingError(
+                f"{path} has more than one column {twice[0]!r}: rename or delete one of them."
+            )
+        for row in reader:
+            yield f"line {reader.line_num}", row
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserFacingError(
+            f"Line {line} of {path} is not UTF-8 text: save it anew as UTF-8 (from Latin-1, for "
+            f"instance, iconv -f latin1 -t utf-8 does it)."
+        ) from error
+    except csv.Error as error:
+        raise UserFacingError(f"{path} is not a CSV table ({error}): save it anew.") from error
+
+
+def _csv_row(row: dict[Any, Any]) -> Any:
+    if None in row:
+        raise RowFault("has more cells than there are columns")
+    return row
+
+
+# --- Arrow ----------------------------------------------------------------------------------
+
+
+def _folder(path: Path) -> Table:
+    """Open a folder that datasets saved, or one with the Parquet files of one data set."""
+    state, splits = path / "state.json", path / "dataset_dict.json"
+    try:
+        if splits.is_file():
+            name, note = split_of(path, json.loads(splits.read_text("utf-8"))["splits"])
+            found = _folder(path / name)
+            return Table(f"datasets folder, split {name}", found.items, found.parse, note)
+        if state.is_file():
+            entries = json.loads(state.read_text("utf-8"))["_data_files"]
+            files = [path / entry["filename"] for entry in entries]
+            return Table("datasets folder", _arrow_files(files), _arrow_row)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserFacingError(f"The datasets folder {path} is damaged: save it again.") from error
+    files = sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet"))
+    if not files:
+        raise UserFacingError(
+            f"{path} is not a folder that datasets saved (it has no state.json): choose {KINDS}."
+        )
+    parts: dict[str, list[Path]] = {}
+    for file in files:
+        parts.setdefault(file.stem.partition("-")[0], []).append(file)
+    name, note = split_of(path, list(parts))
+    return Table(f"Parquet, {len(parts[name])} files", _parquet(parts[name]), _arrow_row, note)
+
+
+def _parquet(files: list[Path]) -> Items:
+    module = _arrow(files[0], "pyarrow.parquet")
+    number = 0
+    for path in files:
+        with _undamaged(path), module.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1000):
+                yield from _rows_of(batch, number)
+                number += batch.num_rows
+
+
+def _arrow_files(files: list[Path]) -> Items:
+    arrow, ipc = _arrow(files[0], "pyarrow"), _arrow(files[0], "pyarrow.ipc")
+    number = 0
+    for path in files:
+        with _undamaged(path):
+            with path.open("rb") as file:
+                whole = file.read(6) == b"ARROW1"
+            source = arrow.memory_map(str(path))
+            reader = ipc.open_file(source) if whole else ipc.open_stream(source)
+            batches = map(reader.get_batch, range(reader.num_record_batches)) if whole else reader
+            for batch in batches:
+                yield from _rows_of(batch, number)
+                number += batch.num_rows
+
+
+@contextmanager
+def _undamaged(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # pyarrow's own errors are of these kinds
+        raise UserFacingError(f"{path} is damaged: write or download it again.") from error
+
+
+def _arrow(path: Path, module: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise UserFacingError(
+            f"Reading {path} needs the package pyarrow: run pip install -e '.[train]' in the "
+            f"folder of main.py."
+        ) from error
+
+
+def _rows_of(batch: Any, before: int) -> Items:
+    """Yield where each row of a batch lies; it is made into a table where it is needed."""
+    for index in range(batch.num_rows):
+        yield f"row {before + index + 1}", (batch, index)
+
+
+def _arrow_row(item: tuple[Any, int]) -> dict[str, Any]:
+    batch, index = item
+    return {
+        field.name: _plain(batch.column(at)[index].as_py(), field.type)
+        for at, field in enumerate(batch.schema)
+    }
+
+
+def _plain(value: Any, kind: Any) -> Any:
+    """Return a cell as JSON would hold it.
+
+    Arrow gives each object the keys of all others, so those without a value go; what datasets
+    keeps as JSON text (its feature Json) is read.
+    """
+    if isinstance(value, dict):
+        return {
+            name: _plain(part, kind.field(name).type)
+            for name, part in value.items()
+            if part is not None
+        }
+    if isinstance(value, list) and not str(kind).startswith("map"):
+        return [_plain(part, kind.value_type) for part in value]
+    is_json = isinstance(value, str) and "arrow.json" in str(kind)
+    return json.loads(value) if is_json else value
