@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.checkpoints.asked import asked_plan
-from core.codec import RULES, Codec
+from core.codec import Codec
 from core.engine.protocol import PairInfo, PairSpec
 from core.errors import UserFacingError
 from core.evaluation.gap import (
@@ -201,8 +201,8 @@ def compare(
     )
     main = info.objective.main
     way = Way(
-        rule=RULES.get(spec.trainer, "turn"),
-        plain=spec.plain,
+        rule=own.codec.rule,
+        plain=not own.codec.has_chat_template,
         mean=not main.reference and main.kind != "sum",  # as TRL logs their log-probs
         dtype=info.dtype,
         beta=info.beta,
