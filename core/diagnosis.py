@@ -152,6 +152,10 @@ def of_info(info: PairInfo) -> Iterator[Finding]:
     yield Finding("loaded", "ok", said, "loaded", figures)
     said = f"{info.cache}: equal to plain forwards, which was checked."
     yield Finding("run as", "ok", said[0].upper() + said[1:], "way")
+    if info.checkpoints:
+        last = info.checkpoints[-1].step
+        said = f"{len(info.checkpoints)} checkpoints, with the start; the last is of step {last:,}."
+        yield Finding("run", "ok", said, "checkpoints", {"last": last})
     said = f"Texts of up to {info.context_length:,} tokens."
     yield Finding("length", "ok", said, "context", {"tokens": info.context_length})
 

@@ -32,6 +32,8 @@ MOST = 4
 """So many causes are named at most."""
 LENGTHS = 128, 256, 512, 1024, 2048, 4096
 """Lengths that texts are cut to in trainings, tried where no file says one."""
+PROMPT = 512
+"""The same of prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,10 @@ class Way:
     longest: int | None = None
     """How many tokens are kept of prompt and response; None: all."""
     keep_end: bool = False
+    prompt: int | None = None
+    """How many of the prompt's last tokens are kept; None: all."""
+    completion: int | None = None
+    """How many of the response's first tokens are kept; None: all."""
     mean: bool = False
     """Whether log-probs are means over tokens."""
     dtype: str = "float32"
@@ -189,6 +195,8 @@ class Known:
     """What of a training says which changes are worth a try."""
 
     max_length: int | None = None
+    max_prompt_length: int | None = None
+    max_completion_length: int | None = None
     has_base: bool = False
     """Whether the base without adapters is another reference than the one that is loaded."""
     has_reference: bool = True
@@ -221,6 +229,14 @@ def _truncation(way: Way, known: Known) -> Iterator[Change]:
         for keep_end, words in (False, "first"), (True, "last"):
             said = f"texts are cut to their {words} {longest:,} tokens"
             yield Change("truncation", said, replace(way, longest=longest, keep_end=keep_end))
+    prompt, completion = known.max_prompt_length or PROMPT, known.max_completion_length
+    said = f"prompts are cut to their last {prompt:,} tokens"
+    yield Change("truncation", said, replace(way, prompt=prompt))
+    if completion is not None:
+        said = f"responses are cut to their first {completion:,} tokens"
+        yield Change("truncation", said, replace(way, completion=completion))
+        said = f"{said}, prompts to their last {prompt:,}"
+        yield Change("truncation", said, replace(way, prompt=prompt, completion=completion))
 
 
 def _edges(way: Way, known: Known) -> Iterator[Change]:

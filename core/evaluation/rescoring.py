@@ -32,6 +32,7 @@ from core.models.tokenizer import load_tokenizer
 from core.preferences import Preference, load_preferences
 from core.progress import Report
 from core.runs.read import read_run
+from core.text import Tokens
 
 if TYPE_CHECKING:
     from core.models.pair import Pair
@@ -119,29 +120,30 @@ class Rescoring:
                 prompt = pair.turns
                 sides = [codec.reply(prompt, turns) for turns in pair.replies]
                 for text, beside in zip(sides, reversed(sides), strict=True):
-                    tokens = codec.encode(prompt, text, beside)
-                    found.append(self._read(way, tokens.context, tokens.ids, tokens.closing))
+                    found.append(self._read(way, codec.encode(prompt, text, beside)))
             self._texts[read] = tuple(found)
         return self._texts[read]
 
-    def _read(
-        self, way: Way, context: tuple[int, ...], ids: tuple[int, ...], closing: tuple[int, ...]
-    ) -> tuple[tuple[int, ...], int]:
+    def _read(self, way: Way, tokens: Tokens) -> tuple[tuple[int, ...], int]:
+        """Return all ids that are read of a response, and how many are not scored."""
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        context, scored = tokens.context, (*tokens.ids, *tokens.closing)
         if way.begin == "added" and bos is not None:
             context = (bos, *context)
         elif way.begin == "left out" and context[:1] == (bos,):
             context = context[1:]
         if way.end == "left out":
-            closing = ()
+            scored = tokens.ids
         elif way.end == "added" and eos is not None:
-            closing = (*closing, eos)
-        whole, first = (*context, *ids, *closing), 1 if way.whole else max(1, len(context))
+            scored = (*scored, eos)
+        context = context[-way.prompt :] if way.prompt else context
+        ids = (*context, *scored[: way.completion])
+        first = 1 if way.whole else max(1, len(context))
         if way.longest is not None:
-            dropped = max(0, len(whole) - way.longest) if way.keep_end else 0
-            whole = whole[dropped : dropped + way.longest]
+            dropped = max(0, len(ids) - way.longest) if way.keep_end else 0
+            ids = ids[dropped : dropped + way.longest]
             first = max(1, first - dropped)
-        return whole, first
+        return ids, first
 
     def _means(self, scored: list[Response], way: Way) -> dict[str, float]:
         """Return the means over the pairs of what TRL logs."""
@@ -194,6 +196,8 @@ def compare(
     base = plan.policy_model
     known = Known(
         plan.provenance.max_length,
+        plan.provenance.max_prompt_length,
+        plan.provenance.max_completion_length,
         has_base=plan.policy.adapter is not None
         and plan.reference is not None
         and (plan.reference.adapter is not None or plan.reference_model != base),

@@ -40,6 +40,7 @@ from core.engine.protocol import (
     Unloaded,
 )
 from core.engine.wire import decode, encode
+from core.errors import Cancelled
 from core.search.grown import GrownTree, Status
 from core.search.spec import SearchSpec
 from core.search.strategies.beam import Beam
@@ -265,6 +266,16 @@ def test_a_pair_that_cannot_be_loaded_leaves_the_one_that_was_there(loaded):
     again = loaded.ask(Score(4, "A", PROMPT, text="x"))
     np.testing.assert_array_equal(again.scoring.logp_policy, before.scoring.logp_policy)
     assert loaded.engine.session.load_id == 3  # so that notices are of this load
+
+
+def test_a_load_that_is_cancelled_leaves_the_pair_that_was_there(loaded, spec, monkeypatch):
+    def cancelled(*args):
+        raise Cancelled
+
+    monkeypatch.setattr("core.models.load.load_pair", cancelled)
+    kept = loaded.ask(Load(3, spec))
+    assert kept.kept and kept.why == ""
+    assert isinstance(loaded.ask(Score(4, "A", PROMPT, text="x")), Scored)
 
 
 def test_a_pair_goes_first_where_there_is_little_memory(loaded, spec, monkeypatch):

@@ -29,6 +29,7 @@ class Planted:
     plain: bool = False
     whole: bool = False
     longest: int | None = None
+    response: int | None = None
     closing: bool = True
     behind: bool = False
     bos: bool = False
@@ -42,6 +43,7 @@ CASES = {
     "mask: prompt": (Planted(whole=True), "mask", "the prompt is scored too"),
     "mask: behind": (Planted(behind=True), "mask", "all that the template writes behind"),
     "truncation": (Planted(longest=30), "truncation", "their first 30 tokens"),
+    "response": (Planted(response=12), "truncation", "responses are cut to their first 12"),
     "EOS": (Planted(closing=False), "BOS/EOS", "no closing token is scored"),
     "BOS": (Planted(bos=True), "BOS/EOS", "BOS stands before the text once more"),
     "template": (Planted(plain=True), "template", "texts are plain"),
@@ -64,7 +66,9 @@ def home(tmp_path_factory) -> Path:
     tokenizer.save_pretrained(home / "base")
     save_lora(home / "run" / "checkpoint-10", home / "base", std=1.0, seed=1)
     save_lora(home / "run" / "ref", home / "base", std=1.0, seed=2)
-    (home / "run" / "dpo.yaml").write_text(f"beta: {BETA}\nloss_type: sigmoid\nmax_length: 30\n")
+    (home / "run" / "dpo.yaml").write_text(
+        f"beta: {BETA}\nloss_type: sigmoid\nmax_length: 30\nmax_completion_length: 12\n"
+    )
     rows = [dict(zip(("prompt", "chosen", "rejected"), pair, strict=True)) for pair in PAIRS]
     (home / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return home
@@ -82,6 +86,8 @@ def tokens_of(tokenizer, how: Planted, prompt: str, text: str) -> tuple[list[int
     ids, first = read[0] + read[1], len(read[0])
     if not how.closing:
         ids = ids[:-1]
+    if how.response:
+        ids = ids[: first + how.response]
     if how.bos:
         ids, first = [tokenizer.bos_token_id, *ids], first + 1
     return ids[: how.longest], 1 if how.whole else first
@@ -230,3 +236,30 @@ def test_an_evaluation_comes_before_a_batch_of_the_training():
     assert logged_at(log, 7) == ({}, False)
     blank = replace(log, series={"eval/rewards/chosen": curve(np.nan)})
     assert logged_at(blank, 10) == ({}, False)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_log_of_trl_on_plain_texts_that_it_cut(trl, home, tmp_path, capsys):
+    from datasets import load_dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    config, trainer = trl.dpo
+    out, base = tmp_path / "run", home / "base"
+    arguments = config(
+        output_dir=str(out), beta=BETA, max_steps=2, learning_rate=0.01, save_steps=2,
+        eval_strategy="steps", eval_steps=2, logging_steps=1, report_to=[], use_cpu=True,
+        bf16=False, gradient_checkpointing=False, disable_tqdm=True, max_length=24,
+        per_device_train_batch_size=3, per_device_eval_batch_size=3,
+    )  # fmt: skip
+    data = load_dataset("json", data_files=str(home / "pairs.jsonl"), split="train")
+    trainer(
+        model=AutoModelForCausalLM.from_pretrained(base), args=arguments, train_dataset=data,
+        eval_dataset=data, processing_class=AutoTokenizer.from_pretrained(base),
+    ).train()  # fmt: skip
+    capsys.readouterr()  # what the trainer printed
+    run = "--run", str(out), "--reference", str(base), "--data", str(home / "pairs.jsonl")
+    assert main.main(["doctor", *run, "--device", "cpu", "--json"]) == 0
+    lines = json.loads(capsys.readouterr().out)["findings"]
+    log, *steps = [it for it in lines if it["id"].startswith("log")]
+    assert {step["topic"] for step in steps} == {"template", "truncation"}
+    assert log["numbers"]["unexplained"] == pytest.approx(0, abs=0.04)
