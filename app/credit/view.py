@@ -358,6 +358,7 @@ class CreditView(CreditLayout):
         credit = self.numbers.credit
         self.chart.set_room([credit.of(one, self.beta()) for one in others])
         self.chart.set_unit(credit.unit(self.known_beta()))
+        self.chart.set_symbol(credit.symbol)
         self.q_function.show_chart()
         for side, panel in self.panels.items():
             drawn = panel.scoring, self.beta()

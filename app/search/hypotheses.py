@@ -3,6 +3,7 @@
 Knows hypotheses and beta; asks for nothing and draws no tree.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -64,6 +65,11 @@ class HypothesisColumn:
     largest_first: bool = True
 
 
+def _known(words: Callable[[float], str], value: float) -> str:
+    """Return a number in words, a dash where it is not known."""
+    return words(value) if math.isfinite(value) else "–"
+
+
 COLUMNS: tuple[HypothesisColumn, ...] = (
     HypothesisColumn(
         "rank",
@@ -92,13 +98,13 @@ COLUMNS: tuple[HypothesisColumn, ...] = (
     HypothesisColumn(
         "Σ log π_ref",
         "Log-probability under the reference, in nats",
-        lambda row, _: plain(row.found.sum_reference),
+        lambda row, _: _known(plain, row.found.sum_reference),
         lambda row, _: row.found.sum_reference,
     ),
     HypothesisColumn(
         "Σ r",
         "Sum of the implicit rewards, β (Σ log π − Σ log π_ref)",
-        lambda row, beta: signed(row.reward(beta)),
+        lambda row, beta: _known(signed, row.reward(beta)),
         lambda row, beta: row.reward(beta),
     ),
     HypothesisColumn(

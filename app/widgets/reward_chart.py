@@ -41,6 +41,7 @@ class RewardChart(TokenChart):
         self._rewards: dict[str, NDArray[np.float64]] = {s: np.zeros(0) for s in SIDES}
         self._labels: dict[str, tuple[str, ...]] = dict.fromkeys(SIDES, ())
         self._shrink = 1.0
+        self._symbol = "Σr"
         self._room: tuple[float, ...] = (0.0,) * 4
         """Least and most of rewards and of sums that the range always fits."""
         self.bars: dict[str, Any] = {}
@@ -108,10 +109,23 @@ class RewardChart(TokenChart):
         both = np.concatenate([*values, *scaled, room])
         self._show_range(max(map(len, values)), both, room=0.12)
 
+    def set_symbol(self, symbol: str) -> None:
+        """Say what the numbers sum to: "Σr" of rewards, "Σ log π" or the "score" of a loss."""
+        if symbol != self._symbol:
+            self._symbol = symbol
+            self.set_theme(self.dark)
+
+    def _word(self) -> str:
+        """Return what the number of a token is called."""
+        return {"Σr": "reward", "score": "share of the score"}.get(
+            self._symbol, self._symbol.removeprefix("Σ ")
+        )
+
     def set_theme(self, dark: bool) -> None:
         """Draw for a dark or a light theme; A and B keep their hues."""
-        factor = "β·" if self._unit.startswith("β") else ""
-        titles = f"reward {factor}log(π/π_ref)", "running sum Σr", "token of the response"
+        factor, word = "β·" if self._unit.startswith("β") else "", self._word()
+        left = f"reward {factor}log(π/π_ref)" if word == "reward" else word
+        titles = left, f"running sum {self._symbol}", "token of the response"
         text, _ = self._dress(dark, titles)
         for side in SIDES:
             colour = QColor(COLOURS[dark][side])
@@ -120,8 +134,8 @@ class RewardChart(TokenChart):
             self.lines[side].setPen(pg.mkPen(colour, width=2, style=style))
         a, b = (COLOURS[dark][side] for side in SIDES)
         self.key.setText(
-            f'<b style="color:{a}">■ A</b> reward, <b style="color:{a}">—</b> its running sum '
-            f'&nbsp;&nbsp; <b style="color:{b}">■ B</b> reward, '
+            f'<b style="color:{a}">■ A</b> {word}, <b style="color:{a}">—</b> its running sum '
+            f'&nbsp;&nbsp; <b style="color:{b}">■ B</b> {word}, '
             f'<b style="color:{b}">- -</b> its running sum &nbsp;&nbsp; in {self._unit}'
         )
         self.empty.setStyleSheet(f"color: {text.name()}; background: transparent;")
@@ -171,8 +185,9 @@ class RewardChart(TokenChart):
         self.mark.setPen(pg.mkPen(translucent(colour, 150), width=1.5))
         self._dots.setData([index], [total / self._shrink], brush=colour, pen=None)
         label = self._labels[side][index] if self._labels[side] else f"token {index}"
-        reward = signed(float(rewards[index]))
-        self._put_note(index, f"{side}  {label}   r {reward}   Σr {signed(total)}")
+        word = "r" if self._symbol == "Σr" else self._word()
+        own = f"{word} {signed(float(rewards[index]))}"
+        self._put_note(index, f"{side}  {label}   {own}   {self._symbol} {signed(total)}")
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize:

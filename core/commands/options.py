@@ -123,8 +123,8 @@ def add_loading_arguments(group: "argparse._ActionsContainer") -> None:
         "--trainer",
         default="",
         choices=("dpo", "kto", "cpo", "orpo", "none"),
-        help="TRL's trainer of the policy, to score what it scores around a response; with none, "
-        "the default, nothing is scored after the closing token",
+        help="TRL's trainer of the policy, to score what it scores around a response; with none "
+        "nothing behind the closing token is (default: what the checkpoint's files say)",
     )
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument(

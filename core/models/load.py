@@ -53,7 +53,7 @@ from core.models.weights import read_model
 from core.plausibility import doubts
 from core.progress import Report, never
 from core.provenance import chosen_beta
-from core.runs.records import Checkpoint
+from core.runs.records import ABOUT, Checkpoint
 
 
 def load_pair(
@@ -95,7 +95,12 @@ def load_pair(
     if swap is not None:
         swap.placed = loaded[POLICY]
     progress("Checking the attention", None)
-    codec = Codec(tokenizer, RULES.get(spec.trainer, "turn"), spec.plain)
+    known = plan.provenance
+    # The demo's rows end with the closing token; what a form has started is TRL's own, and says
+    # whether texts were put into a template.
+    rows = known.plain is None and ABOUT in known.sources.get("trainer", "")
+    rule = RULES.get(spec.trainer or ("" if rows else known.trainer), "turn")
+    codec = Codec(tokenizer, rule, spec.plain or bool(known.plain))
     everything = [*lanes, base] if base is not None else lanes
     learn(weight for lane in everything for weight in weights_read(lane.model))
     for lane in everything:

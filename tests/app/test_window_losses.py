@@ -90,6 +90,8 @@ def test_a_policy_alone(open_window, qtbot):
     assert view.panels["A"].sum.text().startswith("Σ log π = ")
     assert "π_ref: none" in window.status.pair.text()
     view.make_chart()
+    qtbot.waitUntil(lambda: "log π" in view.chart.key.text(), timeout=5000)
+    assert "reward" not in view.chart.key.text()
     do(window, "copy_table")
     header = QGuiApplication.clipboard().text().partition("\n")[0].split("\t")
     assert "logp_policy" in header and not {"reward", "logp_reference", "kl"} & {*header}
