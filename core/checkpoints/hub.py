@@ -19,9 +19,6 @@ from core.errors import Cancelled, UserFacingError
 from core.failures import reason
 from core.progress import Report, Stop
 
-Download = Literal["", "ask", "yes"]
-"""What to do about a model that is not here: nothing, raise NotDownloaded, or download it."""
-
 NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 SAFETENSORS = re.compile(r"(adapter_)?model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
 PICKLES = re.compile(r"(adapter_|pytorch_)model(-\d+-of-\d+)?\.bin(\.index\.json)?")
@@ -43,7 +40,8 @@ class NotDownloaded(UserFacingError):
 class Hub:
     """What may be done about models that are named and not on this machine."""
 
-    download: Download
+    download: Literal["", "ask", "yes"]
+    """Nothing, raise NotDownloaded, or download them."""
     allow_pickle: bool
     report: Report
     cancelled: Stop

@@ -13,7 +13,6 @@ from pathlib import PurePath
 from typing import ClassVar, Generic, Literal, Never, TypeVar
 
 from core import quantities
-from core.checkpoints.hub import Download
 from core.noise import NoiseFloor
 from core.plausibility import Plausibility
 from core.provenance import UNKNOWN, Provenance
@@ -25,6 +24,8 @@ from core.sweeps.record import SweepInfo, SweepRow, SweepSpec
 from core.text import Prompt
 
 Side = Literal["A", "B"]
+Download = Literal["", "ask", "yes"]
+"""What to do about a model that is not on this machine: nothing, ask the user, or download it."""
 SteerAction = Literal["prune", "pin", "release"]
 
 # --- what all requests and events have ----------------------------------------------------------
