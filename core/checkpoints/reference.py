@@ -1,13 +1,14 @@
 """Finding the reference of a policy where none was named, and doubting one that does not fit.
 
 It is what lies with the policy, or what its files name. Never guesses: what they name must be on
-this machine. Asks no network.
+this machine, or may be fetched. Asks no network itself.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from core.checkpoints.describe import StoredModel
-from core.checkpoints.hub import in_hugging_face_cache
+from core.checkpoints.hub import NAME, in_hugging_face_cache
 from core.checkpoints.plan import PairPlan
 from core.errors import UserFacingError
 from core.provenance import Provenance
@@ -17,10 +18,15 @@ FOLDERS = ("ref", "reference")
 """Where trainers save what DPO began with; TRL's is the first."""
 
 
-def find_reference(policy: StoredModel, known: Provenance) -> tuple[Path | None, tuple[str, ...]]:
+def find_reference(
+    policy: StoredModel, known: Provenance, fetch: Callable[[str], Path] | None = None
+) -> tuple[Path | None, tuple[str, ...]]:
     """Return the reference's folder, and sentences on how it was found.
 
     None where nothing is said of it: an adapter's is its base, the adapter off.
+
+    Args:
+        fetch: brings what is named as on huggingface.co; None: only the cache is looked into.
 
     Raises:
         UserFacingError: what the policy's files name is not on this machine; or the policy is a
@@ -50,6 +56,8 @@ def find_reference(policy: StoredModel, known: Provenance) -> tuple[Path | None,
             return place, (f"The reference is {place}, as {known.sources[field]} says.",)
     if (cached := in_hugging_face_cache(named)) is not None:
         return cached, (f"The reference is {named}, as {known.sources[field]} says.",)
+    if fetch is not None and NAME.fullmatch(named):
+        return fetch(named), (f"The reference is {named}, as {known.sources[field]} says.",)
     what = "trained against" if field == "reference" else "trained from"
     raise UserFacingError(
         f"{policy.name} was {what} {named} ({known.sources[field]}), which is not on this machine: "

@@ -34,7 +34,7 @@ def resolve_pair(
         reference: likewise; None to find it (core.checkpoints.reference), an adapter's in the end
             being its base, adapters off.
         base: the base of the adapters, where it is not found by what they say of it.
-        place: fetches a base that is not on this machine, by its name; raises where it may not.
+        place: fetches what files name and is not on this machine; raises where it may not.
 
     Raises:
         UserFacingError: something is missing or damaged, or the two do not belong together.
@@ -48,7 +48,7 @@ def resolve_pair(
     known = read_provenance(top.path)
     notes: tuple[str, ...] = ()
     if reference is None:
-        reference, notes = find_reference(top, known)
+        reference, notes = find_reference(top, known, place)
     under = at(reference) if reference is not None else None
     given = at(base) if base is not None else None
     if given is not None and given.kind == "adapter":
