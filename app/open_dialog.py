@@ -54,7 +54,7 @@ class OpenDialog(QDialog):
             "and a strip at the window's foot shows the others"
         )
         self.separate = QRadioButton("A checkpoint or adapter")
-        self.adapters_off = QRadioButton("The policy's base, its adapter off")
+        self.adapters_off = QRadioButton("Found with the policy, or its base, the adapter off")
         self.adapters_off.setToolTip(
             "For a policy adapter that was trained on the bare base; a reference that was saved "
             "with the policy, or that its files name, is taken in its place"

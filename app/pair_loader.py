@@ -30,6 +30,7 @@ from core.engine.protocol import (
     Unload,
 )
 from core.noise import NOISELESS
+from core.provenance import chosen_beta
 
 AskForPair = Callable[
     [PairSpec, tuple[PairSpec, ...], QWidget | None, list[str] | None], PairSpec | None
@@ -194,11 +195,12 @@ class PairLoader(QObject):
         self._settings.remember_pair(spec)
         if spec.beta:  # asked for in so many words: it outweighs what is remembered
             self._settings.remember_beta(spec, spec.beta)
-        notes = event.info.notes
+        _, contradicted = chosen_beta(self.beta(), event.info.provenance)
+        notes = tuple(dict.fromkeys((*event.info.notes, *contradicted)))
         if not event.info.has_chat_template:
             notes += (NO_TEMPLATE,)
         if notes:
-            kind: Kind = "warning" if event.info.notes else "info"
+            kind: Kind = "warning" if notes != (NO_TEMPLATE,) else "info"
             self._notice.show_notice(kind, " ".join(notes), topic="pair")
         self.named.emit(event.info.policy)
         self.changed.emit(event.info)

@@ -154,8 +154,12 @@ def read_provenance(folder: Path) -> Provenance:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """Return the folder and those around it that are of the same run, the run's own last."""
-    found = [folder]
+    """Return the folders of the same run: a checkpoint's first, the run's own last.
+
+    For a run's folder that of its last checkpoint counts, which trainers save their settings in.
+    """
+    steps = [(int(it[1]), it[0]) for at in _folders(folder) if (it := STEP.fullmatch(at.name))]
+    found = [folder / max(steps)[1], folder] if steps else [folder]
     for place in list(folder.parents)[:ABOVE]:
         in_checkpoint = STEP.fullmatch(found[-1].name) or STEP.fullmatch(place.name)
         marked = any((place / mark).is_file() for mark in (ABOUT, STATE, NAME))
@@ -245,7 +249,7 @@ def _recipes(place: Path) -> Iterator[_Said]:
     """Yield what recipes in a folder, and the settings that wandb keeps there, say."""
     found = [(_RECIPE, path) for path in _files(place) if path.name not in _NO_RECIPES]
     for name in ("config.yaml", "config.json"):
-        kept = sorted(place.glob(f"wandb/run-*/files/{name}"))[:MOST_FILES]
+        kept = sorted(place.glob(f"wandb/*run-*/files/{name}"))[:MOST_FILES]
         found += [(_WANDB, path) for path in kept]
     for rank, path in found:
         if path.suffix not in (".yaml", ".yml", ".json") or not _speaks_of_training(path):
@@ -410,14 +414,21 @@ def _card(path: Path) -> Iterator[_Said]:
 
 def _table(path: Path) -> Mapping[str, Any] | None:
     """Return the table in a YAML or JSON file; None if it holds none or cannot be read."""
+    try:
+        text = path.read_text("utf-8-sig")
+        table = json.loads(text) if path.suffix == ".json" else _yaml(text)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return table if isinstance(table, dict) else None
+
+
+def _yaml(text: str) -> Any:
     import yaml
 
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            table = json.load(file) if path.suffix == ".json" else yaml.load(file, yaml.CSafeLoader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return None
-    return table if isinstance(table, dict) else None
+        return yaml.load(text, yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise ValueError from error
 
 
 def _files(place: Path, largest: int = LARGEST) -> list[Path]:

@@ -7,7 +7,7 @@ this machine, or may be fetched. Asks no network itself.
 from collections.abc import Callable
 from pathlib import Path
 
-from core.checkpoints.describe import StoredModel
+from core.checkpoints.describe import StoredModel, checkpoint_name
 from core.checkpoints.hub import NAME, in_hugging_face_cache
 from core.checkpoints.plan import PairPlan
 from core.errors import UserFacingError
@@ -90,7 +90,8 @@ def doubts(plan: PairPlan) -> tuple[str, ...]:
             f"training began with?"
         )
     adapter = policy.adapter
-    if adapter and known.base and adapter.base and last_part(known.base) != last_part(adapter.base):
+    bases = [known.base, adapter.base if adapter else ""]
+    if adapter and all(bases) and len({last_part(checkpoint_name(Path(it))) for it in bases}) > 1:
         said.append(
             f"The training began with {known.base} ({known.sources['base']}), but the adapter "
             f"names {adapter.base} as its base: if they differ, name the right one (with --base "

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 
+from app.settings import Settings
 from app.widgets.spans import Freshness
 from core.engine.protocol import Inspect, PairSpec, Score
 from core.present.measures import rewards
+from core.provenance import Provenance
 from tests.app.conftest import do, settled
 from tests.app.fake_engine import INFO, FakeEngine, word_id
 
@@ -329,3 +331,20 @@ def test_without_a_beta_rewards_are_nats_until_one_is_typed(open_window, qtbot, 
     assert again.view.known_beta() is None
     again.view.controls.beta.stepUp()
     assert again.view.known_beta() == 0.1
+
+
+def test_a_remembered_beta_that_the_files_contradict_is_said(open_window, qtbot, monkeypatch):
+    spec = PairSpec(policy="p", reference="r")
+    Settings.of_user().remember_beta(spec, 0.1)
+    known = Provenance(beta=0.3, sources={"beta": "beta in p/recipe.yaml"})
+    monkeypatch.setattr(FakeEngine, "info", replace(INFO, beta=0.3, provenance=known))
+    window = open_window(spec=spec)
+    wait(qtbot, window)
+    assert window.view.known_beta() == 0.1
+    assert "it is 0.3 by beta in p/recipe.yaml" in window.notice.message.text()
+    Settings.of_user().remember_beta(spec, None)
+    again = open_window(spec=spec)
+    wait(qtbot, again)
+    box = again.view.controls.beta
+    assert box.value() == 0.3 and "From beta in p/recipe.yaml." in box.toolTip()
+    assert again.notice.isHidden()

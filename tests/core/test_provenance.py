@@ -56,10 +56,10 @@ def test_the_settings_that_a_trainer_pickled(run: Path) -> None:
     assert found.beta == 0.3 and found.sources["beta"] == f"beta in checkpoint-10/{NAME}"
     assert found.losses == (("sigmoid", 1.0), ("sft", 0.2)) and found.trainer == "dpo"
     assert (found.ld_alpha, found.max_length, found.sync_ref_model) == (0.5, 77, True)
+    assert said(run) == (0.3, f"beta in checkpoint-10/{NAME}"), "of its last checkpoint"
     torch.save(settings, run / NAME, _use_new_zipfile_serialization=False)
     kind, table = read_training_args(run / NAME)
     assert kind == "DPOConfig" and table["beta"] == 0.3 and table["output_dir"] == str(run)
-    assert said(run) == (0.3, f"beta in one/{NAME}")
 
 
 class Bomb:
