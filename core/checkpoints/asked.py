@@ -46,7 +46,9 @@ def _pair_plan(
     progress: Report,
     cancelled: Callable[[], bool],
 ) -> PairPlan:
-    reference, base = (place(text) if text else None for text in (spec.reference, spec.base))
+    policy, reference, base = (
+        place(text) if text else None for text in (spec.policy, spec.reference, spec.base)
+    )
     fetch = place if spec.download else None
     if spec.run:
         return run_plan(
@@ -62,10 +64,10 @@ def _pair_plan(
         )
     if spec.demo:
         return named_plan(DEMO, progress, cancelled)
-    if not spec.policy:
+    if policy is None:
         raise UserFacingError("No policy was named: name it with --policy DIR.")
     return resolve_pair(
-        place(spec.policy),
+        policy,
         reference,
         base,
         allow_pickle=spec.allow_pickle,

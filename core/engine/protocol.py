@@ -27,10 +27,9 @@ from core.sweeps.record import SweepInfo, SweepRow, SweepSpec
 from core.text import Prompt
 
 Side = Literal["A", "B"]
-SteerAction = Literal["prune", "pin", "release"]
 Download = Literal["", "ask", "yes"]
-"""What to do about a model that is not here: nothing, fail and say that it can be downloaded, or
-download it."""
+"""What to do about a model that is not on this machine: nothing, ask the user, or download it."""
+SteerAction = Literal["prune", "pin", "release"]
 
 # --- what all requests and events have ----------------------------------------------------------
 
