@@ -19,17 +19,17 @@ from core.errors import Cancelled, UserFacingError
 from core.failures import reason
 from core.progress import Report, Stop
 
-Download = Literal["", "ask", "yes"]
-"""What to do about a model that is not here: nothing, raise NotDownloaded, or download it."""
-
 NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
-SAFETENSORS = re.compile(r"(adapter_)?model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
+SAFETENSORS = re.compile(
+    r"(ref/|reference/)?(adapter_)?model(-\d+-of-\d+)?\.safetensors(\.index\.json)?"
+)
 PICKLES = re.compile(r"(adapter_|pytorch_)model(-\d+-of-\d+)?\.bin(\.index\.json)?")
 GGUF = re.compile(r"(?!mmproj).*\.gguf", re.IGNORECASE)
 BESIDE = re.compile(
-    r"(?!.*\.index\.json$).*\.(json|jinja|model|txt|tiktoken|py|ya?ml)|training_args\.bin"
+    r"(ref/|reference/)?(?!.*\.index\.json$)[^/]*\.(json|jinja|model|txt|tiktoken|py|ya?ml)|"
+    r"training_args\.bin"
 )
-"""Configurations, tokenizers, templates and what is said of a training."""
+"""Configurations, tokenizers, templates, what is said of a training, and its reference's."""
 POLL_SECONDS = 0.1
 PATIENCE = 2.0
 """Seconds that a download which was cancelled has to end; then it is left to end by itself."""
@@ -43,7 +43,8 @@ class NotDownloaded(UserFacingError):
 class Hub:
     """What may be done about models that are named and not on this machine."""
 
-    download: Download
+    download: Literal["", "ask", "yes"]
+    """Nothing, raise NotDownloaded, or download them."""
     allow_pickle: bool
     report: Report
     cancelled: Stop
@@ -106,7 +107,7 @@ class Hub:
                 f"{repo} has {len(weights)} GGUF files: download one of them with 'hf download "
                 f"{repo} {weights[0]}', and choose that file."
             )
-        beside = [name for name in sizes if "/" not in name and BESIDE.fullmatch(name)]
+        beside = [name for name in sizes if BESIDE.fullmatch(name)]
         return {
             name: sizes[name]
             for name in (*weights, *beside)

@@ -1,14 +1,15 @@
 """Finding the reference of a policy where none was named, and doubting one that does not fit.
 
-It is what lies with the policy, or what its files name, if that is on this machine. Never guesses,
-and asks no network.
+It is what lies with the policy, or what its files name. Never guesses: what they name must be on
+this machine, or may be fetched. Asks no network itself.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from core.checkpoints.describe import StoredModel, checkpoint_name
-from core.checkpoints.hub import in_hugging_face_cache
+from core.checkpoints.hub import NAME, in_hugging_face_cache
 from core.checkpoints.plan import PairPlan
 from core.provenance import Provenance
 from core.runs.records import STEP
@@ -26,8 +27,14 @@ class Found(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def find_reference(policy: StoredModel, known: Provenance) -> Found:
-    """Return the reference of a policy, as far as it is said and on this machine."""
+def find_reference(
+    policy: StoredModel, known: Provenance, fetch: Callable[[str], Path] | None = None
+) -> Found:
+    """Return the reference of a policy, as far as it is said and on this machine.
+
+    Args:
+        fetch: brings what is named as on huggingface.co; None: only the cache is looked into.
+    """
     run = _run(policy.path)
     for place in (
         near / name for near in (policy.path, policy.path.parent, run) for name in FOLDERS
@@ -54,6 +61,9 @@ def find_reference(policy: StoredModel, known: Provenance) -> Found:
             return Found(place, notes=(said,))
     if (cached := in_hugging_face_cache(named)) is not None:
         return Found(cached, notes=(f"The reference is {named}, as {known.sources[field]} says.",))
+    if fetch is not None and NAME.fullmatch(named):
+        said = f"The reference is {named}, as {known.sources[field]} says."
+        return Found(fetch(named), notes=(said,))
     what = "trained against" if field == "reference" else "trained from"
     note = (
         f"{policy.name} was {what} {named} ({known.sources[field]}), which is not on this machine: "

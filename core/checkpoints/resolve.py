@@ -40,7 +40,7 @@ def resolve_pair(
         base: the base of the adapters, where it is not found by what they say of it.
         loss: the training's, where the user says it; a training without a reference has none
             unless it is named.
-        place: fetches a base that is not on this machine, by its name; raises where it may not.
+        place: fetches what files name and is not on this machine; raises where it may not.
 
     Raises:
         UserFacingError: something is missing or damaged, the two do not belong together, or the
@@ -58,7 +58,7 @@ def resolve_pair(
     if reference is None:
         alone = training_loss(known, loss).reference_free
         if not alone:
-            reference, alone, notes = find_reference(top, known)
+            reference, alone, notes = find_reference(top, known, place)
     under = at(reference) if reference is not None else None
     given = at(base) if base is not None else None
     if given is not None and given.kind == "adapter":

@@ -14,7 +14,6 @@ from typing import ClassVar, Generic, Literal, Never, TypeVar
 
 from core import quantities
 from core.as_read import AsRead
-from core.checkpoints.hub import Download
 from core.losses import UNNAMED, TrainingLoss
 from core.noise import NoiseFloor
 from core.plausibility import Plausibility
@@ -27,6 +26,8 @@ from core.sweeps.record import SweepInfo, SweepRow, SweepSpec
 from core.text import Prompt
 
 Side = Literal["A", "B"]
+Download = Literal["", "ask", "yes"]
+"""What to do about a model that is not on this machine: nothing, ask the user, or download it."""
 SteerAction = Literal["prune", "pin", "release"]
 
 # --- what all requests and events have ----------------------------------------------------------

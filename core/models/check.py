@@ -46,11 +46,13 @@ IMPLIED = {
 """By the way that is exact on a copy: the ways to try on the model itself, the fastest first."""
 STEADY_LENGTH = 512
 """Longest text that a model itself is run on to see whether it is steady."""
-LEAST_MARGIN, MOST_MARGIN, LOW_FORMAT_MARGIN = 1e-4, 1e-3, 5e-2
-"""The most that rounding moves the logits of a right way, in standard deviations: the bounds in
-float32, and the value in a lower format. Wrong ways differ by far more."""
+LEAST_MARGIN, MOST_MARGIN = 1e-4, 1e-3
+LEAST_LOW_MARGIN, MOST_LOW_MARGIN = 5e-2, 0.25
+"""Bounds of the most that rounding moves the logits of a right way, in standard deviations, in
+float32 and in a lower format. Wrong ways differ by far more, or are found out on a tiny copy, which
+runs in float32."""
 ROUNDINGS = 4
-"""In float32 the margin is this many times what moving the embeddings by one rounding changes."""
+"""The margin is this many times what moving the embeddings by one rounding changes."""
 SUBJECT = "attention"
 
 
@@ -110,7 +112,7 @@ def _candidates(lane: Lane) -> Iterator[Way]:
         raise _unsteady(lane)  # whether blocks are left out, and which, goes by length
     ways = tuple(IMPLIED)
     longest = max(windows(lane.config), default=0)
-    if not longest:
+    if not longest and lane.dtype == torch.float32:
         yield from IMPLIED[Way.TREE]
         ways = tuple(MANNERS)
     made = miniature(lane.model)
@@ -118,6 +120,8 @@ def _candidates(lane: Lane) -> Iterator[Way]:
     if not steady or (made is not None and not _is_steady(Lane(made), WINDOW)):
         raise _unsteady(lane)
     if made is None:
+        if not longest:
+            yield from IMPLIED[Way.TREE]
         return
     small = Lane(made)
     margin = _margin(small)
@@ -148,7 +152,7 @@ def _is_steady(lane: Lane, window: int) -> bool:
         return True
     ids = _random(lane, length, 8)
     whole = lane.plain_logits(ids)
-    margin = MOST_MARGIN if lane.dtype == torch.float32 else LOW_FORMAT_MARGIN
+    margin = MOST_MARGIN if lane.dtype == torch.float32 else LEAST_LOW_MARGIN
     for cut in (window + 3, 2 * window + 2, length - 1):
         begun = lane.plain_logits(ids[:cut])
         if float((begun - whole[:, :cut]).std()) > margin * _scale(whole):
@@ -193,10 +197,9 @@ def _margin(lane: Lane) -> float | None:
     expected = lane.plain_logits(ids)
     if not expected.isfinite().all():
         return None
-    if lane.dtype != torch.float32:
-        return LOW_FORMAT_MARGIN
+    whole = lane.dtype == torch.float32
     generator = torch.Generator().manual_seed(0)
-    unit = torch.finfo(torch.float32).eps
+    unit = torch.finfo(lane.dtype).eps
 
     def moved(module: Any, inputs: Any, out: torch.Tensor) -> torch.Tensor:
         noise = torch.randn(out.shape, generator=generator).to(out)
@@ -208,7 +211,8 @@ def _margin(lane: Lane) -> float | None:
     finally:
         hook.remove()
     rounding = ROUNDINGS * float((found - expected).std()) / _scale(expected)
-    return min(MOST_MARGIN, max(LEAST_MARGIN, rounding))  # LEAST_MARGIN where it is not a number
+    least, most = (LEAST_MARGIN, MOST_MARGIN) if whole else (LEAST_LOW_MARGIN, MOST_LOW_MARGIN)
+    return min(most, max(least, rounding))  # the least where it is not a number
 
 
 def _scale(logits: torch.Tensor) -> float:

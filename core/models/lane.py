@@ -66,6 +66,8 @@ MANNERS = {
     Way.SINGLES: Manner(chunks=False, singles=True),
 }
 """The manners in which the ways that take snapshots continue them."""
+LOUD = 30.0
+"""Hidden states are this many times as large where caps on logits are looked for."""
 SHORT, LONG, REPEATS = 16, 128, 3
 """Tokens of the two forwards whose times tell what a chunk costs, and how often each is run."""
 
@@ -360,18 +362,33 @@ class Lane:
         """
         self._activate(None)
         hidden = self._run(self._batch(ids))
-        for alone in (True, False):
-            self.head_alone = alone
-            try:
-                found = torch.empty_like(expected)
-                self.logits(hidden, None, found)
-            except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
-                if is_out_of_memory(error):
-                    raise
-                continue
-            if float((found - expected).std()) <= margin:
-                return True
-        return False
+        loud = LOUD * hidden  # a cap on logits shows only where they are large
+
+        def agree(one: torch.Tensor | None, other: torch.Tensor | None, most: float) -> bool:
+            return one is not None and other is not None and float((one - other).std()) <= most
+
+        through = agree(self._logits_by(hidden, expected, alone=False), expected, margin)
+        capped = self._logits_by(loud, expected, alone=False) if through else None
+        if agree(self._logits_by(hidden, expected, alone=True), expected, margin) and (
+            not through or agree(self._logits_by(loud, expected, True), capped, LOUD * margin)
+        ):
+            return True
+        self.head_alone = False
+        return through
+
+    def _logits_by(
+        self, hidden: torch.Tensor, like: torch.Tensor, alone: bool
+    ) -> torch.Tensor | None:
+        """Return logits, shaped as ``like``, made in one of two ways; None if that cannot be."""
+        self.head_alone = alone
+        try:
+            found = torch.empty_like(like)
+            self.logits(hidden, None, found)
+        except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
+            if is_out_of_memory(error):
+                raise
+            return None
+        return found
 
     def _fixed(
         self, store: Store, ids: torch.Tensor, cells: torch.Tensor, seen: Branches, rows: slice

@@ -190,7 +190,9 @@ def _pair_plan(
     progress: Report,
     cancelled: Callable[[], bool],
 ) -> PairPlan:
-    reference, base = (place(text) if text else None for text in (spec.reference, spec.base))
+    policy, reference, base = (
+        place(text) if text else None for text in (spec.policy, spec.reference, spec.base)
+    )
     fetch = place if spec.download else None
     if spec.run:
         return run_plan(
@@ -206,10 +208,10 @@ def _pair_plan(
         )
     if spec.demo:
         return named_plan(DEMO, progress, cancelled)
-    if not spec.policy:
+    if policy is None:
         raise UserFacingError("No policy was named: pass --policy DIR, or --demo for the demo.")
     return resolve_pair(
-        place(spec.policy),
+        policy,
         reference,
         base,
         allow_pickle=spec.allow_pickle,

@@ -47,18 +47,15 @@ class ActiveRows:
 
     def __init__(self, count: int = len(ROWS)) -> None:
         self.rows = slice(0, count)
-        self._tokens = 0
         self._own: dict[Any, torch.Tensor] = {}
 
     def own(self, tokens: int, rank: int, layers: int, like: torch.Tensor) -> torch.Tensor:
         """Return a mask of the low-rank products that are of a token's own row, where all rows run.
 
-        It is 1 or 0, [tokens, layers * rows * rank]; cached, since many layers of a forward ask for
-        one.
+        It is 1 or 0, [tokens, layers * rows * rank]; cached for good, since many layers of a
+        forward ask for one, and a recorded forward (core.models.steps) reads it where it lies.
         """
-        key = (rank, layers, like.dtype, like.device)
-        if self._tokens != tokens:
-            self._own, self._tokens = {}, tokens
+        key = (tokens, rank, layers, like.dtype, like.device)
         if key not in self._own:
             count = self.rows.stop
             own = torch.eye(count, dtype=like.dtype, device=like.device)

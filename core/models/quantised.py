@@ -55,4 +55,7 @@ def read_quantised(
     for module in model.modules():
         if hasattr(module, PACKS_AGAIN):
             setattr(module, PACKS_AGAIN, False)
-    return model.eval(), sorted(found["missing_keys"])
+    model.eval()
+    with torch.inference_mode():  # some libraries unpack the weights in the first forward
+        model(input_ids=torch.arange(3, 11, device=model.device)[None], use_cache=False)
+    return model, sorted(found["missing_keys"])

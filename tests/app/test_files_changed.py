@@ -1,5 +1,7 @@
 """The notice that a pair's files have changed on disk, and what its button does."""
 
+from dataclasses import replace
+
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from safetensors.torch import load_file, save
@@ -67,7 +69,9 @@ def test_the_pair_is_loaded_anew_by_a_click_and_the_texts_stay(open_window, qtbo
     assert len(window.view.panels["B"].scoring.tokens.ids) and text.endswith(" changed")
     press_load_anew(qtbot, window)
     loads = FakeEngine.last.asked(Load)
-    assert [it.spec for it in loads] == [PAIR, PAIR] and window.notice.topic() != "files"
+    assert [it.spec for it in loads] == [
+        replace(PAIR, download="ask")
+    ] * 2 and window.notice.topic() != "files"
     # The scripted engine tells of the first pair again, which is let go.
     qtbot.waitUntil(lambda: settled(window), timeout=WAIT)
     assert window.view.panels["B"].text() == text and window.notice.topic() != "files"

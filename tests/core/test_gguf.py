@@ -12,7 +12,7 @@ from gguf import GGUFWriter, quants
 from core.checkpoints.describe import describe
 from core.errors import UserFacingError
 from tests.core.plain_forward import PROMPT, plain, scored
-from tests.tiny import TEMPLATE, byte_level_tokenizer, save_model, tiny_model
+from tests.tiny import TEMPLATE, byte_level_tokenizer, save_lora, save_model, tiny_model
 
 NAMES = {
     "input_layernorm": "attn_norm",
@@ -132,6 +132,19 @@ def test_rotary_factors_are_those_of_the_file(tmp_path: Path) -> None:
     )  # fmt: skip
     pair, _, found = scored(file, save_model(tmp_path / "reference"))
     assert found.logp_policy == pytest.approx(plain(pair, scaled), abs=1e-4)
+
+
+def test_an_adapter_over_a_gguf_base_is_what_peft_makes_of_it(tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    base = tiny_model("llama", len(byte_level_tokenizer()), 5)
+    file = write_gguf(tmp_path / "base.gguf", base)
+    adapter = save_lora(tmp_path / "adapter", save_model(tmp_path / "whole", seed=5))
+    pair, info, found = scored(adapter, base=str(file))
+    assert info.reference == "base, adapters off" and info.base_shared
+    assert found.logp_reference == pytest.approx(plain(pair, base), abs=1e-4)
+    adapted = PeftModel.from_pretrained(base, adapter).eval()
+    assert found.logp_policy == pytest.approx(plain(pair, adapted), abs=1e-4)
 
 
 def sentence(path, reference=None):

@@ -197,9 +197,6 @@ def test_a_connection_that_breaks_goes_on_and_whole_files_are_kept(
     hub.models["org/name"] = folder = write_model(tmp_path / "it", vocab_size=200_000)
     size = (folder / "model.safetensors").stat().st_size
     hub.breaks_after = size // 2
-    with pytest.raises(Cancelled):
-        place("org/name", cancelled=lambda: True)
-    hub.sent.clear()
     found = place("org/name")
     weights = found / "model.safetensors"
     assert weights.read_bytes() == (folder / "model.safetensors").read_bytes()
@@ -209,6 +206,13 @@ def test_a_connection_that_breaks_goes_on_and_whole_files_are_kept(
     hub.sent.clear()
     place("org/name")
     assert list(hub.sent) == ["model.safetensors"]
+
+
+def test_a_download_can_be_cancelled(tmp_path: Path, hub: FakeHub) -> None:
+    hub.models["org/name"] = write_model(tmp_path / "it", vocab_size=200_000)
+    with pytest.raises(Cancelled):
+        place("org/name", cancelled=lambda: True)
+    assert describe(place("org/name")).vocab_size == 200_000
 
 
 @pytest.mark.parametrize("download", ["ask", "yes"])
@@ -240,3 +244,24 @@ def test_an_adapter_brings_its_base(tmp_path: Path, hub: FakeHub) -> None:
     _, info, found = scored(adapter, download="yes")
     assert info.policy.endswith("adapter (adapter on org/base)")
     assert abs(found.logp_policy - found.logp_reference).max() > 1e-3
+
+
+def test_a_whole_model_brings_the_reference_that_its_files_name(
+    tmp_path: Path, hub: FakeHub
+) -> None:
+    hub.models["org/sft"] = save_model(tmp_path / "it", seed=1)
+    policy = save_model(tmp_path / "dpo", seed=2)
+    said = {"reference": "org/sft", "beta": 0.1}
+    (policy / "qscope-run.json").write_text(json.dumps(said))
+    _, info, _ = scored(policy, download="yes")
+    assert info.reference == "org/sft"
+    assert any("The reference is org/sft" in it for it in info.notes)
+
+
+def test_the_reference_in_an_adapters_folder_comes_with_it(tmp_path: Path, hub: FakeHub) -> None:
+    hub.models["org/dpo"] = write_adapter(tmp_path / "it", "org/base")
+    write_adapter(tmp_path / "it" / "ref", "org/base")
+    write_adapter(tmp_path / "it" / "checkpoint-10", "org/base")
+    found = place("org/dpo")
+    assert describe(found / "ref").kind == "adapter"
+    assert not (found / "checkpoint-10").exists()

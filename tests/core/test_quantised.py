@@ -115,6 +115,35 @@ def test_eight_bit_floats_need_no_package(tmp_path: Path) -> None:
     assert np.abs(found.logp_policy - found.logp_reference).max() > 1e-3
 
 
+@quiet_libraries
+def test_weights_that_are_unpacked_in_the_first_forward(tmp_path: Path) -> None:
+    """The second time nothing is run before the layers are looked at, as verdicts are known."""
+    helpers = pytest.importorskip("compressed_tensors.compressors.pack_quantized.helpers")
+    full, folder = save_model(tmp_path / "full", seed=5), tmp_path / "it"
+    tensors = load_file(full / "model.safetensors")
+    for name in [it for it in tensors if "_proj" in it]:
+        weight = tensors.pop(name)
+        scale = weight.abs().amax(1, keepdim=True) / 127
+        tensors[f"{name}_packed"] = helpers.pack_to_int32((weight / scale).round().char(), 8)
+        tensors[f"{name}_scale"] = scale
+        tensors[f"{name}_shape"] = torch.tensor(weight.shape)
+    weights = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel"}
+    said = {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "quantization_status": "compressed",
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}},
+        "ignore": ["lm_head"],
+    }
+    config = json.loads((full / "config.json").read_text()) | {"quantization_config": said}
+    byte_level_tokenizer().save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    for _ in range(2):
+        pair, _, found = scored(folder, full)
+        assert found.logp_policy == pytest.approx(plain(pair, whole(folder)), abs=1e-4)
+
+
 # What the files say against what is in them
 
 

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.models.check import choose_way
 from core.models.lane import Lane, Way
-from core.models.lora import pair_linears
+from core.models.lora import ActiveRows, pair_linears
 from core.models.pair import Pair
 from core.models.steps import SIZES
 from tests.tiny import tiny_model
@@ -124,3 +124,10 @@ def test_a_text_that_is_opened_leaves_a_cell_for_padding():
         (held,) = pair._lines.values()
         assert all(store.capacity > length for store in held.stores)
         pair.forget()
+
+
+def test_masks_of_rows_stay_where_recorded_forwards_read_them():
+    active, like = ActiveRows(), torch.zeros(1)
+    first = active.own(16, 4, 3, like)
+    active.own(2, 4, 3, like)
+    assert active.own(16, 4, 3, like) is first
