@@ -20,10 +20,15 @@ SAMPLE = (
 
 @torch.inference_mode()
 def measure_plausibility(pair: Pair) -> Plausibility | None:
-    """Return how the pair reads the sample; None where a model gives no finite numbers there."""
+    """Return how the pair reads the sample; None where a model gives no finite numbers there.
+
+    Raises:
+        UserFacingError: a model lacks a token that is in it, such as one that the template writes.
+    """
     codec, turns = pair.codec, Prompt.of(PROMPT)
     before = codec.prompt_ids(turns)
     ids = torch.tensor([*before, *codec.encode(turns, SAMPLE).ids][: pair.context_length])
+    pair.check_tokens(ids.numpy())
     first = max(1, min(len(before), len(ids) // 2))
     rows = []
     for lane in pair.lanes:

@@ -51,6 +51,14 @@ def test_content_as_parts():
     assert template(source).place(PROMPT, "Yes.").text == "Hi<|im_end|>Yes.<|im_end|>"
 
 
+def test_content_as_parts_but_for_the_assistants():
+    source = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}{{ m.content }}{% else %}"
+        "{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}<|im_end|>{% endfor %}"
+    )
+    assert template(source).place(PROMPT, "Yes.").text == "Hi<|im_end|>Yes.<|im_end|>"
+
+
 def test_a_date_stays_that_of_the_beginning():
     source = "{{ strftime_now('%d %b %Y') }}, {{ strftime_now(\"%Y\") }}: " + TEMPLATE
     made = template(source, now=datetime(2024, 2, 3))
