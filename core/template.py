@@ -154,7 +154,7 @@ class Template:
 
     def _refused(self, error: Exception, messages: tuple[Message, ...]) -> UserFacingError:
         """Return what to say of an error: a slip in the template, or turns that it refuses."""
-        from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
+        from jinja2 import TemplateError, TemplateSyntaxError
 
         name, said = _name(self._tokenizer), " ".join(str(error).split()).rstrip(".")
         if isinstance(error, TemplateSyntaxError):
@@ -162,7 +162,7 @@ class Template:
                 f"{name} has a slip in line {error.lineno} ({said}): correct it, or have the texts "
                 f"read as plain text."
             )
-        if not isinstance(error, TemplateError) or isinstance(error, UndefinedError):
+        if type(error) is not TemplateError:  # which a template itself raises
             return UserFacingError(
                 f"{name} fails on these turns ({said}): correct it, or have the texts read as "
                 f"plain text."

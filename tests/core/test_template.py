@@ -86,6 +86,7 @@ PICKY = (
     [
         ("{% for m in messages %}{{ m.content }", r"has a slip in line 1 .*correct it"),
         (TEMPLATE + "{{ nothing.at.all }}", r"fails on these turns .*correct it"),
+        (TEMPLATE + "{% if 1 is wug %}{% endif %}", r"fails on these turns .*wug.*correct it"),
         ("Hello!", r"writes nothing of what user or assistant say"),
         ({"rag": TEMPLATE, "tools": TEMPLATE}, r"comes as 'rag', 'tools' and none is .*'default'"),
     ],
