@@ -141,7 +141,8 @@ def load_pair(
         provenance=plan.provenance,
         objective=plan.objective,
         plausibility=plausibility,
-        notes=(*opened, *plan.notes, *notes, *doubted, *_of_loss(plan)),
+        doubts=(*plan.notes, *notes, *doubted),
+        remarks=(*opened, *_of_loss(plan)),
     )
     return pair, info
 

@@ -159,7 +159,7 @@ EXAMPLES = (
     Loaded(
         1,
         dataclasses.replace(
-            INFO, beta=None, provenance=KNOWN, plausibility=SEEN, notes=("It is so.",)
+            INFO, beta=None, provenance=KNOWN, plausibility=SEEN, doubts=("It is so.",)
         ),
     ),
     Unloaded(2),
