@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         known = "beta not known" if beta is None else f"beta {beta:g}"
         print(f"{log.name}: {log.kind}, {log.objective.title}, {known}, up to step {log.last_step}")
         print(f"curves: {', '.join(log.series) or 'none'}")
-        for sentence in (*log.problems, words):
+        for sentence in (*log.problems, *log.remarks, words):
             if sentence:
                 print(sentence)
     return 0
@@ -79,7 +79,7 @@ def _as_json(log: "RunLog", beta: float | None, words: str) -> dict[str, Any]:
         "kind": log.kind,
         "loss": log.objective.name or None,
         "beta": beta,
-        "problems": list(log.problems),
+        "problems": [*log.problems, *log.remarks],
         "series": curves,
         "explanation": words,
     }

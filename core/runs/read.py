@@ -139,8 +139,7 @@ class Run:
         about, evaluation = self._about.table or {}, self._evaluation.table or {}
         held_out, problems = _held_out(evaluation)
         said = [*self._saved.problems, *self._about.problems, *self._evaluation.problems]
-        if sets := evaluation_sets(curves.series):
-            said.append(f"Evaluation sets with curves of their own: {', '.join(sets)}.")
+        sets = ", ".join(evaluation_sets(curves.series))
         return RunLog(
             self.path,
             curves.run or _name(self._place),
@@ -151,6 +150,7 @@ class Run:
             about,
             (*curves.problems, *said, *problems),
             objective if objective.losses else loss_of(curves.series),
+            (f"Evaluation sets with curves of their own: {sets}.",) if sets else (),
         )
 
     def _why_nothing(self) -> str:
