@@ -141,7 +141,7 @@ def load_pair(
         provenance=plan.provenance,
         objective=plan.objective,
         plausibility=plausibility,
-        doubts=(*plan.notes, *notes, *doubted),
+        doubts=(*doubted, *plan.notes, *notes),
         remarks=(*opened, *_of_loss(plan)),
     )
     return pair, info
