@@ -22,6 +22,7 @@ COMMANDS = {
     "train": ("core.commands.train", "start, stop, resume or measure a run on your pairs"),
     "search": ("core.commands.search", "search for responses by likelihood or reward"),
     "sweep": ("core.commands.sweep", "beam widths over prompts: win rate and length (Fig. 2)"),
+    "doctor": ("core.commands.doctor", "say what a pair is, and whether its numbers can be right"),
     "data": ("core.commands.data", "read preference pairs as a training would"),
     "runs": ("core.commands.runs", "read the logs of a run, and say what its curves mean"),
     "demo": ("core.commands.demo", "measure the demo pair on held-out pairs (demo evaluate)"),

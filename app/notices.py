@@ -19,6 +19,7 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
 
+from app.words import in_window
 from core.errors import Cancelled, UserFacingError
 
 log = logging.getLogger(__name__)
@@ -175,6 +176,7 @@ class NoticeBar(QFrame):
         self.style().unpolish(self)
         self.style().polish(self)
         self.sign.setText(SIGNS[kind])
+        sentence = in_window(sentence)
         self.message.setText(sentence)
         self.message.setToolTip(details[-3000:])
         self.message.setAccessibleName(f"{kind}: {sentence}")

@@ -1,6 +1,7 @@
 """Asks in a dialog for a policy and its reference, or a run, and says what risky options mean.
 
-Gives a PairSpec; checks nothing on disk, because the engine does and says why in one sentence.
+Gives a PairSpec. What its folders hold is shown as soon as they are chosen; the engine looks, the
+dialog reads nothing from disk.
 """
 
 from dataclasses import replace
@@ -16,17 +17,25 @@ from PySide6.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QLabel,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
+from app.engine_client import EngineClient
 from app.widgets.beta_box import BetaBox
+from app.widgets.finding_list import FindingList
 from app.widgets.layouts import fill, label
 from app.widgets.path_edit import PathEdit
-from core.engine.protocol import PairSpec
+from app.widgets.timers import single_shot
+from core.codec import RULES
+from core.engine.protocol import Examine, Examined, Failed, PairSpec
+from core.finding import Finding
 from core.losses import LOSSES
 
 REFERENCE = "Model or adapter that DPO started from"
+RESTED = 300
+"""Milliseconds after the last change of a field before the engine is asked to look."""
 NAMED_BY_RUN = "Only if the run's files do not name it"
 LEFT_OUT = (
     "Left empty: an adapter is compared with its base; a whole model, or one whose training had no "
@@ -35,14 +44,23 @@ LEFT_OUT = (
 
 
 class OpenDialog(QDialog):
-    """A dialog that names a pair or a run."""
+    """A dialog that names a pair or a run; without a client nothing is said of its files."""
 
     def __init__(
-        self, spec: PairSpec, recent: tuple[PairSpec, ...], parent: QWidget | None = None
+        self,
+        spec: PairSpec,
+        recent: tuple[PairSpec, ...],
+        parent: QWidget | None = None,
+        client: EngineClient | None = None,
     ) -> None:
         super().__init__(parent)
+        self._client = client
+        self._asked: PairSpec | None = None
+        """The pair that the engine was asked about."""
+        self._rest = single_shot(self, self._look, RESTED)
         self.setWindowTitle("Open a pair")
         self.setMinimumWidth(620)
+        self.resize(700, 740)
         self._recent = recent
         self.recent = QComboBox()
         self.recent.addItem("–")
@@ -59,30 +77,49 @@ class OpenDialog(QDialog):
         )
         self.reference = self._folder("Reference", REFERENCE)
         self.base = self._folder("Base", "Only if the adapters' base has moved")
+        self.search_base = self._folder("Search base", "Only for searches that steer a third model")
         self.left_out = label(LEFT_OUT, "muted")
         self.left_out.setWordWrap(True)
+        self.left_out.setMinimumWidth(440)
+        self.left_out.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.loss = QComboBox()
         self.loss.setToolTip("What a response's score, the margin and the loss shown are made by")
         self.loss.addItem("as the policy's files say", "")
         for name, loss in LOSSES.items():
             self.loss.addItem(f"{loss.title} ({name})", name)
         self.beta = BetaBox(unknown="as the policy's files say")
+        self.plain = QCheckBox("Plain text, without the chat template")
+        self.plain.setToolTip("Where the training put its texts into no template")
+        self.trainer = QComboBox()
+        self.trainer.setToolTip("By whose rule the tokens are found that a training scores")
+        self.trainer.addItem("not known", "")
+        for name in RULES:
+            self.trainer.addItem(name.upper(), name)
         self.device = QComboBox()
         self.device.setEditable(True)
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
+        self.beta.setMinimumHeight(self.device.sizeHint().height())
         self.dtype = QComboBox()
         self.dtype.addItems(["auto", "float32", "bfloat16", "float16"])
         self.pickle = QCheckBox("Load pickled weights (.bin, .pt)")
         self.remote = QCheckBox("Run the code that comes with the checkpoint")
+        self.findings = FindingList()
+        self.findings.setAccessibleName("What the files say of this pair")
+        self.findings.setMinimumHeight(150)
+        self.said = label("", "muted")
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel
         )
         self._lay_out()
         self.show_spec(spec)
         self.recent.currentIndexChanged.connect(self._recent_chosen)
-        self.policy.edit.textChanged.connect(self._update)
-        self.run.edit.textChanged.connect(self._update)
-        self.reference.edit.textChanged.connect(self._update)
+        for field in (self.policy, self.run, self.reference, self.base, self.search_base):
+            field.edit.textChanged.connect(self._update)
+        self.beta.valueChanged.connect(self._update)
+        for box in (self.loss, self.trainer, self.device, self.dtype):
+            box.currentTextChanged.connect(self._update)
+        for tick in (self.plain, self.pickle, self.remote):
+            tick.toggled.connect(self._update)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         self._update()
@@ -105,10 +142,15 @@ class OpenDialog(QDialog):
         form.addRow("R&eference π_ref", self.reference)
         form.addRow("", self.left_out)
         form.addRow("&Base", self.base)
+        form.addRow("&Search base", self.search_base)
         form.addRow("β of the training", self.beta)
         form.addRow("&Loss of the training", self.loss)
         numbers = fill(QHBoxLayout(), self.device, QLabel("number format"), self.dtype, 1)
-        form.addRow("&Device", numbers)
+        texts = fill(QHBoxLayout(), self.plain, QLabel("Trainer"), self.trainer, 1)
+        form.addRow("Texts", texts)
+        device = QLabel("&Device")
+        device.setBuddy(self.device)
+        form.addRow(device, numbers)
         risky = QGroupBox("Only for checkpoints from people you trust")
         inside = QVBoxLayout(risky)
         for box, why in (
@@ -119,7 +161,7 @@ class OpenDialog(QDialog):
             note.setIndent(24)
             inside.addWidget(box)
             inside.addWidget(note)
-        fill(QVBoxLayout(self), form, risky, self.buttons)
+        fill(QVBoxLayout(self), form, risky, self.said, (self.findings, 1), self.buttons)
 
     def show_spec(self, spec: PairSpec) -> None:
         """Fill the fields."""
@@ -127,12 +169,15 @@ class OpenDialog(QDialog):
         self.run.edit.setText(spec.run)
         self.reference.edit.setText(spec.reference)
         self.base.edit.setText(spec.base)
+        self.search_base.edit.setText(spec.search_base)
         if spec.loss and self.loss.findData(spec.loss) < 0:  # several, from the command line
             self.loss.addItem(spec.loss, spec.loss)
         self.loss.setCurrentIndex(self.loss.findData(spec.loss))
         self.beta.show_beta(spec.beta)
         self.device.setCurrentText(spec.device)
         self.dtype.setCurrentText(spec.dtype)
+        self.plain.setChecked(spec.plain)
+        self.trainer.setCurrentIndex(max(0, self.trainer.findData(spec.trainer)))
         self.pickle.setChecked(spec.allow_pickle)
         self.remote.setChecked(spec.allow_remote_code)
 
@@ -144,8 +189,11 @@ class OpenDialog(QDialog):
             reference=self.reference.path(),
             run=run,
             base=self.base.path(),
+            search_base=self.search_base.path(),
             loss=self.loss.currentData(),
             beta=self.beta.beta(),
+            plain=self.plain.isChecked(),
+            trainer=self.trainer.currentData(),
             device=self.device.currentText().strip() or "auto",
             dtype=self.dtype.currentText(),
             allow_pickle=self.pickle.isChecked(),
@@ -170,9 +218,41 @@ class OpenDialog(QDialog):
         self.policy.setEnabled(not run)
         self.reference.edit.setPlaceholderText(NAMED_BY_RUN if run else REFERENCE)
         self.left_out.setVisible(not run and not self.reference.path())
+        named = run or bool(self.policy.path())
         button = self.buttons.button(QDialogButtonBox.StandardButton.Open)
-        button.setEnabled(run or bool(self.policy.path()))
+        button.setEnabled(named)
         button.setDefault(True)
+        if named and self._client is not None:
+            self.said.setText("Looking at the files …")
+            self._rest.start()
+        else:
+            self._rest.stop()
+            self._show(())
+
+    # --- what the engine says of the files ----------------------------------------------------
+
+    def _look(self) -> None:
+        """Ask what the files say."""
+        assert self._client is not None
+        self._asked = self.spec()
+        ticket = self._client.ask(Examine, self._asked)
+        ticket.answered.connect(self._examined)
+        ticket.failed.connect(self._failed)
+
+    @Slot(object)
+    def _examined(self, event: Examined) -> None:
+        self._show(event.findings)
+
+    @Slot(object)
+    def _failed(self, event: Failed) -> None:
+        self._show((Finding("pair", "stop", event.message),))
+
+    def _show(self, findings: tuple[Finding, ...]) -> None:
+        """Show what is said of the pair that the fields name; of another one, nothing."""
+        if findings and self._asked != self.spec():
+            return
+        self.said.setText("What the files say:" if findings else "")
+        self.findings.show_findings(findings)
 
 
 def recent_text(pair: PairSpec) -> str:
@@ -183,13 +263,14 @@ def recent_text(pair: PairSpec) -> str:
 
 
 def ask_for_pair(
+    client: EngineClient,
     spec: PairSpec,
     recent: tuple[PairSpec, ...],
     parent: QWidget | None,
     folders: list[str] | None = None,
 ) -> PairSpec | None:
     """Show the dialog; return the pair, None if the user cancelled."""
-    dialog = OpenDialog(spec, recent, parent)
+    dialog = OpenDialog(spec, recent, parent, client)
     if folders:
         dialog.set_folders(folders)
     accepted = dialog.exec() == QDialog.DialogCode.Accepted

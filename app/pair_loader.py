@@ -7,6 +7,7 @@ or views.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QWidget
@@ -16,6 +17,7 @@ from app.banner import PairBanner
 from app.engine_client import EngineClient
 from app.notices import Kind, NoticeBar
 from app.open_dialog import ask_for_pair
+from app.pair_check import show_check
 from app.settings import Settings
 from app.status import Status
 from core.engine.protocol import (
@@ -63,10 +65,12 @@ class PairLoader(QObject):
         super().__init__(banner)
         self.spec = spec
         self.info: PairInfo | None = None
-        self.ask_for_pair: AskForPair = ask_for_pair
+        self.ask_for_pair: AskForPair = partial(ask_for_pair, client)
         """Replaceable, so that tests can answer."""
         self._client, self._settings = client, settings
         self._banner, self._notice, self._status = banner, notice, status
+        self._held: PairSpec | None = None
+        """The pair that the engine has and goes back to if another cannot be loaded."""
         self._before_float32: PairSpec | None = None
         """What to go back to, while the pair is loaded again in float32."""
         client.noise_measured.connect(self._noise_measured)
@@ -153,12 +157,27 @@ class PairLoader(QObject):
         if self.spec is not None:
             self.load(self.spec)
 
-    @action(Menu.FILE.at(1, 7), "&Close the pair", "Ctrl+W", "Free its memory; the texts stay")
+    def _is_loaded(self) -> bool:
+        return self.info is not None
+
+    @action(
+        Menu.FILE.at(1, 7),
+        "C&heck the pair…",
+        tip="What the pair's files say, how it runs, and what may be wrong with its numbers",
+        enabled=_is_loaded,
+    )
+    @Slot()
+    def check_pair(self) -> None:
+        """Show what there is to say of the pair that is loaded."""
+        show_check(self._client, self._loaded_spec(), self._banner.window())
+
+    @action(Menu.FILE.at(1, 8), "&Close the pair", "Ctrl+W", "Free its memory; the texts stay")
     @Slot()
     def close_pair(self) -> None:
         """Free the models; the texts stay."""
         self._client.ask(Unload)
         self._let_go()
+        self._held = None
         self._banner.show_nothing()
 
     @Slot(object)
@@ -189,17 +208,22 @@ class PairLoader(QObject):
         self.info = event.info
         self._before_float32 = None
         self._banner.hide()
-        self._notice.dismiss("load")
         self._status.show_pair(event.info)
-        spec = self._loaded_spec()
-        self._settings.remember_pair(spec)
-        if spec.beta:  # asked for in so many words: it outweighs what is remembered
-            self._settings.remember_beta(spec, spec.beta)
+        asked = self.spec
+        if event.kept:
+            self.spec = self._held
+        else:
+            self._notice.dismiss("load")
+            self._remember()
         _, contradicted = chosen_beta(self.beta(), event.info.provenance)
-        doubts = *event.info.doubts, *contradicted
-        plain = () if event.info.has_chat_template else (NO_TEMPLATE,)
-        notes = tuple(dict.fromkeys((*doubts, *event.info.remarks, *plain)))
-        self._show_notes("warning" if doubts else "info", notes)
+        if event.why:
+            message = f"{event.why} The pair that was open stays."
+            self._tell_failure(message, asked if event.downloadable else None)
+        elif not event.kept:
+            doubts = *event.info.doubts, *contradicted
+            plain = () if event.info.has_chat_template else (NO_TEMPLATE,)
+            notes = tuple(dict.fromkeys((*doubts, *event.info.remarks, *plain)))
+            self._show_notes("warning" if doubts else "info", notes)
         self.named.emit(event.info.policy)
         self.changed.emit(event.info)
 
@@ -220,6 +244,12 @@ class PairLoader(QObject):
             then=lambda: self._notice.show_notice(kind, every, topic="pair"),
         )
 
+    def _remember(self) -> None:
+        spec = self._held = self._loaded_spec()
+        self._settings.remember_pair(spec)
+        if spec.beta:  # asked for in so many words: it outweighs what is remembered
+            self._settings.remember_beta(spec, spec.beta)
+
     @Slot(object)
     def _noise_measured(self, event: NoiseMeasured) -> None:
         self._status.show_noise(event.floor, self.info)
@@ -228,18 +258,9 @@ class PairLoader(QObject):
     @Slot(object)
     def _failed(self, event: Failed) -> None:
         self._banner.show_nothing(failed=True)
-        before, spec = self._before_float32, self.spec
-        if event.downloadable and spec is not None:
-            self._notice.show_notice(
-                "info",
-                event.message,
-                topic="load",
-                action="Download it",
-                then=lambda: self.load(replace(spec, download="yes")),
-            )
-            return
-        if before is None:
-            self._notice.show_notice("error", event.message, topic="load")
+        before = self._before_float32
+        if before is None or event.downloadable:
+            self._tell_failure(event.message, self.spec if event.downloadable else None)
             return
         self._notice.show_notice(
             "error",
@@ -247,6 +268,19 @@ class PairLoader(QObject):
             topic="load",
             action="Load it as before",
             then=lambda: self.load(before),
+        )
+
+    def _tell_failure(self, message: str, downloadable: PairSpec | None) -> None:
+        """Say why a pair could not be loaded; offer to download the one that can be."""
+        if downloadable is None:
+            self._notice.show_notice("error", message, topic="load")
+            return
+        self._notice.show_notice(
+            "info",
+            message,
+            topic="load",
+            action="Download it",
+            then=lambda: self.load(replace(downloadable, download="yes")),
         )
 
     @Slot(object)

@@ -23,6 +23,7 @@ def restart_options(spec: PairSpec | None) -> list[str]:
         "--run": spec.run,
         "--search-base": spec.search_base,
         "--loss": spec.loss,
+        "--trainer": spec.trainer,
         "--device": spec.device,
         "--dtype": spec.dtype,
     }
@@ -31,6 +32,8 @@ def restart_options(spec: PairSpec | None) -> list[str]:
             options += [option, value]
     if spec.beta is not None:
         options += ["--beta", repr(spec.beta)]
+    if spec.plain:
+        options.append("--plain")
     if spec.allow_pickle:
         options.append("--allow-pickle")
     if spec.allow_remote_code:

@@ -70,6 +70,12 @@ SIDE_COLOURS = {
     True: {"A": "#f0a830", "B": "#2fc79b"},
 }
 
+# Marks of findings, in shapes filled with these.
+MARKS = {
+    False: {"ok": "#1e6b3a", "note": "#2456c7", "warning": "#a86500", "stop": "#b3261e"},
+    True: {"ok": "#7fd69b", "note": "#8ab4ff", "warning": "#f0a830", "stop": "#ff8f85"},
+}
+
 
 def is_dark(theme: Theme) -> bool:
     """Return whether a choice means dark; "auto" asks the desktop, light where it says nothing."""

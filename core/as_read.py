@@ -11,19 +11,10 @@ from typing import Literal
 import numpy as np
 
 from core.codec import Codec, Rendering
+from core.finding import Finding, Level
 from core.text import Prompt, Tokens
 
 Role = Literal["prompt", "template", "response"]
-Level = Literal["ok", "note", "warning"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One sentence of how texts are read; a "warning": training may well have read another text."""
-
-    topic: str
-    level: Level
-    sentence: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,13 +49,15 @@ ROLES = {
 CONTENTS = "content", "value", "text"
 MORE = "tool_calls", "tool_call_id", "name", "reasoning_content", "reasoning", "thinking"
 """What templates read of a turn besides its role and content."""
-NOTHING = "nan", "NaN", "None", "null", "<NA>"
+NOTHING = "nan", "none", "null", "<na>", "n/a", "#n/a"
+"""What programs write into an empty cell, in lower case; an answer may be such a word too."""
 DIALOGUE = "\n\nAssistant:"
 """What comes before an answer in a dialogue that is written out, as in Anthropic's HH."""
-WRITTEN = re.compile(r"""\s*\[?\s*\{\s*["']""")
-"""How turns begin that are given as text, in JSON or as Python prints them."""
+WRITTEN = re.compile(r"""\s*"?(?:array\()?[\[(]*\s*\{\s*\\*["']""")
+"""How turns begin that are given as text, in JSON (or that as text once more) or as Python prints
+them."""
 SPEAKS = re.compile(
-    r"""["'](role|from)["']\s*:\s*["'](system|user|human|assistant|gpt)["']""", re.I
+    r"""["'](role|from)\\*["']\s*:\s*\\*["'](system|user|human|assistant|gpt)\\*["']""", re.I
 )
 
 
@@ -288,6 +290,8 @@ def _no_pairs(path: Path, row: dict[str, Any], faults: list[str]) -> UserFacingE
     """Return why no row of a file is a pair, by the columns of one."""
     names = {*map(_fold, row)}
     sides = {"chosen": names & {*CHOSEN}, "rejected": names & {*REJECTED}}
+    if sides["rejected"] and not sides["chosen"]:  # so ms-swift writes it
+        sides["chosen"] = names & {"response", *TURNS}
     missing = [name for name, found in sides.items() if not found]
     want = "give each row a prompt, a chosen and a rejected response to it"
     if not row or not missing:
@@ -327,6 +331,7 @@ class _Row:
 
     def __init__(self, row: dict[str, Any], prompted: bool) -> None:
         self._prompted = prompted
+        self._row = row
         self._names = {_fold(name): name for name in row}
         self._cells = {key: row[name] for key, name in self._names.items()}
         self._used: set[str] = set()
@@ -335,10 +340,11 @@ class _Row:
 
     def left(self) -> list[str]:
         """Return the columns that hold something which was not used."""
+        used = {self._names[key] for key in self._used}
         return [
-            self._names[key]
-            for key, cell in self._cells.items()
-            if key not in self._used and not _blank(cell)
+            str(name) or "a column without a name"
+            for name, cell in self._row.items()
+            if name not in used and not _blank(cell)
         ]
 
     def pair(self) -> Preference:
@@ -350,6 +356,9 @@ class _Row:
         if self._find(MEDIA):
             raise RowFault("has images, video or sound, which are not read")
         prompt, chosen, rejected = self._prompt(*self._responses())
+        for what, side in (("chosen", chosen), ("rejected", rejected)):
+            if _blank(side):
+                raise RowFault(f"has nothing in {what} behind the prompt")
         before = self._history() if isinstance(prompt, str) else ()
         system, settings = self._text(SYSTEM), self._settings()
         if isinstance(prompt, str) and isinstance(chosen, str) and isinstance(rejected, str):
@@ -490,7 +499,10 @@ class _Row:
     def _take(self, name: str) -> Any:
         """Return what a column holds, and count it as used."""
         self._used.add(name)
-        return self._cells[name]
+        value = self._cells[name]
+        if isinstance(value, str) and value.strip().casefold() in NOTHING:
+            self._note(f"{name} is the word {value}, as some programs write an empty cell")
+        return value
 
     def _text(self, names: Iterable[str]) -> str:
         """Return the text of the first of some columns that has any, "" if none has."""
@@ -509,9 +521,10 @@ class _Row:
         value = self._take(name)
         if isinstance(value, str):
             _check(what, value)
-            if value in NOTHING:
-                self._note(f"{what} is the word {value}, as some programs write an empty cell")
             written = _parsed(value) if WRITTEN.match(value) else None
+            if isinstance(written, str):  # put into JSON twice
+                written = _parsed(written)
+            written = list(written) if isinstance(written, tuple) else written
             if written is None and WRITTEN.match(value) and SPEAKS.search(value):
                 raise RowFault(f"has a {what} that looks like turns but is neither JSON nor Python")
             if not is_turns(written if isinstance(written, list) else [written]):
@@ -547,6 +560,8 @@ class _Row:
                 raise RowFault(f"has a function call in {what} that is no JSON")
         if isinstance(more.get("tool_calls"), str):
             more["tool_calls"] = _parsed(more["tool_calls"])
+            if not isinstance(more["tool_calls"], list):
+                raise RowFault(f"has tool calls in {what} that are no list in JSON")
         if call and "tool_calls" not in more:
             calls = call if isinstance(call, list) else [call]
             more["tool_calls"] = [{"type": "function", "function": each} for each in calls]
@@ -571,10 +586,13 @@ def _fold(name: Any) -> str:
 
 
 def _blank(value: Any) -> bool:
-    """Return whether a cell holds nothing: no value, no text but white space, no parts."""
+    """Return whether a cell holds nothing: no value, no text but white space, no parts.
+
+    pandas writes NaN for no value.
+    """
     if isinstance(value, str):
         return not value or value.isspace()
-    return value is None or value in ([], {})
+    return value is None or value != value or value in ([], {}, ())
 
 
 def _check(what: str, text: str) -> None:

@@ -190,19 +190,31 @@ def _rows_in(path: Path, value: Any, columns: frozenset[str]) -> tuple[list[Any]
         return [row["row"] if _is_wrapped(row) else row for row in value], ""
     if not isinstance(value, dict):
         return [value], ""
-    if columns & {key.strip().casefold() for key in value}:
+    if _holds_rows(value, columns):
         return _transposed(value), ""
     if {"columns", "data"} <= value.keys():  # as pandas writes it with orient="split"
         return [dict(zip(value["columns"], row, strict=False)) for row in value["data"]], ""
-    parts = {
+    parts = {key: part for key, part in value.items() if _holds_rows(part, columns)}
+    if len(parts) == len(value) > 0 and all(
+        isinstance(part, dict) and _transposed(part) == [part] for part in parts.values()
+    ):
+        return list(parts.values()), ""  # by an index, as pandas writes it with orient="index"
+    parts = parts or {
         key: part for key, part in value.items()
-        if (isinstance(part, list) and part and isinstance(part[0], dict) and not is_turns(part))
-        or (isinstance(part, dict) and columns & part.keys())
+        if isinstance(part, list) and part and isinstance(part[0], dict) and not is_turns(part)
     }  # fmt: skip
     if not parts:
         return [value], ""
     name, note = split_of(path, list(parts))
     return _rows_in(path, parts[name], columns)[0], note
+
+
+def _holds_rows(value: Any, columns: frozenset[str]) -> bool:
+    """Return whether a value is a row or a table with one of the columns, or a list of rows."""
+    first = value[0] if isinstance(value, list) and value else value
+    return isinstance(first, dict) and (
+        _is_wrapped(first) or not columns.isdisjoint(key.strip().casefold() for key in first)
+    )
 
 
 def _is_wrapped(row: Any) -> bool:

@@ -202,5 +202,5 @@ def _find_base(
         return place("@".join(filter(None, (adapter.base, adapter.base_revision))))
     raise UserFacingError(
         f"The base of the adapter {adapter.path}, {adapter.base}, is not on this machine: name "
-        f"the folder that holds it (with --base DIR, or as the base in Open a pair)."
+        f"the folder that holds it with --base DIR."
     )

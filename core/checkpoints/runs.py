@@ -91,7 +91,7 @@ def _why_none(folder: Path) -> str:
     if STEP.fullmatch(folder.name):
         return (
             f"{folder} is one checkpoint of a run: choose the folder around it, {folder.parent}, "
-            f"or open it with --policy."
+            f"or open it with --policy DIR."
         )
     inside = [(int(m[1]), it) for it in folder.iterdir() if (m := STEP.fullmatch(it.name))]
     if inside:

@@ -44,7 +44,7 @@ def demo_plan(progress: Report, cancelled: Stop = never) -> PairPlan:
         if not (adapter / "adapter_config.json").is_file():
             raise UserFacingError(
                 f"The demo's adapter {adapter} is missing: get Qscope again whole (git checkout "
-                f"resources), or pass a pair of your own with --policy and --reference."
+                f"resources), or open a pair of your own."
             )
     known = Provenance(
         demo_beta(), trainer="dpo", sources=dict.fromkeys(("beta", "trainer"), "the demo's recipe")

@@ -14,6 +14,7 @@ from typing import ClassVar, Generic, Literal, Never, TypeVar
 
 from core import quantities
 from core.as_read import AsRead
+from core.finding import Finding
 from core.losses import UNNAMED, TrainingLoss
 from core.noise import NoiseFloor
 from core.plausibility import Plausibility
@@ -226,14 +227,24 @@ class PairInfo:
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Event):
-    """A pair was loaded."""
+    """A pair is loaded: the one that was asked for, or, if ``kept``, the one that was there.
+
+    ``why``: a sentence on why it was kept, "" if loading was cancelled; ``downloadable``: as in
+    Failed.
+    """
 
     info: PairInfo
+    kept: bool = False
+    why: str = ""
+    downloadable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Load(Request[Loaded]):
-    """Load a pair; the pair before it, if any, is let go first."""
+    """Load a pair in place of the one that is there, if any.
+
+    That one is kept until then if there is memory for both, and for good if loading fails.
+    """
 
     spec: PairSpec
 
@@ -250,6 +261,26 @@ class Unload(Request[Unloaded]):
     """Let go of the loaded pair."""
 
     urgency = Urgency.PAIR
+
+
+@dataclass(frozen=True, slots=True)
+class Examined(Event):
+    """What there is to say of a pair before its numbers are believed."""
+
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Examine(Request[Examined]):
+    """Ask what the files of a pair say of it; nothing is loaded.
+
+    ``loaded``: it is the pair that is loaded, so that how it runs is said too.
+    """
+
+    spec: PairSpec
+    loaded: bool = False
+
+    urgency = Urgency.LOOK
 
 
 @dataclass(frozen=True, slots=True)

@@ -362,19 +362,19 @@ class Lane:
         """
         self._activate(None)
         hidden = self._run(self._batch(ids))
-        loud = LOUD * hidden
-        capped = self._logits_by(loud, expected, alone=False)
-        for alone in (True, False):
-            found = self._logits_by(hidden, expected, alone)
-            if found is None or float((found - expected).std()) > margin:
-                continue
-            # A cap on logits shows only where they are large.
-            if not alone or capped is None:
-                return True
-            uncapped = self._logits_by(loud, expected, alone)
-            if uncapped is not None and float((uncapped - capped).std()) <= LOUD * margin:
-                return True
-        return False
+        loud = LOUD * hidden  # a cap on logits shows only where they are large
+
+        def agree(one: torch.Tensor | None, other: torch.Tensor | None, most: float) -> bool:
+            return one is not None and other is not None and float((one - other).std()) <= most
+
+        through = agree(self._logits_by(hidden, expected, alone=False), expected, margin)
+        capped = self._logits_by(loud, expected, alone=False) if through else None
+        if agree(self._logits_by(hidden, expected, alone=True), expected, margin) and (
+            not through or agree(self._logits_by(loud, expected, True), capped, LOUD * margin)
+        ):
+            return True
+        self.head_alone = False
+        return through
 
     def _logits_by(
         self, hidden: torch.Tensor, like: torch.Tensor, alone: bool

@@ -10,7 +10,7 @@ import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from core.checkpoints.asked import as_run, asked_plan, remarks
 from core.checkpoints.describe import CONTEXT_LENGTH, read_json
-from core.checkpoints.hub import Hub
 from core.checkpoints.identity import read_whole
-from core.checkpoints.memory import check_fits, estimate
-from core.checkpoints.named import DEMO, named_plan
+from core.checkpoints.memory import Need, check_fits, estimate
 from core.checkpoints.plan import PairPlan
-from core.checkpoints.resolve import resolve_pair, with_search_base
-from core.checkpoints.runs import is_run, run_checkpoints, run_plan, with_start
+from core.checkpoints.runs import run_checkpoints, with_start
 from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import RULES, Codec
 from core.engine.protocol import PairInfo, PairSpec
@@ -55,27 +53,57 @@ from core.progress import Report, never
 from core.provenance import chosen_beta
 from core.runs.records import ABOUT, Checkpoint
 
+ROOM = 2
+"""A pair is loaded beside what is there if so many times its estimated need is free."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and in which number format a pair runs; ``free`` bytes, None where not known."""
+
+    device: torch.device
+    dtype: torch.dtype
+    need: Need
+    free: int | None
+
+
+def place_for(spec: PairSpec, plan: PairPlan) -> Place:
+    """Return where the pair of a plan is to be loaded, and whether there is room.
+
+    Raises:
+        UserFacingError: there is no such device or number format.
+    """
+    device = choose_device(spec.device)
+    dtype = choose_dtype(spec.dtype, device)
+    need = estimate(plan, dtype_name(dtype), logits_held(device.type, plan.vocab_size))
+    return Place(device, dtype, need, free_bytes(device))
+
 
 def load_pair(
-    spec: PairSpec, progress: Report, cancelled: Callable[[], bool] = never
+    spec: PairSpec,
+    progress: Report,
+    cancelled: Callable[[], bool] = never,
+    make_room: Callable[[], None] | None = None,
 ) -> tuple[Pair, PairInfo]:
     """Load the pair that ``spec`` names; return it and the facts that views show of it.
 
     Args:
         progress: told what is being done and how far it is, 0..1 or None; may raise Cancelled.
+        make_room: called where little memory is free, before any is taken.
 
     Raises:
         UserFacingError: it cannot be loaded; the sentence says what to do.
         Cancelled: soon after ``cancelled()`` turns true.
     """
     began = time.perf_counter()
-    spec, opened = _as_run(spec)
-    plan = _plan(spec, progress, cancelled)
+    spec, opened = as_run(spec)
+    plan = asked_plan(spec, progress, cancelled)
     beta, notes = chosen_beta(spec.beta, plan.provenance)
-    device = choose_device(spec.device)
-    dtype = choose_dtype(spec.dtype, device)
-    need = estimate(plan, dtype_name(dtype), logits_held(device.type, plan.vocab_size))
+    place = place_for(spec, plan)
+    device, dtype, need = place.device, place.dtype, place.need
     progress(f"Needs about {need.total / 1e9:.1f} GB on {device}", None)
+    if make_room and place.free is not None and ROOM * need.total > place.free:
+        make_room()
     check_fits(need, free_bytes(device), str(device))
     leave_the_window_a_core()
     prepare(device)
@@ -142,17 +170,9 @@ def load_pair(
         objective=plan.objective,
         plausibility=plausibility,
         doubts=(*doubted, *plan.notes, *notes),
-        remarks=(*opened, *_of_loss(plan)),
+        remarks=(*opened, *remarks(plan)),
     )
     return pair, info
-
-
-def _of_loss(plan: PairPlan) -> Iterator[str]:
-    """Yield what there is to say of a policy alone, and of a loss that is unlike DPO."""
-    if plan.reference is None:
-        yield "The policy is alone: rewards, and all else that needs a reference, are left out."
-    if plan.objective.losses and plan.objective.note:
-        yield f"{plan.objective.title}: {plan.objective.note}"
 
 
 def _checkpoints(spec: PairSpec, pair: Pair) -> tuple[Checkpoint, ...]:
@@ -166,60 +186,6 @@ def _checkpoints(spec: PairSpec, pair: Pair) -> tuple[Checkpoint, ...]:
     ends = [i for i, checkpoint in enumerate(found, 1) if checkpoint.path == pair.shown]
     known = found[: ends[0]] if ends else found
     return known if pair.alone else with_start(known)
-
-
-def _as_run(spec: PairSpec) -> tuple[PairSpec, tuple[str, ...]]:
-    """Return a pair whose policy is a run's folder as that run, and what there is to say of it."""
-    folder = Path(spec.policy).expanduser()
-    if not spec.policy or not is_run(folder):
-        return spec, ()
-    found = run_checkpoints(folder)
-    newest = f"newest checkpoint, {Path(found[-1].path).name}," if found else "newest checkpoint"
-    note = f"{folder} is the folder of a run: its {newest} is the policy."
-    return replace(spec, policy="", run=spec.policy), (note,)
-
-
-def _plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool]) -> PairPlan:
-    place = Hub(spec.download, spec.allow_pickle, progress, cancelled).place
-    plan = _pair_plan(spec, place, progress, cancelled)
-    return with_search_base(plan, place(spec.search_base)) if spec.search_base else plan
-
-
-def _pair_plan(
-    spec: PairSpec,
-    place: Callable[[str], Path],
-    progress: Report,
-    cancelled: Callable[[], bool],
-) -> PairPlan:
-    policy, reference, base = (
-        place(text) if text else None for text in (spec.policy, spec.reference, spec.base)
-    )
-    fetch = place if spec.download else None
-    if spec.run:
-        return run_plan(
-            Path(spec.run),
-            reference,
-            base,
-            progress,
-            cancelled,
-            allow_pickle=spec.allow_pickle,
-            allow_remote_code=spec.allow_remote_code,
-            loss=spec.loss,
-            place=fetch,
-        )
-    if spec.demo:
-        return named_plan(DEMO, progress, cancelled)
-    if policy is None:
-        raise UserFacingError("No policy was named: pass --policy DIR, or --demo for the demo.")
-    return resolve_pair(
-        policy,
-        reference,
-        base,
-        allow_pickle=spec.allow_pickle,
-        allow_remote_code=spec.allow_remote_code,
-        loss=spec.loss,
-        place=fetch,
-    )
 
 
 @dataclass(frozen=True)

@@ -291,8 +291,8 @@ def _adapter_of_the_run(folder: Path, plan: PairPlan) -> None:
 
 def _foreign(folder: Path, why: str) -> UserFacingError:
     return UserFacingError(
-        f"The checkpoint {folder} does not belong to the run that is open ({why}): open it with "
-        f"--policy as a pair of its own."
+        f"The checkpoint {folder} does not belong to the run that is open ({why}): open it as a "
+        f"pair of its own with --policy DIR."
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserFacingError
+from core.failures import reason
 
 SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 """Vocabularies that only sentencepiece's own format has."""
@@ -16,7 +17,8 @@ def load_tokenizer(path: Path, allow_remote_code: bool = False) -> Any:
     """Return transformers' tokenizer of a checkpoint; a GGUF file's with its chat template.
 
     Raises:
-        UserFacingError: a package that its format needs is not installed.
+        UserFacingError: a package that its format needs is not installed, or tokenizer.json is
+            damaged.
         OSError, ValueError, KeyError, RuntimeError: as transformers raises them.
     """
     from transformers import AutoTokenizer
@@ -31,7 +33,15 @@ def load_tokenizer(path: Path, allow_remote_code: bool = False) -> Any:
                 f"The tokenizer in {path} is a {only[0]} of sentencepiece, which needs "
                 f"{' and '.join(missing)}: pip install {' '.join(missing)}."
             )
-    return AutoTokenizer.from_pretrained(path, trust_remote_code=allow_remote_code)
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=allow_remote_code)
+    except Exception as error:
+        if type(error) is not Exception:  # tokenizers has none of its own
+            raise
+        raise UserFacingError(
+            f"The tokenizer in {path} cannot be read ({reason(error)}): copy its files again from "
+            f"the model that it is of."
+        ) from error
 
 
 def _is_there(module: str) -> bool:

@@ -53,7 +53,7 @@ _EVALUATED = re.compile(r"(?P<word>eval|val|validation)(?P<mark>[/_-])(?P<rest>.
 _SET = re.compile(r"(?P<set>.+?)[/_](?P<rest>(?:rewards|logps|logits|log_probs)/.+|runtime)")
 """A curve of an evaluation set that has a name, which may be anything: helpful_rewards/chosen.
 transformers logs the runtime of each."""
-ACCURACY = ("accuracy", "acc", "acc_mean")
+ACCURACY = ("accuracy", "accuracies", "acc", "acc_mean")
 """The share of pairs, where pairs are trained on; of tokens or whatever else, where not."""
 KNOWN = USUAL.union(ACCURACY)
 LLAMA_FACTORY = {"total_steps", "percentage"}
@@ -121,7 +121,8 @@ def settled(names: Collection[str]) -> dict[str, str]:
     pairs = any(name.endswith(("rewards/chosen", "rewards/margins")) for name in names)
     of_pairs = dict.fromkeys(ACCURACY, "rewards/accuracies") if pairs else {}
     if pairs:
-        of_pairs |= {"margin": "rewards/margins", "dpo_loss": "loss", "actor/dpo_loss": "loss"}
+        of_pairs |= dict.fromkeys(("margin", "margins"), "rewards/margins")
+        of_pairs |= dict.fromkeys(("dpo_loss", "actor/dpo_loss", "train_loss"), "loss")
     elif set(names) >= LLAMA_FACTORY:
         of_pairs = {"accuracy": "rewards/accuracies"}
     for place in ("", EVAL, *sets):

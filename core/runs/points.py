@@ -70,8 +70,8 @@ def _joined(pieces: Collection[Piece]) -> Piece:
 class Turn:
     """A place in a log at which it goes back: to which step, and how far it had come.
 
-    ``lost``: the first step that does not count of what came before; ``anew``: it goes back to its
-    beginning or before it.
+    ``lost``: the first step that does not count of what came before; ``anew``: nothing of that
+    counts.
     """
 
     place: int
@@ -117,7 +117,8 @@ def turns(curves: Iterable[Points], purges: Collection[tuple[int, int]] = ()) ->
         end = int(np.searchsorted(places, place))
         attempt = steps[start:end]
         if len(attempt) and attempt.max() >= step:
-            found.append(Turn(place, step, lost, int(attempt.max()), bool(step <= attempt.min())))
+            anew = bool(lost <= steps[:end].min())
+            found.append(Turn(place, step, lost, int(attempt.max()), anew))
             start = end
     return found
 

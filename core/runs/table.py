@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from core.runs.names import canonical, is_usual, settled, step_column
+from core.runs.names import STEPS, canonical, is_usual, settled, step_column
 from core.runs.points import (
     Floats,
     Integers,
@@ -29,6 +29,8 @@ from core.runs.records import EVAL, Series
 
 WRAPPERS = "data", "metrics", "logs"
 """Names under which loggers put all that they log (verl: "data")."""
+NAMED_BY = "tag", "key", "metric"
+"""Columns that name the curve of which the same row has a "value" (tbparse, MLflow)."""
 ABSENT = frozenset({"", "null", "none", "n/a", "na", "-", "no log"})
 """What a cell says that holds nothing, in lower case."""
 PIECE = 1 << 20
@@ -72,6 +74,9 @@ class Table:
         if any(dict in map(type, rows[places[0]].values()) for places in groups.values()):
             self.add_rows([dict(_flat(row)) for row in rows])
             return
+        if any(map(_named_by, groups)):
+            self.add_rows([_by_name(row) for row in rows])
+            return
         stepped: dict[str, list[Piece]] = defaultdict(list)
         counted: dict[str, list[Piece]] = defaultdict(list)
         for names, places in groups.items():
@@ -85,6 +90,11 @@ class Table:
 
     def add_columns(self, names: tuple[str, ...], columns: Sequence[Sequence[Any]]) -> None:
         """Take in rows that all have the same names, given by column."""
+        if _named_by(names):
+            self.add_rows(
+                [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+            )
+            return
         count = len(columns[0]) if columns else 0
         stepped: dict[str, list[Piece]] = defaultdict(list)
         counted: dict[str, list[Piece]] = defaultdict(list)
@@ -155,15 +165,19 @@ class Table:
             said.append(
                 f"The rows of {where} are not in the order of their steps: they are sorted."
             )
-        elif turned:
-            times = f" {len(turned)} times, last" if len(turned) > 1 else ""
-            step, before = turned[-1].step, turned[-1].before
+            turned = []
+        anew = [turn for turn in turned if turn.anew]
+        if anew:
+            last = anew[-1]
             said.append(
-                f"{where} begins anew{times} at step {step:,} after step {before:,}, as another "
-                f"stage or run does: only what follows is shown."
-                if turned[-1].anew
-                else f"{where} goes back{times} from step {before:,} to {step:,}, as a resumed run "
-                f"does: what was logged from there on before is left out."
+                f"{where} begins anew{_times(anew)} at step {last.step:,} after step "
+                f"{last.before:,}, as another stage or run does: only what follows is shown."
+            )
+        if back := [turn for turn in turned if not anew or turn.place > anew[-1].place]:
+            last = back[-1]
+            said.append(
+                f"{where} goes back{_times(back)} from step {last.before:,} to {last.step:,}, as a "
+                f"resumed run does: what was logged from there on before is left out."
             )
         return said
 
@@ -219,6 +233,21 @@ def _flat(row: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]
             yield from _flat(cell, before if name in WRAPPERS else f"{before}{name}/")
         else:
             yield before + name, cell
+
+
+def _named_by(names: Iterable[str]) -> str:
+    """Return which of a row's names is of the cell that names its value's curve; "" for none."""
+    known = {name.strip().lower(): name for name in names}
+    return next((known[by] for by in NAMED_BY if by in known and "value" in known), "")
+
+
+def _by_name(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with its value by the name of the value's curve."""
+    if not (by := _named_by(row)):
+        return dict(row)
+    kept = {name: cell for name, cell in row.items() if name.strip().lower() in STEPS}
+    value = next(cell for name, cell in row.items() if name.strip().lower() == "value")
+    return kept | {str(row[by]): value}
 
 
 def _steps(column: Sequence[Any]) -> Sequence[Any]:
@@ -322,6 +351,10 @@ def _one_by_one(column: Iterable[Any]) -> tuple[Floats, NDArray[np.bool_] | None
         there.append(good)
         wrong += not good and not absent
     return np.array(values, dtype=np.float64), np.array(there, dtype=bool), wrong
+
+
+def _times(turned: Sequence[Turn]) -> str:
+    return f" {len(turned)} times, last" if len(turned) > 1 else ""
 
 
 def _count(number: int, what: str) -> str:

@@ -118,7 +118,7 @@ class Field:
         objective = spec.objective
         if objective.base and pair.base is None:
             raise UserFacingError(
-                "Emulated fine-tuning needs a third model: open the pair with --search-base DIR."
+                "Emulated fine-tuning needs a third model: name it with --search-base DIR."
             )
         self.rows: Rows = BOTH
         self.weights = [objective.policy, objective.reference]

@@ -13,8 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from app.credit.examples import Example
-from core.as_read import AsRead, Finding
+from core.as_read import AsRead
 from core.engine.protocol import (
+    Examine,
+    Examined,
     Failed,
     Grown,
     Inspect,
@@ -45,6 +47,7 @@ from core.engine.protocol import (
     Unload,
     Unloaded,
 )
+from core.finding import Finding
 from core.gauge import extremes
 from core.runs.records import START, Checkpoint
 from core.scoring import Alternative, Inspection, Scoring, StateActions
@@ -202,6 +205,8 @@ class FakeEngine:
     delay = 0.0
     load_seconds = 0.0
     fail_load = ""
+    keeps = False
+    """Whether the pair before stays where loading fails."""
     downloadable = False
     fail_score = ""
     lost = False
@@ -273,9 +278,18 @@ class FakeEngine:
                 self.emit(Progress(request.id, "Loading the weights", 0.4))
                 if self.load_seconds and self._stop.wait(self.load_seconds):
                     return Stopped(request.id)
+                if self.fail_load and self.keeps:
+                    return Loaded(request.id, self.info, kept=True, why=self.fail_load)
                 if self.fail_load:
                     return Failed(request.id, self.fail_load, downloadable=self.downloadable)
                 return Loaded(request.id, self.info)
+            case Examine():
+                time.sleep(self.delay)
+                named = request.spec.policy or request.spec.run
+                level = "stop" if "nowhere" in named else "ok"
+                found = [Finding("policy", level, f"{named}: pass it with --base DIR.")]
+                found += [Finding("run as", "note", "Tree cache.")] * request.loaded
+                return Examined(request.id, tuple(found))
             case Unload():
                 return Unloaded(request.id)
             case Score():

@@ -17,6 +17,7 @@ MENUS = {
         ("Open a run's chec&kpoints…", "Ctrl+Shift+O"),
         ("Open the &demo pair", "Ctrl+Shift+D"),
         ("Compute in &float32", ""),
+        ("C&heck the pair…", ""),
         ("&Close the pair", "Ctrl+W"),
         LINE,
         ("Read the p&rompt from a file…", ""),
@@ -90,6 +91,8 @@ TIPS = {
     "Open the &demo pair": "Load the pair Qscope brings",
     "Compute in &float32": "Load the pair again in float32: slower and larger, but without the "
     "noise of rounding",
+    "C&heck the pair…": "What the pair's files say, how it runs, and what may be wrong with its "
+    "numbers",
     "&Close the pair": "Free its memory; the texts stay",
     "Read the p&rompt from a file…": "A UTF-8 text file",
     "Read response &A from a file…": "A UTF-8 text file",

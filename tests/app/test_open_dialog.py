@@ -2,8 +2,11 @@
 
 import pytest
 
+from app.engine_client import EngineClient
 from app.open_dialog import OpenDialog
-from core.engine.protocol import PairSpec
+from app.pair_check import PairCheck
+from core.engine.protocol import Examine, PairSpec
+from tests.app.fake_engine import FakeEngine
 
 
 @pytest.fixture
@@ -47,6 +50,14 @@ def test_a_reference_that_is_left_out_says_what_is_then_shown(dialog, qtbot):
     assert not dialog.left_out.isVisible()
 
 
+def test_how_texts_are_read_can_be_said(dialog):
+    spec = PairSpec(policy="/p", plain=True, trainer="cpo")
+    dialog.show_spec(spec)
+    assert dialog.spec() == spec
+    dialog.show_spec(PairSpec(policy="/p"))
+    assert dialog.spec() == PairSpec(policy="/p")
+
+
 def test_the_loss_of_the_training_can_be_named(dialog):
     dialog.show_spec(PairSpec(policy="/p", loss="simpo"))
     assert dialog.loss.currentText() == "SimPO (simpo)" and dialog.spec().loss == "simpo"
@@ -54,3 +65,48 @@ def test_the_loss_of_the_training_can_be_named(dialog):
     assert dialog.spec().loss == "sigmoid,sft"
     dialog.show_spec(PairSpec(policy="/p"))
     assert dialog.spec() == PairSpec(policy="/p", beta=dialog.spec().beta)
+
+
+@pytest.fixture
+def client(qtbot):
+    client = EngineClient(FakeEngine)
+    yield client
+    assert client.close()
+
+
+def test_what_the_files_say_shows_before_anything_is_loaded(client, qtbot):
+    dialog = OpenDialog(PairSpec(), (), None, client)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    qtbot.keyClicks(dialog.policy.edit, "/nowhere")
+    assert dialog.said.text() == "Looking at the files …"
+    qtbot.waitUntil(lambda: dialog.findings.count() == 1)
+    assert len(FakeEngine.last.asked(Examine)) == 1  # not at each key
+    assert not FakeEngine.last.asked(Examine)[0].loaded
+    assert dialog.findings.item(0).text() == ("policy: /nowhere: pass it as “Base” in Open a pair.")
+    assert not dialog.findings.item(0).icon().isNull()
+    qtbot.keyClicks(dialog.run.edit, "/runs/a")
+    qtbot.waitUntil(lambda: "/runs/a" in dialog.findings.item(0).text())
+    dialog.run.edit.clear()
+    dialog.policy.edit.clear()
+    assert dialog.findings.count() == 0 and dialog.said.text() == ""
+
+
+def test_an_answer_on_another_pair_is_dropped(client, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "delay", 0.1)
+    dialog = OpenDialog(PairSpec(policy="/old"), (), None, client)
+    qtbot.addWidget(dialog)
+    qtbot.waitUntil(lambda: client.busy(Examine))
+    dialog.policy.edit.setText("/new")
+    qtbot.waitUntil(lambda: not client.busy(Examine))
+    assert dialog.findings.count() == 0
+    qtbot.waitUntil(lambda: dialog.findings.count() == 1)
+    assert "/new" in dialog.findings.item(0).text()
+
+
+def test_the_pair_that_is_loaded_is_checked(client, qtbot):
+    dialog = PairCheck(client, PairSpec(policy="/p"))
+    qtbot.addWidget(dialog)
+    qtbot.waitUntil(lambda: dialog.findings.count() == 2)
+    assert [it.level for it in dialog.findings.findings()] == ["note", "ok"]
+    assert FakeEngine.last.asked(Examine)[0].loaded

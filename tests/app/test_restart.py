@@ -17,7 +17,7 @@ from core.engine.protocol import PairSpec
         PairSpec(demo=True),
         PairSpec(policy="a b", reference="r", base="c", beta=0.05, device="cuda:1"),
         PairSpec(run="runs/one", dtype="float16", allow_pickle=True, loss="simpo"),
-        PairSpec(policy="p", search_base="big", allow_remote_code=True),
+        PairSpec(policy="p", search_base="big", allow_remote_code=True, plain=True, trainer="cpo"),
     ],
 )
 def test_the_options_name_the_same_pair(spec):

@@ -185,6 +185,22 @@ def test_a_beta_that_is_asked_for_outweighs_the_remembered_one(open_window, qtbo
         again.close()
 
 
+def test_a_pair_that_cannot_be_opened_leaves_the_one_that_was_there(window, qtbot, monkeypatch):
+    before = window.pair.spec
+    monkeypatch.setattr(FakeEngine, "fail_load", "There is no folder /x: pass it with --base DIR.")
+    monkeypatch.setattr(FakeEngine, "keeps", True)
+    chosen = PairSpec(policy="/x")
+    window.pair.ask_for_pair = lambda spec, recent, parent, folders: chosen
+    do(window, "open_pair")
+    ready(qtbot, window)
+    assert window.pair.spec == before and window.pair.info == FakeEngine.last.info
+    assert not window.banner.isVisible() and len(window.view.scorings()) == 2
+    assert window.notice.message.text() == (
+        "There is no folder /x: pass it as “Base” in Open a pair. The pair that was open stays."
+    )
+    assert chosen not in Settings.of_user().recent()
+
+
 def test_folders_can_be_dropped_on_an_editor(window, qtbot):
     asked = []
     window.pair.ask_for_pair = lambda spec, recent, parent, folders: asked.append(folders)

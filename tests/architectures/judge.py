@@ -282,7 +282,7 @@ def _text_error(pair: Any, truths: Truths | None, text: str) -> float:
     from core.models.score import score
 
     found = score(pair, PROMPT, pair.codec.encode(PROMPT, text), hold="A")
-    before = pair.codec.prompt_ids(PROMPT)
+    before = found.tokens.context
     ids = torch.from_numpy(found.ids)
     worst = 0.0
     if truths is None:

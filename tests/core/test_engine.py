@@ -6,11 +6,14 @@ import subprocess
 import sys
 import threading
 import weakref
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from core.engine.loop import Engine
 from core.engine.protocol import (
+    Examine,
     Failed,
     Grown,
     Inspect,
@@ -37,6 +40,7 @@ from core.engine.protocol import (
     Unloaded,
 )
 from core.engine.wire import decode, encode
+from core.errors import Cancelled
 from core.search.grown import GrownTree, Status
 from core.search.spec import SearchSpec
 from core.search.strategies.beam import Beam
@@ -253,8 +257,47 @@ def test_unload(loaded):
     assert isinstance(loaded.ask(Score(3, "A", PROMPT, text="x")), Failed)
 
 
-@pytest.mark.parametrize("follow", [Unload(2), Load(2, PairSpec(policy="/nowhere"))])
-def test_what_is_let_go_is_freed_at_once(loaded, follow):
+def test_a_pair_that_cannot_be_loaded_leaves_the_one_that_was_there(loaded):
+    info = loaded.engine.session.info
+    before = loaded.ask(Score(2, "A", PROMPT, text="x"))
+    kept = loaded.ask(Load(3, PairSpec(policy="/nowhere")))
+    assert isinstance(kept, Loaded) and kept.kept and kept.info == info
+    assert "There is no folder /nowhere" in kept.why
+    again = loaded.ask(Score(4, "A", PROMPT, text="x"))
+    np.testing.assert_array_equal(again.scoring.logp_policy, before.scoring.logp_policy)
+    assert loaded.engine.session.load_id == 3  # so that notices are of this load
+
+
+def test_a_load_that_is_cancelled_leaves_the_pair_that_was_there(loaded, spec, monkeypatch):
+    def cancelled(*args):
+        raise Cancelled
+
+    monkeypatch.setattr("core.models.load.load_pair", cancelled)
+    kept = loaded.ask(Load(3, spec))
+    assert kept.kept and kept.why == ""
+    assert isinstance(loaded.ask(Score(4, "A", PROMPT, text="x")), Scored)
+
+
+def test_a_pair_goes_first_where_there_is_little_memory(loaded, spec, monkeypatch):
+    monkeypatch.setattr("core.models.load.ROOM", 2**40)
+    gone = []
+    monkeypatch.setattr("core.engine.handlers.pair._let_go", lambda it: gone.append(it.has_pair))
+    assert not loaded.ask(Load(3, spec)).kept
+    assert gone[0] and len(gone) == 2
+
+
+def test_what_files_say_is_asked_without_a_load(loaded, spec):
+    examined = loaded.ask(Examine(2, replace(spec, beta=0.7)))
+    found = {it.id: it for it in examined.findings}
+    assert found["beta"].numbers == {"beta": 0.7} and "way" not in found
+    examined = loaded.ask(Examine(3, spec, loaded=True))
+    assert "way" in {it.id for it in examined.findings}
+    (stop,) = loaded.ask(Examine(4, PairSpec(policy="/nowhere"))).findings
+    assert stop.level == "stop"
+
+
+@pytest.mark.parametrize("follow", [Unload(2), "another"])
+def test_what_is_let_go_is_freed_at_once(loaded, spec, follow):
     """The weights hang in cycles, and what the engine has loaded is kept from the collector."""
     weights = [
         weakref.ref(weight)
@@ -265,7 +308,7 @@ def test_what_is_let_go_is_freed_at_once(loaded, follow):
     usual = gc.get_threshold()
     gc.disable()
     try:
-        loaded.ask(follow)
+        loaded.ask(Load(2, spec) if follow == "another" else follow)
         assert not any(weight() is not None for weight in weights)
     finally:
         gc.enable()

@@ -243,6 +243,8 @@ def test_a_list_of_records(tmp_path: Path) -> None:
 
 # JSON Lines and CSV
 
+SIDES = {"chosen": 8, "rejected": 4}
+
 
 def test_jsonl_overwrites_what_is_logged_again(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
@@ -253,6 +255,29 @@ def test_jsonl_overwrites_what_is_logged_again(tmp_path: Path) -> None:
     assert points(log, "loss") == [(1, 1.0), (2, -2.0), (3, -3.0)]
     assert points(log, "eval/loss") == [(2, 5.0)]
     assert points(log, "learning_rate") == [(3, 0.5)]
+
+
+def test_a_list_with_a_row_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "log.log"
+    lines = ",\n".join(json.dumps(record(s, loss=0.5)) for s in (1, 2, 3))
+    for text in (f"[\n{lines}\n]", lines + ",\n", lines.replace(",\n", ", ")):
+        path.write_text(text)
+        log = read_run(path)
+        assert points(log, "loss") == [(1, 0.5), (2, 0.5), (3, 0.5)] and log.problems == ()
+
+
+def test_a_row_for_each_number(tmp_path: Path) -> None:
+    """As tbparse, TensorBoard's and MLflow's exports have them: resumed at 30."""
+    numbers = [(s, side, -s / d) for s in (10, 20, 30, 30, 40) for side, d in SIDES.items()]
+    text = "run,tag,step,value\n" + "".join(f"a,rewards/{t},{s},{v}\n" for s, t, v in numbers)
+    (tmp_path / "log.csv").write_text(text)
+    rows = [{"key": f"rewards/{t}", "value": v, "step": s, "timestamp": 9} for s, t, v in numbers]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name in ("log.csv", "log.jsonl"):
+        log = read_run(tmp_path / name)
+        for side, d in SIDES.items():
+            assert points(log, f"rewards/{side}") == [(s, -s / d) for s in (10, 20, 30, 40)]
+        assert len(log.series) == 2 and log.problems == ()
 
 
 def test_jsonl_with_broken_lines(tmp_path: Path) -> None:
@@ -454,7 +479,7 @@ def test_tensorboards_csv_is_named_by_its_file(tmp_path: Path) -> None:
     text = "Wall time,Step,Value\n1700000000.5,10,{}\n1700000001.5,20,{}\n"
     for name, values in {
         "run-.-tag-train_loss.csv": (0.69, 0.5),
-        "run-dpo-tag-train_rewards_chosen.csv": (0, -0.25),
+        "run-dpo-tag-train_rewards_chosen (1).csv": (0, -0.25),
         "run-dpo-tag-eval_rewards_accuracies.csv": (0.5, 0.75),
         "run-dpo-tag-my_own.csv": (1, 2),
     }.items():

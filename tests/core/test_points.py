@@ -81,6 +81,21 @@ def test_of_two_stages_in_one_file_the_last_is_shown(tmp_path: Path) -> None:
     assert "begins anew at step 5 after step 100" in log.problems[0]
 
 
+def test_what_a_log_says_of_its_turns(tmp_path: Path) -> None:
+    """Resumed at 60 and again at 40, of which the beginning still counts; then after a stage."""
+    resumed = [row(s) for s in [*range(10, 101, 10), *range(60, 91, 10), *range(40, 111, 10)]]
+    log = read_rows(tmp_path, resumed)
+    assert [s for s, _ in points(log, "loss")] == list(range(10, 111, 10))
+    assert log.problems == (
+        "log.jsonl goes back 2 times, last from step 90 to 40, as a resumed run does: what was "
+        "logged from there on before is left out.",
+    )
+    log = read_rows(tmp_path, [row(s) for s in range(10, 201, 10)] + resumed)
+    assert [s for s, _ in points(log, "loss")] == list(range(10, 111, 10))
+    assert "begins anew at step 10 after step 200" in log.problems[0]
+    assert "goes back 2 times, last from step 90 to 40" in log.problems[1]
+
+
 def test_evaluation_may_be_logged_late(tmp_path: Path) -> None:
     rows = [row(10), row(20), record(10, eval_loss=0.7), row(30), record(20, eval_loss=0.6)]
     log = read_rows(tmp_path, rows)
@@ -144,6 +159,14 @@ def test_what_accuracy_means_is_said_by_what_is_beside_it(tmp_path: Path) -> Non
     assert points(log, "eval/rewards/accuracies") == [(3, 0.5)]
     log = read_rows(tmp_path, [{"step": 1, "loss": 2.0, "accuracy": 0.25}])
     assert set(log.series) == {"loss", "accuracy"}
+    mlx = {"train_loss": 0.6, "train_chosen_reward": 0.1, "accuracies": 0.5, "margins": 0.25}
+    log = read_rows(tmp_path, [{"iteration": 3} | mlx])
+    assert set(log.series) == {
+        "loss",
+        *(f"rewards/{it}" for it in ("chosen", "accuracies", "margins")),
+    }
+    ended = read_rows(tmp_path, [row(1), {"step": 1, "train_loss": 9.0}])
+    assert points(ended, "loss") == [(1, 0.5)] and "train_loss" in ended.series
 
 
 def test_steps_with_the_last_step_and_rows_inside_rows(tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ def test_every_kind_of_file_gives_the_conversations(tmp_path, kind):
         # a system text, under the names that it has (orca, axolotl, Argilla)
         ({"system": "Be exact.", "question": "2 + 2?", "chosen": "4", "rejected": "5"}, SYSTEM),
         ({"system_prompt": "Be exact.", **PAIR}, SYSTEM),
+        ({"system": float("nan"), "tools": float("nan"), **PAIR}, PAIR),  # as pandas has no value
         ({"system": "Be exact.", **SYSTEM}, SYSTEM),
         ({"system": "Be exact.", "instruction": "2 + 2?", "chosen_response": "4",
           "rejected_response": "5"}, SYSTEM),
@@ -162,6 +163,8 @@ def test_every_kind_of_file_gives_the_conversations(tmp_path, kind):
         ({name: str(side) for name, side in SYSTEM.items()}, SYSTEM),
         ({name: str(side).replace("}, {", "}\n {") for name, side in LATER.items()}, LATER),
         ({name: [json.dumps(turn) for turn in side] for name, side in LATER.items()}, LATER),
+        ({name: json.dumps(json.dumps(side)) for name, side in SYSTEM.items()}, SYSTEM),
+        ({name: str(tuple(side)) for name, side in LATER.items()}, LATER),
         ({**PAIR, "prompt": [user([{"type": "text", "text": "2 +"}, {"text": " 2?"}])]}, PAIR),
     ],
 )  # fmt: skip
@@ -291,8 +294,11 @@ def test_what_is_not_used_is_told(tmp_path):
         "In 1 of 1 pairs weight of the turns is not used.",
         "Not used: prompt, prompt_id, messages, score_chosen (every pair counts the same).",
     )
-    empty = {"prompt": "Why?", "chosen": "So.", "rejected": "nan"}
-    assert "rejected is the word nan, as some programs" in read(tmp_path, empty).problems[0]
+    for word in ("nan", "NULL", " N/A"):
+        empty = {"prompt": "Why?", "chosen": "So.", "rejected": word}
+        assert f"rejected is the word {word}, as some" in read(tmp_path, empty).problems[0]
+    twice = {"prompt": "Why?", "Prompt": "How?", "chosen": "So.", "rejected": "No.", "": 1}
+    assert "Not used: prompt, a column without a name (" in read(tmp_path, twice).problems[0]
     begun = {**PAIR, "prompt": [user("2 + 2?"), said("It is")]}
     assert "the prompt ends with a turn of the assistant" in read(tmp_path, begun).problems[0]
     repeated = {"prompt": "Why?", "chosen": "Why? So.", "rejected": "Why? No."}
@@ -369,7 +375,13 @@ SIDES = {"prompt": "a", "chosen": "b", "rejected": "c"}
         ({**SIDES, "history": ["x"]}, "a history that is no list"),
         ({**SIDES, "tools": "{"}, "tools that are no list"),
         ({**SIDES, "chosen": "[{'role': 'assistant', 'content': f()}]"}, "looks like turns but"),
+        ({**SIDES, "chosen": "array([{'role': 'assistant', 'content': 'x'}], dtype=object)"},
+         "looks like turns but"),
+        ({**SIDES, "chosen": float("nan")}, "line 2 has an empty chosen"),
+        ({"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant:"},
+         "line 2 has no prompt"),
         ({**SIDES, "chosen": [said("x")]}, "mixes plain text and turns"),
+        ({**PAIR, "chosen": [said("") | {"tool_calls": "rain()"}]}, "tool calls in chosen that"),
         ({**PAIR, "chosen": [None, said("4")]}, "a turn in chosen that does not say whose it is"),
         ({**PAIR, "chosen": [said("")]}, "an empty turn in chosen"),
         ({**PAIR, "chosen": [said(None)]}, "a turn in chosen whose content is no text"),
@@ -405,6 +417,10 @@ def test_each_fault_of_a_row_has_its_words(tmp_path, row, sentence):
         (json.dumps(PLAIN[0]) + "\n" + json.dumps(CHAT[0]),
          "line 1 holds plain text, line 2 turns"),
         ('{"chosen": "4", "rejected": "5"}', "do not begin with the same text"),
+        (json.dumps({"chosen": "Human: a\n\nAssistant: b", "rejected": "Human: a\n\nAssistant:"}),
+         "line 1 has nothing in rejected behind the prompt"),
+        ('{"messages": [{"role": "assistant", "content": "a"}], "rejected_response": ["b", "c"]}',
+         "a list of texts as rejected"),
         ("[1, 2]", "row 1 is not a table"),
         (json.dumps(SIDES) + '\n{"prompt": "a", "cho', "line 2 is not JSON"),
     ],

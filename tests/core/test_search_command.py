@@ -120,8 +120,10 @@ def test_another_vocabulary_is_refused(folder, capsys):
     other = folder / "other"
     if not other.exists():
         save_model(other)
-        config = json.loads((other / "config.json").read_text("utf-8"))
-        config["vocab_size"] += 1
-        (other / "config.json").write_text(json.dumps(config), "utf-8")
+        path = other / "tokenizer.json"
+        tokenizer = json.loads(path.read_text("utf-8"))
+        known = tokenizer["model"]["vocab"]
+        known["a"], known["b"] = known["b"], known["a"]
+        path.write_text(json.dumps(tokenizer), "utf-8")
     assert main.main(command(folder, "--search-base", str(other))) == 1
     assert "choose a base of the same family" in capsys.readouterr().err

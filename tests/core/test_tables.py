@@ -43,7 +43,16 @@ def cells(separator, rows=ROWS):
         ("split.json", json.dumps({"columns": [*ROWS[0]], "data": [[*r.values()] for r in ROWS]})),
         ("frame.json", json.dumps({k: dict(enumerate(v)) for k, v in COLUMNS.items()})),
         ("nested.json", json.dumps({"train": COLUMNS})),
-        ("viewer.json", json.dumps({"rows": [{"row_idx": 0, "row": row} for row in ROWS]})),
+        ("index.json", json.dumps(dict(enumerate(ROWS)))),
+        (
+            "viewer.json",
+            json.dumps(
+                {
+                    "features": [{"feature_idx": 0, "name": "prompt"}],
+                    "rows": [{"row_idx": 0, "row": row} for row in ROWS],
+                }
+            ),
+        ),
         ("comma.csv", cells(",")),
         ("semicolon.csv", cells(";")),
         ("tab.tsv", cells("\t")),

@@ -7,10 +7,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from core.as_read import AsRead, Finding
+from core.as_read import AsRead
 from core.engine.protocol import (
     EVENTS,
     REQUESTS,
+    Examine,
+    Examined,
     Failed,
     FilesChanged,
     Grown,
@@ -52,6 +54,7 @@ from core.engine.protocol import (
 )
 from core.engine.wire import decode, encode
 from core.errors import UserFacingError
+from core.finding import Finding
 from core.noise import NoiseFloor
 from core.plausibility import Plausibility
 from core.provenance import Provenance
@@ -134,6 +137,7 @@ EXAMPLES = (
     Load(1, PairSpec(run="/run", beta=0.2)),
     Unload(2),
     MeasureNoise(1),
+    Examine(2, PairSpec(policy="/p", beta=0.2), loaded=True),
     Score(3, "A", PROMPT, text=""),
     Score(3, "B", PROMPT, ids=(1, 2), fresh=True),
     Score(3, "B", PROMPT, replace=(4, 2)),
@@ -162,7 +166,9 @@ EXAMPLES = (
             INFO, beta=None, provenance=KNOWN, plausibility=SEEN, doubts=("It is so.",)
         ),
     ),
+    Loaded(1, INFO, kept=True, why="There is no folder."),
     Unloaded(2),
+    Examined(2, (Finding("β", "ok", "0.2 (given).", "beta", {"beta": 0.2}),)),
     NoiseMeasured(1, NoiseFloor("bfloat16", 0.1, 0.2, 0.3, 40, "by hand")),
     NoiseMeasured(1, None),
     FilesChanged(1, "Changed.", "/run/checkpoint-10"),

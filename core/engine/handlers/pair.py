@@ -1,39 +1,85 @@
-"""Loading a pair, letting it go, and measuring its noise floor."""
+"""Examining a pair, loading it, letting it go, and measuring its noise floor."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core.checkpoints.hub import NotDownloaded
 from core.engine.handlers import answers, steps
 from core.engine.handlers.responses import warm
-from core.engine.protocol import Load, Loaded, MeasureNoise, NoiseMeasured, Unload, Unloaded
+from core.engine.protocol import (
+    Examine,
+    Examined,
+    Load,
+    Loaded,
+    MeasureNoise,
+    NoiseMeasured,
+    Unload,
+    Unloaded,
+)
 from core.engine.session import Session, Shown
 from core.engine.startup import collect_frozen, no_full_collections, open_torch_library
+from core.errors import Cancelled, UserFacingError
 from core.runs.records import START
 
 if TYPE_CHECKING:
     from core.models.noise import Measurement
+    from core.noise import NoiseFloor
 
 
 @dataclass
 class Noise:
-    """A measurement that is under way, and the checkpoint that it is of."""
+    """A measurement that is under way with the checkpoint that it is of, and what came of it."""
 
     under_way: "tuple[Measurement, Shown] | None" = None
+    measured: bool = False
+    floor: "NoiseFloor | None" = None
+
+
+@answers(Examine)
+def examine(session: Session, request: Examine) -> Examined:
+    """Say what a pair's files tell of it, and of the one that is loaded how it runs."""
+    from core.diagnosis import of_noise
+    from core.models.examine import on_disk, running
+
+    found = [*on_disk(request.spec, session.reporter(request), session.cancelled)]
+    if request.loaded and session.info is not None:
+        found += running(session.pair, session.info)
+        if (noise := session.own(Noise)).measured:
+            found.append(of_noise(noise.floor, session.info.dtype))
+    return Examined(request.id, tuple(found))
 
 
 @answers(Load)
 def load(session: Session, request: Load) -> Loaded:
-    """Load a pair in place of the one that is there, if any."""
-    _let_go(session)
+    """Load a pair; the one that is there, if any, goes then, or before if there is little memory.
+
+    Where it cannot be loaded or that was cancelled, the one before begins anew, if it is there.
+    """
     progress = session.reporter(request)
     progress("Starting the engine", None)
-    with no_full_collections():
-        open_torch_library()
-        from core.models.load import load_pair
+    try:
+        with no_full_collections():
+            open_torch_library()
+            from core.models.load import load_pair
 
-        pair, info = load_pair(request.spec, progress, session.cancelled)
-    session.take_pair(request.id, pair, info)
-    return Loaded(request.id, info)
+            pair, info = load_pair(
+                request.spec, progress, session.cancelled, lambda: _let_go(session)
+            )
+        answer = Loaded(request.id, info)
+    except (UserFacingError, Cancelled) as error:
+        if session.info is None:
+            raise
+        pair = session.pair
+        can = isinstance(error, NotDownloaded)
+        answer = Loaded(request.id, session.info, kept=True, why=str(error), downloadable=can)
+    except Exception:
+        _let_go(session)
+        raise
+    _let_go(session)
+    session.take_pair(request.id, pair, answer.info)
+    if answer.kept and answer.info.checkpoints:
+        session.shown = answer.info.checkpoints[-1].path, ""
+    return answer
 
 
 @answers(Unload)
@@ -68,5 +114,5 @@ def measure_noise(session: Session, request: MeasureNoise, again: bool) -> Noise
     session.pair_for(request, shown)
     floor = measurement.finish(session.cancelled)
     warm(session, request)
-    noise.under_way = None
+    noise.under_way, noise.measured, noise.floor = None, True, floor
     return NoiseMeasured(request.id, floor)

@@ -183,9 +183,9 @@ class CsvRows:
 def tag(file: str) -> str:
     """Return the curve that TensorBoard downloads as a CSV file, by the file's name.
 
-    It is run-RUN-tag-TAG.csv, with "_" for each "/" of the tag.
+    It is run-RUN-tag-TAG.csv, with "_" for each "/" of the tag; browsers number what is there.
     """
-    name = file.rpartition(".")[0].rpartition("-tag-")[2]
+    name = re.sub(r" ?\(\d+\)$", "", file.rpartition(".")[0]).rpartition("-tag-")[2]
     return re.sub(r"^(train|eval)_", r"\1/", name)
 
 

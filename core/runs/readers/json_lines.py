@@ -53,7 +53,7 @@ def _objects(lines: bytes) -> tuple[list[dict[str, Any]], int]:
         pass
     rows, lost = [], 0
     for line in lines.split(b"\n"):
-        if line.strip():
+        if line.strip(b" \t\r[],"):
             more, broken = _objects_of_line(line)
             rows += more
             lost += broken
@@ -63,7 +63,8 @@ def _objects(lines: bytes) -> tuple[list[dict[str, Any]], int]:
 def _objects_of_line(line: bytes) -> tuple[list[dict[str, Any]], bool]:
     """Return the objects at the beginning of a line, and whether something else follows.
 
-    A run that was killed between an object and its newline resumes on the same line.
+    A run that was killed between an object and its newline resumes on the same line. The line may
+    be of a list of objects.
     """
     try:
         row = _JSON.decode(line)
@@ -71,7 +72,7 @@ def _objects_of_line(line: bytes) -> tuple[list[dict[str, Any]], bool]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     rows: list[dict[str, Any]] = []
-    text, at = line.decode("utf-8", "replace").strip(), 0
+    text, at = line.decode("utf-8", "replace").strip(" \t\r\n[],"), 0
     while at < len(text):
         try:
             row, at = _PYTHON.raw_decode(text, at)
@@ -80,7 +81,7 @@ def _objects_of_line(line: bytes) -> tuple[list[dict[str, Any]], bool]:
         if not isinstance(row, dict):
             return rows, True
         rows.append(row)
-        at += len(text[at:]) - len(text[at:].lstrip())
+        at += len(text[at:]) - len(text[at:].lstrip(" \t\r\n,"))
     return rows, False
 
 

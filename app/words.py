@@ -1,0 +1,39 @@
+"""Says sentences of the core in the window's words: fields of Open a pair in place of options.
+
+The core says once what to do, for the command line too; here is what the window calls its options.
+"""
+
+import re
+
+FIELDS = {
+    "policy": "Policy",
+    "run": "Training run",
+    "reference": "Reference",
+    "base": "Base",
+    "search-base": "Search base",
+    "beta": "β of the training",
+    "loss": "Loss of the training",
+    "device": "device",
+    "dtype": "number format",
+    "plain": "Plain text",
+    "trainer": "Trainer",
+    "download": "Open",
+    "allow-pickle": "Load pickled weights",
+    "trust-remote-code": "Run the code that comes with the checkpoint",
+}
+"""What Open a pair calls each option of a pair."""
+_OPTION = f"--({'|'.join(FIELDS)})"
+_RULES = (
+    (re.compile(f"(?:with )?{_OPTION}(?: DIR)?, or in Open a pair"), "“{}” in Open a pair"),
+    (re.compile(f"with {_OPTION} DIR"), "as “{}” in Open a pair"),
+    (re.compile(f"pass {_OPTION}(?= if)"), "tick “{}” in Open a pair"),
+    (re.compile(f"{_OPTION}(?= [a-z])"), "the {}"),
+    (re.compile(f"{_OPTION}\\b"), "“{}” in Open a pair"),
+)
+
+
+def in_window(sentence: str) -> str:
+    """Return a sentence with what the window has in place of the options that it names."""
+    for rule, words in _RULES:
+        sentence = rule.sub(lambda found: words.format(FIELDS[found[1]]), sentence)  # noqa: B023
+    return sentence
