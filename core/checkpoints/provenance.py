@@ -242,16 +242,22 @@ def _of_trainer(place: Path) -> Iterator[_Said]:
 
 
 def _of_record(path: Path) -> _Said:
-    """Read what Qscope wrote of a run; ``chat`` says whether texts were put into a template."""
+    """Read what Qscope wrote of a run, which is DPO with the sigmoid loss.
+
+    ``chat``, whether texts were put into a template, is said where TRL's own trainer read them. The
+    demo's recipe has no such field: it makes its rows itself, which end with the closing token.
+    """
     table = _table(path)
     if table is None:
         raise UserFacingError(
             f"{path} is damaged: mend or delete it, and name the run's reference and beta."
         )
-    said = _settings(_RECORD, table, path, "DPO")
     if isinstance(chat := table.get("chat"), bool):
+        said = _settings(_RECORD, table, path, "DPO")
         return replace(said, values={**said.values, "plain": (not chat, _source("chat", path))})
-    return said
+    said = _settings(_RECORD, table, path)
+    losses = ((("sigmoid", 1.0),), _source("Qscope's record", path))
+    return replace(said, values={"losses": losses, **said.values})
 
 
 def _recipes(place: Path) -> Iterator[_Said]:

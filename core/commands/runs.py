@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         known = "beta not known" if beta is None else f"beta {beta:g}"
         print(f"{log.name}: {log.kind}, {log.objective.title}, {known}, up to step {log.last_step}")
         print(f"curves: {', '.join(log.series) or 'none'}")
-        for sentence in (*log.problems, _holes(log), words):
+        for sentence in (*log.problems, *log.remarks, _holes(log), words):
             if sentence:
                 print(sentence)
     return 0
@@ -91,7 +91,7 @@ def _as_json(log: "RunLog", beta: float | None, words: str) -> dict[str, Any]:
         "kind": log.kind,
         "loss": log.objective.name or None,
         "beta": beta,
-        "problems": [sentence for sentence in (*log.problems, _holes(log)) if sentence],
+        "problems": [it for it in (*log.problems, *log.remarks, _holes(log)) if it],
         "series": curves,
         "explanation": words,
     }

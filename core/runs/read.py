@@ -146,8 +146,7 @@ class Run:
         beta = _beta(about) or _beta(evaluation) or known.beta
         if beta is None and (beta := _measured(curves.series)):
             said.append(f"No file says β; by the log's own rewards and log-probs it is {beta:g}.")
-        if sets := evaluation_sets(curves.series):
-            said.append(f"Evaluation sets with curves of their own: {', '.join(sets)}.")
+        sets = ", ".join(evaluation_sets(curves.series))
         return RunLog(
             self.path,
             curves.run or _name(self._place),
@@ -158,6 +157,7 @@ class Run:
             about,
             (*curves.problems, *said, *problems),
             objective if objective.losses else loss_of(curves.series),
+            (f"Evaluation sets with curves of their own: {sets}.",) if sets else (),
         )
 
     def _why_nothing(self) -> str:

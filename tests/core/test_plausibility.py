@@ -67,7 +67,7 @@ def test_doubts_have_numbers_and_a_plausible_pair_none() -> None:
     (same,) = doubts(replace(GOOD, log_ratio=0.0, zeros=1.0))
     assert "the same log-probs" in same
     (lost,) = doubts(replace(GOOD, reference=-10.5))
-    assert "The reference gives -10.5 nat a token" in lost and "-10.8" in lost
+    assert "The reference gives −10.5 nat a token" in lost and "−10.8" in lost
 
 
 def test_files_that_speak_against_the_roles(tmp_path: Path) -> None:

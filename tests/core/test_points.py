@@ -145,7 +145,8 @@ def test_named_evaluation_sets(tmp_path: Path) -> None:
         assert points(log, f"eval/{name}/loss") == [(10, 0.5)]
         assert points(log, f"eval/{name}/rewards/accuracies") == [(10, 0.75)]
         assert points(log, f"eval/{name}/nll_loss") == [(10, 1.0)]
-    assert log.problems == ("Evaluation sets with curves of their own: helpful, my_set.",)
+    assert log.problems == ()
+    assert log.remarks == ("Evaluation sets with curves of their own: helpful, my_set.",)
 
 
 def test_what_accuracy_means_is_said_by_what_is_beside_it(tmp_path: Path) -> None:
