@@ -146,7 +146,8 @@ def load_pair(
         watch=Watch({role: it for role, it in loaded.items() if role != POLICY or not spec.run}),
     )
     pair.check_tokens(np.array([codec.end_of_turn]))
-    plausibility = None if pair.alone else measure_plausibility(pair)
+    weights = [[(role, it.digest) for role, it in loaded.items()], str(device), dtype_name(dtype)]
+    plausibility = None if pair.alone else measure_plausibility(pair, weights)
     doubted = doubts(plausibility) if plausibility is not None else ()
     info = PairInfo(
         policy=plan.policy_name,
