@@ -216,17 +216,33 @@ class PairLoader(QObject):
             self._notice.dismiss("load")
             self._remember()
         _, contradicted = chosen_beta(self.beta(), event.info.provenance)
-        notes = tuple(dict.fromkeys((*event.info.notes, *contradicted)))
-        if not event.info.has_chat_template:
-            notes += (NO_TEMPLATE,)
         if event.why:
             message = f"{event.why} The pair that was open stays."
             self._tell_failure(message, asked if event.downloadable else None)
-        elif notes and not event.kept:
-            kind: Kind = "warning" if notes != (NO_TEMPLATE,) else "info"
-            self._notice.show_notice(kind, " ".join(notes), topic="pair")
+        elif not event.kept:
+            doubts = *event.info.doubts, *contradicted
+            plain = () if event.info.has_chat_template else (NO_TEMPLATE,)
+            notes = tuple(dict.fromkeys((*doubts, *event.info.remarks, *plain)))
+            self._show_notes("warning" if doubts else "info", notes)
         self.named.emit(event.info.policy)
         self.changed.emit(event.info)
+
+    def _show_notes(self, kind: Kind, notes: tuple[str, ...]) -> None:
+        """Show the first of some notes, with a button for the others."""
+        if not notes:
+            return
+        every = "\n".join(notes)
+        if len(notes) == 1:
+            self._notice.show_notice(kind, every, topic="pair")
+            return
+        self._notice.show_notice(
+            kind,
+            notes[0],
+            every,
+            topic="pair",
+            action=f"And {len(notes) - 1} more",
+            then=lambda: self._notice.show_notice(kind, every, topic="pair"),
+        )
 
     def _remember(self) -> None:
         spec = self._held = self._loaded_spec()

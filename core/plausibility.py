@@ -49,7 +49,11 @@ def doubts(found: Plausibility) -> tuple[str, ...]:
     for name, logp in (("policy", found.policy), ("reference", found.reference)):
         if logp < CHANCE * guess:
             said.append(
-                f"The {name} gives {logp:.1f} nat a token {sample}, hardly better than a guess "
-                f"({guess:.1f}): check its weights, its base and its tokenizer."
+                f"The {name} gives {_nats(logp)} nat a token {sample}, hardly better than a guess "
+                f"({_nats(guess)}): check its weights, its base and its tokenizer."
             )
     return tuple(said)
+
+
+def _nats(value: float) -> str:
+    return f"{value:.1f}".replace("-", "−")

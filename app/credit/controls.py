@@ -34,6 +34,7 @@ ASKED = (
     "The files of the policy do not say which β it was trained with, so rewards are log-ratios, "
     "log π/π_ref in nats. Type it here, and they rescale at once."
 )
+NO_REWARDS = "β scales rewards, which need a reference, and the policy is alone."
 
 
 class Controls(QWidget):
@@ -85,6 +86,7 @@ class Controls(QWidget):
         ``alone``: there is no reference. What was chosen stays chosen where it can.
         """
         self._objective = objective
+        self.beta.setEnabled(not (alone and objective.main.reference))
         model = cast(QStandardItemModel, self.colour_by.model())
         offered = []
         for row, key in enumerate(MEASURES):
@@ -125,7 +127,8 @@ class Controls(QWidget):
             quantity = f"{quantity}, {ends} each {self.unit()}"
         beta = self.beta.beta()
         self.legend.set_quantity(quantity, measure.unit_at(beta))
-        self.beta.setToolTip(f"{ABOUT}\n{self._source}" if beta is not None else ASKED)
+        tip = f"{ABOUT}\n{self._source}" if beta is not None else ASKED
+        self.beta.setToolTip(tip if self.beta.isEnabled() else NO_REWARDS)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Put the legend below the choices where both do not fit in one row."""

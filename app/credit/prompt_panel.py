@@ -23,6 +23,8 @@ from core.as_read import AsRead
 from core.text import Message, Prompt
 
 DEBOUNCE_MS = 150
+KEY = ("template", False), ("prompt", False), ("response", False), ("scored", True)
+"""The words of the key to how the models read the texts, and whether each is underlined."""
 
 
 class TurnEdit(QPlainTextEdit):
@@ -144,31 +146,34 @@ class PromptPanel(QFrame):
             self._quiet = False
 
     def show_reading(self, read: AsRead | None) -> None:
-        """Show how the models read the texts, token by token; None: it is not known.
-
-        What the template writes is faint, what is scored is underlined, the response bold.
-        """
+        """Show how the models read the texts, token by token, after a key; None: not known."""
         self.raw_text.clear()
         if read is None:
             return
         cursor = QTextCursor(self.raw_text.document())
         cursor.beginEditBlock()
-        cursor.insertText(
-            "\n".join(it.sentence for it in read.findings if it.level != "ok") + "\n\n"
-        )
-        faint = self.raw_text.palette().color(QPalette.ColorRole.PlaceholderText)
+        for word, scored in KEY:
+            cursor.insertText(word, self._look(word, scored))
+            cursor.insertText("   ", QTextCharFormat())
+        said = (f"{it.sentence}\n" for it in read.findings if it.level != "ok")
+        cursor.insertText("\n" + "".join(said) + "\n")
         for i, (text, role) in enumerate(zip(read.labels, read.roles, strict=True)):
-            look = QTextCharFormat()
             scored = read.first <= i < read.stop
-            if role == "template":
-                look.setForeground(faint)
-            if role == "response":
-                look.setFontWeight(QFont.Weight.Bold)
-            look.setFontUnderline(scored)
+            look = self._look(role, scored)
             look.setToolTip(f"{role}, {'scored' if scored else 'not scored'} · id {read.ids[i]}")
             cursor.insertText(text, look)
             cursor.insertText("\n" if "↵" in text else "\N{THIN SPACE}", QTextCharFormat())
         cursor.endEditBlock()
+
+    def _look(self, role: str, scored: bool) -> QTextCharFormat:
+        """Return the look of a token: the template faint, the response bold, scored underlined."""
+        look = QTextCharFormat()
+        if role == "template":
+            look.setForeground(self.raw_text.palette().color(QPalette.ColorRole.PlaceholderText))
+        if role == "response":
+            look.setFontWeight(QFont.Weight.Bold)
+        look.setFontUnderline(scored)
+        return look
 
     def set_fonts(self, reading: QFont, fixed: QFont) -> None:
         """Set the fonts of turns and of the texts as the models read them."""

@@ -5,9 +5,10 @@ everything by beta without asking. Knows the panels, their numbers and the page;
 how the token that is looked at was found.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QEvent, QObject, Signal, Slot
+from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QComboBox
 
 from app.credit.numbers import CreditNumbers
@@ -15,13 +16,14 @@ from app.credit.q_page import QPage
 from app.inspect.answers import Question, StateAnswers, SurveyLookup
 from core.engine.protocol import Side
 from core.gauge import response_gauge
+from core.present.credit import IMPLICIT, Credit
 from core.present.measures import REWARD
 
 if TYPE_CHECKING:
     from app.widgets.q_chart import QChart
     from app.widgets.reward_chart import RewardChart
 
-CHARTS = ("Implicit reward", "Q-function")
+Q_CHART = "Q-function"
 
 
 class ChartChoice(QComboBox):
@@ -29,11 +31,16 @@ class ChartChoice(QComboBox):
 
     def __init__(self) -> None:
         super().__init__()
-        self.addItems(CHARTS)
+        self.addItems((IMPLICIT.title, Q_CHART))
         self.setAccessibleName("What the chart shows")
+
+    def offer(self, credit: Credit) -> None:
+        """Name the first chart by what it shows; the other one needs a reference."""
+        self.setItemText(0, credit.title)
+        cast(QStandardItemModel, self.model()).item(1).setEnabled(not credit.alone)
         self.setToolTip(
-            "Implicit reward: of A and B, with running sums. Q-function: Q, V, advantage and raw "
-            "reward of the response whose editor or token was chosen last."
+            f"{credit.title}: of A and B, with running sums. {Q_CHART}: Q, V, advantage and raw "
+            f"reward of the response whose editor or token was chosen last."
         )
 
 
@@ -118,16 +125,28 @@ class QFunction(QObject):
 
     def _put_choice(self, chart: "RewardChart | QChart") -> None:
         choice = ChartChoice()
+        choice.offer(self._numbers.credit)
         choice.activated.connect(self._chosen)
         self._choices.append(choice)
         chart.header.insertWidget(0, choice)
         chart.setTabOrder(choice, chart.reset)
 
+    def offer_charts(self) -> None:
+        """Offer what can be drawn of another pair."""
+        for choice in self._choices:
+            choice.offer(self._numbers.credit)
+        if self._numbers.credit.alone and self.chart is not None and not self.chart.isHidden():
+            self._show(0)
+
     @Slot(int)
     def _chosen(self, which: int) -> None:
         """Show one chart in place of the other; the keyboard stays on the choice."""
-        if self._reward_chart is None:
-            return
+        if self._reward_chart is not None:
+            self._show(which)
+            self._choices[which].setFocus()
+
+    def _show(self, which: int) -> None:
+        assert self._reward_chart is not None
         if self.chart is None:
             self._make_chart()
         if self.chart is not None:
@@ -135,7 +154,6 @@ class QFunction(QObject):
             self.chart.setVisible(which == 1)
         for choice in self._choices:
             choice.setCurrentIndex(which)
-        self._choices[which].setFocus()
         self.show_chart()
 
     def _make_chart(self) -> None:

@@ -12,6 +12,7 @@ from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.theme import SIDE_COLOURS, set_faint
+from app.widgets.clipped import Clipped
 from app.widgets.colour_scale import ColourScale
 from app.widgets.layouts import fill, label
 from app.widgets.spans import TokenSpans
@@ -67,8 +68,10 @@ class ResponsePanel(QFrame):
         self.editor.setFrameShape(QFrame.Shape.NoFrame)
         self.name = QLabel(side)
         self.sum = label("", "figure")
-        self.about = label("", "muted")
-        row = fill(QHBoxLayout(), self.name, self.sum, 1, self.about, margins=(10, 6, 10, 0))
+        self.about = Clipped()
+        self.about.setObjectName("muted")
+        self.about.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        row = fill(QHBoxLayout(), self.name, self.sum, (self.about, 1), margins=(10, 6, 10, 0))
         fill(QVBoxLayout(self), row, (self.editor, 1), margins=(2, 0, 2, 2), spacing=2)
         self._rest = single_shot(self, self._say_changed, DEBOUNCE_MS)
         self.editor.edited.connect(self._edited)
@@ -211,7 +214,7 @@ class ResponsePanel(QFrame):
         """Write the heading: the sum, how many tokens, and what there is to say of them."""
         if self.scoring is None or credit is None:
             self.sum.setText("")
-            self.about.setText(self._problem or "not scored")
+            self.about.show_words(self._problem or "not scored")
             self.about.setToolTip("")
             return
         count, fresh, parts_of = len(self.scoring), self.is_current(), credit.of(self.scoring, beta)
@@ -229,7 +232,7 @@ class ResponsePanel(QFrame):
             parts.insert(0, f"⚑ {forced} not the tokenizer's own")
         if len(self.scoring.tokens) == 0:
             parts = ["empty: only the closing token is scored"]
-        self.about.setText(self._problem or " · ".join(parts))
+        self.about.show_words(self._problem or " · ".join(parts))
         self.about.setToolTip(
             self.scoring.note
             or "The closing (end-of-turn) token is counted. Responses compare by the sum; the "
@@ -240,7 +243,7 @@ class ResponsePanel(QFrame):
         """Say in the heading why this text has no scores; "" when that is over."""
         self._problem = sentence
         if sentence:
-            self.about.setText(sentence)
+            self.about.show_words(sentence)
 
     def fade(self) -> None:
         """Show what was scored as stale: the prompt has changed."""

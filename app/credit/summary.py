@@ -17,13 +17,13 @@ FIGURES = ("sum_a", "sum_b", "margin", "preference", "loss")
 
 
 def figures_of(credit: Credit) -> dict[str, tuple[str, str]]:
-    """Return the name and the meaning of each figure, as the training's loss has them."""
+    """Return the name and the meaning of each figure that the training's loss can have."""
     symbol, objective = credit.of_pairs, credit.objective
     cancels = "; V*(s₀) cancels between two responses to one prompt" if symbol == "Σr" else ""
     name = "DPO" if objective.name in ("", "sigmoid") else objective.main.title
     loss = f"The loss of {objective.title}" if objective.losses else "−log σ(margin)"
     note = f". {objective.note}" if objective.note else ""
-    return {
+    figures = {
         "sum_a": (f"{symbol} A", f"Response score of A: {credit.of_pairs_meaning}"),
         "sum_b": (f"{symbol} B", "Response score of B"),
         "margin": ("margin A − B", f"{symbol} A − {symbol} B{cancels}"),
@@ -36,6 +36,8 @@ def figures_of(credit: Credit) -> dict[str, tuple[str, str]]:
             f"{loss}, with A as the chosen and B as the rejected response{note}",
         ),
     }
+    missing = {"preference": not credit.prefers, "loss": not credit.has_loss}
+    return {key: figure for key, figure in figures.items() if not missing.get(key)}
 
 
 DELTA = (
@@ -73,10 +75,12 @@ class PairSummary(QFrame):
     def set_credit(self, credit: Credit) -> None:
         """Name the figures as the training of another pair has them, and show none."""
         self._credit, self._meanings = credit, figures_of(credit)
-        for key, (name, meaning) in self._meanings.items():
-            self._names[key].setText(name)
-            self._names[key].setToolTip(meaning)
+        for key, title in self._names.items():
+            name, meaning = self._meanings.get(key, ("", ""))
+            title.setText(name)
+            title.setToolTip(meaning)
             self.figures[key].setAccessibleName(name)
+            self.figures[key].setVisible(bool(name))
         self.show_numbers(None, None)
 
     def show_numbers(
@@ -110,7 +114,7 @@ class PairSummary(QFrame):
 
     def as_text(self) -> str:
         """Return the strip as plain text, for the clipboard."""
-        lines = [f"{self._names[it].text()}\t{self.figures[it].text()}" for it in FIGURES]
+        lines = [f"{self._names[it].text()}\t{self.figures[it].text()}" for it in self._meanings]
         return "\n".join([*lines, self.delta.text()])
 
 

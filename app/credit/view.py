@@ -183,6 +183,7 @@ class CreditView(CreditLayout):
         self.summary.set_credit(credit)
         self.controls.set_training(credit.objective, credit.alone)
         self.inspector.set_alone(credit.alone)
+        self.q_function.offer_charts()
         if info is not None:
             self.controls.set_beta(beta if beta is not None else info.beta, _source(info, beta))
             self.scorer.ask_all()

@@ -6,7 +6,7 @@ curves do, never with the step. Knows lines; knows nothing of charts.
 
 from collections.abc import Mapping, Sequence
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -93,7 +93,8 @@ class Readout(QWidget):
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setMinimumSectionSize(40)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        modes = QHeaderView.ResizeMode  # beside several runs names stay whole, and one scrolls
+        header.setSectionResizeMode(0, modes.ResizeToContents if len(runs) > 1 else modes.Stretch)
         for place in range(1, 1 + len(runs)):
             header.setSectionResizeMode(place, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(place, wide)
@@ -109,6 +110,7 @@ class Readout(QWidget):
                 item.setForeground(muted)
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled)
                 item.setToolTip(kind_of(row).tip)
+                item.setSizeHint(QSize(0, 0))  # it spans all columns: none is as wide for it
                 self.table.setItem(number, 0, item)
                 self.table.setSpan(number, 0, 1, self.table.columnCount())
                 self._titles.append(item)

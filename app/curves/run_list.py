@@ -92,7 +92,7 @@ class OpenRunRow(QFrame):
         self.live.setVisible(live)
         self.beta.setVisible(log.beta is None)
         self.about.show_words(_about(log))
-        self.about.setToolTip(f"{run.source}\n{_about(log)}")
+        self.about.setToolTip("\n".join([str(run.source), _about(log), *log.remarks]))
         problems = run.problems()
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         self.trouble.setVisible(bool(problems))

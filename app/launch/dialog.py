@@ -23,6 +23,8 @@ from core.training.cost import Cost, cost_of
 from core.training.job import TrainingJob, problems
 
 REST_MS = 150
+FRAME = 40
+"""Pixels that the dialog's frame may take of a small screen."""
 HOT = 1e-5
 """A learning rate above this is unusual where all parameters are trained."""
 UNFETCHED = "The demo's base is fetched first (93 MB); what the checkpoints take is known then."
@@ -71,7 +73,7 @@ class StartDialog(QDialog):
 
     def _lay_out(self) -> None:
         self.setWindowTitle("Start a training run")
-        self.resize(780, 640)
+        self.resize(780, min(640, self.screen().availableGeometry().height() - FRAME))
         self._scroll = scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)

@@ -281,7 +281,8 @@ class SearchForm(QScrollArea):
         steered = self.emulated.isChecked()
         self.reward_alone.setEnabled(not steered and not self._alone)
         self.weight.setEnabled(not self._alone and (steered or not self.reward_alone.isChecked()))
-        self.dial_meaning.setText(self._objective().meaning)
+        meaning = "The policy's likelihood." if self._alone else self._objective().meaning
+        self.dial_meaning.setText(meaning)
         meaning = self._strategies[self.strategy.currentData()].meaning
         self.meaning.setText(meaning)
         self.strategy.setToolTip(meaning)

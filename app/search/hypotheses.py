@@ -127,7 +127,7 @@ COLUMNS: tuple[HypothesisColumn, ...] = (
         False,
     ),
 )
-TREE, TEXT, REWARD = 1, 2, 5
+TREE, TEXT, REFERENCE, REWARD = 1, 2, 4, 5
 NARROWEST_TEXT = 150
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
@@ -267,6 +267,9 @@ class HypothesisTable(QTableView):
         chosen = {(row.pane, row.found.index) for row in self.chosen()}
         self.found.show_rows(rows)
         self.setColumnHidden(TREE, len({row.pane for row in rows}) < 2)
+        alone = bool(rows) and not any(math.isfinite(row.found.sum_reference) for row in rows)
+        for column in (REFERENCE, REWARD):
+            self.setColumnHidden(column, alone)
         self._share_room()
         selection = self.selectionModel()
         for place, row in enumerate(self.found.rows):

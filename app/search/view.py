@@ -210,7 +210,9 @@ class SearchView(QWidget):
         self._pair = info
         self._noise = NOISELESS
         self.form.set_base(info.search_base if info is not None else "")
-        self.form.set_alone(info is not None and info.alone)
+        alone = info is not None and info.alone
+        self.form.set_alone(alone)
+        self.legend.setVisible(not alone)
         if info is None:
             self._from = None
         self.trees.set_pair(info)

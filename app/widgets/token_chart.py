@@ -191,5 +191,6 @@ class TokenChart(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        if (event.size().height() >= ROOMY) != (event.oldSize().height() >= ROOMY):
+        before = event.oldSize()  # none at the first time
+        if not before.isValid() or (event.size().height() >= ROOMY) != (before.height() >= ROOMY):
             self._show_axes()

@@ -190,8 +190,15 @@ class PairInfo:
     """The loss of that training."""
     plausibility: Plausibility | None = None
     """How the two read ordinary sentences; None where it cannot be said."""
-    notes: tuple[str, ...] = ()
-    """What there is to say of the pair before its numbers are believed, a sentence each."""
+    doubts: tuple[str, ...] = ()
+    """What may be wrong with the pair and so with its numbers, a sentence each."""
+    remarks: tuple[str, ...] = ()
+    """What is good to know of it and is no fault."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of the pair before its numbers are believed, the doubts first."""
+        return (*self.doubts, *self.remarks)
 
     @property
     def alone(self) -> bool:

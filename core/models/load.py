@@ -51,7 +51,7 @@ from core.models.weights import read_model
 from core.plausibility import doubts
 from core.progress import Report, never
 from core.provenance import chosen_beta
-from core.runs.records import ABOUT, Checkpoint
+from core.runs.records import Checkpoint
 
 ROOM = 2
 """A pair is loaded beside what is there if so many times its estimated need is free."""
@@ -124,10 +124,7 @@ def load_pair(
         swap.placed = loaded[POLICY]
     progress("Checking the attention", None)
     known = plan.provenance
-    # The demo's rows end with the closing token; what a form has started is TRL's own, and says
-    # whether texts were put into a template.
-    rows = known.plain is None and ABOUT in known.sources.get("trainer", "")
-    rule = RULES.get(spec.trainer or ("" if rows else known.trainer), "turn")
+    rule = RULES.get(spec.trainer or known.trainer, "turn")
     codec = Codec(tokenizer, rule, spec.plain or bool(known.plain))
     everything = [*lanes, base] if base is not None else lanes
     learn(weight for lane in everything for weight in weights_read(lane.model))
@@ -149,7 +146,8 @@ def load_pair(
         watch=Watch({role: it for role, it in loaded.items() if role != POLICY or not spec.run}),
     )
     pair.check_tokens(np.array([codec.end_of_turn]))
-    plausibility = None if pair.alone else measure_plausibility(pair)
+    weights = [[(role, it.digest) for role, it in loaded.items()], str(device), dtype_name(dtype)]
+    plausibility = None if pair.alone else measure_plausibility(pair, weights)
     doubted = doubts(plausibility) if plausibility is not None else ()
     info = PairInfo(
         policy=plan.policy_name,
@@ -169,7 +167,8 @@ def load_pair(
         provenance=plan.provenance,
         objective=plan.objective,
         plausibility=plausibility,
-        notes=(*opened, *plan.notes, *notes, *doubted, *remarks(plan)),
+        doubts=(*doubted, *plan.notes, *notes),
+        remarks=(*opened, *remarks(plan)),
     )
     return pair, info
 

@@ -37,6 +37,23 @@ class Credit:
         return names.get(self._kind, "score")
 
     @property
+    def title(self) -> str:
+        """Return what the chart of its tokens is called."""
+        names = {"likelihood": "log π", "reward": "Implicit reward", "ratio": "log π/π_ref"}
+        return names.get(self._kind, "Share of the score")
+
+    @property
+    def prefers(self) -> bool:
+        """Whether σ of the margin of two responses is a probability, once beta is known."""
+        main = self.objective.main
+        return main.reference and main.scaled and main.compares and not self.alone
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether the loss of two responses can be known of this pair."""
+        return not (self.alone and self.objective.main.reference)
+
+    @property
     def of_pairs(self) -> str:
         """Return what a response's number is called where two are compared."""
         main, objective = self.objective.main, self.objective

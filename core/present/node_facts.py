@@ -19,6 +19,8 @@ STATUS_WORDS = {
     Status.PRUNED: "pruned",
     Status.FINISHED: "finished",
 }
+ALONE = "token, id", "log π", "Σ log π"
+"""What is said of a token where there is no reference."""
 
 
 def fate(tree: GrownTree, entry: int) -> str:
@@ -72,7 +74,7 @@ def _edge_facts(tree: GrownTree, entry: int, beta: float, noise: NoiseFloor) -> 
     q = signed(float(quantities.q_raw(values["logit"], beta))) if q_known else "not known"
     v_text = signed(float(quantities.v_raw(v, beta))) if v_known else "not known"
     advantage = float(quantities.advantage(lp, beta))
-    return [
+    facts = [
         Fact("token, id", f"{tree.labels[entry]}  ·  {int(tree.token[entry])}"),
         _reward("reward r", r, beta, noise, "β (log π − log π_ref)", 1, 4),
         Fact("log π", _number(lp) + chance, "of this token under the policy"),
@@ -92,6 +94,9 @@ def _edge_facts(tree: GrownTree, entry: int, beta: float, noise: NoiseFloor) -> 
             "β log π: the constant cancels",
         ),
     ]
+    if not np.isfinite(tree.column("logp_reference")).any():
+        return [fact for fact in facts if fact.name in ALONE]
+    return facts
 
 
 def popup_html(

@@ -70,8 +70,8 @@ def pair_numbers(
         sum_a, sum_b = (quantities.response_score(credit.of(it, scale)) for it in (a, b))
     margin = sum_a - sum_b if main.compares else None
     preference = None
-    if beta is not None and margin is not None and main.reference and main.scaled:
-        preference = None if credit.alone else quantities.preference(margin, 0.0)
+    if beta is not None and margin is not None and credit.prefers:
+        preference = quantities.preference(margin, 0.0)
     return PairNumbers(sum_a, sum_b, margin, preference, objective.loss(a.logps, b.logps, beta))
 
 

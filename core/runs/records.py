@@ -60,8 +60,8 @@ class RunLog:
 
     ``kind``: the format, in words ("TRL trainer state", "TensorBoard events", ...); ``beta``: of
     the training, None where no file says it; ``about``: what ABOUT holds; ``problems``: sentences
-    on what could not be read, everything else being there; ``objective``: the training's loss, as
-    far as files and curves tell.
+    on what could not be read, everything else being there; ``remarks``: on what is no fault;
+    ``objective``: the training's loss, as far as files and curves tell.
     """
 
     path: Path
@@ -73,6 +73,7 @@ class RunLog:
     about: Mapping[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     objective: TrainingLoss = UNNAMED
+    remarks: tuple[str, ...] = ()
 
     @property
     def last_step(self) -> int:

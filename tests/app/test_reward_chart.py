@@ -77,6 +77,16 @@ def test_a_small_chart_has_no_titles_at_its_axes(chart):
     assert all(label.isVisible() for label in labels)
 
 
+def test_a_chart_that_is_small_from_the_first_has_no_titles_either(qtbot):
+    chart = RewardChart()
+    qtbot.addWidget(chart)
+    chart.set_series("A", A)
+    chart.setFixedSize(500, 120)
+    chart.show()
+    QApplication.processEvents()
+    assert not any(chart.item.getAxis(name).label.isVisible() for name in chart.axes)
+
+
 def test_the_mouse_names_side_and_token(chart):
     chart.set_series("A", A)
     chart.set_series("B", B)

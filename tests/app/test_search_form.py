@@ -139,6 +139,7 @@ def test_without_a_reference_only_the_policys_likelihood_is_offered(form):
     assert form.spec() == SearchSpec(Beam()) and form.checked() is not None
     assert not form.dial.isEnabled() and not form.weight.isEnabled()
     assert "needs a reference" in form.reward_alone.toolTip()
+    assert "reward" not in form.dial_meaning.text()
     grey = {n for i, n in enumerate(strategies()) if not form.strategy.model().item(i).isEnabled()}
     assert grey == {name for name, kind in strategies().items() if kind.needs_reference}
     form.set_alone(False)

@@ -182,6 +182,18 @@ def test_facts_say_the_gauge_and_add_up(picture):
     assert {fact.name for fact in node_facts(tree, 0, 0.1)} >= {"what became of it", "visits"}
 
 
+def test_without_a_reference_only_the_policy_is_spoken_of(picture, monkeypatch):
+    column = picture.tree.column
+
+    def alone(name):
+        return column(name) * (np.nan if name in ("logp_reference", "sum_reference") else 1)
+
+    monkeypatch.setattr(picture.tree, "column", alone)
+    names = {fact.name for fact in node_facts(picture.tree, picture.best_leaf(), 0.1)}
+    assert {"log π", "Σ log π"} <= names
+    assert not {"reward r", "log π_ref", "Σ log π_ref", "Σ r", "advantage Q − V"} & names
+
+
 def test_characters_split_over_tokens_share_a_span():
     pieces = [b"na", "ï".encode()[:1], "ï".encode()[1:], "ve 🎉".encode(), b""]
     tokens = spell(pieces, ())

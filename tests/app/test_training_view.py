@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -245,6 +246,10 @@ def test_a_run_that_goes_away_stays_with_its_problem(view, qtbot, there):
     view.watcher.last.tell(A)
     qtbot.waitUntil(lambda: "Line 3" in row.trouble.words, timeout=3000)
     assert "(and 1 more)" in row.trouble.toolTip() or "line 9" in row.trouble.toolTip()
+    there[A] = (replace(made_log(), remarks=("Good to know.",)),)
+    view.watcher.last.tell(A)
+    qtbot.waitUntil(lambda: "Good to know." in row.about.toolTip(), timeout=3000)
+    assert not row.trouble.isVisible()
 
 
 def remove_first(view):
@@ -312,6 +317,9 @@ def test_the_crosshair_is_one_and_the_readout_stays_where_it_is(view, qtbot):
     rewards, loss = view.charts.grid.charts["rewards"], view.charts.grid.charts["loss"]
     rows = view.readout.table.rowCount()
     sizes = [view.readout.table.columnWidth(c) for c in range(3)]
+    named = [view.readout.table.item(row, 0).text() for row in range(rows)]
+    wide = max(map(view.fontMetrics().horizontalAdvance, (it for it in named if it[0] == " ")))
+    assert sizes[0] > wide, "beside two runs the curves' names are not cut"
     log = view.session.runs[0].log
     for step in (100, 37, 190):
         move_to(qtbot, rewards, step)

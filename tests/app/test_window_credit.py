@@ -177,7 +177,7 @@ def test_an_alternative_replaces_and_undo_brings_the_tokens_back(window, qtbot):
     assert panel.scoring.tokens.ids[6] == word_id(" seventy")
     assert panel.scoring.tokens.ids[:6] == before.ids[:6]
     assert panel.scoring.tokens.ids[7:] == before.ids[7:]
-    assert "1 not the tokenizer's own" in panel.about.text()
+    assert "1 not the tokenizer's own" in panel.about.words
     edit.setFocus()
     qtbot.keyClick(edit, Qt.Key.Key_Z, CTRL)
     assert edit.text() == before.text
@@ -305,7 +305,7 @@ def test_a_table_can_be_copied(window, qapp):
 
 
 def test_without_a_beta_rewards_are_nats_until_one_is_typed(open_window, qtbot, monkeypatch):
-    monkeypatch.setattr(FakeEngine, "info", replace(INFO, beta=None, notes=("It is so.",)))
+    monkeypatch.setattr(FakeEngine, "info", replace(INFO, beta=None, doubts=("It is so.",)))
     window = open_window(spec=PairSpec(policy="p", reference="r"))
     wait(qtbot, window)
     view, box = window.view, window.view.controls.beta
@@ -333,6 +333,24 @@ def test_without_a_beta_rewards_are_nats_until_one_is_typed(open_window, qtbot, 
     assert again.view.known_beta() == 0.1
 
 
+def test_notes_of_a_pair_are_one_sentence_and_a_button_for_the_others(
+    open_window, qtbot, monkeypatch
+):
+    said = replace(INFO, doubts=("It is so.", "And so."), remarks=("It is SimPO.",))
+    monkeypatch.setattr(FakeEngine, "info", said)
+    window = open_window(spec=PairSpec(policy="p", reference="r"))
+    wait(qtbot, window)
+    notice = window.notice
+    assert notice.message.text() == "It is so." and notice.property("kind") == "warning"
+    assert notice.action.text() == "And 2 more" and "SimPO" in notice.message.toolTip()
+    notice.action.click()
+    assert notice.message.text().splitlines() == list(said.notes) and not notice.action.isVisible()
+    monkeypatch.setattr(FakeEngine, "info", replace(INFO, remarks=("It is SimPO.",)))
+    again = open_window(spec=PairSpec(policy="p", reference="r"))
+    wait(qtbot, again)
+    assert again.notice.property("kind") == "info" and not again.notice.action.isVisible()
+
+
 def test_every_token_that_the_models_read_is_shown_with_its_role(window, qtbot):
     prompt = window.view.prompt
     prompt.raw.setChecked(True)
@@ -340,6 +358,8 @@ def test_every_token_that_the_models_read_is_shown_with_its_role(window, qtbot):
     text = prompt.raw_text.toPlainText()
     assert "It says a date." in text and "All is well." not in text
     assert "<end>" in text
+    key = text.partition("\n")[0].split()
+    assert key == ["template", "prompt", "response", "scored"]
     document = prompt.raw_text.document()
     looks = {name: document.find(name).charFormat() for name in ("<user>", "offered", "<end>", "↵")}
     assert [looks[name].fontUnderline() for name in looks] == [False, True, True, False]

@@ -107,7 +107,7 @@ def test_a_failed_score_is_said_and_taken_back(open_window, qtbot):
     window = open_window(engine=NoScores)
     qtbot.waitUntil(window.notice.isVisible, timeout=5000)
     assert window.notice.message.text() == NoScores.fail_score
-    assert "not scored" in window.view.panels["A"].about.text()
+    assert "not scored" in window.view.panels["A"].about.words
     assert texts(window) == [example().a, example().b]
     FakeEngine.last.fail_score = ""
     qtbot.keyClicks(window.view.panels["A"].editor, "x")
@@ -120,7 +120,7 @@ def test_an_empty_prompt_asks_for_nothing(window, qtbot):
     asked = len(FakeEngine.last.requests)
     window.view.prompt.first_turn().selectAll()
     qtbot.keyClick(window.view.prompt.first_turn(), Qt.Key.Key_Delete)
-    qtbot.waitUntil(lambda: "Write a prompt" in window.view.panels["A"].about.text(), timeout=3000)
+    qtbot.waitUntil(lambda: "Write a prompt" in window.view.panels["A"].about.words, timeout=3000)
     assert len(FakeEngine.last.requests) == asked
     assert window.view.panels["A"].editor.spans() is not None
 
@@ -131,7 +131,7 @@ def test_an_empty_response_has_its_closing_token(window, qtbot):
     qtbot.keyClick(edit, Qt.Key.Key_Delete)
     ready(qtbot, window)
     assert len(window.view.panels["A"].scoring) == 1
-    assert "only the closing token" in window.view.panels["A"].about.text()
+    assert "only the closing token" in window.view.panels["A"].about.words
 
 
 def test_no_chat_template_is_said(open_window, qtbot):

@@ -420,6 +420,15 @@ def test_a_table_by_columns(tmp_path: Path) -> None:
         read_run(path)
 
 
+def test_a_table_by_rows_as_pandas_writes_it(tmp_path: Path) -> None:
+    """Its orients "split" and "index"."""
+    rows = [{"step": step, "loss": 1 / step} for step in (1, 2, 4)]
+    split = {"columns": [*rows[0]], "index": [0, 1, 2], "data": [[*row.values()] for row in rows]}
+    for table in (split, dict(enumerate(rows))):
+        (tmp_path / "log.json").write_text(json.dumps(table))
+        assert points(read_run(tmp_path / "log.json"), "loss") == [(1, 1.0), (2, 0.5), (4, 0.25)]
+
+
 def test_utf_16_is_said(tmp_path: Path) -> None:
     path = tmp_path / "train.log"
     path.write_text("{'loss': 0.5, 'step': 1}\n", "utf-16")

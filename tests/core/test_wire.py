@@ -163,7 +163,7 @@ EXAMPLES = (
     Loaded(
         1,
         dataclasses.replace(
-            INFO, beta=None, provenance=KNOWN, plausibility=SEEN, notes=("It is so.",)
+            INFO, beta=None, provenance=KNOWN, plausibility=SEEN, doubts=("It is so.",)
         ),
     ),
     Loaded(1, INFO, kept=True, why="There is no folder."),
