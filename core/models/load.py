@@ -350,7 +350,7 @@ class _Loader:
         if plan.reference_adapter is not None and apart and not rewritten:
             try:
                 put_adapter(wrapped, plan.reference_adapter, ROWS[1], plan.allow_pickle)
-            except ValueError:
+            except (ValueError, KeyError):
                 return None
         return None if rewritten else wrapped
 
