@@ -8,6 +8,7 @@ Knows no token; where a token begins and which are scored is decided in core.cod
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -105,9 +106,16 @@ class Template:
             return "\n\n".join(message.content for message in prompt.messages)
         return self._render(prompt, asking=True)
 
+    def said(self, prompt: Prompt, turns: Sequence[Message]) -> str:
+        """Return a prompt and the turns after it, rendered together.
+
+        Raises:
+            UserFacingError: the template refuses these turns.
+        """
+        return self._render(replace(prompt, messages=(*prompt.messages, *turns)))
+
     def _answered(self, prompt: Prompt, response: str) -> str:
-        turns = (*prompt.messages, Message("assistant", response))
-        return self._render(replace(prompt, messages=turns))
+        return self.said(prompt, (Message("assistant", response),))
 
     def _around(self, prompt: Prompt) -> tuple[str, str]:
         """Return what is rendered before and after a response that is left as it is."""

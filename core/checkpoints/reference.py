@@ -14,7 +14,7 @@ from core.checkpoints.plan import PairPlan
 from core.provenance import Provenance
 from core.runs.records import STEP
 
-FOLDERS = [name + kind for kind in ("", "_adapter", "_model") for name in ("ref", "reference")]
+FOLDERS = ("ref", "reference", "ref_model", "reference_model")
 """Where trainers, and people by hand, save what DPO began with; TRL's is the first."""
 
 

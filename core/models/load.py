@@ -315,7 +315,7 @@ class _Loader:
         if plan.reference_adapter is not None and apart and not rewritten:
             try:
                 put_adapter(wrapped, plan.reference_adapter, ROWS[1], plan.allow_pickle)
-            except ValueError:
+            except (ValueError, KeyError):
                 return None
         return None if rewritten else wrapped
 
@@ -380,6 +380,7 @@ def _switch(wrapped: Any, row: str) -> Callable[[], Any]:
 def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterator[None]:
     """Report the loading inside, let it be cancelled, and raise UserFacingError for bad files."""
     progress("Loading the model library", None)
+    from huggingface_hub.errors import StrictDataclassError
     from transformers.utils import logging as hf_logging
 
     def hook(factory: Any, args: Any, kwargs: Any) -> Any:
@@ -397,7 +398,7 @@ def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterat
             f"This model needs a library that is not installed ({reason(error)}): install it "
             f"and load again."
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, StrictDataclassError) as error:
         if is_out_of_memory(error):
             raise
         raise UserFacingError(

@@ -298,6 +298,8 @@ def broken(run, base, how):
         return save_lora(folder, base, target_modules=["q_proj"])
     if how == "another kind":
         return save_lora(folder, base, use_dora=True)
+    if how == "a changed base":
+        return save_lora(folder, base, init_lora_weights="pissa")
     if how == "a whole model":
         return save_model(folder, seed=5)
     if how == "missing":
@@ -317,8 +319,8 @@ def broken(run, base, how):
     return folder
 
 
-HOW = ("another base", "other layers", "fewer layers", "another kind", "a whole model", "missing",
-       "half-written", "damaged settings", "other shapes")  # fmt: skip
+HOW = ("another base", "other layers", "fewer layers", "another kind", "a changed base",
+       "a whole model", "missing", "half-written", "damaged settings", "other shapes")  # fmt: skip
 
 
 @pytest.mark.parametrize("how", HOW)
