@@ -484,6 +484,14 @@ def test_decimal_commas_in_quotes(tmp_path: Path) -> None:
     )
 
 
+def test_commas_that_part_thousands(tmp_path: Path) -> None:
+    """Beside a decimal point there is no doubt."""
+    path = tmp_path / "log.csv"
+    path.write_text('step,loss,logps/chosen\n"1,000",0.5,"-1,234.5"\n"2,000",0.25,-99.5\n')
+    log = read_run(path)
+    assert points(log, "logps/chosen") == [(1000, -1234.5), (2000, -99.5)] and not log.problems
+
+
 def test_tensorboards_csv_is_named_by_its_file(tmp_path: Path) -> None:
     text = "Wall time,Step,Value\n1700000000.5,10,{}\n1700000001.5,20,{}\n"
     for name, values in {
