@@ -24,7 +24,7 @@ from core.errors import Cancelled, UserFacingError
 
 log = logging.getLogger(__name__)
 Kind = Literal["error", "warning", "info"]
-SIGNS = {"error": "⛔", "warning": "⚠", "info": "ⓘ"}
+SIGNS = {"error": "⛔", "warning": "⚠", "info": "ℹ"}
 
 
 def log_folder() -> Path:

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 from app.engine_client import EngineClient
 from app.widgets.beta_box import BetaBox
 from app.widgets.finding_list import FindingList
-from app.widgets.layouts import fill, label
+from app.widgets.layouts import fill, label, resize_on_screen, scrolled
 from app.widgets.path_edit import PathEdit
 from app.widgets.timers import single_shot
 from core.codec import RULES
@@ -60,7 +60,7 @@ class OpenDialog(QDialog):
         self._rest = single_shot(self, self._look, RESTED)
         self.setWindowTitle("Open a pair")
         self.setMinimumWidth(620)
-        self.resize(700, 740)
+        resize_on_screen(self, 700, 740)
         self._recent = recent
         self.recent = QComboBox()
         self.recent.addItem("–")
@@ -105,7 +105,7 @@ class OpenDialog(QDialog):
         self.remote = QCheckBox("Run the code that comes with the checkpoint")
         self.findings = FindingList()
         self.findings.setAccessibleName("What the files say of this pair")
-        self.findings.setMinimumHeight(150)
+        self.findings.setMinimumHeight(110)
         self.said = label("", "muted")
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel
@@ -133,7 +133,9 @@ class OpenDialog(QDialog):
         return field
 
     def _lay_out(self) -> None:
-        form = QFormLayout()
+        inside = QWidget()
+        form = QFormLayout(inside)
+        form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         if self._recent:
             form.addRow("&Recent", self.recent)
@@ -152,16 +154,18 @@ class OpenDialog(QDialog):
         device.setBuddy(self.device)
         form.addRow(device, numbers)
         risky = QGroupBox("Only for checkpoints from people you trust")
-        inside = QVBoxLayout(risky)
+        column = QVBoxLayout(risky)
         for box, why in (
             (self.pickle, "A pickle file can run any program on this computer when it is read."),
             (self.remote, "The code in the folder runs with your rights, as any program does."),
         ):
             note = label(why, "muted")
             note.setIndent(24)
-            inside.addWidget(box)
-            inside.addWidget(note)
-        fill(QVBoxLayout(self), form, risky, self.said, (self.findings, 1), self.buttons)
+            column.addWidget(box)
+            column.addWidget(note)
+        form.addRow(risky)
+        fields = scrolled(inside), 3
+        fill(QVBoxLayout(self), fields, self.said, (self.findings, 1), self.buttons)
 
     def show_spec(self, spec: PairSpec) -> None:
         """Fill the fields."""

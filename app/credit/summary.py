@@ -54,7 +54,7 @@ class PairSummary(QFrame):
         self.setObjectName("strip")
         self.figures: dict[str, QLabel] = {}
         self._names: dict[str, QLabel] = {}
-        grid = QGridLayout(self)
+        self._grid = grid = QGridLayout(self)
         grid.setContentsMargins(12, 5, 12, 5)
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(3)
@@ -64,7 +64,6 @@ class PairSummary(QFrame):
             figure.setObjectName("figure")
             grid.addWidget(title, 0, 2 * column)
             grid.addWidget(figure, 0, 2 * column + 1)
-            grid.setColumnStretch(2 * column + 1, 1)
             self.figures[key], self._names[key] = figure, title
         self.delta = QLabel()
         self.delta.setWordWrap(True)
@@ -75,12 +74,13 @@ class PairSummary(QFrame):
     def set_credit(self, credit: Credit) -> None:
         """Name the figures as the training of another pair has them, and show none."""
         self._credit, self._meanings = credit, figures_of(credit)
-        for key, title in self._names.items():
+        for column, (key, title) in enumerate(self._names.items()):
             name, meaning = self._meanings.get(key, ("", ""))
             title.setText(name)
             title.setToolTip(meaning)
             self.figures[key].setAccessibleName(name)
             self.figures[key].setVisible(bool(name))
+            self._grid.setColumnStretch(2 * column + 1, int(bool(name)))
         self.show_numbers(None, None)
 
     def show_numbers(

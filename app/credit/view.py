@@ -252,8 +252,7 @@ class CreditView(CreditLayout):
         if old is not None and panel.scoring is not None:
             self.focus_on.follow(event.side, old.tokens, panel.scoring.tokens)
         self._scored_last = event.side
-        if self.prompt.raw.isChecked():
-            self._ask_reading()
+        self._ask_reading()
         self._failed.discard(event.side)
         if not self._failed:
             self.problem.emit("")
@@ -273,9 +272,10 @@ class CreditView(CreditLayout):
 
     @Slot()
     def _ask_reading(self) -> None:
-        """Ask how the models read the prompt and the response that was scored last."""
-        if self._scored_last is not None and self.scorer.has_pair:
-            asked = self._client.ask(ReadTexts, self._scored_last)
+        """Ask how the models read the prompt and the response scored last, if that is shown."""
+        side = self._scored_last if self.prompt.raw.isChecked() else None
+        if side is not None and self.scorer.has_pair:
+            asked = self._client.ask(ReadTexts, side)
             asked.answered.connect(self._show_reading)
 
     def _show_reading(self, event: TextsRead) -> None:
@@ -464,6 +464,7 @@ class CreditView(CreditLayout):
         if self.chart is not None:
             self.chart.set_theme(dark)
         self.q_function.set_dark(dark)
+        self._ask_reading()
         self._recolour()
 
 

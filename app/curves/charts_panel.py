@@ -148,7 +148,7 @@ class ChartsPanel(QWidget):
         self.grid.show_lines(self.lines, self.log_x.isChecked())
         self.nothing.setVisible(not any(self.lines.values()))
         said = [(run, self._explain(run)) for run in runs]
-        self.grid.note.show_notes(
+        self.grid.show_notes(
             [RunNote(run.name, run.hue, found) for run, found in said if found is not None]
         )
         self.redrawn.emit()

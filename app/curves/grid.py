@@ -14,12 +14,14 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QVBoxLayout, QWidg
 from app.curves.chart import Chart
 from app.curves.charts import kind_of
 from app.curves.lines import CurveLine
-from app.curves.note import Note
+from app.curves.note import Note, RunNote
 from app.widgets.layouts import fill
 
 FIRST = "rewards"
 FIRST_HEIGHT, HEIGHT = 330, 220
 """Pixels that a row wants; the window's height is shared in this proportion if it has more."""
+LEAST = 210
+"""Pixels that the reward chart has at least, whatever is noted below it."""
 NARROW, WIDE = 640, 1350
 """Widths from which two and three charts stand side by side."""
 
@@ -37,7 +39,7 @@ class ChartGrid(QScrollArea):
         """Made when they first have something to show."""
         self.note = Note()
         self._shown: tuple[str, ...] = ()
-        self._columns = 0
+        self._columns = self._height = 0
         self._dark = self._log_x = False
         self._log_y: frozenset[str] = frozenset()
         self._step: int | None = None
@@ -188,15 +190,31 @@ class ChartGrid(QScrollArea):
             row.hide()
             row.setParent(None)
             row.deleteLater()
-        self.rows.setMinimumHeight(sum(heights) + 7 * (len(heights) - 1))
+        self._height = sum(heights) + 7 * (len(heights) - 1)
+        self._make_room()
         self.rows.setSizes(heights)
         for place, height in enumerate(heights):
             self.rows.setStretchFactor(place, height)
+
+    def show_notes(self, notes: Sequence[RunNote]) -> None:
+        """Show what the curves of runs say, below the reward chart."""
+        self.note.show_notes(notes)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Let chart and note stand below each other: a splitter knows no height for a width."""
+        width = self.viewport().width() - 4  # the margin's
+        note = 0 if self.note.isHidden() else self.note.heightForWidth(width)
+        self.note.setMinimumHeight(note)
+        first = LEAST + note if FIRST in self._shown else 0
+        self._first.setMinimumHeight(first)
+        self.rows.setMinimumHeight(self._height + max(0, first - FIRST_HEIGHT))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         if self._shown and self._columns_now() != self._columns:
             self._arrange()
+        self._make_room()
 
     def minimumSizeHint(self) -> QSize:
         return QSize(260, 160)

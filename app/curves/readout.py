@@ -7,7 +7,7 @@ curves do, never with the step. Knows lines; knows nothing of charts.
 from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence
+from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -93,13 +93,26 @@ class Readout(QWidget):
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setMinimumSectionSize(40)
-        modes = QHeaderView.ResizeMode  # beside several runs names stay whole, and one scrolls
-        header.setSectionResizeMode(0, modes.ResizeToContents if len(runs) > 1 else modes.Stretch)
         for place in range(1, 1 + len(runs)):
             header.setSectionResizeMode(place, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(place, wide)
         self._name_rows()
+        self._share_room()
         self.show_step(self._step)
+
+    def _share_room(self) -> None:
+        """Give the curves' names all the room there is; where that is too little, one scrolls."""
+        header = self.table.horizontalHeader()
+        values = sum(map(header.sectionSize, range(1, header.count())))
+        names = self.table.viewport().width() - values
+        short = self._rows and names < self.table.sizeHintForColumn(0)
+        modes = QHeaderView.ResizeMode
+        if header.count():
+            header.setSectionResizeMode(0, modes.ResizeToContents if short else modes.Stretch)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._share_room()
 
     def _name_rows(self) -> None:
         muted = QColor(theme.colours(self._dark).muted)

@@ -9,13 +9,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer, Slot
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFrame, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtCore import QTimer, Slot
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QVBoxLayout, QWidget
 
 from app.launch.form import ORDER, JobForm
 from app.launch.pairs import PairsCheck
 from app.notices import NoticeBar
 from app.status import size_text
+from app.widgets.layouts import resize_on_screen, scrolled
 from core.checkpoints.named import usual_base
 from core.errors import UserFacingError
 from core.preferences import Preferences
@@ -23,8 +24,6 @@ from core.training.cost import Cost, cost_of
 from core.training.job import TrainingJob, problems
 
 REST_MS = 150
-FRAME = 40
-"""Pixels that the dialog's frame may take of a small screen."""
 HOT = 1e-5
 """A learning rate above this is unusual where all parameters are trained."""
 UNFETCHED = "The demo's base is fetched first (93 MB); what the checkpoints take is known then."
@@ -73,12 +72,8 @@ class StartDialog(QDialog):
 
     def _lay_out(self) -> None:
         self.setWindowTitle("Start a training run")
-        self.resize(780, min(640, self.screen().availableGeometry().height() - FRAME))
-        self._scroll = scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(self.form)
+        resize_on_screen(self, 780, 640)
+        self._scroll = scroll = scrolled(self.form)
         column = QVBoxLayout(self)
         for widget in (self.notice, scroll, self.buttons):
             column.addWidget(widget, int(widget is scroll))

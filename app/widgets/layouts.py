@@ -5,10 +5,13 @@ Knows Qt's widgets and the object names of app.theme; knows nothing of what they
 
 from typing import TypeVar
 
-from PySide6.QtWidgets import QBoxLayout, QLabel, QLayout, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QBoxLayout, QFrame, QLabel, QLayout, QScrollArea, QWidget
 
 Box = TypeVar("Box", bound=QBoxLayout)
 Part = QWidget | QLayout
+FRAME = 40
+"""Pixels that the frame of a dialog may take of a small screen."""
 
 
 def fill(
@@ -42,3 +45,18 @@ def label(text: str, kind: str, tip: str = "") -> QLabel:
     made.setObjectName(kind)
     made.setToolTip(tip)
     return made
+
+
+def scrolled(inside: QWidget) -> QScrollArea:
+    """Return an area in which a form is scrolled up and down where it is too high."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(inside)
+    return area
+
+
+def resize_on_screen(dialog: QWidget, width: int, height: int) -> None:
+    """Give a dialog its usual size, but no more height than its screen has."""
+    dialog.resize(width, min(height, dialog.screen().availableGeometry().height() - FRAME))

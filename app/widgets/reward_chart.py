@@ -117,9 +117,7 @@ class RewardChart(TokenChart):
 
     def _word(self) -> str:
         """Return what the number of a token is called."""
-        return {"Σr": "reward", "score": "share of the score"}.get(
-            self._symbol, self._symbol.removeprefix("Σ ")
-        )
+        return {"Σr": "reward", "score": "share"}.get(self._symbol, self._symbol.removeprefix("Σ "))
 
     def set_theme(self, dark: bool) -> None:
         """Draw for a dark or a light theme; A and B keep their hues."""

@@ -110,3 +110,10 @@ def test_the_pair_that_is_loaded_is_checked(client, qtbot):
     qtbot.waitUntil(lambda: dialog.findings.count() == 2)
     assert [it.level for it in dialog.findings.findings()] == ["note", "ok"]
     assert FakeEngine.last.asked(Examine)[0].loaded
+
+
+def test_the_dialog_fits_on_a_small_screen(client, qtbot):
+    dialog = OpenDialog(PairSpec(policy="/p"), (), None, client)
+    qtbot.addWidget(dialog)
+    assert dialog.minimumSizeHint().height() <= 500
+    assert dialog.height() <= dialog.screen().availableGeometry().height()

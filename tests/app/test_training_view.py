@@ -686,3 +686,14 @@ def test_the_readout_says_when_its_numbers_are_smoothed(view, qtbot):
     qtbot.waitUntil(lambda: view.readout.title.text().endswith(", smoothed"), timeout=3000)
     view.charts.smoothing.setValue(0)
     qtbot.waitUntil(lambda: "smoothed" not in view.readout.title.text(), timeout=3000)
+
+
+def test_a_long_note_stands_below_its_chart_in_a_small_window(make_view, there, qtbot):
+    for n in range(6):
+        there[Path(f"/runs/{n}")] = (made_log(Path(f"/runs/{n}"), f"a run of some name, {n}"),)
+    view = make_view((700, 480))
+    view.open([Path(f"/runs/{n}") for n in range(6)])
+    qtbot.waitUntil(lambda: len(view.session.runs) == 6 and not view.is_reading(), timeout=5000)
+    note, chart = view.charts.grid.note, view.charts.grid.charts["rewards"]
+    qtbot.waitUntil(lambda: note.height() >= note.heightForWidth(note.width()), timeout=5000)
+    assert chart.geometry().bottom() < note.geometry().top()

@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QPalette
 
+from app import theme
 from app.settings import Settings
 from app.widgets.spans import Freshness
 from core.engine.protocol import Inspect, PairSpec, Score
@@ -365,6 +367,14 @@ def test_every_token_that_the_models_read_is_shown_with_its_role(window, qtbot):
     assert [looks[name].fontUnderline() for name in looks] == [False, True, True, False]
     assert looks["<user>"].toolTip() == "template, not scored · id 1"
     assert looks["offered"].toolTip().startswith("response, scored")
+
+    def faint():
+        return prompt.raw_text.document().find("<user>").charFormat().foreground().color()
+
+    for name in ("dark", "light"):
+        do(window, f"theme {name}")
+        colour = theme.palette(name == "dark").color(QPalette.ColorRole.PlaceholderText)
+        qtbot.waitUntil(lambda colour=colour: faint() == colour, timeout=5000)
 
 
 def test_a_remembered_beta_that_the_files_contradict_is_said(open_window, qtbot, monkeypatch):
