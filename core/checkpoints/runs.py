@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.checkpoints.describe import describe, read_json
+from core.checkpoints.forms import other_form
 from core.checkpoints.named import BASES, NamedBase
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair
@@ -102,6 +103,8 @@ def _why_none(folder: Path) -> str:
     for path in sorted(folder.iterdir()):
         if path.is_dir() and run_checkpoints(path):
             return f"{folder} has no checkpoints itself: choose the run inside it, {path}."
+    if said := other_form(folder, [it.name for it in folder.iterdir()]):
+        return said
     return (
         f"{folder} has no whole checkpoint (a folder checkpoint-N with an adapter or a model): "
         f"choose the folder that the trainer saves to."

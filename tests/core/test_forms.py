@@ -79,8 +79,10 @@ def test_shards_beside_whole_weights_do_not_matter(tmp_path: Path) -> None:
 
 def test_a_run_whose_checkpoints_are_shards_says_so(tmp_path: Path) -> None:
     lay(tmp_path / "run" / "checkpoint-10", "global_step10/", "config.json")
-    with pytest.raises(UserFacingError, match=r"zero_to_fp32\.py"):
-        run_plan(tmp_path / "run", None, None, silent, never)
+    lay(tmp_path / "bare", "global_step10/", "latest")
+    for folder in (tmp_path / "run", tmp_path / "bare"):
+        with pytest.raises(UserFacingError, match=r"zero_to_fp32\.py"):
+            run_plan(folder, None, None, silent, never)
 
 
 @pytest.mark.parametrize(
