@@ -56,6 +56,10 @@ DIALOGUE = "\n\nAssistant:"
 WRITTEN = re.compile(r"""\s*"?(?:array\()?[\[(]*\s*\{\s*\\*["']""")
 """How turns begin that are given as text, in JSON (or that as text once more) or as Python prints
 them."""
+BETWEEN = re.compile(
+    r"""(?P<text>'(?:[^'\\]|\\.?)*(?:'|\Z)|"(?:[^"\\]|\\.?)*(?:"|\Z))|\}\s+\{""", re.DOTALL
+)
+"""A text as Python prints it, or what numpy prints between two objects."""
 SPEAKS = re.compile(
     r"""["'](role|from)\\*["']\s*:\s*\\*["'](system|user|human|assistant|gpt)\\*["']""", re.I
 )
@@ -613,11 +617,11 @@ def _joined(what: str, parts: list[Any]) -> str:
 def _parsed(text: str) -> Any:
     """Return the value that a text writes in JSON or as Python prints it, None if it does neither.
 
-    numpy prints lists of objects without commas, one object a line.
+    numpy prints lists of objects without commas.
     """
     with suppress(ValueError, RecursionError):
         return json.loads(text)
     with suppress(ValueError, SyntaxError, RecursionError, MemoryError), catch_warnings():
         simplefilter("ignore")  # of escapes that Python does not know
-        return ast.literal_eval(re.sub(r"\}\s*\n\s*\{", "}, {", text.strip()))
+        return ast.literal_eval(BETWEEN.sub(lambda it: it["text"] or "}, {", text.strip()))
     return None

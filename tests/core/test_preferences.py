@@ -95,6 +95,7 @@ def said(text):
 PAIR = {"prompt": [user("2 + 2?")], "chosen": [said("4")], "rejected": [said("5")]}
 SYSTEM = {**PAIR, "prompt": [turn("system", "Be exact."), user("2 + 2?")]}
 LATER = {**PAIR, "prompt": [user("Hi"), said("Hello."), user("2 + 2?")]}
+BRACES = {**PAIR, "prompt": [user("It's {1} {2}"), said('"} {"'), user("{} {'a'}\n{}\\")]}
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "json", "parquet", "csv", "dataset", "splits"])
@@ -165,6 +166,8 @@ def test_every_kind_of_file_gives_the_conversations(tmp_path, kind):
         ({name: [json.dumps(turn) for turn in side] for name, side in LATER.items()}, LATER),
         ({name: json.dumps(json.dumps(side)) for name, side in SYSTEM.items()}, SYSTEM),
         ({name: str(tuple(side)) for name, side in LATER.items()}, LATER),
+        # numpy breaks lines at 75 letters
+        ({**BRACES, "prompt": str(BRACES["prompt"]).replace("}, {'r", "} {'r")}, BRACES),
         ({**PAIR, "prompt": [user([{"type": "text", "text": "2 +"}, {"text": " 2?"}])]}, PAIR),
     ],
 )  # fmt: skip
