@@ -180,13 +180,18 @@ class Codec:
         before = self.prompt_text(prompt)
         past = (*prompt.messages, *turns[:-1])
         whole = self.prompt_text(replace(prompt, messages=past))
-        if not (self.has_chat_template and whole.startswith(before)):
+        text = whole[len(before) :] + turns[-1].content
+        if not (
+            self.has_chat_template
+            and whole.startswith(before)
+            and self._template.place(prompt, text).text == self._template.said(prompt, turns)
+        ):
             raise UserFacingError(
                 "The two sides part before their last turn, and this tokenizer's chat template "
                 "does not write earlier turns as it opens a response: leave such pairs out, or "
                 "cut both sides after the turn in which they part."
             )
-        return whole[len(before) :] + turns[-1].content
+        return text
 
     def encode(self, prompt: Prompt, text: str, beside: str | None = None) -> Tokens:
         """Return the tokenizer's own tokens of a response, in its place after the prompt.

@@ -98,7 +98,7 @@ def _of_training(plan: PairPlan, given: float | None, beta: float | None) -> Ite
         yield Finding("loss", "note", said, "loss.unknown")
     else:
         source = known.sources.get("losses") or known.sources.get("trainer", "")
-        said = f"{objective.title} ({'given' if plan.loss else source or 'by its files'})."
+        said = f"{objective.title}, by {'your word' if plan.loss else source or 'its files'}."
         yield Finding("loss", "ok", said, "loss")
     if beta is None:
         said = "β is not known, so rewards are log-ratios in nats: give the β of the training."

@@ -38,10 +38,11 @@ OF_A_DEVICE = ("cuda error", "hip error", "cublas_status", "cudnn_status")
 def reason(error: BaseException) -> str:
     """Return the first line of an error's message without its full stop, to quote in a sentence.
 
-    An error without a message is quoted by the name of its class.
+    One that ends with a colon goes on. An error without a message is quoted by its class's name.
     """
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(" .:") if lines else type(error).__name__
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    count = 2 if lines and lines[0].endswith(":") else 1
+    return " ".join(lines[:count]).rstrip(" .:") or type(error).__name__
 
 
 def is_out_of_memory(error: BaseException) -> bool:

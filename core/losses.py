@@ -453,6 +453,7 @@ _ALSO = {
     "dpo": "sigmoid", "slic": "hinge", "exo": "exo_pair", "nca": "nca_pair",
     "bco": "bco_pair", "sppo": "sppo_hard", "aot_pair": "aot", "kto_pair": "kto",
     "alphapo": "simpo", "tpo_l": "tpo-l", "rpo": "sigmoid+sft", "mpo": "sigmoid+bco_pair+sft",
+    "bnpo": "grpo", "dr_grpo": "grpo", "dapo": "grpo", "cispo": "grpo",
 }  # fmt: skip
 _OF_TRAINER = {
     "cpo": {"sigmoid": "cpo", "hinge": "cpo_hinge", "ipo": "cpo_ipo"},
@@ -463,8 +464,7 @@ _OF_TRAINER = {
 
 _MARKS = (
     ("log_odds_ratio", "orpo"), ("log_odds_chosen", "orpo"), ("odds_ratio_loss", "orpo"),
-    ("policy/approxkl_avg", "ppo"), ("objective/rlhf_reward", "ppo"),
-    ("frac_reward_zero_std", "grpo"), ("reward_std", "grpo"),
+    ("policy/approxkl_avg", "ppo"), ("frac_reward_zero_std", "grpo"), ("reward_std", "grpo"),
 )  # fmt: skip
 """Curves that only one way of training logs, by TRL and LLaMA-Factory."""
 

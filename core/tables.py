@@ -192,8 +192,10 @@ def _rows_in(path: Path, value: Any, columns: frozenset[str]) -> tuple[list[Any]
         return [value], ""
     if _holds_rows(value, columns):
         return _transposed(value), ""
-    if {"columns", "data"} <= value.keys():  # as pandas writes it with orient="split"
-        return [dict(zip(value["columns"], row, strict=False)) for row in value["data"]], ""
+    names, data = value.get("columns"), value.get("data")
+    if isinstance(names, list) and isinstance(data, list) and {list} == set(map(type, data)):
+        # as pandas writes it with orient="split"
+        return [dict(zip(map(str, names), row, strict=False)) for row in data], ""
     parts = {key: part for key, part in value.items() if _holds_rows(part, columns)}
     if len(parts) == len(value) > 0 and all(
         isinstance(part, dict) and _transposed(part) == [part] for part in parts.values()

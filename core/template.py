@@ -8,6 +8,7 @@ Knows no token; where a token begins and which are scored is decided in core.cod
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -23,6 +24,10 @@ NEUTRAL = "qscope"
 PROBE = Prompt((Message("user", "quiz"),))
 PROMPTS = 8
 """Prompts whose renderings are remembered."""
+WAYS = ((False, False), (True, True), (True, False))
+"""Whether content is a list of parts: in the turns of others, and of the assistant."""
+_AS_CODE = re.compile(r"""(['"])type\1: (['"])text\2""")
+"""In a rendering: a list of parts that the template wrote as it is."""
 _DATE = re.compile(r"strftime_now\(\s*(?P<quote>['\"])(?P<format>[^'\"]*)(?P=quote)\s*\)")
 
 
@@ -63,7 +68,7 @@ class Template:
         self.plain = self._source is None
         self.date = ""
         """What it writes of the day; "" if nothing."""
-        self._parts = False
+        self._parts = WAYS[0]
         self._generic = lru_cache(PROMPTS)(self._asking)
         self._framed = lru_cache(PROMPTS)(self._around)
         if self._source is not None:
@@ -101,9 +106,16 @@ class Template:
             return "\n\n".join(message.content for message in prompt.messages)
         return self._render(prompt, asking=True)
 
+    def said(self, prompt: Prompt, turns: Sequence[Message]) -> str:
+        """Return a prompt and the turns after it, rendered together.
+
+        Raises:
+            UserFacingError: the template refuses these turns.
+        """
+        return self._render(replace(prompt, messages=(*prompt.messages, *turns)))
+
     def _answered(self, prompt: Prompt, response: str) -> str:
-        turns = (*prompt.messages, Message("assistant", response))
-        return self._render(replace(prompt, messages=turns))
+        return self.said(prompt, (Message("assistant", response),))
 
     def _around(self, prompt: Prompt) -> tuple[str, str]:
         """Return what is rendered before and after a response that is left as it is."""
@@ -113,16 +125,17 @@ class Template:
             start, stop = found.span()
         return whole[:start], whole[stop:]
 
-    def _takes_parts(self) -> bool:
-        """Return whether turns are rendered only if their content is given as a list of parts."""
+    def _takes_parts(self) -> tuple[bool, bool]:
+        """Return the first of WAYS in which the template writes what user and assistant say."""
         failed: UserFacingError | None = None
-        for self._parts in (False, True):
+        for self._parts in WAYS:
             try:
                 written = self._answered(PROBE, NEUTRAL)
             except UserFacingError as error:
                 failed = failed or error
                 continue
-            if all(it in written.lower() for it in (NEUTRAL, PROBE.messages[0].content)):
+            said = all(it in written.lower() for it in (NEUTRAL, PROBE.messages[0].content))
+            if said and not _AS_CODE.search(written):
                 return self._parts
         raise failed or UserFacingError(
             f"{_name(self._tokenizer)} writes nothing of what user or assistant say: correct it, "
@@ -131,8 +144,9 @@ class Template:
 
     def _render(self, prompt: Prompt, asking: bool = False) -> str:
         turns = [message.row() for message in prompt.messages]
-        if self._parts:
-            turns = [it | {"content": [{"type": "text", "text": it["content"]}]} for it in turns]
+        for turn in turns:
+            if self._parts[turn["role"] == "assistant"]:
+                turn["content"] = [{"type": "text", "text": turn["content"]}]
         try:
             return str(
                 self._tokenizer.apply_chat_template(
@@ -148,7 +162,7 @@ class Template:
 
     def _refused(self, error: Exception, messages: tuple[Message, ...]) -> UserFacingError:
         """Return what to say of an error: a slip in the template, or turns that it refuses."""
-        from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
+        from jinja2 import TemplateError, TemplateSyntaxError
 
         name, said = _name(self._tokenizer), " ".join(str(error).split()).rstrip(".")
         if isinstance(error, TemplateSyntaxError):
@@ -156,7 +170,7 @@ class Template:
                 f"{name} has a slip in line {error.lineno} ({said}): correct it, or have the texts "
                 f"read as plain text."
             )
-        if not isinstance(error, TemplateError) or isinstance(error, UndefinedError):
+        if type(error) is not TemplateError:  # which a template itself raises
             return UserFacingError(
                 f"{name} fails on these turns ({said}): correct it, or have the texts read as "
                 f"plain text."

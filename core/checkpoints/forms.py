@@ -56,6 +56,15 @@ def _fsdp(path: Path, names: list[str]) -> str:
     return ""
 
 
+def _verl(path: Path, names: list[str]) -> str:
+    if _first(names, r"model_world_size_\d+_rank_\d+\.pt"):
+        return (
+            f"{path} holds only verl's shards of a model: gather them with 'python -m "
+            f"verl.model_merger merge --backend fsdp --local_dir {path} --target_dir OUTPUT'."
+        )
+    return ""
+
+
 def _megatron(path: Path, names: list[str]) -> str:
     if _first(
         names, r"latest_checkpointed_iteration\.txt|iter_\d{7}|model_optim_rng\.pt|mp_rank_\d+"
@@ -127,6 +136,7 @@ def _first(names: list[str], form: str) -> str:
 FORMS: tuple[Callable[[Path, list[str]], str], ...] = (
     _deepspeed,
     _fsdp,
+    _verl,
     _megatron,
     _nemo,
     _consolidated,

@@ -66,6 +66,7 @@ def _flag(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
     if not isinstance(value, str) or not value.strip():
         raise ValueError
     return value.strip()
@@ -85,7 +86,7 @@ _SETTINGS = {
          "reference_policy_kl_penalty"), _beta,
     ),
     "reference": _Setting(
-        ("ref_model", "ref_model_name_or_path", "ref_model_adapters", "ref_adapters",
+        ("ref_model_adapters", "ref_adapters", "ref_model", "ref_model_name_or_path",
          "ref_pretrain", "reference_model", "reference_model_name_or_path", "reference"), _text,
     ),
     "base": _Setting(("model_name_or_path", "base_model", "pretrain", "model", "base"), _text),
@@ -115,6 +116,8 @@ _METHODS = {
     "reward": "reward",
 }  # fmt: skip
 """What trainers and model cards call a way of training, and whose settings it has."""
+_WITHOUT_BETA = ("sft", "reward", "gkd")
+"""Ways of training in whose files beta is of another stage, or something else."""
 _ARE_LOSSES = ("ipo", "simpo")
 """Methods that say a loss, too."""
 _SECTIONS = ("finetuning_args", "model_args", "data_args", "training_args", "trl", "loss", "dpo")
@@ -239,16 +242,22 @@ def _of_trainer(place: Path) -> Iterator[_Said]:
 
 
 def _of_record(path: Path) -> _Said:
-    """Read what Qscope wrote of a run; ``chat`` says whether texts were put into a template."""
+    """Read what Qscope wrote of a run, which is DPO with the sigmoid loss.
+
+    ``chat``, whether texts were put into a template, is said where TRL's own trainer read them. The
+    demo's recipe has no such field: it makes its rows itself, which end with the closing token.
+    """
     table = _table(path)
     if table is None:
         raise UserFacingError(
             f"{path} is damaged: mend or delete it, and name the run's reference and beta."
         )
-    said = _settings(_RECORD, table, path, "DPO")
     if isinstance(chat := table.get("chat"), bool):
+        said = _settings(_RECORD, table, path, "DPO")
         return replace(said, values={**said.values, "plain": (not chat, _source("chat", path))})
-    return said
+    said = _settings(_RECORD, table, path)
+    losses = ((("sigmoid", 1.0),), _source("Qscope's record", path))
+    return replace(said, values={"losses": losses, **said.values})
 
 
 def _recipes(place: Path) -> Iterator[_Said]:
@@ -318,6 +327,8 @@ def _settings(rank: int, table: Mapping[str, Any], path: Path, trained_with: str
             values["trainer"] = _METHODS[method], _source(written, path)
             if method in _ARE_LOSSES:
                 values["losses"] = ((method, 1.0),), _source(written, path)
+    if values.get("trainer", ("",))[0] in _WITHOUT_BETA:
+        values = {name: said for name, said in values.items() if name not in ("beta", "losses")}
     if "gamma_beta_ratio" in found and "beta" in values:  # of SimPO's own trainer
         ratio, written = found["gamma_beta_ratio"]
         with contextlib.suppress(ValueError):

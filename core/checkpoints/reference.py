@@ -14,8 +14,8 @@ from core.checkpoints.plan import PairPlan
 from core.provenance import Provenance
 from core.runs.records import STEP
 
-FOLDERS = ("ref", "reference")
-"""Where trainers save what DPO began with; TRL's is the first."""
+FOLDERS = ("ref", "reference", "ref_model", "reference_model")
+"""Where trainers, and people by hand, save what DPO began with; TRL's is the first."""
 
 
 class Found(NamedTuple):

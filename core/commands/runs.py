@@ -63,10 +63,22 @@ def run(arguments: argparse.Namespace) -> int:
         known = "beta not known" if beta is None else f"beta {beta:g}"
         print(f"{log.name}: {log.kind}, {log.objective.title}, {known}, up to step {log.last_step}")
         print(f"curves: {', '.join(log.series) or 'none'}")
-        for sentence in (*log.problems, *log.remarks, words):
+        for sentence in (*log.problems, *log.remarks, _holes(log), words):
             if sentence:
                 print(sentence)
     return 0
+
+
+def _holes(log: "RunLog") -> str:
+    """Say where curves have no number; "" where all have one."""
+    holes: dict[str, list[str]] = {}
+    for name, series in log.series.items():
+        steps = series.steps[series.values != series.values]  # NaN is not equal to itself
+        if len(steps):
+            where = f"{len(steps):,} of {len(series.steps):,} steps, the first {steps[0]:,}"
+            holes.setdefault(where, []).append(name)
+    said = "; ".join(f"{', '.join(names)} at {where}" for where, names in holes.items())
+    return f"NaN or infinite, so left out: {said}." if said else ""
 
 
 def _as_json(log: "RunLog", beta: float | None, words: str) -> dict[str, Any]:
@@ -79,7 +91,7 @@ def _as_json(log: "RunLog", beta: float | None, words: str) -> dict[str, Any]:
         "kind": log.kind,
         "loss": log.objective.name or None,
         "beta": beta,
-        "problems": [*log.problems, *log.remarks],
+        "problems": [it for it in (*log.problems, *log.remarks, _holes(log)) if it],
         "series": curves,
         "explanation": words,
     }

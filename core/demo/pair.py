@@ -47,6 +47,8 @@ def demo_plan(progress: Report, cancelled: Stop = never) -> PairPlan:
                 f"resources), or open a pair of your own."
             )
     known = Provenance(
-        demo_beta(), trainer="dpo", sources=dict.fromkeys(("beta", "trainer"), "the demo's recipe")
+        demo_beta(),
+        losses=(("sigmoid", 1.0),),
+        sources=dict.fromkeys(("beta", "losses"), "the demo's recipe"),
     )
     return replace(resolve_pair(*adapters, base=demo_base(progress, cancelled)), provenance=known)

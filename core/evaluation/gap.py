@@ -30,6 +30,8 @@ LEAST = 0.1
 """The share of what is left that a cause must close to be named."""
 MOST = 4
 """So many causes are named at most."""
+ROUNDED = 2
+"""Rounding explains what is left up to so many times what another number format changes."""
 LENGTHS = 128, 256, 512, 1024, 2048, 4096
 """Lengths that texts are cut to in trainings, tried where no file says one."""
 PROMPT = 512
@@ -96,6 +98,8 @@ class Gap:
     """A gap that is none."""
     steps: tuple[Step, ...]
     """What closes it, in the order in which it was found: the largest first."""
+    rounding: float = 0.0
+    """How far another number format moves the numbers, where something is left."""
 
     @property
     def left(self) -> float:
@@ -136,9 +140,9 @@ def attribute(
     names = [name for name in QUANTITIES if name in logged and name in ours]
     unit = start.weight
 
-    def gap(found: Numbers) -> float:
+    def gap(found: Numbers, other: Numbers = logged) -> float:
         return sum(
-            abs(logged[name] - found[name]) / (unit if name in REWARDS else 1.0) for name in names
+            abs(other[name] - found[name]) / (unit if name in REWARDS else 1.0) for name in names
         )
 
     way, current, left = start, ours, gap(ours)
@@ -158,7 +162,12 @@ def attribute(
             break
         steps.append(Step(change.cause, change.words, left - best))
         way, current, left = change.way, found, best
-    return Gap(logged, ours, total, near, tuple(steps))
+    rounded = None
+    if left > near:
+        (other,) = _format(way, known)
+        rounded = numbers(other.way)
+    rounding = 0.0 if rounded is None else gap(rounded, current)
+    return Gap(logged, ours, total, near, tuple(steps), rounding)
 
 
 def findings(gap: Gap, where: str) -> Iterator[Finding]:
@@ -182,7 +191,13 @@ def findings(gap: Gap, where: str) -> Iterator[Finding]:
             f"gap) if {step.words}."
         )
         yield Finding(step.cause, "warning", said, "log.cause", {"closed": step.closed})
-    if gap.left > gap.near:
+    if gap.near < gap.left <= ROUNDED * gap.rounding:
+        said = (
+            f"The last {gap.left:.3g} nats are no more than rounding may do: another number format "
+            f"moves these numbers by {gap.rounding:.3g}."
+        )
+        yield Finding("number format", "note", said, "log.rounding", {"left": gap.left})
+    elif gap.left > gap.near:
         said = f"{gap.left:.3g} nats are unexplained: are these the very pairs of the log?"
         yield Finding("unexplained", "warning", said, "log.unexplained", {"left": gap.left})
 
@@ -263,9 +278,8 @@ def _mean(way: Way, known: Known) -> Iterator[Change]:
 
 
 def _format(way: Way, known: Known) -> Iterator[Change]:
-    for dtype in ("float32", "bfloat16"):
-        if dtype != way.dtype:
-            yield Change("number format", f"models run in {dtype}", replace(way, dtype=dtype))
+    dtype = "bfloat16" if way.dtype == "float32" else "float32"
+    yield Change("number format", f"models run in {dtype}", replace(way, dtype=dtype))
 
 
 def _reference(way: Way, known: Known) -> Iterator[Change]:

@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from core.models.pair import Pair
 
 
+class NotFetched(UserFacingError):
+    """Something that would have to be fetched first; the sentence begins with what that is."""
+
+
+def not_fetched(what: str, fraction: float | None) -> None:
+    """Stop what begins to fetch something: a report of progress for those who only look.
+
+    Raises:
+        NotFetched: always.
+    """
+    raise NotFetched(f"{what}: this is done when the pair is opened.")
+
+
 def on_disk(
     spec: PairSpec, progress: Report, cancelled: Callable[[], bool] = never
 ) -> Iterator[Finding]:
@@ -43,6 +56,8 @@ def on_disk(
         place = place_for(spec, plan)
         yield diagnosis.of_memory(place.need, place.free, str(place.device))
         check_fits(place.need, place.free, str(place.device))
+    except NotFetched as found:
+        yield Finding("base", "note", str(found), "not-fetched")
     except UserFacingError as error:
         yield diagnosis.of_failure(error)
 

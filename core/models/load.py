@@ -51,7 +51,7 @@ from core.models.weights import read_model
 from core.plausibility import doubts
 from core.progress import Report, never
 from core.provenance import chosen_beta
-from core.runs.records import ABOUT, Checkpoint
+from core.runs.records import Checkpoint
 
 ROOM = 2
 """A pair is loaded beside what is there if so many times its estimated need is free."""
@@ -124,10 +124,7 @@ def load_pair(
         swap.placed = loaded[POLICY]
     progress("Checking the attention", None)
     known = plan.provenance
-    # The demo's rows end with the closing token; what a form has started is TRL's own, and says
-    # whether texts were put into a template.
-    rows = known.plain is None and ABOUT in known.sources.get("trainer", "")
-    rule = RULES.get(spec.trainer or ("" if rows else known.trainer), "turn")
+    rule = RULES.get(spec.trainer or known.trainer, "turn")
     codec = Codec(tokenizer, rule, spec.plain or bool(known.plain))
     everything = [*lanes, base] if base is not None else lanes
     learn(weight for lane in everything for weight in weights_read(lane.model))
@@ -149,7 +146,8 @@ def load_pair(
         watch=Watch({role: it for role, it in loaded.items() if role != POLICY or not spec.run}),
     )
     pair.check_tokens(np.array([codec.end_of_turn]))
-    plausibility = None if pair.alone else measure_plausibility(pair)
+    weights = [[(role, it.digest) for role, it in loaded.items()], str(device), dtype_name(dtype)]
+    plausibility = None if pair.alone else measure_plausibility(pair, weights)
     doubted = doubts(plausibility) if plausibility is not None else ()
     info = PairInfo(
         policy=plan.policy_name,
@@ -317,7 +315,7 @@ class _Loader:
         if plan.reference_adapter is not None and apart and not rewritten:
             try:
                 put_adapter(wrapped, plan.reference_adapter, ROWS[1], plan.allow_pickle)
-            except ValueError:
+            except (ValueError, KeyError):
                 return None
         return None if rewritten else wrapped
 
@@ -382,6 +380,7 @@ def _switch(wrapped: Any, row: str) -> Callable[[], Any]:
 def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterator[None]:
     """Report the loading inside, let it be cancelled, and raise UserFacingError for bad files."""
     progress("Loading the model library", None)
+    from huggingface_hub.errors import StrictDataclassError
     from transformers.utils import logging as hf_logging
 
     def hook(factory: Any, args: Any, kwargs: Any) -> Any:
@@ -399,7 +398,7 @@ def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterat
             f"This model needs a library that is not installed ({reason(error)}): install it "
             f"and load again."
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, StrictDataclassError) as error:
         if is_out_of_memory(error):
             raise
         raise UserFacingError(

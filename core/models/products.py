@@ -180,8 +180,13 @@ def _fastest(tokens: int, weights: list[torch.Tensor]) -> Kernel:
     )
     states = weights[0].new_ones(tokens, wide)
     best = dict.fromkeys(KERNELS.values(), float("inf"))
-    for kernel in best:
-        kernel(states, next(parts), None)  # the first time a library prepares itself
+    for kernel in KERNELS.values():
+        try:
+            kernel(states, next(parts), None)  # the first time a library prepares itself
+        except RuntimeError:  # oneDNN lacks some number formats on some processors
+            if kernel is _states_first:
+                raise
+            del best[kernel]
     for _ in range(REPETITIONS):
         for kernel in best:
             part = next(parts)

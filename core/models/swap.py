@@ -284,6 +284,8 @@ def _adapter_of_the_run(folder: Path, plan: PairPlan) -> None:
         raise _foreign(folder, f"it is an adapter on {found.base}, not on {first.base}")
     if found.peft_type != first.peft_type:
         raise _foreign(folder, f"it is of the kind {found.peft_type}, not {first.peft_type}")
+    if found.rewrites and not first.rewrites:
+        raise _foreign(folder, f"it changes weights of its base, too ({found.rewrites})")
     if other := sorted(found.tensors.keys() ^ first.tensors.keys()):
         raise _foreign(folder, f"it adapts other layers, {other[0]} among them")
     check_adapter_fits(found, plan.policy.model)

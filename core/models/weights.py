@@ -6,7 +6,7 @@ given tensors that are read through the file API when it wants them, one at a ti
 of an adapter. Knows nothing of pairs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import EllipsisType
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from core.checkpoints.describe import weight_files
+from core.checkpoints.describe import check_not_empty, weight_files
 from core.checkpoints.headers import TensorHeader, read_header
 from core.errors import UserFacingError
 from core.models.gguf import read_gguf_model
@@ -93,7 +93,8 @@ def read_model(
         auto: transformers' class for the task: AutoModelForCausalLM, ...
 
     Raises:
-        UserFacingError: a file becomes shorter meanwhile.
+        UserFacingError: a file becomes shorter meanwhile, or the weights have other sizes than
+            config.json says.
         OSError, ValueError, KeyError, RuntimeError: as transformers raises them.
     """
     from transformers import AutoConfig
@@ -114,8 +115,19 @@ def read_model(
         dtype=dtype,
         device_map=None if device.type == "cpu" else {"": device},
         output_loading_info=True,
+        ignore_mismatched_sizes=True,
     )
+    for name, stored, built in sorted(found["mismatched_keys"])[:1]:
+        raise UserFacingError(
+            f"{name} in {folder} is of {_size(stored)} numbers, but by its config.json of "
+            f"{_size(built)}: copy config.json from where the weights were saved, or choose "
+            f"another checkpoint."
+        )
     return model.to(device).eval(), sorted(found["missing_keys"])
+
+
+def _size(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _drop_foreign_attention(config: Any) -> None:
@@ -154,4 +166,5 @@ def _stored(
     found: dict[str, torch.Tensor] = {}
     for file in pickles:
         found |= torch.load(file, map_location="cpu", weights_only=True)
+    check_not_empty(folder, {name: it.numel() for name, it in found.items()})
     return found

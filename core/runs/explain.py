@@ -260,6 +260,8 @@ def _falls(run: RunLog, beta: float | None, source: str, chosen: Course, margin:
         return Finding(
             "falls", text + _beside(run, beta, source), FALLS.format(eq_16=eq_16), CITES_16
         )
+    if run.objective.losses and run.objective.main.reference:
+        return Finding("falls", f"{text}.")
     known = not run.objective.main.reference or has_reference(run.series) is False
     loss = run.objective.title if run.objective.losses else "rewards are β times logged log-probs"
     return Finding("falls", f"{text}.", FALLS_ALONE.format(loss=loss) if known else FALLS_UNKNOWN)

@@ -47,7 +47,7 @@ _GROUP = re.compile(
 _TURNED = re.compile(rf"(?:actor/|policy_)?(?P<what>chosen|reject(?:ed)?)_{_KIND}(?:_mean)?")
 # The reference DPO code: rewards_train/chosen, logps_eval/rejected, loss/train.
 _SPLIT = re.compile(r"(\w+)_(train|eval)/(.+)")
-_LOSS = re.compile(r"loss/(train|eval)")
+_LOSS = re.compile(r"(?i:loss)/(train|eval|val|validation)")
 _TRAINED = re.compile(r"(?:train(?:ing)?/)+")
 _EVALUATED = re.compile(r"(?P<word>eval|val|validation)(?P<mark>[/_-])(?P<rest>.+)")
 _SET = re.compile(r"(?P<set>.+?)[/_](?P<rest>(?:rewards|logps|logits|log_probs)/.+|runtime)")

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from core.checkpoints.loss import training_loss
-from core.checkpoints.provenance import read_provenance
+from core.checkpoints.provenance import measured_beta, read_provenance
 from core.checkpoints.saved import Saved, folders
 from core.errors import UserFacingError
 from core.provenance import UNKNOWN, Provenance
 from core.runs.json_file import JsonFile
-from core.runs.losses import loss_of
+from core.runs.losses import beta_of, loss_of
 from core.runs.names import evaluation_sets
 from core.runs.reader import Curves, Found, formats
 from core.runs.records import ABOUT, EVALUATION, HELD_OUT, STATE, STEP, RunLog, Series
@@ -139,6 +139,13 @@ class Run:
         about, evaluation = self._about.table or {}, self._evaluation.table or {}
         held_out, problems = _held_out(evaluation)
         said = [*self._saved.problems, *self._about.problems, *self._evaluation.problems]
+        said += known.notes
+        if known.losses and not objective.losses:
+            names = ", ".join(name for name, _ in known.losses)
+            said.append(f"The loss {names} by {known.sources['losses']} is none that Qscope knows.")
+        beta = _beta(about) or _beta(evaluation) or known.beta
+        if beta is None and (beta := _measured(curves.series)):
+            said.append(f"No file says β; by the log's own rewards and log-probs it is {beta:g}.")
         sets = ", ".join(evaluation_sets(curves.series))
         return RunLog(
             self.path,
@@ -146,7 +153,7 @@ class Run:
             curves.kind,
             {**curves.series, **held_out},
             self._saved.checkpoints,
-            _beta(about) or _beta(evaluation) or known.beta,
+            beta,
             about,
             (*curves.problems, *said, *problems),
             objective if objective.losses else loss_of(curves.series),
@@ -221,6 +228,16 @@ def _beta(table: Mapping[str, Any]) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value) if math.isfinite(value) and value > 0 else None
     return None
+
+
+def _measured(series: Mapping[str, Series]) -> float | None:
+    """Return the beta that a log's own curves tell; None where they do not."""
+    rows: dict[int, dict[str, float]] = {}
+    if any("ref" in name for name in series):
+        for name, curve in series.items():
+            for step, value in zip(curve.steps.tolist(), curve.values.tolist(), strict=True):
+                rows.setdefault(step, {})[name] = value
+    return measured_beta(rows.values()) or beta_of(series)
 
 
 def _name(place: Path) -> str:

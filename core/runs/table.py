@@ -145,6 +145,17 @@ class Table:
             return []
         return turns(training, self._purges)
 
+    def _twice(self) -> int:
+        """Return at how many steps a usual curve has different numbers."""
+        found = set[int]()
+        for name, points in (self._stepped or self._counted).items():
+            if is_usual(name) and not points.rises:
+                _, steps, values = points.whole()
+                order = np.lexsort((values, steps))
+                steps, values = steps[order], values[order]
+                found.update(steps[1:][(np.diff(steps) == 0) & (np.diff(values) > 0)].tolist())
+        return len(found)
+
     def problems(self, where: str) -> list[str]:
         """Say what was left out, and why; ``where``: the file, in words."""
         said = []
@@ -161,6 +172,11 @@ class Table:
         if self._counted and not self._stepped:
             said.append(f"{where} says no steps, so its rows are counted instead.")
         turned = self._turns()
+        if twice := self._twice() if turned == [] else 0:
+            said.append(
+                f"{where} has different numbers for one step at {_count(twice, 'step')}: the last "
+                f"ones count."
+            )
         if turned is None:
             said.append(
                 f"The rows of {where} are not in the order of their steps: they are sorted."

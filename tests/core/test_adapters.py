@@ -309,9 +309,13 @@ def test_adapters_that_both_change_their_base_have_one_each(bases, tmp_path):
     assert info.base_shared and (policy == reference).all()
 
 
-def test_adapters_of_two_kinds_have_a_base_each(bases, tmp_path):
-    for name, kind in ("policy", "LORA"), ("reference", "LOHA"):
-        config = PEFT_TYPE_TO_CONFIG_MAPPING[kind](target_modules=["q_proj"])
+@pytest.mark.parametrize(
+    "kinds",
+    [[("LORA", {}), ("LOHA", {})], [("LORA", {"trainable_token_indices": [12]}), ("LORA", {})]],
+)
+def test_adapters_that_peft_cannot_have_together_have_a_base_each(kinds, bases, tmp_path):
+    for name, (kind, options) in zip(("policy", "reference"), kinds, strict=True):
+        config = PEFT_TYPE_TO_CONFIG_MAPPING[kind](target_modules=["q_proj"], **options)
         save_adapter(tmp_path / name, bases["llama"], config)
     _, *found = opened(tmp_path / "policy", tmp_path / "reference")
     for name, logp in zip(("policy", "reference"), found, strict=True):

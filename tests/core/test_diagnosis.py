@@ -44,7 +44,7 @@ def test_what_files_say_is_told_with_its_source(plan, tmp_path):
     found = by_id(diagnosis.of_plan(plan))
     assert found["beta"].sentence == "0.3 (beta in run/dpo.yaml)."
     assert found["beta"].numbers == {"beta": 0.3}
-    assert found["loss"].sentence == "IPO (loss_type in run/dpo.yaml)."
+    assert found["loss"].sentence == "IPO, by loss_type in run/dpo.yaml."
     assert found["remark"].level == "note" and "means over tokens" in found["remark"].sentence
     assert found["training.cut"].level == "note"
     assert "from its beginning (max_length 512 in run/dpo.yaml)" in found["training.cut"].sentence

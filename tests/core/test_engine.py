@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from core.checkpoints import named
 from core.engine.loop import Engine
 from core.engine.protocol import (
     Examine,
@@ -294,6 +295,16 @@ def test_what_files_say_is_asked_without_a_load(loaded, spec):
     assert "way" in {it.id for it in examined.findings}
     (stop,) = loaded.ask(Examine(4, PairSpec(policy="/nowhere"))).findings
     assert stop.level == "stop"
+
+
+def test_nothing_is_fetched_by_looking(desk, monkeypatch):
+    def plan(report, stop):
+        report("Fetching the base (98 MB)", None)
+
+    monkeypatch.setitem(named.PAIRS, named.DEMO, plan)
+    (note,) = desk.ask(Examine(1, PairSpec(demo=True))).findings
+    assert note.level == "note"
+    assert note.sentence == "Fetching the base (98 MB): this is done when the pair is opened."
 
 
 @pytest.mark.parametrize("follow", [Unload(2), "another"])

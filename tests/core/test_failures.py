@@ -47,6 +47,7 @@ def test_an_error_is_quoted_by_its_first_line():
     assert reason(ValueError(" It is too long.\nAnd more.")) == "It is too long"
     assert reason(OSError(errno.ENOENT, "No such file")) == "[Errno 2] No such file"
     assert reason(KeyError()) == "KeyError"
+    assert reason(ValueError("Of a field:\n    It is too long.\n")) == "Of a field: It is too long"
 
 
 @pytest.mark.parametrize("error", LOST, ids=lambda error: str(error)[:40])

@@ -38,6 +38,7 @@ def sentence(folder: Path) -> str:
         (["pytorch_model_fsdp_0/", "optimizer_0/"], "merge-weights {}/pytorch_model_fsdp_0 OUTPUT"),
         (["__0_0.distcp", ".metadata"], "dcp_to_torch"),
         (["pytorch_model_fsdp.bin"], "rename it to pytorch_model.bin"),
+        (["model_world_size_2_rank_0.pt", "huggingface/"], "verl.model_merger merge"),
         (["iter_0000100/", "latest_checkpointed_iteration.txt"], "Megatron"),
         (["mp_rank_00/"], "Megatron"),
         (["big.nemo"], "NeMo"),

@@ -35,6 +35,7 @@ class Planted:
     bos: bool = False
     mean: bool = False
     dtype: torch.dtype = torch.float32
+    autocast: bool = False
     reference: str = "ref"
     beta: float = BETA
 
@@ -111,7 +112,7 @@ def write_log(home: Path, how: Planted) -> dict[str, float]:
             ids, first = tokens_of(tokenizer, how, prompt, text)
             sums = []
             for model in models:
-                with torch.no_grad():
+                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=how.autocast):
                     logp = model(torch.tensor([ids])).logits[0].float().log_softmax(-1)
                 taken = logp[:-1].gather(-1, torch.tensor(ids[1:])[:, None])[first - 1 :, 0]
                 sums.append(float(taken.mean() if how.mean else taken.sum()))
@@ -158,6 +159,14 @@ def test_causes_that_come_together_are_named_one_by_one(home, capsys):
     closed = [step["numbers"]["closed"] for step in steps]
     assert closed == sorted(closed, reverse=True)
     assert sum(closed) == pytest.approx(log["numbers"]["gap"], rel=0.02)
+
+
+def test_rounding_is_told_from_what_is_unexplained(home, capsys):
+    write_log(home, Planted(autocast=True, closing=False))
+    _, step, rounding = doctor(home, capsys)
+    assert step["topic"] == "BOS/EOS"
+    assert rounding["topic"] == "number format" and rounding["level"] == "note"
+    assert "no more than rounding" in rounding["sentence"]
 
 
 def test_what_nothing_closes_is_unexplained(home, capsys):

@@ -172,7 +172,7 @@ def test_weights_of_another_shape_are_a_sentence(tmp_path):
     path = save_model(tmp_path / "m")
     config = json.loads((path / "config.json").read_text())
     (path / "config.json").write_text(json.dumps(config | {"intermediate_size": 128}))
-    with pytest.raises(UserFacingError, match="could not be loaded"):
+    with pytest.raises(UserFacingError, match=r"is of 64 x 96 numbers, but .* of 64 x 128: copy"):
         load_pair(PairSpec(policy=str(path), reference=str(path)), quiet)
 
 
@@ -208,6 +208,21 @@ def test_missing_weights_are_a_sentence_not_noise(tmp_path):
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, path / "model.safetensors", {"format": "pt"})
     with pytest.raises(UserFacingError, match=r"lacks 1 weights.*layers\.1\.mlp\.up_proj"):
+        load_pair(PairSpec(policy=str(path), reference=str(path)), quiet)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"num_attention_heads": 5}, r"hidden size \(64\) is not a multiple"),
+        ({"vocab_size": "many"}, "vocab_size"),
+    ],
+)
+def test_a_config_that_does_not_fit_the_weights_is_a_sentence(tmp_path, entry, words):
+    path = save_model(tmp_path / "m")
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | entry))
+    with pytest.raises(UserFacingError, match=words):
         load_pair(PairSpec(policy=str(path), reference=str(path)), quiet)
 
 

@@ -214,10 +214,19 @@ def test_sides_that_part_early_are_scored_from_there_each_in_its_own_context(tmp
     assert "".join(wrong).strip() == "$250K"
 
 
-def test_a_template_that_writes_past_turns_otherwise_is_refused_for_such_sides(tmp_path):
+BLOCK = "{% if m.role == 'assistant' and loop.last %}<think></think>{% endif %}{{ m.content }}"
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        TEMPLATE.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}"),
+        TEMPLATE.replace("{{ m.content }}", BLOCK),
+    ],
+)
+def test_a_template_that_writes_past_turns_otherwise_is_refused_for_such_sides(tmp_path, opening):
     sides = (Message("assistant", "A."), Message("user", "And?"), Message("assistant", "B."))
     pair = Preference((Message("user", "Hi."),), sides, (*sides[1:], Message("assistant", "C.")))
-    opening = TEMPLATE.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
     for name, seed in (("reference", 1), ("run/checkpoint-5", 2)):
         save_model(tmp_path / name, seed=seed, template=opening)
     models = opened(tmp_path / "run", reference=str(tmp_path / "reference"))

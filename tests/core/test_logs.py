@@ -420,6 +420,15 @@ def test_a_table_by_columns(tmp_path: Path) -> None:
         read_run(path)
 
 
+def test_a_table_by_rows_as_pandas_writes_it(tmp_path: Path) -> None:
+    """Its orients "split" and "index"."""
+    rows = [{"step": step, "loss": 1 / step} for step in (1, 2, 4)]
+    split = {"columns": [*rows[0]], "index": [0, 1, 2], "data": [[*row.values()] for row in rows]}
+    for table in (split, dict(enumerate(rows))):
+        (tmp_path / "log.json").write_text(json.dumps(table))
+        assert points(read_run(tmp_path / "log.json"), "loss") == [(1, 1.0), (2, 0.5), (4, 0.25)]
+
+
 def test_utf_16_is_said(tmp_path: Path) -> None:
     path = tmp_path / "train.log"
     path.write_text("{'loss': 0.5, 'step': 1}\n", "utf-16")
@@ -473,6 +482,14 @@ def test_decimal_commas_in_quotes(tmp_path: Path) -> None:
     assert log.problems == (
         "1 value of log.csv could not be read as numbers over steps and is left out.",
     )
+
+
+def test_commas_that_part_thousands(tmp_path: Path) -> None:
+    """Beside a decimal point there is no doubt."""
+    path = tmp_path / "log.csv"
+    path.write_text('step,loss,logps/chosen\n"1,000",0.5,"-1,234.5"\n"2,000",0.25,-99.5\n')
+    log = read_run(path)
+    assert points(log, "logps/chosen") == [(1000, -1234.5), (2000, -99.5)] and not log.problems
 
 
 def test_tensorboards_csv_is_named_by_its_file(tmp_path: Path) -> None:

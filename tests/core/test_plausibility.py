@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from core.checkpoints.reference import doubts as doubts_of_plan
 from core.checkpoints.resolve import resolve_pair
 from core.engine.protocol import PairSpec
+from core.models.lane import Lane
 from core.models.load import load_pair
 from core.models.plausible import PROMPT, SAMPLE
 from core.plausibility import Plausibility, doubts
@@ -87,3 +88,19 @@ def test_files_that_speak_against_the_roles(tmp_path: Path) -> None:
     (tmp_path / "run" / "dpo.yaml").write_text("beta: 0.1\nsync_ref_model: true\n")
     plan = resolve_pair(steps[0], None, base)
     assert plan.notes == doubts_of_plan(plan) and "was moved along" in plan.notes[0]
+
+
+def test_what_was_found_holds_for_the_same_weights_alone(tmp_path: Path, monkeypatch) -> None:
+    folders = [save_model(tmp_path / name, "llama", seed=i) for i, name in enumerate("ab")]
+    first = loaded(policy=folders[0], reference=folders[1]).plausibility
+    forwards = []
+    forward = Lane.plain_logits
+    monkeypatch.setattr(
+        Lane, "plain_logits", lambda lane, ids: forwards.append(len(ids)) or forward(lane, ids)
+    )
+    assert loaded(policy=folders[0], reference=folders[1]).plausibility == first
+    assert first is not None and max(forwards, default=0) < first.tokens, (
+        "the sample was not run again"
+    )
+    other = loaded(policy=folders[1], reference=folders[0]).plausibility
+    assert other is not None and other.policy == pytest.approx(first.reference)

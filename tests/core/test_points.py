@@ -196,6 +196,25 @@ def test_a_folder_for_each_curve(tmp_path: Path) -> None:
     assert log.problems == ()
 
 
+def test_a_folder_for_each_curve_right_in_the_runs(tmp_path: Path) -> None:
+    """Without a file of the writer itself."""
+    for number, folder in enumerate(("Loss_train", "Loss_val", "rewards_chosen", "another-run")):
+        tag = folder.partition("_")[0]
+        events = [frame(1, simple(tag, number))]
+        write_events(tmp_path / folder / f"events.out.tfevents.{number}.host", events)
+    log = read_run(tmp_path)
+    assert points(log, "loss") == [(1, 0.0)] and points(log, "eval/loss") == [(1, 1.0)]
+    assert points(log, "rewards/chosen") == [(1, 2.0)] and len(log.series) == 3
+
+
+def test_different_numbers_for_one_step_are_said(tmp_path: Path) -> None:
+    """As two processes of one training write them; the same numbers twice are no matter."""
+    log = read_rows(tmp_path, [row(1), row(1, 0.25), row(2), row(2), row(3), row(3, 0.75)])
+    assert points(log, "loss") == [(1, 0.25), (2, 0.5), (3, 0.75)]
+    (problem,) = log.problems
+    assert problem.startswith("log.jsonl has different numbers for one step at 2 steps: the last")
+
+
 def test_purged_events(tmp_path: Path) -> None:
     """A session's START at a step, as SummaryWriter(purge_step=30) writes it."""
     start = framed(b"\x10" + varint(30) + field(7, b"\x08\x01"))

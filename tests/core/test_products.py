@@ -105,6 +105,15 @@ def test_the_fastest_way_is_chosen_for_each_number_of_tokens(monkeypatch):
         assert now[0] - began == pytest.approx(300 * cost)
 
 
+def test_a_kernel_that_lacks_a_format_is_left_out(monkeypatch):
+    def lacking(states, weight, bias):
+        raise RuntimeError("could not create a primitive descriptor")
+
+    own = KERNELS["states first"]
+    monkeypatch.setattr(products, "KERNELS", {"states first": own, "other": lacking})
+    assert products._fastest(1, [torch.ones(8, 8)]) is own
+
+
 def test_layers_are_replaced_and_nothing_else():
     model = tiny_model("llama")
     before = dict(model.named_parameters())

@@ -96,6 +96,14 @@ RECIPES = {
         Provenance(beta=0.2, losses=(("sigmoid", 1.0), ("sft", 0.5)), trainer="dpo",
                    reference="org/sft", max_length=99),
     ),
+    "an adapter under the reference": (
+        {"stage": "dpo", "pref_beta": 0.2, "ref_model": "org/base", "ref_model_adapters": "sft"},
+        Provenance(beta=0.2, trainer="dpo", reference="sft"),
+    ),
+    "ms-swift": (
+        {"rlhf_type": "dpo", "beta": 0.2, "ref_adapters": ["sft"], "model": "org/base"},
+        Provenance(beta=0.2, trainer="dpo", reference="sft", base="org/base"),
+    ),
     "axolotl": (
         {"base_model": "org/sft", "rl": "ipo", "rl_beta": 0.4},
         Provenance(beta=0.4, losses=(("ipo", 1.0),), trainer="dpo", base="org/sft"),
@@ -186,6 +194,16 @@ def test_files_that_disagree_decide_nothing_and_are_named(run: Path) -> None:
     (run / ABOUT).write_text('{"beta": 0.')
     with pytest.raises(UserFacingError, match="is damaged: mend or delete it"):
         read_provenance(run)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [{"stage": "sft", "pref_beta": 0.2, "pref_loss": "ipo"}, {"rlhf_type": "gkd", "beta": 0.5}],
+)
+def test_the_beta_of_another_stage_is_none(run: Path, table: dict[str, Any]) -> None:
+    write_yaml(run / "recipe.yaml", **table)
+    found = read_provenance(run)
+    assert (found.beta, found.losses) == (None, ()) and found.trainer in ("sft", "gkd")
 
 
 @pytest.mark.parametrize(

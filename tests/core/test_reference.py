@@ -23,7 +23,7 @@ def alone(policy: Path) -> str:
     return " ".join(plan.notes)
 
 
-@pytest.mark.parametrize("name", ["ref", "reference"])
+@pytest.mark.parametrize("name", ["ref", "reference", "ref_model"])
 def test_what_was_saved_with_an_adapter_is_its_reference(tmp_path: Path, name: str) -> None:
     base = str(write_model(tmp_path / "base"))
     policy = write_adapter(tmp_path / "run" / "checkpoint-10", base)

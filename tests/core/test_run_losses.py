@@ -10,7 +10,8 @@ import pytest
 import main
 from core.losses import TrainingLoss
 from core.runs.explain import explain
-from core.runs.losses import has_reference, loss_of
+from core.runs.losses import beta_of, has_reference, loss_of
+from core.runs.read import read_run
 from core.runs.records import HELD_OUT, KL, RunLog, Series
 
 STEPS = np.arange(10, 410, 10)
@@ -37,6 +38,7 @@ DPO_LIKE = log((0.0, -1.5), (0.0, -5.0))
         (["log_odds_ratio", "nll_loss"], "orpo"), (["eval/log_odds_chosen"], "orpo"),
         (["odds_ratio_loss"], "orpo"), (["kl"], "kto"), (["kl", "rewards/accuracies"], ""),
         (["reward", "reward_std", "kl"], "grpo"), (["policy/approxkl_avg"], "ppo"),
+        (["objective/rlhf_reward", "objective/kl", "rewards/accuracies"], ""),  # online DPO
         (["nll_loss"], ""), ([], ""),
     ],
 )  # fmt: skip
@@ -55,7 +57,44 @@ def test_rewards_against_a_reference_begin_at_0():
     against = {"logps/chosen": curve(-60, -75), "logps/rejected": curve(-50, -100)}
     assert has_reference(DPO_LIKE.series | against) is True
     assert has_reference(SIMPO_LIKE.series | {HELD_OUT + KL: curve(0, 9)}) is True
+    below = log((-0.1, -2.0), (-0.1, -3.0)).series
+    assert (
+        has_reference({name: Series(STEPS, it.values - 0.05) for name, it in below.items()}) is None
+    )
     assert has_reference({}) is None
+
+
+def linear(slope, name, constant=0.0, noise=0.0, source=""):
+    """Rewards over log-probs on a line, with noise of the log-probs that the rewards have not."""
+    logps, off = curve(-60, -75, 3.0, 2), curve(0, 0, noise, 3)
+    return {
+        f"{source}logps/{name}": Series(STEPS, logps.values + off.values),
+        f"{source}rewards/{name}": Series(STEPS, slope * (logps.values - constant)),
+    }
+
+
+def test_beta_that_rewards_and_log_probs_tell():
+    both = linear(0.3, "chosen", -60) | linear(0.3, "rejected", -70)
+    assert (
+        beta_of(both) == beta_of({f"eval/helpful/{name}": it for name, it in both.items()}) == 0.3
+    )
+    assert beta_of(linear(2.5, "chosen")) == 2.5  # without a reference
+    assert beta_of(linear(0.3, "chosen", -60, 2.0)) is None  # other pairs at each step
+    assert beta_of(linear(0.3, "chosen", -60) | linear(0.1, "rejected", -70)) is None
+    assert beta_of(DPO_LIKE.series) is beta_of({}) is None
+
+
+def test_beta_of_a_log_that_no_file_explains(tmp_path, capsys):
+    rows = [{"step": step, "rewards/chosen": 0.3 * -step, "ref_logps/chosen": -60.0 + step % 7,
+             "logps/chosen": -60.0 + step % 7 - step} for step in (1, 2, 3)]  # fmt: skip
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main.main(["runs", str(path), "--json"]) == main.DONE
+    (found,) = json.loads(capsys.readouterr().out)["runs"]
+    assert found["beta"] == 0.3
+    assert found["problems"] == [
+        "No file says β; by the log's own rewards and log-probs it is 0.3."
+    ]
 
 
 @pytest.mark.parametrize(
@@ -120,6 +159,10 @@ def test_a_recipe_beside_the_log_names_loss_and_beta(tmp_path, capsys):
 
     assert said() == (None, None, True)
     assert said("--loss", "simpo") == ("simpo", None, False)
+    (run / "recipe.yaml").write_text("loss_type: newest\nbeta: 0.3\noutput_dir: run\n")
+    assert said() == (None, 0.3, True)
+    (note,) = read_run(run).problems
+    assert note == "The loss newest by loss_type in run/recipe.yaml is none that Qscope knows."
     (run / "recipe.yaml").write_text("loss_type: [ipo, sft]\nbeta: 0.3\noutput_dir: run\n")
     assert said() == ("ipo+sft", 0.3, True)
     (run / "recipe.yaml").write_text("rl: simpo\nbeta: 2.0\noutput_dir: run\n")

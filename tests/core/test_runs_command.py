@@ -24,7 +24,10 @@ def test_curves_are_printed_without_what_is_no_number(tmp_path, capsys):
     (run,) = json.loads(capsys.readouterr().out)["runs"]
     assert run["series"]["loss"] == [[5, 10, 15], [0.69, 0.5, 0.4]]
     assert run["series"]["rewards/chosen"] == [[5, 15], [0.0, -0.2]]
-    assert run["beta"] is None and run["problems"] == []
+    assert run["beta"] is None
+    assert run["problems"] == [
+        "NaN or infinite, so left out: rewards/chosen at 1 of 3 steps, the first 10."
+    ]
 
 
 def test_words_for_people(capsys):

@@ -51,6 +51,14 @@ def test_content_as_parts():
     assert template(source).place(PROMPT, "Yes.").text == "Hi<|im_end|>Yes.<|im_end|>"
 
 
+def test_content_as_parts_but_for_the_assistants():
+    source = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}{{ m.content }}{% else %}"
+        "{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}<|im_end|>{% endfor %}"
+    )
+    assert template(source).place(PROMPT, "Yes.").text == "Hi<|im_end|>Yes.<|im_end|>"
+
+
 def test_a_date_stays_that_of_the_beginning():
     source = "{{ strftime_now('%d %b %Y') }}, {{ strftime_now(\"%Y\") }}: " + TEMPLATE
     made = template(source, now=datetime(2024, 2, 3))
@@ -78,6 +86,7 @@ PICKY = (
     [
         ("{% for m in messages %}{{ m.content }", r"has a slip in line 1 .*correct it"),
         (TEMPLATE + "{{ nothing.at.all }}", r"fails on these turns .*correct it"),
+        (TEMPLATE + "{% if 1 is wug %}{% endif %}", r"fails on these turns .*wug.*correct it"),
         ("Hello!", r"writes nothing of what user or assistant say"),
         ({"rag": TEMPLATE, "tools": TEMPLATE}, r"comes as 'rag', 'tools' and none is .*'default'"),
     ],

@@ -194,6 +194,11 @@ def test_tokens_beyond_the_embedding_are_a_sentence(tmp_path):
     tokenizer.save_pretrained(tmp_path / "it")
     with pytest.raises(UserFacingError, match="has only"):
         opened(tmp_path / "it")
+    tokenizer.eos_token = "<|im_end|>"
+    tokenizer.chat_template = TEMPLATE.replace("<|im_start|>", "<|x|>")
+    tokenizer.save_pretrained(tmp_path / "it")
+    with pytest.raises(UserFacingError, match="has only"):
+        opened(tmp_path / "it")
 
 
 def test_an_adapter_without_the_rows_it_was_trained_with_is_a_sentence(tmp_path):

@@ -125,6 +125,10 @@ def test_shards_and_pickles(tmp_path):
         assert mapped(tmp_path / name) == [] or sys.platform != "linux"
     with pytest.raises(ValueError, match="no weights as safetensors"):
         read_model(AutoModelForCausalLM, tmp_path / "pickle", CPU, torch.float32)
+    expected["model.norm.weight"] = torch.empty(0)
+    torch.save(expected, tmp_path / "pickle" / "pytorch_model.bin")
+    with pytest.raises(UserFacingError, match=r"1 of the \d+ tensors .* are empty .*ZeRO-3"):
+        read_model(AutoModelForCausalLM, tmp_path / "pickle", CPU, torch.float32, allow_pickle=True)
 
 
 def test_the_code_of_a_checkpoint_is_run_where_that_is_allowed(tmp_path):

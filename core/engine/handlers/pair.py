@@ -39,9 +39,9 @@ class Noise:
 def examine(session: Session, request: Examine) -> Examined:
     """Say what a pair's files tell of it, and of the one that is loaded how it runs."""
     from core.diagnosis import of_noise
-    from core.models.examine import on_disk, running
+    from core.models.examine import not_fetched, on_disk, running
 
-    found = [*on_disk(request.spec, session.reporter(request), session.cancelled)]
+    found = [*on_disk(request.spec, not_fetched, session.cancelled)]
     if request.loaded and session.info is not None:
         found += running(session.pair, session.info)
         if (noise := session.own(Noise)).measured:

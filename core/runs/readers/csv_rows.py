@@ -31,6 +31,7 @@ _HINTS = re.compile(rb"(?i)step|iter|updates|examples|loss|reward|log|kl|lr|rate
 """What a header has at least, so that most lines need no closer look."""
 _DECIMAL_COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d*),\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+_PARTED = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+\.\d+")
 _POINTS = re.compile(r"(?<=\d)\.(?=\d{3}(?:\.|$))")
 """What parts thousands of a step where numbers have decimal commas."""
 _CELLS = msgspec.json.Decoder(list[list[float | None]])
@@ -157,8 +158,10 @@ class CsvRows:
         return None
 
     def _plain(self, cell: str) -> str:
-        """Return a cell with a point where it has a decimal comma; "1,234" may mean thousands where
-        commas part the cells, and stays."""
+        """Return a cell with a point where it has a decimal comma, and without commas that part
+        thousands; "1,234" may mean either where commas part the cells, and stays."""
+        if "," in cell and _PARTED.fullmatch(cell.strip()):
+            return cell.replace(",", "")
         if "," not in cell or not _DECIMAL_COMMA.fullmatch(cell.strip()):
             return cell
         if self._delimiter == "," and _THOUSANDS.fullmatch(cell.strip()):

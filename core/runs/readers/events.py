@@ -12,7 +12,7 @@ scalar is passed over.
 import re
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -74,10 +74,9 @@ class Events:
 
     def look(self, place: Path) -> Found:
         """Return what the event files at ``place`` say now; as core.runs.reader.Reader.look."""
-        for path in _event_files(place):
+        for path, alone in _event_files(place).items():
             if path not in self._files:
-                inner = any(known.parent == path.parent.parent for known in self._files)
-                self._files[path] = EventFile(path, alone=not inner)
+                self._files[path] = EventFile(path, alone)
         changed = [file.refresh() for file in self._files.values()]
         if not any(changed):
             return self._found
@@ -96,13 +95,15 @@ class Events:
         return self._found
 
 
-def _event_files(place: Path) -> Iterable[Path]:
-    """Return the event files in a run's folder, or the place itself if it is called one."""
+def _event_files(place: Path) -> dict[Path, bool]:
+    """Return the event files in a run's folder, or the place itself if it is called one, each with
+    whether its folder is one where trainers put them, and none inside another one of the run's."""
     if "tfevents" in place.name and not place.is_dir():
-        return (place,)
+        return {place: True}
     found = list(chain.from_iterable(place.glob(f"{folder}/{NAMES}") for folder in FOLDERS))
     around = {path.parent for path in found}
-    return found + [path for folder in around for path in folder.glob(f"*/{NAMES}")]
+    inner = (path for folder in {place, *around} for path in folder.glob(f"*/{NAMES}"))
+    return dict.fromkeys(inner, False) | {path: path.parent.parent not in around for path in found}
 
 
 def _own_name(tag: str, path: Path, alone: bool) -> str:
@@ -112,7 +113,7 @@ def _own_name(tag: str, path: Path, alone: bool) -> str:
     rewards_chosen.
 
     Args:
-        alone: no file in the folder around it belongs to the run.
+        alone: it need not be told from files of other runs beside it.
     """
     folder, own = path.parent.name, tag.replace("/", "_") + "_"
     if folder.startswith(own):
@@ -157,7 +158,7 @@ class EventFile:
     """Follows one event file."""
 
     def __init__(self, path: Path, alone: bool = True) -> None:
-        """``alone``: the folder around its own has no event file of the run."""
+        """``alone``: as ``_own_name`` takes it."""
         self.table = Table()
         self.damaged = False
         """Whether something in its middle is no frame; what follows cannot be found."""

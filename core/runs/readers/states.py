@@ -146,8 +146,14 @@ def _table(data: bytes) -> tuple[str, Table | None]:
 
 
 def _rows_of(columns: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the rows of a table by columns, each a list or an object as pandas writes it; None if
-    it is none."""
+    """Return the rows of a table by columns, each a list or an object as pandas writes it, or in
+    its orients "split" and "index"; None if it is none."""
+    names, data = columns.get("columns"), columns.get("data")
+    if isinstance(names, list) and isinstance(data, list) and {list} == set(map(type, data)):
+        return [dict(zip(map(str, names), row, strict=False)) for row in data]
+    rows = list(columns.values())
+    if rows and all(isinstance(row, dict) and step_column(tuple(row)) is not None for row in rows):
+        return rows
     cells = [list(c.values()) if isinstance(c, dict) else c for c in columns.values()]
     if step_column(tuple(columns)) is None or not all(isinstance(c, list) for c in cells):
         return None
