@@ -6,7 +6,7 @@ curves do, never with the step. Knows lines; knows nothing of charts.
 
 from collections.abc import Mapping, Sequence
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -26,7 +26,7 @@ from core.present.numerals import real_minus
 
 Key = tuple[str, int, str]
 """A curve by its chart's key, its role's place and its source."""
-VALUE_WIDTH, ALONE_WIDTH = 68, 112
+NAME_WIDTH, VALUE_WIDTH, ALONE_WIDTH = 96, 68, 112
 
 
 class Readout(QWidget):
@@ -102,13 +102,15 @@ class Readout(QWidget):
 
     def _share_room(self) -> None:
         """Give the curves' names all the room there is; where that is too little, one scrolls."""
+        if not self._rows:
+            return
         header = self.table.horizontalHeader()
         values = sum(map(header.sectionSize, range(1, header.count())))
-        names = self.table.viewport().width() - values
-        short = self._rows and names < self.table.sizeHintForColumn(0)
+        short = self.table.viewport().width() - values < NAME_WIDTH
         modes = QHeaderView.ResizeMode
-        if header.count():
-            header.setSectionResizeMode(0, modes.ResizeToContents if short else modes.Stretch)
+        header.setSectionResizeMode(0, modes.Fixed if short else modes.Stretch)
+        if short:
+            header.resizeSection(0, NAME_WIDTH)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -123,7 +125,6 @@ class Readout(QWidget):
                 item.setForeground(muted)
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled)
                 item.setToolTip(kind_of(row).tip)
-                item.setSizeHint(QSize(0, 0))  # it spans all columns: none is as wide for it
                 self.table.setItem(number, 0, item)
                 self.table.setSpan(number, 0, 1, self.table.columnCount())
                 self._titles.append(item)

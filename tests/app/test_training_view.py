@@ -317,9 +317,6 @@ def test_the_crosshair_is_one_and_the_readout_stays_where_it_is(view, qtbot):
     rewards, loss = view.charts.grid.charts["rewards"], view.charts.grid.charts["loss"]
     rows = view.readout.table.rowCount()
     sizes = [view.readout.table.columnWidth(c) for c in range(3)]
-    named = [view.readout.table.item(row, 0).text() for row in range(rows)]
-    wide = max(map(view.fontMetrics().horizontalAdvance, (it for it in named if it[0] == " ")))
-    assert sizes[0] > wide, "beside two runs the curves' names are not cut"
     log = view.session.runs[0].log
     for step in (100, 37, 190):
         move_to(qtbot, rewards, step)
@@ -697,3 +694,17 @@ def test_a_long_note_stands_below_its_chart_in_a_small_window(make_view, there, 
     note, chart = view.charts.grid.note, view.charts.grid.charts["rewards"]
     qtbot.waitUntil(lambda: note.height() >= note.heightForWidth(note.width()), timeout=5000)
     assert chart.geometry().bottom() < note.geometry().top()
+
+
+def test_beside_many_runs_the_names_of_curves_stay(make_view, there, qtbot):
+    for n in range(6):
+        there[Path(f"/runs/{n}")] = (made_log(Path(f"/runs/{n}"), str(n)),)
+    view = make_view()
+    view.open([Path(f"/runs/{n}") for n in range(6)])
+    qtbot.waitUntil(lambda: len(view.session.runs) == 6 and not view.is_reading(), timeout=5000)
+    table = view.readout.table
+    qtbot.waitUntil(lambda: table.columnCount() == 7, timeout=5000)
+    assert table.columnWidth(0) >= view.fontMetrics().horizontalAdvance("  ☆ rejected")
+    view.resize(3000, 760)
+    view._columns.setSizes([1500, 1500])
+    qtbot.waitUntil(lambda: table.columnWidth(0) > 500, timeout=5000)
