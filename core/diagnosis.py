@@ -18,6 +18,7 @@ from core.errors import UserFacingError
 from core.finding import Finding, Level
 from core.noise import NoiseFloor
 from core.plausibility import Plausibility, doubts
+from core.present.numerals import plain
 from core.provenance import chosen_beta
 
 
@@ -174,9 +175,10 @@ def of_plausibility(found: Plausibility | None) -> Iterator[Finding]:
     for sentence in doubted:
         yield Finding("plausible", "warning", sentence, "plausibility.doubt", figures)
     if not doubted:
+        policy, reference = plain(found.policy, 2), plain(found.reference, 2)
         said = (
-            f"On {found.tokens} tokens of ordinary text the policy gives {found.policy:.2f} nat a "
-            f"token, the reference {found.reference:.2f}; they are {found.log_ratio:.2f} apart."
+            f"On {found.tokens} tokens of ordinary text the policy gives {policy} nat a token, the "
+            f"reference {reference}; they are {found.log_ratio:.2f} apart."
         )
         yield Finding("plausible", "ok", said, "plausibility", figures)
 
