@@ -5,7 +5,6 @@ Compares names and formats only. Knows nothing of loading.
 
 import re
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +104,8 @@ def _format(tensors: Mapping[str, TensorHeader]) -> str:
 
 
 def _is_installed(package: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         distribution(package)
     except PackageNotFoundError:
