@@ -111,11 +111,12 @@ def _of_training(plan: PairPlan, given: float | None, beta: float | None) -> Ite
         how = "plain text" if known.plain else "turns in a chat template"
         said = f"The training read its texts as {how} ({known.sources.get('plain', '')})."
         yield Finding("template", "ok", said, "training.template")
-    cuts = {
-        name: getattr(known, name)
-        for name in ("max_length", "max_prompt_length", "max_completion_length")
-        if getattr(known, name) is not None
+    lengths = {
+        "max_length": known.max_length,
+        "max_prompt_length": known.max_prompt_length,
+        "max_completion_length": known.max_completion_length,
     }
+    cuts = {name: length for name, length in lengths.items() if length is not None}
     if cuts:
         said = ", ".join(
             f"{name} {length:,} in {known.sources[name].partition(' in ')[2]}"
