@@ -4,7 +4,6 @@ Reads only JSON files and the headers of the weights, so the answer is there at 
 model library. Knows nothing of pairs (core.checkpoints.resolve) or of loading.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -12,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from core.checkpoints.config import read_config
 from core.checkpoints.forms import other_form
 from core.checkpoints.gguf import gguf_file, read_gguf
-from core.checkpoints.headers import TensorHeader, read_header
+from core.checkpoints.headers import LONGEST_NAME, MOST_TENSORS, TensorHeader, read_header
+from core.checkpoints.identity import holds_weights
+from core.checkpoints.limited import VOCABULARY, read_json
 from core.checkpoints.quantised import check_quantised
 from core.errors import UserFacingError
 
@@ -144,29 +146,6 @@ def describe(
     return _model(path, found, allow_remote_code)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file.
-
-    Raises:
-        UserFacingError: the file cannot be read or holds something else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserFacingError(
-            f"{path} cannot be read ({error.strerror or error}): check its permissions."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise UserFacingError(
-            f"{path} is not valid JSON: copy or download the checkpoint again."
-        ) from error
-    if not isinstance(content, dict):
-        raise UserFacingError(
-            f"{path} holds no JSON object: copy or download the checkpoint again."
-        )
-    return content
-
-
 def check_not_empty(path: Path, counts: Mapping[str, int]) -> None:
     """Check that no tensor is without numbers, as where a sharded model was saved in pieces.
 
@@ -286,7 +265,7 @@ def weight_files(path: Path, stem: str) -> tuple[list[Path], list[Path]]:
 
 
 def _shards(path: Path, index: Path) -> list[Path]:
-    weight_map = read_json(index).get("weight_map")
+    weight_map = read_json(index, VOCABULARY, 4 * MOST_TENSORS).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise UserFacingError(
             f"{index} names no shards (no weight_map): copy or download the checkpoint again."
@@ -296,6 +275,11 @@ def _shards(path: Path, index: Path) -> list[Path]:
         if Path(name).name != name:
             raise UserFacingError(
                 f"{index} names a shard outside its folder ({name}): download the checkpoint again."
+            )
+        if not holds_weights(name):  # what is loaded is only what an identity is taken of
+            raise UserFacingError(
+                f"{index} names a shard that is no file of weights ({name}): download the "
+                f"checkpoint again."
             )
     missing = [name for name in names if not (path / name).is_file()]
     if missing:
@@ -313,6 +297,11 @@ def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]
     if not pickle_only:
         for file in files:
             tensors.update(read_header(file))
+            if len(tensors) > MOST_TENSORS:
+                raise UserFacingError(
+                    f"The weights in {path} are more than {MOST_TENSORS:,} tensors: save the "
+                    f"checkpoint again."
+                )
         if not tensors:
             raise UserFacingError(f"{files[0]} holds no tensors: save the checkpoint again.")
         weights = {name: it.count for name, it in tensors.items() if name.endswith("weight")}
@@ -370,7 +359,7 @@ def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
         )
     rewrites = ""
     if isinstance(begun, str) and begun not in LEAVING_THE_BASE:
-        rewrites = f"init_lora_weights={begun!r}"
+        rewrites = f"init_lora_weights={begun!r:.80}"
     elif config.get("bias") not in ("none", None):
         rewrites = f"bias={config['bias']!r}"
     return StoredModel(
@@ -398,11 +387,11 @@ def _rows(tensors: Mapping[str, TensorHeader]) -> int:
 
 
 def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> StoredModel:
-    config = read_json(path / "config.json")
+    config = read_config(path)
     text = config.get("text_config")
     text = {**config, **text} if isinstance(text, dict) else config
     model_type = str(config.get("model_type") or "")
-    architecture = str(next(iter(config.get("architectures") or []), ""))
+    architecture = str(next(iter(config.get("architectures") or []), ""))[:LONGEST_NAME]
     needs_remote_code = bool(config.get("auto_map")) and not _is_native(model_type)
     if needs_remote_code and not allow_remote_code:
         raise UserFacingError(
@@ -459,10 +448,10 @@ def _check_layers(model: StoredModel) -> None:
     one, or several, and loading finds what is missing there.
     """
     held = {int(match[1]) for name in model.tensors if (match := LAYER.search(name))}
-    lost = sorted(set(range(max(held, default=0))) - held)
-    if lost:
+    first = next(number for number in range(len(held) + 1) if number not in held)
+    if held and first < max(held):
         raise UserFacingError(
-            f"The weights in {model.path} have a layer {max(held)} but lack layer {lost[0]}: copy "
+            f"The weights in {model.path} have a layer {max(held)} but lack layer {first}: copy "
             f"or download the checkpoint again."
         )
 

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.checkpoints.describe import StoredModel, describe, read_json
+from core.checkpoints.describe import StoredModel, describe
 from core.checkpoints.fit import check_adapter_fits
 from core.checkpoints.identity import Identity, identify, read_whole
+from core.checkpoints.limited import read_json
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.reference import last_part
 from core.errors import UserFacingError
