@@ -120,7 +120,7 @@ def make(folder: Path, rng: random.Random) -> Path:
     name, source = rng.choice(_sources())
     done = [name]
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        change = rng.choice((_a_block, _a_token, _a_token, _a_token, _a_filter, _a_number, _a_move))
+        change = rng.choice((_a_block, _a_block, _a_token, _a_token, _a_filter, _a_number, _a_move))
         source, what = change(source, rng)
         done.append(what)
     (folder / NAME).write_text(source, "utf-8", "surrogatepass")
@@ -152,7 +152,7 @@ def _a_block(source: str, rng: random.Random) -> tuple[str, str]:
 def _a_token(source: str, rng: random.Random) -> tuple[str, str]:
     """Replace a token by another of its kind, leave it out, or write it twice."""
     pieces = _pieces(source)
-    kinds = ("name", "operator", "string", "integer")
+    kinds = rng.choice((("name", "operator"), ("name",), ("string", "integer"), ("string",)))
     places = [i for i, (kind, _) in enumerate(pieces) if kind in kinds]
     if not places:
         return source + rng.choice(BLOCKS), "nothing in it: a block at the end"
@@ -261,7 +261,8 @@ def _by_transformers(tokenizer: Any, turns: Any) -> list[str]:
             if row["role"] in parts:
                 row["content"] = [{"type": "text", "text": row["content"]}]
         try:
-            found.append(tokenizer.apply_chat_template(rows, tokenize=False))
+            text = tokenizer.apply_chat_template(rows, tokenize=False)
+            found.append(text.encode("utf-8", "replace").decode("utf-8"))
         except Exception as error:  # it takes the content another way
             found.append(repr(error))
     return found
