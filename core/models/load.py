@@ -55,6 +55,7 @@ from core.provenance import chosen_beta
 from core.runs.records import Checkpoint
 
 WHOLE = "check that its files are complete and were saved by transformers"
+CONFIG = "copy it again from where the model was saved"
 FITTING = "check that its files are complete, and that it was trained on this base"
 ROOM = 2
 """A pair is loaded beside what is there if so many times its estimated need is free."""
@@ -112,7 +113,7 @@ def load_pair(
     prepare(device)
     parts = parts_of(plan)
     with (
-        in_words("The pair of", plan.policy_name, WHOLE, "be loaded"),
+        in_words("The pair of", plan.policy_adapter or plan.policy_model, WHOLE, "be loaded"),
         read_whole(parts.values()) as identities,
         _weights_reported(progress, cancelled),
         torch.inference_mode(),
@@ -132,7 +133,7 @@ def load_pair(
     with in_words("The tokenizer in", plan.tokenizer, COPY, "be used"):
         codec = Codec(tokenizer, rule, spec.plain or bool(known.plain))
     everything = [*lanes, base] if base is not None else lanes
-    with in_words("The pair of", plan.policy_name, WHOLE, "be run"):
+    with in_words("The pair of", plan.policy_adapter or plan.policy_model, WHOLE, "be run"):
         learn(weight for lane in everything for weight in weights_read(lane.model))
         for lane in everything:
             choose_way(lane)
@@ -202,6 +203,16 @@ class _Loader:
     of_run: bool
 
     def tokenizer(self) -> Any:
+        """Return the pair's tokenizer, once each config.json is known to be read: the tokenizer is
+        loaded by it, too, and would be blamed for it."""
+        from transformers import AutoConfig
+
+        plan = self.plan
+        for path in filter(None, dict.fromkeys((plan.policy_model, plan.reference_model))):
+            if path.is_dir():
+                _auto_class(path, plan)
+                with in_words("The config.json in", path, CONFIG):
+                    AutoConfig.from_pretrained(path, trust_remote_code=plan.allow_remote_code)
         return load_tokenizer(self.plan.tokenizer, self.plan.allow_remote_code)
 
     def lanes(self) -> tuple[list[Lane], bool, Swap | None]:
