@@ -62,6 +62,14 @@ def read_file(path: Path, most: int) -> bytes:
     return data
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether something in a folder is a folder; a link that leads nowhere is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def entries(folder: Path) -> list[os.DirEntry[str]]:
     """Return what is in a folder, the first ``ENTRIES`` of it; nothing where it cannot be read."""
     try:

@@ -22,12 +22,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from core.files import entries
+from core.files import entries, is_folder
 from core.runs.names import canonical
 from core.runs.points import Floats, Integers, Piece, first_lost
 from core.runs.reader import FORMATS, Curves, Format, Found
 from core.runs.records import EVAL, Series
-from core.runs.table import Table, merged, named
+from core.runs.table import MOST_CURVES, Table, merged, named
 from core.runs.tail import Tail, signature
 
 Bytes = NDArray[np.uint8]
@@ -38,7 +38,7 @@ AROUND = "runs", "logs"
 """… and in which folders there one for each start is; transformers: runs/TIME_HOST."""
 MOST_FILES, MOST_FOLDERS = 200, 1000
 """So many are looked at."""
-MOST_FIELDS = 100_000
+MOST_FIELDS = 20_000
 """Fields of a message, the scalars of a step among them; a longer one is passed over."""
 EVALUATED = "eval", "val", "validation"
 """Folders whose curves were measured on an evaluation set, whatever they are called."""
@@ -123,7 +123,7 @@ def _event_files(place: Path) -> dict[Path, bool]:
 
 def _folders(place: Path) -> list[Path]:
     """Return the folders in a folder."""
-    found = (place / entry.name for entry in entries(place) if entry.is_dir())
+    found = (place / entry.name for entry in entries(place) if is_folder(entry))
     return list(islice(found, MOST_FOLDERS))
 
 
@@ -199,6 +199,8 @@ class EventFile:
         self.tail = Tail(path)
         self._alone = alone
         self._plugins: dict[str, str] = {}
+        self._crowded = False
+        """Whether it has more curves than a log of a training has."""
 
     def refresh(self) -> bool:
         """Read what was added; return whether anything is different."""
@@ -215,6 +217,9 @@ class EventFile:
             self.table.add_points(curves, len(starts))
             self.tail.used(data[:end])
             changed = True
+            if self._crowded:  # what follows is only more of the same
+                self.tail.skip(self.tail.left)
+                self.tail.wait()
             if not self.tail.behind:
                 break
             if self.damaged or (not end and not self._pass_over(data)):
@@ -248,6 +253,9 @@ class EventFile:
                     if scalar.tensor:
                         tensors.add((scalar.tag, len(found[scalar.tag])))
                     found[scalar.tag].append((places[rows], *values(alike[rows], scalar)))
+                if len(found) > MOST_CURVES:
+                    self._crowded = True
+                    return found
         for tag, pieces in list(found.items()):
             kept = [
                 piece
