@@ -19,8 +19,9 @@ import torch
 from torch import nn
 
 from core.checkpoints.asked import as_run, asked_plan, remarks
-from core.checkpoints.describe import CONTEXT_LENGTH, read_json
+from core.checkpoints.describe import CONTEXT_LENGTH
 from core.checkpoints.identity import read_whole
+from core.checkpoints.limited import read_json
 from core.checkpoints.memory import Need, check_fits, estimate
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.runs import run_checkpoints, with_start

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from core.checkpoints.describe import describe, read_json
+from core.checkpoints.describe import describe
+from core.checkpoints.limited import read_json
 from core.errors import UserFacingError
 from core.progress import StepReport
 from core.training.job import TrainingJob
