@@ -50,6 +50,7 @@ def load(
     disable_progress_bar()  # who calls says how far it is
     gpu = torch.cuda.is_available()
     half = gpu and train != "all" and torch.cuda.is_bf16_supported()
+    # Folders may come from somebody else: nothing is fetched for them, and none of their code run.
     reader = load_tokenizer(tokenizer or base)
     check_files(base, ("generation_config.json",))
     with offline():
@@ -57,6 +58,7 @@ def load(
             base,
             config=load_config(base),
             dtype=torch.bfloat16 if half else torch.float32,
+            use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
         )
@@ -189,7 +191,8 @@ def is_whole(checkpoint: Path, resumable: bool = True) -> bool:
     """Return whether all of a checkpoint was written: the weights and, if ``resumable``, what the
     trainer saves after them, its state last."""
     try:
-        describe(checkpoint)
+        for folder in (checkpoint, *checkpoint.glob("*/adapter_config.json")):
+            describe(folder if folder == checkpoint else folder.parent)
         if resumable:
             read_json(checkpoint / "trainer_state.json")
     except UserFacingError:
