@@ -54,6 +54,7 @@ from core.models.weights import read_model
 from core.plausibility import doubts
 from core.progress import Report, never
 from core.provenance import chosen_beta
+from core.rendering import start as start_rendering
 from core.runs.records import Checkpoint
 
 WHOLE = "check that its files are complete and were saved by transformers"
@@ -106,6 +107,7 @@ def load_pair(
     began = time.perf_counter()
     spec, opened = as_run(spec)
     plan = asked_plan(spec, progress, cancelled)
+    start_rendering()  # ready by the time that the tokenizer is loaded
     beta, notes = chosen_beta(spec.beta, plan.provenance)
     place = place_for(spec, plan)
     device, dtype, need = place.device, place.dtype, place.need
@@ -124,7 +126,7 @@ def load_pair(
         torch.inference_mode(),
     ):
         loader = _Loader(plan, device, dtype, of_run=bool(spec.run))
-        tokenizer = loader.tokenizer()
+        codec = _codec(loader.tokenizer(), spec, plan, cancelled)
         lanes, shared, swap = loader.lanes()
         base = None
         if plan.search_base is not None:
@@ -133,10 +135,6 @@ def load_pair(
     if swap is not None:
         swap.placed = loaded[POLICY]
     progress("Checking the attention", None)
-    known = plan.provenance
-    rule = RULES.get(spec.trainer or known.trainer, "turn")
-    with in_words("The tokenizer in", plan.tokenizer, COPY, "be used"):
-        codec = Codec(tokenizer, rule, spec.plain or bool(known.plain))
     everything = [*lanes, base] if base is not None else lanes
     with (
         in_words("The pair of", plan.policy_adapter or plan.policy_model, WHOLE, "be run"),
@@ -186,6 +184,14 @@ def load_pair(
         remarks=(*opened, *remarks(plan)),
     )
     return pair, info
+
+
+def _codec(tokenizer: Any, spec: PairSpec, plan: PairPlan, cancelled: Callable[[], bool]) -> Codec:
+    """Return how a pair's tokenizer reads texts: by the pair's options, or as it was trained."""
+    known = plan.provenance
+    rule = RULES.get(spec.trainer or known.trainer, "turn")
+    with in_words("The tokenizer in", plan.tokenizer, COPY, "be used"):
+        return Codec(tokenizer, rule, spec.plain or bool(known.plain), cancelled=cancelled)
 
 
 def _checkpoints(spec: PairSpec, pair: Pair) -> tuple[Checkpoint, ...]:
