@@ -269,7 +269,7 @@ def _change(folder: Path, kind: str, rng: random.Random) -> str:
         if name == "weights":
             return change_weights(rng.choice(weights), rng) if weights else "no weights"
         return change_json_file(folder / name, rng, FILES.get(name))
-    except (ValueError, LookupError, TypeError, OSError):  # it was changed before, beyond reading
+    except (ValueError, LookupError, TypeError, OSError, RecursionError):  # it was changed before
         return f"{name}: no more"
 
 
