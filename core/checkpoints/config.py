@@ -17,6 +17,7 @@ MOST_LAYERS = 2**12
 LAYERS = re.compile(r"(?:^|_)(?:layers?|depth|blocks|block_count)(?:_count)?$")
 MOST = 2**16
 COUNTS = re.compile(r"heads?(?:$|_)|head_count|experts?(?:$|_)|n_?groups?$|chunk_size|kernel|"
+                    r"^(?:init_|target_)?r$|"
                     r"(?:^|_)num_(?!\w*(?:token|step|param|sample|example|epoch))")  # fmt: skip
 LARGEST = 2**24
 SIZES = re.compile(r"vocab|hidden|embd|embed|inner|intermediate|width|channels|ffn|feed_forward|"

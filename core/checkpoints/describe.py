@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from core.checkpoints.config import read_config
+from core.checkpoints.config import check_numbers, read_config
 from core.checkpoints.forms import other_form
 from core.checkpoints.gguf import gguf_file, read_gguf
 from core.checkpoints.headers import LONGEST_NAME, MOST_TENSORS, TensorHeader, read_header
@@ -44,6 +44,9 @@ VIRTUAL_TOKENS = {
     "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "ADAPTION_PROMPT",
     "CPT", "CARTRIDGE", "SHADOW",
 }  # fmt: skip
+OF_OTHERS = {"XLORA", "POLY"}
+"""Kinds of adapter that are made of others."""
+MOST_ITERATIONS = 64
 BY_STATISTICS = {"corda": "CorDA", "lora_ga": "LoRA-GA"}
 """Initial values of a LoRA that PEFT makes, and takes from the base, by statistics of data."""
 LEAVING_THE_BASE = {"gaussian", "eva", "orthogonal", "mica"}
@@ -321,14 +324,62 @@ def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]
     }
 
 
-def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
-    config = read_json(path / "adapter_config.json")
-    peft_type = str(config.get("peft_type") or "").upper()
-    if not peft_type:
+def read_adapter_entries(path: Path) -> dict[str, Any]:
+    """Return what an adapter's adapter_config.json says.
+
+    Raises:
+        UserFacingError: it cannot be read, names no kind, has numbers that no adapter has, or would
+            have PEFT run or load what is not in the folder.
+    """
+    file = path / "adapter_config.json"
+    config = read_json(file)
+    check_numbers(file, config)
+    config["peft_type"] = kind = str(config.get("peft_type") or "").upper()
+    if not kind:
         raise UserFacingError(
-            f"{path / 'adapter_config.json'} does not say what kind of adapter it is (no "
-            f"peft_type): copy or save the adapter again."
+            f"{file} does not say what kind of adapter it is (no peft_type): copy or save the "
+            f"adapter again."
         )
+    if config.get("megatron_config"):
+        raise UserFacingError(
+            f"{path} is an adapter for Megatron-LM's layers (megatron_config), which PEFT would "
+            f"import: save it for a model of transformers."
+        )
+    if kind in OF_OTHERS:
+        raise UserFacingError(
+            f"{path} is a {kind} adapter, which is made of other adapters that its config names: "
+            f"Qscope scores those that change weights themselves, such as LoRA."
+        )
+    begun = re.fullmatch(r"pissa_niter_(\d+)", str(config.get("init_lora_weights"))[:80])
+    loftq = config.get("loftq_config")
+    rounds = [int(begun[1])] if begun else []
+    rounds += [_integer(loftq, "loftq_iter")] if isinstance(loftq, dict) else []
+    if max(rounds, default=0) > MOST_ITERATIONS:
+        raise UserFacingError(
+            f"{file} asks for {max(rounds)} iterations to begin with: save the adapter as a plain "
+            f"LoRA."
+        )
+    return config
+
+
+def _check_rank(path: Path, config: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Check that a LoRA's config is of no larger factors than its weights are."""
+    pattern = config.get("rank_pattern")
+    said = [config.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]
+    ranks = [it for it in said if isinstance(it, int | float)]
+    sides = [side for tensor in found["tensors"].values() for side in tensor.shape]
+    if sides and max(ranks, default=0) > max(sides):
+        raise UserFacingError(
+            f"{path / 'adapter_config.json'} says a rank of {max(ranks)}, but the weights there "
+            f"have none: copy it from where the adapter was saved."
+        )
+
+
+def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
+    config = read_adapter_entries(path)
+    peft_type = config["peft_type"]
+    if peft_type == "LORA":
+        _check_rank(path, config, found)
     if peft_type in VIRTUAL_TOKENS:
         raise UserFacingError(
             f"{path} is a {peft_type} adapter, which puts tokens of its own into the prompt: "

@@ -232,14 +232,22 @@ def stress(room: Path, seed: int, more: Callable[[int], bool], names: Any = None
     return report_of(run(room, seed, more, names), seed)
 
 
-def run(room: Path, seed: int, more: Callable[[int], bool], names: Any = None) -> list[Outcome]:
-    """Open inputs until it is enough; return what came of each."""
+def run(
+    room: Path,
+    seed: int,
+    more: Callable[[int], bool],
+    names: Any = None,
+    told: Callable[[Outcome], object] = lambda outcome: None,
+) -> list[Outcome]:
+    """Open inputs until it is enough; return what came of each, and tell of it at once."""
     kinds = modules(names)
     prepare(kinds)
     found: list[Outcome] = []
     while more(len(found)):
         size = next((n for n in range(1, BATCH) if not more(len(found) + n)), BATCH)
-        found += batch(kinds, seed, range(len(found), len(found) + size), room)
+        for outcome in batch(kinds, seed, range(len(found), len(found) + size), room):
+            found.append(outcome)
+            told(outcome)
     return found
 
 
@@ -268,6 +276,10 @@ def report_of(found: list[Outcome], seed: int) -> Report:
     return report
 
 
+def _print(outcome: Outcome) -> None:
+    print(json.dumps(outcome._asdict(), ensure_ascii=True), flush=True)
+
+
 def main() -> int:
     """Make one input again, or open many and print each outcome as a line of JSON."""
     parser = argparse.ArgumentParser(prog="python -m tests.stress.inputs", description=__doc__)
@@ -287,9 +299,7 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="inputs-") as room:
         most = arguments.inputs
-        found = run(Path(room), arguments.seed, lambda done: done < most, arguments.only)
-    for it in found:
-        print(json.dumps(it._asdict(), ensure_ascii=False))
+        found = run(Path(room), arguments.seed, lambda done: done < most, arguments.only, _print)
     report = report_of(found, arguments.seed)
     print(json.dumps(report.figures, indent=1), file=sys.stderr)
     return int(bool(report.faults))

@@ -265,11 +265,11 @@ def _change(folder: Path, kind: str, rng: random.Random) -> str:
     if rng.random() < 0.02:
         (weights[0] if name == "weights" else folder / name).unlink(missing_ok=True)
         return f"without {name}"
-    if name == "weights":
-        return change_weights(rng.choice(weights), rng) if weights else "no weights"
     try:
+        if name == "weights":
+            return change_weights(rng.choice(weights), rng) if weights else "no weights"
         return change_json_file(folder / name, rng, FILES.get(name))
-    except ValueError:  # it was changed before, and reads as JSON no more
+    except (ValueError, LookupError, TypeError, OSError, RecursionError):  # it was changed before
         return f"{name}: no more"
 
 
