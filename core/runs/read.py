@@ -18,7 +18,7 @@ from core.checkpoints.loss import training_loss
 from core.checkpoints.provenance import measured_beta, read_provenance
 from core.checkpoints.saved import Saved, folders
 from core.errors import UserFacingError
-from core.files import entries, open_file
+from core.files import ENTRIES, entries, open_file
 from core.progress import Stop, never
 from core.provenance import UNKNOWN, Provenance
 from core.runs.json_file import JsonFile
@@ -191,6 +191,11 @@ class Run:
             return (
                 f"There is no training log in {self.path} yet, or it is damaged or only half of "
                 f"one: wait until there is one if it is being written, or {CHOOSE}."
+            )
+        if place.is_dir() and len(entries(place)) == ENTRIES:
+            return (
+                f"{self.path} holds more than {ENTRIES:,} files, and there is no training log in "
+                f"those that were looked at: choose the log itself."
             )
         return f"There is no training log in {self.path}: {CHOOSE}."
 

@@ -26,6 +26,7 @@ from core.runs.points import (
     turns,
 )
 from core.runs.records import EVAL, Series
+from core.runs.tail import check
 
 WRAPPERS = "data", "metrics", "logs"
 """Names under which loggers put all that they log (verl: "data")."""
@@ -90,6 +91,7 @@ class Table:
         stepped: dict[str, list[Piece]] = defaultdict(list)
         counted: dict[str, list[Piece]] = defaultdict(list)
         for names, places in groups.items():
+            check()
             some = rows if len(groups) == 1 else [rows[place] for place in places]
             columns = [list(map(itemgetter(name), some)) for name in names]
             at = self._rows + np.array(places)
