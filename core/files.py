@@ -62,6 +62,14 @@ def read_file(path: Path, most: int) -> bytes:
     return data
 
 
+def is_possible(path: str | Path) -> bool:
+    """Return whether a path can be one of this system at all."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
 def is_folder(entry: os.DirEntry[str]) -> bool:
     """Return whether something in a folder is a folder; a link that leads nowhere is none."""
     try:

@@ -366,7 +366,7 @@ def numbers(column: Sequence[Any]) -> tuple[Floats, NDArray[np.bool_] | None, in
             return np.array(column, dtype=np.float64), there, 0
         if kinds == {str}:
             return _written(column)
-    except (OverflowError, msgspec.DecodeError):
+    except (OverflowError, UnicodeEncodeError, msgspec.DecodeError):
         pass
     return _one_by_one(column)
 

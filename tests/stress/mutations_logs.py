@@ -1,8 +1,8 @@
 """Mutated logs, preference files, jobs and recipes, by people who know the formats.
 
 Each ``make(folder, rng)`` writes one input and returns its path; the same seed writes the same.
-What opens it (``open_it``) ends, or raises UserFacingError: anything else is a fault. Most mutations
-are small changes of a good file, so that what lies behind the first parser is reached too.
+What opens it (``open_it``) ends, or raises UserFacingError: anything else is a fault. Most are
+small changes of a good file, so that what lies behind the first parser is reached too.
 """
 
 import bz2
@@ -32,7 +32,8 @@ ODD: tuple[Any, ...] = (
 NAMES = (
     "step", "global_step", "loss", "eval_loss", "rewards/chosen", "rewards/rejected",
     "logps/chosen", "rewards/margins", "rewards/accuracies", "learning_rate", "epoch", "tag",
-    "value", "key", "data", "metrics", "prompt", "chosen", "rejected", "messages", "conversations", "system", "history",
+    "value", "key", "data", "metrics", "prompt", "chosen", "rejected", "messages",
+    "conversations", "system", "history",
     "tools", "role", "content", "from", "images", "label", "row", "row_idx", "columns", "beta",
     "base", "state", "pid", "steps", "log_history", "", "\ud800", "\0", "x" * 700,
 )  # fmt: skip
@@ -180,7 +181,8 @@ def json_lines(folder: Path, rng: random.Random) -> Path:
 def csv_log(folder: Path, rng: random.Random) -> Path:
     """Write a log in CSV or a Markdown table."""
     separator = rng.choice([",", ";", "\t", "|", ", "])
-    data = _cells(changed(log_rows(rng), rng, rng.randrange(3)), separator)
+    rows = changed(log_rows(rng), rng, rng.randrange(3))
+    data = _cells(rows if isinstance(rows, list) else [rows], separator)
     path = _written(folder / rng.choice(["log.csv", "run-a-tag-loss.csv", "x.txt"]), data, rng, 0.6)
     return rng.choice([path, folder])
 
@@ -188,7 +190,8 @@ def csv_log(folder: Path, rng: random.Random) -> Path:
 def printed_log(folder: Path, rng: random.Random) -> Path:
     """Write what a trainer prints, with progress bars."""
     lines = []
-    for row in changed(log_rows(rng), rng, rng.randrange(3)):
+    rows = changed(log_rows(rng), rng, rng.randrange(3))
+    for row in rows if isinstance(rows, list) else [rows]:
         bar = f"\r {rng.randrange(101)}%|###  | {rng.randrange(9)}/{rng.choice([80, 10**20])} [00:1"
         said = repr(row) if rng.random() < 0.7 else f"step {rng.randrange(99)} loss: {row!r:.40}"
         lines.append(rng.choice(["", bar, "INFO ", "\x1b[31m"]) + said)

@@ -69,9 +69,9 @@ class Lines:
         for path in _candidates(place):
             mark = signature(path)
             if mark and path not in self._files and self._others.get(path) != mark:
-                self._others[path] = mark
                 if _is_log(path, named=path == place):
                     self._files[path] = LineFile(path)
+                self._others[path] = mark
         for file in self._files.values():
             self._changed |= file.refresh()
         if self._changed:
