@@ -19,12 +19,13 @@ import torch
 from torch import nn
 
 from core.checkpoints.asked import as_run, asked_plan, remarks
+from core.checkpoints.config import read_config
 from core.checkpoints.describe import CONTEXT_LENGTH
 from core.checkpoints.identity import read_whole
-from core.checkpoints.limited import read_json
 from core.checkpoints.memory import Need, check_fits, estimate
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.runs import run_checkpoints, with_start
+from core.checkpoints.tokenizing import COPY
 from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import RULES, Codec
 from core.engine.protocol import PairInfo, PairSpec
@@ -33,6 +34,7 @@ from core.failures import in_words
 from core.models.adapters import put_adapter
 from core.models.causal import check_causal
 from core.models.check import choose_way, record_steps
+from core.models.config import offline
 from core.models.device import (
     choose_device,
     choose_dtype,
@@ -47,7 +49,7 @@ from core.models.pair import Pair, logits_held
 from core.models.plausible import measure_plausibility
 from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
-from core.models.tokenizer import COPY, load_tokenizer
+from core.models.tokenizer import load_tokenizer
 from core.models.weights import read_model
 from core.plausibility import doubts
 from core.progress import Report, never
@@ -56,6 +58,8 @@ from core.runs.records import Checkpoint
 
 WHOLE = "check that its files are complete and were saved by transformers"
 FITTING = "check that its files are complete, and that it was trained on this base"
+LONGEST = 2**31
+"""Tokens of a text at most, whatever a config says."""
 ROOM = 2
 """A pair is loaded beside what is there if so many times its estimated need is free."""
 
@@ -113,6 +117,7 @@ def load_pair(
     parts = parts_of(plan)
     with (
         in_words("The pair of", plan.policy_name, WHOLE, "be loaded"),
+        offline(),
         read_whole(parts.values()) as identities,
         _weights_reported(progress, cancelled),
         torch.inference_mode(),
@@ -132,7 +137,7 @@ def load_pair(
     with in_words("The tokenizer in", plan.tokenizer, COPY, "be used"):
         codec = Codec(tokenizer, rule, spec.plain or bool(known.plain))
     everything = [*lanes, base] if base is not None else lanes
-    with in_words("The pair of", plan.policy_name, WHOLE, "be run"):
+    with in_words("The pair of", plan.policy_name, WHOLE, "be run"), offline():
         learn(weight for lane in everything for weight in weights_read(lane.model))
         for lane in everything:
             choose_way(lane)
@@ -348,7 +353,7 @@ def _auto_class(path: Path, plan: PairPlan) -> Any:
 
     if path.is_file():
         return hf.AutoModelForCausalLM  # a GGUF file, whose kind reading it finds out
-    config = read_json(path / "config.json")
+    config = read_config(path)
     if config.get("auto_map") and plan.allow_remote_code:
         return hf.AutoModelForCausalLM
     kind = str(config.get("model_type") or "")
@@ -438,9 +443,10 @@ def _context_length(lane: Lane) -> int:
     """
     names = (getattr(lane.config, name, None) for name in CONTEXT_LENGTH)
     length = next((it for it in names if isinstance(it, int) and it > 0), 2**20)
+    length = min(length, LONGEST)
     rope = getattr(lane.config, "rope_parameters", None) or {}
     if rope.get("rope_type") == "dynamic":
-        length = int(length * rope.get("factor", 1.0))
+        length = int(min(length * rope.get("factor", 1.0), LONGEST))
     return length
 
 
