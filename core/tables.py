@@ -231,7 +231,8 @@ _BETWEEN = re.compile(r"[ \t\r\n,]*")
 
 def _values(text: str) -> list[Any]:
     """Return the JSON values that follow each other in a text, a comma between them or not."""
-    values, at = [], 0
+    values: list[Any] = []
+    at = 0
     while True:
         found = _BETWEEN.match(text, at)
         at = found.end() if found else at

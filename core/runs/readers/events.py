@@ -470,7 +470,7 @@ def _has_crc(data: bytes, start: int, length: int) -> bool:
     """Return whether the data of a frame has the masked CRC that follows it."""
     import google_crc32c
 
-    crc = google_crc32c.value(data[start : start + length])
+    crc: int = google_crc32c.value(data[start : start + length])
     masked = ((crc >> 15 | crc << 17) + MASK) & 0xFFFFFFFF
     return masked == int.from_bytes(data[start + length : start + length + FOOTER], "little")
 
