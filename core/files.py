@@ -46,7 +46,7 @@ def _check(mode: int, path: Path) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+        raise OSError(errno.EINVAL, "it is a pipe or a device, no regular file", str(path))
 
 
 def read_file(path: Path, most: int) -> bytes:
@@ -56,7 +56,8 @@ def read_file(path: Path, most: int) -> bytes:
         OSError: as ``open_file``, or it holds more than ``most`` bytes.
     """
     with open_file(path) as file:
-        data = file.read(most + 1)
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(min(size or most, most) + 1)
     if len(data) > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
     return data

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoints.describe import TOKENIZER_FILES
-from core.checkpoints.limited import open_file, read_bytes
+from core.checkpoints.limited import read_bytes
 from core.checkpoints.training_args import NAME, read_training_args
 from core.errors import UserFacingError
 from core.failures import in_words
-from core.files import entries, is_folder
+from core.files import entries, is_folder, open_file
 from core.losses import trained_by
 from core.provenance import Provenance, agree
 from core.runs.records import ABOUT, EVALUATION, STATE, STEP
