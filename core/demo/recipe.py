@@ -68,7 +68,7 @@ def load_recipe(path: Path) -> Recipe:
     known = {field.name: field.type for field in fields(Recipe)}
     for key in sorted(set(known) ^ set(flat)):
         state = "missing from" if key in known else "unknown in"
-        raise UserFacingError(f"The key {key} is {state} the recipe {path}.")
+        raise UserFacingError(f"The key {key[:80]} is {state} the recipe {path}.")
     for key, value in flat.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e18:
             raise UserFacingError(

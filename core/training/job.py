@@ -170,7 +170,7 @@ def _path(text: str) -> Path:
             return Path(text).expanduser()
     except RuntimeError:  # the home of a user that there is not
         pass
-    raise UserFacingError(f"{text!r} is no possible path: choose another.")
+    raise UserFacingError(f"{text[:300]!r} is no possible path: choose another.")
 
 
 def check_again(job: TrainingJob) -> None:
@@ -185,8 +185,8 @@ def check_again(job: TrainingJob) -> None:
         path = getattr(job, name)
         if path and not _path(path).is_absolute():
             raise UserFacingError(
-                f"{run / ABOUT} names {path!r} as {name}, which is no whole path of this machine: "
-                f"start a new run."
+                f"{run / ABOUT} names {path[:300]!r} as {name}, which is no whole path of this "
+                f"machine: start a new run."
             )
     found = problems(job)
     found.pop("out", None)  # its folder is not empty
