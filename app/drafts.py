@@ -25,7 +25,8 @@ from app.later import Later
 from app.settings import DEMO_KEY, pair_key
 from core.engine.protocol import PairSpec
 from core.errors import UserFacingError
-from core.safe_files import BAD, read_small, set_aside, write_synced
+from core.files import read_file
+from core.safe_files import BAD, set_aside, write_synced
 from core.session_record import (
     LARGEST,
     PairNamed,
@@ -144,7 +145,7 @@ class Drafts(QObject):
 
     def _read(self, path: Path) -> SessionRecord | None:
         try:
-            record, remark = decode(read_small(path, LARGEST))
+            record, remark = decode(read_file(path, LARGEST))
         except FileNotFoundError:
             return None  # another window has removed it
         except (OSError, ValueError) as error:
@@ -160,7 +161,7 @@ class Drafts(QObject):
     def _convert(self, old: Path) -> None:
         """Write the one draft of a version before as one of these."""
         try:
-            record = _of_old(read_small(old, LARGEST))
+            record = _of_old(read_file(old, LARGEST))
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             said = getattr(error, "strerror", None) or "it is damaged"
             self.problem.emit(f"The draft {old.name} cannot be read ({said}): {set_aside(old)}.")

@@ -18,7 +18,8 @@ from PySide6.QtCore import QRect, QSettings, QTimer
 from PySide6.QtWidgets import QSplitter
 
 from core.engine.protocol import PairSpec
-from core.safe_files import read_small, set_aside
+from core.files import read_file
+from core.safe_files import set_aside
 from core.session_record import PairNamed
 
 RECENT = 8
@@ -278,7 +279,7 @@ def _why_not(path: Path) -> str:
     Qscope writes strings alone, and one array of bytes in versions before.
     """
     try:
-        data = read_small(path, LARGEST)
+        data = read_file(path, LARGEST)
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
