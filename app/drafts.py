@@ -9,7 +9,6 @@ listed on one thread, beside the window's. Knows records and files; knows nothin
 
 import json
 import os
-import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -72,7 +71,7 @@ class Drafts(QObject):
     def new_path(self, pair: PairSpec | PairNamed) -> Path:
         """Return the path of a new draft of a pair."""
         date = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        return self.folder / f"{date}-{_mark(pair)}-{secrets.token_hex(4)}{ENDING}"
+        return self.folder / f"{date}-{_mark(pair)}-{os.urandom(4).hex()}{ENDING}"
 
     # --- writing ------------------------------------------------------------------------------
 

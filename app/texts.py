@@ -37,6 +37,8 @@ AGAIN_MS = 10_000
 """Until what could not be written is tried again."""
 CLOSE_SECONDS = 4.0
 """How long closing waits for the disk."""
+AT_ONCE = 200_000
+"""Most characters that a window begins with unasked: an editor takes seconds for many more."""
 STEPS = 50
 """Most replacements that can be undone."""
 TEXT_FILES = "Text (*.txt *.md);;All files (*)"
@@ -123,7 +125,10 @@ class Texts(QObject):
         if spec is None or spec.demo:
             return
         own = self.drafts.newest(spec)
-        if own is not None:
+        if own is not None and own.record.characters() > AT_ONCE:
+            self._last = own
+            self._offer()
+        elif own is not None:
             texts = Standing.of(own.record)
             self._view.show_example(Example(texts.example, texts.prompt, texts.a, texts.b))
             self._show_title(texts.example)
@@ -216,8 +221,9 @@ class Texts(QObject):
         self._paths = {}
 
     def _remember_step(self, before: Standing) -> None:
-        self._steps = [*self._steps, (before, self._now())][-STEPS:]
-        self._undone.clear()
+        if (now := self._now()) != before:
+            self._steps = [*self._steps, (before, now)][-STEPS:]
+            self._undone.clear()
 
     def _show_title(self, example: str) -> None:
         place = self._box.findText(example)
@@ -390,13 +396,16 @@ class Texts(QObject):
             return
         shown = Standing.of(self._last.record)
         if shown not in [Standing(it.prompt, it.a, it.b) for it in self._examples]:
-            self._notice.show_notice(
-                "info",
-                "The texts of your last session are kept.",
-                topic="draft",
-                action="Restore them",
-                then=self.restore_session,
-            )
+            self._offer()
+
+    def _offer(self) -> None:
+        self._notice.show_notice(
+            "info",
+            "The texts of your last session are kept.",
+            topic="draft",
+            action="Restore them",
+            then=self.restore_session,
+        )
 
     @Slot()
     def _note_edit(self) -> None:

@@ -176,6 +176,18 @@ def test_the_one_draft_of_versions_before_is_taken_over(open_window, qtbot, tmp_
     assert not (tmp_path / "draft.json").exists() and kept(tmp_path) == ["old A"]
 
 
+def test_a_window_does_not_begin_with_texts_that_take_long(open_window, qtbot, tmp_path):
+    drafts = Drafts(tmp_path)
+    path = drafts.new_path(PairSpec(policy="p", reference="r"))
+    record = {"version": 1, "pair": {"policy": "p", "reference": "r"}, "a": {"text": "x" * 300_000}}
+    path.parent.mkdir()
+    path.write_text(json.dumps(record))
+    window = open_window()
+    assert texts(window)[1] == example().a and window.notice.action.text() == "Restore them"
+    window.close()
+    assert path.exists()
+
+
 # --- the way back ---------------------------------------------------------------------------------
 
 

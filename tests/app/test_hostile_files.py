@@ -83,6 +83,16 @@ def test_any_value_of_any_setting_opens_the_window(open_window, qtbot, name):
     window.close()
 
 
+@pytest.mark.parametrize("word", ["solarized", "", "Dark", "dark\n", "[]", "x" * 5_000])
+def test_an_unknown_theme_is_said_and_forgotten(open_window, qtbot, word):
+    Settings.of_user().put("theme", word)
+    window = open_window(theme_name=None)
+    assert "“theme” could not be read" in window.notice.message.text()
+    assert window.menus.actions["theme auto"].isChecked()
+    window.close()
+    assert not Settings.of_user().store.contains("theme")
+
+
 def nested(depth):
     """An @Variant of lists in lists: Qt reads it by recursion until the stack ends."""
     data = struct.pack(">II", 9, 1) * depth + struct.pack(">II", 9, 0)
