@@ -188,6 +188,38 @@ def test_a_window_does_not_begin_with_texts_that_take_long(open_window, qtbot, t
     assert path.exists()
 
 
+@pytest.mark.parametrize("kind", ["deep", "huge", "pipe", "folder", "no UTF-8", "odd"])
+def test_a_bad_draft_of_versions_before_is_set_aside(open_window, tmp_path, kind):
+    old = tmp_path / "draft.json"
+    match kind:
+        case "deep":
+            old.write_text("[" * 100_000)
+        case "no UTF-8":
+            old.write_bytes(b'{"pair": "\xff"}')
+        case "odd":
+            old.write_text(json.dumps({"pair": [], "example": 1, "prompt": [1], "a": {}, "b": 0}))
+        case "folder":
+            old.mkdir()
+        case "pipe":
+            os.mkfifo(old)
+        case "huge":
+            with old.open("wb") as file:
+                file.truncate(1 << 33)
+    window = open_window(spec=None)
+    assert "The draft draft.json cannot be read" in window.notice.message.text()
+    assert os.path.lexists(tmp_path / "draft.json.bad") and not os.path.lexists(old)
+    window.close()
+
+
+def test_what_stands_where_drafts_go_is_set_aside(open_window, qtbot, tmp_path):
+    (tmp_path / "drafts").write_text("x")
+    window = open_window(spec=None)
+    assert "drafts is no folder" in window.notice.message.text()
+    qtbot.keyClicks(editor(window), "kept ")
+    window.close()
+    assert kept(tmp_path)[0].startswith("kept ")
+
+
 # --- the way back ---------------------------------------------------------------------------------
 
 
