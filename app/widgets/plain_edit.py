@@ -101,7 +101,7 @@ class PlainEdit(QPlainTextEdit):
             if by:
                 looks = layout.formats()
                 for look in looks:
-                    look.start += by  # type: ignore[attr-defined]  # the stubs know no fields
+                    look.start += by
                 self._show(block, at, layout.preeditAreaText(), looks)
         return found
 
