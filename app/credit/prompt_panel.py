@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.widgets.layouts import fill, label
+from app.widgets.plain_edit import PlainEdit
 from app.widgets.timers import single_shot
 from app.widgets.undo_keys import leaves_to_the_window
 from core.as_read import AsRead
@@ -28,7 +29,7 @@ KEY = ("template", False), ("prompt", False), ("response", False), ("scored", Tr
 """The words of the key to how the models read the texts, and whether each is underlined."""
 
 
-class TurnEdit(QPlainTextEdit):
+class TurnEdit(PlainEdit):
     """An editor for one turn; turns share the panel's height."""
 
     def __init__(self, role: str, placeholder: str) -> None:
@@ -138,9 +139,9 @@ class PromptPanel(QFrame):
 
     def prompt(self) -> Prompt:
         """Return the turns as they stand; an empty system turn counts as none."""
-        messages = [Message(turn.role, turn.toPlainText()) for turn in self._turns]
-        if self.use_system.isChecked() and self.system.toPlainText():
-            messages.insert(0, Message("system", self.system.toPlainText()))
+        messages = [Message(turn.role, turn.whole_text()) for turn in self._turns]
+        if self.use_system.isChecked() and self.system.whole_text():
+            messages.insert(0, Message("system", self.system.whole_text()))
         return Prompt(tuple(messages))
 
     def is_blank(self) -> bool:

@@ -32,8 +32,6 @@ from app.widgets.spans import (
 from app.widgets.token_view import TokenView
 from app.widgets.undo_keys import leaves_to_the_window
 
-_SEPARATOR = "\u2029"
-
 
 class TokenEditor(TokenView):
     """A plain-text editor with coloured tokens.
@@ -88,6 +86,7 @@ class TokenEditor(TokenView):
 
         ``select`` is a range of code points of the new text to select afterwards.
         """
+        self.end_composition()
         first, removed, added = changed_range(self._units16, utf16(text))
         cursor = self.textCursor()
         self._quiet = True
@@ -112,7 +111,7 @@ class TokenEditor(TokenView):
 
     def _follow_change(self, position: int, removed: int, added: int) -> None:
         old = self._units16
-        self._text = self.document().toRawText().replace(_SEPARATOR, "\n")
+        self._text = self.whole_text()
         self._units16 = new = utf16(self._text)
         change = changed_range(old, new, (position, removed, added))
         if not (change[1] or change[2]):
