@@ -64,6 +64,7 @@ def _pair_plan(
             allow_remote_code=spec.allow_remote_code,
             loss=spec.loss,
             place=fetch,
+            download=spec.download == "yes",
         )
     if spec.demo:
         return named_plan(DEMO, progress, cancelled)
