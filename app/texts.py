@@ -322,6 +322,7 @@ class Texts(QObject):
         Where it cannot be saved, the window may not go the first time, and the notice says why.
         """
         if self.drafts is None:
+            self._autosave.stop()
             return True
         if self._unsaved and not self.save() and not self._refused:
             self._refused = True
