@@ -1,41 +1,14 @@
-"""Reads and writes small files of Qscope's own, whatever lies in their place and whenever it ends.
+"""Writes small files of Qscope's own so that no crash leaves half of one; sets bad ones aside.
 
-Nothing here waits for a pipe, reads more than it was told to, or leaves half a file. Knows nothing
-of what the files hold.
+``core.files`` reads them. Knows nothing of what the files hold.
 """
 
-import errno
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 
 BAD = ".bad"
 """Behind the name of a file that was set aside."""
-
-
-def read_small(path: Path, most: int) -> bytes:
-    """Return what a plain file of at most ``most`` bytes holds.
-
-    Raises:
-        OSError: it cannot be read, is a pipe, a folder or a device, or is larger than that.
-    """
-    # Without waiting: a pipe has an end that nobody may ever open.
-    how = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    handle = os.open(path, how)
-    try:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, "it is no plain file", str(path))
-        if about.st_size > most:
-            raise OSError(errno.EFBIG, f"it is larger than {most // 1_000_000} MB", str(path))
-        parts, left = [], most
-        while left > 0 and (part := os.read(handle, min(left, 1 << 20))):
-            parts.append(part)
-            left -= len(part)
-        return b"".join(parts)
-    finally:
-        os.close(handle)
 
 
 def write_synced(path: Path, data: bytes) -> None:

@@ -90,6 +90,11 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     a: Response = Response()
     b: Response = Response()
 
+    def characters(self) -> int:
+        """Return how long its texts are together."""
+        turns = sum(len(turn.content) for turn in self.prompt)
+        return turns + len(self.a.text) + len(self.b.text)
+
     def turns(self) -> Prompt:
         """Return the prompt."""
         messages = (Message(turn.role, turn.content, turn.more) for turn in self.prompt)

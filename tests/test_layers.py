@@ -14,6 +14,8 @@ RANKS = {
     "core.errors": 0,
     "core.failures": 0,
     "core.folders": 0,
+    "core.safe_files": 0,
+    "core.session_record": 3,
     "core.text": 0,
     "core.reading": 0,
     "core.rendering": 0,

@@ -57,7 +57,7 @@ class StartDialog(QDialog):
         self._rest.setInterval(REST_MS)
         self._lay_out()
         try:
-            table = json.loads(typed)
+            table = json.loads(typed.replace("\\u0000", ""))  # no path has it
         except (ValueError, RecursionError):
             table = {}
         self.form.show_typed(table if isinstance(table, dict) else {})

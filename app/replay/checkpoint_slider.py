@@ -23,7 +23,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.widgets.boxes import Slider
-from app.widgets.drawing import smaller, translucent
+from app.widgets.drawing import painting, smaller, translucent
 
 MARGIN = 14.0
 LINE = 12.0
@@ -151,19 +151,18 @@ class CheckpointSlider(Slider):
         return QSize(150, 34)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        palette = self.palette()
-        text = palette.color(QPalette.ColorRole.WindowText)
-        accent = palette.color(QPalette.ColorRole.Highlight)
-        if self.hasFocus():
-            painter.setPen(QPen(accent, 1.5))
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 5, 5)
-        if self.steps:
-            self._paint_ticks(painter, text, accent)
-            self._paint_numbers(painter, text)
-            self._paint_marks(painter, text, accent)
-        painter.end()
+        with painting(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            palette = self.palette()
+            text = palette.color(QPalette.ColorRole.WindowText)
+            accent = palette.color(QPalette.ColorRole.Highlight)
+            if self.hasFocus():
+                painter.setPen(QPen(accent, 1.5))
+                painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 5, 5)
+            if self.steps:
+                self._paint_ticks(painter, text, accent)
+                self._paint_numbers(painter, text)
+                self._paint_marks(painter, text, accent)
 
     def _paint_ticks(self, painter: QPainter, text: QColor, accent: QColor) -> None:
         faint = translucent(text, 90)
