@@ -17,8 +17,8 @@ from core.errors import UserFacingError
 
 SETTINGS = 2**22
 """Bytes of a file of settings at most; real ones have some thousands."""
-VOCABULARY = 2**26
-"""Bytes of a tokenizer's file, or of an index of shards, at most; the largest known have 2^25."""
+VOCABULARY, INDEX = 2**26, 2**25
+"""Bytes of a tokenizer's file and of an index of shards at most; the largest known have half."""
 DEPTH = 64
 """Values inside each other, at most; real ones have about ten."""
 VALUES = 2**17

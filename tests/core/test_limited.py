@@ -21,7 +21,7 @@ from core.checkpoints.training_args import read_training_args
 from core.errors import UserFacingError
 from tests.core.checkpoint_folders import CONFIG, write_model
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds, so that a slow machine does not fail: what these guard against takes for ever."""
 
 
