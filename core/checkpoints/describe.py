@@ -16,7 +16,7 @@ from core.checkpoints.forms import other_form
 from core.checkpoints.gguf import gguf_file, read_gguf
 from core.checkpoints.headers import LONGEST_NAME, MOST_TENSORS, TensorHeader, read_header
 from core.checkpoints.identity import holds_weights
-from core.checkpoints.limited import INDEX, read_json
+from core.checkpoints.limited import INDEX, path_of, read_json
 from core.checkpoints.quantised import check_quantised
 from core.errors import UserFacingError
 
@@ -345,6 +345,7 @@ def read_adapter_entries(path: Path) -> dict[str, Any]:
             f"{path} is an adapter for Megatron-LM's layers (megatron_config), which PEFT would "
             f"import: save it for a model of transformers."
         )
+    path_of(str(config.get("base_model_name_or_path") or ""))
     if kind in OF_OTHERS:
         raise UserFacingError(
             f"{path} is a {kind} adapter, which is made of other adapters that its config names: "
