@@ -208,7 +208,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(missing_package(error), file=sys.stderr)
         return FAILED
-    except Exception as error:
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # also the panics of libraries in Rust, which are no Exception
         if os.environ.get("QSCOPE_DEBUG"):
             raise
         if is_out_of_memory(error):

@@ -16,6 +16,8 @@ RANKS = {
     "core.folders": 0,
     "core.text": 0,
     "core.reading": 0,
+    "core.rendering": 0,
+    "core.rendering_process": 0,
     "core.template": 0,
     "core.as_read": 1,
     "core.codec": 0,

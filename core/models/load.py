@@ -34,7 +34,7 @@ from core.failures import in_words
 from core.models.adapters import put_adapter
 from core.models.causal import check_causal
 from core.models.check import choose_way, record_steps
-from core.models.config import offline
+from core.models.config import load_config, offline
 from core.models.device import (
     choose_device,
     choose_dtype,
@@ -54,9 +54,11 @@ from core.models.weights import read_model
 from core.plausibility import doubts
 from core.progress import Report, never
 from core.provenance import chosen_beta
+from core.rendering import start as start_rendering
 from core.runs.records import Checkpoint
 
 WHOLE = "check that its files are complete and were saved by transformers"
+CONFIG = "copy it again from where the model was saved"
 FITTING = "check that its files are complete, and that it was trained on this base"
 LONGEST = 2**31
 """Tokens of a text at most, whatever a config says."""
@@ -105,6 +107,7 @@ def load_pair(
     began = time.perf_counter()
     spec, opened = as_run(spec)
     plan = asked_plan(spec, progress, cancelled)
+    start_rendering()  # ready by the time that the tokenizer is loaded
     beta, notes = chosen_beta(spec.beta, plan.provenance)
     place = place_for(spec, plan)
     device, dtype, need = place.device, place.dtype, place.need
@@ -116,14 +119,14 @@ def load_pair(
     prepare(device)
     parts = parts_of(plan)
     with (
-        in_words("The pair of", plan.policy_name, WHOLE, "be loaded"),
+        in_words("The pair of", plan.policy_adapter or plan.policy_model, WHOLE, "be loaded"),
         offline(),
         read_whole(parts.values()) as identities,
         _weights_reported(progress, cancelled),
         torch.inference_mode(),
     ):
         loader = _Loader(plan, device, dtype, of_run=bool(spec.run))
-        tokenizer = loader.tokenizer()
+        codec = _codec(loader.tokenizer(), spec, plan, cancelled)
         lanes, shared, swap = loader.lanes()
         base = None
         if plan.search_base is not None:
@@ -132,12 +135,11 @@ def load_pair(
     if swap is not None:
         swap.placed = loaded[POLICY]
     progress("Checking the attention", None)
-    known = plan.provenance
-    rule = RULES.get(spec.trainer or known.trainer, "turn")
-    with in_words("The tokenizer in", plan.tokenizer, COPY, "be used"):
-        codec = Codec(tokenizer, rule, spec.plain or bool(known.plain))
     everything = [*lanes, base] if base is not None else lanes
-    with in_words("The pair of", plan.policy_name, WHOLE, "be run"), offline():
+    with (
+        in_words("The pair of", plan.policy_adapter or plan.policy_model, WHOLE, "be run"),
+        offline(),
+    ):
         learn(weight for lane in everything for weight in weights_read(lane.model))
         for lane in everything:
             choose_way(lane)
@@ -184,6 +186,14 @@ def load_pair(
     return pair, info
 
 
+def _codec(tokenizer: Any, spec: PairSpec, plan: PairPlan, cancelled: Callable[[], bool]) -> Codec:
+    """Return how a pair's tokenizer reads texts: by the pair's options, or as it was trained."""
+    known = plan.provenance
+    rule = RULES.get(spec.trainer or known.trainer, "turn")
+    with in_words("The tokenizer in", plan.tokenizer, COPY, "be used"):
+        return Codec(tokenizer, rule, spec.plain or bool(known.plain), cancelled=cancelled)
+
+
 def _checkpoints(spec: PairSpec, pair: Pair) -> tuple[Checkpoint, ...]:
     """Return a run's checkpoints up to the one loaded (it may have saved more since), else none.
 
@@ -207,6 +217,14 @@ class _Loader:
     of_run: bool
 
     def tokenizer(self) -> Any:
+        """Return the pair's tokenizer, once each config.json is known to be read: the tokenizer is
+        loaded by it, too, and would be blamed for it."""
+        plan = self.plan
+        for path in filter(None, dict.fromkeys((plan.policy_model, plan.reference_model))):
+            if path.is_dir():
+                _auto_class(path, plan)
+                with in_words("The config.json in", path, CONFIG):
+                    load_config(path, plan.allow_remote_code)
         return load_tokenizer(self.plan.tokenizer, self.plan.allow_remote_code)
 
     def lanes(self) -> tuple[list[Lane], bool, Swap | None]:

@@ -78,7 +78,7 @@ class Watcher:
         for one in watched:
             try:
                 self._look(one)
-            except Exception:  # a listener's; the other runs are still to be followed
+            except BaseException:  # a listener's; the other runs are still to be followed
                 log.exception("what was read of %s could not be taken", one.path)
 
     def _look(self, one: "Watched") -> None:
@@ -89,7 +89,7 @@ class Watcher:
             return
         except UserFacingError as error:
             logs, failed = (), str(error)
-        except Exception as error:
+        except BaseException as error:  # a library's panic too: the thread follows other runs
             logs, failed = (), _UNEXPECTED.format(one.path, type(error).__name__, error)
             if failed != one.failed:
                 log.exception("%s could not be read", one.path)
