@@ -39,7 +39,7 @@ GROWTH = 64
 DEGREE, WAYS = 3, 4096
 """Repetitions of any length after each other in an expression, and ways of its other parts, up to
 which it takes bounded time on each text."""
-SECONDS = 10.0
+SECONDS = 10
 COPY = "copy its files again from the model that it is of"
 """What to do about a tokenizer that cannot be used."""
 

@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -14,6 +15,8 @@ import pytest
 import torch
 
 from core.checkpoints.tokenizing import check_tokenizer
+from core.engine.loop import Engine
+from core.engine.protocol import Examine, Examined, Failed, Load, Loaded, PairSpec
 from core.errors import UserFacingError
 from core.failures import in_words
 from core.models.config import load_config
@@ -207,6 +210,57 @@ def test_a_tokenizer_beside_an_adapter(tmp_path: Path) -> None:
         load_tokenizer(tmp_path)
     (tmp_path / "config.json").unlink()
     assert load_tokenizer(tmp_path)("some").input_ids
+
+
+# --- the engine -------------------------------------------------------------------------------
+
+
+def hostile(room: Path, kind: str) -> PairSpec:
+    """A pair of which some file was made to hold the engine up."""
+    base, policy, reference = save_adapters(room)
+    if kind == "expression":
+        change(policy / "adapter_config.json", exclude_modules=r"(\w*\.*)*!")
+    elif kind == "layers":
+        change(base / "config.json", num_hidden_layers=10**9)
+    elif kind == "header":
+        entry = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+        header = ("{" + ",".join(f'"t{i}":{entry}' for i in range(300_000)) + "}").encode()
+        (base / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    elif kind == "tokenizer":
+        change(base / "tokenizer.json", pre_tokenizer=split(r"(a+)+$"))
+    elif kind == "pipe":
+        (policy / "README.md").unlink(missing_ok=True)
+        os.mkfifo(policy / "README.md")
+        (reference / "adapter_config.json").unlink()
+        os.mkfifo(reference / "adapter_config.json")
+    return PairSpec(policy=str(policy), reference=str(reference))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_after_each_the_next_pair_loads(tmp_path: Path) -> None:
+    events: queue.Queue[Any] = queue.Queue()
+    engine = Engine(events.put)
+    engine.start()
+
+    def answer(request: Any) -> Any:
+        engine.submit(request)
+        while not isinstance(event := events.get(timeout=60), Failed | Loaded | Examined):
+            pass
+        return event
+
+    try:
+        for number, kind in enumerate(("expression", "layers", "header", "tokenizer", "pipe")):
+            spec = hostile(tmp_path / kind, kind)
+            looked = answer(Examine(3 * number + 1, spec))
+            assert isinstance(looked, Examined), kind
+            refused = answer(Load(3 * number + 2, spec))
+            assert isinstance(refused, Failed), kind
+            assert "unexpected" not in refused.message, refused.message
+        policy, reference = save_pair(tmp_path / "good")
+        good = PairSpec(policy=str(policy), reference=str(reference))
+        assert isinstance(answer(Load(100, good)), Loaded)
+    finally:
+        assert engine.close(60)
 
 
 # --- the network -------------------------------------------------------------------------------
