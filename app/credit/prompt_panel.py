@@ -43,7 +43,8 @@ class TurnEdit(PlainEdit):
 
     def put(self, text: str) -> None:
         """Show another text, as one step of undo."""
-        if text != self.toPlainText():
+        if text != self.whole_text():
+            self.end_composition()
             cursor = QTextCursor(self.document())
             cursor.select(QTextCursor.SelectionType.Document)
             cursor.insertText(text)
@@ -185,7 +186,7 @@ class PromptPanel(QFrame):
         self._quiet = True
         try:
             for turn, message in zip(editors, [*system, *turns], strict=False):
-                if turn.toPlainText() != message.content:
+                if turn.whole_text() != message.content:
                     turn.redo() if redo else turn.undo()
         finally:
             self._quiet = False

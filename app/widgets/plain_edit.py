@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import (
+    QDragEnterEvent,
+    QDropEvent,
     QFocusEvent,
     QGuiApplication,
     QInputMethodEvent,
@@ -73,6 +75,14 @@ class PlainEdit(QPlainTextEdit):
         if event.reason() not in _COMES_BACK:
             self.end_composition()
         super().focusOutEvent(event)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        self.end_composition()  # Qt would count its letters in the place of a drop
+        super().dragEnterEvent(event)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        self.end_composition()
+        super().dropEvent(event)
 
     # --- what is being composed ---------------------------------------------------------------
 

@@ -688,7 +688,12 @@ def child(room: Path, seed: int) -> None:
         Example(f"Example {n}", prompt, a, b) for n, (a, b) in enumerate(pairwise(TEXTS))
     )
     window = MainWindow(
-        specs[0], Settings.of_user(), real_engine, theme_name="light", examples=examples
+        specs[0],
+        Settings.of_user(),
+        real_engine,
+        data_folder=room / "texts",
+        theme_name="light",
+        examples=examples,
     )
     monkey = Monkey(window, specs, room, seed, faults)
     rng = monkey.rng
