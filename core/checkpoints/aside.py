@@ -9,16 +9,20 @@ import subprocess
 import sys
 from typing import Any
 
-SECONDS = 4.0
+SECONDS = 3
+"""Of a processor's time that the process may take; on the clock, WAIT times as many, as others may
+have the processor."""
+WAIT = 10
 MEMORY = 2**31
 """Bytes that the process may take."""
-_FRAME = f"""
+_FRAME = """
 import json, sys
 said = json.load(sys.stdin.buffer)
 sys.path[:] = said["path"]
 try:
     import resource
-    resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
+    resource.setrlimit(resource.RLIMIT_CPU, (said["seconds"], said["seconds"]))
+    resource.setrlimit(resource.RLIMIT_AS, (said["memory"], said["memory"]))
 except (ImportError, ValueError, OSError):
     pass
 exec(said["code"])
@@ -30,7 +34,7 @@ class Unanswered(Exception):
     """There was no answer in time, or none at all; the message ends a sentence on why."""
 
 
-def ask_aside(code: str, question: Any, seconds: float = SECONDS) -> Any:
+def ask_aside(code: str, question: Any, seconds: int = SECONDS) -> Any:
     """Return what a function gives that is run in a process of its own.
 
     Args:
@@ -40,19 +44,21 @@ def ask_aside(code: str, question: Any, seconds: float = SECONDS) -> Any:
     Raises:
         Unanswered: it takes longer, takes too much memory, or fails.
     """
-    said = json.dumps({"code": code, "question": question, "path": sys.path})
+    said = json.dumps(
+        {"code": code, "question": question, "path": sys.path, "seconds": seconds, "memory": MEMORY}
+    )
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", _FRAME],
             input=said.encode(),
             capture_output=True,
-            timeout=seconds,
+            timeout=WAIT * seconds,
             check=True,
         )
         return json.loads(done.stdout)
-    except subprocess.TimeoutExpired as error:
-        raise Unanswered(f"it takes more than {seconds:.0f} seconds") from error
-    except (subprocess.CalledProcessError, ValueError, OSError) as error:
+    except (subprocess.SubprocessError, ValueError, OSError) as error:
+        if isinstance(error, subprocess.TimeoutExpired) or getattr(error, "returncode", 0) < 0:
+            raise Unanswered(f"it takes more than {seconds} seconds") from error
         lines = (getattr(error, "stderr", None) or b"").decode("utf-8", "replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "no answer")
         raise Unanswered(last[:200].rstrip(" .:")) from error

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.checkpoints.hub import Hub
+from core.checkpoints.limited import path_of
 from core.checkpoints.named import DEMO, named_plan
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair, with_search_base
@@ -20,7 +21,7 @@ from core.progress import Report, never
 
 def as_run(spec: PairSpec) -> tuple[PairSpec, tuple[str, ...]]:
     """Return a pair whose policy is a run's folder as that run, and what there is to say of it."""
-    folder = Path(spec.policy).expanduser()
+    folder = path_of(spec.policy)
     if not spec.policy or not is_run(folder):
         return spec, ()
     found = run_checkpoints(folder)
@@ -55,7 +56,7 @@ def _pair_plan(
     fetch = place if spec.download else None
     if spec.run:
         return run_plan(
-            Path(spec.run),
+            path_of(spec.run),
             reference,
             base,
             progress,
@@ -64,6 +65,7 @@ def _pair_plan(
             allow_remote_code=spec.allow_remote_code,
             loss=spec.loss,
             place=fetch,
+            download=spec.download == "yes",
         )
     if spec.demo:
         return named_plan(DEMO, progress, cancelled)

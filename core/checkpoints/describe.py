@@ -16,7 +16,7 @@ from core.checkpoints.forms import other_form
 from core.checkpoints.gguf import gguf_file, read_gguf
 from core.checkpoints.headers import LONGEST_NAME, MOST_TENSORS, TensorHeader, read_header
 from core.checkpoints.identity import holds_weights
-from core.checkpoints.limited import VOCABULARY, read_json
+from core.checkpoints.limited import INDEX, path_of, read_json
 from core.checkpoints.quantised import check_quantised
 from core.errors import UserFacingError
 
@@ -268,7 +268,7 @@ def weight_files(path: Path, stem: str) -> tuple[list[Path], list[Path]]:
 
 
 def _shards(path: Path, index: Path) -> list[Path]:
-    weight_map = read_json(index, VOCABULARY, 4 * MOST_TENSORS).get("weight_map")
+    weight_map = read_json(index, INDEX, 4 * MOST_TENSORS).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise UserFacingError(
             f"{index} names no shards (no weight_map): copy or download the checkpoint again."
@@ -345,6 +345,7 @@ def read_adapter_entries(path: Path) -> dict[str, Any]:
             f"{path} is an adapter for Megatron-LM's layers (megatron_config), which PEFT would "
             f"import: save it for a model of transformers."
         )
+    path_of(str(config.get("base_model_name_or_path") or ""))
     if kind in OF_OTHERS:
         raise UserFacingError(
             f"{path} is a {kind} adapter, which is made of other adapters that its config names: "

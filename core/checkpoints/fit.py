@@ -255,8 +255,8 @@ def _tokenizers_differ(policy: Path, reference: Path, shared: int | None) -> str
                 return ""
             if name != "tokenizer.json":
                 return f"different tokenizers ({name} differs)"
-            both = (read_json(it, VOCABULARY, MOST_VALUES) for it in (ours, theirs))
-            return _contents_differ(*both, shared)
+            mine, yours = (read_json(it, VOCABULARY, MOST_VALUES) for it in (ours, theirs))
+            return _contents_differ(mine, yours, shared)
     return ""
 
 

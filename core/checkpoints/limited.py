@@ -6,6 +6,7 @@ it the window. Whatever reads a file of a checkpoint, or has a library read it, 
 Knows nothing of what the files say.
 """
 
+import errno
 import json
 import os
 import stat
@@ -17,8 +18,8 @@ from core.errors import UserFacingError
 
 SETTINGS = 2**22
 """Bytes of a file of settings at most; real ones have some thousands."""
-VOCABULARY = 2**26
-"""Bytes of a tokenizer's file, or of an index of shards, at most; the largest known have 2^25."""
+VOCABULARY, INDEX = 2**26, 2**25
+"""Bytes of a tokenizer's file and of an index of shards at most; the largest known have half."""
 DEPTH = 64
 """Values inside each other, at most; real ones have about ten."""
 VALUES = 2**17
@@ -32,6 +33,25 @@ LARGE = {
     "special_tokens_map.json": 2**25,
 }
 """Files that may be larger than settings, and what they may have."""
+
+
+def path_of(text: str) -> Path:
+    """Return the path that a text names, "~" being the user's folder.
+
+    Raises:
+        UserFacingError: no file can have that name.
+    """
+    path = Path(os.path.expanduser(text))
+    try:
+        if "\0" in text:
+            raise ValueError
+        path.exists()
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise UserFacingError(
+                f"No folder or file can have the name {text[:60]!r}: check the path."
+            ) from error
+    return path.absolute() if text.startswith("~") else path  # of nobody's folder, "~" is a name
 
 
 def open_file(path: Path) -> BinaryIO:

@@ -29,7 +29,7 @@ LARGEST = 2**20
 """Of a file of settings, in bytes; others are not opened."""
 LARGEST_LOG = 2**25
 LONGEST_KEY = 200
-"""Characters of a logged name that are looked at."""
+"""Characters of a logged name that are looked at, and of a text that is taken."""
 ABOVE = 2
 """So many folders above a run are searched for a recipe that names the run."""
 MOST_FILES = 200
@@ -71,7 +71,7 @@ def _flag(value: Any) -> bool:
 
 def _text(value: Any) -> str:
     value = value[0] if isinstance(value, list) and len(value) == 1 else value
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_KEY:
         raise ValueError
     return value.strip()
 

@@ -19,9 +19,9 @@ from core.checkpoints.limited import open_file, read_bytes, read_json
 from core.checkpoints.provenance import read_provenance
 from core.checkpoints.training_args import read_training_args
 from core.errors import UserFacingError
-from tests.core.checkpoint_folders import CONFIG, write_model
+from tests.core.checkpoint_folders import CONFIG, write_adapter, write_model
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds, so that a slow machine does not fail: what these guard against takes for ever."""
 
 
@@ -101,6 +101,18 @@ def test_json_under_limits(tmp_path: Path, text: str, said: str) -> None:
     path.write_text(text)
     with pytest.raises(UserFacingError, match=said):
         read_json(path)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a/" * 3000, "a\0b", "~nobody-of-that-name/x", "\n"])
+def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    from core.checkpoints.asked import as_run, asked_plan
+    from core.engine.protocol import PairSpec
+
+    adapter = write_adapter(tmp_path / "adapter", name)
+    for spec in (PairSpec(policy=name), PairSpec(run=name), PairSpec(policy=str(adapter)),
+                 PairSpec(policy=str(adapter), reference=name, base=name)):  # fmt: skip
+        with pytest.raises(UserFacingError):
+            asked_plan(as_run(spec)[0], lambda what, fraction: None)
 
 
 # --- config.json --------------------------------------------------------------------------------
