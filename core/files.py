@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
-ENTRIES = 20_000
+ENTRIES = 100_000
 """So many entries of a folder are looked at; what people choose has fewer."""
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
@@ -46,7 +46,7 @@ def _check(mode: int, path: Path) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+        raise OSError(errno.EINVAL, "it is a pipe or a device, no regular file", str(path))
 
 
 def read_file(path: Path, most: int) -> bytes:
@@ -56,10 +56,19 @@ def read_file(path: Path, most: int) -> bytes:
         OSError: as ``open_file``, or it holds more than ``most`` bytes.
     """
     with open_file(path) as file:
-        data = file.read(most + 1)
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(min(size or most, most) + 1)
     if len(data) > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
     return data
+
+
+def is_possible(path: str | Path) -> bool:
+    """Return whether a path can be one of this system at all."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

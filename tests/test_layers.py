@@ -49,6 +49,7 @@ RANKS = {
     "core.runs": 5,
     "core.preferences": 1,
     "core.tables": 0,
+    "core.files": 0,
     "core.training": 5,
     "core.registrations": 0,
     "core.engine": 6,

@@ -58,7 +58,7 @@ class StartDialog(QDialog):
         self._lay_out()
         try:
             table = json.loads(typed)
-        except ValueError:
+        except (ValueError, RecursionError):
             table = {}
         self.form.show_typed(table if isinstance(table, dict) else {})
         self._check.checked.connect(self._data_checked)

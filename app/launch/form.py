@@ -135,7 +135,7 @@ class JobForm(QWidget):
     def show_typed(self, typed: Mapping[str, Any]) -> None:
         """Show what ``typed`` gave; of another version's table, what fits."""
         table = {**asdict(TrainingJob(data="", out="")), **typed}
-        with suppress(TypeError, OverflowError):
+        with suppress(TypeError, ValueError, OverflowError):
             (self.own_base if table.get("own_base") else self.demo_base).setChecked(True)
             self.base.show_path(table["base"])
             self.data.show_path(table["data"])

@@ -70,7 +70,7 @@ class Launching(QWidget):
         """Follow what an earlier window followed, and every run that is being trained."""
         try:
             followed = [Path(run) for run in json.loads(self._settings.get(FOLLOWED, "[]"))]
-        except (ValueError, TypeError):
+        except (ValueError, RecursionError, TypeError):
             followed = []
         known = process.known_runs()
         for run in [run for run in known if run in followed] + process.running_runs():

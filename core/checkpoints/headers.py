@@ -11,8 +11,8 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
-from core.checkpoints.limited import open_file
 from core.errors import UserFacingError
+from core.files import open_file
 
 MAX_HEADER_BYTES = 2**25
 """Bytes of a header at most; the format allows three times as many."""

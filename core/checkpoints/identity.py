@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.checkpoints.limited import open_file
 from core.errors import Cancelled, UserFacingError
+from core.files import open_file
 
 CONFIGS = ("config.json", "adapter_config.json")
 PICKLES = ("pytorch_model", "adapter_model")

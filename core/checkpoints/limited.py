@@ -12,9 +12,10 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from core.errors import UserFacingError
+from core.files import read_file
 
 SETTINGS = 2**22
 """Bytes of a file of settings at most; real ones have some thousands."""
@@ -54,37 +55,9 @@ def path_of(text: str) -> Path:
     return path.absolute() if text.startswith("~") else path  # of nobody's folder, "~" is a name
 
 
-def open_file(path: Path) -> BinaryIO:
-    """Open a regular file to read its bytes; never waits for a writer, as opening a pipe would.
-
-    Raises:
-        OSError: there is none, or it is a folder, a pipe, a device or a socket.
-    """
-    # Without waiting: which kind it is can be asked for certain only of what is open.
-    file = os.fdopen(os.open(path, os.O_RDONLY | _WITHOUT_WAITING), "rb", buffering=0)
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(None, "it is no regular file", str(path))
-    return file
-
-
-_WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-
-
 def read_bytes(path: Path, most: int = SETTINGS) -> bytes:
-    """Return what is in a regular file.
-
-    Raises:
-        OSError: there is none, or it has more than ``most`` bytes.
-    """
-    with open_file(path) as file:
-        if os.fstat(file.fileno()).st_size <= most:
-            found = bytearray()
-            while len(found) <= most and (piece := file.read(most + 1 - len(found))):
-                found += piece
-            if len(found) <= most:
-                return bytes(found)
-    raise OSError(None, f"it has more than {most:,} bytes", str(path))
+    """Return what is in a regular file; raise OSError as core.files.read_file does."""
+    return read_file(path, most)
 
 
 def read_json(path: Path, most: int = SETTINGS, values: int = VALUES) -> dict[str, Any]:

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoints.describe import TOKENIZER_FILES
-from core.checkpoints.limited import open_file, read_bytes
+from core.checkpoints.limited import read_bytes
 from core.checkpoints.training_args import NAME, read_training_args
 from core.errors import UserFacingError
+from core.failures import in_words
+from core.files import entries, is_folder, open_file
 from core.losses import trained_by
 from core.provenance import Provenance, agree
 from core.runs.records import ABOUT, EVALUATION, STATE, STEP
@@ -34,6 +36,9 @@ ABOVE = 2
 """So many folders above a run are searched for a recipe that names the run."""
 MOST_FILES = 200
 """So many files of a folder are looked at."""
+MOST_ALIASES, DEEPEST, LONGEST = 20, 50, 1000
+"""Of a recipe in YAML: places that repeat others, levels, letters of a plain value. With more, a
+page of text may stand for gigabytes, or take minutes."""
 
 
 # --- one setting --------------------------------------------------------------------------------
@@ -434,7 +439,7 @@ def _card(path: Path) -> Iterator[_Said]:
     with contextlib.suppress(OSError), open_file(path) as file:
         text = file.read(LARGEST).decode("utf-8", "replace")
     values: dict[str, tuple[Any, str]] = {}
-    if base := re.search(r"^base_model: *['\"]?([^\s'\"]+)['\"]? *\r?$", text, re.MULTILINE):
+    if base := re.search(r"^base_model: *+['\"]?([^\s'\"]++)['\"]? *\r?$", text, re.MULTILINE):
         values["base"] = base[1], _source("base_model", path)
     method = re.search(r"This model was trained with (\w+)", text)
     if method and (trainer := _METHODS.get(method[1].lower())):
@@ -447,33 +452,43 @@ def _table(path: Path) -> Mapping[str, Any] | None:
     """Return the table in a YAML or JSON file; None if it holds none or cannot be read."""
     try:
         text = read_bytes(path, LARGEST).decode("utf-8-sig")
-        table = json.loads(text) if path.suffix == ".json" else _yaml(text)
-    except (OSError, ValueError, RecursionError):
+        table = json.loads(text) if path.suffix == ".json" else _yaml(text, path)
+    except (OSError, ValueError, RecursionError, UserFacingError):
         return None
     return table if isinstance(table, dict) else None
 
 
-def _yaml(text: str) -> Any:
+def _yaml(text: str, path: Path) -> Any:
+    """Return what a recipe says.
+
+    Raises:
+        UserFacingError: it is no YAML, or such as stands for far more than is written there.
+    """
     import yaml
 
-    try:
+    with in_words("The recipe", path, "write it anew"):
+        aliases = depth = 0
+        for event in yaml.parse(text, yaml.CSafeLoader):
+            aliases += isinstance(event, yaml.AliasEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            plain = isinstance(event, yaml.ScalarEvent) and event.implicit[0]
+            if aliases > MOST_ALIASES or depth > DEEPEST or (plain and len(event.value) > LONGEST):
+                raise ValueError("it has more aliases, levels or letters than a recipe has")
         return yaml.load(text, yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise ValueError from error
 
 
 def _files(place: Path, largest: int = LARGEST) -> list[Path]:
     """Return the files in a folder that are not too large, by name."""
     with contextlib.suppress(OSError):
-        found = sorted(it for it in place.iterdir() if it.is_file())[:MOST_FILES]
+        found = [place / name for name in sorted(entry.name for entry in entries(place))]
+        found = [it for it in found if it.is_file()][:MOST_FILES]
         return [it for it in found if it.stat().st_size <= largest]
     return []
 
 
 def _folders(place: Path) -> list[Path]:
-    with contextlib.suppress(OSError):
-        return [it for it in place.iterdir() if it.is_dir()]
-    return []
+    return [place / entry.name for entry in entries(place) if is_folder(entry)]
 
 
 def _source(key: str, path: Path) -> str:

@@ -12,8 +12,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from core.checkpoints.limited import open_file
 from core.errors import UserFacingError
+from core.files import open_file
 
 NAME = "training_args.bin"
 LARGEST = 2**20

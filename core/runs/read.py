@@ -18,7 +18,7 @@ from core.checkpoints.loss import training_loss
 from core.checkpoints.provenance import measured_beta, read_provenance
 from core.checkpoints.saved import Saved, folders
 from core.errors import UserFacingError
-from core.files import entries, open_file
+from core.files import ENTRIES, entries, is_possible, open_file
 from core.progress import Stop, never
 from core.provenance import UNKNOWN, Provenance
 from core.runs.json_file import JsonFile
@@ -83,9 +83,12 @@ class Run:
         """Look again; return whether anything is different.
 
         Raises:
+            UserFacingError: the path can be none.
             Cancelled: soon after ``stop()`` has turned true; the next look goes on from there.
         """
         place = self._place
+        if not is_possible(place):
+            raise UserFacingError(f"{str(self.path)!r} is no possible path: {CHOOSE}.")
         self._is_folder = place.is_dir() or (self._is_folder and not place.is_file())
         token = STOP.set(self._stop)
         try:
@@ -191,6 +194,11 @@ class Run:
             return (
                 f"There is no training log in {self.path} yet, or it is damaged or only half of "
                 f"one: wait until there is one if it is being written, or {CHOOSE}."
+            )
+        if place.is_dir() and len(entries(place)) == ENTRIES:
+            return (
+                f"{self.path} holds more than {ENTRIES:,} files, and there is no training log in "
+                f"those that were looked at: choose the log itself."
             )
         return f"There is no training log in {self.path}: {CHOOSE}."
 

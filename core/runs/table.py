@@ -26,6 +26,7 @@ from core.runs.points import (
     turns,
 )
 from core.runs.records import EVAL, Series
+from core.runs.tail import check
 
 WRAPPERS = "data", "metrics", "logs"
 """Names under which loggers put all that they log (verl: "data")."""
@@ -90,6 +91,7 @@ class Table:
         stepped: dict[str, list[Piece]] = defaultdict(list)
         counted: dict[str, list[Piece]] = defaultdict(list)
         for names, places in groups.items():
+            check()
             some = rows if len(groups) == 1 else [rows[place] for place in places]
             columns = [list(map(itemgetter(name), some)) for name in names]
             at = self._rows + np.array(places)
@@ -364,7 +366,7 @@ def numbers(column: Sequence[Any]) -> tuple[Floats, NDArray[np.bool_] | None, in
             return np.array(column, dtype=np.float64), there, 0
         if kinds == {str}:
             return _written(column)
-    except (OverflowError, msgspec.DecodeError):
+    except (OverflowError, UnicodeEncodeError, msgspec.DecodeError):
         pass
     return _one_by_one(column)
 

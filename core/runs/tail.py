@@ -27,6 +27,12 @@ REMEMBERED = 1024
 given anew at once, and a log that was written over may be longer than before."""
 
 
+def check() -> None:
+    """Raise Cancelled where the look that is under way is to end."""
+    if STOP.get()():
+        raise Cancelled
+
+
 def signature(path: Path) -> Signature | None:
     """Return what changes whenever a file is written; None where there is no file to be read, nor
     ever will be, as of a folder, a pipe or a device."""
@@ -78,9 +84,7 @@ class Tail:
             now = _signature(self.path.stat())
             if now == self._seen and self._settled and not self.trouble and not behind:
                 return None
-            if STOP.get()():
-                self.behind = behind
-                raise Cancelled
+            self.check()
             with open_file(self.path) as file:
                 now = _signature(os.fstat(file.fileno()))
                 anew = not self._still(file.read(len(self._head)), now)
@@ -101,9 +105,18 @@ class Tail:
 
     def used(self, data: bytes) -> None:
         """Say which beginning of what ``more`` gave need not be given again."""
+        if self._offset == len(self._head):
+            self._head += data[: REMEMBERED - len(self._head)]
         self._offset += len(data)
-        self._head += data[: REMEMBERED - len(self._head)]
         self._end = (self._end + data[-REMEMBERED:])[-REMEMBERED:]
+
+    def check(self) -> None:
+        """Raise Cancelled where the look is to end; what was not ``used`` is given again."""
+        try:
+            check()
+        except Cancelled:
+            self.behind = True
+            raise
 
     @property
     def left(self) -> int:

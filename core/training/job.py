@@ -16,7 +16,8 @@ from typing import Any
 
 from core.checkpoints.describe import describe
 from core.errors import UserFacingError
-from core.files import NO_LINK, entries, open_file, read_file
+from core.failures import in_words
+from core.files import NO_LINK, entries, is_possible, open_file, read_file
 from core.runs.records import ABOUT
 from core.setting import problems_of, setting
 from core.training.lock import LOCK
@@ -114,7 +115,8 @@ def problems(job: TrainingJob) -> dict[str, str]:
 def _check_base(base: str) -> None:
     if not base:
         return
-    model = describe(_path(base))
+    with in_words("The base", base, "choose the folder of a whole model"):
+        model = describe(_path(base))
     if model.kind == "adapter":
         raise UserFacingError(
             f"{base} is an adapter: choose the folder of a whole model, to be trained on."
@@ -164,12 +166,11 @@ def _path(text: str) -> Path:
         UserFacingError: it can be none.
     """
     try:
-        os.fsencode(text)
-        if "\0" in text:
-            raise ValueError
-        return Path(text).expanduser()
-    except (ValueError, RuntimeError) as error:  # RuntimeError: the home of a user unknown here
-        raise UserFacingError(f"{text!r} is no possible path: choose another.") from error
+        if is_possible(text):
+            return Path(text).expanduser()
+    except RuntimeError:  # the home of a user that there is not
+        pass
+    raise UserFacingError(f"{text!r} is no possible path: choose another.")
 
 
 def check_again(job: TrainingJob) -> None:
@@ -262,7 +263,7 @@ def read_job(run: Path) -> TrainingJob:
         table["base"] = ""
     try:
         return msgspec.convert(table, TrainingJob)
-    except (msgspec.ValidationError, OverflowError) as error:
+    except (msgspec.ValidationError, OverflowError, UnicodeEncodeError) as error:
         raise UserFacingError(
             f"{run / ABOUT} does not say how to train: start a new run."
         ) from error

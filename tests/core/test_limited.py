@@ -15,10 +15,11 @@ from core.checkpoints.describe import describe
 from core.checkpoints.gguf import read_gguf
 from core.checkpoints.headers import read_header
 from core.checkpoints.identity import identify
-from core.checkpoints.limited import open_file, read_bytes, read_json
+from core.checkpoints.limited import read_bytes, read_json
 from core.checkpoints.provenance import read_provenance
 from core.checkpoints.training_args import read_training_args
 from core.errors import UserFacingError
+from core.files import open_file
 from tests.core.checkpoint_folders import CONFIG, write_adapter, write_model
 
 PATIENCE = 60.0

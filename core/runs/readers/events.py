@@ -117,8 +117,10 @@ def _event_files(place: Path) -> dict[Path, bool]:
     inner = [path for outer in {place, *around} for it in _folders(outer) for path in _named(it)]
     alone = dict.fromkeys(inner, False)
     alone |= {path: path.parent.parent not in around for path in found}
-    newest = sorted(alone, key=_written, reverse=True)[:MOST_FILES]
-    return {path: alone[path] for path in alone if path in set(newest)}
+    if len(alone) <= MOST_FILES:
+        return alone
+    newest = set(sorted(alone, key=_written, reverse=True)[:MOST_FILES])
+    return {path: alone[path] for path in alone if path in newest}
 
 
 def _folders(place: Path) -> list[Path]:
@@ -244,6 +246,7 @@ class EventFile:
             places = np.flatnonzero(lengths == length)
             alike = sliding_window_view(np.frombuffer(data, np.uint8), int(length))[starts[places]]
             for scalars, rows in shapes(alike):
+                self.tail.check()
                 if not scalars and (step := purge(alike[rows[0]].tobytes())) is not None:
                     self.table.purge(int(places[rows[0]]), step)
                     self.purged = step if self.purged is None else min(step, self.purged)
@@ -467,7 +470,7 @@ def _has_crc(data: bytes, start: int, length: int) -> bool:
     """Return whether the data of a frame has the masked CRC that follows it."""
     import google_crc32c
 
-    crc = google_crc32c.value(data[start : start + length])
+    crc: int = google_crc32c.value(data[start : start + length])
     masked = ((crc >> 15 | crc << 17) + MASK) & 0xFFFFFFFF
     return masked == int.from_bytes(data[start + length : start + length + FOOTER], "little")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from core.errors import Cancelled
 from core.files import entries, open_file
 from core.runs.names import is_usual
 from core.runs.reader import FORMATS, Curves, Format, Found
@@ -40,7 +41,11 @@ class Rows(Protocol):
         ...
 
     def take(self, data: bytes) -> bytes:
-        """Take rows in; return the part of ``data`` that need not be given again."""
+        """Take rows in; return the part of ``data`` that need not be given again.
+
+        Raises:
+            Cancelled: by core.runs.tail.check; then nothing was taken in.
+        """
         ...
 
 
@@ -64,9 +69,9 @@ class Lines:
         for path in _candidates(place):
             mark = signature(path)
             if mark and path not in self._files and self._others.get(path) != mark:
-                self._others[path] = mark
                 if _is_log(path, named=path == place):
                     self._files[path] = LineFile(path)
+                self._others[path] = mark
         for file in self._files.values():
             self._changed |= file.refresh()
         if self._changed:
@@ -129,6 +134,7 @@ class LineFile:
 
     def _take(self, rows: Rows, data: bytes) -> None:
         for piece in _pieces(data):
+            self._tail.check()
             if self._inside:
                 end = piece.find(b"\n") + 1
                 self._tail.used(piece[:end] if end else piece)
@@ -138,7 +144,12 @@ class LineFile:
                 self._inside = not piece.endswith(b"\n")
                 self._tail.used(piece)
             elif piece:
-                self._tail.used(rows.take(piece))
+                try:
+                    used = rows.take(piece)
+                except Cancelled:
+                    self._tail.behind = True  # it is given again
+                    raise
+                self._tail.used(used)
 
     def _said(self) -> tuple[str, ...]:
         if not self._long:
@@ -155,7 +166,7 @@ def _candidates(place: Path) -> Iterable[Path]:
     if not place.is_dir():
         return (place,)
     found = [place / it.name for it in entries(place) if it.name.lower().endswith(SUFFIXES)]
-    return sorted(sorted(found, key=_age)[:MOST_FILES])
+    return sorted(found if len(found) <= MOST_FILES else sorted(found, key=_age)[:MOST_FILES])
 
 
 def _age(path: Path) -> int:

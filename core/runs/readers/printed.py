@@ -12,6 +12,7 @@ from typing import Any
 from core.runs.names import canonical, evaluation_set, is_usual, step_column
 from core.runs.readers.lines import ROWS
 from core.runs.table import Table
+from core.runs.tail import check
 
 _NUMBER = (
     r"[-+]?(?:\d++(?:\.\d*+)?(?:[eE][-+]?\d++)?|\.\d++(?:[eE][-+]?\d++)?|(?i:nan|inf(?:inity)?))"
@@ -67,6 +68,9 @@ class PrintedRows:
         whole = data if data.rstrip().endswith((b"}", b"}]")) else data[: data.rfind(b"\n") + 1]
         plain, barred = [], []
         for line in lines_of(whole):
+            if not any(map(str.isdigit, line)):
+                continue
+            check()
             for row in self.rows(line):
                 plain.append(row)
                 barred.append(self._with_step(row))
