@@ -41,8 +41,8 @@ Kind = Literal["syntax", "refused", "failed", "too long", "slow", "memory", "cra
 
 
 class Fault(Exception):
-    """A template could not be rendered: it has a slip in ``line``, refuses what it is told, fails,
-    or hits a limit. ``said`` are the words of the template or of the system."""
+    """A template could not be rendered: it has a slip, refuses what it is told, fails, or hits a
+    limit. ``said`` are the words of the template or of the system; ``line`` 0: not known."""
 
     def __init__(self, kind: Kind, said: str = "", line: int = 0) -> None:
         super().__init__(f"{kind}: {said}")

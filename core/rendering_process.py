@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
+from traceback import walk_tb
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def answer(source: bytes, variables: bytes, now: str, room: int) -> tuple[dict[s
     """Return what a template writes, and about it: "date", the first that it asked for.
 
     Where it cannot be rendered the text is empty, and told are the "kind" of fault ("syntax",
-    "refused" by itself, "too long" or "failed"), what was "said", and the "line" of a slip.
+    "refused" by itself, "too long" or "failed"), what was "said", and in which "line".
 
     Args:
         variables: all that it is told, as a JSON object.
@@ -150,12 +151,19 @@ def answer(source: bytes, variables: bytes, now: str, room: int) -> tuple[dict[s
     except RecursionError:
         return {"kind": "failed", "said": "it is nested too deeply"}, ""
     except Exception as error:  # templates raise what they like
-        itself = type(error) is jinja2.TemplateError
-        return {"kind": "refused" if itself else "failed", "said": _said(error)}, ""
+        kind = "refused" if type(error) is jinja2.TemplateError else "failed"
+        return {"kind": kind, "said": _said(error), "line": _line(error)}, ""
 
 
 def _said(error: Exception) -> str:
     return " ".join(str(error)[: 2 * SAID].split())[:SAID]
+
+
+def _line(error: Exception) -> int:
+    """Return the line of the template that an error came of; 0 if none is known."""
+    frames = walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_code.co_filename == "<template>"]
+    return lines[-1] if lines else 0
 
 
 def _written(template: "jinja2.Template", variables: Mapping[str, Any], room: int) -> str:

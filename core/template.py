@@ -21,6 +21,7 @@ from typing import Any
 
 from core import rendering
 from core.errors import UserFacingError
+from core.failures import INTERNALS
 from core.progress import Stop, never
 from core.rendering import Fault
 from core.rendering_process import MEMORY
@@ -36,8 +37,11 @@ WAYS = ((False, False), (True, True), (True, False))
 """Whether content is a list of parts: in the turns of others, and of the assistant."""
 _AS_CODE = re.compile(r"""(['"])type\1: (['"])text\2""")
 """In a rendering: a list of parts that the template wrote as it is."""
+_LACKING = re.compile(r"has no (?:attribute|element) ('\w*'|\d+)$")
 LONGEST = 2**20
 """Characters of a template; real ones have less than a tenth of that."""
+LIMITS = "slow", "memory", "too long", "crash"
+"""The faults of a template that cannot be rendered whatever it is told."""
 PLAIN = "have the texts read as plain text (with --plain, or in Open a pair)"
 
 
@@ -61,6 +65,10 @@ class Place:
     def verbatim(self) -> bool:
         """Whether all that lies there is the response's own text, though some may be left out."""
         return self.head == self.stop - self.start
+
+
+class Unbounded(UserFacingError):
+    """A chat template does not end, or takes or writes far too much."""
 
 
 class Template:
@@ -121,7 +129,7 @@ class Template:
 
     def _asking(self, prompt: Prompt) -> str:
         if self.plain:
-            return "\n\n".join(message.content for message in prompt.messages)
+            return _encodable("\n\n".join(message.content for message in prompt.messages))
         return self._render(prompt, asking=True)
 
     def said(self, prompt: Prompt, turns: Sequence[Message]) -> str:
@@ -151,7 +159,7 @@ class Template:
             try:
                 written = self._rendered(PROBE_ANSWERED, until=until)
             except Fault as fault:
-                if fault.kind not in ("refused", "failed"):
+                if fault.kind in (*LIMITS, "start", "syntax"):
                     raise self._refusal(fault, PROBE_ANSWERED.messages) from fault
                 failed = failed or self._refusal(fault, PROBE_ANSWERED.messages)
                 continue
@@ -194,26 +202,25 @@ class Template:
         left = rendering.SECONDS if until is None else until - time.monotonic()
         written = rendering.render(self._source, variables, self._now, self._cancelled, left)
         self.date = self.date or written.date
-        return written.text
+        return _encodable(written.text)
 
     def _by_itself(self, turns: list[dict[str, Any]], asking: bool, told: dict[str, Any]) -> str:
         """Return what a tokenizer renders that has code of its own for it, which was allowed."""
         try:
-            return str(
-                self._tokenizer.apply_chat_template(
-                    turns,
-                    chat_template=self._source,
-                    tokenize=False,
-                    add_generation_prompt=asking,
-                    **told,
-                )
+            written = self._tokenizer.apply_chat_template(
+                turns,
+                chat_template=self._source,
+                tokenize=False,
+                add_generation_prompt=asking,
+                **told,
             )
         except Exception as error:  # it may raise what it likes
             raise Fault("failed", " ".join(str(error).split())) from error
+        return _encodable(str(written))
 
     def _refusal(self, fault: Fault, messages: tuple[Message, ...]) -> UserFacingError:
         """Return what to say of a fault: a limit, a slip in the template, turns that it refuses."""
-        name, said = _name(self._tokenizer), fault.said.rstrip(".")
+        name, said = _name(self._tokenizer), _said(fault)
         match fault.kind:
             case "slow":
                 what = f"did not finish within {rendering.SECONDS:g} seconds: correct it"
@@ -231,10 +238,23 @@ class Template:
             case "syntax":
                 what = f"has a slip in line {fault.line} ({said}): correct it"
             case "failed":
-                what = f"fails on these turns ({said}): correct it"
+                where = f" in line {fault.line}" if fault.line else ""
+                what = f"fails{where} on these turns ({said}): correct it"
             case "refused":
                 what = f"refuses these turns ({said}): {_other_turns(messages)}"
-        return UserFacingError(f"{name} {what}, or {PLAIN}.")
+        kind = Unbounded if fault.kind in LIMITS else UserFacingError
+        return kind(f"{name} {what}, or {PLAIN}.")
+
+
+def _said(fault: Fault) -> str:
+    """Return the words of a fault, to quote; those that tell of Python's inside are put plainly."""
+    said = fault.said.rstrip(".")
+    if fault.kind == "failed":
+        if lacking := _LACKING.search(said):
+            return f"{lacking[1]} is undefined"
+        if not said or INTERNALS.search(said):
+            return "a value is of another kind than it is taken for"
+    return said or "it does not say why"
 
 
 def _other_turns(messages: tuple[Message, ...]) -> str:
@@ -245,6 +265,20 @@ def _other_turns(messages: tuple[Message, ...]) -> str:
     if len(roles) < len(messages):
         return "leave the system turn empty"
     return "change them as it says"
+
+
+def check_limits(tokenizer: Any) -> None:
+    """Let a tokenizer's chat template render once, where it can be ended.
+
+    Raises:
+        UserFacingError: it does not end, or takes too much. What else may be wrong is not said.
+    """
+    try:
+        Template(tokenizer)
+    except Unbounded:
+        raise
+    except UserFacingError:
+        return
 
 
 def find(whole: str, response: str, head: str, tail: str) -> Place:
@@ -273,6 +307,11 @@ def find(whole: str, response: str, head: str, tail: str) -> Place:
     return Place(whole, start, stop, 0, len(response), same, end)
 
 
+def _encodable(text: str) -> str:
+    """Return a text with "?" for halves of characters, which no tokenizer reads."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _last(text: str, part: str) -> int:
     """Return where a part stands last, −1 if nowhere; ``rfind`` may take the product of lengths."""
     at = text[::-1].find(part[::-1])
@@ -283,7 +322,8 @@ def _source(tokenizer: Any) -> str | None:
     """Return the text of a tokenizer's chat template; None if it has none.
 
     Raises:
-        UserFacingError: it has several and none is the default, or is far too long.
+        UserFacingError: it has several and none is the default.
+        Unbounded: it is far too long.
     """
     found = getattr(tokenizer, "chat_template", None)
     if isinstance(found, dict):
@@ -295,7 +335,7 @@ def _source(tokenizer: Any) -> str | None:
             )
         found = found["default"]
     if found and len(found) > LONGEST:
-        raise UserFacingError(
+        raise Unbounded(
             f"{_name(tokenizer)} is longer than {LONGEST} characters, which no template is: "
             f"correct it, or {PLAIN}."
         )

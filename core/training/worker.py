@@ -191,7 +191,9 @@ def _train(
 def examples(job: TrainingJob, tokenizer: Any) -> list[dict[str, Any]]:
     """Return the pairs as TRL takes them; plain text as a chat, if that is wanted and can be."""
     from core.preferences import as_turns, load_preferences
+    from core.template import check_limits
 
+    check_limits(tokenizer)  # TRL renders without any, and deaf to a wish to stop
     rows = []
     for pair in load_preferences(Path(job.data)):
         if pair.conversational and not tokenizer.chat_template:

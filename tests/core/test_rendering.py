@@ -244,7 +244,7 @@ WRONG = {
     "blocks": ("{% if 1 %}" * 100_000, "nested too deeply"),
     "parentheses": ("{{ " + "(" * 100_000 + "1" + ")" * 100_000 + " }}", "nested too deeply"),
     "a long file": ("x" * 100_000_000, "longer than 1048576 characters"),
-    "other files": ("{% extends '/etc/passwd' %}", "fails on these turns"),
+    "other files": ("{% extends '/etc/passwd' %}", "fails in line 1 on these turns"),
     "a long message": ("{{ raise_exception('no ' * 10**6) }}", r"\(no no no .*change them"),
 }
 
