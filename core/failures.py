@@ -50,8 +50,8 @@ INTERNALS = re.compile(
     r"|object is not|indices must be|must be str|not supported between|unsupported operand"
     r"|unsupported format|can't multiply sequence|cannot unpack|not enough values|too many values"
     r"|expected str|slice indices|unhashable|interpreted as an integer|not iterable|__\w+__|::\w"
-    r"|object at 0x|INTERNAL ASSERT|argument must be|int\(\) base|could not convert string"
-    r"|^expected Tensor|^linear\(\)|^\w+\(\)"
+    r"|has no len|untagged enum|invalid literal|torch\.Size|object at 0x|INTERNAL ASSERT"
+    r"|argument must be|could not convert string|^expected Tensor|^\w+\(\)"
 )
 """Of messages that are for whoever wrote the library."""
 KIND = re.compile(

@@ -134,7 +134,7 @@ def describe(
     if not files and not pickles:
         raise UserFacingError(
             other_form(path, _names(path))
-            or f"{path} has a {'adapter_config' if adapter else 'config'}.json but no weights "
+            or f"{path} has {'an adapter_config' if adapter else 'a config'}.json but no weights "
             f"({stem}.safetensors): copy or save the weights there too."
         )
     if not files and not allow_pickle:

@@ -3,7 +3,8 @@
 What is opened must be refused in one sentence, or open and show right numbers: a process that dies,
 a file that takes more than five seconds, and an error of another kind are faults. Each module
 ``mutations_*`` of this folder has ``make(folder, rng)``, which writes an input into an empty folder
-and returns its path, and ``open_it(path)``, which opens it; it may have ``prepare()``, called
+and returns its path, and ``open_it(path)``, which opens it, or a table ``MUTATIONS`` of such pairs
+by name; it may have ``prepare()``, called
 once before, ``parsed(path)``, whether the format's own parser takes it, and ``describe(path)``.
 
 A batch of inputs is opened in a process forked for it. ``python -m tests.stress.inputs --seed S
@@ -70,13 +71,40 @@ class Outcome(NamedTuple):
 
 def modules(names: list[str] | None = None) -> dict[str, Any]:
     """The modules of mutations that are there, by name."""
-    found = sorted(it.stem for it in Path(__file__).parent.glob("mutations_*.py"))
-    loaded = {it.partition("_")[2]: importlib.import_module(f"tests.stress.{it}") for it in found}
-    return {
-        name: module
+    files = sorted(it.stem for it in Path(__file__).parent.glob("mutations_*.py"))
+    loaded = {it.partition("_")[2]: importlib.import_module(f"tests.stress.{it}") for it in files}
+    found = {
+        name: Table(module.MUTATIONS) if hasattr(module, "MUTATIONS") else module
         for name, module in loaded.items()
-        if hasattr(module, "open_it") and (not names or name in names)
     }
+    return {
+        name: it
+        for name, it in found.items()
+        if hasattr(it, "open_it") and (not names or name in names)
+    }
+
+
+class Table:
+    """A table of mutations, by name who makes and who opens one, as a module of mutations."""
+
+    def __init__(self, table: dict[str, tuple[Callable[..., Path], Callable[[Path], Any]]]) -> None:
+        self._table = table
+        self._names: dict[Path, str] = {}
+
+    def make(self, folder: Path, rng: random.Random) -> Path:
+        """Write an input of any of the kinds into a folder; return its path."""
+        name = rng.choice(sorted(self._table))
+        path = self._table[name][0](folder, rng)
+        self._names[path] = name
+        return path
+
+    def describe(self, path: Path) -> str:
+        """Return its kind."""
+        return f"{self._names[path]}: {path.name}"
+
+    def open_it(self, path: Path) -> Any:
+        """Open it as its kind is opened."""
+        return self._table[self._names[path]][1](path)
 
 
 def choose(seed: int, number: int, kinds: dict[str, Any]) -> tuple[str, random.Random]:
