@@ -1,4 +1,4 @@
-"""``python -m tests.stress [NAME ...] [--minutes N | --steps N] [--seed S]``: nights of random work.
+"""``python -m tests.stress [NAME ...] [--minutes N | --steps N]``: nights of random work.
 
 Each stress runs in a process of its own, one after the other; they share the minutes. Ctrl-C ends
 the one that runs and tells of what was done. The exit status is 1 if there was a fault.

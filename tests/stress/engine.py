@@ -398,7 +398,7 @@ class Machine:
         return new
 
     def _follow_disk(self) -> None:
-        self.shown.truths = [it for it in self.files[self.shown.path].editions[::-1]]
+        self.shown.truths = self.files[self.shown.path].editions[::-1]
 
     def changed(self, shown: Shown) -> Callable[[str], bool]:
         """Whether a sentence fits a checkpoint that has been changed on disk since it was shown."""
