@@ -82,9 +82,9 @@ def read_whole(folders: Iterable[Path]) -> Iterator[tuple[Identity, ...]]:
     before = tuple(_present(folder) for folder in dict.fromkeys(folders))
     try:
         yield before
-    except Cancelled:
-        raise
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, Cancelled | KeyboardInterrupt | GeneratorExit):
+            raise
         _check_unchanged(before, error)
         raise
     _check_unchanged(before, None)
@@ -97,7 +97,7 @@ def _present(folder: Path) -> Identity:
     return found
 
 
-def _check_unchanged(before: tuple[Identity, ...], error: Exception | None) -> None:
+def _check_unchanged(before: tuple[Identity, ...], error: BaseException | None) -> None:
     for identity in before:
         if identify(Path(identity.folder)) != identity:
             raise UserFacingError(

@@ -22,7 +22,7 @@ def read_gguf_model(auto: Any, path: Path, dtype: torch.dtype) -> tuple[Any, lis
 
     Raises:
         UserFacingError: transformers does not read its architecture, or not all that it says.
-        OSError, ValueError, KeyError, RuntimeError: as transformers raises them.
+        Exception: whatever transformers raises at such files.
     """
     from transformers import AutoConfig, GgufConfig, modeling_gguf_pytorch_utils
     from transformers.utils import logging

@@ -28,7 +28,7 @@ from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import RULES, Codec
 from core.engine.protocol import PairInfo, PairSpec
 from core.errors import Cancelled, UserFacingError
-from core.failures import is_out_of_memory, reason
+from core.failures import in_words
 from core.models.adapters import put_adapter
 from core.models.causal import check_causal
 from core.models.check import choose_way, record_steps
@@ -46,13 +46,15 @@ from core.models.pair import Pair, logits_held
 from core.models.plausible import measure_plausibility
 from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
-from core.models.tokenizer import load_tokenizer
+from core.models.tokenizer import COPY, load_tokenizer
 from core.models.weights import read_model
 from core.plausibility import doubts
 from core.progress import Report, never
 from core.provenance import chosen_beta
 from core.runs.records import Checkpoint
 
+WHOLE = "check that its files are complete and were saved by transformers"
+FITTING = "check that its files are complete, and that it was trained on this base"
 ROOM = 2
 """A pair is loaded beside what is there if so many times its estimated need is free."""
 
@@ -109,6 +111,7 @@ def load_pair(
     prepare(device)
     parts = parts_of(plan)
     with (
+        in_words("The pair of", plan.policy_name, WHOLE, "be loaded"),
         read_whole(parts.values()) as identities,
         _weights_reported(progress, cancelled),
         torch.inference_mode(),
@@ -125,12 +128,14 @@ def load_pair(
     progress("Checking the attention", None)
     known = plan.provenance
     rule = RULES.get(spec.trainer or known.trainer, "turn")
-    codec = Codec(tokenizer, rule, spec.plain or bool(known.plain))
+    with in_words("The tokenizer in", plan.tokenizer, COPY, "be used"):
+        codec = Codec(tokenizer, rule, spec.plain or bool(known.plain))
     everything = [*lanes, base] if base is not None else lanes
-    learn(weight for lane in everything for weight in weights_read(lane.model))
-    for lane in everything:
-        choose_way(lane)
-        record_steps(lane)
+    with in_words("The pair of", plan.policy_name, WHOLE, "be run"):
+        learn(weight for lane in everything for weight in weights_read(lane.model))
+        for lane in everything:
+            choose_way(lane)
+            record_steps(lane)
     free = free_bytes(device)
     pair = Pair(
         lanes,
@@ -216,20 +221,21 @@ class _Loader:
     def _as_saved(self, path: Path) -> Any:
         """Return what ``model`` does, with the layers that its class has."""
         plan = self.plan
-        model, missing = read_model(
-            _auto_class(path, plan),
-            path,
-            self.device,
-            self.dtype,
-            plan.allow_pickle,
-            plan.allow_remote_code,
-        )
-        if missing:
-            raise UserFacingError(
-                f"{path} lacks {len(missing)} weights (first: {missing[0]}): what would be shown "
-                f"is noise; save the whole model again."
+        with in_words("The model in", path, WHOLE, "be loaded"):
+            model, missing = read_model(
+                _auto_class(path, plan),
+                path,
+                self.device,
+                self.dtype,
+                plan.allow_pickle,
+                plan.allow_remote_code,
             )
-        check_causal(model, str(path))
+            if missing:
+                raise UserFacingError(
+                    f"{path} lacks {len(missing)} weights (first: {missing[0]}): what would be "
+                    f"shown is noise; save the whole model again."
+                )
+            check_causal(model, str(path))
         return model
 
     def _over_one_base(self) -> tuple[list[Lane], bool, Swap | None]:
@@ -296,9 +302,10 @@ class _Loader:
         PEFT keeps the factors in float32 where the base is in a lower format.
         """
         base = self._as_saved(model)
-        wrapped, rewritten = put_adapter(base, adapter, ROWS[0], self.plan.allow_pickle)
-        if wrapped.peft_type == "LORA":  # others may ask for layers of torch's own class
-            replace_linears(base)
+        with in_words("The adapter in", adapter, FITTING, "be loaded"):
+            wrapped, rewritten = put_adapter(base, adapter, ROWS[0], self.plan.allow_pickle)
+            if wrapped.peft_type == "LORA":  # others may ask for layers of torch's own class
+                replace_linears(base)
         return wrapped, rewritten
 
     def _with_adapters(self) -> Any:
@@ -313,10 +320,11 @@ class _Loader:
         wrapped, rewritten = self._adapted(plan.policy_model, plan.policy_adapter)
         apart = self.of_run or plan.reference_adapter != plan.policy_adapter
         if plan.reference_adapter is not None and apart and not rewritten:
-            try:
-                put_adapter(wrapped, plan.reference_adapter, ROWS[1], plan.allow_pickle)
-            except (ValueError, KeyError):
-                return None
+            with in_words("The adapter in", plan.reference_adapter, FITTING, "be loaded"):
+                try:
+                    put_adapter(wrapped, plan.reference_adapter, ROWS[1], plan.allow_pickle)
+                except (ValueError, KeyError):
+                    return None
         return None if rewritten else wrapped
 
 
@@ -378,9 +386,8 @@ def _switch(wrapped: Any, row: str) -> Callable[[], Any]:
 
 @contextlib.contextmanager
 def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Report the loading inside, let it be cancelled, and raise UserFacingError for bad files."""
+    """Report the loading inside and let it be cancelled."""
     progress("Loading the model library", None)
-    from huggingface_hub.errors import StrictDataclassError
     from transformers.utils import logging as hf_logging
 
     def hook(factory: Any, args: Any, kwargs: Any) -> Any:
@@ -393,18 +400,6 @@ def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterat
             warnings.simplefilter("ignore")
             progress("Loading the weights", None)
             yield
-    except ImportError as error:
-        raise UserFacingError(
-            f"This model needs a library that is not installed ({reason(error)}): install it "
-            f"and load again."
-        ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, StrictDataclassError) as error:
-        if is_out_of_memory(error):
-            raise
-        raise UserFacingError(
-            f"The checkpoint could not be loaded ({reason(error)}): check that its files are "
-            f"complete and were saved by transformers or PEFT."
-        ) from error
     finally:
         hf_logging.set_tqdm_hook(previous)
 

@@ -33,7 +33,7 @@ def read_quantised(
 
     Raises:
         UserFacingError: transformers cannot load this method, here or at all.
-        OSError, ValueError, KeyError, RuntimeError: as transformers raises them.
+        Exception: whatever transformers raises at such files.
     """
     try:
         model, found = auto.from_pretrained(

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserFacingError
-from core.failures import reason
+from core.failures import in_words
 
 SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 """Vocabularies that only sentencepiece's own format has."""
+COPY = "copy its files again from the model that it is of"
 READERS = {"sentencepiece": "sentencepiece", "google.protobuf": "protobuf"}
 """What reads them: the modules, with the packages that bring them."""
 
@@ -17,14 +18,13 @@ def load_tokenizer(path: Path, allow_remote_code: bool = False) -> Any:
     """Return transformers' tokenizer of a checkpoint; a GGUF file's with its chat template.
 
     Raises:
-        UserFacingError: a package that its format needs is not installed, or tokenizer.json is
-            damaged.
-        OSError, ValueError, KeyError, RuntimeError: as transformers raises them.
+        UserFacingError: a package that its format needs is not installed, or its files are damaged.
     """
     from transformers import AutoTokenizer
 
     if path.is_file():
-        return AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
+        with in_words("The tokenizer in", path, COPY):
+            return AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
     only = [name for name in SENTENCEPIECE if (path / name).is_file()]
     if only and not (path / "tokenizer.json").is_file():
         missing = [package for module, package in READERS.items() if not _is_there(module)]
@@ -33,15 +33,8 @@ def load_tokenizer(path: Path, allow_remote_code: bool = False) -> Any:
                 f"The tokenizer in {path} is a {only[0]} of sentencepiece, which needs "
                 f"{' and '.join(missing)}: pip install {' '.join(missing)}."
             )
-    try:
+    with in_words("The tokenizer in", path, COPY):
         return AutoTokenizer.from_pretrained(path, trust_remote_code=allow_remote_code)
-    except Exception as error:
-        if type(error) is not Exception:  # tokenizers has none of its own
-            raise
-        raise UserFacingError(
-            f"The tokenizer in {path} cannot be read ({reason(error)}): copy its files again from "
-            f"the model that it is of."
-        ) from error
 
 
 def _is_there(module: str) -> bool:

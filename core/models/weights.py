@@ -95,7 +95,7 @@ def read_model(
     Raises:
         UserFacingError: a file becomes shorter meanwhile, or the weights have other sizes than
             config.json says.
-        OSError, ValueError, KeyError, RuntimeError: as transformers raises them.
+        Exception: whatever transformers raises at such files.
     """
     from transformers import AutoConfig
 

@@ -45,9 +45,11 @@ def load(
     disable_progress_bar()  # who calls says how far it is
     gpu = torch.cuda.is_available()
     half = gpu and train != "all" and torch.cuda.is_bf16_supported()
-    reader = AutoTokenizer.from_pretrained(tokenizer or base)
+    # Folders may come from somebody else: nothing is fetched for them, and none of their code run.
+    alone = {"local_files_only": True, "trust_remote_code": False}
+    reader = AutoTokenizer.from_pretrained(tokenizer or base, **alone)
     model = AutoModelForCausalLM.from_pretrained(
-        base, dtype=torch.bfloat16 if half else torch.float32
+        base, dtype=torch.bfloat16 if half else torch.float32, use_safetensors=True, **alone
     )
     if adapter is not None:
         from peft import PeftModel
@@ -176,7 +178,8 @@ def is_whole(checkpoint: Path, resumable: bool = True) -> bool:
     """Return whether all of a checkpoint was written: the weights and, if ``resumable``, what the
     trainer saves after them, its state last."""
     try:
-        describe(checkpoint)
+        for folder in (checkpoint, *checkpoint.glob("*/adapter_config.json")):
+            describe(folder if folder == checkpoint else folder.parent)
         if resumable:
             read_json(checkpoint / "trainer_state.json")
     except UserFacingError:
