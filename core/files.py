@@ -1,4 +1,4 @@
-"""Reading files that may be anything: without waiting for one, and no more than is meant.
+"""Files that may be anything: read without waiting and no more than is meant, written whole.
 
 A pipe, a socket or a device in place of a file keeps whoever reads it waiting, and a file of any
 size fills the memory. Errors are OSError, whose ``strerror`` can be quoted. Knows nothing of what
@@ -7,6 +7,7 @@ files say.
 
 import errno
 import os
+import shutil
 import stat
 from itertools import islice
 from pathlib import Path
@@ -60,6 +61,35 @@ def read_file(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
     return data
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that a user has named: who is killed meanwhile leaves the old one or this one.
+
+    A pipe or a device is written into; so is a file in a folder that takes no new one.
+
+    Raises:
+        OSError: it cannot be written; what was there is then still there, if there was room.
+    """
+    path = Path(os.path.realpath(path))  # what a link leads to, which stays a link
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        file = beside.open("xb")
+    except OSError:
+        path.write_bytes(data)
+        return
+    try:
+        with file:
+            file.write(data)
+        if path.exists():
+            shutil.copymode(path, beside)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
