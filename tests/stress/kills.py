@@ -153,16 +153,14 @@ class Kills:
         time.sleep(self.rng.uniform(0, self.scores_in))
         kept.kill()
         said = kept.out.read_text("utf-8")
-        if not self.scored.startswith(said):
-            raise WrongError(f"printed was {said[-200:]!r}")
         if said and not said.endswith("\n"):
             raise WrongError(f"a line was printed in part: {said[-80:]!r}")
+        same_scores(said, self.scored)
         for cache in (self.room / "cache").glob("*.json"):
             whole_json(cache)
         again = Child(self._score, self.room / "again")
         again.end()
-        if again.out.read_text("utf-8") != self.scored:
-            raise WrongError("scored after it is something else")
+        same_scores(again.out.read_text("utf-8"), self.scored, whole=True)
         self.counted["scoring"] += 1
 
     def _begin_scoring(self) -> None:
@@ -216,7 +214,7 @@ class Kills:
         while time.monotonic() < end and child.alive():
             if not tried and known_to_run(run):
                 tried = True
-                refuse_second(run)
+                refuse_second(run, self.room / "second")
             time.sleep(0.02)
         child.kill()
         if known_to_run(run):
@@ -238,6 +236,21 @@ class Kills:
         return tiny_job(self.room, name, sft_steps=4, steps=8, save_steps=1)
 
 
+def same_scores(said: str, true: str, whole: bool = False) -> None:
+    """Compare lines of ``score --jsonl``, which rounding may tell apart.
+
+    Raises:
+        WrongError: they are of something else, or, if all must be there, too few.
+    """
+    lines, expected = ([json.loads(it) for it in text.splitlines()] for text in (said, true))
+    if len(lines) > len(expected) or (whole and len(lines) < len(expected)):
+        raise WrongError(f"{len(lines)} lines were printed, of {len(expected)}")
+    for line, other in zip(lines, expected, strict=False):
+        ids, theirs = ([row["id"] for row in it["tokens"]] for it in (line, other))
+        if ids != theirs or abs(line["total_reward"] - other["total_reward"]) > 1e-4:
+            raise WrongError(f"printed was {line!r:.200} and not {other!r:.200}")
+
+
 def train(run: Path) -> int:
     from core.training import worker
 
@@ -250,16 +263,24 @@ def known_to_run(run: Path) -> bool:
     return state_of(run).running
 
 
-def refuse_second(run: Path) -> None:
-    """A second trainer must not start beside one that lives."""
+def refuse_second(run: Path, out: Path) -> None:
+    """A second trainer must not start beside one that lives, however it is asked for.
+
+    Raises:
+        WrongError: it does.
+    """
     from core.errors import UserFacingError
     from core.training.process import resume
 
-    try:
+    with suppress(UserFacingError):
         resume(run)
-    except UserFacingError:
-        return
-    raise WrongError("a second trainer was started beside the first")
+        raise WrongError("a second trainer was started beside the first")
+    second = Child(lambda: train(run), out)
+    with suppress(WrongError):
+        second.end()
+    said = Path(f"{out}.err").read_text("utf-8", "replace")
+    if known_to_run(run) and "is being trained already" not in said:
+        raise WrongError(f"a second worker was not refused: {said[-300:]!r}")
 
 
 def weights(run: Path) -> dict[str, str]:
