@@ -26,7 +26,7 @@ from pathlib import Path
 from tests.stress.report import Report
 from tests.training_runs import tiny_job
 
-PATIENCE = 300.0
+PATIENCE = 120.0
 """Seconds after which a process that is let live is taken to hang."""
 TRAININGS = 4
 """A training is killed so many times at most, and then let end."""
@@ -93,10 +93,10 @@ class Child:
 
 
 class Kills:
-    """The rooms in which processes are killed."""
+    """The rooms in which processes are killed; ``live`` is called after each process."""
 
-    def __init__(self, room: Path, seed: int) -> None:
-        self.room, self.rng = room, random.Random(seed)
+    def __init__(self, room: Path, seed: int, live: Callable[[], object]) -> None:
+        self.room, self.rng, self.live = room, random.Random(seed), live
         os.environ["QSCOPE_CACHE"] = str(room / "cache")
         for name in ("CONFIG", "STATE", "DATA"):
             os.environ[f"XDG_{name}_HOME"] = str(room / name.lower())
@@ -152,6 +152,7 @@ class Kills:
         kept = Child(self._score, self.room / "killed")
         time.sleep(self.rng.uniform(0, self.scores_in))
         kept.kill()
+        self.live()
         said = kept.out.read_text("utf-8")
         if said and not said.endswith("\n"):
             raise WrongError(f"a line was printed in part: {said[-80:]!r}")
@@ -175,6 +176,7 @@ class Kills:
         (self.room / "items.jsonl").write_text(lines, "utf-8")
         first = Child(self._score, self.room / "first")
         first.end()
+        self.live()
         self.scored = first.out.read_text("utf-8")
         shutil.rmtree(self.room / "cache", ignore_errors=True)
         self.scores_in = Child(self._score, self.room / "first").end()
@@ -201,6 +203,7 @@ class Kills:
         if not (self.room / "plain").exists():
             write_job(self._job("plain"))
             self.trains_in = Child(lambda: train(self.room / "plain"), self.room / "trainer").end()
+            self.live()
             self.trained = weights(self.room / "plain")
         if self.run is None:
             self.runs += 1
@@ -217,6 +220,7 @@ class Kills:
                 refuse_second(run, self.room / "second")
             time.sleep(0.02)
         child.kill()
+        self.live()
         if known_to_run(run):
             raise WrongError("a trainer that was killed is said to run")
         for file in (run / "qscope-run.json", *run.rglob("trainer_state.json")):
@@ -440,7 +444,8 @@ def stress(room: Path, seed: int, more: Callable[[int], bool]) -> Report:
 
     register()
     torch.set_num_threads(1)
-    kills, report = Kills(room, seed), Report()
+    report = Report()
+    kills = Kills(room, seed, lambda: more(report.done))
     turns = [kills.saving, kills.scoring] * ROUNDS + [kills.training]
     while more(report.done):
         turn = turns[report.done % len(turns)]
