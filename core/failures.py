@@ -54,6 +54,11 @@ INTERNALS = re.compile(
     r"|^expected Tensor|^linear\(\)|^\w+\(\)"
 )
 """Of messages that are for whoever wrote the library."""
+KIND = re.compile(
+    r"(?:Class validation error for validator '\w+': |Validation error for field '\w+': )?"
+    r"(?:\b[A-Z]\w*(?:Error|Exception)\b: ?(?:[Ee]rror:? )?)+"
+)
+"""A class of errors that a message begins with, or quotes."""
 OF_THE_INSIDE = (AttributeError, AssertionError, IndexError, NameError, ArithmeticError)
 LONGEST = 240
 """Characters of a message that are quoted."""
@@ -79,11 +84,10 @@ def in_words(what: str, path: object, cure: str, cannot: str = "be read") -> Ite
         if passes(error):
             raise
         log.info("%s %s cannot %s", what, path, cannot, exc_info=error)
-        if isinstance(error, ModuleNotFoundError) and error.name:
-            package = error.name.partition(".")[0]
+        if isinstance(error, ImportError):  # no command to install it: a file may name anything
             raise UserFacingError(
-                f"{what} {path} cannot {cannot} without the Python package {package}, which is not "
-                f"installed: pip install {package}, then try again."
+                f"{what} {path} cannot {cannot}, as a library that it needs is not installed "
+                f"({reason(error)}): install it if you know it, then try again."
             ) from error
         raise UserFacingError(
             f"{what} {path} cannot {cannot} ({reason(error)}): {cure}."
@@ -116,7 +120,7 @@ def reason(error: BaseException) -> str:
         return name.rstrip(" .:") if " " in name else f"{name!r} is missing, or is not known"
     lines = [line.strip() for line in str(error).strip().splitlines()]
     count = 2 if lines and lines[0].endswith(":") else 1
-    said = " ".join(lines[:count]).rstrip(" .:")
+    said = KIND.sub("", " ".join(lines[:count])).rstrip(" .:")
     if not isinstance(error, Exception) or not said or INTERNALS.search(said):
         return ODD
     if isinstance(error, OF_THE_INSIDE):

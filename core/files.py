@@ -92,6 +92,14 @@ def write_whole(path: Path, data: bytes) -> None:
         raise
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether something in a folder is a folder; a link that leads nowhere is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def entries(folder: Path) -> list[os.DirEntry[str]]:
     """Return what is in a folder, the first ``ENTRIES`` of it; nothing where it cannot be read."""
     try:

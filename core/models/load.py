@@ -19,11 +19,13 @@ import torch
 from torch import nn
 
 from core.checkpoints.asked import as_run, asked_plan, remarks
-from core.checkpoints.describe import CONTEXT_LENGTH, read_json
+from core.checkpoints.config import read_config
+from core.checkpoints.describe import CONTEXT_LENGTH
 from core.checkpoints.identity import read_whole
 from core.checkpoints.memory import Need, check_fits, estimate
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.runs import run_checkpoints, with_start
+from core.checkpoints.tokenizing import COPY
 from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import RULES, Codec
 from core.engine.protocol import PairInfo, PairSpec
@@ -32,6 +34,7 @@ from core.failures import in_words
 from core.models.adapters import put_adapter
 from core.models.causal import check_causal
 from core.models.check import choose_way, record_steps
+from core.models.config import load_config, offline
 from core.models.device import (
     choose_device,
     choose_dtype,
@@ -46,15 +49,19 @@ from core.models.pair import Pair, logits_held
 from core.models.plausible import measure_plausibility
 from core.models.products import learn, replace_linears
 from core.models.swap import PeftSwap, RowSwap, Swap, WholeSwap
-from core.models.tokenizer import COPY, load_tokenizer
+from core.models.tokenizer import load_tokenizer
 from core.models.weights import read_model
 from core.plausibility import doubts
 from core.progress import Report, never
 from core.provenance import chosen_beta
+from core.rendering import start as start_rendering
 from core.runs.records import Checkpoint
 
 WHOLE = "check that its files are complete and were saved by transformers"
+CONFIG = "copy it again from where the model was saved"
 FITTING = "check that its files are complete, and that it was trained on this base"
+LONGEST = 2**31
+"""Tokens of a text at most, whatever a config says."""
 ROOM = 2
 """A pair is loaded beside what is there if so many times its estimated need is free."""
 
@@ -100,6 +107,7 @@ def load_pair(
     began = time.perf_counter()
     spec, opened = as_run(spec)
     plan = asked_plan(spec, progress, cancelled)
+    start_rendering()  # ready by the time that the tokenizer is loaded
     beta, notes = chosen_beta(spec.beta, plan.provenance)
     place = place_for(spec, plan)
     device, dtype, need = place.device, place.dtype, place.need
@@ -111,13 +119,14 @@ def load_pair(
     prepare(device)
     parts = parts_of(plan)
     with (
-        in_words("The pair of", plan.policy_name, WHOLE, "be loaded"),
+        in_words("The pair of", plan.policy_adapter or plan.policy_model, WHOLE, "be loaded"),
+        offline(),
         read_whole(parts.values()) as identities,
         _weights_reported(progress, cancelled),
         torch.inference_mode(),
     ):
         loader = _Loader(plan, device, dtype, of_run=bool(spec.run))
-        tokenizer = loader.tokenizer()
+        codec = _codec(loader.tokenizer(), spec, plan, cancelled)
         lanes, shared, swap = loader.lanes()
         base = None
         if plan.search_base is not None:
@@ -126,12 +135,11 @@ def load_pair(
     if swap is not None:
         swap.placed = loaded[POLICY]
     progress("Checking the attention", None)
-    known = plan.provenance
-    rule = RULES.get(spec.trainer or known.trainer, "turn")
-    with in_words("The tokenizer in", plan.tokenizer, COPY, "be used"):
-        codec = Codec(tokenizer, rule, spec.plain or bool(known.plain))
     everything = [*lanes, base] if base is not None else lanes
-    with in_words("The pair of", plan.policy_name, WHOLE, "be run"):
+    with (
+        in_words("The pair of", plan.policy_adapter or plan.policy_model, WHOLE, "be run"),
+        offline(),
+    ):
         learn(weight for lane in everything for weight in weights_read(lane.model))
         for lane in everything:
             choose_way(lane)
@@ -178,6 +186,14 @@ def load_pair(
     return pair, info
 
 
+def _codec(tokenizer: Any, spec: PairSpec, plan: PairPlan, cancelled: Callable[[], bool]) -> Codec:
+    """Return how a pair's tokenizer reads texts: by the pair's options, or as it was trained."""
+    known = plan.provenance
+    rule = RULES.get(spec.trainer or known.trainer, "turn")
+    with in_words("The tokenizer in", plan.tokenizer, COPY, "be used"):
+        return Codec(tokenizer, rule, spec.plain or bool(known.plain), cancelled=cancelled)
+
+
 def _checkpoints(spec: PairSpec, pair: Pair) -> tuple[Checkpoint, ...]:
     """Return a run's checkpoints up to the one loaded (it may have saved more since), else none.
 
@@ -201,6 +217,14 @@ class _Loader:
     of_run: bool
 
     def tokenizer(self) -> Any:
+        """Return the pair's tokenizer, once each config.json is known to be read: the tokenizer is
+        loaded by it, too, and would be blamed for it."""
+        plan = self.plan
+        for path in filter(None, dict.fromkeys((plan.policy_model, plan.reference_model))):
+            if path.is_dir():
+                _auto_class(path, plan)
+                with in_words("The config.json in", path, CONFIG):
+                    load_config(path, plan.allow_remote_code)
         return load_tokenizer(self.plan.tokenizer, self.plan.allow_remote_code)
 
     def lanes(self) -> tuple[list[Lane], bool, Swap | None]:
@@ -347,7 +371,7 @@ def _auto_class(path: Path, plan: PairPlan) -> Any:
 
     if path.is_file():
         return hf.AutoModelForCausalLM  # a GGUF file, whose kind reading it finds out
-    config = read_json(path / "config.json")
+    config = read_config(path)
     if config.get("auto_map") and plan.allow_remote_code:
         return hf.AutoModelForCausalLM
     kind = str(config.get("model_type") or "")
@@ -437,9 +461,10 @@ def _context_length(lane: Lane) -> int:
     """
     names = (getattr(lane.config, name, None) for name in CONTEXT_LENGTH)
     length = next((it for it in names if isinstance(it, int) and it > 0), 2**20)
+    length = min(length, LONGEST)
     rope = getattr(lane.config, "rope_parameters", None) or {}
     if rope.get("rope_type") == "dynamic":
-        length = int(length * rope.get("factor", 1.0))
+        length = int(min(length * rope.get("factor", 1.0), LONGEST))
     return length
 
 

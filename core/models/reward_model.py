@@ -14,6 +14,7 @@ from core.codec import Codec
 from core.errors import UserFacingError
 from core.failures import in_words
 from core.models.device import choose_device, choose_dtype
+from core.models.tokenizer import load_tokenizer
 from core.models.weights import read_model
 from core.text import Prompt
 
@@ -74,12 +75,12 @@ def load_reward_model(
             f"There is no reward model in {path}: name the folder of a Hugging Face "
             f"sequence-classification checkpoint (config.json, model.safetensors)."
         )
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
     where = choose_device(device)
     with warnings.catch_warnings(), in_words("The reward model in", path, WHOLE, "be loaded"):
         warnings.simplefilter("ignore")
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=allow_remote_code)
+        tokenizer = load_tokenizer(path, allow_remote_code)
         with read_whole([path]):
             model, missing = read_model(
                 AutoModelForSequenceClassification,

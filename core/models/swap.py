@@ -17,13 +17,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.checkpoints.describe import StoredModel, describe, read_json
+from core.checkpoints.describe import StoredModel, describe
 from core.checkpoints.fit import check_adapter_fits
 from core.checkpoints.identity import Identity, identify, read_whole
+from core.checkpoints.limited import read_json
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.reference import last_part
 from core.errors import UserFacingError
 from core.failures import in_words
+from core.models.adapter_config import read_adapter_config, resolve_names
 from core.models.adapters import put_adapter
 from core.models.lora import ROWS, PairLinear, is_plain_lora, saved_factors
 from core.models.weights import read_adapter
@@ -99,6 +101,7 @@ class RowSwap(Swap):
 
     def __init__(self, model: nn.Module, plan: PairPlan) -> None:
         super().__init__(plan)
+        self._model = model
         self._layers = {
             name: layer for name, layer in model.named_modules() if isinstance(layer, PairLinear)
         }
@@ -133,12 +136,11 @@ class RowSwap(Swap):
 
     def _from_disk(self, checkpoint: Identity) -> Factors:
         """Read a checkpoint's factors, after a check that it belongs to the run."""
-        from peft import PeftConfig
-
         folder = Path(checkpoint.folder)
         _adapter_of_the_run(folder, self._plan)
         with _unchanged(checkpoint), in_words("The checkpoint", folder, ANOTHER, "be shown"):
-            config = PeftConfig.from_pretrained(str(folder))
+            config = read_adapter_config(folder)
+            resolve_names(config, self._model, folder)
             if not is_plain_lora(config):
                 raise ValueError("it is not a plain LoRA, as the run's last one is")
             tensors = read_adapter(folder, self._plan.allow_pickle)
