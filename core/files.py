@@ -1,4 +1,4 @@
-"""Reading files that may be anything: without waiting for one, and no more than is meant.
+"""Files that may be anything, read without waiting and no more than is meant.
 
 A pipe, a socket or a device in place of a file keeps whoever reads it waiting, and a file of any
 size fills the memory. Errors are OSError, whose ``strerror`` can be quoted. Knows nothing of what

@@ -1,9 +1,10 @@
-"""Writes small files of Qscope's own so that no crash leaves half of one; sets bad ones aside.
+"""Writes files so that no crash leaves half of one, and sets bad ones aside.
 
 ``core.files`` reads them. Knows nothing of what the files hold.
 """
 
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,6 +37,35 @@ def write_synced(path: Path, data: bytes) -> None:
             beside.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that a user has named: who is killed meanwhile leaves the old one or this one.
+
+    A pipe or a device is written into; so is a file in a folder that takes no new one.
+
+    Raises:
+        OSError: it cannot be written; what was there is then still there, if there was room.
+    """
+    path = Path(os.path.realpath(path))  # what a link leads to, which stays a link
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        file = beside.open("xb")
+    except OSError:
+        path.write_bytes(data)
+        return
+    try:
+        with file:
+            file.write(data)
+        if path.exists():
+            shutil.copymode(path, beside)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def set_aside(path: Path) -> str:
