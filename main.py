@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.commands import options
+from core.commands.console import control_signs_shown
 from core.errors import Cancelled, UserFacingError
 from core.failures import is_out_of_memory, reason
 from core.registrations import register
@@ -182,9 +183,11 @@ def missing_package(error: ModuleNotFoundError) -> str:
     )
 
 
+@control_signs_shown()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 0, 1 (a sentence on stderr) or 2 (wrong usage)."""
     argv = sys.argv[1:] if argv is None else argv
+    os.environ.setdefault("PYTHON_COLORS", "0")  # argparse's own, which would be written out
     register()
     try:
         argv = as_spelled_now(argv)
