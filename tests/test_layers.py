@@ -17,6 +17,7 @@ RANKS = {
     "core.text": 0,
     "core.reading": 0,
     "core.template": 0,
+    "core.inert": 0,
     "core.as_read": 1,
     "core.codec": 0,
     "core.tree": 0,
