@@ -3,7 +3,7 @@
 Knows Prompt and Message; knows nothing of templates (what the models read is given to it).
 """
 
-from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QFont, QPalette, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from app.widgets.layouts import fill, label
 from app.widgets.timers import single_shot
+from app.widgets.undo_keys import leaves_to_the_window
 from core.as_read import AsRead
 from core.text import Message, Prompt
 
@@ -39,12 +40,31 @@ class TurnEdit(QPlainTextEdit):
         self.document().setDocumentMargin(6)
         self.setMinimumHeight(2 * self.fontMetrics().lineSpacing())
 
+    def put(self, text: str) -> None:
+        """Show another text, as one step of undo."""
+        if text != self.toPlainText():
+            cursor = QTextCursor(self.document())
+            cursor.select(QTextCursor.SelectionType.Document)
+            cursor.insertText(text)
+            # Qt merges typing into the step before only while the document is "modified".
+            self.document().setModified(False)
+            self.moveCursor(QTextCursor.MoveOperation.Start)
+
+    def event(self, event: QEvent) -> bool:
+        if leaves_to_the_window(event):
+            return True
+        return super().event(event)
+
 
 class PromptPanel(QFrame):
     """A card with the turns before the response."""
 
+    typed = Signal()
+    """The prompt was edited just now."""
     changed = Signal()
     """The prompt was edited and has rested for a moment."""
+    dropped = Signal(object)
+    """Turns were taken away by hand: the Prompt before that."""
     reading_wanted = Signal()
     """It is to be shown how the models read the texts."""
 
@@ -128,22 +148,51 @@ class PromptPanel(QFrame):
         return not any(message.content.strip() for message in self.prompt().messages)
 
     def set_prompt(self, prompt: Prompt) -> None:
-        """Show another prompt; ``changed`` is not emitted."""
+        """Show another prompt, and let undo start anew; ``changed`` is not emitted."""
+        self.put_prompt(prompt)
+        for turn in (self.system, *self._turns):
+            turn.document().clearUndoRedoStacks()
+
+    def put_prompt(self, prompt: Prompt) -> None:
+        """Show another prompt, as one step of undo in each turn that stays; without a signal.
+
+        A hidden system turn keeps its text.
+        """
+        system = [m.content for m in prompt.messages if m.role == "system"]
+        turns = [m for m in prompt.messages if m.role != "system"] or [Message("user", "")]
         self._quiet = True
         try:
-            while self._turns:
-                self._remove_last()
-            system = [m.content for m in prompt.messages if m.role == "system"]
-            self.system.setPlainText(system[0] if system else "")
+            if system:
+                self.system.put(system[0])
             self.use_system.setChecked(bool(system))
             self._system_row.setVisible(bool(system))
-            for message in prompt.messages:
-                if message.role != "system":
-                    self._append(message.role, message.content)
-            if not self._turns:
-                self._append("user", "")
+            roles = [message.role for message in turns]
+            while [turn.role for turn in self._turns] != roles[: len(self._turns)]:
+                self._remove_last()
+            for turn, message in zip(self._turns, turns, strict=False):
+                turn.put(message.content)
+            for message in turns[len(self._turns) :]:
+                self._append(message.role, message.content)
         finally:
             self._quiet = False
+
+    def undo_to(self, prompt: Prompt, redo: bool = False) -> None:
+        """Show an earlier prompt: by undo (or redo) where that brings it, else as a new step."""
+        system = [m for m in prompt.messages if m.role == "system"]
+        turns = [m for m in prompt.messages if m.role != "system"]
+        editors = [self.system, *self._turns] if system else self._turns
+        self._quiet = True
+        try:
+            for turn, message in zip(editors, [*system, *turns], strict=False):
+                if turn.toPlainText() != message.content:
+                    turn.redo() if redo else turn.undo()
+        finally:
+            self._quiet = False
+        self.put_prompt(prompt)
+
+    def can_redo(self) -> bool:
+        """Return whether something has been undone in a turn."""
+        return any(turn.document().isRedoAvailable() for turn in (self.system, *self._turns))
 
     def show_reading(self, read: AsRead | None) -> None:
         """Show how the models read the texts, token by token, after a key; None: not known."""
@@ -219,9 +268,11 @@ class PromptPanel(QFrame):
     @Slot()
     def _drop_pair(self) -> None:
         if len(self._turns) > 2:
+            before = self.prompt()
             self._remove_last()
             self._remove_last()
             self._edited()
+            self.dropped.emit(before)
 
     @Slot(bool)
     def _system_toggled(self, on: bool) -> None:
@@ -241,3 +292,4 @@ class PromptPanel(QFrame):
     def _edited(self) -> None:
         if not self._quiet:
             self._rest.start()
+            self.typed.emit()

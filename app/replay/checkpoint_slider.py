@@ -20,8 +20,9 @@ from PySide6.QtGui import (
     QPalette,
     QPen,
 )
-from PySide6.QtWidgets import QSizePolicy, QSlider, QToolTip, QWidget
+from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from app.widgets.boxes import Slider
 from app.widgets.drawing import smaller, translucent
 
 MARGIN = 14.0
@@ -37,7 +38,7 @@ def share_of(steps: Sequence[int], index: int) -> float:
     return (steps[index] - first) / (last - first) if last > first else 0.5
 
 
-class CheckpointSlider(QSlider):
+class CheckpointSlider(Slider):
     """A slider over checkpoints: which is asked for, which is shown, which are known."""
 
     play_wanted = Signal()

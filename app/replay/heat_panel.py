@@ -362,7 +362,7 @@ class HeatPanel(QFrame):
 
     def recall(self, settings: Settings) -> None:
         """Show the side that was shown last."""
-        self.show_side("A" if settings.get("heat map of", "B") == "A" else "B")
+        self.show_side("A" if settings.get("heat map of", "B", ("A", "B")) == "A" else "B")
 
     def remember(self, settings: Settings) -> None:
         """Save which side is shown."""

@@ -16,8 +16,9 @@ from PySide6.QtGui import (
     QPen,
     QPolygonF,
 )
-from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
+from app.widgets.boxes import DoubleSpinBox
 from app.widgets.colour_scale import ColourScale
 from app.widgets.drawing import draw_picture, pack, picture_of, translucent
 from app.widgets.layouts import fill
@@ -31,7 +32,7 @@ def shown_number(value: float) -> str:
     return real_minus(f"{value:.4g}")
 
 
-class LimitBox(QDoubleSpinBox):
+class LimitBox(DoubleSpinBox):
     """A field for the scale's limit; its arrows go 0.1, 0.2, 0.5, 1, 2, 5 and so on."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

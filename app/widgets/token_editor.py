@@ -30,6 +30,7 @@ from app.widgets.spans import (
     utf16_offsets,
 )
 from app.widgets.token_view import TokenView
+from app.widgets.undo_keys import leaves_to_the_window
 
 _SEPARATOR = "\u2029"
 
@@ -219,6 +220,8 @@ class TokenEditor(TokenView):
             self.hovered.emit(index)
 
     def event(self, event: QEvent) -> bool:
+        if leaves_to_the_window(event):
+            return True
         asked = event.type() == QEvent.Type.ShortcutOverride
         if asked and isinstance(event, QKeyEvent) and _walks(event):
             event.accept()  # or a shortcut of the window's would have the key

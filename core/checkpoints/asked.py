@@ -14,6 +14,7 @@ from core.checkpoints.resolve import resolve_pair, with_search_base
 from core.checkpoints.runs import is_run, run_checkpoints, run_plan
 from core.engine.protocol import PairSpec
 from core.errors import UserFacingError
+from core.failures import in_words
 from core.progress import Report, never
 
 
@@ -36,8 +37,10 @@ def asked_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool] =
         Cancelled: soon after ``cancelled()`` turns true, in a download or a fetch.
     """
     place = Hub(spec.download, spec.allow_pickle, progress, cancelled).place
-    plan = _pair_plan(spec, place, progress, cancelled)
-    return with_search_base(plan, place(spec.search_base)) if spec.search_base else plan
+    named = spec.run or spec.policy or "the demo pair"
+    with in_words("The files of", named, "copy or download the checkpoint again"):
+        plan = _pair_plan(spec, place, progress, cancelled)
+        return with_search_base(plan, place(spec.search_base)) if spec.search_base else plan
 
 
 def _pair_plan(

@@ -7,8 +7,9 @@ Knows nothing of curves (core.runs reads those) or of loading.
 from collections.abc import Callable
 from pathlib import Path
 
-from core.checkpoints.describe import describe, read_json
+from core.checkpoints.describe import describe
 from core.checkpoints.forms import other_form
+from core.checkpoints.limited import read_json
 from core.checkpoints.named import BASES, NamedBase
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair

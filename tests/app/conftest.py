@@ -32,7 +32,7 @@ def open_window(qtbot, qapp, tmp_path):
         settings = more.pop("settings", None) or Settings.of_user()
         more.setdefault("examples", (example(),))
         window = MainWindow(
-            spec, settings, engine, draft_path=tmp_path / "draft.json", theme_name="light", **more
+            spec, settings, engine, data_folder=tmp_path, theme_name="light", **more
         )
         made.append(window)
         qtbot.addWidget(window)

@@ -181,7 +181,7 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
     ("change", "sentence"),
     [
         ({"max_length": 8}, "fills all 8 tokens"),
-        ({"data": "/nowhere.jsonl"}, "cannot be read"),
+        ({"data": "/nowhere.jsonl"}, "is not there"),
         ({"base": "/nowhere"}, "/nowhere"),
     ],
 )

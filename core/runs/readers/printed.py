@@ -13,7 +13,10 @@ from core.runs.names import canonical, evaluation_set, is_usual, step_column
 from core.runs.readers.lines import ROWS
 from core.runs.table import Table
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|(?i:nan|inf(?:inity)?))"
+_NUMBER = (
+    r"[-+]?(?:\d++(?:\.\d*+)?(?:[eE][-+]?\d++)?|\.\d++(?:[eE][-+]?\d++)?|(?i:nan|inf(?:inity)?))"
+)
+"""Possessive (++), as all that repeats here: a long line must not be tried in every way."""
 _CALL = r"(?:[A-Za-z_][\w.]*\()?"
 """Before a number that numpy or torch prints: np.float64(0.5), tensor(0.5, device='cuda:0')."""
 _DICT = re.compile(r"\{\s*['\"][^{}]*\}")
@@ -25,14 +28,18 @@ _ITEM = re.compile(
     rf"(?<![\w./-])(?P<name>[A-Za-z][\w./-]*)\s*[:=]\s*{_CALL}(?P<bare>{_NUMBER})(?=[\s,;|)\]]|$)"
 )
 _STEP = re.compile(
-    r"(?<![\w/])(?:global[_ ])?(?:step|iter(?:ation)?|after)\b\s*[:=#]?\s*(\d+)", re.I
+    r"(?<![\w/])(?:global[_ ])?(?:step|iter(?:ation)?|after)\b\s*+[:=#]?\s*+(\d++)", re.I
 )
 """The step before what is printed; the reference DPO code: "train stats after 64 examples: {…}"."""
 _COLOUR = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
 _RAY = re.compile(r"^\(\w+ pid=\d+[^)]*\)")
 """What Ray puts before each line."""
-_BAR = re.compile(r"^(?P<title>[^|]*?)\d+%\|[^|]*\| *(?P<at>\d+)/(?P<of>\d+)(?!\S*[\w.])")
-_TELLS = re.compile(rb"\{\s*['\"][^'\"]+['\"]\s*:|(?i:step|iter)\w*[\s:=#]*\d|\d+/\d+ \[")
+_BAR = re.compile(
+    r"^(?P<title>[^|]*?)(?<!\d)\d++%\|[^|]*\| *(?P<at>\d{1,15})/(?P<of>\d{1,15})(?!\S*[\w.])"
+)
+_TELLS = re.compile(
+    rb"\{\s*['\"][^'\"]+['\"]\s*:|(?i:step|iter)\w{0,40}[\s:=#]{0,40}\d|(?<!\d)\d++/\d++ \["
+)
 """What a line must have to be looked at in detail."""
 
 
