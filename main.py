@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.commands import options
-from core.commands.console import Output, say
+from core.commands.console import Output, control_signs_shown, say
 from core.errors import Cancelled, UserFacingError
 from core.failures import is_out_of_memory, reason
 from core.registrations import register
@@ -203,9 +203,11 @@ def output() -> Iterator[None]:
             told.flush()
 
 
+@control_signs_shown()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 0, 1 (a sentence on stderr) or 2 (wrong usage)."""
     argv = sys.argv[1:] if argv is None else argv
+    os.environ.setdefault("PYTHON_COLORS", "0")  # argparse's own, which would be written out
     register()
     try:
         argv = as_spelled_now(argv)

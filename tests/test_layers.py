@@ -21,6 +21,7 @@ RANKS = {
     "core.rendering": 0,
     "core.rendering_process": 0,
     "core.template": 0,
+    "core.inert": 0,
     "core.as_read": 1,
     "core.codec": 0,
     "core.tree": 0,

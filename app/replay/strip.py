@@ -6,6 +6,7 @@ scores, of the engine or of when a checkpoint has come.
 
 from collections.abc import Collection, Sequence
 from functools import partial
+from html import escape
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QIcon, QPainter, QPainterPath, QPalette, QPen, QPolygonF
@@ -167,7 +168,7 @@ class CheckpointStrip(QFrame):
         if self._under_way:
             place, wanted = "", f"{wanted} · {self._under_way}"
         self.label.setText(
-            f'<b>{plain}</b>{place}<span style="color:{self._muted}">{wanted}</span>'
+            f'<b>{plain}</b>{place}<span style="color:{self._muted}">{escape(wanted)}</span>'
         )
         self.label.setAccessibleName(plain + self._place(self._shown) + wanted)
         self.label.setToolTip(

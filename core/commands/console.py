@@ -2,21 +2,47 @@
 
 On a terminal one line of progress is written over and over; into a file or pipe each stage is one
 line. A stdout that takes nothing ends the command with a sentence; a stderr that takes nothing
-changes nothing.
+changes nothing. Nothing is printed that a terminal obeys.
 """
 
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self, TextIO, cast
 
 from core.errors import UserFacingError
+from core.inert import shown
 
 EVERY = 0.1
 """Seconds between two updates of the line on a terminal."""
 EVERY_LINE = 5.0
 """Seconds between two lines of a count in a file."""
+CLEAR = "\r\x1b[K"
+"""Takes the line off a terminal."""
+
+
+class _Shown:
+    """A stream that writes control signs out: what models, files and logs say moves no cursor."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.obeyed = stream
+
+    def write(self, text: str) -> int:
+        return self.obeyed.write(shown(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.obeyed, name)
+
+
+@contextmanager
+def control_signs_shown() -> Iterator[None]:
+    """Let nothing be printed that a terminal obeys, whoever prints it; JSON stays what it was."""
+    out, err = (None if it is None else cast(TextIO, _Shown(it)) for it in (sys.stdout, sys.stderr))
+    with redirect_stdout(out), redirect_stderr(err):
+        yield
 
 
 class Output:
@@ -79,7 +105,7 @@ class Reporter:
 
     def __init__(self, stream: TextIO | None) -> None:
         """Report on a stream; None, as where stderr is closed, takes nothing."""
-        self._stream = stream
+        self._stream = stream.obeyed if isinstance(stream, _Shown) else stream
         self._terminal = stream is not None and stream.isatty()
         self._what = ""
         self._shown = time.monotonic()
@@ -101,28 +127,28 @@ class Reporter:
         if self._terminal:
             if what != self._what or fraction == 1.0 or now - self._shown > EVERY:
                 share = "" if fraction is None else f" {fraction:.0%}"
-                self._write(f"\r\x1b[K{what}{share}")
+                self._write(f"{CLEAR}{shown(what)}{share}")
                 self._shown = now
         elif what != self._what:
-            self._write(f"{what}\n")
+            self._write(f"{shown(what)}\n")
         self._what = what
 
     def count(self, what: str) -> None:
         """Show how many are done; called for each one, shown now and then."""
         now = time.monotonic()
         if now - self._shown > (EVERY if self._terminal else EVERY_LINE):
-            self._write(f"\r\x1b[K{what}" if self._terminal else f"{what}\n")
+            self._write(f"{CLEAR}{shown(what)}" if self._terminal else f"{shown(what)}\n")
             self._shown = now
 
     def say(self, remark: str) -> None:
         """Write a line that stays."""
         self.clear()
-        self._write(f"{remark}\n")
+        self._write(f"{shown(remark)}\n")
 
     def clear(self) -> None:
         """Take the line off the terminal, so that something else can be written."""
         if self._terminal:
-            self._write("\r\x1b[K")
+            self._write(CLEAR)
         self._what = ""
 
     def _write(self, text: str) -> None:
