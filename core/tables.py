@@ -85,7 +85,7 @@ def open_table(path: Path, columns: frozenset[str]) -> Table:
                 raise UserFacingError(
                     f"{path} has more than {LARGEST >> 30} GB of text: save it as Parquet."
                 )
-            data = start + file.read(LARGEST)
+            data = start + file.read()  # with a number, room for that many would be taken
         unpack = next((PACKED[magic] for magic in PACKED if start.startswith(magic)), None)
         if unpack is not None:
             most = min(LARGEST, max(SMALL, PACKED_TO * len(data)))
