@@ -63,6 +63,8 @@ def resolve_names(config: Any, model: Any, folder: Path) -> None:
             ends = {end for name in names for end in _ends(name)}
             setattr(config, entry, type(said)(it for it in said if it in ends))
     _resolve_layers(config, names, where)
+    if getattr(config, "target_parameters", None):  # ranks may be of single weights then
+        names += [name.replace(".base_layer", "") for name, _ in model.named_parameters()]
     for entry in BY_ENDS:
         if config.peft_type != "OSF":
             _resolve_ends(config, entry, names, where)
