@@ -6,7 +6,7 @@ responses together; what was typed before stays in a draft of its own. Knows the
 texts; knows nothing of scores.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -52,8 +52,9 @@ class Standing:
     a: str
     b: str
     example: str = field(default="", compare=False)
-    paths: Mapping[str, Path] = field(default_factory=dict, compare=False)
-    """The drafts they are saved in, by pair."""
+    paths: dict[str, Path] = field(default_factory=dict, compare=False)
+    """The drafts they are saved in, by pair; the window's own while they stand there, so that they
+    keep their draft however often they are undone and redone."""
 
     @classmethod
     def of(cls, record: SessionRecord) -> "Standing":
@@ -107,6 +108,7 @@ class Texts(QObject):
         box.activated.connect(self.show_example)
         view.edited.connect(self._note_edit)
         view.prompt.dropped.connect(self._turns_dropped)
+        view.exchanged.connect(self._responses_exchanged)
         if self.drafts is not None:
             self.drafts.written.connect(self._written)
             self.drafts.problem.connect(self._set_aside)
@@ -172,9 +174,11 @@ class Texts(QObject):
             self.put_response(side, text, None)
 
     def put_response(self, side: Side, text: str, ids: tuple[int, ...] | None) -> None:
-        """Put a response from elsewhere into an editor, as one step of its undo."""
+        """Put a response from elsewhere into an editor, as one step of undo."""
+        before = self._now()
         self._turn_over()
         self._view.panels[side].swap_in(text, ids)
+        self._remember_step(before)
         self._view.edited.emit()
         self._view.ask(side)
 
@@ -193,7 +197,7 @@ class Texts(QObject):
     def _now(self) -> Standing:
         panels, title = self._view.panels, self._box.currentText()
         prompt = self._view.prompt.prompt()
-        return Standing(prompt, panels["A"].text(), panels["B"].text(), title, dict(self._paths))
+        return Standing(prompt, panels["A"].text(), panels["B"].text(), title, self._paths)
 
     def _replace(self, put: Callable[[], object], example: str) -> None:
         """Have other texts put in place, which is one step of undo."""
@@ -235,6 +239,11 @@ class Texts(QObject):
         now = self._now()
         self._remember_step(Standing(before, now.a, now.b, now.example, now.paths))
 
+    @Slot(str, str)
+    def _responses_exchanged(self, a: str, b: str) -> None:
+        now = self._now()
+        self._remember_step(Standing(now.prompt, a, b, now.example, now.paths))
+
     @action(Menu.EDIT.at(0, 1), "&Undo", "Ctrl+Z", "Take back what was typed, or put in its place")
     def undo(self) -> None:
         """Undo the last replacement of the texts if nothing came after it, else in the editor."""
@@ -261,7 +270,7 @@ class Texts(QObject):
         self._view.undo_to(texts.prompt, texts.a, texts.b, redo=not back)
         self._moving = False
         self._show_title(texts.example)
-        self._paths = dict(texts.paths)
+        self._paths = texts.paths
         self._mark_edited()
 
     def _follow_editor(self) -> None:
