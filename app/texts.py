@@ -316,14 +316,17 @@ class Texts(QObject):
 
     def save(self) -> bool:
         """Write the texts to disk and return whether they are there; a full disk stops nobody."""
+        return not self._save_now()
+
+    def _save_now(self) -> str:
         if self.drafts is None:
-            return True
+            return ""
         self._autosave.stop()
         why = self.drafts.save_now(self._path(), self.record(), CLOSE_SECONDS)
         self._unsaved = bool(why)
         self._told = False
         self._written(why)
-        return not why
+        return why
 
     def close(self) -> bool:
         """Save what was typed and return whether the window may go; nothing is saved any more.
@@ -333,8 +336,9 @@ class Texts(QObject):
         if self.drafts is None:
             self._autosave.stop()
             return True
-        if self._unsaved and not self.save() and not self._refused:
+        if self._unsaved and (why := self._save_now()) and not self._refused:
             self._refused = True
+            self._say_unsaved(why, "; close again to leave without them")
             return False
         self._closed = True
         self._autosave.stop()
@@ -353,11 +357,14 @@ class Texts(QObject):
         self._autosave.start(AGAIN_MS)
         if not self._told:
             self._told = True
-            self._notice.show_notice(
-                "warning",
-                f"Your texts could not be saved ({why}): make room on the disk, or copy them.",
-                topic="draft file",
-            )
+            self._say_unsaved(why)
+
+    def _say_unsaved(self, why: str, more: str = "") -> None:
+        self._notice.show_notice(
+            "warning",
+            f"Your texts could not be saved ({why}): make room on the disk, or copy them{more}.",
+            topic="draft file",
+        )
 
     @Slot(str)
     def _set_aside(self, sentence: str) -> None:

@@ -87,6 +87,7 @@ def test_texts_can_be_given_up(open_window, qtbot, tmp_path):
     qtbot.keyClicks(editor(window), "x")
     window.close()
     assert window.isVisible()
+    assert "close again to leave without them" in window.notice.message.text()
     window.close()
     assert not window.isVisible()
 

@@ -208,6 +208,21 @@ def test_settings_that_cannot_be_saved_are_said_once(open_window, qtbot):
 # --- the log --------------------------------------------------------------------------------------
 
 
+def test_choices_that_first_cannot_be_saved_at_closing_are_in_the_log(
+    open_window, qtbot, tmp_path, caplog
+):
+    folder = tmp_path / "settings"
+    folder.mkdir()
+    store = QSettings(str(folder / "Qscope.conf"), QSettings.Format.IniFormat)
+    window = open_window(settings=Settings(store))
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    (folder / "Qscope.conf").unlink(missing_ok=True)
+    (folder / "Qscope.conf").mkdir()
+    (folder / "Qscope.conf" / "in the way").write_text("x")
+    window.close()
+    assert not window.isVisible() and caplog.text.count("choices cannot be saved") == 1
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.log_errors_expected
 def test_a_full_log_disk_is_said_once(open_window, qtbot, tmp_path, capsys):
