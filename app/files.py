@@ -13,7 +13,7 @@ from core.files import read_file
 from core.safe_files import write_whole
 
 LARGEST = 1_000_000
-"""Bytes of a text; an editor takes many seconds for a larger one, and no model reads as much."""
+"""Bytes of a text: no model reads as much, and the window would wait for the editor."""
 
 
 def read_text(path: Path) -> str:
