@@ -132,7 +132,8 @@ class Drafts(QObject):
 
     def _list(self) -> None:
         read = ((path, self._read(path)) for path in self._paths()[:MOST_LISTED])
-        self.listed.emit([Draft(path, record) for path, record in read if record is not None])
+        found = [Draft(path, record) for path, record in read if record is not None]
+        self.listed.emit(sorted(found, key=lambda it: str(it.record.saved or ""), reverse=True))
 
     def _paths(self, part: str = "") -> list[Path]:
         """Return the drafts whose names hold ``part`` and that are kept, the newest first."""

@@ -3,14 +3,17 @@
 Knows paths and what is in files; knows nothing of widgets.
 """
 
+import errno
 from pathlib import Path
 
 from PySide6.QtGui import QPixmap
 
 from core.errors import UserFacingError
+from core.files import read_file
 from core.safe_files import write_whole
 
-LARGEST = 5_000_000
+LARGEST = 1_000_000
+"""Bytes of a text: no model reads as much, and the window would wait for the editor."""
 
 
 def read_text(path: Path) -> str:
@@ -20,13 +23,15 @@ def read_text(path: Path) -> str:
         UserFacingError: it cannot be read, is no UTF-8, or is far larger than any prompt.
     """
     try:
-        data = path.read_bytes() if path.stat().st_size <= LARGEST else None
+        data = read_file(path, LARGEST)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise UserFacingError(
+                f"{path} is larger than {LARGEST / 1e6:g} MB: choose a shorter text."
+            ) from error
         raise UserFacingError(
             f"{path} cannot be read ({error.strerror}): choose a text file that you may read."
         ) from error
-    if data is None:
-        raise UserFacingError(f"{path} is larger than 5 MB: choose a shorter text.")
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

@@ -18,10 +18,11 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 from PySide6 import QtCore, QtGui, QtWidgets
+from shiboken6 import isValid
 
 SLICE = 0.006
 """Seconds after which the window may take its turn."""
-_under_way: dict[str, list[Callable[[], None]]] = {}
+_under_way: dict[str, list[tuple[QtCore.QObject, Callable[[], None]]]] = {}
 """Who waits for a library that is being imported."""
 
 
@@ -61,19 +62,20 @@ def import_gently(package: str) -> None:
         sys.meta_path.remove(pauses)
 
 
-def import_then(package: str, then: Callable[[], None]) -> None:
-    """Import a library gently, then call ``then``.
+def import_then(package: str, owner: QtCore.QObject, then: Callable[[], None]) -> None:
+    """Import a library gently, then call ``then``, unless ``owner`` has been deleted meanwhile.
 
     While a library is imported, slots run, and one of them may want the same library: it is
     called once all of it is there, and never finds half of it.
     """
     if package in _under_way:
-        _under_way[package].append(then)
+        _under_way[package].append((owner, then))
         return
-    _under_way[package] = [then]
+    _under_way[package] = [(owner, then)]
     try:
         import_gently(package)
     finally:
         waiting = _under_way.pop(package)
-    for call in waiting:
-        call()
+    for one, call in waiting:
+        if isValid(one):
+            call()

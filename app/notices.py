@@ -22,6 +22,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolBut
 
 from app.words import in_window
 from core.errors import Cancelled, UserFacingError
+from core.inert import shown
 from core.safe_files import set_aside
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Notices(QObject):
             if os.path.lexists(folder / name) and not (folder / name).is_file():
                 set_aside(folder / name)
         handler = LogFile(folder / LOG, self._say_log_fails)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(Shown("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.getLogger().addHandler(handler)
         self._handler = handler
         old = folder / CRASH
@@ -144,6 +145,13 @@ class Notices(QObject):
     def _unexpected_in_thread(self, args: threading.ExceptHookArgs) -> None:
         if args.exc_value is not None:
             self._unexpected(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+class Shown(logging.Formatter):
+    """Writes control signs out: what models and files say is read on terminals."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))
 
 
 class LogFile(logging.handlers.RotatingFileHandler):

@@ -89,7 +89,7 @@ class Pages(QStackedWidget):
         if page in self._made:
             self._show(page)
         elif page.library:
-            import_then(page.library, partial(self._make_and_show, page))
+            import_then(page.library, self, partial(self._make_and_show, page))
         else:
             self._make_and_show(page)
 

@@ -6,6 +6,7 @@ the window decides when. Knows QSettings and PairSpec; knows no widgets but spli
 """
 
 import json
+import logging
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from core.engine.protocol import PairSpec
 from core.files import read_file
 from core.safe_files import set_aside
 from core.session_record import PairNamed
+
+log = logging.getLogger(__name__)
 
 RECENT = 8
 DEMO_KEY = "demo"
@@ -140,6 +143,7 @@ class Settings:
         sentence = "" if self._told_unwritable else self.trouble()
         if sentence and self._tell is not None:
             self._told_unwritable = True
+            log.warning("%s", sentence)  # found out at closing, no notice would be seen
             self._tell(sentence)
 
     def _drop(self, key: str) -> None:

@@ -6,7 +6,7 @@ responses together; what was typed before stays in a draft of its own. Knows the
 texts; knows nothing of scores.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -52,8 +52,9 @@ class Standing:
     a: str
     b: str
     example: str = field(default="", compare=False)
-    paths: Mapping[str, Path] = field(default_factory=dict, compare=False)
-    """The drafts they are saved in, by pair."""
+    paths: dict[str, Path] = field(default_factory=dict, compare=False)
+    """The drafts they are saved in, by pair; the window's own while they stand there, so that they
+    keep their draft however often they are undone and redone."""
 
     @classmethod
     def of(cls, record: SessionRecord) -> "Standing":
@@ -107,6 +108,7 @@ class Texts(QObject):
         box.activated.connect(self.show_example)
         view.edited.connect(self._note_edit)
         view.prompt.dropped.connect(self._turns_dropped)
+        view.exchanged.connect(self._responses_exchanged)
         if self.drafts is not None:
             self.drafts.written.connect(self._written)
             self.drafts.problem.connect(self._set_aside)
@@ -172,9 +174,11 @@ class Texts(QObject):
             self.put_response(side, text, None)
 
     def put_response(self, side: Side, text: str, ids: tuple[int, ...] | None) -> None:
-        """Put a response from elsewhere into an editor, as one step of its undo."""
+        """Put a response from elsewhere into an editor, as one step of undo."""
+        before = self._now()
         self._turn_over()
         self._view.panels[side].swap_in(text, ids)
+        self._remember_step(before)
         self._view.edited.emit()
         self._view.ask(side)
 
@@ -193,7 +197,7 @@ class Texts(QObject):
     def _now(self) -> Standing:
         panels, title = self._view.panels, self._box.currentText()
         prompt = self._view.prompt.prompt()
-        return Standing(prompt, panels["A"].text(), panels["B"].text(), title, dict(self._paths))
+        return Standing(prompt, panels["A"].text(), panels["B"].text(), title, self._paths)
 
     def _replace(self, put: Callable[[], object], example: str) -> None:
         """Have other texts put in place, which is one step of undo."""
@@ -235,6 +239,11 @@ class Texts(QObject):
         now = self._now()
         self._remember_step(Standing(before, now.a, now.b, now.example, now.paths))
 
+    @Slot(str, str)
+    def _responses_exchanged(self, a: str, b: str) -> None:
+        now = self._now()
+        self._remember_step(Standing(now.prompt, a, b, now.example, now.paths))
+
     @action(Menu.EDIT.at(0, 1), "&Undo", "Ctrl+Z", "Take back what was typed, or put in its place")
     def undo(self) -> None:
         """Undo the last replacement of the texts if nothing came after it, else in the editor."""
@@ -261,7 +270,7 @@ class Texts(QObject):
         self._view.undo_to(texts.prompt, texts.a, texts.b, redo=not back)
         self._moving = False
         self._show_title(texts.example)
-        self._paths = dict(texts.paths)
+        self._paths = texts.paths
         self._mark_edited()
 
     def _follow_editor(self) -> None:
@@ -307,14 +316,17 @@ class Texts(QObject):
 
     def save(self) -> bool:
         """Write the texts to disk and return whether they are there; a full disk stops nobody."""
+        return not self._save_now()
+
+    def _save_now(self) -> str:
         if self.drafts is None:
-            return True
+            return ""
         self._autosave.stop()
         why = self.drafts.save_now(self._path(), self.record(), CLOSE_SECONDS)
         self._unsaved = bool(why)
         self._told = False
         self._written(why)
-        return not why
+        return why
 
     def close(self) -> bool:
         """Save what was typed and return whether the window may go; nothing is saved any more.
@@ -324,8 +336,9 @@ class Texts(QObject):
         if self.drafts is None:
             self._autosave.stop()
             return True
-        if self._unsaved and not self.save() and not self._refused:
+        if self._unsaved and (why := self._save_now()) and not self._refused:
             self._refused = True
+            self._say_unsaved(why, "; close again to leave without them")
             return False
         self._closed = True
         self._autosave.stop()
@@ -344,11 +357,14 @@ class Texts(QObject):
         self._autosave.start(AGAIN_MS)
         if not self._told:
             self._told = True
-            self._notice.show_notice(
-                "warning",
-                f"Your texts could not be saved ({why}): make room on the disk, or copy them.",
-                topic="draft file",
-            )
+            self._say_unsaved(why)
+
+    def _say_unsaved(self, why: str, more: str = "") -> None:
+        self._notice.show_notice(
+            "warning",
+            f"Your texts could not be saved ({why}): make room on the disk, or copy them{more}.",
+            topic="draft file",
+        )
 
     @Slot(str)
     def _set_aside(self, sentence: str) -> None:

@@ -5,7 +5,7 @@ or units change. Knows its parts and the engine's client; knows nothing of files
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer, Signal, Slot
@@ -51,6 +51,8 @@ class CreditView(CreditLayout):
     """What the last update took, for the status bar."""
     edited = Signal()
     """A text of the user's has changed."""
+    exchanged = Signal(str, str)
+    """The responses were swapped or copied: what A and B were before."""
     scored = Signal(str)
     """The scores of a side have come and are shown."""
     recoloured = Signal()
@@ -240,11 +242,16 @@ class CreditView(CreditLayout):
     def exchange(self) -> None:
         """Swap the two responses, tokens and all."""
         self.focus_on.clear()
-        self.scorer.exchange()
+        self._exchanging(self.scorer.exchange)
 
     def copy_a_to_b(self) -> None:
         """Make B the same as A, tokens and all."""
-        self.scorer.copy_a_to_b()
+        self._exchanging(self.scorer.copy_a_to_b)
+
+    def _exchanging(self, act: Callable[[], None]) -> None:
+        before = [self.panels[side].text() for side in SIDES]
+        act()
+        self.exchanged.emit(*before)
 
     @Slot(str)
     def _typed(self, side: str) -> None:
@@ -451,7 +458,7 @@ class CreditView(CreditLayout):
         """Import the chart's library; not before the first colours, as it takes a while."""
         from app.gentle_import import import_then
 
-        import_then("pyqtgraph", self._chart_imported)
+        import_then("pyqtgraph", self, self._chart_imported)
 
     def _chart_imported(self) -> None:
         QTimer.singleShot(0, self.make_chart)

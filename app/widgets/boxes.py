@@ -1,8 +1,9 @@
-"""Combo boxes, spin boxes and sliders that the mouse wheel changes only while they have the keys.
+"""Boxes and sliders for whom the mouse wheel is no choice.
 
-Over one that does not, the wheel scrolls what is behind it: who scrolls a form must not choose
-anything by the way. Every box of Qscope is one of these (tests/app/test_wheel.py). Knows nothing of
-what is chosen.
+The wheel never changes a combo box, which keeps the keys once something was chosen from its list;
+a number or a slider it changes only while that has the keys. Else it scrolls what is behind: who
+scrolls a form must not choose anything by the way. Every box of Qscope is one of these
+(tests/app/test_wheel.py). Knows nothing of what is chosen.
 """
 
 from PySide6.QtCore import Qt
@@ -22,10 +23,7 @@ class ComboBox(QComboBox):
         self.setFocusPolicy(KEYS)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
+        event.ignore()
 
 
 class SpinBox(QSpinBox):

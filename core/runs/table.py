@@ -41,6 +41,8 @@ MOST = float(2**53)
 MOST_CURVES = 10_000
 MOST_POINTS = 20_000_000
 """Of one log; what is beyond is said and left out, since no log of a training has as much."""
+MANY_SHAPES = 256
+"""Rows of a log have a few shapes (names of cells); after so many it is asked whether to go on."""
 DEEPEST = 16
 """Rows inside rows."""
 _FLOATS = msgspec.json.Decoder(list[float])
@@ -90,8 +92,9 @@ class Table:
             return
         stepped: dict[str, list[Piece]] = defaultdict(list)
         counted: dict[str, list[Piece]] = defaultdict(list)
-        for names, places in groups.items():
-            check()
+        for number, (names, places) in enumerate(groups.items(), 1):
+            if number % MANY_SHAPES == 0:
+                check()
             some = rows if len(groups) == 1 else [rows[place] for place in places]
             columns = [list(map(itemgetter(name), some)) for name in names]
             at = self._rows + np.array(places)

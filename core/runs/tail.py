@@ -118,6 +118,10 @@ class Tail:
             self.behind = True
             raise
 
+    def begin_again(self) -> None:
+        """Give the file from its beginning at the next look, as if it were another one."""
+        self._seen, self._offset, self._head, self._end = None, 0, b"", b""
+
     @property
     def left(self) -> int:
         """Bytes that the file has behind what was used, as of the last look."""

@@ -87,6 +87,7 @@ def test_texts_can_be_given_up(open_window, qtbot, tmp_path):
     qtbot.keyClicks(editor(window), "x")
     window.close()
     assert window.isVisible()
+    assert "close again to leave without them" in window.notice.message.text()
     window.close()
     assert not window.isVisible()
 
@@ -280,6 +281,45 @@ def test_a_prompt_from_a_file_can_be_undone(open_window, qtbot, tmp_path):
     assert texts(window)[0] == ["From a file"]
     do(window, "undo")
     assert texts(window)[0] == ["One", "Two", "Three"]
+
+
+@pytest.mark.parametrize("act", ["swap_sides", "copy_a_to_b", "read_a", "read_b"])
+@pytest.mark.parametrize("where", ["A", "B", "prompt"])
+def test_responses_from_elsewhere_are_one_step_wherever_the_keys_go(
+    open_window, qtbot, tmp_path, act, where
+):
+    window = open_window()
+    path = tmp_path / "response.txt"
+    path.write_text("From a file")
+    window.ask.file = lambda title, filters: str(path)
+    place = window.view.prompt.first_turn() if where == "prompt" else editor(window, where)
+    for target in (place, editor(window, "B"), editor(window)):
+        qtbot.keyClicks(target, "Mine. ")
+    place.setFocus()
+    before = texts(window)
+    do(window, act)
+    after = texts(window)
+    assert after != before
+    do(window, "undo")
+    assert texts(window) == before
+    do(window, "redo")
+    assert texts(window) == after
+    do(window, "undo")
+    assert texts(window) == before
+    editor(window).undo()
+    assert texts(window) != before and texts(window) != after, "and before that, typing"
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+
+
+def test_undo_and_redo_write_the_drafts_that_were_written(open_window, qtbot, tmp_path):
+    window = open_window(examples=(example(), SECOND))
+    qtbot.keyClicks(editor(window), "x")
+    window.texts.show_example(1)
+    for act in ("undo", "redo", "undo", "redo"):
+        do(window, act)
+        window.texts.save()
+    assert kept(tmp_path) == ["More.", f"x{example().a}"]
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
 
 
 def test_turns_that_are_taken_away_come_back(open_window, qtbot):

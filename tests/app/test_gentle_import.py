@@ -1,7 +1,8 @@
 import sys
 
 import pytest
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import QObject, QTimer
+from shiboken6 import delete
 
 from app.gentle_import import import_gently, import_then
 
@@ -43,22 +44,32 @@ def test_a_broken_library_leaves_nothing_behind(qtbot, package):
 
 def test_who_wants_a_library_meanwhile_gets_all_of_it(qtbot, package):
     (package / "__init__.py").write_text("from slow_charts import a, b, c\nready = True\n")
-    got = []
+    got, owner = [], QObject()
 
     def take():
         got.append(sys.modules["slow_charts"].ready)
 
     timer = QTimer()
     timer.setSingleShot(True)
-    timer.timeout.connect(lambda: import_then("slow_charts", take))
+    timer.timeout.connect(lambda: import_then("slow_charts", owner, take))
     timer.start(0)
-    import_then("slow_charts", take)
+    import_then("slow_charts", owner, take)
     assert got == [True, True]
-    import_then("slow_charts", take)
+    import_then("slow_charts", owner, take)
     assert got == [True, True, True]
     (package / "c.py").write_text("raise ImportError('by hand')\n")
     for name in [name for name in sys.modules if name.startswith("slow_charts")]:
         del sys.modules[name]
     with pytest.raises(ImportError, match="by hand"):
-        import_then("slow_charts", take)
+        import_then("slow_charts", owner, take)
     assert len(got) == 3
+
+
+def test_who_has_gone_meanwhile_is_not_called(qtbot, package):
+    got, owner = [], QObject()
+    timer = QTimer()
+    timer.setSingleShot(True)
+    timer.timeout.connect(lambda: delete(owner))
+    timer.start(0)
+    import_then("slow_charts", owner, lambda: got.append(1))
+    assert got == [] and "slow_charts.c" in sys.modules

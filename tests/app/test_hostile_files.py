@@ -10,10 +10,12 @@ import pytest
 from PySide6.QtCore import QRect, QSettings
 from PySide6.QtGui import QGuiApplication
 
+from app.files import read_text
 from app.launch.dialog import StartDialog
 from app.notices import LogFile, Notices
 from app.settings import Settings
 from core.engine.protocol import PairSpec
+from core.errors import UserFacingError
 from tests.app.conftest import do, settled
 
 KEYS = (
@@ -206,6 +208,21 @@ def test_settings_that_cannot_be_saved_are_said_once(open_window, qtbot):
 # --- the log --------------------------------------------------------------------------------------
 
 
+def test_choices_that_first_cannot_be_saved_at_closing_are_in_the_log(
+    open_window, qtbot, tmp_path, caplog
+):
+    folder = tmp_path / "settings"
+    folder.mkdir()
+    store = QSettings(str(folder / "Qscope.conf"), QSettings.Format.IniFormat)
+    window = open_window(settings=Settings(store))
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    (folder / "Qscope.conf").unlink(missing_ok=True)
+    (folder / "Qscope.conf").mkdir()
+    (folder / "Qscope.conf" / "in the way").write_text("x")
+    window.close()
+    assert not window.isVisible() and caplog.text.count("choices cannot be saved") == 1
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.log_errors_expected
 def test_a_full_log_disk_is_said_once(open_window, qtbot, tmp_path, capsys):
@@ -250,3 +267,29 @@ def test_what_lies_where_the_log_goes_keeps_no_window(open_window, qtbot, tmp_pa
         window.close()
     finally:
         notices.uninstall()
+
+
+def test_what_files_say_moves_no_cursor_of_who_reads_the_log(tmp_path):
+    notices = Notices(tmp_path)
+    notices.install()
+    try:
+        logging.getLogger("read").warning("a model says \x1b[2J\x9b1A\u202e, and more")
+    finally:
+        notices.uninstall()
+    log = (tmp_path / "qscope.log").read_text(encoding="utf-8")
+    assert log.endswith("a model says \\u001b[2J\\u009b1A\\u202e, and more\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes as POSIX has them")
+@pytest.mark.parametrize("kind", ["pipe", "folder", "large", "device"])
+def test_what_is_no_text_is_not_waited_for(tmp_path, kind):
+    path = Path("/dev/zero") if kind == "device" else tmp_path / "text.txt"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "large":
+        path.write_text("x" * 1_000_001)
+    why = "is larger than 1 MB: choose" if kind == "large" else r"cannot be read \(.*\): choose"
+    with pytest.raises(UserFacingError, match=why):
+        read_text(path)

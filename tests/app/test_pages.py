@@ -44,7 +44,7 @@ def test_a_view_that_is_declared_has_tab_action_and_key(toy):
 def test_a_view_is_made_once_its_library_is_there_and_shown_if_still_wanted(toy, monkeypatch):
     pages, menus, happened = toy
     waiting = []
-    monkeypatch.setattr("app.pages.import_then", lambda library, then: waiting.append(then))
+    monkeypatch.setattr("app.pages.import_then", lambda library, owner, then: waiting.append(then))
     menus.actions[TOY].trigger()
     menus.actions[FIRST].trigger()
     menus.actions[TOY].trigger()

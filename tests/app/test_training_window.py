@@ -75,7 +75,7 @@ def test_the_view_is_made_when_it_is_first_wanted(window, qtbot):
 def test_wanting_it_again_while_charts_are_imported_makes_one_view(window, monkeypatch):
     made = []
 
-    def import_slowly(package, then):
+    def import_slowly(package, owner, then):
         made.append(package)
         if len(made) < 3:
             do(window, "show_credit")

@@ -1,5 +1,6 @@
 """Logs that are read while they are written: what was read piece by piece is what is there."""
 
+import contextlib
 import json
 import os
 import threading
@@ -12,8 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core.errors import UserFacingError
+from core.errors import Cancelled, UserFacingError
+from core.runs import table, tail
 from core.runs.read import Run, read_run
+from core.runs.readers import printed
 from core.runs.records import EVALUATION, HELD_OUT, RunLog
 from core.runs.watch import Watcher
 from tests.core.checkpoint_folders import write_adapter
@@ -124,6 +127,43 @@ def test_any_history_read_live_is_one_fresh_read(
     (found,) = live.logs()
     assert same(found.series, fresh.series)
     assert (found.problems, found.kind, found.name) == (fresh.problems, fresh.kind, fresh.name)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "bar", "state"])
+def test_a_look_that_was_laid_aside_anywhere_takes_nothing_away_and_nothing_twice(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "CHUNK", 2000)
+    monkeypatch.setattr(table, "MANY_SHAPES", 1)
+    monkeypatch.setattr(printed, "MANY_LINES", 1)
+    rows = [(step, 1 / step) for step in [*range(1, 60), *range(50, 90)]]
+    if kind == "state":
+        path = write_state(tmp_path, [record(step, loss=value) for step, value in rows])
+    elif kind == "bar":
+        path = tmp_path / "train.log"
+        bar = "{0}%|#| {0}/100 [00:01<00:02]\n{{'loss': {1}}}\n"
+        path.write_text("".join(bar.format(*row) for row in rows))
+    else:
+        name, header, write = KINDS[kind]
+        path = tmp_path / name
+        path.write_bytes(header + b"".join(write(*row) for row in rows))
+    fresh = read_run(path)
+    for last in range(1, 100_000):
+        asked = 0
+
+        def stop(last: int = last) -> bool:
+            nonlocal asked
+            asked += 1
+            return asked == last
+
+        live = Run(path, stop)
+        for _ in range(2):
+            with contextlib.suppress(Cancelled):
+                live.refresh()
+        (found,) = live.logs()
+        assert same(found.series, fresh.series) and found.problems == fresh.problems
+        if asked < last:
+            break
 
 
 # The watcher

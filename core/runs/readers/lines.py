@@ -44,7 +44,7 @@ class Rows(Protocol):
         """Take rows in; return the part of ``data`` that need not be given again.
 
         Raises:
-            Cancelled: by core.runs.tail.check; then nothing was taken in.
+            Cancelled: by core.runs.tail.check; a part was taken in, so these rows are of no use.
         """
         ...
 
@@ -147,7 +147,7 @@ class LineFile:
                 try:
                     used = rows.take(piece)
                 except Cancelled:
-                    self._tail.behind = True  # it is given again
+                    self._tail.begin_again()
                     raise
                 self._tail.used(used)
 

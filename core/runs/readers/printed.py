@@ -32,6 +32,8 @@ _STEP = re.compile(
     r"(?<![\w/])(?:global[_ ])?(?:step|iter(?:ation)?|after)\b\s*+[:=#]?\s*+(\d++)", re.I
 )
 """The step before what is printed; the reference DPO code: "train stats after 64 examples: {…}"."""
+MANY_LINES = 10_000
+"""More than what is taken in at once has of usual lines; then it is asked whether to go on."""
 _COLOUR = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
 _RAY = re.compile(r"^\(\w+ pid=\d+[^)]*\)")
 """What Ray puts before each line."""
@@ -67,10 +69,11 @@ class PrintedRows:
         """Take rows in; return the part of ``data`` that need not be given again."""
         whole = data if data.rstrip().endswith((b"}", b"}]")) else data[: data.rfind(b"\n") + 1]
         plain, barred = [], []
-        for line in lines_of(whole):
+        for number, line in enumerate(lines_of(whole), 1):
+            if number % MANY_LINES == 0:
+                check()
             if not any(map(str.isdigit, line)):
                 continue
-            check()
             for row in self.rows(line):
                 plain.append(row)
                 barred.append(self._with_step(row))
