@@ -23,13 +23,16 @@ LARGEST = 2**24
 SIZES = re.compile(r"vocab|hidden|embd|embed|inner|intermediate|width|channels|ffn|feed_forward|"
                    r"d_(?:model|ff|state|conv)|state_size|_dim$|^dim$|rank$")  # fmt: skip
 """Names of entries that make layers, other lists and weights, and how much each may be at most."""
+FEWEST = re.compile(r"(?:num_hidden_layers|n_layers?|num_layers)$")
+"""Names of entries that count a model's own layers, of which it has one at least."""
 ELSEWHERE = ("transformers_weights", "configuration_files")
 """Entries by which a config.json names other files than those that are checked and loaded."""
 IMPLEMENTATION = re.compile(r"_*(?:attn|attention|experts)_implementation\w*|use_kernels|"
                             r"kernel_config")  # fmt: skip
-OWN = (None, "eager", "sdpa", "flex_attention")
+OWN = (None, "eager", "sdpa")
 """Attention that comes with transformers and torch. Others may be code that is fetched from a hub,
-flash attention among them where its package is not installed."""
+flash attention among them where its package is not installed; flex_attention is compiled anew for
+each length of text, which takes minutes."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -67,7 +70,7 @@ def check_numbers(path: Path, config: Any) -> None:
             else LARGEST if SIZES.search(name)
             else None
         )  # fmt: skip
-        if most is not None and abs(value) > most:
+        if (most is not None and abs(value) > most) or (FEWEST.match(name) and value < 1):
             raise UserFacingError(
                 f"{path} says {name} = {value:.3g}, which no model has: copy it from where the "
                 f"model was saved, or choose another checkpoint."
