@@ -69,6 +69,7 @@ def read(folder: Path) -> Any:
         ({"hidden_size": -64}, "model in"),
         ({"num_hidden_layers": 0}, "which no model has"),
         ({"num_hidden_layers": -1}, "which no model has"),
+        ({"final_logit_softcapping": float("inf")}, "which no model has"),
         ({"model_type": "no such"}, "model in"),
         ({"rope_scaling": {"rope_type": [1]}}, "model in"),
     ],
