@@ -421,7 +421,7 @@ class Pair:
 
     def _whose(self, columns: Iterable[str], values: NDArray[np.float64]) -> str:
         """Return which model has given numbers that are not finite, with its folder."""
-        finite = dict(zip(columns, np.isfinite(values).all(axis=-1), strict=True))
+        finite = {name: np.isfinite(row).all() for name, row in zip(columns, values, strict=True)}
         role = "reference" if finite.get("logp_policy", False) else "policy"
         folder = self.shown if role == "policy" else ""
         if self.watch is not None:
