@@ -62,7 +62,10 @@ KIND = re.compile(
 OF_THE_INSIDE = (AttributeError, AssertionError, IndexError, NameError, ArithmeticError)
 LONGEST = 240
 """Characters of a message that are quoted."""
-ODD = "it says something else than such files do"
+ODD = "a value in its files is none that such files have"
+KINDS = {"str": "a text", "list": "a list", "dict": "a table", "int": "a number",
+         "float": "a number", "bool": "true or false", "NoneType": "nothing"}  # fmt: skip
+"""Python's kinds of value, as JSON files have them."""
 
 
 @contextmanager
@@ -115,6 +118,8 @@ def reason(error: BaseException) -> str:
         return "it is not UTF-8 text"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if "trust_remote_code" in str(error):
+        return "it wants to run code of its own, which --trust-remote-code alone allows"
     if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
         name = " ".join(error.args[0].split())
         return name.rstrip(" .:") if " " in name else f"{name!r} is missing, or is not known"
@@ -122,10 +127,20 @@ def reason(error: BaseException) -> str:
     count = 2 if lines and lines[0].endswith(":") else 1
     said = KIND.sub("", " ".join(lines[:count])).rstrip(" .:")
     if not isinstance(error, Exception) or not said or INTERNALS.search(said):
-        return ODD
+        return _of_kinds(said)
     if isinstance(error, OF_THE_INSIDE):
         return ODD
     return said if len(said) <= LONGEST else f"{said[:LONGEST].rstrip()}…"
+
+
+def _of_kinds(said: str) -> str:
+    """Return what a message says of a value of a wrong kind, without names of the inside."""
+    entry = re.search(r"[Ff]ield '(\w+)'", said)
+    kind = re.search(rf"'({'|'.join(KINDS)})'|(?:not|got) ({'|'.join(KINDS)})\b", said)
+    if kind is None:
+        return ODD
+    where = f"as its {entry[1]}" if entry else "in its files"
+    return f"there is {KINDS[kind[1] or kind[2]]} {where} where another kind of value stands"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ def cache_folder() -> Path:
     """
     chosen = os.environ.get("QSCOPE_CACHE")
     if chosen:
-        return Path(chosen).expanduser().resolve()
+        return Path(os.path.realpath(os.path.expanduser(chosen)))
     from platformdirs import user_cache_path
 
     return user_cache_path("qscope", appauthor=False)

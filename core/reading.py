@@ -30,8 +30,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.failures import in_words
 from core.text import shared_prefix
 
+OTHER_FILES = "copy its files again from the model that it is of"
 SPACE_MARK = "▁"
 """How sentencepiece vocabularies write a space."""
 
@@ -165,7 +167,9 @@ class Reader:
         )
 
     def _whole(self, text: str) -> Reading:
-        found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        name = getattr(self._tokenizer, "name_or_path", "") or "of the pair"
+        with in_words("The tokenizer", name, OTHER_FILES, "read this text"):
+            found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         spans = np.array(found["offset_mapping"], np.int64).reshape(-1, 2)
         return Reading(text, tuple(found["input_ids"]), spans)
 

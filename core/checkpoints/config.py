@@ -5,6 +5,7 @@ number stands there, before any weight is looked at. Names of functions that tra
 fetch from a hub, and of other files, are left out. Knows nothing of weights.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,13 +24,18 @@ LARGEST = 2**24
 SIZES = re.compile(r"vocab|hidden|embd|embed|inner|intermediate|width|channels|ffn|feed_forward|"
                    r"d_(?:model|ff|state|conv)|state_size|_dim$|^dim$|rank$")  # fmt: skip
 """Names of entries that make layers, other lists and weights, and how much each may be at most."""
+FEWEST = re.compile(r"(?:num_hidden_layers|n_layers?|num_layers)$")
+"""Names of entries that count a model's own layers, of which it has one at least."""
+SCALES = re.compile(r"softcap|logit\w*scal|scal\w*logit|multiplier$")
+"""Names of entries that logits are multiplied or divided by."""
 ELSEWHERE = ("transformers_weights", "configuration_files")
 """Entries by which a config.json names other files than those that are checked and loaded."""
 IMPLEMENTATION = re.compile(r"_*(?:attn|attention|experts)_implementation\w*|use_kernels|"
                             r"kernel_config")  # fmt: skip
-OWN = (None, "eager", "sdpa", "flex_attention")
+OWN = (None, "eager", "sdpa")
 """Attention that comes with transformers and torch. Others may be code that is fetched from a hub,
-flash attention among them where its package is not installed."""
+flash attention among them where its package is not installed; flex_attention is compiled anew for
+each length of text, which takes minutes."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -67,7 +73,9 @@ def check_numbers(path: Path, config: Any) -> None:
             else LARGEST if SIZES.search(name)
             else None
         )  # fmt: skip
-        if most is not None and abs(value) > most:
+        if (most is not None and abs(value) > most) or (
+            (FEWEST.match(name) and value < 1) or (SCALES.search(name) and not math.isfinite(value))
+        ):
             raise UserFacingError(
                 f"{path} says {name} = {value:.3g}, which no model has: copy it from where the "
                 f"model was saved, or choose another checkpoint."
@@ -97,7 +105,6 @@ def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, int | float]]:
         for inner in value:
             yield from _numbers(inner, name)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        if abs(value) < 2**1000:  # comparing infinity is no use, and NaN is told by no comparison
-            yield name, value
-        elif isinstance(value, int):
-            yield name, 10**300 if value > 0 else -(10**300)
+        if isinstance(value, int) and abs(value) > 2**1000:  # more than a float can be
+            value = 10**300 if value > 0 else -(10**300)
+        yield name, value

@@ -4,6 +4,7 @@ Reads only JSON files and the headers of the weights, so the answer is there at 
 model library. Knows nothing of pairs (core.checkpoints.resolve) or of loading.
 """
 
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.checkpoints.config import check_numbers, read_config
+from core.checkpoints.entries import check_entries
 from core.checkpoints.forms import other_form
 from core.checkpoints.gguf import gguf_file, read_gguf
 from core.checkpoints.headers import LONGEST_NAME, MOST_TENSORS, TensorHeader, read_header
@@ -47,6 +49,8 @@ VIRTUAL_TOKENS = {
 OF_OTHERS = {"XLORA", "POLY"}
 """Kinds of adapter that are made of others."""
 MOST_ITERATIONS = 64
+MEGATRON = "megatron.core"
+"""What PEFT writes as megatron_core of every adapter."""
 BY_STATISTICS = {"corda": "CorDA", "lora_ga": "LoRA-GA"}
 """Initial values of a LoRA that PEFT makes, and takes from the base, by statistics of data."""
 LEAVING_THE_BASE = {"gaussian", "eva", "orthogonal", "mica"}
@@ -122,7 +126,7 @@ def describe(
         UserFacingError: there is none, it is damaged or incomplete, or it needs an opt-in that was
             not given; the sentence says what to do.
     """
-    path = Path(path).expanduser()
+    path = path_of(str(path))
     _check_folder(path)
     adapter = (path / "adapter_config.json").is_file()
     stem = "adapter_model" if adapter else "model"
@@ -170,7 +174,7 @@ def check_not_empty(path: Path, counts: Mapping[str, int]) -> None:
 
 def checkpoint_name(path: Path) -> str:
     """Return a name for people: the folder's, or in the Hugging Face cache the repository's."""
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     for part in path.parts:
         if part.startswith("models--"):
             return part.removeprefix("models--").replace("--", "/")
@@ -275,9 +279,10 @@ def _shards(path: Path, index: Path) -> list[Path]:
         )
     names = sorted({str(name) for name in weight_map.values()})
     for name in names:
-        if Path(name).name != name:
+        if Path(name).name != name or not name.isprintable():
             raise UserFacingError(
-                f"{index} names a shard outside its folder ({name}): download the checkpoint again."
+                f"{index} names a shard outside its folder ({name!r:.80}): download the "
+                f"checkpoint again."
             )
         if not holds_weights(name):  # what is loaded is only what an identity is taken of
             raise UserFacingError(
@@ -334,16 +339,17 @@ def read_adapter_entries(path: Path) -> dict[str, Any]:
     file = path / "adapter_config.json"
     config = read_json(file)
     check_numbers(file, config)
+    check_entries(file, config)
     config["peft_type"] = kind = str(config.get("peft_type") or "").upper()
     if not kind:
         raise UserFacingError(
             f"{file} does not say what kind of adapter it is (no peft_type): copy or save the "
             f"adapter again."
         )
-    if config.get("megatron_config"):
+    if config.get("megatron_config") or config.get("megatron_core") not in (MEGATRON, None):
         raise UserFacingError(
-            f"{path} is an adapter for Megatron-LM's layers (megatron_config), which PEFT would "
-            f"import: save it for a model of transformers."
+            f"{path} is an adapter for Megatron-LM's layers (megatron_config, megatron_core), "
+            f"which PEFT would import: save it for a model of transformers."
         )
     path_of(str(config.get("base_model_name_or_path") or ""))
     if kind in OF_OTHERS:

@@ -272,7 +272,9 @@ def _contents_differ(ours: dict[str, Any], theirs: dict[str, Any], shared: int |
     ]
     if differing:
         first = differing[0]
-        pair = " against ".join(repr(v[first]) if first in v else "none" for v in (mine, yours))
+        pair = " against ".join(
+            f"{v[first]!r:.60}" if first in v else "none" for v in (mine, yours)
+        )
         count = f"{len(differing)} tokens differ" if len(differing) > 1 else "one token differs"
         return f"different tokenizers ({count}, first {first}: {pair})"
     if _merges(ours) != _merges(theirs):

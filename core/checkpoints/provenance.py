@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoints.describe import TOKENIZER_FILES
-from core.checkpoints.limited import read_bytes
+from core.checkpoints.limited import path_of, read_bytes
 from core.checkpoints.training_args import NAME, read_training_args
 from core.errors import UserFacingError
 from core.failures import in_words
@@ -157,7 +157,7 @@ def read_provenance(folder: Path) -> Provenance:
     Raises:
         UserFacingError: Qscope's own record of the run is damaged.
     """
-    inside = _inside(folder.expanduser().absolute())
+    inside = _inside(path_of(str(folder)).absolute())
     run = inside[-1]
     said = [one for place in inside for one in _of_trainer(place)]
     recipes = [one for place in inside for one in _recipes(place)]

@@ -7,6 +7,7 @@ else there is none, and the policy is loaded alone. A base may be only what PiSS
 a model: then it is that base with the adapter that PEFT has put beside it, which makes it whole.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +50,7 @@ def resolve_pair(
     """
 
     def at(path: Path) -> StoredModel:
-        absolute = path.expanduser().resolve()
+        absolute = Path(os.path.realpath(path_of(str(path))))
         return describe(absolute, allow_pickle=allow_pickle, allow_remote_code=allow_remote_code)
 
     top = at(policy)
@@ -122,7 +123,7 @@ def with_search_base(plan: PairPlan, folder: Path) -> PairPlan:
         UserFacingError: it is not a whole model, or does not share the pair's vocabulary.
     """
     base = describe(
-        folder.expanduser().resolve(),
+        Path(os.path.realpath(path_of(str(folder)))),
         allow_pickle=plan.allow_pickle,
         allow_remote_code=plan.allow_remote_code,
     )

@@ -4,13 +4,14 @@ The policy is the run's last checkpoint, the reference what was named, or what r
 Knows nothing of curves (core.runs reads those) or of loading.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from core.checkpoints.describe import describe
 from core.checkpoints.forms import other_form
 from core.checkpoints.hub import NotDownloaded
-from core.checkpoints.limited import read_json
+from core.checkpoints.limited import path_of, read_json
 from core.checkpoints.named import BASES, NamedBase
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair
@@ -26,7 +27,7 @@ def run_checkpoints(folder: Path) -> tuple[Checkpoint, ...]:
     They are adapters or whole models: where there are both, those of the kind of the last one.
     """
     saved = Saved()
-    saved.refresh(folders(folder.expanduser().resolve()))
+    saved.refresh(folders(Path(os.path.realpath(path_of(str(folder))))))
     found = saved.checkpoints
     return tuple(it for it in found if it.whole == found[-1].whole)
 
@@ -72,7 +73,7 @@ def run_plan(
         UserFacingError: there is no whole checkpoint, or the two do not fit.
         Cancelled: soon after ``cancelled()`` turns true, in a fetch.
     """
-    folder = folder.expanduser().resolve()
+    folder = Path(os.path.realpath(path_of(str(folder))))
     checkpoints = run_checkpoints(folder)
     if not checkpoints:
         raise UserFacingError(_why_none(folder))

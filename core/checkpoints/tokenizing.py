@@ -2,9 +2,10 @@
 
 A tokenizer splits and rewrites texts by rules of its own, among them regular expressions, and holds
 Python's lock meanwhile. Those of all usual kinds take a time that their form tells; where it does
-not, the tokenizer is tried on texts in a process with a deadline. Knows nothing of models.
+not, the rules are tried on texts in a process with a deadline. Knows nothing of models.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from math import prod
@@ -23,6 +24,7 @@ from core.checkpoints.limited import (
     read_json,
 )
 from core.errors import UserFacingError
+from core.progress import Stop, never
 
 FILES = (
     *LARGE, "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "tiktoken.model",
@@ -34,14 +36,23 @@ MOST_ADDED = 2**17
 """Tokens that are added to a vocabulary, at most; each takes microseconds."""
 RULES = 2**14
 """Values in a tokenizer's rules, at most."""
-GROWTH = 64
-"""How many times longer rules may make a text."""
-DEGREE, WAYS = 3, 4096
+GROWTH, TOO_MUCH = 64, 4096
+"""How many times longer rules may make a text without a trial, and at all."""
+DEGREE, WAYS = 1, 64
 """Repetitions of any length after each other in an expression, and ways of its other parts, up to
-which it takes bounded time on each text."""
-SECONDS = 10
+which the time that it takes grows with no more than the square of a text's length."""
+DEEPEST = 48
+"""Groups inside each other in an expression whose form is looked at."""
+CHARSMAP = 2**20
+"""Characters of a table of characters; sentencepiece's own has 320,000."""
+SECONDS = 3
+"""Of a processor's time that the trial may take; half a second for one text."""
 COPY = "copy its files again from the model that it is of"
 """What to do about a tokenizer that cannot be used."""
+
+
+PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+"""The rules in tokenizer.json."""
 
 
 class _File(msgspec.Struct):
@@ -54,10 +65,11 @@ class _File(msgspec.Struct):
     decoder: Any = None
 
 
-def check_tokenizer(folder: Path) -> None:
+def check_tokenizer(folder: Path, cancelled: Stop = never) -> None:
     """Check the files of a tokenizer in a folder; those that are missing are passed over.
 
     Raises:
+        Cancelled: soon after ``cancelled()`` turns true.
         UserFacingError: a file exceeds a limit, names others, or its rules take too long.
     """
     templates = [f"additional_chat_templates/{it.name}" for it in folder.glob("add*/*.jinja")]
@@ -75,10 +87,10 @@ def check_tokenizer(folder: Path) -> None:
                 )
     path = folder / "tokenizer.json"
     if path.is_file():
-        _check_rules(path)
+        _check_rules(path, cancelled)
 
 
-def _check_rules(path: Path) -> None:
+def _check_rules(path: Path, cancelled: Stop) -> None:
     try:
         file = msgspec.json.decode(read_bytes(path, VOCABULARY), type=_File)
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
@@ -89,16 +101,36 @@ def _check_rules(path: Path) -> None:
     if why := beyond(rules, RULES):
         raise UserFacingError(f"The rules in {path} cannot be used (it {why}): {COPY}.")
     expressions = list(_expressions(rules))
-    if all(map(_is_bounded, expressions)) and _growth(file.normalizer) <= GROWTH:
+    growth = max(_growth(file.normalizer), _growth(file.decoder))
+    if all(map(_is_bounded, expressions)) and growth <= GROWTH and _maps_short(file.normalizer):
         return
+    if growth > TOO_MUCH:
+        raise UserFacingError(
+            f"The rules in {path} make texts thousands of times longer: {COPY}, or choose another "
+            f"checkpoint."
+        )
     letters = sorted({letter for it in expressions for letter in it if letter.isalnum()})[:LETTERS]
     try:
-        ask_aside(_TRIAL, [str(path), letters], SECONDS)
+        _try(json.dumps([dict(zip(PARTS, rules, strict=True)), letters]), cancelled)
     except Unanswered as error:
         raise UserFacingError(
             f"The rules in {path} take too long on a text, or fail: {COPY}, or choose another "
             f"checkpoint."
         ) from error
+
+
+def _try(question: str, cancelled: Stop) -> None:
+    """Try rules on texts, once for all checkpoints that have the same.
+
+    Raises:
+        Unanswered, Cancelled: as ``ask_aside`` does.
+    """
+    if question not in _passed:
+        ask_aside(_TRIAL, json.loads(question), SECONDS, cancelled)
+        _passed.add(question)
+
+
+_passed: set[str] = set()
 
 
 def _too_many(path: Path) -> UserFacingError:
@@ -120,29 +152,49 @@ def _expressions(rules: Any) -> Iterator[str]:
 
 
 def _growth(rule: Any) -> float:
-    """Return how many times longer a normalizer's replacements may make a text."""
+    """Return how many times longer the replacements of a rule may make a text."""
     if not isinstance(rule, dict):
         return 1
     pattern, content = rule.get("pattern"), rule.get("content") or rule.get("prepend") or ""
     replaced = pattern.get("String") if isinstance(pattern, dict) else ""
-    inner = rule.get("normalizers")
+    inner = rule.get("normalizers") or rule.get("decoders")
     own = max(1, len(str(content)) / max(1, len(str(replaced or ""))))
     return own * prod(map(_growth, inner if isinstance(inner, list) else ()))
 
 
+def _maps_short(rule: Any) -> bool:
+    """Return whether a normalizer's tables of characters are no larger than sentencepiece's are."""
+    if isinstance(rule, list):
+        return all(map(_maps_short, rule))
+    if not isinstance(rule, dict):
+        return True
+    table = rule.get("precompiled_charsmap")
+    return len(str(table or "")) <= CHARSMAP and _maps_short(list(rule.values()))
+
+
 _TRIAL = r"""
-import itertools, string
+import itertools, json, signal, string, time
 from tokenizers import Tokenizer
 def answer(question):
-    path, letters = question
-    read = Tokenizer.from_file(path)
+    rules, letters = question
+    nothing = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": []}
+    model = {"type": "BPE", "vocab": {"a": 0}, "merges": []}
+    read = Tokenizer.from_str(json.dumps({**nothing, **rules, "model": model}))
     pieces = dict.fromkeys([*"aA1 .'_é你ا🙂", "\n", *letters])
     # What an expression looks for is there, but not where it looks.
     ends = "", "\0" + string.printable
     texts = ["The quick brown fox doesn't jump over 12,345.67 lazy dogs; she said: \"No!\"\n" * 50]
     texts += [piece * 2000 + end for piece in pieces for end in ends]
     texts += [(a + b) * 100 + end for a, b in itertools.combinations(pieces, 2) for end in ends]
-    return max(len(read.encode(text).ids) for text in texts)
+    for text in texts:
+        began = time.process_time()
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_PROF, 0.5)  # nothing handles the signal: the end
+        read.encode(text)
+        if read.decoder is not None:
+            read.decoder.decode([text[:1000]] * 2)
+        if time.process_time() - began > 0.5:
+            raise ValueError("too slow")
 """
 LETTERS = 40
 """Of the expressions' own letters, so many are tried."""
@@ -181,7 +233,7 @@ def _of_choices(text: str, at: int, depth: int = 0) -> tuple[tuple[int, int], in
     Raises:
         ValueError: they hold what is not known, or repetitions of choices.
     """
-    if depth > DEGREE * LONG:
+    if depth > DEEPEST:
         raise ValueError
     most, ways, degree, own = 0, 0, 0, 1
     while at < len(text) and text[at] != ")":

@@ -31,6 +31,8 @@ class Watch:
 
     def __init__(self, parts: Mapping[str, Identity]) -> None:
         self._parts = dict(parts)
+        self.folders = {role: str(it.folder) for role, it in parts.items()}
+        """Of each role, as it was loaded."""
         self._told: set[Identity] = set()
         self._looked = -EVERY
 

@@ -126,7 +126,7 @@ def load_pair(
         torch.inference_mode(),
     ):
         loader = _Loader(plan, device, dtype, of_run=bool(spec.run))
-        codec = _codec(loader.tokenizer(), spec, plan, cancelled)
+        codec = _codec(loader.tokenizer(cancelled), spec, plan, cancelled)
         lanes, shared, swap = loader.lanes()
         base = None
         if plan.search_base is not None:
@@ -216,7 +216,7 @@ class _Loader:
     dtype: torch.dtype
     of_run: bool
 
-    def tokenizer(self) -> Any:
+    def tokenizer(self, cancelled: Callable[[], bool]) -> Any:
         """Return the pair's tokenizer, once each config.json is known to be read: the tokenizer is
         loaded by it, too, and would be blamed for it."""
         plan = self.plan
@@ -225,7 +225,7 @@ class _Loader:
                 _auto_class(path, plan)
                 with in_words("The config.json in", path, CONFIG):
                     load_config(path, plan.allow_remote_code)
-        return load_tokenizer(self.plan.tokenizer, self.plan.allow_remote_code)
+        return load_tokenizer(self.plan.tokenizer, self.plan.allow_remote_code, cancelled)
 
     def lanes(self) -> tuple[list[Lane], bool, Swap | None]:
         """Return the pair's lanes, whether both models share one set of base weights, and what

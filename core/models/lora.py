@@ -134,36 +134,43 @@ class Joined:
     def widen(self, rank: int) -> None:
         """Give every layer's factors this rank and lay all weights in one piece of memory.
 
-        The layers' own tensors become views of it, so nothing is in memory twice.
+        The layers' own tensors become views of it, so nothing is in memory twice. Where memory runs
+        out, all stays as it was.
         """
-        for layer in self._layers:
-            more = rank - layer.down.shape[1]
-            layer.down = nn.functional.pad(layer.down, (0, 0, 0, more))
-            layer.up = nn.functional.pad(layer.up, (0, 0, 0, more))
+        grown = [
+            [
+                nn.functional.pad(factors, (0, 0, 0, rank - factors.shape[1]))
+                for factors in (layer.down, layer.up)
+            ]
+            for layer in self._layers
+        ]
         linear = all(isinstance(base, nn.Linear) for base in self._bases)
         weights = [base.weight.data for base in self._bases if linear]
-        downs = [layer.down.flatten(0, 1) for layer in self._layers]
-        self._rank = rank
-        self._within = linear and weights[0].dtype == downs[0].dtype
-        """True where the factors follow the bases' weights in the same memory."""
-        self._sizes = [len(weight) for weight in weights]
-        self._base: torch.Tensor | None = None
-        if self._within:
-            self._base = torch.cat([*weights, *downs])
-            self._sizes.append(sum(map(len, downs)))
-            *parts, self._down = self._base.split(self._sizes)
+        downs = [down.flatten(0, 1) for down, _ in grown]
+        sizes = [len(weight) for weight in weights]
+        within = linear and weights[0].dtype == downs[0].dtype
+        whole: torch.Tensor | None = None
+        parts = weights
+        if within:
+            whole = torch.cat([*weights, *downs])
+            sizes.append(sum(map(len, downs)))
+            *parts, joined = whole.split(sizes)
         else:
-            self._down = torch.cat(downs)
-            parts = weights
+            joined = torch.cat(downs)
             if len(weights) > 1:
-                self._base = torch.cat(weights)
-                parts = list(self._base.split(self._sizes))
+                whole = torch.cat(weights)
+                parts = list(whole.split(sizes))
+        downs = [it.unflatten(0, (-1, rank)) for it in joined.chunk(len(self._layers))]
+        ups = [up.flatten(0, 1) for _, up in grown]
+        # Where memory runs out above, all is as it was.
         for base, part in zip(self._bases, parts, strict=False):
             base.weight.data = part
-        for layer, down in zip(self._layers, self._down.chunk(len(self._layers)), strict=True):
-            layer.down = down.unflatten(0, (-1, rank))
-        self._ups = [layer.up.flatten(0, 1) for layer in self._layers]
-        self._width = self._down.shape[-1]
+        for layer, down, (_, up) in zip(self._layers, downs, grown, strict=True):
+            layer.down, layer.up = down, up
+        self._rank, self._base, self._down, self._ups = rank, whole, joined, ups
+        self._sizes, self._width = sizes, joined.shape[-1]
+        self._within = within
+        """True where the factors follow the bases' weights in the same memory."""
 
     def output(self, layer: PairLinear, states: torch.Tensor) -> torch.Tensor:
         """Return the output of ``layer`` for ``states``."""

@@ -412,12 +412,21 @@ class Pair:
         """
         if not np.isfinite(values).all():
             raise UserFacingError(
-                f"The models returned NaN or infinite log-probs near token "
+                f"{self._whose(columns, values)} gives NaN or infinite log-probs near token "
                 f"{int(self.tree.depth[nodes[0]])}: the checkpoint is damaged, or overflows in "
-                f"this number format; load it again with --dtype float32."
+                f"this number format; load it again with --dtype float32, or choose another one."
             )
         for name, row in zip(columns, values, strict=True):
             self.tree.write(name, nodes, row)
+
+    def _whose(self, columns: Iterable[str], values: NDArray[np.float64]) -> str:
+        """Return which model has given numbers that are not finite, with its folder."""
+        finite = {name: np.isfinite(row).all() for name, row in zip(columns, values, strict=True)}
+        role = "reference" if finite.get("logp_policy", False) else "policy"
+        folder = self.shown if role == "policy" else ""
+        if self.watch is not None:
+            folder = self.watch.folders.get(role, folder)
+        return f"The {role} {folder}".rstrip()
 
     def _prepare(self, rows: Rows, states: Nodes, cancelled: Callable[[], bool]) -> Rows:
         """Load the policy's weights if they are needed; return the models to ask."""

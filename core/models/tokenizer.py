@@ -10,6 +10,7 @@ from core.checkpoints.tokenizing import COPY, FILES, check_tokenizer
 from core.errors import UserFacingError
 from core.failures import in_words
 from core.models.config import load_config, offline
+from core.progress import Stop, never
 
 SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 """Vocabularies that only sentencepiece's own format has."""
@@ -17,10 +18,11 @@ READERS = {"sentencepiece": "sentencepiece", "google.protobuf": "protobuf"}
 """What reads them: the modules, with the packages that bring them."""
 
 
-def load_tokenizer(path: Path, allow_remote_code: bool = False) -> Any:
+def load_tokenizer(path: Path, allow_remote_code: bool = False, cancelled: Stop = never) -> Any:
     """Return transformers' tokenizer of a checkpoint; a GGUF file's with its chat template.
 
     Raises:
+        Cancelled: soon after ``cancelled()`` turns true, while its rules are tried.
         UserFacingError: a package that its format needs is not installed, or its files are damaged.
     """
     from transformers import AutoTokenizer
@@ -42,7 +44,7 @@ def load_tokenizer(path: Path, allow_remote_code: bool = False) -> Any:
                 f"The tokenizer in {path} is a {only[0]} of sentencepiece, which needs "
                 f"{' and '.join(missing)}: pip install {' '.join(missing)}."
             )
-    check_tokenizer(path)
+    check_tokenizer(path, cancelled)
     with in_words("The tokenizer in", path, COPY), offline():
         return AutoTokenizer.from_pretrained(
             path,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from core import sweeps
+from core.checkpoints.limited import path_of
 from core.errors import UserFacingError
 from core.sweeps.questions import Question
 from core.sweeps.record import Answer, JudgeSpec, SweepRow, Verdict
@@ -156,7 +157,7 @@ class VerdictJudge:
 def _model_judge(spec: JudgeSpec, device: str) -> Judge:
     from core.models.reward_model import load_reward_model
 
-    path = Path(spec.path).expanduser()
+    path = path_of(spec.path)
     model = load_reward_model(path, device, spec.allow_pickle, spec.allow_remote_code)
     return ModelJudge(path.name, model)
 
@@ -177,7 +178,7 @@ register(
 register(
     "verdicts",
     "A file of verdicts",
-    lambda spec, device: VerdictJudge(Path(spec.path).expanduser()),
+    lambda spec, device: VerdictJudge(path_of(spec.path)),
     meaning='JSON Lines of {"prompt", "a", "b", "winner": "a" | "b" | "tie"}, written by people or '
     "by another model",
     takes="FILE",

@@ -116,12 +116,9 @@ HANGS = r"(\w*\.*)*!"
     [
         {"target_modules": HANGS},
         {"target_modules": ["q_proj"], "exclude_modules": HANGS},
-        {"target_modules": ["q_proj"], "layers_to_transform": [1], "layers_pattern": HANGS},
         {"target_modules": ["q_proj"], "layers_to_transform": [1], "layers_pattern": ["a", HANGS]},
-        {"target_modules": ["q_proj"], "rank_pattern": {HANGS: 4}},
         {"target_modules": ["q_proj"], "alpha_pattern": {"q_proj": 2, HANGS: 4}},
         {"target_modules": ["q_proj"], "modules_to_save": [HANGS]},
-        {"target_modules": r".*.*.*.*.*.*.*.*.*.*.*.*x"},
         {"target_modules": "(" * 3000 + "a" + ")*" * 3000},
         {"target_modules": "(a{1,65000}){1,65000}b"},
         {"target_modules": "("},
@@ -151,6 +148,8 @@ def test_expressions_that_take_for_ever(
     ("said", "why"),
     [
         ({"megatron_config": {"x": 1}, "megatron_core": "unittest.__main__"}, "Megatron"),
+        ({"megatron_core": "unittest.__main__"}, "Megatron"),
+        ({"megatron_config": {}, "megatron_core": "antigravity"}, "Megatron"),
         ({"peft_type": "XLORA", "adapters": {"0": "evil/adapter"}}, "made of other adapters"),
         ({"peft_type": "xlora"}, "made of other adapters"),
         ({"init_lora_weights": "pissa_niter_1000000000"}, "iterations"),
@@ -158,6 +157,27 @@ def test_expressions_that_take_for_ever(
         ({"r": 10**9}, "no model has"),
         ({"r": 10**4}, "rank"),
         ({"rank_pattern": {"q_proj": 10**9}}, "rank"),
+        ({"r": "x"}, "'x' as its r, where a whole number above 0 stands"),
+        ({"r": True}, "True as its r"),
+        ({"r": 4.5}, "4.5 as its r"),
+        ({"r": [4]}, "as its r"),
+        ({"r": 0}, "0 as its r"),
+        ({"lora_alpha": "x"}, "as its lora_alpha, where a number stands"),
+        ({"lora_alpha": float("nan")}, "number in lora_alpha that is infinite or none"),
+        ({"lora_alpha": float("-inf")}, "number in lora_alpha"),
+        ({"lora_alpha": 10**400}, "number in lora_alpha"),
+        ({"alpha_pattern": {"q_proj": {"x": 4}}}, "as its alpha_pattern, where a table of numbers"),
+        ({"alpha_pattern": {"q_proj": float("inf")}}, "number in alpha_pattern"),
+        ({"rank_pattern": {"q_proj": [4]}}, "as its rank_pattern"),
+        ({"target_modules": 5}, "as its target_modules"),
+        ({"target_modules": [["q_proj"]]}, "as its target_modules"),
+        ({"exclude_modules": {"q_proj": 1}}, "as its exclude_modules"),
+        ({"modules_to_save": "lm_head"}, "as its modules_to_save"),
+        ({"target_parameters": "x"}, "as its target_parameters"),
+        ({"layers_to_transform": "0"}, "as its layers_to_transform"),
+        ({"base_model_name_or_path": ["x"]}, "as its base_model_name_or_path"),
+        ({"peft_type": {"a": 1}}, "as its peft_type"),
+        ({"use_rslora": "no"}, "as its use_rslora, where true or false"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, said: dict[str, Any], why: str) -> None:
@@ -168,7 +188,7 @@ def test_what_is_refused(tmp_path: Path, said: dict[str, Any], why: str) -> None
 
 def test_what_is_passed_over(tmp_path: Path) -> None:
     foreign = {
-        "megatron_core": "unittest.__main__",
+        "megatron_core": "megatron.core",
         "auto_mapping": {"base_model_class": "x", "parent_library": "antigravity"},
         "runtime_config": {"ephemeral_gpu_offload": True},
         "custom_code": "evil.py",

@@ -34,6 +34,14 @@ def folders(plan: PairPlan) -> list[str | None]:
     return [p and p.name for p in (*paths, plan.reference_model, plan.reference_adapter)]
 
 
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/x", "a\0b", "x" * 5000, "loop"])
+def test_paths_that_are_none(tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    assert "check the path" in pair_sentence(Path(path))
+    assert "check the path" in pair_sentence(write_model(tmp_path / "m"), Path(path))
+
+
 def test_two_models(tmp_path: Path) -> None:
     plan = resolve_pair(write_model(tmp_path / "dpo"), write_model(tmp_path / "sft"))
     assert folders(plan) == [None, "dpo", None, "sft", None] and not plan.shared

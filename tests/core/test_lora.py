@@ -1,9 +1,12 @@
 """Adapters beside the weights, policy and reference in one batch, against PEFT's own forwards."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.engine.protocol import PairSpec
 from core.models.inputs import layers_by_input
@@ -264,6 +267,35 @@ def test_a_larger_rank_moves_all_layers_of_an_input():
     assert first.down.shape[1] == second.down.shape[1] == 8
     assert first(states) == pytest.approx(kept, abs=1e-5)
     assert second(states) == pytest.approx(expected(second, states), abs=1e-5)
+
+
+class RunsOut(TorchDispatchMode):
+    """Memory that runs out in one operation: the ``nth`` of some."""
+
+    def __init__(self, nth):
+        super().__init__()
+        self.left = nth
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.left -= 1
+        if self.left == 0:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return operation(*args, **(kwargs or {}))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("nth", range(1, 12))
+def test_a_rank_for_which_memory_runs_out_can_be_asked_again(nth):
+    (first, second), _, expected, random = two_layers()
+    states, new = random(2, 4, 6), (random(8, 6), random(8, 5))
+    kept = first(states).clone()
+    with contextlib.suppress(torch.OutOfMemoryError), RunsOut(nth):
+        second.put(1, *new)
+    assert first(states) == pytest.approx(kept, abs=1e-5)
+    second.put(1, *new)
+    assert first(states) == pytest.approx(kept, abs=1e-5)
+    assert second(states) == pytest.approx(expected(second, states), abs=1e-5)
+    assert torch.equal(second.down[1], new[0]) and torch.equal(second.up[1], new[1])
 
 
 class Toy(nn.Module):

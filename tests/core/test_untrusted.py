@@ -15,13 +15,15 @@ import pytest
 import torch
 
 from core.checkpoints.tokenizing import check_tokenizer
+from core.engine.answering import Answering
 from core.engine.loop import Engine
-from core.engine.protocol import Examine, Examined, Failed, Load, Loaded, PairSpec
-from core.errors import UserFacingError
+from core.engine.protocol import Examine, Examined, Failed, Load, Loaded, PairSpec, Score
+from core.errors import Cancelled, UserFacingError
 from core.failures import in_words
 from core.models.config import load_config
 from core.models.tokenizer import load_tokenizer
 from core.models.weights import read_model
+from core.text import Prompt
 from tests.tiny import byte_level_tokenizer, save_adapters, save_model, save_pair, save_run
 
 CPU = torch.device("cpu")
@@ -59,12 +61,15 @@ def read(folder: Path) -> Any:
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ({"num_hidden_layers": 4000}, "more layers than the weights"),
+        ({"num_hidden_layers": 1000}, "more layers than the weights"),
         ({"vocab_size": 2**24, "hidden_size": 2**12}, "larger model than the weights"),
         ({"num_attention_heads": 0}, "model in"),
         ({"num_hidden_layers": "many"}, "model in"),
         ({"num_hidden_layers": float("nan")}, "model in"),
         ({"hidden_size": -64}, "model in"),
+        ({"num_hidden_layers": 0}, "which no model has"),
+        ({"num_hidden_layers": -1}, "which no model has"),
+        ({"final_logit_softcapping": float("inf")}, "which no model has"),
         ({"model_type": "no such"}, "model in"),
         ({"rope_scaling": {"rope_type": [1]}}, "model in"),
     ],
@@ -83,11 +88,13 @@ def test_positions_that_are_learned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["kernels-community/flash-attn2", "evil/kernel", "flash_attention_2", "paged|evil/kernel"],
-)
-@pytest.mark.parametrize(
-    "key", ["attn_implementation", "_attn_implementation", "_attn_implementation_internal"]
+    ("key", "name"),
+    [
+        ("attn_implementation", "kernels-community/flash-attn2"),
+        ("_attn_implementation", "flash_attention_2"),
+        ("_attn_implementation_internal", "paged|evil/kernel"),
+        ("attn_implementation", "flex_attention"),
+    ],
 )
 def test_attention_is_of_this_machine(
     folder: Path, name: str, key: str, monkeypatch: pytest.MonkeyPatch
@@ -141,9 +148,14 @@ def replace(what: str, by: str) -> dict[str, Any]:
     ("said", "why"),
     [
         ({"pre_tokenizer": split(r"(a+)+$")}, "take too long"),
-        ({"pre_tokenizer": split(r"(\w|\d|_)*!")}, "take too long"),
+        ({"pre_tokenizer": split(r"(.*)\1\1\1x")}, "take too long"),
+        ({"pre_tokenizer": split(r"\w+\w+\w+\d")}, "take too long"),
+        ({"pre_tokenizer": split("(?:a|a)" * 12 + r"\w*\d")}, "take too long"),
+        ({"decoder": {"type": "Sequence", "decoders": [replace("a", "aa")] * 40}},
+         "times longer"),
+        ({"normalizer": {"type": "Prepend", "prepend": "x" * 10**6}}, "times longer"),
         ({"normalizer": {"type": "Sequence", "normalizers": [replace("a", "aa")] * 40}},
-         "take too long"),
+         "times longer"),
         ({"normalizer": {"type": "Replace", "pattern": {"Regex": "(.*)*x"}, "content": ""}},
          "take too long"),
         ({"added_tokens": [{"id": i, "content": f"<{i}>"} for i in range(150_000)]},
@@ -165,7 +177,7 @@ def test_tokenizers_that_take_for_ever(folder: Path, said: dict[str, Any], why: 
         ("tokenizer_config.json", {"added_tokens_decoder": {str(i): {} for i in range(140_000)}},
          "adds more than"),
         ("added_tokens.json", {str(i): i for i in range(140_000)}, "adds more than"),
-        ("tokenizer_config.json", {"x": [[[]]] * 2**21}, "holds more than"),
+        ("tokenizer_config.json", {"x": [0] * (2**21 + 1)}, "holds more than"),
     ],
 )  # fmt: skip
 def test_files_beside_a_tokenizer(folder: Path, name: str, said: Any, why: str) -> None:
@@ -199,6 +211,32 @@ def test_pipes_in_place_of_a_tokenizers_files(folder: Path, name: str) -> None:
 def test_honest_expressions(folder: Path, expression: str) -> None:
     change(folder / "tokenizer.json", pre_tokenizer=split(expression))
     assert load_tokenizer(folder)("ab 123").input_ids
+
+
+def test_a_trial_ends_when_it_is_not_wanted(folder: Path) -> None:
+    change(folder / "tokenizer.json", pre_tokenizer=split(r"(a+)+$"))
+    with pytest.raises(Cancelled):
+        check_tokenizer(folder, lambda: True)
+
+
+def test_a_tokenizer_that_panics(folder: Path) -> None:
+    """Of an empty expression the library's own code fails, far from where files are read."""
+    nothing = {"type": "Replace", "pattern": {"Regex": ""}, "content": "x" * 60}
+    change(folder / "tokenizer.json", normalizer=nothing)
+    answering = Answering(lambda event: None, lambda: False)
+    assert isinstance(answering.answer(Load(1, PairSpec(policy=str(folder)))), Loaded)
+    answer = answering.answer(Score(2, "A", Prompt.of("Say."), text="Some words."))
+    assert isinstance(answer, Failed)
+    assert "The tokenizer" in answer.message and str(folder) in answer.message
+
+
+def test_a_model_that_gives_no_numbers_is_named(folder: Path) -> None:
+    change(folder / "config.json", rms_norm_eps=float("nan"))
+    answering = Answering(lambda event: None, lambda: False)
+    assert isinstance(answering.answer(Load(1, PairSpec(policy=str(folder)))), Loaded)
+    answer = answering.answer(Score(2, "A", Prompt.of("Say."), text="Some words."))
+    assert isinstance(answer, Failed)
+    assert f"The policy {folder} gives NaN" in answer.message
 
 
 def test_a_tokenizer_beside_an_adapter(tmp_path: Path) -> None:
