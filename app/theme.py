@@ -77,6 +77,10 @@ MARKS = {
 }
 
 
+RESPONSE = 1.3
+"""How much larger responses are than prompts."""
+
+
 def is_dark(theme: Theme) -> bool:
     """Return whether a choice means dark; "auto" asks the desktop, light where it says nothing."""
     if theme != "auto":
@@ -144,6 +148,13 @@ def style_sheet(dark: bool) -> str:
     QFrame#notice[kind="info"] {{ background: {c.info}; border-radius: 7px; }}
     QFrame#popup {{ background: {c.raised}; border: 1px solid {c.accent}; border-radius: 5px; }}
     QLabel#muted {{ color: {c.muted}; }}
+    QLabel#verdict {{ font-size: 24px; font-weight: 600; }}
+    QLabel#verdict:disabled, QLabel#detail:disabled {{ color: {c.muted}; }}
+    QLabel#detail {{ font-size: 15px; }}
+    QToolButton#link {{ font-size: 15px; color: {c.accent}; border: none; padding: 2px 4px; }}
+    QToolButton#link:hover {{ text-decoration: underline; }}
+    QToolButton#link:disabled {{ color: {c.muted}; }}
+    QLabel#role {{ color: {c.muted}; font-size: 11px; margin-left: 6px; }}
     QLabel#heading {{ font-weight: 600; }}
     QLabel#figure {{ font-weight: 600; }}
     QToolTip {{ color: {c.text}; background: {c.raised}; border: 1px solid {c.line}; }}

@@ -3,7 +3,7 @@
 Knows Prompt and Message; knows nothing of templates (what the models read is given to it).
 """
 
-from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtCore import Signal, Slot
 from PySide6.QtGui import QFont, QPalette, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -37,6 +37,7 @@ class TurnEdit(QPlainTextEdit):
         self.setTabChangesFocus(True)
         self.setAccessibleName(f"{role} turn")
         self.document().setDocumentMargin(6)
+        self.setFrameShape(QFrame.Shape.NoFrame)
         self.setMinimumHeight(2 * self.fontMetrics().lineSpacing())
 
 
@@ -105,13 +106,9 @@ class PromptPanel(QFrame):
     @staticmethod
     def _row(turn: TurnEdit) -> QWidget:
         row = QWidget()
-        line = QHBoxLayout(row)
-        line.setContentsMargins(0, 0, 0, 0)
-        role = label(turn.role, "muted")
-        role.setFixedWidth(role.fontMetrics().horizontalAdvance("assistant") + 6)
+        role = label(turn.role, "role")
         role.setBuddy(turn)
-        line.addWidget(role, 0, Qt.AlignmentFlag.AlignTop)
-        line.addWidget(turn, 1)
+        fill(QVBoxLayout(row), role, (turn, 1), margins=(0, 0, 0, 0), spacing=0)
         return row
 
     # --- the prompt -------------------------------------------------------------------------

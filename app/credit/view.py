@@ -25,6 +25,7 @@ from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
 from core.present.credit import IMPLICIT, Credit
 from core.present.pair import pair_noise, pair_numbers, split
+from core.present.verdict import Edit, Verdict, verdict
 from core.scoring import Scoring
 from core.trace import mark
 
@@ -107,7 +108,10 @@ class CreditView(CreditLayout):
         focus.marked.connect(q_function.highlight)
         focus.looked_at.connect(q_function.look_at)
         focus.looked_away.connect(q_function.look_away)
+        focus.looked_at.connect(self._looked_at)
+        focus.looked_away.connect(self._looked_away)
         focus.replacement_wanted.connect(self.replace)
+        self.verdict.edit_wanted.connect(self._make_edit)
         self.q_page.chosen.connect(focus.replace)
         q_function.chart_hovered.connect(focus.chart_hovered)
         q_function.chart_clicked.connect(focus.chart_clicked)
@@ -206,6 +210,7 @@ class CreditView(CreditLayout):
         self.problem.emit("")
         self._clear_chart()
         self.summary.show_numbers(None, None)
+        self.verdict.show_verdict(Verdict(), fresh=True)
         self.texts_replaced.emit()
         self.scorer.ask_all()
 
@@ -229,6 +234,7 @@ class CreditView(CreditLayout):
     @Slot(str)
     def _typed(self, side: str) -> None:
         self.summary.setEnabled(False)
+        self.verdict.set_fresh(False)
         self.edited.emit()
 
     @Slot()
@@ -381,12 +387,15 @@ class CreditView(CreditLayout):
 
     def _show_summary(self) -> None:
         fresh = self.scorings()
-        known = [panel.scoring for panel in self.panels.values()]
         self.summary.setEnabled(len(fresh) == 2)
-        a, b = known
-        if a is None or b is None:
+        numbers = self.numbers
+        known = {side: it.scoring for side, it in self.panels.items() if it.scoring is not None}
+        said = verdict(known, numbers.alignment, self.known_beta(), numbers.credit, numbers.noise)
+        self.verdict.show_verdict(said, fresh=len(fresh) == 2)
+        if len(known) < 2:
             self.summary.show_numbers(None, None)
             return
+        a, b = known["A"], known["B"]
         pairs, beta, noise = self.numbers.alignment, self.beta(), self.noise
         credit = self.numbers.credit
         parts = split(a, b, pairs, beta, credit) if pairs is not None else None
@@ -450,6 +459,25 @@ class CreditView(CreditLayout):
         self.chart.set_theme(self.scale.dark)
         self._show_chart()
         self.q_function.add_choice(self.chart)
+
+    @Slot(str, int, bool)
+    def _looked_at(self, side: str, index: int, pinned: bool) -> None:
+        self.show_inspector(pinned)
+
+    @Slot()
+    def _looked_away(self) -> None:
+        self.show_inspector(False)
+
+    @Slot(object)
+    def _make_edit(self, edit: Edit) -> None:
+        """Put the verdict's edit in place, as one step of undo."""
+        panel = self.panels[edit.side]
+        text = panel.text()
+        if text[edit.start : edit.stop] != edit.old:
+            return  # typed on meanwhile
+        panel.swap_in(text[: edit.start] + edit.new + text[edit.stop :], None)
+        self.edited.emit()
+        self.ask(edit.side)
 
     @Slot(str, int)
     def _mark_chart(self, side: str, index: int) -> None:
