@@ -104,12 +104,12 @@ def align(a: Tokens, b: Tokens) -> Alignment:
         for here, there in zip(words_a[i : i + size], words_b[j : j + size], strict=True):
             pairs += zip(here, there, strict=True)
     edited_a, edited_b = [], []
-    i = j = 0
-    for here, there in (*pairs, (len(a), len(b))):
-        if i < here or j < there:
-            edited_a.append(range(i, here))
-            edited_b.append(range(j, there))
-        i, j = here + 1, there + 1
+    done_a = done_b = 0
+    for start_a, start_b in (*pairs, (len(a), len(b))):
+        if done_a < start_a or done_b < start_b:
+            edited_a.append(range(done_a, start_a))
+            edited_b.append(range(done_b, start_b))
+        done_a, done_b = start_a + 1, start_b + 1
     return Alignment(tuple(pairs), tuple(edited_a), tuple(edited_b))
 
 
@@ -212,6 +212,13 @@ def units(tokens: Tokens, kind: Unit) -> tuple[int, ...]:
     written = len(tokens.text.rstrip())
     breaks = [m.end() for m in _BREAKS[kind].finditer(tokens.text) if m.end() < written]
     return _dense([bisect_right(breaks, start) for start in tokens.starts])
+
+
+def spans(text: str, kind: Unit) -> list[tuple[int, int]]:
+    """Return where the words, sentences or lines of a text begin and end, without gaps."""
+    written = len(text.rstrip())
+    cuts = [m.end() for m in _BREAKS[kind].finditer(text) if 0 < m.end() < written]
+    return list(pairwise([0, *cuts, len(text)]))
 
 
 def _dense(numbers: list[int]) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ RANKS = {
     "core.failures": 0,
     "core.folders": 0,
     "core.text": 0,
+    "core.dependence": 1,
     "core.reading": 0,
     "core.template": 0,
     "core.as_read": 1,
