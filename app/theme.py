@@ -31,6 +31,8 @@ class Colours:
     warning: str
     info: str
     good: str
+    evidence: str
+    """Of what bears on a word: neither of the two hues of rewards."""
 
 
 LIGHT = Colours(
@@ -47,6 +49,7 @@ LIGHT = Colours(
     warning="#fdf0d3",
     info="#e2ecfd",
     good="#1e6b3a",
+    evidence="#b07400",
 )
 DARK = Colours(
     window="#1f222a",
@@ -62,6 +65,7 @@ DARK = Colours(
     warning="#44361a",
     info="#1f3050",
     good="#7fd69b",
+    evidence="#ffb83d",
 )
 
 # The hues of A and B in the chart, dark enough for text on white.
@@ -94,6 +98,11 @@ def is_dark(theme: Theme) -> bool:
 def colours(dark: bool) -> Colours:
     """Return the dark or the light theme's colours."""
     return DARK if dark else LIGHT
+
+
+def is_dark_palette(palette: QPalette) -> bool:
+    """Return whether a widget's palette is the dark theme's."""
+    return palette.color(QPalette.ColorRole.Base).lightness() < 128
 
 
 def palette(dark: bool) -> QPalette:

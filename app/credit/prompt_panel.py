@@ -3,8 +3,11 @@
 Knows Prompt and Message; knows nothing of templates (what the models read is given to it).
 """
 
-from PySide6.QtCore import Signal, Slot
-from PySide6.QtGui import QFont, QPalette, QTextCharFormat, QTextCursor
+from collections.abc import Sequence
+from html import escape
+
+from PySide6.QtCore import QEvent, Signal, Slot
+from PySide6.QtGui import QColor, QFont, QHelpEvent, QPalette, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import (
     QCheckBox,
     QFrame,
@@ -12,12 +15,17 @@ from PySide6.QtWidgets import (
     QPlainTextEdit,
     QScrollArea,
     QStackedWidget,
+    QTextEdit,
     QToolButton,
+    QToolTip,
     QVBoxLayout,
     QWidget,
 )
 
+from app import theme
+from app.credit.evidence import Found
 from app.widgets.layouts import fill, label
+from app.widgets.spans import utf16
 from app.widgets.timers import single_shot
 from core.as_read import AsRead
 from core.text import Message, Prompt
@@ -39,6 +47,38 @@ class TurnEdit(QPlainTextEdit):
         self.document().setDocumentMargin(6)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setMinimumHeight(2 * self.fontMetrics().lineSpacing())
+        self._marks: list[tuple[QTextCursor, str]] = []
+
+    def show_marks(self, found: Sequence[Found], colour: QColor) -> None:
+        """Underline these sentences; pointing at one says its sentence."""
+        self._marks, looks = [], []
+        text = self.toPlainText()
+        for it in found:
+            look = QTextEdit.ExtraSelection()
+            cursor = QTextCursor(self.document())
+            start, stop = (len(utf16(text[:at])) for at in (it.part.start, it.part.stop))
+            cursor.setPosition(start)
+            cursor.setPosition(stop, QTextCursor.MoveMode.KeepAnchor)
+            style = QTextCharFormat()
+            style.setUnderlineStyle(QTextCharFormat.UnderlineStyle.SingleUnderline)
+            style.setUnderlineColor(colour)
+            faint = QColor(colour)
+            faint.setAlpha(40)
+            style.setBackground(faint)
+            look.cursor, look.format = cursor, style
+            looks.append(look)
+            self._marks.append((cursor, it.said))
+        self.setExtraSelections(looks)
+
+    def event(self, event: QEvent) -> bool:
+        """Say of a marked sentence under the mouse how it bears on the word."""
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            at = self.cursorForPosition(self.viewport().mapFromParent(event.pos())).position()
+            for cursor, said in self._marks:
+                if cursor.selectionStart() <= at <= cursor.selectionEnd():
+                    QToolTip.showText(event.globalPos(), f"<p>{escape(said)}</p>", self)
+                    return True
+        return super().event(event)
 
 
 class PromptPanel(QFrame):
@@ -116,7 +156,7 @@ class PromptPanel(QFrame):
     def prompt(self) -> Prompt:
         """Return the turns as they stand; an empty system turn counts as none."""
         messages = [Message(turn.role, turn.toPlainText()) for turn in self._turns]
-        if self.use_system.isChecked() and self.system.toPlainText():
+        if self._has_system():
             messages.insert(0, Message("system", self.system.toPlainText()))
         return Prompt(tuple(messages))
 
@@ -171,6 +211,16 @@ class PromptPanel(QFrame):
             look.setFontWeight(QFont.Weight.Bold)
         look.setFontUnderline(scored)
         return look
+
+    def show_evidence(self, found: Sequence[Found]) -> None:
+        """Underline the sentences that bear on a word; pointing at one says how."""
+        colour = QColor(theme.colours(theme.is_dark_palette(self.palette())).evidence)
+        messages = [self.system, *self._turns] if self._has_system() else self._turns
+        for turn, editor in enumerate(messages):
+            editor.show_marks([it for it in found if it.part.turn == turn], colour)
+
+    def _has_system(self) -> bool:
+        return self.use_system.isChecked() and bool(self.system.toPlainText())
 
     def set_fonts(self, reading: QFont, fixed: QFont) -> None:
         """Set the fonts of turns and of the texts as the models read them."""

@@ -35,17 +35,23 @@ class VerdictBar(QFrame):
         fill(QVBoxLayout(self), self.headline, row, margins=(4, 0, 4, 2), spacing=2)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self._edit: Edit | None = None
+        self._detail = ""
         self.try_it.clicked.connect(self._try)
         self.show_verdict(Verdict(), fresh=True)
 
     def show_verdict(self, found: Verdict, fresh: bool) -> None:
         """Show a verdict; one that is not ``fresh`` is grey: the text was edited meanwhile."""
-        self._edit = found.edit
+        self._edit, self._detail = found.edit, found.detail
         self.headline.setText(found.headline or WAITS)
         self.detail.show_words(found.detail)
         self.try_it.setText(f"{found.edit.invitation} ›" if found.edit else "")
         self.try_it.setVisible(found.edit is not None)
         self.set_fresh(fresh)
+
+    def show_evidence(self, sentence: str) -> None:
+        """Say more of the word that is named: what in the prompt it depends on; "" for nothing."""
+        self.detail.show_words(" ".join(filter(None, (self._detail, sentence))))
+        self.detail.setToolTip(self.detail.words)
 
     def set_fresh(self, fresh: bool) -> None:
         """Show whether the verdict is of the texts on the screen."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QTimer, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
+from app.credit.evidence import Asked, Evidence, in_short
 from app.credit.examples import Example
 from app.credit.focus import Focus, Spot
 from app.credit.layout import SIDES, CreditLayout
@@ -76,6 +77,7 @@ class CreditView(CreditLayout):
         self.focus_on = Focus(self.numbers, self.inspector, looked_for, self)
         for lookup in (looked_for, surveyed):
             lookup.failed.connect(self.inspection_failed)
+        self.evidence = Evidence(client, self)
         self._align = QTimer(self)
         self._align.setSingleShot(True)
         self._align.setInterval(ALIGN_MS)
@@ -112,6 +114,7 @@ class CreditView(CreditLayout):
         focus.looked_away.connect(self._looked_away)
         focus.replacement_wanted.connect(self.replace)
         self.verdict.edit_wanted.connect(self._make_edit)
+        self.evidence.changed.connect(self._show_evidence)
         self.q_page.chosen.connect(focus.replace)
         q_function.chart_hovered.connect(focus.chart_hovered)
         q_function.chart_clicked.connect(focus.chart_clicked)
@@ -392,6 +395,7 @@ class CreditView(CreditLayout):
         known = {side: it.scoring for side, it in self.panels.items() if it.scoring is not None}
         said = verdict(known, numbers.alignment, self.known_beta(), numbers.credit, numbers.noise)
         self.verdict.show_verdict(said, fresh=len(fresh) == 2)
+        self._look_for_evidence(said, fresh)
         if len(known) < 2:
             self.summary.show_numbers(None, None)
             return
@@ -402,6 +406,22 @@ class CreditView(CreditLayout):
         floors = pair_noise(a, b, beta, noise, credit)
         found = pair_numbers(a, b, self.known_beta(), credit)
         self.summary.show_numbers(found, parts, floors, noise)
+
+    def _look_for_evidence(self, said: Verdict, fresh: Mapping[Side, Scoring]) -> None:
+        """Look for what the verdict's word depends on; while a text is edited, for nothing."""
+        word = said.word if len(fresh) == 2 else None
+        asked = None
+        if word is not None:
+            asked = Asked(self.prompt.prompt(), fresh[word.side], word)
+        self.evidence.look(asked)
+        self._show_evidence()
+
+    @Slot()
+    def _show_evidence(self) -> None:
+        numbers = self.numbers
+        found = self.evidence.found(self.beta(), numbers.credit, numbers.noise)
+        self.prompt.show_evidence(found)
+        self.verdict.show_evidence(in_short(found))
 
     @Slot()
     def _align_now(self) -> None:
