@@ -8,11 +8,13 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from core.commands import options
+from core.commands.console import Output, control_signs_shown, say
 from core.errors import Cancelled, UserFacingError
 from core.failures import is_out_of_memory, reason
 from core.registrations import register
@@ -150,6 +152,10 @@ def run_command(name: str, argv: Sequence[str]) -> int:
     )
     command.add_arguments(parser)
     arguments = parser.parse_args(argv)
+    if sys.stdout is None:
+        raise UserFacingError(
+            "The output is closed: have it written to a terminal, a file or a pipe."
+        )
     if getattr(arguments, "png", None):
         # The commands know nothing of Qt; found out now, a missing library costs no work.
         require_offscreen_qt()
@@ -182,46 +188,60 @@ def missing_package(error: ModuleNotFoundError) -> str:
     )
 
 
+@contextmanager
+def output() -> Iterator[None]:
+    """Have what is printed said to be lost where it is (core.commands.console.Output)."""
+    stream = sys.stdout
+    if stream is None:
+        yield
+        return
+    told = Output(stream)
+    with redirect_stdout(told):
+        try:
+            yield
+        finally:
+            told.flush()
+
+
+@control_signs_shown()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 0, 1 (a sentence on stderr) or 2 (wrong usage)."""
     argv = sys.argv[1:] if argv is None else argv
+    os.environ.setdefault("PYTHON_COLORS", "0")  # argparse's own, which would be written out
     register()
     try:
         argv = as_spelled_now(argv)
-        if argv and argv[0] in COMMANDS:
-            status = run_command(argv[0], argv[1:])
-        else:
-            status = open_window(argv)
-        sys.stdout.flush()
-        return status
+        with output():
+            if argv and argv[0] in COMMANDS:
+                return run_command(argv[0], argv[1:])
+            return open_window(argv)
     except UserFacingError as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         return FAILED
     except (KeyboardInterrupt, Cancelled):
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone (as in "... | head"): nothing more may be written, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has gone (as in "... | head"), which is no news to it.
         return FAILED
     except ModuleNotFoundError as error:
         if os.environ.get("QSCOPE_DEBUG"):
             raise
-        print(missing_package(error), file=sys.stderr)
+        say(missing_package(error))
         return FAILED
-    except Exception as error:
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # also the panics of libraries in Rust, which are no Exception
         if os.environ.get("QSCOPE_DEBUG"):
             raise
         if is_out_of_memory(error):
-            print(
+            say(
                 f"Memory ran out ({reason(error)}): shorten the text, choose a smaller number "
-                "format with --dtype, or another device with --device.",
-                file=sys.stderr,
+                "format with --dtype, or another device with --device."
             )
             return FAILED
-        print(
+        say(
             f"Qscope has a fault ({type(error).__name__}: {error}); "
-            "run again with QSCOPE_DEBUG=1 in the environment to see where.",
-            file=sys.stderr,
+            "run again with QSCOPE_DEBUG=1 in the environment to see where."
         )
         return FAILED
 

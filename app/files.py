@@ -8,6 +8,7 @@ from pathlib import Path
 from PySide6.QtGui import QPixmap
 
 from core.errors import UserFacingError
+from core.safe_files import write_whole
 
 LARGEST = 5_000_000
 
@@ -52,7 +53,7 @@ def write_text(path: Path, text: str) -> None:
         UserFacingError: it cannot be written.
     """
     try:
-        path.write_text(text, encoding="utf-8", newline="")
+        write_whole(path, text.encode("utf-8"))
     except OSError as error:
         raise UserFacingError(
             f"{path} cannot be written ({error.strerror}): choose another folder."

@@ -1,6 +1,7 @@
 """Help: what one is looking at, all keys, and where the log is."""
 
 from collections.abc import Callable
+from html import escape
 
 from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices
@@ -66,7 +67,6 @@ class HelpDialog(QDialog):
         self.setWindowTitle(title)
         self.resize(620, 560)
         self.page = QTextBrowser()
-        self.page.setOpenExternalLinks(True)
         self.page.setHtml(html)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.close)
@@ -136,7 +136,7 @@ def shortcuts_html(rows: list[tuple[str, str]]) -> str:
         ("F3, Shift+F3", "The next and the previous text found in the tree"),
     ]
     body = "".join(
-        f"<tr><td><b>{keys}</b>&nbsp;&nbsp;</td><td>{what}</td></tr>"
+        f"<tr><td><b>{escape(keys)}</b>&nbsp;&nbsp;</td><td>{escape(what)}</td></tr>"
         for keys, what in editor + rows
     )
     return f"<h3>Keys</h3><table cellpadding='3'>{body}</table>"

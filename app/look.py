@@ -18,6 +18,7 @@ from app.settings import Settings
 PRESENTED = 1.5
 USUAL_POINTS, SMALLEST, LARGEST = 13.0, 7.0, 40.0
 THEMES = (("auto", "&As the desktop"), ("light", "&Light"), ("dark", "&Dark"))
+_THEMES = tuple(name for name, _ in THEMES)
 SIDE_BY_SIDE, BOUNDARIES, MARKS = "set_side_by_side", "set_boundaries", "set_marks"
 """The names of switches, in the settings too."""
 
@@ -46,10 +47,10 @@ class Look(QObject):
         super().__init__(window)
         self._window, self._tool_bar, self._view = window, tool_bar, view
         self._settings = settings
-        self._theme = chosen or cast(theme.Theme, settings.get("theme", "auto"))
-        self.points = settings.number("text points", USUAL_POINTS)
+        self._theme = chosen or cast(theme.Theme, settings.get("theme", "auto", _THEMES))
+        self.points = settings.number("text points", USUAL_POINTS, SMALLEST, LARGEST)
         self._on = {
-            name: settings.get(name, default) == "1"
+            name: settings.get(name, default, ("0", "1")) == "1"
             for name, default in ((SIDE_BY_SIDE, "0"), (BOUNDARIES, "1"), (MARKS, "0"))
         }
         QApplication.styleHints().colorSchemeChanged.connect(self._desktop_changed)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QTimer, Slot
-from PySide6.QtGui import QCloseEvent, QPaintEvent
-from PySide6.QtWidgets import QComboBox, QLabel, QMainWindow, QToolBar, QVBoxLayout, QWidget
+from PySide6.QtCore import QPoint, QRect, Qt, QTimer, Slot
+from PySide6.QtGui import QCloseEvent, QGuiApplication, QPaintEvent
+from PySide6.QtWidgets import QLabel, QMainWindow, QToolBar, QVBoxLayout, QWidget
 
 from app import ask, theme
 from app.actions.action import Declared, Menu, action, actions_of
@@ -35,6 +35,7 @@ from app.search.actions import SearchActions
 from app.settings import Settings
 from app.status import Status
 from app.texts import Texts
+from app.widgets.boxes import ComboBox
 from core.engine.protocol import Failed, FilesChanged, PairInfo, PairSpec
 from core.trace import mark
 
@@ -50,13 +51,16 @@ class MainWindow(QMainWindow):
         spec: PairSpec | None,
         settings: Settings,
         make_engine: MakeEngine = real_engine,
-        draft_path: Path | None = None,
+        data_folder: Path | None = None,
         notices: Notices | None = None,
         theme_name: theme.Theme | None = None,
         examples: tuple[Example, ...] | None = None,
         first_runs: Sequence[Path] = (),
     ) -> None:
-        """``first_runs``: training runs to open once the window shows."""
+        """``data_folder``: where drafts of the texts are kept (app/drafts.py); None keeps none.
+
+        ``first_runs``: training runs to open once the window shows.
+        """
         super().__init__()
         self.setWindowTitle("Qscope")
         self.setMinimumSize(720, 500)
@@ -75,9 +79,9 @@ class MainWindow(QMainWindow):
         self.notice = NoticeBar()
         self.launching = Launching(settings)
         self.status = Status(self.statusBar())
-        self.example_box = QComboBox()
+        self.example_box = ComboBox()
         self.tool_bar = QToolBar("Examples")
-        self._make_parts(spec, draft_path, notices, theme_name, examples)
+        self._make_parts(spec, data_folder, notices, theme_name, examples)
         for page in (self.credit.page, self.searches.page, self.runs.page):
             self.pages.add(page)
         self._lay_out()
@@ -93,7 +97,7 @@ class MainWindow(QMainWindow):
     def _make_parts(
         self,
         spec: PairSpec | None,
-        draft_path: Path | None,
+        data_folder: Path | None,
         notices: Notices | None,
         theme_name: theme.Theme | None,
         examples: tuple[Example, ...] | None,
@@ -108,7 +112,7 @@ class MainWindow(QMainWindow):
             notice,
             self.ask,
             lambda: self.pair.spec,
-            draft_path,
+            data_folder,
         )
         self.credit = CreditActions(self.view, notice, self.ask, self.statusBar())
         self.searches = SearchActions(
@@ -192,7 +196,7 @@ class MainWindow(QMainWindow):
     def _recall(self, notices: Notices | None) -> None:
         """Show looks as they were left, and the first texts."""
         self.resize(1440, 900)
-        self.restoreGeometry(self.settings.bytes("geometry"))
+        self._recall_place()
         self.credit.recall(self.settings)
         self.look.begin()
         if notices is not None and notices.crashed():
@@ -202,8 +206,27 @@ class MainWindow(QMainWindow):
                 "beside the log file (Help, Log file).",
                 topic="crash",
             )
+        if notices is not None and notices.log_trouble:
+            self.notice.add("warning", notices.log_trouble)
         self.view.controls.set_beta(self.pair.first_beta())
         self.texts.begin()
+        self.settings.tell(self._say_setting)
+
+    def _recall_place(self) -> None:
+        """Show the window where it was left, if a screen is there."""
+        place = self.settings.rectangle("place")
+        if place is None:
+            return
+        screen = QGuiApplication.screenAt(place.center()) or self.screen()
+        room = screen.availableGeometry()
+        size = place.size().boundedTo(room.size()).expandedTo(self.minimumSize())
+        corner = QPoint(
+            min(max(place.x(), room.left()), max(room.right() - size.width(), room.left())),
+            min(max(place.y(), room.top()), max(room.bottom() - size.height(), room.top())),
+        )
+        self.setGeometry(QRect(corner, size))
+        if self.settings.get("maximised", "0") == "1":
+            self.setWindowState(Qt.WindowState.WindowMaximized)
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -218,6 +241,8 @@ class MainWindow(QMainWindow):
         """Load the pair: after the first paint the engine may import what it needs."""
         mark("window shown")
         self.pair.load_again()
+        self.texts.tidy()
+        self.settings.look_whether_saved()
         if self.settings.store is not None:  # a picture shows what it was asked to
             self.launching.find_again()
         if self._first_runs:
@@ -226,19 +251,21 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         """Save the texts and end the engine, in bounded time whatever it is doing.
 
-        A training run may go on without the window; the user is asked, and may think again.
+        A training run may go on without the window; the user is asked, and may think again. Texts
+        that cannot be saved keep the window, once.
         """
-        if not self.launching.may_close():
+        if not self.launching.may_close() or not self.texts.close():
             event.ignore()
             return
-        self.texts.close()
         if not self.isFullScreen():
-            self.settings.put_bytes("geometry", self.saveGeometry())
+            self.settings.put_rectangle("place", self.normalGeometry())
+            self.settings.put("maximised", str(int(self.isMaximized())))
         self.credit.remember(self.settings)
         self.look.remember()
         self.searches.remember(self.settings)
         self.checkpoints.remember(self.settings)
         self.runs.close()
+        self.settings.look_whether_saved()
         self.hide()
         self.end_engine()
         event.accept()
@@ -313,7 +340,13 @@ class MainWindow(QMainWindow):
 
     @Slot(str, str, str)
     def _show_fault(self, kind: str, sentence: str, details: str) -> None:
-        self.notice.show_notice("error", sentence, details, topic="unexpected")
+        if kind == "warning":
+            self.notice.add("warning", sentence)
+        else:
+            self.notice.show_notice("error", sentence, details, topic="unexpected")
+
+    def _say_setting(self, sentence: str) -> None:
+        self.notice.add("warning", sentence)
 
     @Slot(str)
     def _say_inspection_failed(self, sentence: str) -> None:

@@ -7,6 +7,7 @@ sentence at a time above the view, never a dialog in the way. Knows nothing of m
 import faulthandler
 import logging
 import logging.handlers
+import os
 import sys
 import threading
 import traceback
@@ -21,9 +22,14 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolBut
 
 from app.words import in_window
 from core.errors import Cancelled, UserFacingError
+from core.safe_files import set_aside
 
 log = logging.getLogger(__name__)
 Kind = Literal["error", "warning", "info"]
+LOG, CRASH = "qscope.log", "crash.log"
+KEPT = "kept"
+"""The topic of sentences that are added to one another."""
+MOST_KEPT = 6
 SIGNS = {"error": "⛔", "warning": "⚠", "info": "ℹ"}
 
 
@@ -47,6 +53,8 @@ class Notices(QObject):
         self._faults: IO[str] | None = None
         self._hooks = sys.excepthook, threading.excepthook
         self._installed = self._crashed = False
+        self.log_trouble = ""
+        """A sentence on why nothing is logged; "" if all is."""
 
     def install(self) -> None:
         """Take the hooks and open the log; where no file can be written, do without one."""
@@ -57,22 +65,36 @@ class Notices(QObject):
         if self._folder is None:
             return
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            handler = logging.handlers.RotatingFileHandler(
-                self._folder / "qscope.log", maxBytes=1_000_000, backupCount=2, encoding="utf-8"
-            )
-            old = self._folder / "crash.log"
-            self._crashed = old.exists() and old.stat().st_size > 0
-            if self._crashed:
-                old.replace(self._folder / "crash.old.log")
-            # Stays open: faulthandler writes to it when nothing else can be done any more.
-            self._faults = (self._folder / "crash.log").open("a", encoding="utf-8")
-        except OSError:
-            return
+            self._open_files(self._folder)
+        except OSError as error:
+            self._say_log_fails(error)
+
+    def _open_files(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (LOG, CRASH):
+            # Opening a pipe would wait for whoever reads it.
+            if os.path.lexists(folder / name) and not (folder / name).is_file():
+                set_aside(folder / name)
+        handler = LogFile(folder / LOG, self._say_log_fails)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.getLogger().addHandler(handler)
         self._handler = handler
+        old = folder / CRASH
+        self._crashed = old.exists() and old.stat().st_size > 0
+        if self._crashed:
+            old.replace(folder / "crash.old.log")
+        # Stays open: faulthandler writes to it when nothing else can be done any more.
+        self._faults = old.open("a", encoding="utf-8")
         faulthandler.enable(self._faults)
+
+    def _say_log_fails(self, error: BaseException) -> None:
+        """Say once that nothing is logged; on any thread."""
+        if not self.log_trouble:
+            self.log_trouble = (
+                f"The log in {self._folder} cannot be written ({_why(error)}): make room on its "
+                "disk, or make the folder writable."
+            )
+            self.raised.emit("warning", self.log_trouble, "")
 
     def uninstall(self) -> None:
         """Give everything back. May be called again."""
@@ -95,7 +117,7 @@ class Notices(QObject):
 
     def log_file(self) -> Path | None:
         """Return the log file, None where nothing is logged."""
-        return self._folder / "qscope.log" if self._folder is not None else None
+        return self._folder / LOG if self._folder is not None else None
 
     def _unexpected(
         self,
@@ -124,6 +146,30 @@ class Notices(QObject):
             self._unexpected(args.exc_type, args.exc_value, args.exc_traceback)
 
 
+class LogFile(logging.handlers.RotatingFileHandler):
+    """A log file that tells of its first failure, where Python's prints a traceback for each."""
+
+    def __init__(self, path: Path, failed: Callable[[BaseException], None]) -> None:
+        super().__init__(path, maxBytes=1_000_000, backupCount=2, encoding="utf-8")
+        self._failed = failed
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exception()
+        if error is not None:
+            self._failed(error)
+
+    def close(self) -> None:
+        """Close the file; what a full disk does not take is lost."""
+        try:
+            super().close()
+        except OSError as error:
+            self._failed(error)
+
+
+def _why(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
 class NoticeBar(QFrame):
     """A strip with one sentence and its details; it stays until it is closed or taken back."""
 
@@ -131,6 +177,8 @@ class NoticeBar(QFrame):
         super().__init__(parent)
         self.setObjectName("notice")
         self._topic = self._details = ""
+        self._kept: list[str] = []
+        """Sentences that are shown again once what came after them is taken back."""
         self._then: Callable[[], object] | None = None
         self.sign = QLabel()
         self.message = QLabel()
@@ -185,20 +233,31 @@ class NoticeBar(QFrame):
         self.copy.setVisible(kind == "error")
         self.show()
 
+    def add(self, kind: Kind, sentence: str) -> None:
+        """Show a sentence below those that were added and not closed; another notice hides it
+        only for a while."""
+        if sentence not in self._kept:
+            self._kept.append(sentence)
+        self.show_notice(kind, "\n".join(self._kept[:MOST_KEPT]), topic=KEPT)
+
     def topic(self) -> str:
         """Return what the shown notice is about; "" where none shows."""
         return "" if self.isHidden() else self._topic
 
     def dismiss(self, topic: str) -> None:
         """Take a notice back, if it is about this."""
-        if self._topic == topic:
+        if self._topic == topic and topic:
             self.dismiss_any()
 
     @Slot()
     def dismiss_any(self) -> None:
         """Take back whatever notice is shown."""
+        if self._topic == KEPT:
+            self._kept.clear()
         self._topic = ""
         self.hide()
+        if self._kept:
+            self.show_notice("warning", "\n".join(self._kept[:MOST_KEPT]), topic=KEPT)
 
     @Slot()
     def _copy(self) -> None:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QFileDialog,
@@ -24,6 +23,7 @@ from PySide6.QtWidgets import (
 
 from app.engine_client import EngineClient
 from app.widgets.beta_box import BetaBox
+from app.widgets.boxes import ComboBox
 from app.widgets.finding_list import FindingList
 from app.widgets.layouts import fill, label, resize_on_screen, scrolled
 from app.widgets.path_edit import PathEdit
@@ -62,7 +62,7 @@ class OpenDialog(QDialog):
         self.setMinimumWidth(620)
         resize_on_screen(self, 700, 740)
         self._recent = recent
-        self.recent = QComboBox()
+        self.recent = ComboBox()
         self.recent.addItem("–")
         for pair in recent:
             self.recent.addItem(recent_text(pair))
@@ -82,7 +82,7 @@ class OpenDialog(QDialog):
         self.left_out.setWordWrap(True)
         self.left_out.setMinimumWidth(440)
         self.left_out.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        self.loss = QComboBox()
+        self.loss = ComboBox()
         self.loss.setToolTip("What a response's score, the margin and the loss shown are made by")
         self.loss.addItem("as the policy's files say", "")
         for name, loss in LOSSES.items():
@@ -90,16 +90,16 @@ class OpenDialog(QDialog):
         self.beta = BetaBox(unknown="as the policy's files say")
         self.plain = QCheckBox("Plain text, without the chat template")
         self.plain.setToolTip("Where the training put its texts into no template")
-        self.trainer = QComboBox()
+        self.trainer = ComboBox()
         self.trainer.setToolTip("By whose rule the tokens are found that a training scores")
         self.trainer.addItem("not known", "")
         for name in RULES:
             self.trainer.addItem(name.upper(), name)
-        self.device = QComboBox()
+        self.device = ComboBox()
         self.device.setEditable(True)
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
         self.beta.setMinimumHeight(self.device.sizeHint().height())
-        self.dtype = QComboBox()
+        self.dtype = ComboBox()
         self.dtype.addItems(["auto", "float32", "bfloat16", "float16"])
         self.pickle = QCheckBox("Load pickled weights (.bin, .pt)")
         self.remote = QCheckBox("Run the code that comes with the checkpoint")

@@ -1,157 +1,294 @@
-"""Remembers choices between sessions: looks, recent pairs, beta per pair, and the last texts.
+"""Remembers choices between sessions: looks, recent pairs, beta per pair.
 
-Plain reading and writing; the window decides when. Knows QSettings and PairSpec; knows no widgets.
+A settings file may hold anything: it is read under a limit, what no Qscope has written is set
+aside, and a value of the wrong kind is dropped, each with a sentence. Plain reading and writing;
+the window decides when. Knows QSettings and PairSpec; knows no widgets but splitters.
 """
 
 import json
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from PySide6.QtCore import QByteArray, QSettings
+import msgspec
+from PySide6.QtCore import QRect, QSettings, QTimer
 from PySide6.QtWidgets import QSplitter
 
 from core.engine.protocol import PairSpec
-from core.text import Message, Prompt
+from core.files import read_file
+from core.safe_files import set_aside
+from core.session_record import PairNamed
 
 RECENT = 8
 DEMO_KEY = "demo"
+LARGEST = 2_000_000
+"""Most bytes of a settings file."""
+LONGEST_PATH = 4096
+WIDEST = 100_000
+"""Most pixels that anything can be wide."""
+T = TypeVar("T")
 
 
-def pair_key(spec: PairSpec) -> str:
+def pair_key(pair: PairSpec | PairNamed) -> str:
     """Return what a pair is remembered by: its paths, not how it is loaded."""
-    if spec.demo:
+    if pair.demo:
         return DEMO_KEY
-    if spec.run:
-        return "\n".join(("run", spec.run, spec.reference, spec.base))
-    return "\n".join((spec.policy, spec.reference, spec.base))
-
-
-@dataclass(frozen=True)
-class Draft:
-    """The texts of a session."""
-
-    pair: str
-    example: str
-    prompt: Prompt
-    a: str
-    b: str
+    if pair.run:
+        return "\n".join(("run", pair.run, pair.reference, pair.base))
+    return "\n".join((pair.policy, pair.reference, pair.base))
 
 
 @dataclass
 class Settings:
-    """A typed view of QSettings; ``store`` None remembers nothing (screenshots)."""
+    """A typed view of QSettings; ``store`` None remembers nothing (screenshots).
+
+    Values are strings; ``record`` reads JSON of a type.
+    """
 
     store: QSettings | None = None
-    _session: dict[str, Any] = field(default_factory=dict)
+    _session: dict[str, str] = field(default_factory=dict)
+    _said: list[str] = field(default_factory=list)
+    """Sentences that nobody has been told yet."""
+    _tell: Callable[[str], object] | None = None
+    _told_unwritable: bool = False
 
     @classmethod
     def of_user(cls) -> "Settings":
-        """Return the settings of this user."""
-        return cls(
-            QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "Qscope", "Qscope")
-        )
+        """Return the settings of this user; a file that none of these can be in is set aside."""
+        path = _file_of_user()
+        why = _why_not(path)
+        if not why:
+            store = QSettings(str(path), QSettings.Format.IniFormat)
+            if store.status() != QSettings.Status.FormatError:
+                return cls(store)
+            why = "it is damaged"
+        said = [f"The settings in {path} cannot be read ({why}): {set_aside(path)}."]
+        return cls(QSettings(str(path), QSettings.Format.IniFormat), _said=said)
 
-    def get(self, key: str, default: str) -> str:
-        """Return a remembered string."""
+    def tell(self, tell: Callable[[str], object]) -> None:
+        """Have ``tell`` called with sentences on what was set aside, and what cannot be saved."""
+        self._tell = tell
+        said, self._said = self._said, []
+        for sentence in said:
+            tell(sentence)
+
+    # --- single values ------------------------------------------------------------------------
+
+    def get(self, key: str, default: str, among: Sequence[str] = ()) -> str:
+        """Return a remembered string; the default for one that is not ``among`` some."""
         if self.store is None:
-            return str(self._session.get(key, default))
-        return str(self.store.value(key, default))
+            return self._session.get(key, default)
+        if not self.store.contains(key):
+            return default
+        value = self.store.value(key)
+        if not isinstance(value, str) or (among and value not in among):
+            self._drop(key)
+            return default
+        return value
 
     def put(self, key: str, value: str) -> None:
         """Remember a string."""
         if self.store is None:
             self._session[key] = value
-        else:
-            self.store.setValue(key, value)
+            return
+        self.store.setValue(key, value)
+        if self._tell is not None and not self._told_unwritable:
+            QTimer.singleShot(0, self.look_whether_saved)  # QSettings writes before that
 
-    def number(self, key: str, default: float) -> float:
-        """Return a remembered number; the default for a string that is none."""
+    def number(self, key: str, default: float, low: float, high: float) -> float:
+        """Return a remembered number; the default for what is none from ``low`` to ``high``."""
+        word = self.get(key, "")
+        if not word:
+            return default
         try:
-            return float(self.get(key, str(default)))
+            value = float(word)
         except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            self._drop(key)
+            return default
+        return value
+
+    def record(self, key: str, kind: type[T], default: T) -> T:
+        """Return what JSON of this type says that is remembered; the default for anything else."""
+        word = self.get(key, "")
+        if not word:
+            return default
+        try:
+            return msgspec.convert(json.loads(word), kind)
+        except (ValueError, msgspec.ValidationError, RecursionError):
+            self._drop(key)
             return default
 
-    def bytes(self, key: str) -> QByteArray:
-        """Return a remembered window or splitter state; empty if there is none."""
-        value = self.store.value(key) if self.store is not None else None
-        return value if isinstance(value, QByteArray) else QByteArray()
+    def trouble(self) -> str:
+        """Return a sentence on why nothing is saved; "" if all is."""
+        if self.store is None:
+            return ""
+        self.store.sync()
+        if self.store.status() == QSettings.Status.NoError and self.store.isWritable():
+            return ""
+        return (
+            f"Your choices cannot be saved in {self.store.fileName()}: make room on its disk, or "
+            "make the file and its folder writable."
+        )
 
-    def put_bytes(self, key: str, value: QByteArray) -> None:
-        """Remember a window or splitter state."""
+    def look_whether_saved(self) -> None:
+        """Tell, once, that choices cannot be saved, if so."""
+        sentence = "" if self._told_unwritable else self.trouble()
+        if sentence and self._tell is not None:
+            self._told_unwritable = True
+            self._tell(sentence)
+
+    def _drop(self, key: str) -> None:
+        """Forget a value that says nothing, and say so."""
         if self.store is not None:
-            self.store.setValue(key, value)
+            self.store.remove(key)
+        else:
+            self._session.pop(key, None)
+        self._say(f"The setting “{key}” could not be read and is as at first.")
+
+    def _say_part(self, key: str) -> None:
+        self._say(f"A part of the setting “{key}” could not be read and is forgotten.")
+
+    def _say(self, sentence: str) -> None:
+        if self._tell is not None:
+            self._tell(sentence)
+        else:
+            self._said.append(sentence)
+
+    # --- rooms --------------------------------------------------------------------------------
+
+    def rectangle(self, key: str) -> QRect | None:
+        """Return a remembered rectangle on the desktop, None if there is none.
+
+        It is kept as numbers: Qt's own words for it can put a window where nobody sees it.
+        """
+        sides = self.record(key, list[int], [])
+        if not sides:
+            return None
+        if len(sides) != 4 or max(map(abs, sides)) > WIDEST or min(sides[2:]) < 1:
+            self._drop(key)
+            return None
+        return QRect(*sides)
+
+    def put_rectangle(self, key: str, place: QRect) -> None:
+        """Remember a rectangle on the desktop."""
+        self.put(key, json.dumps(place.getRect()))
 
     def remember_splitters(self, **splitters: QSplitter) -> None:
         """Remember how rooms are shared, each under its name with spaces for underscores."""
         for name, splitter in splitters.items():
-            self.put_bytes(name.replace("_", " "), splitter.saveState())
+            self.put(_room(name), json.dumps(splitter.sizes()))
 
     def recall_splitters(self, **splitters: QSplitter) -> None:
         """Share rooms as ``remember_splitters`` was told, where it was told anything."""
         for name, splitter in splitters.items():
-            state = self.bytes(name.replace("_", " "))
-            if not state.isEmpty():
-                splitter.restoreState(state)
+            sizes = self.record(_room(name), list[int], [])
+            if not sizes:
+                continue
+            fits = len(sizes) == splitter.count() and all(0 <= size < WIDEST for size in sizes)
+            if fits and any(sizes):
+                splitter.setSizes(sizes)
+            else:
+                self._drop(_room(name))
 
     # --- pairs ------------------------------------------------------------------------------
 
     def recent(self) -> tuple[PairSpec, ...]:
         """Return the pairs that were loaded, the last one first, without their opt-ins to risks."""
-        try:
-            found = json.loads(self.get("recent", "[]"))
-            return tuple(PairSpec(**entry) for entry in found)
-        except (ValueError, TypeError):
-            return ()
+        found = self.record("recent", list[Any], [])
+        good = [spec for spec in map(_spec_of, found) if spec is not None][:RECENT]
+        if len(good) < len(found[:RECENT]):
+            self.put("recent", json.dumps([asdict(spec) for spec in good]))
+            self._say_part("recent")
+        return tuple(map(_safe, good))
 
     def remember_pair(self, spec: PairSpec) -> None:
         """Put a pair before the other recent ones, without its opt-ins to risks; not the demo."""
         if spec.demo:
             return
-        safe = replace(spec, beta=None, allow_pickle=False, allow_remote_code=False, download="")
         others = [old for old in self.recent() if pair_key(old) != pair_key(spec)]
-        self.put("recent", json.dumps([asdict(s) for s in [safe, *others][:RECENT]]))
+        self.put("recent", json.dumps([asdict(s) for s in [_safe(spec), *others][:RECENT]]))
 
     def beta(self, spec: PairSpec) -> float | None:
         """Return the beta last chosen for this pair, if any."""
-        try:
-            value = json.loads(self.get("betas", "{}")).get(pair_key(spec))
-        except (ValueError, AttributeError):
-            return None
-        return float(value) if isinstance(value, int | float) and value > 0 else None
+        return self._betas().get(pair_key(spec))
 
     def remember_beta(self, spec: PairSpec, beta: float | None) -> None:
         """Remember the beta chosen for this pair; None: none any more."""
-        try:
-            betas = dict(json.loads(self.get("betas", "{}")))
-        except (ValueError, TypeError):
-            betas = {}
-        betas[pair_key(spec)] = beta
+        betas = self._betas()
+        if beta is None:
+            betas.pop(pair_key(spec), None)
+        else:
+            betas[pair_key(spec)] = beta
         self.put("betas", json.dumps(betas))
 
-
-def write_draft(path: Path, draft: Draft) -> None:
-    """Save the texts; through a second file, so that a crash leaves the old or the new ones."""
-    data = {
-        "pair": draft.pair,
-        "example": draft.example,
-        "prompt": [[m.role, m.content] for m in draft.prompt.messages],
-        "a": draft.a,
-        "b": draft.b,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(data, ensure_ascii=True), encoding="utf-8")
-    beside.replace(path)
+    def _betas(self) -> dict[str, float]:
+        found = self.record("betas", dict[str, Any], {})
+        good = {key: float(beta) for key, beta in found.items() if _is_beta(beta)}
+        if len(good) + list(found.values()).count(None) < len(found):  # None: none was chosen
+            self.put("betas", json.dumps(good))
+            self._say_part("betas")
+        return good
 
 
-def read_draft(path: Path) -> Draft | None:
-    """Return the texts of the last session, if there are any that can be read."""
+def _is_beta(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value <= 1000  # type: ignore[operator]
+
+
+def _spec_of(entry: object) -> PairSpec | None:
+    """Return a remembered pair, None for what none can be."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        turns: Sequence[tuple[str, str]] = data["prompt"]
-        prompt = Prompt(tuple(Message(str(role), str(content)) for role, content in turns))
-        return Draft(data["pair"], data["example"], prompt, str(data["a"]), str(data["b"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        spec = msgspec.convert(entry, PairSpec)
+    except (msgspec.ValidationError, RecursionError):
         return None
+    words = [word for word in asdict(spec).values() if isinstance(word, str)]
+    return spec if all(is_path(word) for word in words) else None
+
+
+def is_path(word: str) -> bool:
+    """Return whether a remembered string can be a path at all."""
+    return len(word) <= LONGEST_PATH and "\0" not in word
+
+
+def _safe(spec: PairSpec) -> PairSpec:
+    return replace(spec, beta=None, allow_pickle=False, allow_remote_code=False, download="")
+
+
+def _room(name: str) -> str:
+    # Versions before kept Qt's own words under the bare name.
+    return f"{name.replace('_', ' ')} sizes"
+
+
+def _file_of_user() -> Path:
+    """Return where QSettings keeps this user's settings; nothing of Qscope's is read for that."""
+    known = QSettings(
+        QSettings.Format.IniFormat, QSettings.Scope.UserScope, "Qscope asks where", "x"
+    )
+    return Path(known.fileName()).parents[1] / "Qscope" / "Qscope.ini"
+
+
+def _why_not(path: Path) -> str:
+    """Return why a settings file is not to be given to QSettings; "" if nothing speaks against it.
+
+    QSettings would wait for a pipe, and reads objects from text, deep ones until the process dies:
+    Qscope writes strings alone, and one array of bytes in versions before.
+    """
+    try:
+        data = read_file(path, LARGEST)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        return error.strerror or str(error)
+    plain = re.sub(rb"\\x([0-9a-fA-F]+)|\\([0-7]+)", _letter, data)
+    plain = re.sub(rb'["\\\s]', b"", plain)
+    return "it holds objects" if re.search(rb"@(Variant|DateTime)\(", plain) else ""
+
+
+def _letter(escape: re.Match[bytes]) -> bytes:
+    code = (int(escape[1], 16) if escape[1] else int(escape[2], 8)) & 0xFFFF
+    return bytes([code]) if code < 128 else b"?"

@@ -72,7 +72,7 @@ def open_window(
         window = MainWindow(
             spec,
             Settings.of_user(),
-            draft_path=folder / "draft.json",
+            data_folder=folder,
             notices=notices,
             theme_name=theme,
             first_runs=runs,
@@ -93,7 +93,8 @@ def open_window(
     if window.anew or not ended:
         # The engine is deep in a library's import or file reading, or its device is lost: Python
         # would wait for it, or crash in it, on the way out. Everything is saved.
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         os._exit(status)
     return status
 

@@ -1,27 +1,64 @@
-"""The user's texts: examples, files that are read, the draft on disk, the last session.
+"""The user's texts: examples, files that are read, drafts on disk, the last session.
 
-Never loses what was typed. Knows the credit view's texts; knows nothing of scores.
+Never loses what was typed: a second after a key it is on its way to the disk (app/drafts.py says
+where it lies), and whatever is put in the place of texts is one step of undo, for prompt and
+responses together; what was typed before stays in a draft of its own. Knows the credit view's
+texts; knows nothing of scores.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
-from PySide6.QtWidgets import QComboBox
+from PySide6.QtWidgets import QApplication, QComboBox, QLineEdit, QPlainTextEdit
 
 from app.actions.action import Menu, action
 from app.ask import AskPath
 from app.credit.examples import Example
 from app.credit.view import CreditView
+from app.drafts import Draft, Drafts
 from app.files import read_text
 from app.notices import NoticeBar
-from app.settings import Draft, pair_key, read_draft, write_draft
+from app.settings import pair_key
 from core.engine.protocol import PairSpec, Side
 from core.errors import UserFacingError
+from core.session_record import PairNamed, SessionRecord, record_of
 from core.text import Prompt
 
-AUTOSAVE_MS = 1500
+if TYPE_CHECKING:
+    from app.recover import RecoverDialog
+
+AUTOSAVE_MS = 1000
+"""From the first key that is not saved; later keys do not put it off."""
+AGAIN_MS = 10_000
+"""Until what could not be written is tried again."""
+CLOSE_SECONDS = 4.0
+"""How long closing waits for the disk."""
+AT_ONCE = 200_000
+"""Most characters that a window begins with unasked: an editor takes seconds for many more."""
+STEPS = 50
+"""Most replacements that can be undone."""
 TEXT_FILES = "Text (*.txt *.md);;All files (*)"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The texts as they stand."""
+
+    prompt: Prompt
+    a: str
+    b: str
+    example: str = field(default="", compare=False)
+    paths: Mapping[str, Path] = field(default_factory=dict, compare=False)
+    """The drafts they are saved in, by pair."""
+
+    @classmethod
+    def of(cls, record: SessionRecord) -> "Standing":
+        """Return the texts of a record."""
+        return cls(record.turns(), record.a.text, record.b.text, record.example)
 
 
 class Texts(QObject):
@@ -38,51 +75,85 @@ class Texts(QObject):
         notice: NoticeBar,
         ask: AskPath,
         pair: Callable[[], PairSpec | None],
-        draft_path: Path | None,
+        data: Path | None,
     ) -> None:
-        """``box`` chooses an example; ``pair`` returns the pair that the texts are written for."""
+        """``box`` chooses an example; ``pair`` returns the pair that the texts are written for.
+
+        ``data``: the folder of the user's data, where drafts are kept; None keeps none.
+        """
         super().__init__(view)
         self._view, self._examples, self._box = view, examples, box
         self._notice, self._ask, self._pair = notice, ask, pair
-        self._draft_path = draft_path
-        self._last_session = read_draft(draft_path) if draft_path is not None else None
-        self._edited = False
-        """Whether the user has changed the texts since they were put in place."""
+        self.drafts = Drafts(data, self) if data is not None else None
+        self.recover_dialog: RecoverDialog | None = None
+        self._last: Draft | None = None
+        """What "Restore the last session" puts in place."""
+        self._edited = self._unsaved = False
+        """Edited: since the texts were put in place. Unsaved: since they were last written."""
+        self._moving = False
+        """Texts are being put in place, which is no typing."""
+        self._told = self._refused = self._closed = False
+        """Told: that texts cannot be saved. Refused: to close, for that."""
+        self._written_for: PairSpec | None = None
+        """The pair that was open at the last edit."""
+        self._paths: dict[str, Path] = {}
+        self._steps: list[tuple[Standing, Standing]] = []
+        self._undone: list[tuple[Standing, Standing]] = []
         self._autosave = QTimer(self)
         self._autosave.setSingleShot(True)
-        self._autosave.setInterval(AUTOSAVE_MS)
-        self._autosave.timeout.connect(self.save)
+        self._autosave.timeout.connect(self._save_soon)
         for example in examples:
             box.addItem(example.title)
         box.activated.connect(self.show_example)
         view.edited.connect(self._note_edit)
+        view.prompt.dropped.connect(self._turns_dropped)
+        if self.drafts is not None:
+            self.drafts.written.connect(self._written)
+            self.drafts.problem.connect(self._set_aside)
 
     # --- examples and files -------------------------------------------------------------------
 
     def begin(self) -> None:
         """Put the first texts in place: the last session's if they were of the same pair."""
         self._view.show_example(self._examples[0])
-        spec, draft = self._pair(), self._last_session
-        if spec is not None and not spec.demo and draft and draft.pair == pair_key(spec):
-            self.restore_session()
+        if self.drafts is None:
+            return
+        self.drafts.take_over()
+        self._last = self.drafts.newest()
+        self.session_changed.emit()
+        spec = self._pair()
+        if spec is None or spec.demo:
+            return
+        own = self.drafts.newest(spec)
+        if own is not None and own.record.characters() > AT_ONCE:
+            self._last = own
+            self._offer()
+        elif own is not None:
+            texts = Standing.of(own.record)
+            self._view.show_example(Example(texts.example, texts.prompt, texts.a, texts.b))
+            self._show_title(texts.example)
+            self.drafts.keep(own.path)
+
+    def tidy(self) -> None:
+        """Have drafts of long ago removed."""
+        if self.drafts is not None:
+            self.drafts.tidy()
 
     @Slot(int)
     def show_example(self, index: int) -> None:
-        """Put an example in place; the texts that were there can be restored."""
-        if self._edited:
-            self._last_session = self.draft()
-            self.session_changed.emit()
-        self._view.show_example(self._examples[index])
-        self._edited = False
+        """Put an example in place, as one step of undo."""
+        one = self._examples[index]
+        self._put(Standing(one.prompt, one.a, one.b, one.title))
 
     @action(Menu.FILE.at(2, 1), "Read the p&rompt from a file…", tip="A UTF-8 text file")
     def read_prompt(self) -> None:
         """Ask for a file and make it the prompt; a system message stays."""
         text = self._read("Read the prompt")
         if text is not None:
-            prompt = self._view.prompt.prompt()
-            system = [turn.content for turn in prompt.messages if turn.role == "system"]
-            self._view.prompt.set_prompt(Prompt.of(text, system[0] if system else None))
+            now = self._now()
+            system = [turn.content for turn in now.prompt.messages if turn.role == "system"]
+            prompt = Prompt.of(text, system[0] if system else None)
+            self._replace(partial(self._view.prompt.put_prompt, prompt), now.example)
             self._view.prompt.changed.emit()
 
     @action(Menu.FILE.at(2, 2), "Read response &A from a file…", tip="A UTF-8 text file")
@@ -102,6 +173,7 @@ class Texts(QObject):
 
     def put_response(self, side: Side, text: str, ids: tuple[int, ...] | None) -> None:
         """Put a response from elsewhere into an editor, as one step of its undo."""
+        self._turn_over()
         self._view.panels[side].swap_in(text, ids)
         self._view.edited.emit()
         self._view.ask(side)
@@ -116,41 +188,174 @@ class Texts(QObject):
             self._notice.show_notice("error", str(error), topic="file")
             return None
 
-    # --- the draft and the last session -------------------------------------------------------
+    # --- replacing, and the way back ----------------------------------------------------------
 
-    def draft(self) -> Draft:
-        """Return the texts as they stand."""
-        spec, panels = self._pair(), self._view.panels
-        return Draft(
-            pair_key(spec) if spec is not None else "",
-            self._box.currentText(),
-            self._view.prompt.prompt(),
-            panels["A"].text(),
-            panels["B"].text(),
-        )
+    def _now(self) -> Standing:
+        panels, title = self._view.panels, self._box.currentText()
+        prompt = self._view.prompt.prompt()
+        return Standing(prompt, panels["A"].text(), panels["B"].text(), title, dict(self._paths))
+
+    def _replace(self, put: Callable[[], object], example: str) -> None:
+        """Have other texts put in place, which is one step of undo."""
+        before = self._now()
+        self._turn_over()
+        self._moving = True
+        put()
+        self._moving = False
+        self._show_title(example)
+        self._remember_step(before)
+        self._edited = False
+
+    def _put(self, texts: Standing) -> None:
+        put = partial(self._view.put_texts, texts.prompt, texts.a, texts.b)
+        self._replace(put, texts.example)
+
+    def _turn_over(self) -> None:
+        """Leave what was typed in its draft; what comes now is saved in another."""
+        if self._edited and self.drafts is not None:
+            path, record = self._path(), self.record()
+            if self._unsaved:
+                self._save_soon()
+            self._last = Draft(path, record)
+            self.session_changed.emit()
+        self._paths = {}
+
+    def _remember_step(self, before: Standing) -> None:
+        if (now := self._now()) != before:
+            self._steps = [*self._steps, (before, now)][-STEPS:]
+            self._undone.clear()
+
+    def _show_title(self, example: str) -> None:
+        place = self._box.findText(example)
+        if place >= 0:
+            self._box.setCurrentIndex(place)
+
+    @Slot(object)
+    def _turns_dropped(self, before: Prompt) -> None:
+        now = self._now()
+        self._remember_step(Standing(before, now.a, now.b, now.example, now.paths))
+
+    @action(Menu.EDIT.at(0, 1), "&Undo", "Ctrl+Z", "Take back what was typed, or put in its place")
+    def undo(self) -> None:
+        """Undo the last replacement of the texts if nothing came after it, else in the editor."""
+        if self._steps and self._now() == self._steps[-1][1]:
+            self._go(back=True)
+        elif (editor := _focused_editor()) is not None:
+            editor.undo()
+
+    @action(Menu.EDIT.at(0, 2), "R&edo", "Ctrl+Shift+Z; Ctrl+Y", "Do again what was undone")
+    def redo(self) -> None:
+        """Do again what was undone last."""
+        if self._undone and self._now() == self._undone[-1][0]:
+            self._go(back=False)
+        elif (editor := _focused_editor()) is not None:
+            editor.redo()
+
+    def _go(self, back: bool) -> None:
+        """Undo or redo a replacement in all editors, as far as it is not done in one already."""
+        given, taken = (self._undone, self._steps) if back else (self._steps, self._undone)
+        step = taken.pop()
+        given.append(step)
+        texts = step[0] if back else step[1]
+        self._moving = True
+        self._view.undo_to(texts.prompt, texts.a, texts.b, redo=not back)
+        self._moving = False
+        self._show_title(texts.example)
+        self._paths = dict(texts.paths)
+        self._mark_edited()
+
+    def _follow_editor(self) -> None:
+        """Where an editor has undone (or redone) its part of a replacement, do so in the others."""
+        if not (self._steps or self._undone):
+            return
+        now, prompt = self._now(), self._view.prompt
+        editors = [panel.editor.document() for panel in self._view.panels.values()]
+        undone = prompt.can_redo() or any(one.isRedoAvailable() for one in editors)
+        if self._steps and undone and _is_between(now, *self._steps[-1]):
+            self._go(back=True)
+        elif self._undone and _is_between(now, *reversed(self._undone[-1])):
+            self._go(back=False)
+        elif not undone:
+            self._undone.clear()  # something was typed instead
+
+    # --- drafts -------------------------------------------------------------------------------
+
+    def record(self) -> SessionRecord:
+        """Return the record of the texts as they stand."""
+        now = self._now()
+        beta = self._view.known_beta()
+        return record_of(self._whose(), beta, now.example, now.prompt, now.a, now.b)
+
+    def _whose(self) -> PairSpec | None:
+        return self._written_for if self._unsaved else self._pair()
+
+    def _path(self) -> Path:
+        """Return the draft of the pair, a new one for its first."""
+        assert self.drafts is not None
+        pair = self._whose() or PairNamed()
+        if pair_key(pair) not in self._paths:
+            self._paths[pair_key(pair)] = self.drafts.new_path(pair)
+        return self._paths[pair_key(pair)]
 
     @Slot()
+    def _save_soon(self) -> None:
+        """Have the texts written, and wait for nothing."""
+        self._autosave.stop()
+        if self.drafts is not None:
+            self.drafts.save(self._path(), self.record())
+            self._unsaved = False
+
     def save(self) -> bool:
         """Write the texts to disk and return whether they are there; a full disk stops nobody."""
-        if self._draft_path is None:
+        if self.drafts is None:
             return True
-        try:
-            write_draft(self._draft_path, self.draft())
-        except OSError as error:
-            self._notice.show_notice(
-                "warning", f"Your texts could not be saved: {error}.", topic="draft file"
-            )
+        self._autosave.stop()
+        why = self.drafts.save_now(self._path(), self.record(), CLOSE_SECONDS)
+        self._unsaved = bool(why)
+        self._told = False
+        self._written(why)
+        return not why
+
+    def close(self) -> bool:
+        """Save what was typed and return whether the window may go; nothing is saved any more.
+
+        Where it cannot be saved, the window may not go the first time, and the notice says why.
+        """
+        if self.drafts is None:
+            self._autosave.stop()
+            return True
+        if self._unsaved and not self.save() and not self._refused:
+            self._refused = True
             return False
+        self._closed = True
+        self._autosave.stop()
+        self.drafts.close(CLOSE_SECONDS)
         return True
 
-    def close(self) -> None:
-        """Save what was typed; nothing is saved by itself any more."""
-        if self._edited:
-            self.save()
-        self._autosave.stop()
+    @Slot(str)
+    def _written(self, why: str) -> None:
+        if self._closed:
+            return
+        if not why:
+            self._notice.dismiss("draft file")
+            self._told = self._refused = False
+            return
+        self._unsaved = True
+        self._autosave.start(AGAIN_MS)
+        if not self._told:
+            self._told = True
+            self._notice.show_notice(
+                "warning",
+                f"Your texts could not be saved ({why}): make room on the disk, or copy them.",
+                topic="draft file",
+            )
+
+    @Slot(str)
+    def _set_aside(self, sentence: str) -> None:
+        self._notice.add("warning", sentence)
 
     def _has_session(self) -> bool:
-        return self._last_session is not None
+        return self._last is not None
 
     @action(
         Menu.FILE.at(2, 4),
@@ -159,31 +364,70 @@ class Texts(QObject):
         enabled=_has_session,
     )
     def restore_session(self) -> None:
-        """Put the texts of the last session in place, or those that an example replaced."""
-        draft = self._last_session
-        if draft is None:
+        """Put the texts of the last session in place, or those that were replaced last."""
+        if self._last is not None:
+            self.put_draft(self._last)
+
+    @action(Menu.FILE.at(2, 5), "Reco&ver…", tip="The texts of the last 30 days, of all pairs")
+    def recover(self) -> None:
+        """Show the drafts that are kept, to put one in place or remove it."""
+        if self.drafts is None:
             return
-        self._last_session = self.draft() if self._edited else draft
-        self._view.show_example(Example(draft.example, draft.prompt, draft.a, draft.b))
+        from app.recover import RecoverDialog
+
+        if self._unsaved:
+            self._save_soon()
+        own = frozenset(self._paths.values())
+        dialog = RecoverDialog(self.drafts, own, self._view.window())
+        dialog.chosen.connect(self.put_draft)
+        self.recover_dialog = dialog
+        dialog.open()
+
+    @Slot(object)
+    def put_draft(self, draft: Draft) -> None:
+        """Put the texts of a draft in place, as one step of undo."""
+        self._put(Standing.of(draft.record))
         self._notice.dismiss("draft")
-        self._edited = True
+        if self.drafts is not None:
+            self.drafts.keep(draft.path)
 
     def offer_session(self) -> None:
         """Say that there are texts of the last session, if there are and no example has them."""
-        draft = self._last_session
-        if draft is None or self._edited:
+        if self._last is None or self._edited:
             return
-        shown = (draft.prompt, draft.a, draft.b)
-        if shown not in [(each.prompt, each.a, each.b) for each in self._examples]:
-            self._notice.show_notice(
-                "info",
-                "The texts of your last session are kept.",
-                topic="draft",
-                action="Restore them",
-                then=self.restore_session,
-            )
+        shown = Standing.of(self._last.record)
+        if shown not in [Standing(it.prompt, it.a, it.b) for it in self._examples]:
+            self._offer()
+
+    def _offer(self) -> None:
+        self._notice.show_notice(
+            "info",
+            "The texts of your last session are kept.",
+            topic="draft",
+            action="Restore them",
+            then=self.restore_session,
+        )
 
     @Slot()
     def _note_edit(self) -> None:
-        self._edited = True
-        self._autosave.start()
+        if self._moving:
+            return
+        self._follow_editor()
+        self._mark_edited()
+
+    def _mark_edited(self) -> None:
+        self._edited = self._unsaved = True
+        self._written_for = self._pair()
+        if not self._autosave.isActive() or self._autosave.remainingTime() > AUTOSAVE_MS:
+            self._autosave.start(AUTOSAVE_MS)
+
+
+def _is_between(now: Standing, old: Standing, new: Standing) -> bool:
+    """Return whether some of the texts are the old ones and the others the new ones, not all."""
+    parts = [(now.prompt, old.prompt, new.prompt), (now.a, old.a, new.a), (now.b, old.b, new.b)]
+    return now != new and all(it in (before, after) for it, before, after in parts)
+
+
+def _focused_editor() -> QPlainTextEdit | QLineEdit | None:
+    focused = QApplication.focusWidget()
+    return focused if isinstance(focused, QPlainTextEdit | QLineEdit) else None

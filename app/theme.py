@@ -142,7 +142,11 @@ def palette(dark: bool) -> QPalette:
 
 
 def style_sheet(dark: bool) -> str:
-    """Return the style of cards, notices and headings, by object name."""
+    """Return the style of cards, notices and headings, by object name.
+
+    It also has Qt show what looks like HTML as it is, in every label, tooltip and message box that
+    does not ask for rich text: what they say may be a model's, or the name of a file.
+    """
     c = colours(dark)
     return f"""
     QFrame#card {{ background: {c.card}; border: 1px solid {c.line}; border-radius: 7px; }}
@@ -166,7 +170,9 @@ def style_sheet(dark: bool) -> str:
     QLabel#role {{ color: {c.muted}; font-size: 11px; margin-left: 6px; }}
     QLabel#heading {{ font-weight: 600; }}
     QLabel#figure {{ font-weight: 600; }}
-    QToolTip {{ color: {c.text}; background: {c.raised}; border: 1px solid {c.line}; }}
+    QLabel[textFormat="AutoText"] {{ qproperty-textFormat: PlainText; }}
+    QToolTip {{ color: {c.text}; background: {c.raised}; border: 1px solid {c.line};
+        qproperty-textFormat: PlainText; }}
     QSplitter::handle {{ background: transparent; }}
     QSplitter::handle:hover {{ background: {c.line}; }}
     QStatusBar::item {{ border: none; }}

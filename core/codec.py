@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserFacingError
+from core.progress import Stop, never
 from core.reading import SPACE_MARK, Reader, Reading
 from core.template import NEUTRAL, PROBE, Place, Template
 from core.text import Message, Prompt, Tokens, shared_prefix
@@ -89,8 +90,8 @@ class Rendering(NamedTuple):
 class Codec:
     """Prompts and responses as one loaded tokenizer reads them.
 
-    ``plain``: its chat template is left aside. A date that a template writes is that of ``now``,
-    for good.
+    ``plain``: its chat template is left aside. To a template it is ``now`` for good. What waits for
+    one ends in Cancelled soon after ``cancelled()`` turns true.
 
     A special token's text typed into a prompt or response ("<|im_end|>") is read as that token,
     as chat templates do. A character broken into bytes that are no UTF-8 shows as U+FFFD and,
@@ -107,6 +108,7 @@ class Codec:
         rule: Rule = "turn",
         plain: bool = False,
         now: datetime | None = None,
+        cancelled: Stop = never,
     ) -> None:
         self._tokenizer = tokenizer
         self.rule = rule
@@ -133,7 +135,7 @@ class Codec:
         self._labels: tuple[str, ...] = ()
         self._laid: list[Tokens] = []
         """What was laid out last."""
-        self._template = Template(tokenizer, plain, now)
+        self._template = Template(tokenizer, plain, now, cancelled)
         self._around = self._put_around() if self._template.plain and rule != "apart" else ((), ())
         self.has_chat_template: bool = not self._template.plain
         self.vocab_size: int = len(tokenizer)
@@ -143,7 +145,7 @@ class Codec:
 
     @property
     def date(self) -> str:
-        """What the template writes of the day; "" if nothing."""
+        """What the template has written of the day; "" if nothing so far."""
         return self._template.date
 
     def prompt_text(self, prompt: Prompt) -> str:

@@ -24,6 +24,10 @@ from core.text import Message, Prompt, shared_prefix
 
 CHECKED = 2000
 """As many rows are looked at beforehand; the rest is only counted."""
+MOST_NAMES, LONGEST_NAME = 30, 80
+"""Of columns that are named in a sentence, and their letters."""
+LONGEST_PYTHON = 1 << 22
+"""Letters of a value as Python prints it."""
 NAMED = 5
 """As many rows that cannot be used are named; the others are only counted."""
 Side = str | tuple[Message, ...]
@@ -53,7 +57,7 @@ NOTHING = "nan", "none", "null", "<na>", "n/a", "#n/a"
 """What programs write into an empty cell, in lower case; an answer may be such a word too."""
 DIALOGUE = "\n\nAssistant:"
 """What comes before an answer in a dialogue that is written out, as in Anthropic's HH."""
-WRITTEN = re.compile(r"""\s*"?(?:array\()?[\[(]*\s*\{\s*\\*["']""")
+WRITTEN = re.compile(r"""\s*+"?(?:array\()?[\[(]*+\s*+\{\s*+\\*+["']""")
 """How turns begin that are given as text, in JSON (or that as text once more) or as Python prints
 them."""
 BETWEEN = re.compile(
@@ -223,11 +227,14 @@ def read_preferences(path: Path, limit: int | None = None) -> Preferences:
             if not isinstance(value, dict):
                 raise RowFault("is not a table with prompt, chosen and rejected")
             first = first or value
-            columns |= {_fold(name): str(name) for name in value}
+            columns |= {_fold(name): _shown(name) for name in value}
             row = _Row(value, prompted=not columns.keys().isdisjoint(PROMPT))
             pair = row.pair()
         except RowFault as error:
             faults.append(f"{place} {error}")
+            continue
+        except RecursionError:
+            faults.append(f"{place} is nested too deeply")
             continue
         pairs.append(pair)
         kinds.setdefault((pair.conversational, row.made_turns), place)
@@ -246,7 +253,7 @@ def read_preferences(path: Path, limit: int | None = None) -> Preferences:
         pairs = [as_turns(pair) for pair in pairs]
     told = [table.note] if table.note else []
     told += [f"in {count:,} of {len(pairs):,} pairs {note}" for note, count in notes.items()]
-    told += [f"not used: {', '.join(left)} (every pair counts the same)"] if left else []
+    told += [f"not used: {_listed(left)} (every pair counts the same)"] if left else []
     said = tuple(f"{note[0].upper()}{note[1:]}." for note in told)
     return Preferences(
         path, table.format, rows, tuple(columns.values()), tuple(pairs), tuple(faults), said
@@ -316,7 +323,7 @@ def _no_pairs(path: Path, row: dict[str, Any], faults: list[str]) -> UserFacingE
         return UserFacingError(
             f"{path} holds one response to each prompt, as SFT takes it, and no pairs: {want}."
         )
-    there = ", ".join(map(str, row)) or "none"
+    there = _listed(_shown(name) for name in row) or "none"
     return UserFacingError(
         f"{path} has no column {' and no column '.join(missing)}; its columns are: {there}. Write "
         f"the better response of each row as chosen, the other as rejected."
@@ -346,7 +353,7 @@ class _Row:
         """Return the columns that hold something which was not used."""
         used = {self._names[key] for key in self._used}
         return [
-            str(name) or "a column without a name"
+            _shown(name) or "a column without a name"
             for name, cell in self._row.items()
             if name not in used and not _blank(cell)
         ]
@@ -370,6 +377,7 @@ class _Row:
                 return Preference(prompt, chosen, rejected)
             self.made_turns = True
         told = json.dumps(settings, ensure_ascii=False) if settings else ""
+        _check("what the chat template is told", told)
         pair = as_turns(Preference(prompt, chosen, rejected, settings=told))
         turns = (*before, *pair.prompt)
         if system and turns[0] != Message("system", system):
@@ -551,8 +559,8 @@ class _Row:
         role = ROLES.get(turn[who].strip().casefold())
         if role is None:
             raise RowFault(
-                f"has the role {turn[who]!r} in {what}, which is none of system, user, assistant "
-                f"and tool"
+                f"has the role {_shown(turn[who])!r} in {what}, which is none of system, user, "
+                f"assistant and tool"
             )
         key = next((key for key in CONTENTS if key in turn), "")
         content = turn.get(key)
@@ -580,13 +588,27 @@ class _Row:
         _check(what, content)
         used = {who, key, "function_call", *MORE}
         if left := [name for name in turn if name not in used and not _blank(turn[name])]:
-            self._note(f"{', '.join(sorted(left))} of the turns is not used")
-        return Message(role, content, json.dumps(more, ensure_ascii=False) if more else "")
+            self._note(f"{_listed(sorted(map(_shown, left)))} of the turns is not used")
+        besides = json.dumps(more, ensure_ascii=False) if more else ""
+        _check(what, besides)
+        return Message(role, content, besides)
 
 
 def _fold(name: Any) -> str:
     """Return a column's name as it is looked for."""
     return str(name).strip().casefold()
+
+
+def _shown(name: Any) -> str:
+    """Return a name for the eye: one line, not too long, of letters that can be printed."""
+    text = str(name)[:LONGEST_NAME]
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Return names in a row; of very many the first."""
+    found = list(names)
+    return ", ".join(found[:MOST_NAMES]) + (", …" if len(found) > MOST_NAMES else "")
 
 
 def _blank(value: Any) -> bool:
@@ -621,6 +643,8 @@ def _parsed(text: str) -> Any:
     """
     with suppress(ValueError, RecursionError):
         return json.loads(text)
+    if len(text) > LONGEST_PYTHON:
+        return None
     with suppress(ValueError, SyntaxError, RecursionError, MemoryError), catch_warnings():
         simplefilter("ignore")  # of escapes that Python does not know
         return ast.literal_eval(BETWEEN.sub(lambda it: it["text"] or "}, {", text.strip()))

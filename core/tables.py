@@ -11,8 +11,10 @@ import gzip
 import io
 import json
 import lzma
+import os
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,11 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserFacingError
+from core.failures import in_words, reason
+from core.files import entries, open_file, read_file
 
 KINDS = "JSON Lines, JSON, CSV, Parquet or a folder that the library datasets saved"
-PACKED: dict[bytes, Callable[[bytes], bytes]] = {
-    b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress,
-}  # fmt: skip
+LARGEST = 1 << 31
+"""Bytes of a file of text, unpacked, all of which is held in memory."""
+PACKED_TO = 100
+"""A packed file of text has at most so many times its size, beyond ``SMALL``."""
+SMALL = 1 << 26
+XZ_MEMORY = 1 << 28
+"""Bytes; unpacking what xz has packed best takes a quarter."""
+MOST_COLUMNS = 10_000
 FOREIGN = {b"PK\x03\x04": "a ZIP archive or an Excel file", b"\x28\xb5\x2f\xfd": "packed by zstd"}
 ARROW = b"ARROW1", b"\xff\xff\xff\xff"
 """How Arrow's two kinds of files begin; the second is what datasets saves and caches."""
@@ -64,7 +73,7 @@ def open_table(path: Path, columns: frozenset[str]) -> Table:
     try:
         if path.is_dir():
             return _folder(path)
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(6)
             if start[:4] == b"PAR1":
                 return Table("Parquet", _parquet([path]), _arrow_row)
@@ -72,15 +81,29 @@ def open_table(path: Path, columns: frozenset[str]) -> Table:
                 return Table("Arrow", _arrow_files([path]), _arrow_row)
             if foreign := [FOREIGN[magic] for magic in FOREIGN if start.startswith(magic)]:
                 raise UserFacingError(f"{path} is {foreign[0]}: unpack it, or save it as CSV.")
-            unpack = [PACKED[magic] for magic in PACKED if start.startswith(magic)]
-            data = start + file.read()
-        return _text(path, _utf8(unpack[0](data) if unpack else data), columns)
+            if os.fstat(file.fileno()).st_size > LARGEST:
+                raise UserFacingError(
+                    f"{path} has more than {LARGEST >> 30} GB of text: save it as Parquet."
+                )
+            data = start + file.read(LARGEST)
+        unpack = next((PACKED[magic] for magic in PACKED if start.startswith(magic)), None)
+        if unpack is not None:
+            most = min(LARGEST, max(SMALL, PACKED_TO * len(data)))
+            data = unpack(data, most)
+            if len(data) > most:
+                raise UserFacingError(
+                    f"{path} unpacks to more than {most:,} bytes: unpack it yourself, if you trust "
+                    f"it, or choose another file."
+                )
+        return _text(path, _utf8(data), columns)
     except UnicodeError as error:
         raise UserFacingError(f"{path} is not the text it seems to be: choose {KINDS}.") from error
+    except RecursionError as error:
+        raise UserFacingError(f"{path} is nested too deeply: choose {KINDS}.") from error
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-        why = (error.strerror if isinstance(error, OSError) else "") or error
         raise UserFacingError(
-            f"{path} cannot be read ({why}): choose a file that is whole and that you may read."
+            f"{path} cannot be read ({reason(error)}): choose a file that is whole and that you "
+            f"may read."
         ) from error
 
 
@@ -112,6 +135,26 @@ def read_objects(path: Path, strings: Sequence[str]) -> Iterator[tuple[str, dict
 
 
 # --- text -----------------------------------------------------------------------------------
+
+
+def _unxz(data: bytes, most: int) -> bytes:
+    """Return what xz has packed, or a little more than ``most`` bytes of it."""
+    found = bytearray()
+    while data and len(found) <= most:
+        unpacker = lzma.LZMADecompressor(memlimit=XZ_MEMORY)
+        found += unpacker.decompress(data, most + 1 - len(found))
+        if not unpacker.eof and len(found) <= most:
+            raise EOFError("it is cut short")
+        data = unpacker.unused_data.lstrip(b"\0")
+    return bytes(found)
+
+
+PACKED: dict[bytes, Callable[[bytes, int], bytes]] = {
+    b"\x1f\x8b": lambda data, most: gzip.GzipFile(fileobj=io.BytesIO(data)).read(most + 1),
+    b"BZh": lambda data, most: bz2.BZ2File(io.BytesIO(data)).read(most + 1),
+    b"\xfd7zXZ": _unxz,
+}
+"""How packed files begin, and what unpacks them: to all, or a little more than so many bytes."""
 
 
 def _utf8(data: bytes) -> bytes:
@@ -169,19 +212,34 @@ def _json(path: Path, data: bytes, columns: frozenset[str]) -> Table:
 
 def _parsed(line: bytes) -> Any:
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
+        return _DECODER.decode(line.decode())
+    except RecursionError as error:
+        raise RowFault("is nested too deeply") from error
+    except ValueError as error:
         why = error.msg if isinstance(error, json.JSONDecodeError) else "it is not UTF-8 text"
         raise RowFault(f"is not JSON ({why})") from error
 
 
+def _number(digits: str) -> int | float:
+    return int(digits) if len(digits) < 20 else float(digits)
+
+
+_DECODER = json.JSONDecoder(parse_int=_number)
+"""Takes numbers of any length: no column with numbers is used."""
+_BETWEEN = re.compile(r"[ \t\r\n,]*")
+
+
 def _values(text: str) -> list[Any]:
     """Return the JSON values that follow each other in a text, a comma between them or not."""
-    values, at, decoder = [], 0, json.JSONDecoder()
-    while rest := len(text[at:].lstrip(" \t\r\n,")):
-        value, at = decoder.raw_decode(text, len(text) - rest)
+    values: list[Any] = []
+    at = 0
+    while True:
+        found = _BETWEEN.match(text, at)
+        at = found.end() if found else at
+        if at == len(text):
+            return values
+        value, at = _DECODER.raw_decode(text, at)
         values.append(value)
-    return values
 
 
 def _rows_in(path: Path, value: Any, columns: frozenset[str]) -> tuple[list[Any], str]:
@@ -264,9 +322,13 @@ def _csv(path: Path, data: bytes, separator: str) -> Items:
         text = io.StringIO(data.decode(), newline="")
         reader = csv.DictReader(text, delimiter=separator, strict=True)
         names = reader.fieldnames or ()
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        if len(names) > MOST_COLUMNS:
             raise UserFacingError(
-                f"{path} has more than one column {twice[0]!r}: rename or delete one of them."
+                f"{path} has {len(names):,} columns, more than a table of pairs: save it anew."
+            )
+        if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+            raise UserFacingError(
+                f"{path} has more than one column {twice[0][:80]!r}: rename or delete one of them."
             )
         for row in reader:
             yield f"line {reader.line_num}", row
@@ -294,16 +356,16 @@ def _folder(path: Path) -> Table:
     state, splits = path / "state.json", path / "dataset_dict.json"
     try:
         if splits.is_file():
-            name, note = split_of(path, json.loads(splits.read_text("utf-8"))["splits"])
+            name, note = split_of(path, _inside(_state(splits)["splits"]))
             found = _folder(path / name)
             return Table(f"datasets folder, split {name}", found.items, found.parse, note)
         if state.is_file():
-            entries = json.loads(state.read_text("utf-8"))["_data_files"]
-            files = [path / entry["filename"] for entry in entries]
+            names = _inside([entry["filename"] for entry in _state(state)["_data_files"]])
+            files = [path / name for name in names]
             return Table("datasets folder", _arrow_files(files), _arrow_row)
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
         raise UserFacingError(f"The datasets folder {path} is damaged: save it again.") from error
-    files = sorted(path.glob("*.parquet")) or sorted(path.glob("data/*.parquet"))
+    files = _parquet_in(path) or _parquet_in(path / "data")
     if not files:
         raise UserFacingError(
             f"{path} is not a folder that datasets saved (it has no state.json): choose {KINDS}."
@@ -315,10 +377,32 @@ def _folder(path: Path) -> Table:
     return Table(f"Parquet, {len(parts[name])} files", _parquet(parts[name]), _arrow_row, note)
 
 
+def _parquet_in(folder: Path) -> list[Path]:
+    return sorted(folder / it.name for it in entries(folder) if it.name.endswith(".parquet"))
+
+
+def _state(path: Path) -> Any:
+    """Return what datasets wrote of a folder."""
+    return json.loads(read_file(path, SMALL))
+
+
+def _inside(names: Any) -> list[str]:
+    """Return the names of what is in a folder itself; raise ValueError where they are something
+    else, or none."""
+    if not isinstance(names, list) or not names:
+        raise ValueError("no names")
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name or name in ("", ".."):
+            raise ValueError(name)
+    return names
+
+
 def _parquet(files: list[Path]) -> Items:
     module = _arrow(files[0], "pyarrow.parquet")
     number = 0
     for path in files:
+        with _undamaged(path):
+            open_file(path).close()  # a pipe would be waited for
         with _undamaged(path), module.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=1000):
                 yield from _rows_of(batch, number)
@@ -330,9 +414,9 @@ def _arrow_files(files: list[Path]) -> Items:
     number = 0
     for path in files:
         with _undamaged(path):
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 whole = file.read(6) == b"ARROW1"
-            source = arrow.memory_map(str(path))
+            source = arrow.OSFile(str(path))  # mapped memory kills who reads it if the file shrinks
             reader = ipc.open_file(source) if whole else ipc.open_stream(source)
             batches = map(reader.get_batch, range(reader.num_record_batches)) if whole else reader
             for batch in batches:
@@ -342,10 +426,8 @@ def _arrow_files(files: list[Path]) -> Items:
 
 @contextmanager
 def _undamaged(path: Path) -> Iterator[None]:
-    try:
+    with in_words("The table in", path, "it is damaged, so write or download it again"):
         yield
-    except (OSError, ValueError) as error:  # pyarrow's own errors are of these kinds
-        raise UserFacingError(f"{path} is damaged: write or download it again.") from error
 
 
 def _arrow(path: Path, module: str) -> Any:
@@ -361,17 +443,24 @@ def _arrow(path: Path, module: str) -> Any:
 
 
 def _rows_of(batch: Any, before: int) -> Items:
-    """Yield where each row of a batch lies; it is made into a table where it is needed."""
+    """Yield where each row of a batch lies; it is made into a table where it is needed.
+
+    A batch is checked before: Arrow believes the places in a damaged one, and the process dies.
+    """
+    batch.validate(full=True)
     for index in range(batch.num_rows):
         yield f"row {before + index + 1}", (batch, index)
 
 
 def _arrow_row(item: tuple[Any, int]) -> dict[str, Any]:
     batch, index = item
-    return {
-        field.name: _plain(batch.column(at)[index].as_py(), field.type)
-        for at, field in enumerate(batch.schema)
-    }
+    try:
+        return {
+            field.name: _plain(batch.column(at)[index].as_py(), field.type)
+            for at, field in enumerate(batch.schema)
+        }
+    except (ValueError, ArithmeticError, LookupError, TypeError, RuntimeError) as error:
+        raise RowFault(f"cannot be read ({reason(error)})") from error
 
 
 def _plain(value: Any, kind: Any) -> Any:

@@ -3,10 +3,11 @@
 Knows QActions; knows nothing of what an action does.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import groupby
 
-from PySide6.QtGui import QAction, QActionGroup, QKeySequence
+from PySide6.QtGui import QAction, QActionGroup, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QMenu, QMenuBar
 
 from app.actions.action import Action, Choice, Declared, Menu, Toggle
@@ -58,8 +59,7 @@ class Menus:
             action.toggled.connect(entry.switch)
         elif isinstance(entry, Action):
             run = entry.run
-            # Never the callable itself: a partial would be given "checked" too.
-            action.triggered.connect(lambda: run())  # noqa: PLW0108
+            action.triggered.connect(partial(_run, run))
             self._conditions.append((action, entry))
         menu.addAction(action)
         self._name(entry.name, action)
@@ -81,3 +81,9 @@ class Menus:
         if name in self.actions:
             raise ValueError(f"Two actions are called {name}: give one another name.")
         self.actions[name] = action
+
+
+def _run(run: Callable[[], object], checked: bool = False) -> None:
+    """Run an action; what an input method composes is committed first, while the text is there."""
+    QGuiApplication.inputMethod().commit()
+    run()

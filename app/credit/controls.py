@@ -9,7 +9,6 @@ from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QResizeEvent, QStandardItemModel
 from PySide6.QtWidgets import (
     QBoxLayout,
-    QComboBox,
     QHBoxLayout,
     QLabel,
     QSizePolicy,
@@ -17,6 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.widgets.beta_box import ABOUT, BetaBox
+from app.widgets.boxes import ComboBox
 from app.widgets.layouts import fill
 from app.widgets.legend import Legend
 from core.losses import UNNAMED, TrainingLoss
@@ -47,12 +47,12 @@ class Controls(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.colour_by = QComboBox()
+        self.colour_by = ComboBox()
         for measure in MEASURES.values():
             self.colour_by.addItem(measure.title, measure.key)
         self._objective = UNNAMED
         self.colour_by.setAccessibleName("Colour by")
-        self.units = QComboBox()
+        self.units = ComboBox()
         for unit in UNITS:
             self.units.addItem(UNIT_NAMES[unit], unit)
         self.units.setAccessibleName("Units")

@@ -49,6 +49,7 @@ class Inspector(QFrame):
         self._inspection: Inspection | None = None
         self._shown: tuple[object, ...] = ()
         self.title = QLabel("Token")
+        self.title.setTextFormat(Qt.TextFormat.RichText)
         self.title.setObjectName("heading")
         self.unpin_button = QToolButton()
         self.unpin_button.setText("Unpin")

@@ -25,8 +25,10 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.credit.evidence import Found
 from app.widgets.layouts import fill, label
+from app.widgets.plain_edit import PlainEdit
 from app.widgets.spans import utf16
 from app.widgets.timers import single_shot
+from app.widgets.undo_keys import leaves_to_the_window
 from core.as_read import AsRead
 from core.text import Message, Prompt
 
@@ -35,7 +37,7 @@ KEY = ("template", False), ("prompt", False), ("response", False), ("scored", Tr
 """The words of the key to how the models read the texts, and whether each is underlined."""
 
 
-class TurnEdit(QPlainTextEdit):
+class TurnEdit(PlainEdit):
     """An editor for one turn; turns share the panel's height."""
 
     def __init__(self, role: str, placeholder: str) -> None:
@@ -52,7 +54,7 @@ class TurnEdit(QPlainTextEdit):
     def show_marks(self, found: Sequence[Found], colour: QColor) -> None:
         """Underline these sentences; pointing at one says its sentence."""
         self._marks, looks = [], []
-        text = self.toPlainText()
+        text = self.whole_text()
         for it in found:
             look = QTextEdit.ExtraSelection()
             cursor = QTextCursor(self.document())
@@ -72,6 +74,8 @@ class TurnEdit(QPlainTextEdit):
 
     def event(self, event: QEvent) -> bool:
         """Say of a marked sentence under the mouse how it bears on the word."""
+        if leaves_to_the_window(event):
+            return True
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
             at = self.cursorForPosition(self.viewport().mapFromParent(event.pos())).position()
             for cursor, said in self._marks:
@@ -80,12 +84,27 @@ class TurnEdit(QPlainTextEdit):
                     return True
         return super().event(event)
 
+    def put(self, text: str) -> None:
+        """Show another text, as one step of undo."""
+        if text != self.whole_text():
+            self.end_composition()
+            cursor = QTextCursor(self.document())
+            cursor.select(QTextCursor.SelectionType.Document)
+            cursor.insertText(text)
+            # Qt merges typing into the step before only while the document is "modified".
+            self.document().setModified(False)
+            self.moveCursor(QTextCursor.MoveOperation.Start)
+
 
 class PromptPanel(QFrame):
     """A card with the turns before the response."""
 
+    typed = Signal()
+    """The prompt was edited just now."""
     changed = Signal()
     """The prompt was edited and has rested for a moment."""
+    dropped = Signal(object)
+    """Turns were taken away by hand: the Prompt before that."""
     reading_wanted = Signal()
     """It is to be shown how the models read the texts."""
 
@@ -155,9 +174,9 @@ class PromptPanel(QFrame):
 
     def prompt(self) -> Prompt:
         """Return the turns as they stand; an empty system turn counts as none."""
-        messages = [Message(turn.role, turn.toPlainText()) for turn in self._turns]
+        messages = [Message(turn.role, turn.whole_text()) for turn in self._turns]
         if self._has_system():
-            messages.insert(0, Message("system", self.system.toPlainText()))
+            messages.insert(0, Message("system", self.system.whole_text()))
         return Prompt(tuple(messages))
 
     def is_blank(self) -> bool:
@@ -165,22 +184,51 @@ class PromptPanel(QFrame):
         return not any(message.content.strip() for message in self.prompt().messages)
 
     def set_prompt(self, prompt: Prompt) -> None:
-        """Show another prompt; ``changed`` is not emitted."""
+        """Show another prompt, and let undo start anew; ``changed`` is not emitted."""
+        self.put_prompt(prompt)
+        for turn in (self.system, *self._turns):
+            turn.document().clearUndoRedoStacks()
+
+    def put_prompt(self, prompt: Prompt) -> None:
+        """Show another prompt, as one step of undo in each turn that stays; without a signal.
+
+        A hidden system turn keeps its text.
+        """
+        system = [m.content for m in prompt.messages if m.role == "system"]
+        turns = [m for m in prompt.messages if m.role != "system"] or [Message("user", "")]
         self._quiet = True
         try:
-            while self._turns:
-                self._remove_last()
-            system = [m.content for m in prompt.messages if m.role == "system"]
-            self.system.setPlainText(system[0] if system else "")
+            if system:
+                self.system.put(system[0])
             self.use_system.setChecked(bool(system))
             self._system_row.setVisible(bool(system))
-            for message in prompt.messages:
-                if message.role != "system":
-                    self._append(message.role, message.content)
-            if not self._turns:
-                self._append("user", "")
+            roles = [message.role for message in turns]
+            while [turn.role for turn in self._turns] != roles[: len(self._turns)]:
+                self._remove_last()
+            for turn, message in zip(self._turns, turns, strict=False):
+                turn.put(message.content)
+            for message in turns[len(self._turns) :]:
+                self._append(message.role, message.content)
         finally:
             self._quiet = False
+
+    def undo_to(self, prompt: Prompt, redo: bool = False) -> None:
+        """Show an earlier prompt: by undo (or redo) where that brings it, else as a new step."""
+        system = [m for m in prompt.messages if m.role == "system"]
+        turns = [m for m in prompt.messages if m.role != "system"]
+        editors = [self.system, *self._turns] if system else self._turns
+        self._quiet = True
+        try:
+            for turn, message in zip(editors, [*system, *turns], strict=False):
+                if turn.whole_text() != message.content:
+                    turn.redo() if redo else turn.undo()
+        finally:
+            self._quiet = False
+        self.put_prompt(prompt)
+
+    def can_redo(self) -> bool:
+        """Return whether something has been undone in a turn."""
+        return any(turn.document().isRedoAvailable() for turn in (self.system, *self._turns))
 
     def show_reading(self, read: AsRead | None) -> None:
         """Show how the models read the texts, token by token, after a key; None: not known."""
@@ -220,7 +268,7 @@ class PromptPanel(QFrame):
             editor.show_marks([it for it in found if it.part.turn == turn], colour)
 
     def _has_system(self) -> bool:
-        return self.use_system.isChecked() and bool(self.system.toPlainText())
+        return self.use_system.isChecked() and bool(self.system.whole_text())
 
     def set_fonts(self, reading: QFont, fixed: QFont) -> None:
         """Set the fonts of turns and of the texts as the models read them."""
@@ -266,9 +314,11 @@ class PromptPanel(QFrame):
     @Slot()
     def _drop_pair(self) -> None:
         if len(self._turns) > 2:
+            before = self.prompt()
             self._remove_last()
             self._remove_last()
             self._edited()
+            self.dropped.emit(before)
 
     @Slot(bool)
     def _system_toggled(self, on: bool) -> None:
@@ -288,3 +338,4 @@ class PromptPanel(QFrame):
     def _edited(self) -> None:
         if not self._quiet:
             self._rest.start()
+            self.typed.emit()

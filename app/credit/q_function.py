@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QEvent, QObject, Signal, Slot
 from PySide6.QtGui import QStandardItemModel
-from PySide6.QtWidgets import QComboBox
 
 from app.credit.numbers import CreditNumbers
 from app.credit.q_page import QPage
 from app.inspect.answers import Question, StateAnswers, SurveyLookup
+from app.widgets.boxes import ComboBox
 from core.engine.protocol import Side
 from core.gauge import response_gauge
 from core.present.credit import IMPLICIT, Credit
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Q_CHART = "Q-function"
 
 
-class ChartChoice(QComboBox):
+class ChartChoice(ComboBox):
     """What the chart under the editors shows; stands in the header of each chart."""
 
     def __init__(self) -> None:

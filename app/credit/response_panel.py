@@ -104,6 +104,23 @@ class ResponsePanel(QFrame):
         if ids is not None:
             self._remember_tokens(text, ids)
 
+    def put_in(self, text: str) -> None:
+        """Show another response, of which nothing is known yet; one undo step."""
+        self.swap_in(text, None)
+        self._reached.pop(text, None)
+        self._replacing = None
+        self.scoring = self._drawn = None
+        self.editor.pin(None)
+        self.editor.set_tokens(None)
+        self.show_sum(None)
+
+    def undo_to(self, text: str, redo: bool = False) -> None:
+        """Show an earlier response: by undo (or redo) where that brings it, else as a new step."""
+        if self.text() != text:
+            self.editor.redo() if redo else self.editor.undo()
+        if self.text() != text:
+            self.swap_in(text, None)
+
     def wanted(self) -> Wanted:
         """Return what to score: the text, or its remembered tokens."""
         self._rest.stop()

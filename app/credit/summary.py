@@ -10,8 +10,9 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QWidget
 from app.theme import set_faint
 from core.noise import NOISELESS, NoiseFloor
 from core.present.credit import IMPLICIT, Credit
-from core.present.numerals import noise_words, signed
+from core.present.numerals import as_number, noise_words, signed
 from core.present.pair import PairNumbers, Split, split_shown
+from core.present.table import delimited
 
 FIGURES = ("sum_a", "sum_b", "margin", "preference", "loss")
 
@@ -114,8 +115,10 @@ class PairSummary(QFrame):
 
     def as_text(self) -> str:
         """Return the strip as plain text, for the clipboard."""
-        lines = [f"{self._names[it].text()}\t{self.figures[it].text()}" for it in self._meanings]
-        return "\n".join([*lines, self.delta.text()])
+        rows = [
+            (self._names[it].text(), as_number(self.figures[it].text())) for it in self._meanings
+        ]
+        return delimited([*rows, (self.delta.text(),)], "\t")
 
 
 def _say_noise(label: QLabel, meaning: str, why: str) -> None:

@@ -28,6 +28,7 @@ from core.present.credit import IMPLICIT, Credit
 from core.present.pair import pair_noise, pair_numbers, split
 from core.present.verdict import Edit, Verdict, verdict
 from core.scoring import Scoring
+from core.text import Prompt
 from core.trace import mark
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class CreditView(CreditLayout):
     def _connect(self) -> None:
         for panel in self.panels.values():
             panel.typed.connect(self._typed)
+        self.prompt.typed.connect(self.edited)
         self.prompt.changed.connect(self._prompt_rested)
         self.prompt.reading_wanted.connect(self._ask_reading)
         self.controls.measure_changed.connect(self._recolour)
@@ -203,10 +205,28 @@ class CreditView(CreditLayout):
 
     def show_example(self, example: Example) -> None:
         """Put an example's texts in place; undo starts anew."""
-        self.focus_on.clear()
         self.prompt.set_prompt(example.prompt)
         self.panels["A"].set_text(example.a)
         self.panels["B"].set_text(example.b)
+        self._others_in_place()
+
+    def put_texts(self, prompt: Prompt, a: str, b: str) -> None:
+        """Put other texts in place, as one step of undo in each editor."""
+        self.prompt.put_prompt(prompt)
+        self.panels["A"].put_in(a)
+        self.panels["B"].put_in(b)
+        self._others_in_place()
+
+    def undo_to(self, prompt: Prompt, a: str, b: str, redo: bool = False) -> None:
+        """Put texts in place that were there before (or, ``redo``, after), by the editors' undo."""
+        self.prompt.undo_to(prompt, redo)
+        self.panels["A"].undo_to(a, redo)
+        self.panels["B"].undo_to(b, redo)
+        self._others_in_place()
+
+    def _others_in_place(self) -> None:
+        """Forget what was known of the texts before, and ask about these."""
+        self.focus_on.clear()
         self.numbers.alignment = None
         self._failed.clear()
         self.by_checkpoint.forget_texts()

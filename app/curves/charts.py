@@ -237,7 +237,7 @@ def as_csv(runs: Iterable[tuple[RunLog, float | None]], kinds: Iterable[ChartKin
             cells = np.full(len(steps), "", dtype=object)
             if (curve := found.get(name)) is not None:
                 places = np.searchsorted(steps, curve.steps)
-                cells[places] = ["" if v != v else repr(v) for v in curve.values.tolist()]
+                cells[places] = ["" if v != v else v for v in curve.values.tolist()]
             columns.append(cells.tolist())
         numbers = steps.astype(int).tolist()
         rows += [[run_name, n, *row] for n, *row in zip(numbers, *columns, strict=True)]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QSlider, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from app.curves.charts import CHARTS, Floats, as_csv, curves, kind_of, other_curves
 from app.curves.export import ChooseNew, ExportButton
@@ -19,6 +19,7 @@ from app.curves.note import RunNote
 from app.curves.session import OpenRun, Session
 from app.curves.smoothing import smooth
 from app.settings import Settings
+from app.widgets.boxes import Slider
 from app.widgets.tool_button import make_reachable
 from core.runs.explain import Explanation, explain
 from core.runs.records import RunLog
@@ -52,7 +53,7 @@ class ChartsPanel(QWidget):
         self.others_menu = QMenu("&Other curves", self)
         self._others: set[str] = set()
         """The names of curves that have a chart only because the user wants one."""
-        self.smoothing = QSlider(Qt.Orientation.Horizontal)
+        self.smoothing = Slider(Qt.Orientation.Horizontal)
         self.smoothing_label = QLabel()
         self.log_x = QToolButton()
         self.fit_button = QToolButton()
@@ -229,20 +230,13 @@ class ChartsPanel(QWidget):
 
     def recall(self, settings: Settings) -> None:
         """Show the charts as they were left."""
-        value = settings.number("training smoothing", USUAL_SMOOTHING)
-        self.smoothing.setValue(min(max(round(value), 0), TICKS))
+        self.smoothing.setValue(
+            round(settings.number("training smoothing", USUAL_SMOOTHING, 0, TICKS))
+        )
         for key in settings.get("training hidden", "").split():
             if key in self.toggles:
                 self.toggles[key].setChecked(False)
-        self._others = recalled_names(settings.get("training others", "[]"))
+        self._others = settings.record("training others", set[str], set())
         kept = settings.get("training log y", "").split()
         self.grid.set_log_y(frozenset(kept) & set(self.toggles))
         self.log_x.setChecked(settings.get("training log x", "0") == "1")
-
-
-def recalled_names(text: str) -> set[str]:
-    """Return remembered names; none where they cannot be read."""
-    try:
-        return set(map(str, json.loads(text)))
-    except (ValueError, TypeError):
-        return set()

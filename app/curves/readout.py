@@ -22,7 +22,8 @@ from app.curves.charts import kind_of, source_words, value_at
 from app.curves.lines import CurveLine
 from app.curves.styles import CURVE_STYLES, mark, swatch
 from app.widgets.layouts import fill, label
-from core.present.numerals import real_minus
+from core.present.numerals import as_number, real_minus
+from core.present.table import delimited
 
 Key = tuple[str, int, str]
 """A curve by its chart's key, its role's place and its source."""
@@ -167,15 +168,15 @@ class Readout(QWidget):
 
     def as_text(self) -> str:
         """Return the table as tab-separated text."""
-        lines = ["\t".join([self.title.text(), *self._names])]
+        rows: list[Sequence[object]] = [(self.title.text(), *self._names)]
         for row in self._rows:
             if isinstance(row, str):
                 continue
             key, place, source = row
             name = f"{kind_of(key).title}: {kind_of(key).roles[place].label}"
-            cells = [self._cells[row, run].text() for run in self._hues]
-            lines.append("\t".join([f"{name}, {source_words(source)}", *cells]))
-        return "\n".join(lines)
+            cells = [as_number(self._cells[row, run].text()) for run in self._hues]
+            rows.append((f"{name}, {source_words(source)}", *cells))
+        return delimited(rows, "\t")
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Copy):

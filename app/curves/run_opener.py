@@ -12,11 +12,12 @@ from pathlib import Path
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from app.curves.run_follower import MakeWatcher, RunFollower
-from app.curves.session import LIVE_SECONDS, Session
-from app.settings import Settings
+from app.curves.session import LIVE_SECONDS, RememberedRun, Session
+from app.settings import Settings, is_path
 from core.runs.records import RunLog
 
 RECENT = 8
+MOST_RECALLED = 50
 LIVE_LOOK_MS = 5000
 
 
@@ -159,12 +160,10 @@ class RunOpener(QObject):
 
     def recall(self, settings: Settings) -> None:
         """Open the runs of last time again."""
-        try:
-            recent = json.loads(settings.get("training recent", "[]"))
-            self.recent = [str(path) for path in recent][:RECENT]
-        except (ValueError, TypeError):
-            self.recent = []
-        paths = self._session.recall(settings.get("training runs", "[]"))
+        recent = settings.record("training recent", list[str], [])
+        self.recent = [path for path in recent if is_path(path)][:RECENT]
+        runs = settings.record("training runs", list[RememberedRun], [])
+        paths = self._session.recall([run for run in runs if is_path(run.source)][:MOST_RECALLED])
         self._recalled = set(paths)
         self.open(paths)
 

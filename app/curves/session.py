@@ -4,7 +4,8 @@ Plain records; knows nothing of widgets or files.
 """
 
 import json
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from core.runs.records import RunLog
@@ -136,23 +137,15 @@ class Session:
             [asdict(RememberedRun(str(r.source), r.name, r.visible, r.beta)) for r in self.runs]
         )
 
-    def recall(self, word: str) -> list[Path]:
-        """Take what ``remembered`` gave; return the paths to open, none if it is unreadable."""
-        try:
-            found = [
-                RememberedRun(
-                    str(m["source"]), str(m["name"]), bool(m["visible"]), _beta(m["beta"])
-                )
-                for m in json.loads(word)
-            ]
-        except (ValueError, KeyError, TypeError):
-            return []
+    def recall(self, found: list[RememberedRun]) -> list[Path]:
+        """Take the runs that ``remembered`` gave; return the paths to open."""
+        found = [replace(m, beta=m.beta if _is_beta(m.beta) else None) for m in found]
         self._recalled = {run_key(Path(m.source), m.name): m for m in found}
         return list(dict.fromkeys(Path(m.source) for m in found))
 
 
-def _beta(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and value > 0 else None
+def _is_beta(value: float | None) -> bool:
+    return value is not None and 0 < value < math.inf
 
 
 def _size(log: RunLog) -> tuple[int, int]:

@@ -57,8 +57,8 @@ class StartDialog(QDialog):
         self._rest.setInterval(REST_MS)
         self._lay_out()
         try:
-            table = json.loads(typed)
-        except ValueError:
+            table = json.loads(typed.replace("\\u0000", ""))  # no path has it
+        except (ValueError, RecursionError):
             table = {}
         self.form.show_typed(table if isinstance(table, dict) else {})
         self._check.checked.connect(self._data_checked)

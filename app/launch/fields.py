@@ -6,13 +6,14 @@ Knows settings (core.setting); knows nothing of jobs.
 from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import QDoubleSpinBox, QSpinBox
 
+from app.widgets.boxes import DoubleSpinBox, SpinBox
 from core.setting import Setting
 
 MOST = 2**31 - 1
 """The largest number that a QSpinBox takes."""
 
 
-class RateBox(QDoubleSpinBox):
+class RateBox(DoubleSpinBox):
     """A number above 0 of any size, written as 5e-05 or as 0.00005."""
 
     def __init__(self) -> None:
@@ -44,7 +45,7 @@ class RateBox(QDoubleSpinBox):
 def number_box(setting: Setting) -> QSpinBox | RateBox:
     """Return a field for a setting's number, showing its default."""
     if setting.kind is int:
-        box: QSpinBox | RateBox = QSpinBox()
+        box: QSpinBox | RateBox = SpinBox()
         box.setRange(int(setting.minimum), int(min(setting.maximum, MOST)))
     else:
         box = RateBox()

@@ -12,7 +12,6 @@ from typing import Any
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFileDialog,
     QFormLayout,
     QGridLayout,
@@ -26,6 +25,7 @@ from PySide6.QtWidgets import (
 
 from app.launch.fields import number_box
 from app.launch.pairs import PairsShown
+from app.widgets.boxes import ComboBox
 from app.widgets.path_edit import PathEdit
 from core.checkpoints.named import usual_base
 from core.setting import settings_of
@@ -87,7 +87,7 @@ class JobForm(QWidget):
         self.chat.setToolTip("As the window does when it scores: leave it on for chat models")
         self.sft = QGroupBox("Fine-tune on the chosen responses first (SFT)")
         self.sft.setCheckable(True)
-        self.trained = QComboBox()
+        self.trained = ComboBox()
         self.trained.addItems(["a LoRA adapter", "all parameters"])
         self.trained.setAccessibleName("What is trained")
         self.adapter = QWidget()
@@ -135,7 +135,7 @@ class JobForm(QWidget):
     def show_typed(self, typed: Mapping[str, Any]) -> None:
         """Show what ``typed`` gave; of another version's table, what fits."""
         table = {**asdict(TrainingJob(data="", out="")), **typed}
-        with suppress(TypeError, OverflowError):
+        with suppress(TypeError, ValueError, OverflowError):
             (self.own_base if table.get("own_base") else self.demo_base).setChecked(True)
             self.base.show_path(table["base"])
             self.data.show_path(table["data"])

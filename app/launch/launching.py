@@ -14,7 +14,7 @@ from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QMessageBox, QVBoxLayout, QWidget
 
 from app.launch.run_row import RunRow
-from app.settings import Settings
+from app.settings import Settings, is_path
 from core.errors import UserFacingError
 from core.training import process
 
@@ -68,10 +68,8 @@ class Launching(QWidget):
 
     def find_again(self) -> None:
         """Follow what an earlier window followed, and every run that is being trained."""
-        try:
-            followed = [Path(run) for run in json.loads(self._settings.get(FOLLOWED, "[]"))]
-        except (ValueError, TypeError):
-            followed = []
+        runs = self._settings.record(FOLLOWED, list[str], [])
+        followed = [Path(run) for run in runs if is_path(run)]
         known = process.known_runs()
         for run in [run for run in known if run in followed] + process.running_runs():
             self.follow(run)

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
 
 from app.widgets.clipped import Clipped
 from core.errors import UserFacingError
+from core.failures import reason
 from core.preferences import Preferences, as_text, inspect_preferences
 
 REST_MS = 250
@@ -61,8 +62,8 @@ def _look(path: Path, answer: "queue.SimpleQueue[Preferences | str]") -> None:
         answer.put(inspect_preferences(path))
     except UserFacingError as error:
         answer.put(str(error))
-    except Exception as error:  # a library's: it must not leave the dialog waiting
-        answer.put(f"{path} cannot be read ({error}): choose another file.")
+    except BaseException as error:  # a library's: it must not leave the dialog waiting
+        answer.put(f"{path} cannot be read ({reason(error)}): choose another file.")
 
 
 class PairsShown(QWidget):

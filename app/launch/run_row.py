@@ -4,6 +4,7 @@ Asks the run's files and its process now and then (core.training.process); a run
 Knows nothing of curves.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from PySide6.QtWidgets import (
 
 from app.theme import fixed_font
 from core.errors import UserFacingError
+from core.files import open_file
 from core.training import process
 from core.training.job import LOG, OUTPUT
 from core.training.process import RunState
@@ -173,9 +175,9 @@ class OutputDialog(QDialog):
     def look(self) -> None:
         """Show what was printed since; the view stays where it was unless it was at the end."""
         try:
-            with self._path.open("rb") as file:
-                file.seek(max(0, self._path.stat().st_size - TAIL))
-                text = file.read().decode("utf-8", "replace")
+            with open_file(self._path) as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+                text = file.read(TAIL).decode("utf-8", "replace")
         except OSError:
             text = "(Nothing has been printed.)"
         if text == self._shown:

@@ -20,9 +20,10 @@ from PySide6.QtGui import (
     QPalette,
     QPen,
 )
-from PySide6.QtWidgets import QSizePolicy, QSlider, QToolTip, QWidget
+from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from app.widgets.drawing import smaller, translucent
+from app.widgets.boxes import Slider
+from app.widgets.drawing import painting, smaller, translucent
 
 MARGIN = 14.0
 LINE = 12.0
@@ -37,7 +38,7 @@ def share_of(steps: Sequence[int], index: int) -> float:
     return (steps[index] - first) / (last - first) if last > first else 0.5
 
 
-class CheckpointSlider(QSlider):
+class CheckpointSlider(Slider):
     """A slider over checkpoints: which is asked for, which is shown, which are known."""
 
     play_wanted = Signal()
@@ -150,19 +151,18 @@ class CheckpointSlider(QSlider):
         return QSize(150, 34)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        palette = self.palette()
-        text = palette.color(QPalette.ColorRole.WindowText)
-        accent = palette.color(QPalette.ColorRole.Highlight)
-        if self.hasFocus():
-            painter.setPen(QPen(accent, 1.5))
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 5, 5)
-        if self.steps:
-            self._paint_ticks(painter, text, accent)
-            self._paint_numbers(painter, text)
-            self._paint_marks(painter, text, accent)
-        painter.end()
+        with painting(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            palette = self.palette()
+            text = palette.color(QPalette.ColorRole.WindowText)
+            accent = palette.color(QPalette.ColorRole.Highlight)
+            if self.hasFocus():
+                painter.setPen(QPen(accent, 1.5))
+                painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 5, 5)
+            if self.steps:
+                self._paint_ticks(painter, text, accent)
+                self._paint_numbers(painter, text)
+                self._paint_marks(painter, text, accent)
 
     def _paint_ticks(self, painter: QPainter, text: QColor, accent: QColor) -> None:
         faint = translucent(text, 90)

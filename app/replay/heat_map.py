@@ -27,7 +27,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.widgets.colour_scale import ColourScale
-from app.widgets.drawing import pack, picture_of, smaller, translucent
+from app.widgets.drawing import pack, painting, picture_of, smaller, translucent
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -257,13 +257,12 @@ class HeatMap(QWidget):
     # --- painting ---------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.fillRect(event.rect(), QColor(*self._scale.surface))
-        self.paint_bands(painter, QRectF(event.rect()))
-        if self.hasFocus():
-            painter.setPen(QPen(self.palette().color(QPalette.ColorRole.Highlight), 1.5))
-            painter.drawRect(QRectF(self.rect()).adjusted(1, 1, -1, -1))
-        painter.end()
+        with painting(self) as painter:
+            painter.fillRect(event.rect(), QColor(*self._scale.surface))
+            self.paint_bands(painter, QRectF(event.rect()))
+            if self.hasFocus():
+                painter.setPen(QPen(self.palette().color(QPalette.ColorRole.Highlight), 1.5))
+                painter.drawRect(QRectF(self.rect()).adjusted(1, 1, -1, -1))
 
     def paint_bands(self, painter: QPainter, area: QRectF) -> None:
         """Paint the bands that an area touches."""

@@ -284,22 +284,20 @@ class HeatPanel(QFrame):
         made = QPixmap(2 * wide, 2 * high)
         made.setDevicePixelRatio(2)
         made.fill(QColor(*scale.surface))
-        painter = QPainter(made)
-        painter.setFont(self.font())
-        painter.setPen(QColor(*scale.text))
         beta = self._view.known_beta()
         known = "β not known, in nats" if beta is None else f"β = {beta:g}"
         name = f"Response {self.side} under each checkpoint, {known}"
-        painter.drawText(QRectF(8, 4, wide, 24), name)
-        painter.end()
+        with QPainter(made) as painter:
+            painter.setFont(self.font())
+            painter.setPen(QColor(*scale.text))
+            painter.drawText(QRectF(8, 4, wide, 24), name)
         only = QWidget.RenderFlag.DrawChildren
         self.legend.render(made, QPoint(wide - self.legend.width() - 8, 4), renderFlags=only)
         beside = QPoint(self.map.width() + gap, head)
         self.measures.render(made, beside, renderFlags=only)
-        painter = QPainter(made)
-        painter.translate(0, head)
-        self.map.paint_bands(painter, QRectF(self.map.rect()))
-        painter.end()
+        with QPainter(made) as painter:
+            painter.translate(0, head)
+            self.map.paint_bands(painter, QRectF(self.map.rect()))
         return made
 
     def numbers(self, delimiter: str) -> str:
@@ -362,7 +360,7 @@ class HeatPanel(QFrame):
 
     def recall(self, settings: Settings) -> None:
         """Show the side that was shown last."""
-        self.show_side("A" if settings.get("heat map of", "B") == "A" else "B")
+        self.show_side("A" if settings.get("heat map of", "B", ("A", "B")) == "A" else "B")
 
     def remember(self, settings: Settings) -> None:
         """Save which side is shown."""

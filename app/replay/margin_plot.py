@@ -22,7 +22,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.replay.checkpoint_slider import share_of
-from app.widgets.drawing import smaller, translucent
+from app.widgets.drawing import painting, smaller, translucent
 from core import quantities
 from core.engine.protocol import Side
 from core.present.credit import IMPLICIT, Credit
@@ -132,15 +132,16 @@ class MarginPlot(QWidget):
             self.step_wanted.emit(int(np.argmin(away)))
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if self._steps:
-            half = self.height() / 2
-            margin, spread = self.headings()
-            width = self.width()
-            self._paint(painter, QRectF(0, 0, width, half), margin, self.measures.margin, False)
-            self._paint(painter, QRectF(0, half, width, half), spread, self.measures.spread, True)
-        painter.end()
+        with painting(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            if self._steps:
+                half = self.height() / 2
+                margin, spread = self.headings()
+                width = self.width()
+                self._paint(painter, QRectF(0, 0, width, half), margin, self.measures.margin, False)
+                self._paint(
+                    painter, QRectF(0, half, width, half), spread, self.measures.spread, True
+                )
 
     def _paint(
         self, painter: QPainter, area: QRectF, heading: str, values: Floats, counts: bool

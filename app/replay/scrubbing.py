@@ -362,7 +362,7 @@ class Scrubbing(QObject):
 
     def recall(self, settings: Settings) -> None:
         """Restore speed and loop as they were saved."""
-        speed = int(settings.number("play speed", SPEEDS[1]))
+        speed = round(settings.number("play speed", SPEEDS[1], min(SPEEDS), max(SPEEDS)))
         if speed in SPEEDS:
             self.strip.speed.setCurrentIndex(SPEEDS.index(speed))
         self.strip.loop.setChecked(settings.get("play loop", "0") == "1")

@@ -6,11 +6,11 @@ scores, of the engine or of when a checkpoint has come.
 
 from collections.abc import Collection, Sequence
 from functools import partial
+from html import escape
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QIcon, QPainter, QPainterPath, QPalette, QPen, QPolygonF
 from PySide6.QtWidgets import (
-    QComboBox,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.replay.checkpoint_slider import CheckpointSlider
+from app.widgets.boxes import ComboBox
 from app.widgets.drawing import draw_picture
 from app.widgets.layouts import fill
 
@@ -60,7 +61,7 @@ class CheckpointStrip(QFrame):
         self.label = QLabel()
         self.label.setTextFormat(Qt.TextFormat.RichText)
         self.label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
-        self.speed = QComboBox()
+        self.speed = ComboBox()
         self.speed.setAccessibleName("Speed of playing")
         self.speed.setToolTip("How many checkpoints a second; it waits for those not known yet")
         for speed in SPEEDS:
@@ -167,7 +168,7 @@ class CheckpointStrip(QFrame):
         if self._under_way:
             place, wanted = "", f"{wanted} · {self._under_way}"
         self.label.setText(
-            f'<b>{plain}</b>{place}<span style="color:{self._muted}">{wanted}</span>'
+            f'<b>{plain}</b>{place}<span style="color:{self._muted}">{escape(wanted)}</span>'
         )
         self.label.setAccessibleName(plain + self._place(self._shown) + wanted)
         self.label.setToolTip(

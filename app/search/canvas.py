@@ -29,6 +29,7 @@ from app.search.painting import PaintCache, TreeInk, paint
 from app.search.picture import Picture
 from app.search.viewpoint import BOX, FARTHEST, MARGIN, NEAREST, ROW, Viewpoint, fitted
 from app.widgets.colour_scale import ColourScale
+from app.widgets.drawing import painting
 
 LEGIBLE = 0.8
 """The least zoom that is chosen by itself, as a share of the usual one."""
@@ -233,21 +234,20 @@ class TreeCanvas(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         begin = time.perf_counter()
-        painter = QPainter(self)
-        if self.picture.placed is None:
-            painter.fillRect(self.rect(), QColor(self.ink.colours.window))
-            painter.setPen(QColor(self.ink.colours.muted))
-            room = self.rect().adjusted(24, 12, -24, -12)
-            wrap = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-            painter.drawText(room, int(wrap), self.message)
-        else:
-            paint(painter, self.size(), self.picture, self.view, self.ink, self.cache)
-            self._paint_here(painter)
-        if self.hasFocus():
-            painter.setPen(QPen(QColor(self.ink.colours.accent), 2))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRect(self.rect().adjusted(1, 1, -1, -1))
-        painter.end()
+        with painting(self) as painter:
+            if self.picture.placed is None:
+                painter.fillRect(self.rect(), QColor(self.ink.colours.window))
+                painter.setPen(QColor(self.ink.colours.muted))
+                room = self.rect().adjusted(24, 12, -24, -12)
+                wrap = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+                painter.drawText(room, int(wrap), self.message)
+            else:
+                paint(painter, self.size(), self.picture, self.view, self.ink, self.cache)
+                self._paint_here(painter)
+            if self.hasFocus():
+                painter.setPen(QPen(QColor(self.ink.colours.accent), 2))
+                painter.setBrush(Qt.BrushStyle.NoBrush)
+                painter.drawRect(self.rect().adjusted(1, 1, -1, -1))
         self.paint_ms = 1000 * (time.perf_counter() - begin)
 
     def _paint_here(self, painter: QPainter) -> None:

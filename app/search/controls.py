@@ -9,11 +9,11 @@ import json
 from dataclasses import asdict, replace
 from typing import cast
 
+import msgspec
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QHBoxLayout,
     QLabel,
     QScrollArea,
@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.widgets.boxes import ComboBox, Slider
 from app.widgets.settings_form import SettingsForm, fraction
 from core.search.spec import WEIGHT, Objective, SearchSpec, Strategy, problems
 from core.search.strategies import strategies
@@ -46,7 +47,7 @@ class SearchForm(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.strategy = QComboBox()
+        self.strategy = ComboBox()
         self.strategy.setAccessibleName("Strategy")
         self._strategies = strategies()
         for name, kind in self._strategies.items():
@@ -55,7 +56,7 @@ class SearchForm(QScrollArea):
                 self.strategy.count() - 1, kind.meaning, Qt.ItemDataRole.ToolTipRole
             )
         self.meaning = QLabel()
-        self.dial = QSlider(Qt.Orientation.Horizontal)
+        self.dial = Slider(Qt.Orientation.Horizontal)
         self.weight = fraction(WEIGHT)
         self.reward_alone = QCheckBox("Reward alone")
         self.emulated = QCheckBox()
@@ -225,15 +226,17 @@ class SearchForm(QScrollArea):
         try:
             found = json.loads(word)
             kinds = {kind.__name__: kind for kind in self._strategies.values()}
-            strategy = kinds[found["strategy"]](**found["settings"])
+            strategy = msgspec.convert(found["settings"], kinds[found["strategy"]])
             weight = float(found["weight"])
             spec = SearchSpec(
                 strategy, Objective.dial(weight), int(found["tokens"]), float(found["penalty"])
             )
             alone = bool(found["alone"])
-        except (ValueError, KeyError, TypeError):
+            if problems(spec):
+                return
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return
-        if problems(spec):
+        except msgspec.ValidationError:
             return
         self.set_spec(spec)
         if alone:

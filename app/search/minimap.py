@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QWidget
 from app.search.canvas import TreeCanvas
 from app.search.painting import PaintCache, paint
 from app.search.viewpoint import MARGIN, ROW, Viewpoint
-from app.widgets.drawing import translucent
+from app.widgets.drawing import painting, translucent
 from app.widgets.timers import single_shot
 
 WIDE, HIGH = 190, 120
@@ -86,19 +86,20 @@ class Minimap(QWidget):
         return Viewpoint(zoom, -4 / zoom, -4 / zoom)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        picture = self._canvas.picture
-        if picture.placed is None:
-            return
+        if self._canvas.picture.placed is not None:
+            with painting(self) as painter:
+                self._paint(painter)
+
+    def _paint(self, painter: QPainter) -> None:
         ink = self._canvas.ink
         if self._drawn is None:
             ratio = self.devicePixelRatioF()
-            self._drawn = QPixmap(self.size() * ratio)
-            self._drawn.setDevicePixelRatio(ratio)
+            drawn = QPixmap(self.size() * ratio)
+            drawn.setDevicePixelRatio(ratio)
             self._view = self._small()
-            inner = QPainter(self._drawn)
-            paint(inner, self.size(), picture, self._view, ink, self._cache)
-            inner.end()
-        painter = QPainter(self)
+            with QPainter(drawn) as inner:
+                paint(inner, self.size(), self._canvas.picture, self._view, ink, self._cache)
+            self._drawn = drawn
         painter.drawPixmap(0, 0, self._drawn)
         painter.setPen(QPen(QColor(ink.colours.line), 1))
         painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
@@ -112,7 +113,6 @@ class Minimap(QWidget):
         painter.setPen(QPen(QColor(ink.colours.accent), 1.5))
         painter.setBrush(translucent(ink.colours.accent, 30))
         painter.drawRect(seen & QRectF(self.rect()).adjusted(1, 1, -2, -2))
-        painter.end()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self._go(event.position())

@@ -62,6 +62,7 @@ class NodePanel(QWidget):
         super().__init__(parent)
         self._way: list[int] = []
         self.title = QLabel()
+        self.title.setTextFormat(Qt.TextFormat.RichText)
         self.title.setObjectName("heading")
         self.empty = QLabel(EMPTY)
         self.empty.setObjectName("muted")

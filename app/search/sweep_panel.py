@@ -28,6 +28,7 @@ from app.engine_client import EngineClient
 from app.files import write_text
 from app.notices import NoticeBar
 from app.search.sweep_plot import SweepPlot, save
+from app.widgets.boxes import ComboBox
 from app.widgets.path_edit import PathEdit
 from app.widgets.settings_form import SettingsForm, whole
 from core.engine.protocol import Failed, Stopped, Sweep, SweepDone, Swept
@@ -303,7 +304,7 @@ class SweepPanel(QDialog):
 
 def _choice(name: str, offered: Sequence[tuple[str, str, str]]) -> QComboBox:
     """Return a box to choose from; of each: what is chosen, its words, its tip."""
-    box = QComboBox()
+    box = ComboBox()
     box.setAccessibleName(name)
     for row, (chosen, words, tip) in enumerate(offered):
         box.addItem(words[0].upper() + words[1:], chosen)

@@ -9,13 +9,14 @@ from functools import partial
 from typing import Literal
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal, Slot
-from PySide6.QtWidgets import QComboBox, QFrame, QSplitter, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QSplitter, QToolButton, QVBoxLayout, QWidget
 
 from app.engine_client import EngineClient
 from app.search.canvas import TreeCanvas
 from app.search.compare import Overlay, differences, same_start
 from app.search.minimap import Minimap
 from app.search.pane import SearchPane
+from app.widgets.boxes import ComboBox
 from app.widgets.colour_scale import ColourScale
 from core.engine.protocol import PairInfo
 from core.noise import NoiseFloor
@@ -60,7 +61,7 @@ class Trees(QSplitter):
         self.over = TreeCanvas("Both search trees, overlaid")
         self._over_map = Minimap(self.over)
         self._overlay = Overlay(self.over.picture)
-        self.mode = QComboBox()
+        self.mode = ComboBox()
         self.fit_button, self.follow_button = QToolButton(), QToolButton()
         self._compare_soon = QTimer(self)
         self._compare_soon.setSingleShot(True)

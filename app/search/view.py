@@ -86,6 +86,7 @@ class SearchView(QWidget):
         self.hypotheses = Hypotheses()
         self.legend = Legend()
         self.key = QLabel()
+        self.key.setTextFormat(Qt.TextFormat.RichText)
         self.find_bar = FindBar(self.trees, keys_in=self)
         self.grow_button = QPushButton("&Grow")
         self.both_button = QPushButton("Grow &both")

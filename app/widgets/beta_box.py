@@ -3,6 +3,8 @@
 from PySide6.QtCore import QSignalBlocker, Slot
 from PySide6.QtWidgets import QDoubleSpinBox, QWidget
 
+from app.widgets.boxes import DoubleSpinBox
+
 USUAL = 0.1
 """What the arrows begin with where nothing is known: the beta of most DPO runs."""
 ABOUT = (
@@ -11,7 +13,7 @@ ABOUT = (
 )
 
 
-class BetaBox(QDoubleSpinBox):
+class BetaBox(DoubleSpinBox):
     """A field for the beta of a training; its arrows change it by a tenth of itself.
 
     Its value 0 stands for a beta that is not known, and ``unknown`` is shown for it.

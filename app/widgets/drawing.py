@@ -3,14 +3,45 @@
 Knows Qt's painting classes and NumPy; knows no widgets and no values.
 """
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPixmap
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QColor, QFont, QImage, QPaintDevice, QPainter, QPixmap
 
 Pixels = NDArray[np.uint32]
+_said: set[tuple[type[BaseException], str, int]] = set()
+"""What was raised in paint events: the kind, and the file and line of it."""
+
+
+@contextmanager
+def painting(device: QPaintDevice) -> Iterator[QPainter]:
+    """Yield a painter for a paint event; it ends whatever is raised, and that is said once."""
+    with QPainter(device) as painter, said_once():
+        yield painter
+
+
+@contextmanager
+def said_once() -> Iterator[None]:
+    """Give what is raised within a paint event to ``sys.excepthook``, once for each line of code.
+
+    What tells of it changes the window, which is then painted again, so all others are silent; and
+    it is told after the event, in which no widget may be shown.
+    """
+    try:
+        yield
+    except Exception as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        at = (trace.tb_frame.f_code.co_filename, trace.tb_lineno) if trace is not None else ("", 0)
+        if (type(error), *at) not in _said:
+            _said.add((type(error), *at))
+            QTimer.singleShot(0, partial(sys.excepthook, type(error), error, error.__traceback__))
 
 
 def mix(one: QColor, other: QColor, share: float) -> QColor:
@@ -54,8 +85,7 @@ def draw_picture(
     picture = QPixmap(round(width * ratio), round(height * ratio))
     picture.setDevicePixelRatio(ratio)
     picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    draw(painter)
-    painter.end()
+    with QPainter(picture) as painter:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        draw(painter)
     return picture

@@ -16,10 +16,11 @@ from PySide6.QtGui import (
     QPen,
     QPolygonF,
 )
-from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
+from app.widgets.boxes import DoubleSpinBox
 from app.widgets.colour_scale import ColourScale
-from app.widgets.drawing import draw_picture, pack, picture_of, translucent
+from app.widgets.drawing import draw_picture, pack, painting, picture_of, translucent
 from app.widgets.layouts import fill
 from core.present.numerals import real_minus
 
@@ -31,7 +32,7 @@ def shown_number(value: float) -> str:
     return real_minus(f"{value:.4g}")
 
 
-class LimitBox(QDoubleSpinBox):
+class LimitBox(DoubleSpinBox):
     """A field for the scale's limit; its arrows go 0.1, 0.2, 0.5, 1, 2, 5 and so on."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -124,36 +125,35 @@ class ScaleBar(QWidget):
         )
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        metrics, text = self.fontMetrics(), self.palette().color(QPalette.ColorRole.WindowText)
-        line, wide = metrics.height(), self.width()
-        painter.setPen(text)
-        heading = metrics.elidedText(self._heading(), Qt.TextElideMode.ElideRight, wide)
-        painter.drawText(QPointF(1, metrics.ascent()), heading)
-        bar = QRectF(1, line + 2, wide - 2, 9)
-        path = QPainterPath()
-        path.addRoundedRect(bar, 3, 3)
-        painter.setClipPath(path)
-        painter.drawImage(bar, picture_of(pack(self._scale.palette)[None]))
-        half = min(self._scale.floor / self._scale.limit, 1.0) * bar.width() / 2
-        blank = QRectF(bar.center().x() - half, bar.top(), 2 * half, bar.height())
-        painter.fillRect(blank, QColor(*self._scale.surface))
-        painter.setClipping(False)
-        outline = translucent(text, 110)
-        painter.setPen(QPen(outline, 1))
-        painter.drawPath(path)
-        base = bar.bottom() + 2 + metrics.ascent()
-        left, middle, right = self.ends()
-        painter.setPen(text)
-        painter.drawText(QPointF(1, base), left)
-        painter.drawText(QPointF(wide - 1 - metrics.horizontalAdvance(right), base), right)
-        if middle:
-            x = wide / 2
-            painter.drawText(QPointF(x - metrics.horizontalAdvance(middle) / 2, base), middle)
+        with painting(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            metrics, text = self.fontMetrics(), self.palette().color(QPalette.ColorRole.WindowText)
+            line, wide = metrics.height(), self.width()
+            painter.setPen(text)
+            heading = metrics.elidedText(self._heading(), Qt.TextElideMode.ElideRight, wide)
+            painter.drawText(QPointF(1, metrics.ascent()), heading)
+            bar = QRectF(1, line + 2, wide - 2, 9)
+            path = QPainterPath()
+            path.addRoundedRect(bar, 3, 3)
+            painter.setClipPath(path)
+            painter.drawImage(bar, picture_of(pack(self._scale.palette)[None]))
+            half = min(self._scale.floor / self._scale.limit, 1.0) * bar.width() / 2
+            blank = QRectF(bar.center().x() - half, bar.top(), 2 * half, bar.height())
+            painter.fillRect(blank, QColor(*self._scale.surface))
+            painter.setClipping(False)
+            outline = translucent(text, 110)
             painter.setPen(QPen(outline, 1))
-            painter.drawLine(QPointF(x, bar.top()), QPointF(x, bar.bottom()))
-        painter.end()
+            painter.drawPath(path)
+            base = bar.bottom() + 2 + metrics.ascent()
+            left, middle, right = self.ends()
+            painter.setPen(text)
+            painter.drawText(QPointF(1, base), left)
+            painter.drawText(QPointF(wide - 1 - metrics.horizontalAdvance(right), base), right)
+            if middle:
+                x = wide / 2
+                painter.drawText(QPointF(x - metrics.horizontalAdvance(middle) / 2, base), middle)
+                painter.setPen(QPen(outline, 1))
+                painter.drawLine(QPointF(x, bar.top()), QPointF(x, bar.bottom()))
 
 
 class Legend(QWidget):

@@ -252,16 +252,15 @@ def paint_strip(line: QTextLine, text: LineText, columns: Columns, ink: Ink) -> 
         ink.marks or text.units[:, 1].max(initial=0) > len(text.letters) // 2
     )
     if shows_newline or ink.marks:
-        painter = QPainter(picture)
-        if shows_newline:
-            edge = line_end(line, text.rtl)
-            painter.setPen(ink.faint)
-            painter.setFont(ink.font)
-            x = max(edge - ink.newline, 0.0) if text.rtl else edge
-            painter.drawText(QPointF(x, line.ascent()), NEWLINE)
-        if ink.marks:
-            _paint_marks(painter, line, text, round(line.height()), ink)
-        painter.end()
+        with QPainter(picture) as painter:
+            if shows_newline:
+                edge = line_end(line, text.rtl)
+                painter.setPen(ink.faint)
+                painter.setFont(ink.font)
+                x = max(edge - ink.newline, 0.0) if text.rtl else edge
+                painter.drawText(QPointF(x, line.ascent()), NEWLINE)
+            if ink.marks:
+                _paint_marks(painter, line, text, round(line.height()), ink)
     return picture
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
 
+from app.widgets.boxes import ComboBox, DoubleSpinBox, SpinBox
 from core.setting import Setting
 
 WIDEST = 10_000_000
@@ -23,7 +24,7 @@ C = TypeVar("C", QSpinBox, QDoubleSpinBox, QComboBox)
 def control(setting: Setting) -> Control:
     """Return a control for a setting that shows its default."""
     if setting.words:
-        words = QComboBox()
+        words = ComboBox()
         words.addItems(list(setting.words))
         words.setCurrentText(setting.default)
         return _dressed(words, setting)
@@ -32,7 +33,7 @@ def control(setting: Setting) -> Control:
 
 def whole(setting: Setting) -> QSpinBox:
     """Return a control for a whole number that shows the setting's default."""
-    number = QSpinBox()
+    number = SpinBox()
     number.setRange(-WIDEST, int(max(WIDEST, setting.maximum)))
     number.setValue(setting.default or 0)
     return _dressed(number, setting)
@@ -40,7 +41,7 @@ def whole(setting: Setting) -> QSpinBox:
 
 def fraction(setting: Setting) -> QDoubleSpinBox:
     """Return a control for any number that shows the setting's default."""
-    number = QDoubleSpinBox()
+    number = DoubleSpinBox()
     number.setRange(-WIDEST_FRACTION, WIDEST_FRACTION)
     number.setDecimals(2)
     number.setSingleStep(setting.step)

@@ -53,6 +53,7 @@ class TokenChart(QWidget):
         self.item: Any = self.plot.getPlotItem()
         self.view: Any = self.item.getViewBox()
         self.key = QLabel()
+        self.key.setTextFormat(Qt.TextFormat.RichText)
         prepare(self.item, self.axes)
         self.view.setMouseEnabled(x=True, y=False)
         self._zero = pg.InfiniteLine(0, angle=0)

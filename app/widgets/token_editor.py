@@ -30,8 +30,7 @@ from app.widgets.spans import (
     utf16_offsets,
 )
 from app.widgets.token_view import TokenView
-
-_SEPARATOR = "\u2029"
+from app.widgets.undo_keys import leaves_to_the_window
 
 
 class TokenEditor(TokenView):
@@ -87,6 +86,7 @@ class TokenEditor(TokenView):
 
         ``select`` is a range of code points of the new text to select afterwards.
         """
+        self.end_composition()
         first, removed, added = changed_range(self._units16, utf16(text))
         cursor = self.textCursor()
         self._quiet = True
@@ -111,7 +111,7 @@ class TokenEditor(TokenView):
 
     def _follow_change(self, position: int, removed: int, added: int) -> None:
         old = self._units16
-        self._text = self.document().toRawText().replace(_SEPARATOR, "\n")
+        self._text = self.whole_text()
         self._units16 = new = utf16(self._text)
         change = changed_range(old, new, (position, removed, added))
         if not (change[1] or change[2]):
@@ -219,6 +219,8 @@ class TokenEditor(TokenView):
             self.hovered.emit(index)
 
     def event(self, event: QEvent) -> bool:
+        if leaves_to_the_window(event):
+            return True
         asked = event.type() == QEvent.Type.ShortcutOverride
         if asked and isinstance(event, QKeyEvent) and _walks(event):
             event.accept()  # or a shortcut of the window's would have the key

@@ -23,11 +23,11 @@ from PySide6.QtGui import (
     QTextLine,
     QTextOption,
 )
-from PySide6.QtWidgets import QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QWidget
 
 from app.widgets.closing_chip import Chip, paint_chip, place_chip
 from app.widgets.colour_scale import NO_COLOUR, ColourScale
-from app.widgets.drawing import mix, translucent
+from app.widgets.drawing import mix, painting, translucent
 from app.widgets.line_painting import (
     Columns,
     Ink,
@@ -38,11 +38,15 @@ from app.widgets.line_painting import (
     paint_strip,
     trailing_spaces,
 )
+from app.widgets.plain_edit import PlainEdit
 from app.widgets.recent_cache import RecentCache
-from app.widgets.spans import Freshness, LiveSpans, utf16
+from app.widgets.spans import Freshness, LiveSpans, right_to_left, utf16
+
+Rows = NDArray[np.int64]
+"""Which row of the spans each unit of a line is of."""
 
 
-class TokenView(QPlainTextEdit):
+class TokenView(PlainEdit):
     """A plain-text editor with tokens painted behind its text; use TokenEditor."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -68,7 +72,7 @@ class TokenView(QPlainTextEdit):
         self._closing_stale = False
         self._hover: int | None = None
         self._pin: int | None = None
-        self.setLineWrapMode(QPlainTextEdit.LineWrapMode.WidgetWidth)
+        self.setLineWrapMode(PlainEdit.LineWrapMode.WidgetWidth)
         self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         option = self.document().defaultTextOption()
         # Keeps room at the right for a newline's mark and for the closing token's.
@@ -141,10 +145,10 @@ class TokenView(QPlainTextEdit):
         if chip is not None and chip.box.contains(point):
             return self._spans.tokens
         for block, line, origin in self._lines(QRect(0, point.y(), 1, 1)):
-            text, first_row = self._line_text(block, line)
+            text, rows = self._line_text(block, line)
             for unit, left, right in measure(line, text, self._current_ink()):
                 if left <= point.x() - origin.x() < right:
-                    row = first_row + unit
+                    row = int(rows[unit])
                     touched = self._spans.freshness[row] == Freshness.TOUCHED
                     return -1 if touched else self._spans.token(row)
         return -1
@@ -165,16 +169,16 @@ class TokenView(QPlainTextEdit):
         while block.isValid() and block.position() <= max(end - 1, start):
             origin = self.blockBoundingGeometry(block).translated(self.contentOffset()).topLeft()
             layout = block.layout()
-            slack = len(layout.preeditAreaText()) * 2
+            slack = len(utf16(layout.preeditAreaText()))
             first = layout.lineForTextPosition(max(start - block.position(), 0)).lineNumber()
             for number in range(max(first, 0), layout.lineCount()):
                 line = layout.lineAt(number)
                 if block.position() + line.textStart() > end + slack:
                     break
-                text, first_row = self._line_text(block, line)
+                text, rows = self._line_text(block, line)
                 top = round(origin.y() + line.y())
                 for unit, left, right in measure(line, text, self._current_ink()):
-                    if first_row + unit == row:
+                    if rows[unit] == row:
                         left += round(origin.x())
                         rects.append(QRect(left, top, right - left, round(line.height())))
             block = block.next()
@@ -199,25 +203,29 @@ class TokenView(QPlainTextEdit):
             origin = QPointF(origin.x(), origin.y() + height)
             block = block.next()
 
-    def _line_text(self, block: QTextBlock, line: QTextLine) -> tuple[LineText, int]:
-        """Return a line as it is to be painted, and the row of its first unit."""
+    def _line_text(self, block: QTextBlock, line: QTextLine) -> tuple[LineText, Rows]:
+        """Return a line as it is to be painted, and the row of each of its units."""
         base, begin, length = block.position(), line.textStart(), line.textLength()
         size = block.length() - 1
         letters = self._units16[base : base + size]
-        composed = block.layout().preeditAreaText()
-        room = len(utf16(composed)) if composed else 0
-        ends_block = begin + length >= size + room
         # Text being composed by an input method is in the layout, but not in the document.
-        first = base + max(begin - room, 0) if room else base + begin
-        units, row = self._units_between(first, base + begin + length + ends_block)
+        composed = utf16(block.layout().preeditAreaText())
+        at, room = min(block.layout().preeditAreaPosition(), size), len(composed)
+        first, stop = begin, begin + length
+        ends_block = stop >= size + room
+        if room:
+            letters = np.insert(letters, at, composed)
+            first, stop = (min(place, max(at, place - room)) for place in (first, stop))
+        row, end = self._rows_between(base + first, base + stop + ends_block)
+        units, rows = self._packed[row:end], np.arange(row, end)
         units = units - np.array([base, base, 0], dtype=np.int32)
         if room:
-            at = block.layout().preeditAreaPosition()
-            letters = np.insert(letters, at, utf16(composed))
-            units[:, 0] += room * (units[:, 0] >= at)
-            units[:, 1] += room * (units[:, 1] > at)
+            units, rows = _around(units, rows, at, room)
+            here = (units[:, 1] > begin) | (units[:, 0] >= begin)
+            here &= units[:, 0] < begin + length + ends_block
+            units, rows = units[here], rows[here]
         units -= np.array([begin, begin, 0], dtype=np.int32)
-        bidi = self._any_rtl and bool(self._rtl[base : base + size].any())
+        bidi = (self._any_rtl or bool(room)) and bool(right_to_left(letters).any())
         line_letters = letters[begin : begin + length]
         return LineText(
             letters=line_letters.tobytes(),
@@ -229,7 +237,7 @@ class TokenView(QPlainTextEdit):
             context=letters.tobytes() + begin.to_bytes(4, "little") if bidi else b"",
             bidi=bidi,
             rtl=bidi and block.textDirection() == Qt.LayoutDirection.RightToLeft,
-        ), row
+        ), rows
 
     def _simple(self, block: QTextBlock) -> bool:
         """Return whether the block's lines depend on their own letters alone."""
@@ -239,16 +247,11 @@ class TokenView(QPlainTextEdit):
                 return False
         return not block.layout().preeditAreaText()
 
-    def _units_between(self, first: int, stop: int) -> tuple[NDArray[np.int32], int]:
-        """Return start, end, brush, [m, 3], of the units that touch UTF-16 first..stop, and the
-        first row.
+    def _rows_between(self, first: int, stop: int) -> tuple[int, int]:
+        """Return the rows, from one to before another, of the units that touch UTF-16 first..stop.
 
         An empty unit belongs to the position that it stands before.
         """
-        row, end = self._rows_between(first, stop)
-        return self._packed[row:end], row
-
-    def _rows_between(self, first: int, stop: int) -> tuple[int, int]:
         starts, ends = self._starts, self._ends
         row, end = bisect_left(ends, first), bisect_left(starts, stop)
         while row < end and starts[row] < first and ends[row] == first:
@@ -290,16 +293,16 @@ class TokenView(QPlainTextEdit):
     # --- painting ---------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        ink = self._current_ink()
-        width = self.viewport().width()
-        painter = QPainter(self.viewport())
-        for block, line, origin in self._lines(event.rect()):
-            at = QPointF(round(origin.x()), round(origin.y() + line.y()))
-            painter.drawImage(at, self._picture(block, line, width, ink))
-        painter.end()
+        with painting(self.viewport()) as painter:
+            ink = self._current_ink()
+            width = self.viewport().width()
+            for block, line, origin in self._lines(event.rect()):
+                at = QPointF(round(origin.x()), round(origin.y() + line.y()))
+                painter.drawImage(at, self._picture(block, line, width, ink))
         super().paintEvent(event)
         if self._closing is not None or self._hover is not None or self._pin is not None:
-            self._paint_over(event.rect())
+            with painting(self.viewport()) as painter:
+                self._paint_over(painter, event.rect())
 
     def _picture(self, block: QTextBlock, line: QTextLine, width: int, ink: Ink) -> QImage:
         """Return a line's picture, from the cache where an equal line was painted before."""
@@ -335,9 +338,8 @@ class TokenView(QPlainTextEdit):
             self.pictures.put((shape, brushes, scored), picture)
         return picture
 
-    def _paint_over(self, exposed: QRect) -> None:
+    def _paint_over(self, painter: QPainter, exposed: QRect) -> None:
         """Paint what lies over the text: the closing chip and the outlines."""
-        painter = QPainter(self.viewport())
         painter.setClipRect(exposed)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         ink = self._current_ink()
@@ -354,7 +356,6 @@ class TokenView(QPlainTextEdit):
             painter.setPen(QPen(translucent(ink.text, strength), pen_width))
             for rect in self.token_rects(index):
                 painter.drawRoundedRect(QRectF(rect).adjusted(-0.5, 0.5, -0.5, -0.5), 2.5, 2.5)
-        painter.end()
 
     def _update_token(self, index: int | None) -> None:
         for rect in self.token_rects(index) if index is not None else ():
@@ -404,3 +405,19 @@ class TokenView(QPlainTextEdit):
         # Two views of lines: enough to scroll and to edit, little enough on a large screen.
         lines = self.viewport().height() // max(self.fontMetrics().height(), 1)
         self.pictures.room = 2 * lines + 32
+
+
+def _around(
+    units: NDArray[np.int32], rows: Rows, at: int, room: int
+) -> tuple[NDArray[np.int32], Rows]:
+    """Return units and their rows with ``room`` positions let in at one, which no unit holds.
+
+    A unit that the position divides becomes two, of the same row.
+    """
+    begins, ends = units[:, 0], units[:, 1]
+    left, right = np.flatnonzero(begins < at), np.flatnonzero((ends > at) | (begins >= at))
+    before, after = units[left], units[right]
+    before[:, 1] = np.minimum(before[:, 1], at)
+    after[:, 0] = np.maximum(after[:, 0], at)
+    after[:, :2] += room
+    return np.concatenate([before, after]), np.concatenate([rows[left], rows[right]])

@@ -16,7 +16,7 @@ from PySide6.QtGui import QColor, QFocusEvent, QImage, QKeyEvent, QPainter, QPen
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.widgets.colour_scale import ColourScale
-from app.widgets.drawing import mix, picture_of, translucent
+from app.widgets.drawing import mix, picture_of, said_once, translucent
 from app.widgets.layouts import fill
 from app.widgets.plots import dress, dress_note, fit_button, prepare
 from core.present.numerals import plain, signed
@@ -97,6 +97,10 @@ class Dots(pg.GraphicsObject):
         return area if area is not None else QRectF()
 
     def paint(self, painter: QPainter, option: object, widget: QWidget | None = None) -> None:
+        with said_once():
+            self._paint(painter)
+
+    def _paint(self, painter: QPainter) -> None:
         area = self.boundingRect()
         place = painter.deviceTransform().mapRect(area)
         width, height = round(place.width()), round(place.height())

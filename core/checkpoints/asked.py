@@ -8,18 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.checkpoints.hub import Hub
+from core.checkpoints.limited import path_of
 from core.checkpoints.named import DEMO, named_plan
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair, with_search_base
 from core.checkpoints.runs import is_run, run_checkpoints, run_plan
 from core.engine.protocol import PairSpec
 from core.errors import UserFacingError
+from core.failures import in_words
 from core.progress import Report, never
 
 
 def as_run(spec: PairSpec) -> tuple[PairSpec, tuple[str, ...]]:
     """Return a pair whose policy is a run's folder as that run, and what there is to say of it."""
-    folder = Path(spec.policy).expanduser()
+    folder = path_of(spec.policy)
     if not spec.policy or not is_run(folder):
         return spec, ()
     found = run_checkpoints(folder)
@@ -36,8 +38,10 @@ def asked_plan(spec: PairSpec, progress: Report, cancelled: Callable[[], bool] =
         Cancelled: soon after ``cancelled()`` turns true, in a download or a fetch.
     """
     place = Hub(spec.download, spec.allow_pickle, progress, cancelled).place
-    plan = _pair_plan(spec, place, progress, cancelled)
-    return with_search_base(plan, place(spec.search_base)) if spec.search_base else plan
+    named = spec.run or spec.policy or "the demo pair"
+    with in_words("The files of", named, "copy or download the checkpoint again"):
+        plan = _pair_plan(spec, place, progress, cancelled)
+        return with_search_base(plan, place(spec.search_base)) if spec.search_base else plan
 
 
 def _pair_plan(
@@ -52,7 +56,7 @@ def _pair_plan(
     fetch = place if spec.download else None
     if spec.run:
         return run_plan(
-            Path(spec.run),
+            path_of(spec.run),
             reference,
             base,
             progress,
@@ -61,6 +65,7 @@ def _pair_plan(
             allow_remote_code=spec.allow_remote_code,
             loss=spec.loss,
             place=fetch,
+            download=spec.download == "yes",
         )
     if spec.demo:
         return named_plan(DEMO, progress, cancelled)

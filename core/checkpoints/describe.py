@@ -4,7 +4,6 @@ Reads only JSON files and the headers of the weights, so the answer is there at 
 model library. Knows nothing of pairs (core.checkpoints.resolve) or of loading.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -12,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from core.checkpoints.config import check_numbers, read_config
 from core.checkpoints.forms import other_form
 from core.checkpoints.gguf import gguf_file, read_gguf
-from core.checkpoints.headers import TensorHeader, read_header
+from core.checkpoints.headers import LONGEST_NAME, MOST_TENSORS, TensorHeader, read_header
+from core.checkpoints.identity import holds_weights
+from core.checkpoints.limited import INDEX, path_of, read_json
 from core.checkpoints.quantised import check_quantised
 from core.errors import UserFacingError
 
@@ -42,6 +44,9 @@ VIRTUAL_TOKENS = {
     "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "ADAPTION_PROMPT",
     "CPT", "CARTRIDGE", "SHADOW",
 }  # fmt: skip
+OF_OTHERS = {"XLORA", "POLY"}
+"""Kinds of adapter that are made of others."""
+MOST_ITERATIONS = 64
 BY_STATISTICS = {"corda": "CorDA", "lora_ga": "LoRA-GA"}
 """Initial values of a LoRA that PEFT makes, and takes from the base, by statistics of data."""
 LEAVING_THE_BASE = {"gaussian", "eva", "orthogonal", "mica"}
@@ -129,7 +134,7 @@ def describe(
     if not files and not pickles:
         raise UserFacingError(
             other_form(path, _names(path))
-            or f"{path} has a {'adapter_config' if adapter else 'config'}.json but no weights "
+            or f"{path} has {'an adapter_config' if adapter else 'a config'}.json but no weights "
             f"({stem}.safetensors): copy or save the weights there too."
         )
     if not files and not allow_pickle:
@@ -142,29 +147,6 @@ def describe(
     if adapter:
         return _adapter(path, found)
     return _model(path, found, allow_remote_code)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file.
-
-    Raises:
-        UserFacingError: the file cannot be read or holds something else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserFacingError(
-            f"{path} cannot be read ({error.strerror or error}): check its permissions."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise UserFacingError(
-            f"{path} is not valid JSON: copy or download the checkpoint again."
-        ) from error
-    if not isinstance(content, dict):
-        raise UserFacingError(
-            f"{path} holds no JSON object: copy or download the checkpoint again."
-        )
-    return content
 
 
 def check_not_empty(path: Path, counts: Mapping[str, int]) -> None:
@@ -286,7 +268,7 @@ def weight_files(path: Path, stem: str) -> tuple[list[Path], list[Path]]:
 
 
 def _shards(path: Path, index: Path) -> list[Path]:
-    weight_map = read_json(index).get("weight_map")
+    weight_map = read_json(index, INDEX, 4 * MOST_TENSORS).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise UserFacingError(
             f"{index} names no shards (no weight_map): copy or download the checkpoint again."
@@ -296,6 +278,11 @@ def _shards(path: Path, index: Path) -> list[Path]:
         if Path(name).name != name:
             raise UserFacingError(
                 f"{index} names a shard outside its folder ({name}): download the checkpoint again."
+            )
+        if not holds_weights(name):  # what is loaded is only what an identity is taken of
+            raise UserFacingError(
+                f"{index} names a shard that is no file of weights ({name}): download the "
+                f"checkpoint again."
             )
     missing = [name for name in names if not (path / name).is_file()]
     if missing:
@@ -313,6 +300,11 @@ def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]
     if not pickle_only:
         for file in files:
             tensors.update(read_header(file))
+            if len(tensors) > MOST_TENSORS:
+                raise UserFacingError(
+                    f"The weights in {path} are more than {MOST_TENSORS:,} tensors: save the "
+                    f"checkpoint again."
+                )
         if not tensors:
             raise UserFacingError(f"{files[0]} holds no tensors: save the checkpoint again.")
         weights = {name: it.count for name, it in tensors.items() if name.endswith("weight")}
@@ -332,14 +324,63 @@ def _weights(path: Path, files: list[Path], pickle_only: bool) -> dict[str, Any]
     }
 
 
-def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
-    config = read_json(path / "adapter_config.json")
-    peft_type = str(config.get("peft_type") or "").upper()
-    if not peft_type:
+def read_adapter_entries(path: Path) -> dict[str, Any]:
+    """Return what an adapter's adapter_config.json says.
+
+    Raises:
+        UserFacingError: it cannot be read, names no kind, has numbers that no adapter has, or would
+            have PEFT run or load what is not in the folder.
+    """
+    file = path / "adapter_config.json"
+    config = read_json(file)
+    check_numbers(file, config)
+    config["peft_type"] = kind = str(config.get("peft_type") or "").upper()
+    if not kind:
         raise UserFacingError(
-            f"{path / 'adapter_config.json'} does not say what kind of adapter it is (no "
-            f"peft_type): copy or save the adapter again."
+            f"{file} does not say what kind of adapter it is (no peft_type): copy or save the "
+            f"adapter again."
         )
+    if config.get("megatron_config"):
+        raise UserFacingError(
+            f"{path} is an adapter for Megatron-LM's layers (megatron_config), which PEFT would "
+            f"import: save it for a model of transformers."
+        )
+    path_of(str(config.get("base_model_name_or_path") or ""))
+    if kind in OF_OTHERS:
+        raise UserFacingError(
+            f"{path} is a {kind} adapter, which is made of other adapters that its config names: "
+            f"Qscope scores those that change weights themselves, such as LoRA."
+        )
+    begun = re.fullmatch(r"pissa_niter_(\d+)", str(config.get("init_lora_weights"))[:80])
+    loftq = config.get("loftq_config")
+    rounds = [int(begun[1])] if begun else []
+    rounds += [_integer(loftq, "loftq_iter")] if isinstance(loftq, dict) else []
+    if max(rounds, default=0) > MOST_ITERATIONS:
+        raise UserFacingError(
+            f"{file} asks for {max(rounds)} iterations to begin with: save the adapter as a plain "
+            f"LoRA."
+        )
+    return config
+
+
+def _check_rank(path: Path, config: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Check that a LoRA's config is of no larger factors than its weights are."""
+    pattern = config.get("rank_pattern")
+    said = [config.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]
+    ranks = [it for it in said if isinstance(it, int | float)]
+    sides = [side for tensor in found["tensors"].values() for side in tensor.shape]
+    if sides and max(ranks, default=0) > max(sides):
+        raise UserFacingError(
+            f"{path / 'adapter_config.json'} says a rank of {max(ranks)}, but the weights there "
+            f"have none: copy it from where the adapter was saved."
+        )
+
+
+def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
+    config = read_adapter_entries(path)
+    peft_type = config["peft_type"]
+    if peft_type == "LORA":
+        _check_rank(path, config, found)
     if peft_type in VIRTUAL_TOKENS:
         raise UserFacingError(
             f"{path} is a {peft_type} adapter, which puts tokens of its own into the prompt: "
@@ -370,7 +411,7 @@ def _adapter(path: Path, found: dict[str, Any]) -> StoredModel:
         )
     rewrites = ""
     if isinstance(begun, str) and begun not in LEAVING_THE_BASE:
-        rewrites = f"init_lora_weights={begun!r}"
+        rewrites = f"init_lora_weights={begun!r:.80}"
     elif config.get("bias") not in ("none", None):
         rewrites = f"bias={config['bias']!r}"
     return StoredModel(
@@ -398,11 +439,11 @@ def _rows(tensors: Mapping[str, TensorHeader]) -> int:
 
 
 def _model(path: Path, found: dict[str, Any], allow_remote_code: bool) -> StoredModel:
-    config = read_json(path / "config.json")
+    config = read_config(path)
     text = config.get("text_config")
     text = {**config, **text} if isinstance(text, dict) else config
     model_type = str(config.get("model_type") or "")
-    architecture = str(next(iter(config.get("architectures") or []), ""))
+    architecture = str(next(iter(config.get("architectures") or []), ""))[:LONGEST_NAME]
     needs_remote_code = bool(config.get("auto_map")) and not _is_native(model_type)
     if needs_remote_code and not allow_remote_code:
         raise UserFacingError(
@@ -459,10 +500,10 @@ def _check_layers(model: StoredModel) -> None:
     one, or several, and loading finds what is missing there.
     """
     held = {int(match[1]) for name in model.tensors if (match := LAYER.search(name))}
-    lost = sorted(set(range(max(held, default=0))) - held)
-    if lost:
+    first = next(number for number in range(len(held) + 1) if number not in held)
+    if held and first < max(held):
         raise UserFacingError(
-            f"The weights in {model.path} have a layer {max(held)} but lack layer {lost[0]}: copy "
+            f"The weights in {model.path} have a layer {max(held)} but lack layer {first}: copy "
             f"or download the checkpoint again."
         )
 

@@ -10,8 +10,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from core.checkpoints.describe import EMBEDDING, TOKENIZER_FILES, StoredModel, read_json
+from core.checkpoints.describe import EMBEDDING, TOKENIZER_FILES, StoredModel
+from core.checkpoints.limited import VOCABULARY, read_bytes, read_json
 from core.errors import UserFacingError
+from core.failures import in_words
 
 T = TypeVar("T")
 Shape = tuple[int, ...]
@@ -28,6 +30,8 @@ ADAPTER_NAME = re.compile(
 """An adapter's own name inside those of its weights, which PEFT leaves out when it saves them."""
 ALIKE = 3
 """Parts of a name, at least, that make a weight known: "lm_head.lora_A.weight"."""
+MOST_VALUES = 2**23
+"""Values in tokenizer.json at most."""
 EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
 
 
@@ -246,11 +250,13 @@ def _tokenizers_differ(policy: Path, reference: Path, shared: int | None) -> str
         ours, theirs = policy / name, reference / name
         if not (ours.is_file() and theirs.is_file()):
             continue
-        if ours.read_bytes() == theirs.read_bytes():
-            return ""
-        if name != "tokenizer.json":
-            return f"different tokenizers ({name} differs)"
-        return _contents_differ(read_json(ours), read_json(theirs), shared)
+        with in_words("The tokenizer in", policy, "copy its files again from the model it is of"):
+            if read_bytes(ours, VOCABULARY) == read_bytes(theirs, VOCABULARY):
+                return ""
+            if name != "tokenizer.json":
+                return f"different tokenizers ({name} differs)"
+            mine, yours = (read_json(it, VOCABULARY, MOST_VALUES) for it in (ours, theirs))
+            return _contents_differ(mine, yours, shared)
     return ""
 
 

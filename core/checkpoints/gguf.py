@@ -13,6 +13,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from core.checkpoints.config import check_numbers
+from core.checkpoints.headers import LARGEST, MOST_TENSORS, SIDES
 from core.errors import UserFacingError
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -38,6 +40,8 @@ PROJECTOR = re.compile(r"mmproj", re.IGNORECASE)
 MATTERS = re.compile(r"rope\.scaling\.(type|factor|attn_factor)|\w*softcapping|\w*_scale|"
                      r"attention\.(scale|temperature_\w+|sliding_window|clamp_kqv)")  # fmt: skip
 """Keys behind the architecture's name that change a model's numbers."""
+MOST_KEYS, MOST_VALUES, LONGEST = 2**16, 2**22, 2**24
+"""Settings, values in one of them, and bytes of a text, at most."""
 FACTORS = "rope_freqs.weight"
 """The tensor of divisors of the rotary frequencies, as Llama 3.1 has them."""
 
@@ -94,7 +98,7 @@ def read_gguf(path: Path) -> GgufFile:
     """
     try:
         stat = path.stat()
-        return _read(path, stat.st_mtime_ns, stat.st_size)
+        found = _read(path, stat.st_mtime_ns, stat.st_size)
     except ImportError as error:
         raise UserFacingError(
             f"{path} is a GGUF file, which the package gguf reads: pip install gguf."
@@ -107,6 +111,8 @@ def read_gguf(path: Path) -> GgufFile:
         raise UserFacingError(
             f"{path} is no whole GGUF file: copy or download it again."
         ) from error
+    check_numbers(path, found.settings)
+    return found
 
 
 @lru_cache(maxsize=8)
@@ -129,6 +135,8 @@ def _read(path: Path, written: int, size: int) -> GgufFile:
         def text() -> str:
             nonlocal at
             (length,) = take("Q")
+            if length > LONGEST:
+                raise ValueError(f"a text of {length} bytes")
             at += length
             return data[at - length : at].decode()
 
@@ -140,22 +148,31 @@ def _read(path: Path, written: int, size: int) -> GgufFile:
             if kind != LIST:
                 return take(NUMBERS[kind])[0]
             inner, count = take("IQ")
+            if count > MOST_VALUES:
+                raise ValueError(f"a list of {count} values")
             if inner != TEXT:
                 return list(take(f"{count}{NUMBERS[inner]}"))
             for _ in range(count):
                 at += 8 + int.from_bytes(data[at : at + 8], "little")
+                if at > size:
+                    raise ValueError("cut short")
             return count
 
         magic, version, count, keys = take("4sIQQ")
         if magic != b"GGUF" or version not in VERSIONS:
             raise ValueError("another format or version")
+        if keys > MOST_KEYS or count > MOST_TENSORS:
+            raise ValueError(f"{keys} settings and {count} tensors")
         fields = {text(): value(take("I")[0]) for _ in range(keys)}
         shapes: dict[str, tuple[int, ...]] = {}
         sizes: Counter[str] = Counter()
         end = 0
         for _ in range(count):
             name = text()
-            shapes[name] = take(f"{take('I')[0]}Q")[::-1]
+            (sides,) = take("I")
+            shapes[name] = take(f"{min(sides, SIDES + 1)}Q")[::-1]
+            if sides > SIDES or max(shapes[name], default=0) > LARGEST:
+                raise ValueError(f"{name} of {sides} dimensions")
             kind, start = take("IQ")
             form = GGMLQuantizationType(kind)
             block, block_bytes = GGML_QUANT_SIZES[form]

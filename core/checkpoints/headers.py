@@ -7,12 +7,21 @@ not say where a tensor lies, nor what a damaged file lacks. Knows nothing of mod
 import json
 from dataclasses import dataclass
 from math import prod
+from operator import index
 from pathlib import Path
+from typing import Any
 
 from core.errors import UserFacingError
+from core.files import open_file
 
-MAX_HEADER_BYTES = 100_000_000
-"""The format's own limit."""
+MAX_HEADER_BYTES = 2**25
+"""Bytes of a header at most; the format allows three times as many."""
+MOST_TENSORS = 2**17
+"""Tensors of a checkpoint at most; those of the largest models have some 100,000."""
+LONGEST_NAME = 500
+"""Bytes of a tensor's name at most."""
+SIDES, LARGEST = 16, 2**48
+"""Dimensions of a tensor, and what a number in its entry may be, at most."""
 BITS = {
     "F64": 64, "I64": 64, "U64": 64, "C64": 64,
     "F32": 32, "I32": 32, "U32": 32,
@@ -49,7 +58,7 @@ def read_header(path: Path) -> dict[str, TensorHeader]:
     """
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(8)
             length = int.from_bytes(start, "little")
             if (start + file.read(len(GIT_LFS) - 8)).startswith(GIT_LFS):
@@ -72,8 +81,18 @@ def read_header(path: Path) -> dict[str, TensorHeader]:
 
 
 def _parse(path: Path, header: bytes) -> dict[str, object]:
+    seen = 0
+
+    def entry(found: dict[str, object]) -> dict[str, object]:
+        # A function of Python's own also lets other threads run, which reading JSON does not.
+        nonlocal seen
+        seen += 1
+        if seen > MOST_TENSORS:
+            raise _corrupt(path, f"its header lists more than {MOST_TENSORS:,} tensors")
+        return found
+
     try:
-        parsed = json.loads(header)
+        parsed = json.loads(header, object_hook=entry)
     except (ValueError, RecursionError) as error:
         raise _corrupt(path, "its header is not JSON") from error
     if not isinstance(parsed, dict):
@@ -92,11 +111,12 @@ def _tensors(
     spans: list[tuple[int, int]] = []
     for name, entry in parsed.items():
         try:
-            shape = tuple(int(side) for side in entry["shape"])  # type: ignore[index]
-            begin, end = (int(offset) for offset in entry["data_offsets"])  # type: ignore[index]
+            shape, (begin, end) = _numbers(entry, "shape"), _numbers(entry, "data_offsets")
             dtype = str(entry["dtype"])  # type: ignore[index]
+            if len(name.encode()) > LONGEST_NAME:
+                raise ValueError
         except (TypeError, KeyError, ValueError) as error:
-            raise _corrupt(path, f"its entry for {name} is malformed") from error
+            raise _corrupt(path, f"its entry for {_spelled(name)} is malformed") from error
         tensor = TensorHeader(shape, dtype, end - begin, first + begin)
         right = (tensor.count * BITS[dtype] + 7) // 8 if dtype in BITS else tensor.bytes
         if begin < 0 or end < begin or any(side < 0 for side in shape) or tensor.bytes != right:
@@ -115,9 +135,22 @@ def _tensors(
     return tensors
 
 
+def _numbers(entry: Any, key: str) -> tuple[int, ...]:
+    """Return the whole numbers of an entry; raise ValueError or TypeError where they are none."""
+    numbers = tuple(map(index, entry[key][:SIDES]))
+    if len(entry[key]) > SIDES or max(numbers, default=0) > LARGEST:
+        raise ValueError
+    return numbers
+
+
 def _truncated(path: Path, why: str) -> UserFacingError:
     return UserFacingError(f"{path} is cut short ({why}): copy or download it again.")
 
 
 def _corrupt(path: Path, why: str) -> UserFacingError:
     return UserFacingError(f"{path} is damaged ({why}): copy or download it again.")
+
+
+def _spelled(name: str) -> str:
+    """Return the beginning of a name in letters that can be shown; JSON can spell others."""
+    return name[:80].encode("utf-8", "backslashreplace").decode()

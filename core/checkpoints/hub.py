@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.checkpoints.describe import describe
+from core.checkpoints.limited import path_of
 from core.errors import Cancelled, UserFacingError
 from core.failures import reason
 from core.progress import Report, Stop
@@ -59,7 +60,7 @@ class Hub:
             UserFacingError: it is not here, and cannot be downloaded or may not.
             Cancelled: soon after ``cancelled()`` turns true; files that came whole are kept.
         """
-        path = Path(text).expanduser()
+        path = path_of(text)
         named = NAME.fullmatch(text.replace("\\", "/"))
         if named is None or path.exists():
             return path

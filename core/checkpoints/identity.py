@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import Cancelled, UserFacingError
+from core.files import open_file
 
 CONFIGS = ("config.json", "adapter_config.json")
 PICKLES = ("pytorch_model", "adapter_model")
@@ -56,7 +57,7 @@ def identify(folder: Path) -> Identity | None:
         raise UserFacingError(
             f"{folder} cannot be read ({error.strerror or error}): check its permissions."
         ) from error
-    if not any(_holds_weights(name) for name, *_ in stamps):
+    if not any(not name or holds_weights(name) for name, *_ in stamps):
         return None
     return Identity(str(folder), stamps, digest.hexdigest())
 
@@ -82,9 +83,9 @@ def read_whole(folders: Iterable[Path]) -> Iterator[tuple[Identity, ...]]:
     before = tuple(_present(folder) for folder in dict.fromkeys(folders))
     try:
         yield before
-    except Cancelled:
-        raise
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, Cancelled | KeyboardInterrupt | GeneratorExit):
+            raise
         _check_unchanged(before, error)
         raise
     _check_unchanged(before, None)
@@ -97,7 +98,7 @@ def _present(folder: Path) -> Identity:
     return found
 
 
-def _check_unchanged(before: tuple[Identity, ...], error: Exception | None) -> None:
+def _check_unchanged(before: tuple[Identity, ...], error: BaseException | None) -> None:
     for identity in before:
         if identify(Path(identity.folder)) != identity:
             raise UserFacingError(
@@ -106,19 +107,16 @@ def _check_unchanged(before: tuple[Identity, ...], error: Exception | None) -> N
             ) from error
 
 
-def _holds_weights(name: str) -> bool:
-    return (
-        not name
-        or name.endswith(".safetensors")
-        or (name.endswith(".bin") and name.startswith(PICKLES))
-    )
+def holds_weights(name: str) -> bool:
+    """Return whether a file of this name holds weights of a model or an adapter."""
+    return name.endswith(".safetensors") or (name.endswith(".bin") and name.startswith(PICKLES))
 
 
 def _stamps(folder: Path) -> tuple[Stamp, ...]:
     found = []
     for path in (folder,) if folder.is_file() else folder.iterdir():
         name = "" if path is folder else path.name
-        if name in CONFIGS or _holds_weights(name) or name.endswith(".index.json"):
+        if not name or name in CONFIGS or holds_weights(name) or name.endswith(".index.json"):
             stat = path.stat()
             found.append((name, stat.st_ino, stat.st_size, stat.st_mtime_ns))
     return tuple(sorted(found))
@@ -127,7 +125,7 @@ def _stamps(folder: Path) -> tuple[Stamp, ...]:
 def _pieces(path: Path, size: int) -> Iterator[bytes]:
     """Yield the header of a file, as safetensors measures it, and samples of the rest, its end
     among them. Any other file is taken to begin with a header of HEADER_BYTES."""
-    with path.open("rb", buffering=0) as file:
+    with open_file(path) as file:
         length = file.read(8)
         yield length
         first = 8 + min(int.from_bytes(length, "little"), HEADER_BYTES)

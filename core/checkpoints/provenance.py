@@ -10,6 +10,7 @@ import contextlib
 import json
 import math
 import re
+import reprlib
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -17,8 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoints.describe import TOKENIZER_FILES
+from core.checkpoints.limited import read_bytes
 from core.checkpoints.training_args import NAME, read_training_args
 from core.errors import UserFacingError
+from core.failures import in_words
+from core.files import entries, is_folder, open_file
 from core.losses import trained_by
 from core.provenance import Provenance, agree
 from core.runs.records import ABOUT, EVALUATION, STATE, STEP
@@ -26,10 +30,15 @@ from core.runs.records import ABOUT, EVALUATION, STATE, STEP
 LARGEST = 2**20
 """Of a file of settings, in bytes; others are not opened."""
 LARGEST_LOG = 2**25
+LONGEST_KEY = 200
+"""Characters of a logged name that are looked at, and of a text that is taken."""
 ABOVE = 2
 """So many folders above a run are searched for a recipe that names the run."""
 MOST_FILES = 200
 """So many files of a folder are looked at."""
+MOST_ALIASES, DEEPEST, LONGEST = 20, 50, 1000
+"""Of a recipe in YAML: places that repeat others, levels, letters of a plain value. With more, a
+page of text may stand for gigabytes, or take minutes."""
 
 
 # --- one setting --------------------------------------------------------------------------------
@@ -67,7 +76,7 @@ def _flag(value: Any) -> bool:
 
 def _text(value: Any) -> str:
     value = value[0] if isinstance(value, list) and len(value) == 1 else value
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_KEY:
         raise ValueError
     return value.strip()
 
@@ -279,16 +288,17 @@ def _recipes(place: Path) -> Iterator[_Said]:
 
 def _speaks_of_training(path: Path) -> bool:
     with contextlib.suppress(OSError):
-        text = path.read_text("utf-8", "replace")
+        text = read_bytes(path, LARGEST).decode("utf-8", "replace")
         return _MARK.search(text.replace(",", "\n").replace("{", "\n")) is not None
     return False
 
 
 _NO_RECIPES = {*TOKENIZER_FILES, "added_tokens.json", ABOUT, STATE, EVALUATION}
 _MARK = re.compile(
-    rf"""^\s*["']?({"|".join((*_SETTINGS["beta"].names, "pref_loss"))})["']?\s*:"""
-    rf"""|^\s*["']?({"|".join(_TRAINERS)})["']?\s*:\s*["']?({"|".join({*_METHODS} - {"sft"})})\b"""
-    r"""|^\s*["']?loss_type["']?\s*:\s*(?!["']?For[A-Z]|null\b)""",
+    rf"""^[ \t]*["']?({"|".join((*_SETTINGS["beta"].names, "pref_loss"))})["']?\s*:"""
+    rf"""|^[ \t]*["']?({"|".join(_TRAINERS)})["']?\s*:"""
+    rf"""\s*["']?({"|".join({*_METHODS} - {"sft"})})\b"""
+    r"""|^[ \t]*["']?loss_type["']?\s*:\s*(?!["']?For[A-Z]|null\b)""",
     re.MULTILINE,
 )
 """What stands in a file with the settings of a training on preferences, and in few others."""
@@ -308,8 +318,8 @@ def _settings(rank: int, table: Mapping[str, Any], path: Path, trained_with: str
             except (ValueError, OverflowError):
                 if name == "beta":
                     notes.append(
-                        f"{_source(written, path)} is {value!r:.40}, which is no number above 0: "
-                        f"it is not taken for β."
+                        f"{_source(written, path)} is {reprlib.repr(value):.40}, which is no "
+                        f"number above 0: it is not taken for β."
                     )
     for value, written in (found[key] for key in _LOSSES if key in found):
         if losses := _losses(value, found.get("loss_weights", (None, ""))[0]):
@@ -372,7 +382,7 @@ def _measured(place: Path) -> Iterator[_Said]:
         if path.name != STATE and path.suffix != ".jsonl":
             continue
         with contextlib.suppress(OSError, ValueError, RecursionError, KeyError, TypeError):
-            data = path.read_bytes()
+            data = read_bytes(path, LARGEST_LOG)
             if b"logps" not in data or b"ref" not in data:
                 continue
             lines = map(json.loads, data.splitlines())
@@ -385,10 +395,9 @@ def _measured(place: Path) -> Iterator[_Said]:
 def _logged(path: Path) -> Iterator[_Said]:
     """Yield the way of training that logs curves of the names that are in a trainer's state."""
     with contextlib.suppress(OSError, ValueError, RecursionError, KeyError, TypeError):
-        if path.stat().st_size <= LARGEST_LOG:
-            rows = json.loads(path.read_bytes())["log_history"]
-            if way := trained_by({name for row in rows for name in row}):
-                yield _Said(_CARD, {"trainer": (way, _source("names of curves", path))})
+        rows = json.loads(read_bytes(path, LARGEST_LOG))["log_history"]
+        if way := trained_by({name for row in rows for name in row}):
+            yield _Said(_CARD, {"trainer": (way, _source("names of curves", path))})
 
 
 def measured_beta(rows: Iterable[Mapping[str, Any]]) -> float | None:
@@ -400,7 +409,8 @@ def measured_beta(rows: Iterable[Mapping[str, Any]]) -> float | None:
     for row in rows:
         for names in _LOGGED:
             reward, policy, reference = (
-                next((row[key] for key in row if name.search(key)), None) for name in names
+                next((row[key] for key in row if name.search(key[:LONGEST_KEY])), None)
+                for name in names
             )
             with contextlib.suppress(ValueError):
                 ratio = _number(policy) - _number(reference)
@@ -426,10 +436,10 @@ _LOGGED = [
 def _card(path: Path) -> Iterator[_Said]:
     """Yield what a model card says that a trainer wrote."""
     text = ""
-    with contextlib.suppress(OSError):
-        text = path.read_text("utf-8", "replace")[:LARGEST]
+    with contextlib.suppress(OSError), open_file(path) as file:
+        text = file.read(LARGEST).decode("utf-8", "replace")
     values: dict[str, tuple[Any, str]] = {}
-    if base := re.search(r"^base_model: *['\"]?([^\s'\"]+)['\"]? *$", text, re.MULTILINE):
+    if base := re.search(r"^base_model: *+['\"]?([^\s'\"]++)['\"]? *\r?$", text, re.MULTILINE):
         values["base"] = base[1], _source("base_model", path)
     method = re.search(r"This model was trained with (\w+)", text)
     if method and (trainer := _METHODS.get(method[1].lower())):
@@ -441,34 +451,44 @@ def _card(path: Path) -> Iterator[_Said]:
 def _table(path: Path) -> Mapping[str, Any] | None:
     """Return the table in a YAML or JSON file; None if it holds none or cannot be read."""
     try:
-        text = path.read_text("utf-8-sig")
-        table = json.loads(text) if path.suffix == ".json" else _yaml(text)
-    except (OSError, ValueError, RecursionError):
+        text = read_bytes(path, LARGEST).decode("utf-8-sig")
+        table = json.loads(text) if path.suffix == ".json" else _yaml(text, path)
+    except (OSError, ValueError, RecursionError, UserFacingError):
         return None
     return table if isinstance(table, dict) else None
 
 
-def _yaml(text: str) -> Any:
+def _yaml(text: str, path: Path) -> Any:
+    """Return what a recipe says.
+
+    Raises:
+        UserFacingError: it is no YAML, or such as stands for far more than is written there.
+    """
     import yaml
 
-    try:
+    with in_words("The recipe", path, "write it anew"):
+        aliases = depth = 0
+        for event in yaml.parse(text, yaml.CSafeLoader):
+            aliases += isinstance(event, yaml.AliasEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            plain = isinstance(event, yaml.ScalarEvent) and event.implicit[0]
+            if aliases > MOST_ALIASES or depth > DEEPEST or (plain and len(event.value) > LONGEST):
+                raise ValueError("it has more aliases, levels or letters than a recipe has")
         return yaml.load(text, yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise ValueError from error
 
 
 def _files(place: Path, largest: int = LARGEST) -> list[Path]:
     """Return the files in a folder that are not too large, by name."""
     with contextlib.suppress(OSError):
-        found = sorted(it for it in place.iterdir() if it.is_file())[:MOST_FILES]
+        found = [place / name for name in sorted(entry.name for entry in entries(place))]
+        found = [it for it in found if it.is_file()][:MOST_FILES]
         return [it for it in found if it.stat().st_size <= largest]
     return []
 
 
 def _folders(place: Path) -> list[Path]:
-    with contextlib.suppress(OSError):
-        return [it for it in place.iterdir() if it.is_dir()]
-    return []
+    return [place / entry.name for entry in entries(place) if is_folder(entry)]
 
 
 def _source(key: str, path: Path) -> str:

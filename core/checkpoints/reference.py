@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from core.checkpoints.describe import StoredModel, checkpoint_name
 from core.checkpoints.hub import NAME, in_hugging_face_cache
+from core.checkpoints.limited import path_of
 from core.checkpoints.plan import PairPlan
 from core.provenance import Provenance
 from core.runs.records import STEP
@@ -55,7 +56,7 @@ def find_reference(
         )
         return Found(None, True, (note,))
     for near in (run, *list(run.parents)[:2], Path.cwd()):
-        place = (near / Path(named).expanduser()).resolve()
+        place = (near / path_of(named)).resolve()
         if _holds_model(place) and place != policy.path:
             said = f"The reference is {place}, as {known.sources[field]} says."
             return Found(place, notes=(said,))

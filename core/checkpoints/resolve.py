@@ -14,6 +14,7 @@ from pathlib import Path
 from core.checkpoints.describe import StoredModel, describe
 from core.checkpoints.fit import check_adapter_fits, check_same_vocabulary, check_search_base
 from core.checkpoints.hub import NAME, in_hugging_face_cache
+from core.checkpoints.limited import path_of
 from core.checkpoints.loss import training_loss
 from core.checkpoints.named import BASES
 from core.checkpoints.plan import ModelPlan, PairPlan
@@ -185,7 +186,7 @@ def _find_base(
             f"The adapter {adapter.path} does not say which base it was trained on: pass it with "
             f"--base DIR."
         )
-    written = Path(adapter.base).expanduser()
+    written = path_of(adapter.base)
     for candidate in (adapter.path / written, adapter.path.parent / written, written):
         if candidate.is_dir():
             return candidate

@@ -7,8 +7,10 @@ Knows nothing of curves (core.runs reads those) or of loading.
 from collections.abc import Callable
 from pathlib import Path
 
-from core.checkpoints.describe import describe, read_json
+from core.checkpoints.describe import describe
 from core.checkpoints.forms import other_form
+from core.checkpoints.hub import NotDownloaded
+from core.checkpoints.limited import read_json
 from core.checkpoints.named import BASES, NamedBase
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.resolve import resolve_pair
@@ -54,6 +56,7 @@ def run_plan(
     allow_remote_code: bool = False,
     loss: str = "",
     place: Callable[[str], Path] | None = None,
+    download: bool = False,
 ) -> PairPlan:
     """Return the plan to load a run with its last checkpoint as the policy.
 
@@ -62,8 +65,10 @@ def run_plan(
         report: told of a registered base that must be fetched.
         loss: as for ``resolve_pair``.
         place: as for ``resolve_pair``.
+        download: whether a registered base may be fetched.
 
     Raises:
+        NotDownloaded: such a base would have to be.
         UserFacingError: there is no whole checkpoint, or the two do not fit.
         Cancelled: soon after ``cancelled()`` turns true, in a fetch.
     """
@@ -73,7 +78,13 @@ def run_plan(
         raise UserFacingError(_why_none(folder))
     last = Path(checkpoints[-1].path)
     if base is None and not checkpoints[-1].whole and (named := _named_base(last)):
-        base = named.fetch(report, cancelled)
+        base = named.cached()
+        if base is None and not download:
+            raise NotDownloaded(
+                f"{folder} is over the base {named.name}, which is not on this machine: it can be "
+                f"downloaded from huggingface.co (with --download, or in Open a pair)."
+            )
+        base = base or named.fetch(report, cancelled)
     return resolve_pair(last, reference, base, allow_pickle, allow_remote_code, loss, place)
 
 

@@ -15,6 +15,8 @@ from core.runs.records import STEP, Checkpoint
 _WEIGHTS = (".safetensors", ".json", ".bin", ".pt", ".pth")
 _Marks = tuple[tuple[str, int, int], ...]
 NO_WEIGHTS = "no weights are there, or not yet"
+MOST = 2000
+"""So many checkpoints of a run are looked at, the last ones."""
 NAMED = 3
 """So many folders are named in a sentence."""
 
@@ -26,7 +28,7 @@ def folders(run: Path) -> list[Path]:
             names = [entry.name for entry in entries if STEP.fullmatch(entry.name)]
     except OSError:
         return []
-    return [run / name for name in sorted(names, key=lambda name: (_step(name), name))]
+    return [run / name for name in sorted(names, key=lambda name: (_step(name), name))[-MOST:]]
 
 
 def _step(name: str) -> int:

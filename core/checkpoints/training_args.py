@@ -5,6 +5,7 @@ replaced by a stand-in that does nothing, and only plain values are kept.
 """
 
 import io
+import os
 import pickle
 import pickletools
 import zipfile
@@ -12,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserFacingError
+from core.files import open_file
 
 NAME = "training_args.bin"
 LARGEST = 2**20
 """Of the pickle, in bytes; those of trainers have about 6,000."""
+LARGEST_FILE = 2**24
+"""Of the file, in bytes."""
 _BEFORE = 3
 """Pickles before the settings' own in files of torch before 1.6."""
 
@@ -72,7 +76,9 @@ def read_training_args(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _load(path: Path) -> Any:
-    with path.open("rb") as file:
+    with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > LARGEST_FILE:
+            raise ValueError("too large")
         if not zipfile.is_zipfile(file):
             file.seek(0)
             stream = io.BytesIO(file.read(LARGEST))
@@ -91,9 +97,19 @@ def _next(stream: io.BytesIO) -> Any:
     Every length and place in it is looked at first: a false one would take all memory.
     """
     start = stream.tell()
+    noted, before, tuples = 0, "", set()
     for code, value, _ in pickletools.genops(stream):
         if "PUT" in code.name and value is not None and int(value) > LARGEST:
             raise ValueError(value)
+        # Tuples of one tuple twice, of which one is a key: to hash that would never end.
+        noted += code.name == "MEMOIZE"
+        if before.startswith("TUPLE") and (code.name == "MEMOIZE" or "PUT" in code.name):
+            tuples.add(noted - 1 if value is None else int(value))
+        if code.name == "DUP" or (
+            "GET" in code.name and value is not None and int(value) in tuples
+        ):
+            raise ValueError(code.name)
+        before = code.name
     stream.seek(start)
     return _Unpickler(stream).load()
 

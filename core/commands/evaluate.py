@@ -18,6 +18,7 @@ from core.commands import options
 from core.commands.console import Reporter
 from core.errors import UserFacingError
 from core.evaluation.held_out import pairs_to_measure, usual
+from core.safe_files import write_whole
 
 if TYPE_CHECKING:
     from core.runs.records import Checkpoint
@@ -169,10 +170,9 @@ def cost(checkpoints: "Sequence[Checkpoint]", pairs: int) -> str:
 
 def save(path: Path, table: dict[str, Any], reporter: Reporter) -> None:
     """Write the figures; where that fails they are still printed."""
-    part = path.with_suffix(".part")
+    text = json.dumps(table, allow_nan=False, indent=1) + "\n"
     try:
-        part.write_text(json.dumps(table, allow_nan=False, indent=1) + "\n", "utf-8")
-        part.replace(path)
+        write_whole(path, text.encode("utf-8"))
     except OSError as error:
         reporter.say(
             f"The figures could not be saved as {path} ({error.strerror}): they are printed only."

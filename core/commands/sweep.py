@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from core.commands import options
 from core.commands.console import Reporter
 from core.errors import UserFacingError
+from core.safe_files import write_whole
 from core.setting import settings_of
 from core.sweeps.judges import judge_kinds, make_judge, pairs_to_judge
 from core.sweeps.problems import check, problems
@@ -194,7 +195,7 @@ def write_pairs(path: Path, sweep: "Sweep") -> None:
     """Write the pairs of texts to be judged."""
     lines = [json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs_to_judge(sweep.rows)]
     try:
-        path.write_text("".join(lines), encoding="utf-8")
+        write_whole(path, "".join(lines).encode("utf-8"))
     except OSError as error:
         raise UserFacingError(f"{path} cannot be written: {error.strerror}.") from error
 

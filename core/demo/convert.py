@@ -18,8 +18,10 @@ def convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = str(gguf.parent)
-    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=gguf.name)
-    model = AutoModelForCausalLM.from_pretrained(source, gguf_file=gguf.name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=gguf.name, local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        source, gguf_file=gguf.name, dtype=torch.float32, local_files_only=True
+    )
     # A model that came from GGUF counts as quantised and refuses to be saved: a fresh one does not.
     config = model.config
     del config.quantization_config

@@ -3,11 +3,17 @@
 Reads a TOML file into a frozen dataclass. Knows nothing of torch.
 """
 
+import reprlib
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from core.errors import UserFacingError
+from core.failures import reason
+from core.files import read_file
+
+LARGEST = 1 << 20
+"""Bytes; a recipe has a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,11 @@ def load_recipe(path: Path) -> Recipe:
         UserFacingError: it cannot be read, or a key is missing, unknown or not a number.
     """
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserFacingError(f"The recipe {path} cannot be read: {error}.") from error
+        table = tomllib.loads(read_file(path, LARGEST).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserFacingError(
+            f"The recipe {path} cannot be read ({reason(error)}): name a recipe in TOML."
+        ) from error
     flat = {
         (key if section in {"pair", "lora"} else f"{section}_{key}"): value
         for section, values in table.items()
@@ -60,9 +68,11 @@ def load_recipe(path: Path) -> Recipe:
     known = {field.name: field.type for field in fields(Recipe)}
     for key in sorted(set(known) ^ set(flat)):
         state = "missing from" if key in known else "unknown in"
-        raise UserFacingError(f"The key {key} is {state} the recipe {path}.")
+        raise UserFacingError(f"The key {key[:80]} is {state} the recipe {path}.")
     for key, value in flat.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-            raise UserFacingError(f"{key} in the recipe {path} must be a number, not {value!r}.")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e18:
+            raise UserFacingError(
+                f"{key} in the recipe {path} must be a number, not {reprlib.repr(value)}."
+            )
         flat[key] = float(value) if known[key] in (float, "float") else int(value)
     return Recipe(**flat)

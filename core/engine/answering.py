@@ -1,6 +1,7 @@
 """Answers requests one at a time: looks up the handler, and turns every outcome into an event.
 
 What a handler cannot do ends as ``Failed`` with one sentence, what is cancelled as ``Stopped``.
+So does whatever else is raised, SystemExit of a library included: the thread goes on.
 Where memory runs out, all that can be computed again is evicted and the request is tried once more;
 after a device is lost nothing more is asked of it. All of it runs on the engine thread.
 
@@ -19,7 +20,7 @@ from core.engine.protocol import Event, Failed, Memory, Request, Stopped, Unload
 from core.engine.session import Session
 from core.engine.startup import thaw
 from core.errors import Cancelled, UserFacingError
-from core.failures import is_device_lost, is_out_of_memory
+from core.failures import LONGEST, is_device_lost, is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,10 @@ class Answering:
         if event is None:
             event = self._try(request, again, evicted=True)
         assert event is not None
-        self._tell_memory()
+        try:
+            self._tell_memory()
+        except BaseException:  # what is asked was done; the next one tells of it
+            log.exception("memory could not be told of")
         return event
 
     def _try(self, request: Request[Event], again: bool, evicted: bool = False) -> Event | None:
@@ -88,7 +92,7 @@ class Answering:
         except UserFacingError as error:
             can = isinstance(error, NotDownloaded)
             return Failed(request.id, str(error), downloadable=can)
-        except Exception as error:
+        except BaseException as error:  # no signal reaches this thread, so nothing means its end
             if is_out_of_memory(error):
                 if session.has_pair and not evicted:
                     return None
@@ -99,9 +103,10 @@ class Answering:
                 why = str(error).strip().splitlines()[0].rstrip(" .")
                 self._lost = f"The device no longer answers ({why}): {START_ANEW}"
                 return Failed(request.id, self._lost, lost=True)
+            said = " ".join(str(error).split())[:LONGEST]
             return Failed(
                 request.id,
-                f"Something unexpected went wrong ({type(error).__name__}: {error}); the log has "
+                f"Something unexpected went wrong ({type(error).__name__}: {said}); the log has "
                 f"the details, and your text is untouched.",
             )
 

@@ -2,7 +2,8 @@
 
 One plain thread alone touches models. A newer request of one slot replaces an unstarted older one
 and stops the running one at the next layer; what was overtaken is answered by ``Stopped``. Every
-request is answered by exactly one final event, and none follows ``close``.
+request is answered by exactly one final event, and none follows ``close``. Nothing that is raised,
+by a handler or by whoever hears an event, ends the thread.
 
 A job takes a step whenever nothing more urgent waits, and tells of each. One that gives way is
 interrupted in mid-step when something more urgent comes, and does that step again afterwards. After
@@ -13,6 +14,7 @@ Knows slots and urgencies, and no request but its own; knows nothing of Qt: even
 called on the engine thread. What is done for a request is core.engine.answering's business.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +34,8 @@ from core.engine.protocol import (
     Urgency,
 )
 
+log = logging.getLogger(__name__)
+
 QUIET = 0.5
 """Seconds without a request before what the engine asks of itself is begun or resumed."""
 Asked = Request[Event]
@@ -44,7 +48,7 @@ class Engine:
     """
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
-        self._emit = emit
+        self._hear = emit
         self._changed = threading.Condition()
         self._waiting: dict[Slot, Asked] = {}
         self._running: Asked | None = None
@@ -56,7 +60,7 @@ class Engine:
         """It shall stop only to be done again, after something more urgent."""
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="qscope-engine", daemon=True)
-        self._answering = Answering(emit, self._unwanted.is_set)
+        self._answering = Answering(self._emit, self._unwanted.is_set)
         self.session = self._answering.session
         """What is loaded; for the engine thread, and for tests and benchmarks that look into it."""
 
@@ -117,6 +121,13 @@ class Engine:
         if self._thread.ident is not None:
             self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def _emit(self, event: Event) -> None:
+        """Hand out an event; what its hearer raises is logged and stops nothing."""
+        try:
+            self._hear(event)
+        except BaseException:
+            log.exception("%s could not be taken", type(event).__name__)
 
     def _work(self) -> None:
         while (request := self._next()) is not None:

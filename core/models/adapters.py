@@ -17,6 +17,8 @@ from core.checkpoints.describe import check_not_empty
 from core.checkpoints.fit import plain_name, renamed
 from core.errors import UserFacingError
 from core.failures import is_out_of_memory, reason
+from core.models.adapter_config import read_adapter_config, resolve_names
+from core.models.config import no_larger_than, offline
 from core.models.lora import is_plain_lora
 from core.models.weights import read_adapter
 
@@ -40,9 +42,9 @@ def put_adapter(
         ValueError, RuntimeError: as PEFT raises them for what it cannot do. ValueError also for an
             adapter that would change the base under the others.
     """
-    from peft import PeftConfig, PeftModel, PeftModelForCausalLM
+    from peft import PeftModel, PeftModelForCausalLM
 
-    config = PeftConfig.from_pretrained(str(folder))
+    config = read_adapter_config(folder)
     config.inference_mode = True
     tensors = read_adapter(folder, allow_pickle)
     check_not_empty(folder, {key: tensor.numel() for key, tensor in tensors.items()})
@@ -53,10 +55,12 @@ def put_adapter(
         )
     beside = isinstance(model, PeftModel)
     base = model.get_base_model() if beside else model
+    resolve_names(config, base, folder)
     resized = {} if beside else _resize(base, tensors, folder)
     weights = [it for it in base.parameters() if type(it.data) is torch.Tensor]
     before = [_mark(it[: resized[it]] if it in resized else it) for it in weights]
-    with torch.random.fork_rng():
+    stored = sum(tensor.numel() for tensor in tensors.values())
+    with torch.random.fork_rng(), offline(), no_larger_than(stored, len(tensors), folder):
         torch.manual_seed(0)  # some kinds begin at random, and some keep a part of that
         if beside:
             model.add_adapter(name, config)

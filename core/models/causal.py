@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from core.errors import UserFacingError
-from core.failures import is_out_of_memory, reason
+from core.failures import passes, reason
 from core.models.miniature import form
 from core.models.remembered import recall, remember
 
@@ -41,7 +41,7 @@ def check_causal(model: Any, name: str) -> None:
     try:
         logits = model(input_ids=ids, use_cache=False).logits
     except Exception as error:  # whatever a model raises that was given too little
-        if is_out_of_memory(error):
+        if passes(error):
             raise
         raise UserFacingError(
             f"{name} holds a model of the kind {kind!r}, which does not run on the tokens of a "

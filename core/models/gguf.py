@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from core.checkpoints.gguf import FACTORS, check_read_whole, read_gguf
+from core.checkpoints.limited import check_files
 from core.errors import UserFacingError
 from core.failures import reason
 
@@ -22,15 +23,21 @@ def read_gguf_model(auto: Any, path: Path, dtype: torch.dtype) -> tuple[Any, lis
 
     Raises:
         UserFacingError: transformers does not read its architecture, or not all that it says.
-        OSError, ValueError, KeyError, RuntimeError: as transformers raises them.
+        Exception: whatever transformers raises at such files.
     """
     from transformers import AutoConfig, GgufConfig, modeling_gguf_pytorch_utils
     from transformers.utils import logging
 
+    if (path.parent / "adapter_config.json").exists():
+        raise UserFacingError(
+            f"{path.parent} has an adapter beside {path.name}, which transformers would put over "
+            f"it: move the file to a folder of its own."
+        )
+    check_files(path.parent, ("generation_config.json",))
     modeling_gguf_pytorch_utils.tqdm = logging.tqdm  # as elsewhere: reported, and can be cancelled
     place, name = str(path.parent), path.name
     try:
-        config = AutoConfig.from_pretrained(place, gguf_file=name)
+        config = AutoConfig.from_pretrained(place, gguf_file=name, local_files_only=True)
     except ValueError as error:
         raise UserFacingError(
             f"{path} cannot be read by transformers ({reason(error)}): choose the folder of its "
@@ -44,6 +51,7 @@ def read_gguf_model(auto: Any, path: Path, dtype: torch.dtype) -> tuple[Any, lis
         dtype=dtype,
         quantization_config=GgufConfig(dequantize=True),
         output_loading_info=True,
+        local_files_only=True,
     )
     model.is_quantized = False  # its weights are plain numbers now
     vars(model.config).pop("quantization_config", None)

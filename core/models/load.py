@@ -19,19 +19,22 @@ import torch
 from torch import nn
 
 from core.checkpoints.asked import as_run, asked_plan, remarks
-from core.checkpoints.describe import CONTEXT_LENGTH, read_json
+from core.checkpoints.config import read_config
+from core.checkpoints.describe import CONTEXT_LENGTH
 from core.checkpoints.identity import read_whole
 from core.checkpoints.memory import Need, check_fits, estimate
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.runs import run_checkpoints, with_start
+from core.checkpoints.tokenizing import COPY
 from core.checkpoints.watch import POLICY, Watch, parts_of
 from core.codec import RULES, Codec
 from core.engine.protocol import PairInfo, PairSpec
 from core.errors import Cancelled, UserFacingError
-from core.failures import is_out_of_memory, reason
+from core.failures import in_words
 from core.models.adapters import put_adapter
 from core.models.causal import check_causal
 from core.models.check import choose_way, record_steps
+from core.models.config import load_config, offline
 from core.models.device import (
     choose_device,
     choose_dtype,
@@ -51,8 +54,14 @@ from core.models.weights import read_model
 from core.plausibility import doubts
 from core.progress import Report, never
 from core.provenance import chosen_beta
+from core.rendering import start as start_rendering
 from core.runs.records import Checkpoint
 
+WHOLE = "check that its files are complete and were saved by transformers"
+CONFIG = "copy it again from where the model was saved"
+FITTING = "check that its files are complete, and that it was trained on this base"
+LONGEST = 2**31
+"""Tokens of a text at most, whatever a config says."""
 ROOM = 2
 """A pair is loaded beside what is there if so many times its estimated need is free."""
 
@@ -98,6 +107,7 @@ def load_pair(
     began = time.perf_counter()
     spec, opened = as_run(spec)
     plan = asked_plan(spec, progress, cancelled)
+    start_rendering()  # ready by the time that the tokenizer is loaded
     beta, notes = chosen_beta(spec.beta, plan.provenance)
     place = place_for(spec, plan)
     device, dtype, need = place.device, place.dtype, place.need
@@ -109,12 +119,14 @@ def load_pair(
     prepare(device)
     parts = parts_of(plan)
     with (
+        in_words("The pair of", plan.policy_adapter or plan.policy_model, WHOLE, "be loaded"),
+        offline(),
         read_whole(parts.values()) as identities,
         _weights_reported(progress, cancelled),
         torch.inference_mode(),
     ):
         loader = _Loader(plan, device, dtype, of_run=bool(spec.run))
-        tokenizer = loader.tokenizer()
+        codec = _codec(loader.tokenizer(), spec, plan, cancelled)
         lanes, shared, swap = loader.lanes()
         base = None
         if plan.search_base is not None:
@@ -123,14 +135,15 @@ def load_pair(
     if swap is not None:
         swap.placed = loaded[POLICY]
     progress("Checking the attention", None)
-    known = plan.provenance
-    rule = RULES.get(spec.trainer or known.trainer, "turn")
-    codec = Codec(tokenizer, rule, spec.plain or bool(known.plain))
     everything = [*lanes, base] if base is not None else lanes
-    learn(weight for lane in everything for weight in weights_read(lane.model))
-    for lane in everything:
-        choose_way(lane)
-        record_steps(lane)
+    with (
+        in_words("The pair of", plan.policy_adapter or plan.policy_model, WHOLE, "be run"),
+        offline(),
+    ):
+        learn(weight for lane in everything for weight in weights_read(lane.model))
+        for lane in everything:
+            choose_way(lane)
+            record_steps(lane)
     free = free_bytes(device)
     pair = Pair(
         lanes,
@@ -173,6 +186,14 @@ def load_pair(
     return pair, info
 
 
+def _codec(tokenizer: Any, spec: PairSpec, plan: PairPlan, cancelled: Callable[[], bool]) -> Codec:
+    """Return how a pair's tokenizer reads texts: by the pair's options, or as it was trained."""
+    known = plan.provenance
+    rule = RULES.get(spec.trainer or known.trainer, "turn")
+    with in_words("The tokenizer in", plan.tokenizer, COPY, "be used"):
+        return Codec(tokenizer, rule, spec.plain or bool(known.plain), cancelled=cancelled)
+
+
 def _checkpoints(spec: PairSpec, pair: Pair) -> tuple[Checkpoint, ...]:
     """Return a run's checkpoints up to the one loaded (it may have saved more since), else none.
 
@@ -196,6 +217,14 @@ class _Loader:
     of_run: bool
 
     def tokenizer(self) -> Any:
+        """Return the pair's tokenizer, once each config.json is known to be read: the tokenizer is
+        loaded by it, too, and would be blamed for it."""
+        plan = self.plan
+        for path in filter(None, dict.fromkeys((plan.policy_model, plan.reference_model))):
+            if path.is_dir():
+                _auto_class(path, plan)
+                with in_words("The config.json in", path, CONFIG):
+                    load_config(path, plan.allow_remote_code)
         return load_tokenizer(self.plan.tokenizer, self.plan.allow_remote_code)
 
     def lanes(self) -> tuple[list[Lane], bool, Swap | None]:
@@ -216,20 +245,21 @@ class _Loader:
     def _as_saved(self, path: Path) -> Any:
         """Return what ``model`` does, with the layers that its class has."""
         plan = self.plan
-        model, missing = read_model(
-            _auto_class(path, plan),
-            path,
-            self.device,
-            self.dtype,
-            plan.allow_pickle,
-            plan.allow_remote_code,
-        )
-        if missing:
-            raise UserFacingError(
-                f"{path} lacks {len(missing)} weights (first: {missing[0]}): what would be shown "
-                f"is noise; save the whole model again."
+        with in_words("The model in", path, WHOLE, "be loaded"):
+            model, missing = read_model(
+                _auto_class(path, plan),
+                path,
+                self.device,
+                self.dtype,
+                plan.allow_pickle,
+                plan.allow_remote_code,
             )
-        check_causal(model, str(path))
+            if missing:
+                raise UserFacingError(
+                    f"{path} lacks {len(missing)} weights (first: {missing[0]}): what would be "
+                    f"shown is noise; save the whole model again."
+                )
+            check_causal(model, str(path))
         return model
 
     def _over_one_base(self) -> tuple[list[Lane], bool, Swap | None]:
@@ -296,9 +326,10 @@ class _Loader:
         PEFT keeps the factors in float32 where the base is in a lower format.
         """
         base = self._as_saved(model)
-        wrapped, rewritten = put_adapter(base, adapter, ROWS[0], self.plan.allow_pickle)
-        if wrapped.peft_type == "LORA":  # others may ask for layers of torch's own class
-            replace_linears(base)
+        with in_words("The adapter in", adapter, FITTING, "be loaded"):
+            wrapped, rewritten = put_adapter(base, adapter, ROWS[0], self.plan.allow_pickle)
+            if wrapped.peft_type == "LORA":  # others may ask for layers of torch's own class
+                replace_linears(base)
         return wrapped, rewritten
 
     def _with_adapters(self) -> Any:
@@ -313,10 +344,11 @@ class _Loader:
         wrapped, rewritten = self._adapted(plan.policy_model, plan.policy_adapter)
         apart = self.of_run or plan.reference_adapter != plan.policy_adapter
         if plan.reference_adapter is not None and apart and not rewritten:
-            try:
-                put_adapter(wrapped, plan.reference_adapter, ROWS[1], plan.allow_pickle)
-            except (ValueError, KeyError):
-                return None
+            with in_words("The adapter in", plan.reference_adapter, FITTING, "be loaded"):
+                try:
+                    put_adapter(wrapped, plan.reference_adapter, ROWS[1], plan.allow_pickle)
+                except (ValueError, KeyError):
+                    return None
         return None if rewritten else wrapped
 
 
@@ -339,7 +371,7 @@ def _auto_class(path: Path, plan: PairPlan) -> Any:
 
     if path.is_file():
         return hf.AutoModelForCausalLM  # a GGUF file, whose kind reading it finds out
-    config = read_json(path / "config.json")
+    config = read_config(path)
     if config.get("auto_map") and plan.allow_remote_code:
         return hf.AutoModelForCausalLM
     kind = str(config.get("model_type") or "")
@@ -378,9 +410,8 @@ def _switch(wrapped: Any, row: str) -> Callable[[], Any]:
 
 @contextlib.contextmanager
 def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Report the loading inside, let it be cancelled, and raise UserFacingError for bad files."""
+    """Report the loading inside and let it be cancelled."""
     progress("Loading the model library", None)
-    from huggingface_hub.errors import StrictDataclassError
     from transformers.utils import logging as hf_logging
 
     def hook(factory: Any, args: Any, kwargs: Any) -> Any:
@@ -393,18 +424,6 @@ def _weights_reported(progress: Report, cancelled: Callable[[], bool]) -> Iterat
             warnings.simplefilter("ignore")
             progress("Loading the weights", None)
             yield
-    except ImportError as error:
-        raise UserFacingError(
-            f"This model needs a library that is not installed ({reason(error)}): install it "
-            f"and load again."
-        ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, StrictDataclassError) as error:
-        if is_out_of_memory(error):
-            raise
-        raise UserFacingError(
-            f"The checkpoint could not be loaded ({reason(error)}): check that its files are "
-            f"complete and were saved by transformers or PEFT."
-        ) from error
     finally:
         hf_logging.set_tqdm_hook(previous)
 
@@ -442,9 +461,10 @@ def _context_length(lane: Lane) -> int:
     """
     names = (getattr(lane.config, name, None) for name in CONTEXT_LENGTH)
     length = next((it for it in names if isinstance(it, int) and it > 0), 2**20)
+    length = min(length, LONGEST)
     rope = getattr(lane.config, "rope_parameters", None) or {}
     if rope.get("rope_type") == "dynamic":
-        length = int(length * rope.get("factor", 1.0))
+        length = int(min(length * rope.get("factor", 1.0), LONGEST))
     return length
 
 

@@ -12,10 +12,13 @@ import torch
 from core.checkpoints.identity import read_whole
 from core.codec import Codec
 from core.errors import UserFacingError
-from core.failures import is_out_of_memory, reason
+from core.failures import in_words
 from core.models.device import choose_device, choose_dtype
+from core.models.tokenizer import load_tokenizer
 from core.models.weights import read_model
 from core.text import Prompt
+
+WHOLE = "check that it is a whole sequence-classification checkpoint with safetensors weights"
 
 
 class RewardModel:
@@ -72,29 +75,21 @@ def load_reward_model(
             f"There is no reward model in {path}: name the folder of a Hugging Face "
             f"sequence-classification checkpoint (config.json, model.safetensors)."
         )
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
     where = choose_device(device)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=allow_remote_code)
-            with read_whole([path]):
-                model, missing = read_model(
-                    AutoModelForSequenceClassification,
-                    path,
-                    where,
-                    choose_dtype("auto", where),
-                    allow_pickle,
-                    allow_remote_code,
-                )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise
-        raise UserFacingError(
-            f"The reward model in {path} cannot be loaded ({reason(error)}): check that it is a "
-            f"whole sequence-classification checkpoint with safetensors weights."
-        ) from error
+    with warnings.catch_warnings(), in_words("The reward model in", path, WHOLE, "be loaded"):
+        warnings.simplefilter("ignore")
+        tokenizer = load_tokenizer(path, allow_remote_code)
+        with read_whole([path]):
+            model, missing = read_model(
+                AutoModelForSequenceClassification,
+                path,
+                where,
+                choose_dtype("auto", where),
+                allow_pickle,
+                allow_remote_code,
+            )
     if missing:
         raise UserFacingError(
             f"{path} lacks {len(missing)} weights (first: {missing[0]}), so its scores would be "

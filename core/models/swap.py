@@ -17,17 +17,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.checkpoints.describe import StoredModel, describe, read_json
+from core.checkpoints.describe import StoredModel, describe
 from core.checkpoints.fit import check_adapter_fits
 from core.checkpoints.identity import Identity, identify, read_whole
+from core.checkpoints.limited import read_json
 from core.checkpoints.plan import PairPlan
 from core.checkpoints.reference import last_part
 from core.errors import UserFacingError
-from core.failures import is_out_of_memory, reason
+from core.failures import in_words
+from core.models.adapter_config import read_adapter_config, resolve_names
 from core.models.adapters import put_adapter
 from core.models.lora import ROWS, PairLinear, is_plain_lora, saved_factors
 from core.models.weights import read_adapter
 from core.progress import Report, silent
+
+ANOTHER = "choose another one, or save it again"
 
 Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
@@ -97,6 +101,7 @@ class RowSwap(Swap):
 
     def __init__(self, model: nn.Module, plan: PairPlan) -> None:
         super().__init__(plan)
+        self._model = model
         self._layers = {
             name: layer for name, layer in model.named_modules() if isinstance(layer, PairLinear)
         }
@@ -131,12 +136,11 @@ class RowSwap(Swap):
 
     def _from_disk(self, checkpoint: Identity) -> Factors:
         """Read a checkpoint's factors, after a check that it belongs to the run."""
-        from peft import PeftConfig
-
         folder = Path(checkpoint.folder)
         _adapter_of_the_run(folder, self._plan)
-        with _unchanged(checkpoint), _errors_as_a_sentence(folder):
-            config = PeftConfig.from_pretrained(str(folder))
+        with _unchanged(checkpoint), in_words("The checkpoint", folder, ANOTHER, "be shown"):
+            config = read_adapter_config(folder)
+            resolve_names(config, self._model, folder)
             if not is_plain_lora(config):
                 raise ValueError("it is not a plain LoRA, as the run's last one is")
             tensors = read_adapter(folder, self._plan.allow_pickle)
@@ -170,7 +174,7 @@ class PeftSwap(Swap):
         try:
             with (
                 _unchanged(checkpoint),
-                _errors_as_a_sentence(folder),
+                in_words("The checkpoint", folder, ANOTHER, "be shown"),
                 warnings.catch_warnings(),
             ):
                 warnings.simplefilter("ignore")
@@ -296,22 +300,6 @@ def _foreign(folder: Path, why: str) -> UserFacingError:
         f"The checkpoint {folder} does not belong to the run that is open ({why}): open it as a "
         f"pair of its own with --policy DIR."
     )
-
-
-@contextlib.contextmanager
-def _errors_as_a_sentence(folder: Path) -> Iterator[None]:
-    """Turn the libraries' errors about unreadable or unfit files into UserFacingError."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
-        if is_out_of_memory(error):
-            raise
-        raise UserFacingError(
-            f"The checkpoint {folder} cannot be shown ({reason(error)}): choose another one, or "
-            f"save it again."
-        ) from error
 
 
 def _bytes(factors: Factors) -> int:

@@ -15,8 +15,10 @@ from typing import Any
 import torch
 
 from core.checkpoints.describe import check_not_empty, weight_files
+from core.checkpoints.gguf import read_gguf
 from core.checkpoints.headers import TensorHeader, read_header
 from core.errors import UserFacingError
+from core.models.config import load_config, no_larger_than, offline
 from core.models.gguf import read_gguf_model
 from core.models.quantised import read_quantised
 
@@ -28,9 +30,6 @@ DTYPES = {
     "F8_E4M3FNUZ": torch.float8_e4m3fnuz, "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
     "F8_E8M0": torch.float8_e8m0fnu, "C64": torch.complex64, "BOOL": torch.bool,
 }  # fmt: skip
-
-ATTENTION = (None, "eager", "sdpa", "flex_attention")
-"""Attention functions that come with transformers and torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,28 +94,34 @@ def read_model(
     Raises:
         UserFacingError: a file becomes shorter meanwhile, or the weights have other sizes than
             config.json says.
-        OSError, ValueError, KeyError, RuntimeError: as transformers raises them.
+        Exception: whatever transformers raises at such files.
     """
-    from transformers import AutoConfig
-
     if folder.is_file():
-        model, missing = read_gguf_model(auto, folder, dtype)
+        file = read_gguf(folder)
+        with offline(), no_larger_than(file.parameters, len(file.tensors), folder):
+            model, missing = read_gguf_model(auto, folder, dtype)
         return model.to(device).eval(), missing
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=allow_remote_code)
-    _drop_foreign_attention(config)
+    config = load_config(folder, allow_remote_code)
     if getattr(config, "quantization_config", None):
         return read_quantised(auto, folder, config, device, dtype, allow_pickle, allow_remote_code)
-    with torch.device("meta"):  # only for its class: from_pretrained takes no path with tensors
-        shell = auto.from_config(config, trust_remote_code=allow_remote_code)
-    model, found = type(shell).from_pretrained(
-        None,
-        config=shell.config,
-        state_dict=_stored(folder, "model", allow_pickle),
-        dtype=dtype,
-        device_map=None if device.type == "cpu" else {"": device},
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,
+    stored = _stored(folder, "model", allow_pickle)
+    numbers = sum(
+        it.tensor.count if isinstance(it, StoredTensor) else it.numel() for it in stored.values()
     )
+    with offline():
+        # Only for its class, and to count: from_pretrained takes no path with tensors.
+        with no_larger_than(numbers, len(stored), folder), torch.device("meta"):
+            shell = auto.from_config(config, trust_remote_code=allow_remote_code)
+        model, found = type(shell).from_pretrained(
+            None,
+            config=shell.config,
+            state_dict=stored,
+            dtype=dtype,
+            device_map=None if device.type == "cpu" else {"": device},
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            local_files_only=True,
+        )
     for name, stored, built in sorted(found["mismatched_keys"])[:1]:
         raise UserFacingError(
             f"{name} in {folder} is of {_size(stored)} numbers, but by its config.json of "
@@ -128,15 +133,6 @@ def read_model(
 
 def _size(shape: Iterable[int]) -> str:
     return " x ".join(map(str, shape))
-
-
-def _drop_foreign_attention(config: Any) -> None:
-    """Remove attention functions that a config.json names and that may be code from a hub."""
-    if config._attn_implementation not in ATTENTION:
-        config._attn_implementation = None
-    for name in config.sub_configs:
-        if (inner := getattr(config, name, None)) is not None:
-            _drop_foreign_attention(inner)
 
 
 def read_adapter(folder: Path, allow_pickle: bool = False) -> dict[str, torch.Tensor]:

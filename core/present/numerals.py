@@ -13,6 +13,14 @@ def real_minus(text: str) -> str:
     return text.replace("-", "\u2212")
 
 
+def as_number(text: str) -> float | str:
+    """Return the number that one of these texts shows, the text itself where it shows none."""
+    try:
+        return float(text.replace("\u2212", "-"))
+    except ValueError:
+        return text
+
+
 def signed(value: float, digits: int = 3) -> str:
     """Return a number with its sign, a real minus, and no minus zero."""
     text = f"{value:+.{digits}f}"

@@ -10,14 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from core.inert import cell
 from core.losses import UNNAMED, TrainingLoss
 from core.scoring import Scoring
 
 
 def delimited(rows: Iterable[Sequence[object]], delimiter: str = ",") -> str:
-    """Return rows as text, a line each, quoted where that is needed."""
+    """Return rows as text, a line each, quoted where that is needed; numbers stay numbers.
+
+    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     out = io.StringIO()
-    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(
+        [cell(it) if isinstance(it, str) else it for it in row] for row in rows
+    )
     return out.getvalue()
 
 

@@ -11,7 +11,11 @@ from typing import Any
 
 import msgspec
 
+from core.files import read_file
 from core.runs.tail import Signature, signature, trouble
+
+LARGEST = 1 << 24
+"""Bytes that are parsed in one call, which keeps all other threads waiting."""
 
 _DECODER = msgspec.json.Decoder()
 _NOT_FINITE = re.compile(rb"(?<=[\s:,\[])(-?Infinity|NaN)(?=[\s,}\]])")
@@ -50,11 +54,13 @@ class JsonFile:
             self.problems = (trouble(path, FileNotFoundError()),) if self.table is not None else ()
         else:
             try:
-                found = parse(path.read_bytes())
+                found = parse(read_file(path, LARGEST))
             except OSError:
                 found = None
             if isinstance(found, dict):
                 self.table, self.problems = found, ()
             elif self.table is None:
-                self.problems = (f"{path} is empty or cut short and is left out.",)
+                large = mark[0] > LARGEST
+                what = f"has more than {LARGEST >> 20} MB" if large else "is empty or cut short"
+                self.problems = (f"{path} {what} and is left out.",)
         return (self.table, self.problems) != before

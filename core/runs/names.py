@@ -7,7 +7,7 @@ is logged beside it, so some names are settled only where all are known. Knows n
 
 import re
 from collections.abc import Collection, Iterable
-from functools import cache
+from functools import lru_cache
 
 from core.runs.records import EVAL, KL
 
@@ -60,13 +60,19 @@ LLAMA_FACTORY = {"total_steps", "percentage"}
 """Beside these "accuracy" is what TRL calls rewards/accuracies."""
 
 
-@cache
+LONGEST = 500
+"""Letters of a name; a longer one is of no curve that is known."""
+
+
+@lru_cache(maxsize=1 << 16)
 def canonical(name: str) -> str:
     """Return TRL's name of a curve; an unknown name stays, but for its train/ and eval/.
 
     A curve of an evaluation set with a name of its own is called eval/NAME/CURVE.
     """
     name = name.strip()
+    if len(name) > LONGEST:
+        return name
     if match := _SPLIT.fullmatch(name):
         name = f"{match[2]}/{match[1]}/{match[3]}"
     elif match := _LOSS.fullmatch(name):

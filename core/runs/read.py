@@ -18,6 +18,8 @@ from core.checkpoints.loss import training_loss
 from core.checkpoints.provenance import measured_beta, read_provenance
 from core.checkpoints.saved import Saved, folders
 from core.errors import UserFacingError
+from core.files import ENTRIES, entries, is_possible, open_file
+from core.progress import Stop, never
 from core.provenance import UNKNOWN, Provenance
 from core.runs.json_file import JsonFile
 from core.runs.losses import beta_of, loss_of
@@ -25,7 +27,7 @@ from core.runs.names import evaluation_sets
 from core.runs.reader import Curves, Found, formats
 from core.runs.records import ABOUT, EVALUATION, HELD_OUT, STATE, STEP, RunLog, Series
 from core.runs.table import Table, agree, merged
-from core.runs.tail import trouble
+from core.runs.tail import STOP, trouble
 
 _PLAIN = re.compile(r"out(put)?|runs?|logs?|results|training|(dpo-|sft-)?checkpoints")
 """Folders whose name says little: the one above is named too."""
@@ -63,9 +65,11 @@ def read_run(path: Path) -> RunLog:
 class Run:
     """What lies at a path, looked at as often as it is asked to."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stop: Stop = never) -> None:
+        """``stop()``: whether a look that is under way is no longer wanted, or not yet."""
         self.path = path
-        self._place = path.expanduser().absolute()
+        self._stop = stop
+        self._place = _place(path)
         self._is_folder = False
         self._readers = [format.make() for format in formats()]
         self._found = [Found() for _ in self._readers]
@@ -73,20 +77,33 @@ class Run:
         self._about, self._evaluation = JsonFile(), JsonFile()
         self._known: tuple[object, Provenance] = None, UNKNOWN
         """What files say of the training, and what of the run was there when they were read."""
+        self._changed = False
 
     def refresh(self) -> bool:
-        """Look again; return whether anything is different."""
+        """Look again; return whether anything is different.
+
+        Raises:
+            UserFacingError: the path can be none.
+            Cancelled: soon after ``stop()`` has turned true; the next look goes on from there.
+        """
         place = self._place
+        if not is_possible(place):
+            raise UserFacingError(f"{str(self.path)!r} is no possible path: {CHOOSE}.")
         self._is_folder = place.is_dir() or (self._is_folder and not place.is_file())
-        changed = False
-        for number, reader in enumerate(self._readers):
-            found = reader.look(place)
-            changed |= found is not self._found[number]
-            self._found[number] = found
-            if found.curves and not self._is_folder:
-                break  # a file is of one format
+        token = STOP.set(self._stop)
+        try:
+            for number, reader in enumerate(self._readers):
+                found = reader.look(place)
+                self._changed |= found is not self._found[number]
+                self._found[number] = found
+                if found.curves and not self._is_folder:
+                    break  # a file is of one format
+        finally:
+            STOP.reset(token)
         home = self._home()
-        return (home is not None and self._look_beside(home)) or changed
+        changed = (home is not None and self._look_beside(home)) or self._changed
+        self._changed = False
+        return changed
 
     def logs(self) -> tuple[RunLog, ...]:
         """Return what is known of each run.
@@ -164,7 +181,7 @@ class Run:
         place = self._place
         try:
             begin = b"" if place.is_dir() else _first_bytes(place)
-            empty = not (any(place.iterdir()) if place.is_dir() else begin)
+            empty = not (entries(place) if place.is_dir() else begin)
         except (FileNotFoundError, NotADirectoryError):
             return f"There is no {self.path}: check the path, or {CHOOSE}."
         except OSError as error:
@@ -177,6 +194,11 @@ class Run:
             return (
                 f"There is no training log in {self.path} yet, or it is damaged or only half of "
                 f"one: wait until there is one if it is being written, or {CHOOSE}."
+            )
+        if place.is_dir() and len(entries(place)) == ENTRIES:
+            return (
+                f"{self.path} holds more than {ENTRIES:,} files, and there is no training log in "
+                f"those that were looked at: choose the log itself."
             )
         return f"There is no training log in {self.path}: {CHOOSE}."
 
@@ -226,7 +248,8 @@ def _held_out(evaluation: Mapping[str, Any]) -> tuple[dict[str, Series], list[st
 def _beta(table: Mapping[str, Any]) -> float | None:
     value = table.get("beta")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if math.isfinite(value) and value > 0 else None
+        with contextlib.suppress(OverflowError):  # a whole number of hundreds of digits
+            return float(value) if math.isfinite(value) and value > 0 else None
     return None
 
 
@@ -251,5 +274,12 @@ def _name(place: Path) -> str:
 
 
 def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return file.read(2)
+
+
+def _place(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:  # the home of a user that there is not
+        return path.absolute()

@@ -59,6 +59,9 @@ class Reader(Protocol):
 
         Args:
             place: a run's folder or a file, the same one at every look; it may not be there.
+
+        Raises:
+            Cancelled: core.runs.tail says that the look is to end; the next one goes on from there.
         """
         ...
 

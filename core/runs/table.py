@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from core.runs.names import STEPS, canonical, is_usual, settled, step_column
+from core.runs.names import LONGEST, STEPS, canonical, is_usual, settled, step_column
 from core.runs.points import (
     Floats,
     Integers,
@@ -26,6 +26,7 @@ from core.runs.points import (
     turns,
 )
 from core.runs.records import EVAL, Series
+from core.runs.tail import check
 
 WRAPPERS = "data", "metrics", "logs"
 """Names under which loggers put all that they log (verl: "data")."""
@@ -37,6 +38,11 @@ PIECE = 1 << 20
 """Bytes that are parsed in one call."""
 MOST = float(2**53)
 """A step beyond this is no count."""
+MOST_CURVES = 10_000
+MOST_POINTS = 20_000_000
+"""Of one log; what is beyond is said and left out, since no log of a training has as much."""
+DEEPEST = 16
+"""Rows inside rows."""
 _FLOATS = msgspec.json.Decoder(list[float])
 
 
@@ -55,6 +61,11 @@ class Table:
         self._purges: list[tuple[int, int]] = []
         self._wrong: Counter[str] = Counter()
         self._rows = 0
+        self._names: dict[str, str] = {}
+        """TRL's name of a curve, by the name that it was logged under."""
+        self._points = 0
+        self._beyond = False
+        """Whether there was more than is kept of a log."""
         self._unstepped = 0
         self.lost = 0
         """Rows that say nothing usable."""
@@ -80,6 +91,7 @@ class Table:
         stepped: dict[str, list[Piece]] = defaultdict(list)
         counted: dict[str, list[Piece]] = defaultdict(list)
         for names, places in groups.items():
+            check()
             some = rows if len(groups) == 1 else [rows[place] for place in places]
             columns = [list(map(itemgetter(name), some)) for name in names]
             at = self._rows + np.array(places)
@@ -169,6 +181,11 @@ class Table:
                 f"{'is' if lost + wrong == 1 else 'are'} left out."
             )
         said += [f"{where} {note}" for note in self.notes]
+        if self._beyond:
+            said.append(
+                f"{where} has more than {MOST_CURVES:,} curves or {MOST_POINTS:,} numbers, or "
+                f"names of more than {LONGEST} letters: the rest is left out."
+            )
         if self._counted and not self._stepped:
             said.append(f"{where} says no steps, so its rows are counted instead.")
         turned = self._turns()
@@ -221,8 +238,10 @@ class Table:
         for index, name in enumerate(names):
             if index == at or not name:
                 continue
+            name = self._name(name)
+            if not name:
+                continue
             values, there, wrong = numbers(columns[index])
-            name = canonical(name)
             if wrong:
                 self._wrong[name] += wrong
             if good is not None:
@@ -237,16 +256,32 @@ class Table:
         self, stepped: Mapping[str, list[Piece]], counted: Mapping[str, list[Piece]], rows: int
     ) -> None:
         for source, curves in (stepped, self._stepped), (counted, self._counted):
-            for name, pieces in source.items():
-                curves.setdefault(canonical(name), Points()).add(pieces)
+            for logged, pieces in source.items():
+                self._points += sum(len(steps) for _, steps, _ in pieces)
+                if self._points > MOST_POINTS:
+                    self._beyond = True
+                elif name := self._name(logged):
+                    curves.setdefault(name, Points()).add(pieces)
         self._rows += rows
 
+    def _name(self, logged: str) -> str:
+        """Return TRL's name of a curve; "" if there are too many already."""
+        known = self._names.get(logged)
+        if known is None:
+            if len(self._names) >= MOST_CURVES or len(logged) > LONGEST:
+                self._beyond = True
+                return ""
+            known = self._names[logged] = canonical(logged)
+        return known
 
-def _flat(row: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+
+def _flat(
+    row: Mapping[str, Any], before: str = "", depth: int = DEEPEST
+) -> Iterator[tuple[str, Any]]:
     """Yield the cells of a row, those of the rows inside it too."""
     for name, cell in row.items():
-        if isinstance(cell, dict):
-            yield from _flat(cell, before if name in WRAPPERS else f"{before}{name}/")
+        if isinstance(cell, dict) and depth:
+            yield from _flat(cell, before if name in WRAPPERS else f"{before}{name}/", depth - 1)
         else:
             yield before + name, cell
 
@@ -331,7 +366,7 @@ def numbers(column: Sequence[Any]) -> tuple[Floats, NDArray[np.bool_] | None, in
             return np.array(column, dtype=np.float64), there, 0
         if kinds == {str}:
             return _written(column)
-    except (OverflowError, msgspec.DecodeError):
+    except (OverflowError, UnicodeEncodeError, msgspec.DecodeError):
         pass
     return _one_by_one(column)
 

@@ -1,7 +1,8 @@
 """Following training runs while they are written: one thread that looks every second or so.
 
 Looks at times, sizes and listings, which works on every disk and needs no library; reads only what
-has changed. Knows nothing of Qt: what was read goes to callables, called on the watching thread.
+has changed. A large log is laid aside when another path is to be read for the first time, and gone
+on with later. Knows nothing of Qt: what was read goes to callables, called on the watching thread.
 """
 
 import logging
@@ -9,7 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from core.errors import UserFacingError
+from core.errors import Cancelled, UserFacingError
 from core.runs.read import Run
 from core.runs.records import RunLog
 
@@ -52,7 +53,7 @@ class Watcher:
         A path that is watched already is told of anew.
         """
         with self._changed:
-            self._watched[path] = Watched(path)
+            self._watched[path] = Watched(path, self._lays_aside)
             self._changed.notify()
 
     def forget(self, path: Path) -> None:
@@ -77,15 +78,18 @@ class Watcher:
         for one in watched:
             try:
                 self._look(one)
-            except Exception:  # a listener's; the other runs are still to be followed
+            except BaseException:  # a listener's; the other runs are still to be followed
                 log.exception("what was read of %s could not be taken", one.path)
 
     def _look(self, one: "Watched") -> None:
         try:
             logs, failed = one.look(), ""
+        except Cancelled:
+            one.behind = True
+            return
         except UserFacingError as error:
             logs, failed = (), str(error)
-        except Exception as error:
+        except BaseException as error:  # a library's panic too: the thread follows other runs
             logs, failed = (), _UNEXPECTED.format(one.path, type(error).__name__, error)
             if failed != one.failed:
                 log.exception("%s could not be read", one.path)
@@ -96,6 +100,10 @@ class Watcher:
         if failed and news and self._wants(one):
             self._emit_failed(one.path, failed)
 
+    def _lays_aside(self, one: "Watched") -> bool:
+        with self._changed:
+            return self._watched.get(one.path) is not one or self._new()
+
     def _wants(self, one: "Watched") -> bool:
         with self._changed:
             return self._watched.get(one.path) is one
@@ -104,7 +112,7 @@ class Watcher:
         while True:
             self.poll()
             with self._changed:
-                if not self._closed and not self._new():
+                if not self._closed and not self._new() and not self._behind():
                     self._changed.wait(self._interval)
                 if self._closed:
                     return
@@ -112,23 +120,27 @@ class Watcher:
     def _new(self) -> bool:
         return any(not one.seen for one in self._watched.values())
 
+    def _behind(self) -> bool:
+        return any(one.behind for one in self._watched.values())
+
 
 class Watched:
     """A path, and what was last said of it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lays_aside: Callable[["Watched"], bool]) -> None:
         self.path = path
         self.failed = ""
-        self.seen = self._told = False
-        self._run = Run(path)
+        self.seen = self.behind = self._told = False
+        self._run = Run(path, lambda: lays_aside(self))
 
     def look(self) -> tuple[RunLog, ...]:
         """Return the runs there, if anything is new of them.
 
         Raises:
             UserFacingError: there is no log, or none yet.
+            Cancelled: it is laid aside; the next look goes on from there.
         """
-        self.seen = True
+        self.seen, self.behind = True, False
         if not self._run.refresh() and self._told and not self.failed:
             return ()
         logs, self._told = self._run.logs(), True

@@ -4,6 +4,7 @@ Knows the words in which libraries report a full disk.
 """
 
 import errno
+import pickle
 import shutil
 from pathlib import Path
 
@@ -38,6 +39,11 @@ def sentence_of(error: BaseException, run: Path) -> str:
         return (
             f"The Python package {error.name} is missing: run pip install -e '.[train]' in the "
             f"folder of main.py."
+        )
+    if isinstance(error, pickle.UnpicklingError):
+        return (
+            f"A checkpoint in {run} holds more than numbers, and nothing else is loaded: delete "
+            f"the newest one, then resume the run."
         )
     first = (text.strip().splitlines() or [""])[0]
     return f"Training failed ({type(error).__name__}: {first}): the details are in {run / OUTPUT}."

@@ -16,8 +16,11 @@ from typing import Any
 
 from core.checkpoints.describe import describe
 from core.errors import UserFacingError
+from core.failures import in_words
+from core.files import NO_LINK, entries, is_possible, open_file, read_file
 from core.runs.records import ABOUT
 from core.setting import problems_of, setting
+from core.training.lock import LOCK
 
 CHECKPOINTS = 12
 """About so many are saved, where the job does not say how often."""
@@ -28,6 +31,8 @@ OUTPUT = "output.txt"
 """What the process of a run prints, in its folder."""
 PROGRESS = "progress.json"
 """Where the run is: {"stage", "step", "of"}."""
+SMALL = 1 << 20
+"""Bytes of a run's file about itself at most: it holds a page of settings."""
 STOP = "stop"
 """A file that asks the run to save a checkpoint and end."""
 
@@ -110,7 +115,8 @@ def problems(job: TrainingJob) -> dict[str, str]:
 def _check_base(base: str) -> None:
     if not base:
         return
-    model = describe(Path(base))
+    with in_words("The base", base, "choose the folder of a whole model"):
+        model = describe(_path(base))
     if model.kind == "adapter":
         raise UserFacingError(
             f"{base} is an adapter: choose the folder of a whole model, to be trained on."
@@ -127,20 +133,20 @@ def _check_base(base: str) -> None:
 def _check_data(data: str) -> None:
     if not data:
         raise UserFacingError("Choose a file of preference pairs.")
-    if not Path(data).expanduser().exists():
+    if not _path(data).exists():
         raise UserFacingError(f"{data} is not there: choose a file of preference pairs.")
 
 
 def _check_out(out: str) -> None:
     if not out:
         raise UserFacingError("Choose a folder for the run.")
-    path = Path(out).expanduser()
+    path = _path(out)
     try:
         if (path / ABOUT).exists():
             raise UserFacingError(
                 f"{path} holds a run already: resume that one, or choose another folder."
             )
-        if path.is_dir() and any(path.iterdir()):
+        if path.is_dir() and any(entry.name != LOCK for entry in entries(path)):
             raise UserFacingError(f"{path} is not empty: choose a new folder for the run.")
         if path.exists() and not path.is_dir():
             raise UserFacingError(f"{path} is a file: choose a new folder for the run.")
@@ -153,6 +159,52 @@ def _check_out(out: str) -> None:
         raise UserFacingError(f"{parent} may not be written to: choose another folder.")
 
 
+def _path(text: str) -> Path:
+    """Return a path that was typed or read.
+
+    Raises:
+        UserFacingError: it can be none.
+    """
+    try:
+        if is_possible(text):
+            return Path(text).expanduser()
+    except RuntimeError:  # the home of a user that there is not
+        pass
+    raise UserFacingError(f"{text[:300]!r} is no possible path: choose another.")
+
+
+def check_again(job: TrainingJob) -> None:
+    """Check the job of a run that may have come from somebody else, as that of a new one is.
+
+    Raises:
+        UserFacingError: its model, its pairs or its settings cannot be used, or its folder has
+            links through which training would write somewhere else.
+    """
+    run = Path(job.out)
+    for name in ("base", "data"):
+        path = getattr(job, name)
+        if path and not _path(path).is_absolute():
+            raise UserFacingError(
+                f"{run / ABOUT} names {path[:300]!r} as {name}, which is no whole path of this "
+                f"machine: start a new run."
+            )
+    found = problems(job)
+    found.pop("out", None)  # its folder is not empty
+    for sentence in found.values():
+        raise UserFacingError(sentence)
+    for folder in (run, run / "sft"):
+        for entry in entries(folder):
+            if entry.is_symlink():
+                raise UserFacingError(
+                    f"{entry.path} is a link, through which training would write somewhere else: "
+                    f"put there what it leads to, then resume the run."
+                )
+            if entry.name in (ABOUT, LOG, OUTPUT, PROGRESS, STOP) and not entry.is_file():
+                raise UserFacingError(
+                    f"{entry.path} is no file: move it away, then resume the run."
+                )
+
+
 def prepared(job: TrainingJob) -> TrainingJob:
     """Return the same job with absolute paths, so that it means the same in any process.
 
@@ -163,7 +215,7 @@ def prepared(job: TrainingJob) -> TrainingJob:
         raise UserFacingError(sentence)
 
     def absolute(text: str) -> str:
-        return str(Path(text).expanduser().absolute()) if text else ""
+        return str(_path(text).absolute()) if text else ""
 
     return replace(job, data=absolute(job.data), out=absolute(job.out), base=absolute(job.base))
 
@@ -172,23 +224,29 @@ def prepared(job: TrainingJob) -> TrainingJob:
 
 
 def read_about(run: Path) -> dict[str, Any]:
-    """Return what the file of a run says.
+    """Return what the file of a run says; ``state`` in it is a table.
 
     Raises:
         UserFacingError: there is none, or it cannot be read.
     """
     path = run / ABOUT
     try:
-        about = json.loads(path.read_text("utf-8"))
+        about = json.loads(read_file(path, SMALL).decode("utf-8-sig"))
+    except FileNotFoundError as error:
+        raise UserFacingError(
+            f"{run} is not a run that Qscope started: it has no {ABOUT}."
+        ) from error
     except OSError as error:
         raise UserFacingError(
-            f"{run} is not a run that Qscope started ({ABOUT} cannot be read there)."
+            f"{run} is not a run that Qscope started ({ABOUT} cannot be read there: "
+            f"{error.strerror or error})."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise UserFacingError(f"{path} is damaged: it is not JSON.") from error
+        raise UserFacingError(f"{path} is damaged, it is not JSON: start a new run.") from error
     if not isinstance(about, dict):
-        raise UserFacingError(f"{path} is damaged: it is not a table.")
-    return about
+        raise UserFacingError(f"{path} is damaged, it is not a table: start a new run.")
+    state = about.get("state")
+    return {**about, "state": state if isinstance(state, dict) else {}}
 
 
 def read_job(run: Path) -> TrainingJob:
@@ -205,7 +263,7 @@ def read_job(run: Path) -> TrainingJob:
         table["base"] = ""
     try:
         return msgspec.convert(table, TrainingJob)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, OverflowError, UnicodeEncodeError) as error:
         raise UserFacingError(
             f"{run / ABOUT} does not say how to train: start a new run."
         ) from error
@@ -229,7 +287,7 @@ def update_about(run: Path, state: Mapping[str, Any] | None = None, **about: Any
     """Change what the file says; ``state`` is merged into the state that is there."""
     table = read_about(run)
     table |= about
-    table["state"] = {**table.get("state", {}), **(state or {})}
+    table["state"] |= state or {}
     write_json(run / ABOUT, table)
 
 
@@ -239,15 +297,21 @@ def now() -> str:
 
 
 def write_json(path: Path, table: Any) -> None:
-    """Write a small file, whole or not at all; on a full disk over the old one, in place."""
-    data = (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode()
+    """Write a small file, whole or not at all; on a full disk over the old one, in place.
+
+    A link in its place, or beside it, is never followed.
+    """
+    data = (json.dumps(table, indent=1) + "\n").encode()
     beside = path.with_name(path.name + ".new")
     try:
-        beside.write_bytes(data)
+        with contextlib.suppress(FileNotFoundError):
+            beside.unlink()
+        with beside.open("xb") as file:
+            file.write(data)
         beside.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
             beside.unlink()
-        with path.open("r+b") as file:  # its blocks are there already
+        with open_file(path, os.O_RDWR | NO_LINK) as file:  # its blocks are there already
             file.write(data)
             file.truncate()

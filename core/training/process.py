@@ -2,7 +2,9 @@
 
 It has a session of its own, so it outlives the window and the window's crash; what it prints is
 RUN/output.txt. What is known of it lies in the run's folder and in a list of runs in the user's
-data folder. Knows nothing of what the process does (core.training.worker).
+data folder. Whether it lives is told by the lock in the run's folder, and by what the records say
+of the process; a run's folder may come from anybody, so no word in it is taken unlooked at. Knows
+nothing of what the process does (core.training.worker).
 """
 
 import contextlib
@@ -13,28 +15,34 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from core.errors import UserFacingError
+from core.files import NO_LINK, open_file, read_file
 from core.runs.records import ABOUT
+from core.training.alive import elsewhere, identity, is_alive
 from core.training.job import (
     OUTPUT,
     PROGRESS,
+    SMALL,
     STOP,
     TrainingJob,
+    check_again,
     now,
     prepared,
     read_about,
     read_job,
     update_about,
     write_job,
+    write_json,
 )
+from core.training.lock import is_held, take
 
 ROOT = Path(__file__).resolve().parents[2]
 REMEMBERED = 50
-BORN_WITHIN = 1.5
-"""Seconds by which a process's time of birth may be off and it is still the same one."""
 TAIL = 20_000
+LONGEST = 500
+"""Characters that are shown of what a run's files say."""
 Phase = Literal["starting", "training", "stopping", "done", "stopped", "failed", "new"]
 ENDS: dict[str, Phase] = {"done": "done", "stopped": "stopped", "failed": "failed"}
 _children: dict[int, "subprocess.Popen[bytes]"] = {}
@@ -83,27 +91,38 @@ def start(job: TrainingJob) -> Path:
     """
     job = prepared(job)
     require_training()
-    write_job(job)
-    _launch(Path(job.out))
-    return Path(job.out)
+    run = Path(job.out)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserFacingError(
+            f"{run} cannot be made ({error.strerror or error}): choose another folder."
+        ) from error
+    with take(run) as lock:
+        if (run / ABOUT).exists():  # somebody was quicker
+            raise UserFacingError(f"{run} holds a run already: choose another folder.")
+        write_job(job)
+        _launch(run, lock)
+    return run
 
 
 def resume(run: Path) -> None:
-    """Resume a run from its last whole checkpoint.
+    """Resume a run from its last whole checkpoint, checked as ``start`` checks a new one.
 
     Raises:
-        UserFacingError: it runs, it is no run of ours, or it is done.
+        UserFacingError: it runs, it is no run of ours, it is done, or it cannot be run.
     """
     run = run.absolute()
-    read_job(run)
-    state = state_of(run)
-    if state.running:
-        raise UserFacingError(f"{run} is being trained already.")
-    if state.phase == "done":
-        raise UserFacingError(f"{run} is done: start a new run to train for longer.")
-    require_training()
-    (run / STOP).unlink(missing_ok=True)
-    _launch(run)
+    job = read_job(run)
+    with take(run) as lock:  # nobody else can resume it from here on
+        state = _state_of(run, held=False)
+        if state.running:
+            raise UserFacingError(f"{run} is being trained already.")
+        if state.phase == "done":
+            raise UserFacingError(f"{run} is done: start a new run to train for longer.")
+        check_again(job)
+        require_training()
+        _launch(run, lock)
 
 
 def stop(run: Path) -> None:
@@ -115,7 +134,9 @@ def stop(run: Path) -> None:
     if not state_of(run).running:
         raise UserFacingError(f"{run} is not being trained.")
     try:
-        (run / STOP).touch()
+        os.close(os.open(run / STOP, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK))
+    except FileExistsError:
+        pass  # it was asked to already
     except OSError as error:
         raise UserFacingError(
             f"{run / STOP} cannot be made ({error.strerror}): end the process by hand."
@@ -128,54 +149,64 @@ def state_of(run: Path) -> RunState:
     Raises:
         UserFacingError: it is no run that Qscope started.
     """
-    state = read_about(run).get("state")
-    state = state if isinstance(state, dict) else {}
-    try:
-        table = json.loads((run / PROGRESS).read_text("utf-8"))
-        progress = str(table["stage"]), int(table["step"]), int(table["of"])
-    except (OSError, ValueError, KeyError, TypeError):
-        progress = "", 0, 0
-    if state.get("ended"):
+    return _state_of(run, is_held(run))
+
+
+def _state_of(run: Path, held: bool) -> RunState:
+    """``held``: whether somebody has the run's lock."""
+    state = read_about(run)["state"]
+    for pid, child in list(_children.items()):
+        if child.poll() is not None:
+            del _children[pid]
+    progress = _progress(run)
+    ended = bool(state.get("ended"))
+    if held or (not ended and is_alive(state, mark=str(run.absolute() / ABOUT))):
+        if ended or os.path.lexists(run / STOP):
+            return RunState(run, "stopping", *progress)
+        return RunState(run, "training" if progress[2] else "starting", *progress)
+    if ended:
         phase = ENDS.get(str(state.get("outcome")), "failed")
-        return RunState(run, phase, *progress, str(state.get("message", "")))
+        return RunState(run, phase, *progress, _shown(state.get("message", "")))
     if not state.get("pid"):
         return RunState(run, "new")
-    if not is_alive(int(state["pid"]), state.get("born")):
-        return RunState(run, "failed", *progress, last_words(run))
-    if (run / STOP).exists():
-        return RunState(run, "stopping", *progress)
-    return RunState(run, "training" if progress[2] else "starting", *progress)
+    if host := elsewhere(state):
+        why = (
+            f"it was started on {_shown(host)} and has not said how it ended: make sure that it "
+            f"does not run there before you resume it here."
+        )
+        return RunState(run, "failed", *progress, why)
+    return RunState(run, "failed", *progress, last_words(run))
 
 
-def is_alive(pid: int, born: float | None) -> bool:
-    """Return whether the process that was born then still runs; its number may be another's now."""
-    import psutil
-
-    child = _children.get(pid)
-    if child is not None and child.poll() is not None:
-        del _children[pid]
+def _progress(run: Path) -> tuple[str, int, int]:
+    """Return the stage, the step and the last step that a run has noted; "", 0, 0 if none."""
     try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return born is None or abs(process.create_time() - born) < BORN_WITHIN
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
+        table = json.loads(read_file(run / PROGRESS, SMALL))
+        stage, step, of = _shown(table["stage"]), table["step"], table["of"]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return "", 0, 0
+    fine = all(type(count) is int and 0 <= count < 2**31 for count in (step, of))
+    return (stage, step, of) if fine else ("", 0, 0)
+
+
+def _shown(text: object) -> str:
+    """Return what a file says as one line for the eye."""
+    if not isinstance(text, str):
+        return ""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:LONGEST])
 
 
 def last_words(run: Path) -> str:
     """Return what a process that ended without a sentence of its own may have died of."""
     try:
-        with (run / OUTPUT).open("rb") as file:
-            file.seek(max(0, (run / OUTPUT).stat().st_size - TAIL))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+        with open_file(run / OUTPUT) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            lines = file.read(TAIL).decode("utf-8", "replace").splitlines()
     except OSError:
         lines = []
     for line in reversed(lines):
         if re.match(r"[\w.]*(Error|Exception|Killed|Segmentation)\b", line.strip()):
-            return f"the process died ({line.strip()}); all it said is in {run / OUTPUT}."
+            return f"the process died ({_shown(line.strip())}); all it said is in {run / OUTPUT}."
     return (
         "the process ended without a word: it was killed, perhaps for want of memory. Resume "
         "continues from the last checkpoint."
@@ -208,9 +239,9 @@ def command(run: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _launch(run: Path) -> None:
+def _launch(run: Path, lock: BinaryIO) -> None:
+    """Start the process of a run; the run's ``lock`` is handed to it (core.training.lock)."""
     remember(run)
-    (run / PROGRESS).unlink(missing_ok=True)
     environment = {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
@@ -222,34 +253,27 @@ def _launch(run: Path) -> None:
         if sys.platform == "win32"
         else {"start_new_session": True}
     )
+    given = subprocess.DEVNULL if sys.platform == "win32" else lock
     try:
-        with (run / OUTPUT).open("ab") as output:
+        for left in (PROGRESS, STOP):
+            (run / left).unlink(missing_ok=True)
+        update_about(
+            run, {"pid": None, "ended": None, "exit": None, "outcome": "", "message": "",
+                  "started": now()},
+        )  # fmt: skip
+        with open_file(run / OUTPUT, os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_LINK) as output:
             child = subprocess.Popen(
-                command(run), cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
+                command(run), cwd=ROOT, env=environment, stdin=given,
                 stdout=output, stderr=subprocess.STDOUT, **alone,
             )  # fmt: skip
-        _children[child.pid] = child
-        update_about(
-            run,
-            {
-                "pid": child.pid, "born": _born(child.pid), "ended": None, "exit": None,
-                "outcome": "", "message": "", "started": now(),
-            },
-        )  # fmt: skip
     except OSError as error:
         raise UserFacingError(
             f"The training process could not be started ({error.strerror or error}): free some "
             f"space, or choose another folder."
         ) from error
-
-
-def _born(pid: int) -> float | None:
-    import psutil
-
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.NoSuchProcess:
-        return None
+    _children[child.pid] = child
+    with contextlib.suppress(OSError):  # the process notes itself once more
+        update_about(run, identity(child.pid))
 
 
 # --- the list of runs -----------------------------------------------------------------------
@@ -270,9 +294,10 @@ def runs_folder() -> Path:
 def known_runs() -> list[Path]:
     """Return the runs that were started on this machine and are still there, the last first."""
     try:
-        found = json.loads((data_folder() / "runs.json").read_text("utf-8"))
-        return [Path(run) for run in found if (Path(run) / ABOUT).is_file()]
-    except (OSError, ValueError, TypeError):
+        found = json.loads(read_file(data_folder() / "runs.json", SMALL))
+        listed = [Path(run) for run in found if isinstance(run, str)][:REMEMBERED]
+        return [run for run in listed if run.is_absolute() and (run / ABOUT).is_file()]
+    except (OSError, ValueError, RecursionError, TypeError):
         return []
 
 
@@ -281,7 +306,7 @@ def remember(run: Path) -> None:
     listed = list(dict.fromkeys(map(str, (run, *known_runs()))))[:REMEMBERED]
     with contextlib.suppress(OSError):
         data_folder().mkdir(parents=True, exist_ok=True)
-        (data_folder() / "runs.json").write_text(json.dumps(listed), "utf-8")
+        write_json(data_folder() / "runs.json", listed)
 
 
 def running_runs() -> list[Path]:

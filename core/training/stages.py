@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from core.checkpoints.describe import describe, read_json
+from core.checkpoints.describe import describe
+from core.checkpoints.limited import check_files, read_json
 from core.errors import UserFacingError
 from core.progress import StepReport
 from core.training.job import TrainingJob
@@ -39,20 +40,34 @@ def load(
         tokenizer: the folder of the tokenizer, if that is not ``base``.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
+
+    from core.models.adapter_config import read_adapter_config, resolve_names
+    from core.models.config import load_config, offline
+    from core.models.tokenizer import load_tokenizer
 
     disable_progress_bar()  # who calls says how far it is
     gpu = torch.cuda.is_available()
     half = gpu and train != "all" and torch.cuda.is_bf16_supported()
-    reader = AutoTokenizer.from_pretrained(tokenizer or base)
-    model = AutoModelForCausalLM.from_pretrained(
-        base, dtype=torch.bfloat16 if half else torch.float32
-    )
-    if adapter is not None:
-        from peft import PeftModel
+    # Folders may come from somebody else: nothing is fetched for them, and none of their code run.
+    reader = load_tokenizer(tokenizer or base)
+    check_files(base, ("generation_config.json",))
+    with offline():
+        model = AutoModelForCausalLM.from_pretrained(
+            base,
+            config=load_config(base),
+            dtype=torch.bfloat16 if half else torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+        if adapter is not None:
+            from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+            config = read_adapter_config(adapter)
+            resolve_names(config, model, adapter)
+            model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True, config=config)
     return model, reader
 
 
@@ -176,7 +191,8 @@ def is_whole(checkpoint: Path, resumable: bool = True) -> bool:
     """Return whether all of a checkpoint was written: the weights and, if ``resumable``, what the
     trainer saves after them, its state last."""
     try:
-        describe(checkpoint)
+        for folder in (checkpoint, *checkpoint.glob("*/adapter_config.json")):
+            describe(folder if folder == checkpoint else folder.parent)
         if resumable:
             read_json(checkpoint / "trainer_state.json")
     except UserFacingError:

@@ -24,16 +24,19 @@ from core import registrations
 from core.checkpoints.named import usual_base
 from core.errors import UserFacingError
 from core.progress import Report
+from core.training.alive import identity
 from core.training.failures import sentence_of
 from core.training.job import (
     PROGRESS,
     STOP,
     TrainingJob,
+    check_again,
     now,
     read_job,
     update_about,
     write_json,
 )
+from core.training.lock import release, take_over
 from core.training.stages import Method, drop_half_written, is_whole, load, train
 
 SFT = "sft"
@@ -48,6 +51,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--job", type=Path, required=True, metavar="RUN/qscope-run.json")
     run = parser.parse_args(argv).job.absolute().parent
     signal.signal(signal.SIGTERM, _hear)
+    if not _is_main():
+        return _main(run)
+    try:
+        lock = take_over(run)
+    except UserFacingError as error:  # what the records say is another training's
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    try:
+        return _main(run)
+    finally:
+        release(lock)
+
+
+def _main(run: Path) -> int:
     try:
         stopped = work(run)
     except BaseException as error:
@@ -64,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(sentence, file=sys.stderr, flush=True)
         return 1
     if _is_main():
-        (run / STOP).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (run / STOP).unlink(missing_ok=True)
         _note(run, ended=now(), exit=0, outcome="stopped" if stopped else "done", message="")
     return 0
 
@@ -76,7 +94,7 @@ def _hear(number: int, frame: Any) -> None:
 
 def stop_is_wanted(run: Path) -> bool:
     """Return whether the run was asked to stop, by a signal or by the file."""
-    return _terminated or (run / STOP).exists()
+    return _terminated or os.path.lexists(run / STOP)
 
 
 def work(run: Path) -> bool:
@@ -88,9 +106,10 @@ def work(run: Path) -> bool:
     job = read_job(run)
     if _is_main():
         _note(
-            run, pid=os.getpid(), born=_born(), started=now(),
+            run, **identity(os.getpid()), started=now(),
             ended=None, exit=None, outcome="", message="",
         )  # fmt: skip
+    check_again(job)
     base = _base(job, run)
     if _is_main():
         # Paths are relative to the run where they can be: it may be moved. "" says that the
@@ -172,7 +191,9 @@ def _train(
 def examples(job: TrainingJob, tokenizer: Any) -> list[dict[str, Any]]:
     """Return the pairs as TRL takes them; plain text as a chat, if that is wanted and can be."""
     from core.preferences import as_turns, load_preferences
+    from core.template import check_limits
 
+    check_limits(tokenizer)  # TRL renders without any, and deaf to a wish to stop
     rows = []
     for pair in load_preferences(Path(job.data)):
         if pair.conversational and not tokenizer.chat_template:
@@ -201,16 +222,11 @@ def _write_progress(run: Path, stage: str, step: int, of: int) -> None:
         write_json(run / PROGRESS, {"stage": stage, "step": step, "of": of})
 
 
-def _born() -> float:
-    import psutil
-
-    return float(psutil.Process().create_time())
-
-
 def _is_main() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
 if __name__ == "__main__":
+    os.environ["HF_HUB_OFFLINE"] = "1"  # PEFT and TRL look on the hub for what folders only name
     registrations.register()
     sys.exit(main())

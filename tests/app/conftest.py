@@ -31,9 +31,8 @@ def open_window(qtbot, qapp, tmp_path):
     def make(spec=PAIR, engine=FakeEngine, **more):
         settings = more.pop("settings", None) or Settings.of_user()
         more.setdefault("examples", (example(),))
-        window = MainWindow(
-            spec, settings, engine, draft_path=tmp_path / "draft.json", theme_name="light", **more
-        )
+        more.setdefault("theme_name", "light")
+        window = MainWindow(spec, settings, engine, data_folder=tmp_path, **more)
         made.append(window)
         qtbot.addWidget(window)
         window.show()

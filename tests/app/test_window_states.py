@@ -3,6 +3,7 @@
 In each the texts stay.
 """
 
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -10,8 +11,9 @@ from dataclasses import replace
 import pytest
 from PySide6.QtCore import Qt
 
+from app.drafts import Drafts
 from app.notices import Notices
-from app.settings import Settings, read_draft
+from app.settings import Settings
 from core.engine.protocol import Load, Memory, PairSpec, Score, Unload
 from tests.app.conftest import do, drop, settled
 from tests.app.fake_engine import INFO, FakeEngine, example
@@ -222,7 +224,7 @@ def test_texts_come_back_for_the_same_pair(open_window, qtbot, tmp_path):
     qtbot.keyClicks(first.view.panels["A"].editor, "Kept. ")
     ready(qtbot, first)
     first.close()
-    assert read_draft(tmp_path / "draft.json").a.startswith("Kept. ")
+    assert Drafts(tmp_path).newest().record.a.text.startswith("Kept. ")
     again = open_window()
     assert texts(again)[0].startswith("Kept. ")
     other = open_window(spec=PairSpec(policy="another", reference="r"))
@@ -251,16 +253,18 @@ def test_a_lost_device_is_said_with_one_way_out(open_window, qtbot, tmp_path):
     assert not window.anew
     qtbot.mouseClick(window.notice.action, Qt.MouseButton.LeftButton)
     assert window.anew and not window.isVisible()
-    assert read_draft(tmp_path / "draft.json").a.startswith("Kept. ")
+    assert Drafts(tmp_path).newest().record.a.text.startswith("Kept. ")
 
 
 def test_nothing_is_started_anew_where_the_texts_cannot_be_saved(open_window, qtbot, tmp_path):
     window = open_window(engine=LostDevice)
     qtbot.waitUntil(lambda: window.notice.topic() == "lost", timeout=5000)
-    (tmp_path / "draft.new").mkdir()
+    shutil.rmtree(tmp_path / "drafts", ignore_errors=True)
+    (tmp_path / "drafts").write_text("in the way")
     qtbot.mouseClick(window.notice.action, Qt.MouseButton.LeftButton)
     assert not window.anew and window.isVisible()
     assert "could not be saved" in window.notice.message.text()
+    window.close()  # and may be closed all the same, when asked again
 
 
 def test_undo_keeps_tokens_of_so_many_texts_and_no_more(window, monkeypatch):

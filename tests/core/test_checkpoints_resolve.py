@@ -172,6 +172,8 @@ def renamed(folder: Path, old: str, new: str) -> Path:
 def test_names_in_memory_that_are_not_those_on_disk(
     tmp_path: Path, kind: str, on_disk: str, in_memory: str
 ) -> None:
+    pytest.importorskip(f"transformers.models.{kind}")  # the lowest version does not know all
+
     def model(name: str, there: str) -> Path:
         return renamed(write_model(tmp_path / name, model_type=kind), "self_attn.q_proj", there)
 

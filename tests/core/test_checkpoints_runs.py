@@ -29,9 +29,15 @@ def run(tmp_path: Path) -> Path:
 
 
 def plan(
-    run: Path, reference: Path | None = None, base: Path | None = None, cancelled: bool = False
+    run: Path,
+    reference: Path | None = None,
+    base: Path | None = None,
+    cancelled: bool = False,
+    download: bool = False,
 ) -> PairPlan:
-    return run_plan(run, reference, base, lambda what, fraction: None, lambda: cancelled)
+    return run_plan(
+        run, reference, base, lambda what, fraction: None, lambda: cancelled, download=download
+    )
 
 
 def sentence(run: Path) -> str:
@@ -112,7 +118,9 @@ def test_folders_that_are_no_run_are_told_apart(run: Path, tmp_path: Path) -> No
     assert "has no whole checkpoint" in sentence(tmp_path / "empty")
 
 
-def test_a_run_of_a_named_base_fetches_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_a_named_base_fetches_it_where_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     base = write_model(tmp_path / "cache" / "SmolLM2-135M-Instruct")
     asked = []
 
@@ -124,9 +132,13 @@ def test_a_run_of_a_named_base_fetches_it(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(named.BASES, "SmolLM2-135M-Instruct", brought)
     run = tmp_path / "run"
     write_adapter(run / "checkpoint-1", "SmolLM2-135M-Instruct")
-    assert plan(run).base == base and len(asked) == 1
+    assert "can be downloaded" in sentence(run) and not asked
+    assert plan(run, download=True).base == base and len(asked) == 1
     other = write_model(tmp_path / "other")
     assert plan(run, base=other).base == other and len(asked) == 1
+    there = named.NamedBase("SmolLM2-135M-Instruct", lambda: base, fetched)
+    monkeypatch.setitem(named.BASES, "SmolLM2-135M-Instruct", there)
+    assert plan(run).base == base and len(asked) == 1
     write_adapter(run / "checkpoint-2", str(other))
     assert plan(run).base == other and len(asked) == 1
     write_adapter(run / "checkpoint-3", "SmolLM2-135M-Instruct")

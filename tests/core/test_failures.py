@@ -7,7 +7,8 @@ import sys
 import pytest
 import torch
 
-from core.failures import is_device_lost, is_out_of_memory, reason
+from core.errors import Cancelled, UserFacingError
+from core.failures import in_words, is_device_lost, is_out_of_memory, reason
 
 MEMORY = [
     MemoryError(),
@@ -45,8 +46,8 @@ def test_memory_that_ran_out_is_recognised(error):
 
 def test_an_error_is_quoted_by_its_first_line():
     assert reason(ValueError(" It is too long.\nAnd more.")) == "It is too long"
-    assert reason(OSError(errno.ENOENT, "No such file")) == "[Errno 2] No such file"
-    assert reason(KeyError()) == "KeyError"
+    assert reason(OSError(errno.ENOENT, "No such file")) == "No such file"
+    assert reason(KeyError("rope_theta")) == "'rope_theta' is missing, or is not known"
     assert reason(ValueError("Of a field:\n    It is too long.\n")) == "Of a field: It is too long"
 
 
@@ -84,3 +85,56 @@ def test_what_torch_really_says_on_linux():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+class Panic(BaseException):
+    """What libraries in Rust raise, which is no Exception."""
+
+
+HUGE = RuntimeError(
+    "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
+    "tried to allocate 4000000000000000 bytes. Error code 12 (Cannot allocate memory)"
+)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *OTHERS,
+        HUGE,
+        Panic("called `Option::unwrap()` on a `None` value"),
+        SystemExit(2),
+        RecursionError("maximum recursion depth exceeded"),
+        AttributeError("'NoneType' object has no attribute 'size'"),
+        TypeError("'<' not supported between instances of 'str' and 'int'"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        ModuleNotFoundError("No module named 'sentencepiece'", name="sentencepiece"),
+        StopIteration(),
+        ValueError("x" * 10_000),
+    ],
+    ids=lambda error: f"{type(error).__name__} {error}"[:40],
+)
+def test_what_a_library_raises_becomes_a_sentence_with_the_name_and_the_cure(error):
+    with (
+        pytest.raises(UserFacingError) as caught,
+        in_words("The tokenizer in", "/models/a", "copy it again"),
+    ):
+        raise error
+    said = str(caught.value)
+    assert said.startswith("The tokenizer in /models/a cannot be read")
+    assert said.endswith(("copy it again.", "try again."))
+    assert len(said) < 400 and "\n" not in said
+    for inside in ("NoneType", "unwrap", "instances", "recursion depth", "alloc_cpu", "None)"):
+        assert inside not in said
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [*MEMORY, *LOST, UserFacingError("Said already."), Cancelled(), KeyboardInterrupt()],
+    ids=lambda error: f"{type(error).__name__} {error}"[:40],
+)
+def test_what_is_not_of_the_file_passes(error):
+    with pytest.raises(type(error)) as caught, in_words("The model in", "a", "copy it again"):
+        raise error
+    assert caught.value is error

@@ -85,8 +85,16 @@ PICKY = (
     ("source", "sentence"),
     [
         ("{% for m in messages %}{{ m.content }", r"has a slip in line 1 .*correct it"),
-        (TEMPLATE + "{{ nothing.at.all }}", r"fails on these turns .*correct it"),
-        (TEMPLATE + "{% if 1 is wug %}{% endif %}", r"fails on these turns .*wug.*correct it"),
+        (TEMPLATE + "\n{{ nothing.at.all }}", r"fails in line 5 on these turns .*correct it"),
+        (
+            TEMPLATE + "{{ messages[0].at.all }}",
+            r"fails in line 4 .*\('at' is undefined\): correct",
+        ),
+        (
+            TEMPLATE + "{{ 1 + 'a' }}",
+            r"fails in line 4 .*\(a value is of another kind .*correct it",
+        ),
+        (TEMPLATE + "{% if 1 is wug %}{% endif %}", r"fails in line 4 .*wug.*correct it"),
         ("Hello!", r"writes nothing of what user or assistant say"),
         ({"rag": TEMPLATE, "tools": TEMPLATE}, r"comes as 'rag', 'tools' and none is .*'default'"),
     ],
@@ -113,3 +121,30 @@ def test_turns_that_are_refused():
 def test_of_several_templates_the_default_is_used():
     made = template({"default": TEMPLATE, "rag": "No."})
     assert made.prompt(PROMPT).startswith("<|im_start|>user\nHi")
+
+
+def test_halves_of_characters_are_question_marks():
+    """As in a response: no tokenizer reads them."""
+    made = template("\ud800" + TEMPLATE)
+    assert made.prompt(Prompt.of("a\udc00b")).startswith("?<|im_start|>user\na?b<|im_end|>")
+    assert template(TEMPLATE, plain=True).prompt(Prompt.of("a\udc00b")) == "a?b"
+
+
+def test_a_tokenizer_with_code_of_its_own_renders_by_itself():
+    class Own(type(byte_level_tokenizer())):
+        def apply_chat_template(self, conversation, **told):
+            if conversation[-1]["content"] == "no":
+                raise ValueError("not this")
+            return "~".join(turn["content"] for turn in conversation)
+
+    tokenizer = copy.deepcopy(byte_level_tokenizer())
+    tokenizer.__class__ = Own
+    made = Template(tokenizer)
+    assert made.place(PROMPT, "Yes.").text == "Hi~Yes."
+    with pytest.raises(UserFacingError, match=r"fails on these turns \(not this\)"):
+        made.prompt(Prompt.of("no"))
+
+
+def test_what_stands_last_is_found_in_a_time_that_grows_with_the_text():
+    text = "a" * 1_000_000
+    assert find(f"Q: ab{text}", text + text, "Q: ", "").tail == len(text)

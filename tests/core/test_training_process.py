@@ -160,7 +160,7 @@ def test_the_command_line_starts_looks_stops_and_resumes(tmp_path, capsys, monke
     import main as qscope
 
     launched = []
-    monkeypatch.setattr(process, "_launch", launched.append)
+    monkeypatch.setattr(process, "_launch", lambda run, lock: launched.append(run))
     job = tiny_job(tmp_path)
     words = ["train", "start", "--data", job.data, "--base", job.base, "--out", job.out]
     assert qscope.main([*words, "--no-sft", "--rank", "0", "--beta", "0.3", "--steps", "7"]) == 0

@@ -181,7 +181,7 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
     ("change", "sentence"),
     [
         ({"max_length": 8}, "fills all 8 tokens"),
-        ({"data": "/nowhere.jsonl"}, "cannot be read"),
+        ({"data": "/nowhere.jsonl"}, "is not there"),
         ({"base": "/nowhere"}, "/nowhere"),
     ],
 )
@@ -189,6 +189,16 @@ def test_what_cannot_be_trained_on_is_a_sentence(tmp_path, change, sentence):
     run = written(tmp_path, sft=False, **change)
     assert train(run) == 1
     assert sentence in state(run)["message"]
+
+
+def test_a_chat_template_that_does_not_end_is_a_sentence(tmp_path):
+    from tests.tiny import save_model
+
+    forever = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    save_model(tmp_path / "own", template=forever)
+    run = written(tmp_path, sft=False, base=str(tmp_path / "own"))
+    assert train(run) == 1
+    assert "chat_template.jinja did not finish within" in state(run)["message"]
 
 
 def test_plain_text_is_given_as_it_is_where_that_is_asked(tmp_path):

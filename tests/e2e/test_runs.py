@@ -98,7 +98,7 @@ def test_a_checkpoint_scores_as_a_plain_forward_of_it_does():
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    pair, info = load_pair(PairSpec(run=str(RUNS / "with-sft")), tell)
+    pair, info = load_pair(PairSpec(run=str(RUNS / "with-sft"), download="yes"), tell)
     assert info.checkpoints[0].path == START and info.beta == 0.1
     middle = info.checkpoints[len(info.checkpoints) // 2]
     pair.use(middle.path)
@@ -107,7 +107,7 @@ def test_a_checkpoint_scores_as_a_plain_forward_of_it_does():
     scoring = score(pair, prompt, tokens)
     rewards = q.reward(scoring.logp_policy, scoring.logp_reference, info.beta)
 
-    plan = run_plan(RUNS / "with-sft", None, None, tell, never)
+    plan = run_plan(RUNS / "with-sft", None, None, tell, never, download=True)
     model = AutoModelForCausalLM.from_pretrained(plan.base, dtype=torch.float32)
     model = PeftModel.from_pretrained(model, middle.path, adapter_name="policy")
     model.load_adapter(str(plan.reference_adapter), adapter_name="reference")

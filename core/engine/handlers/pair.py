@@ -72,7 +72,7 @@ def load(session: Session, request: Load) -> Loaded:
         pair = session.pair
         can = isinstance(error, NotDownloaded)
         answer = Loaded(request.id, session.info, kept=True, why=str(error), downloadable=can)
-    except Exception:
+    except BaseException:
         _let_go(session)
         raise
     _let_go(session)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from core.inert import of_cell
 from core.runs.names import canonical, is_usual, step_column
 from core.runs.readers.lines import ROWS
 from core.runs.records import EVAL
@@ -124,7 +125,7 @@ class CsvRows:
         else:
             places: dict[str, list[int]] = defaultdict(list)
             for place, cell in enumerate(columns[self._by]):
-                places[str(cell).strip()].append(place)
+                places[of_cell(str(cell).strip())].append(place)
             for run, own in places.items():
                 some = [[column[place] for place in own] for column in columns]
                 self._table(run).add_columns(header, some)
@@ -196,7 +197,7 @@ def _header(line: str) -> tuple[str, list[str]]:
     """Return the delimiter of a header, and the names in it."""
     delimiter = max(",;\t|", key=line.count)
     names = next(csv.reader([line[:LONGEST]], delimiter=delimiter), [])
-    return delimiter, [name.strip() for name in names]
+    return delimiter, [of_cell(name.strip()) for name in names]
 
 
 def _is_header(line: bytes) -> bool:

@@ -14,7 +14,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,24 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from core.files import entries, is_folder
 from core.runs.names import canonical
 from core.runs.points import Floats, Integers, Piece, first_lost
 from core.runs.reader import FORMATS, Curves, Format, Found
 from core.runs.records import EVAL, Series
-from core.runs.table import Table, merged, named
-from core.runs.tail import Tail
+from core.runs.table import MOST_CURVES, Table, merged, named
+from core.runs.tail import Tail, signature
 
 Bytes = NDArray[np.uint8]
-NAMES = "events.out.tfevents.*"
-FOLDERS = ".", "runs/*", "logs", "logs/*"
-"""Where trainers put event files in a run's folder; transformers: runs/TIME_HOST."""
+NAMES = "events.out.tfevents."
+FOLDERS = ".", "logs"
+"""Where trainers put event files in a run's folder, …"""
+AROUND = "runs", "logs"
+"""… and in which folders there one for each start is; transformers: runs/TIME_HOST."""
+MOST_FILES, MOST_FOLDERS = 200, 1000
+"""So many are looked at."""
+MOST_FIELDS = 20_000
+"""Fields of a message, the scalars of a step among them; a longer one is passed over."""
 EVALUATED = "eval", "val", "validation"
 """Folders whose curves were measured on an evaluation set, whatever they are called."""
 HEADER, FOOTER = 12, 4
@@ -71,15 +78,18 @@ class Events:
     def __init__(self) -> None:
         self._found = Found()
         self._files: dict[Path, EventFile] = {}
+        self._changed = False
 
     def look(self, place: Path) -> Found:
         """Return what the event files at ``place`` say now; as core.runs.reader.Reader.look."""
         for path, alone in _event_files(place).items():
             if path not in self._files:
                 self._files[path] = EventFile(path, alone)
-        changed = [file.refresh() for file in self._files.values()]
-        if not any(changed):
+        for file in self._files.values():
+            self._changed |= file.refresh()
+        if not self._changed:
             return self._found
+        self._changed = False
         series: dict[str, Series] = {}
         problems: list[str] = []
         for path in sorted(self._files, key=_started):
@@ -100,10 +110,34 @@ def _event_files(place: Path) -> dict[Path, bool]:
     whether its folder is one where trainers put them, and none inside another one of the run's."""
     if "tfevents" in place.name and not place.is_dir():
         return {place: True}
-    found = list(chain.from_iterable(place.glob(f"{folder}/{NAMES}") for folder in FOLDERS))
+    folders = [place / folder for folder in FOLDERS]
+    folders += [inner for folder in AROUND for inner in _folders(place / folder)]
+    found = [path for folder in folders for path in _named(folder)]
     around = {path.parent for path in found}
-    inner = (path for folder in {place, *around} for path in folder.glob(f"*/{NAMES}"))
-    return dict.fromkeys(inner, False) | {path: path.parent.parent not in around for path in found}
+    inner = [path for outer in {place, *around} for it in _folders(outer) for path in _named(it)]
+    alone = dict.fromkeys(inner, False)
+    alone |= {path: path.parent.parent not in around for path in found}
+    if len(alone) <= MOST_FILES:
+        return alone
+    newest = set(sorted(alone, key=_written, reverse=True)[:MOST_FILES])
+    return {path: alone[path] for path in alone if path in newest}
+
+
+def _folders(place: Path) -> list[Path]:
+    """Return the folders in a folder."""
+    found = (place / entry.name for entry in entries(place) if is_folder(entry))
+    return list(islice(found, MOST_FOLDERS))
+
+
+def _named(folder: Path) -> list[Path]:
+    """Return what is called an event file in a folder."""
+    return [folder / entry.name for entry in entries(folder) if entry.name.startswith(NAMES)]
+
+
+def _written(path: Path) -> int:
+    """Sort the file that was written last behind the others."""
+    mark = signature(path)
+    return mark[1] if mark else 0
 
 
 def _own_name(tag: str, path: Path, alone: bool) -> str:
@@ -167,23 +201,41 @@ class EventFile:
         self.tail = Tail(path)
         self._alone = alone
         self._plugins: dict[str, str] = {}
+        self._crowded = False
+        """Whether it has more curves than a log of a training has."""
 
     def refresh(self) -> bool:
         """Read what was added; return whether anything is different."""
-        before = self.tail.trouble
-        found = self.tail.more()
-        if found is None:
-            return before != self.tail.trouble
-        anew, data = found
-        if anew:
-            self.table, self._plugins, self.damaged, self.purged = Table(), {}, False, None
-        starts, lengths, end, self.damaged = frames(data)
-        self.tail.used(data[:end])
-        curves: dict[str, list[Piece]] = defaultdict(list)
-        for tag, pieces in self._points(data, starts, lengths).items():
-            if name := _own_name(tag, self.tail.path, self._alone):
-                curves[canonical(name)] += pieces
-        self.table.add_points(curves, len(starts))
+        before, changed = self.tail.trouble, False
+        while (found := self.tail.more()) is not None:
+            anew, data = found
+            if anew:
+                self.table, self._plugins, self.damaged, self.purged = Table(), {}, False, None
+            starts, lengths, end, self.damaged = frames(data)
+            curves: dict[str, list[Piece]] = defaultdict(list)
+            for tag, pieces in self._points(data, starts, lengths).items():
+                if name := _own_name(tag, self.tail.path, self._alone):
+                    curves[canonical(name)] += pieces
+            self.table.add_points(curves, len(starts))
+            self.tail.used(data[:end])
+            changed = True
+            if self._crowded:  # what follows is only more of the same
+                self.tail.skip(self.tail.left)
+                self.tail.wait()
+            if not self.tail.behind:
+                break
+            if self.damaged or (not end and not self._pass_over(data)):
+                self.tail.wait()
+                break
+        return changed or before != self.tail.trouble
+
+    def _pass_over(self, data: bytes) -> bool:
+        """Pass over a frame that is larger than what is read at once, and so no scalar's; return
+        whether all of it is there."""
+        frame = HEADER + int.from_bytes(data[:8], "little") + FOOTER
+        if frame > self.tail.left:
+            return False
+        self.tail.skip(frame)
         return True
 
     def _points(self, data: bytes, starts: Integers, lengths: Integers) -> dict[str, list[Piece]]:
@@ -194,6 +246,7 @@ class EventFile:
             places = np.flatnonzero(lengths == length)
             alike = sliding_window_view(np.frombuffer(data, np.uint8), int(length))[starts[places]]
             for scalars, rows in shapes(alike):
+                self.tail.check()
                 if not scalars and (step := purge(alike[rows[0]].tobytes())) is not None:
                     self.table.purge(int(places[rows[0]]), step)
                     self.purged = step if self.purged is None else min(step, self.purged)
@@ -203,6 +256,9 @@ class EventFile:
                     if scalar.tensor:
                         tensors.add((scalar.tag, len(found[scalar.tag])))
                     found[scalar.tag].append((places[rows], *values(alike[rows], scalar)))
+                if len(found) > MOST_CURVES:
+                    self._crowded = True
+                    return found
         for tag, pieces in list(found.items()):
             kept = [
                 piece
@@ -356,8 +412,14 @@ def _plugin(data: bytes, part: slice) -> str:
 
 
 def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, slice]]:
-    """Yield the fields of a message: number, wire type, where the payload lies."""
-    while at < end:
+    """Yield the fields of a message: number, wire type, where the payload lies.
+
+    Raises:
+        ValueError, IndexError: it is no message, or one of too many fields.
+    """
+    for _ in range(MOST_FIELDS):
+        if at >= end:
+            return
         key, at = _varint(data, at)
         kind = key & 7
         if kind == 0:
@@ -375,6 +437,8 @@ def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, slice]]:
             raise ValueError(after)
         yield key >> 3, kind, slice(at, after)
         at = after
+    if at < end:
+        raise ValueError(end)
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -404,10 +468,9 @@ MASK = 0xA282EAD8
 
 def _has_crc(data: bytes, start: int, length: int) -> bool:
     """Return whether the data of a frame has the masked CRC that follows it."""
-    table, crc = _CRC.tolist(), 0xFFFFFFFF
-    for byte in data[start : start + length]:
-        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-    crc ^= 0xFFFFFFFF
+    import google_crc32c
+
+    crc: int = google_crc32c.value(data[start : start + length])
     masked = ((crc >> 15 | crc << 17) + MASK) & 0xFFFFFFFF
     return masked == int.from_bytes(data[start + length : start + length + FOOTER], "little")
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from core.errors import Cancelled
+from core.files import entries, open_file
 from core.runs.names import is_usual
 from core.runs.reader import FORMATS, Curves, Format, Found
 from core.runs.table import PIECE, Table
@@ -19,6 +21,10 @@ SUFFIXES = ".jsonl", ".ndjson", ".csv", ".log", ".txt", ".out"
 SNIFFED = 1 << 20
 """Bytes by which a file is judged: much may be printed before the training begins. A file that was
 not named, which may be anything, is judged by a quarter."""
+LONGEST = 1 << 22
+"""Bytes of a line; a longer one is no row of a log."""
+MOST_FILES = 200
+"""So many files of a folder are looked at, those that were written last."""
 BINARY_SHOWS = 16
 """Bytes within which weights, archives and pickles have a zero; a crash leaves some in a log."""
 
@@ -35,7 +41,11 @@ class Rows(Protocol):
         ...
 
     def take(self, data: bytes) -> bytes:
-        """Take rows in; return the part of ``data`` that need not be given again."""
+        """Take rows in; return the part of ``data`` that need not be given again.
+
+        Raises:
+            Cancelled: by core.runs.tail.check; then nothing was taken in.
+        """
         ...
 
 
@@ -52,17 +62,20 @@ class Lines:
         self._others: dict[Path, Signature] = {}
         """Files that were no logs when they were of this size and age."""
         self._found = Found()
+        self._changed = False
 
     def look(self, place: Path) -> Found:
         """Return what the logs at ``place`` say now; as core.runs.reader.Reader.look."""
         for path in _candidates(place):
             mark = signature(path)
             if mark and path not in self._files and self._others.get(path) != mark:
-                self._others[path] = mark
                 if _is_log(path, named=path == place):
                     self._files[path] = LineFile(path)
-        changed = [file.refresh() for file in self._files.values()]
-        if any(changed):
+                self._others[path] = mark
+        for file in self._files.values():
+            self._changed |= file.refresh()
+        if self._changed:
+            self._changed = False
             logs = [self._files[path].curves for path in sorted(self._files, key=_age)]
             self._found = Found(
                 tuple(runs[0] for runs in logs if len(runs) == 1),
@@ -78,6 +91,10 @@ class LineFile:
         self._tail = Tail(path)
         self._rows: Rows | None = None
         self._known: tuple[Curves, ...] = ()
+        self._long = 0
+        """Lines that are too long."""
+        self._inside = False
+        """Whether what comes next is still of one."""
 
     @property
     def curves(self) -> tuple[Curves, ...]:
@@ -88,22 +105,26 @@ class LineFile:
 
     def refresh(self) -> bool:
         """Read what was added; return whether anything is different."""
-        before = self._tail.trouble
-        found = self._tail.more()
-        if found is None:
+        before, changed = self._tail.trouble, False
+        while (found := self._tail.more()) is not None:
+            anew, data = found
+            if anew or self._rows is None:
+                self._rows = _rows_of(data, self._tail.path.name)
+                self._long, self._inside = 0, False
+            if self._rows is None:  # only blanks yet
+                self._tail.wait()
+                return bool(before)
+            self._take(self._rows, data)
+            changed = True
+            if not self._tail.behind:
+                break
+        if not changed or self._rows is None:
             return before != self._tail.trouble
-        anew, data = found
-        if anew or self._rows is None:
-            self._rows = _rows_of(data, self._tail.path.name)
-        if self._rows is None:  # only blanks yet
-            return bool(before)
-        for piece in _pieces(data):
-            self._tail.used(self._rows.take(piece))
         name, kind = self._tail.path.name, self._rows.kind
         # A log that was emptied to be written anew says nothing yet: what it said stays.
         self._known = (
             tuple(
-                Curves(kind, series, tuple(table.problems(name)), run, table.unsure)
+                Curves(kind, series, (*table.problems(name), *self._said()), run, table.unsure)
                 for run, table in self._rows.tables.items()
                 if (series := table.series())
             )
@@ -111,15 +132,41 @@ class LineFile:
         )
         return True
 
+    def _take(self, rows: Rows, data: bytes) -> None:
+        for piece in _pieces(data):
+            self._tail.check()
+            if self._inside:
+                end = piece.find(b"\n") + 1
+                self._tail.used(piece[:end] if end else piece)
+                self._inside, piece = not end, piece[end:] if end else b""
+            if len(piece) > LONGEST:
+                self._long += 1
+                self._inside = not piece.endswith(b"\n")
+                self._tail.used(piece)
+            elif piece:
+                try:
+                    used = rows.take(piece)
+                except Cancelled:
+                    self._tail.behind = True  # it is given again
+                    raise
+                self._tail.used(used)
+
+    def _said(self) -> tuple[str, ...]:
+        if not self._long:
+            return ()
+        what = "line of more" if self._long == 1 else "lines of more"
+        return (
+            f"{self._long} {what} than {LONGEST >> 20} MB in {self._tail.path.name} "
+            f"{'is' if self._long == 1 else 'are'} left out.",
+        )
+
 
 def _candidates(place: Path) -> Iterable[Path]:
     """Return the file at a place, or those in a folder that may be logs."""
     if not place.is_dir():
         return (place,)
-    try:
-        return sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES)
-    except OSError:
-        return ()
+    found = [place / it.name for it in entries(place) if it.name.lower().endswith(SUFFIXES)]
+    return sorted(found if len(found) <= MOST_FILES else sorted(found, key=_age)[:MOST_FILES])
 
 
 def _age(path: Path) -> int:
@@ -132,7 +179,7 @@ def _is_log(path: Path, named: bool) -> bool:
     """Return whether a file can be a log: text, and, unless it was named, rows of what a DPO run
     logs, since data may lie in a run's folder too."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(SNIFFED if named else SNIFFED // 4)
     except OSError:
         return False
@@ -159,10 +206,15 @@ def _rows_of(data: bytes, file: str) -> Rows | None:
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
-    """Yield some whole lines at a time: a call into a parser keeps all other threads waiting."""
+    """Yield some whole lines at a time: a call into a parser keeps all other threads waiting.
+
+    A line that is too long comes alone.
+    """
     at = 0
     while at < len(data):
         end = data.find(b"\n", at + PIECE) + 1 or len(data)
+        if end - at > LONGEST:
+            end = data.rfind(b"\n", at, at + PIECE) + 1 or data.find(b"\n", at) + 1 or end
         yield data[at:end]
         at = end
 

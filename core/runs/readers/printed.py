@@ -12,8 +12,12 @@ from typing import Any
 from core.runs.names import canonical, evaluation_set, is_usual, step_column
 from core.runs.readers.lines import ROWS
 from core.runs.table import Table
+from core.runs.tail import check
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|(?i:nan|inf(?:inity)?))"
+_NUMBER = (
+    r"[-+]?(?:\d++(?:\.\d*+)?(?:[eE][-+]?\d++)?|\.\d++(?:[eE][-+]?\d++)?|(?i:nan|inf(?:inity)?))"
+)
+"""Possessive (++), as all that repeats here: a long line must not be tried in every way."""
 _CALL = r"(?:[A-Za-z_][\w.]*\()?"
 """Before a number that numpy or torch prints: np.float64(0.5), tensor(0.5, device='cuda:0')."""
 _DICT = re.compile(r"\{\s*['\"][^{}]*\}")
@@ -25,14 +29,18 @@ _ITEM = re.compile(
     rf"(?<![\w./-])(?P<name>[A-Za-z][\w./-]*)\s*[:=]\s*{_CALL}(?P<bare>{_NUMBER})(?=[\s,;|)\]]|$)"
 )
 _STEP = re.compile(
-    r"(?<![\w/])(?:global[_ ])?(?:step|iter(?:ation)?|after)\b\s*[:=#]?\s*(\d+)", re.I
+    r"(?<![\w/])(?:global[_ ])?(?:step|iter(?:ation)?|after)\b\s*+[:=#]?\s*+(\d++)", re.I
 )
 """The step before what is printed; the reference DPO code: "train stats after 64 examples: {…}"."""
 _COLOUR = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
 _RAY = re.compile(r"^\(\w+ pid=\d+[^)]*\)")
 """What Ray puts before each line."""
-_BAR = re.compile(r"^(?P<title>[^|]*?)\d+%\|[^|]*\| *(?P<at>\d+)/(?P<of>\d+)(?!\S*[\w.])")
-_TELLS = re.compile(rb"\{\s*['\"][^'\"]+['\"]\s*:|(?i:step|iter)\w*[\s:=#]*\d|\d+/\d+ \[")
+_BAR = re.compile(
+    r"^(?P<title>[^|]*?)(?<!\d)\d++%\|[^|]*\| *(?P<at>\d{1,15})/(?P<of>\d{1,15})(?!\S*[\w.])"
+)
+_TELLS = re.compile(
+    rb"\{\s*['\"][^'\"]+['\"]\s*:|(?i:step|iter)\w{0,40}[\s:=#]{0,40}\d|(?<!\d)\d++/\d++ \["
+)
 """What a line must have to be looked at in detail."""
 
 
@@ -60,6 +68,9 @@ class PrintedRows:
         whole = data if data.rstrip().endswith((b"}", b"}]")) else data[: data.rfind(b"\n") + 1]
         plain, barred = [], []
         for line in lines_of(whole):
+            if not any(map(str.isdigit, line)):
+                continue
+            check()
             for row in self.rows(line):
                 plain.append(row)
                 barred.append(self._with_step(row))

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoints.saved import folders
-from core.runs.json_file import parse
+from core.files import read_file
+from core.runs.json_file import LARGEST, parse
 from core.runs.names import step_column
 from core.runs.reader import FORMATS, Curves, Format, Found
 from core.runs.records import STATE
 from core.runs.table import PIECE, Table, agree, last_step, merged
 from core.runs.tail import Signature, signature, trouble
 
+MOST = 1 << 28
+"""Bytes of a state; a history of a million records has fewer."""
 STATE_KIND = "TRL trainer state"
 LIST_KIND = "JSON log"
 _HISTORY = b'"log_history": ['
@@ -135,7 +138,7 @@ def _table(data: bytes) -> tuple[str, Table | None]:
     table = Table()
     if all(_take(table, piece) for piece in _pieces(data)):
         return STATE_KIND, table
-    state = parse(data)
+    state = parse(data) if len(data) <= LARGEST else None
     if state is None:
         return "", None
     kind, table = LIST_KIND, Table()
@@ -178,19 +181,20 @@ def _pieces(data: bytes) -> Iterator[Any]:
     Some records at a time, since a call into a parser keeps all other threads waiting.
     """
     start, end = data.find(_HISTORY) + len(_HISTORY), data.rfind(_END)
-    if not isinstance(parse(data[:start] + data[end:]), dict) or end < start:
+    around = start + len(data) - end
+    if end < start or around > LARGEST or not isinstance(parse(data[:start] + data[end:]), dict):
         yield None
         return
     while start < end:
         cut = data.find(_NEXT, start + PIECE, end)
         stop = end if cut < 0 else cut + len(_NEXT) - 1
-        yield parse(b"[" + data[start:stop] + b"]")
+        yield parse(b"[" + data[start:stop] + b"]") if stop - start <= LARGEST else None
         start = stop + 1
 
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path, MOST)
     except OSError:
         return b""
 

@@ -1,0 +1,181 @@
+"""The record of a session: the pair, its beta and the texts, as drafts and session files hold it.
+
+Its bytes are JSON in UTF-8. A draft is a file of just these bytes; a session file (.qscope) is to
+be a zip that holds them as session.json. Reading never fails: what cannot be read is left out and
+said, a field at a time, so that a damaged beta costs no text. Fields that this version does not
+know are ignored; a newer version's record is read as far as it is understood.
+
+A lone half of a surrogate pair, which UTF-8 cannot hold, stands as its JSON escape (two halves in a
+row become their character). Knows prompts and pairs; knows nothing of files or windows.
+"""
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from core.engine.protocol import PairSpec
+from core.errors import UserFacingError
+from core.text import Message, Prompt
+
+VERSION = 1
+LARGEST = 32_000_000
+"""Most bytes of a record."""
+MOST_TURNS = 400
+LONGEST_ROLE = 40
+
+
+class PairNamed(msgspec.Struct, frozen=True, kw_only=True):
+    """How the pair is named: paths, or names as on huggingface.co; all "" for no pair.
+
+    Nothing that allows a risk is remembered, nor which device computes.
+    """
+
+    demo: bool = False
+    """The pair that Qscope brings; then the others are ""."""
+    policy: str = ""
+    reference: str = ""
+    base: str = ""
+    run: str = ""
+    """A training run's folder, whose last checkpoint is the policy."""
+    search_base: str = ""
+    """A third model, for searches."""
+    loss: str = ""
+    """The loss of the training, where the user has named it."""
+    trainer: str = ""
+    plain: bool = False
+    """Whether texts are read without the chat template."""
+
+    @classmethod
+    def of(cls, spec: PairSpec | None) -> "PairNamed":
+        """Return how a pair is named."""
+        if spec is None:
+            return cls()
+        return cls(**{name: getattr(spec, name) for name in cls.__struct_fields__})
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """A turn of the prompt."""
+
+    role: str
+    """"system", "user", "assistant" or "tool"."""
+    content: str
+    more: str = ""
+    """What else a chat template is told of the turn: a JSON object, or ""."""
+
+
+class Response(msgspec.Struct, frozen=True):
+    """A response."""
+
+    text: str = ""
+
+
+class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as it stood when it was saved."""
+
+    version: int = VERSION
+    """Of this layout; larger in a record of a newer Qscope."""
+    saved: datetime | None = None
+    """When, in UTC (ISO 8601)."""
+    pair: PairNamed = PairNamed()
+    beta: float | None = None
+    """What rewards were scaled by, above 0; null where it was not known."""
+    example: str = ""
+    """The title of the example that the texts began as; "" for none."""
+    prompt: tuple[Turn, ...] = ()
+    prompt_settings: str = ""
+    """What a chat template is told besides the turns: a JSON object, or ""."""
+    a: Response = Response()
+    b: Response = Response()
+
+    def characters(self) -> int:
+        """Return how long its texts are together."""
+        turns = sum(len(turn.content) for turn in self.prompt)
+        return turns + len(self.a.text) + len(self.b.text)
+
+    def turns(self) -> Prompt:
+        """Return the prompt."""
+        messages = (Message(turn.role, turn.content, turn.more) for turn in self.prompt)
+        return Prompt(tuple(messages), self.prompt_settings)
+
+
+class Found(NamedTuple):
+    """What could be read; ``remark`` is a clause on what could not ("its beta is damaged")."""
+
+    record: SessionRecord | None
+    remark: str = ""
+
+
+def record_of(
+    spec: PairSpec | None, beta: float | None, example: str, prompt: Prompt, a: str, b: str
+) -> SessionRecord:
+    """Return the record of texts as they stand now."""
+    return SessionRecord(
+        saved=datetime.now(UTC),
+        pair=PairNamed.of(spec),
+        beta=beta,
+        example=example,
+        prompt=tuple(Turn(it.role, it.content, it.more) for it in prompt.messages),
+        prompt_settings=prompt.settings,
+        a=Response(a),
+        b=Response(b),
+    )
+
+
+def encode(record: SessionRecord) -> bytes:
+    """Return a record as bytes.
+
+    Raises:
+        UserFacingError: it is so large that it would not be read again.
+    """
+    text = json.dumps(msgspec.to_builtins(record), ensure_ascii=False, allow_nan=False, indent=1)
+    data = text.encode("utf-8", "backslashreplace") + b"\n"
+    if len(data) > LARGEST:
+        raise UserFacingError(
+            f"the texts are larger than {LARGEST // 1_000_000} MB: shorten them, or save them in "
+            "files of your own"
+        )
+    return data
+
+
+def decode(data: bytes) -> Found:
+    """Return the record that these bytes hold, as far as they do."""
+    if len(data) > LARGEST:
+        return Found(None, f"it is larger than {LARGEST // 1_000_000} MB")
+    try:
+        # Not msgspec: it refuses what encodes a lone half of a surrogate pair.
+        plain = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return Found(None, "it is no JSON, or damaged")
+    if not isinstance(plain, dict) or not _is_version(plain.get("version")):
+        return Found(None, "it is no record of a session")
+    fields: dict[str, Any] = {}
+    damaged = []
+    for field in msgspec.structs.fields(SessionRecord):
+        if field.name not in plain:
+            continue
+        try:
+            fields[field.name] = _checked(msgspec.convert(plain[field.name], field.type))
+        except (msgspec.ValidationError, ValueError, RecursionError, OverflowError):
+            damaged.append(field.name)
+    remarks = [f"its {', '.join(damaged)} cannot be read"] if damaged else []
+    if plain["version"] > VERSION:
+        remarks.append("a newer version of Qscope wrote it, of which not all is understood")
+    return Found(SessionRecord(**fields), " and ".join(remarks))
+
+
+def _is_version(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 1_000_000
+
+
+def _checked(value: Any) -> Any:
+    """Return a field's value; raises ValueError where no window could have written it."""
+    if isinstance(value, float) and not (math.isfinite(value) and 0 < value <= 1000):
+        raise ValueError("no beta")
+    if isinstance(value, tuple) and len(value) > MOST_TURNS:
+        raise ValueError("too many turns")
+    if isinstance(value, tuple) and any(len(turn.role) > LONGEST_ROLE for turn in value):
+        raise ValueError("no role")
+    return value
