@@ -105,7 +105,7 @@ class CreditActions:
         Menu.VIEW.at(2, 4),
         "&Inspector",
         "Ctrl+I",
-        "Keep it open beside the chart",
+        "Keep it open",
         lambda own: False,
     )
     def keep_inspector(self, on: bool) -> None:
