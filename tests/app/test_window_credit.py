@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QPalette
 
 from app import theme
@@ -38,6 +38,37 @@ def wait(qtbot, window):
 def hover(qtbot, edit, index):
     qtbot.mouseMove(edit.viewport(), QPoint(1, edit.viewport().height() - 2))
     qtbot.mouseMove(edit.viewport(), edit.token_rects(index)[0].center())
+
+
+def test_the_card_covers_neither_the_line_that_is_read_nor_the_next(window, qtbot):
+    edit, popup = editor(window), window.view.focus_on.popup
+    window.view.prompt.hide()
+    for index in range(len(window.view.panels["A"].scoring)):
+        hover(qtbot, edit, index)
+        qtbot.waitUntil(popup.isVisible)
+        line = edit.token_rects(index)[0]
+        read = QRect(0, line.top(), edit.viewport().width(), 2 * line.height())
+        read.moveTo(edit.viewport().mapTo(popup.parentWidget(), read.topLeft()))
+        assert not popup.geometry().intersects(read), index
+        assert popup.parentWidget().rect().contains(popup.geometry())
+
+
+@pytest.mark.parametrize("how", ["zoom_in", "zoom_out", "resize", "scroll"])
+def test_the_card_goes_when_its_token_moves(window, qtbot, how):
+    edit, popup = editor(window), window.view.focus_on.popup
+    window.view.panels["A"].put_in(edit.text() + "\n" * 20)
+    window.view.ask("A")
+    wait(qtbot, window)
+    hover(qtbot, edit, 6)
+    qtbot.waitUntil(popup.isVisible)
+    if how == "resize":
+        window.resize(window.width() - 90, window.height() - 60)
+    elif how == "scroll":
+        edit.verticalScrollBar().setValue(3)
+    else:
+        do(window, how)
+    qtbot.waitUntil(lambda: not popup.isVisible())
+    assert edit.highlighted() is None
 
 
 def pin(qtbot, edit, index):
@@ -91,7 +122,8 @@ def test_hover_shows_numbers_then_alternatives(window, qtbot):
     edit = editor(window)
     hover(qtbot, edit, 6)
     view = window.view
-    assert view.focus_on.popup.isVisible() and "$53K" in view.focus_on.popup.label.text()
+    qtbot.waitUntil(view.focus_on.popup.isVisible)
+    assert "$53K" in view.focus_on.popup.label.text()
     assert view.inspector.body.isVisible()
     assert view.inspector.inspection() is None
     qtbot.waitUntil(lambda: view.inspector.inspection() is not None, timeout=3000)
