@@ -82,12 +82,21 @@ class Request(Generic[Answer]):
     gives_way: ClassVar[bool] = False
     """Whether something more urgent stops it in mid-step; that step is then done again."""
 
+    is_done_again: ClassVar[bool] = False
+    """Whether a newer one that is as urgent stops it, once it takes long; it is then done again,
+    and goes on with what it had found."""
+
     id: int
 
     @property
     def topic(self) -> str:
         """Return what it is about, among requests of the same urgency."""
         return type(self).__name__
+
+    @property
+    def size(self) -> int:
+        """Return how much there is to do, about: of what is as urgent, the least goes first."""
+        return 0
 
     @property
     def slot(self) -> Slot:
@@ -360,10 +369,15 @@ class Score(Request[Scored]):
     fresh: bool = False
 
     urgency = Urgency.EDIT
+    is_done_again = True
 
     @property
     def topic(self) -> str:
         return self.side
+
+    @property
+    def size(self) -> int:
+        return len(self.text or "")
 
 
 @dataclass(frozen=True, slots=True)

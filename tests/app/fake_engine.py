@@ -245,7 +245,7 @@ class FakeEngine:
                 self._stop.set()  # what runs is overtaken
             self._changed.notify()
 
-    def cancel(self, kind=None):
+    def cancel(self, kind=None, topic=""):
         self._stop.set()
 
     def close(self, timeout=5.0):
@@ -296,6 +296,10 @@ class FakeEngine:
             case Unload():
                 return Unloaded(request.id)
             case Score():
+                if "slowly" in (request.text or ""):  # until it is cancelled
+                    self.emit(Progress(request.id, "scoring", 0.25))
+                    assert self._stop.wait(60)
+                    return Stopped(request.id)
                 time.sleep(self.delay)
                 if self.fail_score:
                     return Failed(request.id, self.fail_score, self.lost)

@@ -57,6 +57,7 @@ def window(open_window, qtbot):
 
 
 def test_a_token_that_looks_like_html_is_shown_as_it_is(window, qtbot):
+    qtbot.waitUntil(lambda: window.view.chart is not None)  # nothing moves any more
     edit = window.view.panels["A"].editor
     where = edit.token_rects(1)[0].center()
     qtbot.mouseMove(edit.viewport(), where)

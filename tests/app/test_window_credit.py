@@ -71,6 +71,37 @@ def test_the_card_goes_when_its_token_moves(window, qtbot, how):
     assert edit.highlighted() is None
 
 
+def test_scoring_that_takes_long_shows_progress_and_is_cancelled(window, qtbot):
+    edit, heading = editor(window), window.view.panels["A"].progress
+    assert not heading.isVisible()
+    put_caret(edit, 0)
+    qtbot.keyClicks(edit, "slowly ")
+    qtbot.waitUntil(lambda: heading.isVisible() and "25%" in heading.words.text(), timeout=3000)
+    assert not window.view.panels["B"].progress.isVisible()
+    qtbot.mouseClick(heading.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "cancelled" in heading.words.text(), timeout=3000)
+    assert edit.text().startswith("slowly ") and not window.client.busy()
+    qtbot.mouseClick(heading.button, Qt.MouseButton.LeftButton)  # after all
+    qtbot.waitUntil(lambda: "25%" in heading.words.text(), timeout=3000)
+    qtbot.mouseClick(heading.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "cancelled" in heading.words.text(), timeout=3000)
+    put_caret(edit, 0)
+    for _ in "slowly ":
+        qtbot.keyClick(edit, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: settled(window))
+    assert not heading.isVisible()
+
+
+def test_letting_go_of_the_pair_ends_what_is_said_of_scoring(window, qtbot):
+    edit, heading = editor(window), window.view.panels["A"].progress
+    put_caret(edit, 0)
+    qtbot.keyClicks(edit, "slowly ")
+    qtbot.waitUntil(heading.isVisible, timeout=3000)
+    window.client.cancel(Score)
+    do(window, "close_pair")
+    qtbot.waitUntil(lambda: not heading.isVisible())
+
+
 def pin(qtbot, edit, index):
     where = edit.token_rects(index)[0].center()
     qtbot.mouseClick(edit.viewport(), Qt.MouseButton.LeftButton, pos=where)
