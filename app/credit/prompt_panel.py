@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from html import escape
 
 from PySide6.QtCore import QEvent, Signal, Slot
-from PySide6.QtGui import QColor, QFont, QHelpEvent, QPalette, QTextCharFormat, QTextCursor
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QHelpEvent,
+    QPalette,
+    QResizeEvent,
+    QTextCharFormat,
+    QTextCursor,
+)
 from PySide6.QtWidgets import (
     QCheckBox,
     QFrame,
@@ -33,12 +41,14 @@ from core.as_read import AsRead
 from core.text import Message, Prompt
 
 DEBOUNCE_MS = 150
+LEAST_LINES, MOST_LINES = 2, 12
+"""Lines that a turn shows without scrolling of its own, where the panel has more room or not."""
 KEY = ("template", False), ("prompt", False), ("response", False), ("scored", True)
 """The words of the key to how the models read the texts, and whether each is underlined."""
 
 
 class TurnEdit(PlainEdit):
-    """An editor for one turn; turns share the panel's height."""
+    """An editor for one turn, as high as its text, up to a limit; turns share what is left."""
 
     def __init__(self, role: str, placeholder: str) -> None:
         super().__init__()
@@ -48,8 +58,31 @@ class TurnEdit(PlainEdit):
         self.setAccessibleName(f"{role} turn")
         self.document().setDocumentMargin(6)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setMinimumHeight(2 * self.fontMetrics().lineSpacing())
+        self.document().contentsChanged.connect(self._fit)
+        self._fit()
         self._marks: list[tuple[QTextCursor, str]] = []
+
+    @Slot()
+    def _fit(self) -> None:
+        """Ask for the height that the text takes."""
+        layout, line = self.document().documentLayout(), self.fontMetrics().lineSpacing()
+        high, block = 0.0, self.document().firstBlock()
+        while block.isValid() and high < MOST_LINES * line:
+            high += layout.blockBoundingRect(block).height()  # lays it out, where that is to do
+            block = block.next()
+        around = 2 * (round(self.document().documentMargin()) + self.frameWidth()) + 2
+        shown = min(max(round(high), LEAST_LINES * line), MOST_LINES * line)
+        self.setMinimumHeight(shown + around)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self._fit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._fit()
 
     def show_marks(self, found: Sequence[Found], colour: QColor) -> None:
         """Underline these sentences; pointing at one says its sentence."""
