@@ -24,6 +24,7 @@ from app.inspect.answers import InspectionLookup, StateAnswers, SurveyLookup
 from core.engine.protocol import PairInfo, ReadTexts, Scored, Scrub, Side, TextsRead
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
+from core.present.columns import bars
 from core.present.credit import IMPLICIT, Credit
 from core.present.pair import pair_noise, pair_numbers, split
 from core.present.verdict import Edit, Verdict, verdict
@@ -66,7 +67,7 @@ class CreditView(CreditLayout):
         self._failed: set[Side] = set()
         self._scored_last: Side | None = None
         self._coloured = False
-        self._drawn: dict[Side, tuple[Scoring | None, float]] = {}
+        self._drawn: dict[Side, tuple[object, ...]] = {}
         self.chart: RewardChart | None = None
         self.numbers = CreditNumbers(self.prompt, self.panels, self.controls)
         self.scorer = Scorer(client, self.prompt, self.panels, self)
@@ -385,19 +386,20 @@ class CreditView(CreditLayout):
         if self.chart is None:
             return
         others = (one for side in SIDES for one in self.by_checkpoint.of(side).values())
-        credit = self.numbers.credit
-        self.chart.set_room([credit.of(one, self.beta()) for one in others])
+        credit, unit = self.numbers.credit, self.controls.unit()
+        self.chart.set_room([bars(credit.of(one, self.beta()), one, unit).values for one in others])
+        self.chart.set_what("token" if unit == "token" else "word")
         self.chart.set_unit(credit.unit(self.known_beta()))
         self.chart.set_symbol(credit.symbol)
         self.q_function.show_chart()
+        shown = self.numbers.bars()
         for side, panel in self.panels.items():
-            drawn = panel.scoring, self.beta()
+            drawn = panel.scoring, self.beta(), unit, self.numbers.alignment
             if self._drawn.get(side) == drawn:
                 continue
             self._drawn[side] = drawn
-            if panel.scoring is not None:
-                r = credit.of(panel.scoring, self.beta())
-                self.chart.set_series(side, r, panel.scoring.labels)
+            if (found := shown.get(side)) is not None:
+                self.chart.set_series(side, found.values, found.labels, found.places, found.rows)
             else:
                 self.chart.set_series(side, [])
         self.focus_on.mark_again()
