@@ -47,9 +47,9 @@ class States:
         seen = {path: mark for path in files if (mark := signature(path)) is not None}
         if seen != self._seen:
             gone = sorted(self._seen.keys() - seen.keys())
-            self._seen = seen
             newest = sorted(seen, key=lambda path: _age(path, seen[path]), reverse=True)
             self._found = _joined(self._found, _read(newest), gone)
+            self._seen = seen  # a look that is cancelled is made again
         return self._found
 
 
