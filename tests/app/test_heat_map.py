@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -224,6 +225,19 @@ def test_a_run_whose_curves_are_open_is_offered(panel, window, qtbot, tmp_path):
     qtbot.mouseClick(panel.open_button, LEFT)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert window.pair.spec == PairSpec(run="/runs/fake")
+
+
+def test_of_several_runs_one_is_chosen(panel, window, qtbot, tmp_path):
+    do(window, "close_pair")
+    for name in ("with-sft", "without-sft"):
+        saved = tuple(replace(it, path=f"/runs/{name}/{it.step}") for it in CHECKPOINTS)
+        window.runs.view.session.take(made_log(str(tmp_path / name), name, checkpoints=saved), 0.0)
+    window.runs.view.runs_changed.emit()
+    first, second = panel.open_button.menu().actions()
+    assert (first.text(), second.text()) == ("with-sft", "without-sft")
+    second.trigger()
+    assert window.pair.spec == PairSpec(run="/runs/without-sft")
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
 
 
 def test_a_long_response_wraps_and_every_cell_is_found_again(qtbot):
