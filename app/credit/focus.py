@@ -64,6 +64,7 @@ class Focus(QObject):
         inspector.chosen.connect(self.replace)
         inspector.search.searched.connect(self._searched)
         inspector.unpin.connect(self.unpin)
+        inspector.pin_wanted.connect(self._pin_shown)
         lookup.asking.connect(inspector.search.stop_resting)
         lookup.found.connect(self._show_found)
 
@@ -163,6 +164,11 @@ class Focus(QObject):
         self.popup.dismiss()
         self._mark(self.pinned)
         self._show(self.pinned)
+
+    @Slot()
+    def _pin_shown(self) -> None:
+        if self.shown is not None:
+            self.pin(*self.shown)
 
     @Slot()
     def unpin(self) -> None:

@@ -7,6 +7,7 @@ one says ``chosen``. Knows scorings and inspections; asks nothing itself.
 from html import escape
 
 from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -40,6 +41,8 @@ class Inspector(QFrame):
     chosen = Signal(int)
     """Put the token with this id in the place of the one that is shown."""
     unpin = Signal()
+    pin_wanted = Signal()
+    """Hold the token that is shown."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -78,6 +81,10 @@ class Inspector(QFrame):
         self.unpin_button.clicked.connect(self.unpin)
         for table in (self.by_policy, self.by_reference, self.found):
             table.taken.connect(self.chosen)
+        self.pin_action = QAction("Pin the token that stands there", self)
+        self.pin_action.triggered.connect(self.pin_wanted)
+        for table in (self.by_policy, self.by_reference, self.found):
+            table.addAction(self.pin_action)
         self.clear()
 
     def _lay_out(self) -> None:
@@ -153,6 +160,7 @@ class Inspector(QFrame):
             else "Pin the token (click) to replace it"
         )
         self.unpin_button.setVisible(pinned)
+        self.pin_action.setEnabled(not pinned)
         self.empty.hide()
         self.tabs.show()
 

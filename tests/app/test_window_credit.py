@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, QRect, Qt
-from PySide6.QtGui import QPalette, QTextCursor
-from PySide6.QtWidgets import QScrollArea
+from PySide6.QtGui import QContextMenuEvent, QPalette, QTextCursor
+from PySide6.QtWidgets import QApplication, QScrollArea
 
 from app import theme
 from app.credit.prompt_panel import TurnEdit
@@ -176,6 +176,33 @@ def test_the_chart_lines_up_after_an_edit_and_goes_by_the_unit(window, qtbot, un
     index = view.chart.marked()[1]
     assert view.panels["B"].editor.highlighted() == index
     assert index in (len(b) - 2, len(b) - 3)
+
+
+def test_an_alternative_has_a_menu(window, qtbot):
+    edit, inspector = editor(window), window.view.inspector
+    pin(qtbot, edit, 6)
+    qtbot.waitUntil(lambda: inspector.by_policy.rowCount() == 4, timeout=3000)
+    table = inspector.by_policy
+    where = table.visualItemRect(table.item(1, 0)).center()
+    event = QContextMenuEvent(
+        QContextMenuEvent.Reason.Mouse, where, table.viewport().mapToGlobal(where)
+    )
+    QApplication.sendEvent(table.viewport(), event)
+    by_text = {action.text(): action for action in table.menu.actions()}
+    assert not by_text["Pin the token that stands there"].isEnabled()  # it is pinned
+    by_text["Copy the token"].trigger()
+    assert QApplication.clipboard().text() == table.choice(1).text
+    by_text["Copy the row"].trigger()
+    cells = QApplication.clipboard().text().split("\t")
+    assert cells == [table.item(1, column).text().removeprefix("▸ ") for column in range(4)]
+    by_text["Copy the table"].trigger()
+    assert len(QApplication.clipboard().text().splitlines()) == 4
+    wanted = table.choice(1).id
+    by_text["Put it in place"].trigger()
+    qtbot.waitUntil(
+        lambda: settled(window) and int(window.view.panels["A"].scoring.ids[6]) == wanted
+    )
+    table.menu.close()
 
 
 def pin(qtbot, edit, index):
