@@ -118,7 +118,8 @@ class Choices(QTableWidget):
         if self.choice(row) is None:
             return
         self.setCurrentCell(row, 0)
-        where = self.visualItemRect(self.item(row, 0)).center() if by_keys else self._inside(event)
+        cell = self.visualRect(self.model().index(row, 0))
+        where = cell.center() if by_keys else self._inside(event)
         self.menu = menu = QMenu(self)
         menu.addAction(self._verb, partial(self._take_row, row, 0))
         menu.addActions(self.actions())
@@ -139,8 +140,8 @@ class Choices(QTableWidget):
     def _row_text(self, row: int) -> str:
         """Return a row's cells as tab-separated text, without the mark of the token there now."""
         columns = [column for column in range(4) if not self.isColumnHidden(column)]
-        cells = [self.item(row, column).text().removeprefix("▸ ") for column in columns]
-        return "\t".join(cells)
+        cells = [self.item(row, column) for column in columns]
+        return "\t".join(it.text().removeprefix("▸ ") for it in cells if it is not None)
 
     @Slot()
     def _copy_all(self) -> None:

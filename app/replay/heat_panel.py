@@ -137,6 +137,8 @@ class HeatPanel(QFrame):
         self.why.setWordWrap(True)
         self.why.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.open_button = QPushButton(OPEN)
+        self.open_menu = QMenu(self.open_button)
+        """The runs to choose from, where there are several."""
         self._offered: tuple[Path, ...] = ()
         self.open_button.clicked.connect(self._open_pressed)
         middle = fill(QVBoxLayout(self._empty), 1, self.why)
@@ -179,21 +181,22 @@ class HeatPanel(QFrame):
         self.open_button.setText(
             f"Load the checkpoints of {found[0].name}"
             if len(found) == 1
-            else "Load the checkpoints of"
+            else "Load the checkpoints of …"
             if found
             else OPEN
         )
-        menu = None
-        if len(found) > 1:
-            menu = QMenu(self.open_button)
-            for run in found:
-                name = run.name.replace("&", "&&")
-                menu.addAction(name, partial(self.run_wanted.emit, run)).setToolTip(str(run))
-        self.open_button.setMenu(menu)
+        self.open_menu.clear()
+        for run in found:
+            name = run.name.replace("&", "&&")
+            self.open_menu.addAction(name, partial(self.run_wanted.emit, run)).setToolTip(str(run))
 
     @Slot()
     def _open_pressed(self) -> None:
-        self.run_wanted.emit(self._offered[0] if self._offered else None)
+        if len(self._offered) > 1:
+            below = self.open_button.mapToGlobal(QPoint(0, self.open_button.height()))
+            self.open_menu.popup(below)
+        else:
+            self.run_wanted.emit(self._offered[0] if self._offered else None)
 
     @Slot()
     def _changed(self) -> None:

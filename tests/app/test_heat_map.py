@@ -269,9 +269,12 @@ def test_of_several_runs_one_is_chosen(panel, window, qtbot, tmp_path):
         saved = tuple(replace(it, path=f"/runs/{name}/{it.step}") for it in CHECKPOINTS)
         window.runs.view.session.take(made_log(str(tmp_path / name), name, checkpoints=saved), 0.0)
     window.runs.view.runs_changed.emit()
-    first, second = panel.open_button.menu().actions()
+    qtbot.mouseClick(panel.open_button, LEFT)
+    assert panel.open_menu.isVisible()
+    first, second = panel.open_menu.actions()
     assert (first.text(), second.text()) == ("with-sft", "without-sft")
     second.trigger()
+    panel.open_menu.close()
     assert window.pair.spec == PairSpec(run="/runs/without-sft")
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
 
