@@ -6,7 +6,7 @@ Knows Prompt and Message; knows nothing of templates (what the models read is gi
 from collections.abc import Sequence
 from html import escape
 
-from PySide6.QtCore import QEvent, Signal, Slot
+from PySide6.QtCore import QEvent, QSize, Signal, Slot
 from PySide6.QtGui import (
     QColor,
     QFont,
@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QPlainTextEdit,
     QScrollArea,
+    QSizePolicy,
     QStackedWidget,
     QTextEdit,
     QToolButton,
@@ -41,14 +42,17 @@ from core.as_read import AsRead
 from core.text import Message, Prompt
 
 DEBOUNCE_MS = 150
-LEAST_LINES, MOST_LINES = 2, 12
-"""Lines that a turn shows without scrolling of its own, where the panel has more room or not."""
+LEAST_LINES, MOST_LINES, WHOLE_LINES = 2, 12, 60
+"""Lines that a turn shows at least; at most, of a longer text, where the panel has no room; and up
+to which it is shown whole where there is."""
 KEY = ("template", False), ("prompt", False), ("response", False), ("scored", True)
 """The words of the key to how the models read the texts, and whether each is underlined."""
 
 
 class TurnEdit(PlainEdit):
-    """An editor for one turn, as high as its text, up to a limit; turns share what is left."""
+    """An editor for one turn, as high as its text, up to a limit."""
+
+    _whole = 0  # Qt asks before __init__ is through
 
     def __init__(self, role: str, placeholder: str) -> None:
         super().__init__()
@@ -67,12 +71,16 @@ class TurnEdit(PlainEdit):
         """Ask for the height that the text takes."""
         layout, line = self.document().documentLayout(), self.fontMetrics().lineSpacing()
         high, block = 0.0, self.document().firstBlock()
-        while block.isValid() and high < MOST_LINES * line:
+        while block.isValid() and high < WHOLE_LINES * line:
             high += layout.blockBoundingRect(block).height()  # lays it out, where that is to do
             block = block.next()
         around = 2 * (round(self.document().documentMargin()) + self.frameWidth()) + 2
-        shown = min(max(round(high), LEAST_LINES * line), MOST_LINES * line)
-        self.setMinimumHeight(shown + around)
+        self._whole = max(round(high), LEAST_LINES * line) + around
+        self.setMinimumHeight(min(self._whole, MOST_LINES * line + around))
+        self.updateGeometry()
+
+    def sizeHint(self) -> QSize:
+        return QSize(super().sizeHint().width(), self._whole)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -182,7 +190,7 @@ class PromptPanel(QFrame):
         inside = QWidget()
         self._column = fill(QVBoxLayout(inside), margins=(10, 2, 10, 6), spacing=4)
         self._system_row = self._row(self.system)
-        self._column.addWidget(self._system_row, 1)
+        self._column.addWidget(self._system_row)
         area = QScrollArea()
         area.setWidget(inside)
         area.setWidgetResizable(True)
@@ -324,9 +332,10 @@ class PromptPanel(QFrame):
         turn.setPlainText(text)
         turn.textChanged.connect(self._edited)
         row = self._row(turn)
-        self._column.addWidget(row, 2)
+        self._column.addWidget(row)
         self._turns.append(turn)
         self._rows.append(row)
+        self._share_room()
         self.drop_turn.setEnabled(len(self._turns) > 2)
 
     def _remove_last(self) -> None:
@@ -336,6 +345,15 @@ class PromptPanel(QFrame):
         row.hide()
         row.deleteLater()
         self.drop_turn.setEnabled(len(self._turns) > 2)
+        self._share_room()
+
+    def _share_room(self) -> None:
+        """Give the last turn what the texts leave of the panel's height."""
+        wide = QSizePolicy.Policy.Expanding
+        for turn in (self.system, *self._turns[:-1]):
+            turn.setSizePolicy(wide, QSizePolicy.Policy.Preferred)
+        for turn in self._turns[-1:]:
+            turn.setSizePolicy(wide, QSizePolicy.Policy.Expanding)
 
     @Slot()
     def _add_pair(self) -> None:

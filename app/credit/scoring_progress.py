@@ -30,7 +30,7 @@ class ScoringProgress(QWidget):
         self._fraction: float | None = None
         self._began = 0.0
         self._cancelled = False
-        fill(QHBoxLayout(self), self.words, self.button, margins=(0, 0, 0, 0), spacing=6)
+        fill(QHBoxLayout(self), self.words, self.button, margins=(10, 0, 0, 0), spacing=6)
         self._delay = single_shot(self, self._appear, SHOWN_AFTER_MS)
         self._tick = QTimer(self)
         self._tick.setInterval(TICK_MS)
