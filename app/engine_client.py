@@ -49,7 +49,7 @@ class EngineLike(Protocol):
 
     def start(self) -> None: ...
     def submit(self, request: Request[Event]) -> None: ...
-    def cancel(self, kind: type[Request[Event]] | None = None) -> None: ...
+    def cancel(self, kind: type[Request[Event]] | None = None, topic: str = "") -> None: ...
     def close(self, timeout: float = 5.0) -> bool: ...
 
 
@@ -199,6 +199,11 @@ class EngineClient(QObject):
         if self._engine is not None:
             for kind in kinds:
                 self._engine.cancel(kind)
+
+    def drop(self, ticket: Ticket[Any]) -> None:
+        """Stop what a ticket is of, and nothing else of its kind; the ticket says ``stopped``."""
+        if self._engine is not None:
+            self._engine.cancel(type(ticket.request), ticket.request.topic)
 
     def busy(self, *kinds: type[Request[Any]]) -> bool:
         """Return whether an answer is awaited, to any request or to one of these kinds."""

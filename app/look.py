@@ -51,7 +51,7 @@ class Look(QObject):
         self.points = settings.number("text points", USUAL_POINTS, SMALLEST, LARGEST)
         self._on = {
             name: settings.get(name, default, ("0", "1")) == "1"
-            for name, default in ((SIDE_BY_SIDE, "1"), (BOUNDARIES, "1"), (MARKS, "0"))
+            for name, default in ((SIDE_BY_SIDE, "0"), (BOUNDARIES, "1"), (MARKS, "0"))
         }
         QApplication.styleHints().colorSchemeChanged.connect(self._desktop_changed)
 

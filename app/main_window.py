@@ -185,6 +185,7 @@ class MainWindow(QMainWindow):
         self.look.dark_changed.connect(self.strip.set_dark)
         self.look.size_changed.connect(view.set_text_size)
         self.searches.send.connect(self._put_response)
+        self.searches.compared.connect(partial(self.pages.bring, self.credit.page))
         self.checkpoints.pair_wanted.connect(pair.load)
         self.checkpoints.named.connect(self._show_policy)
         self.checkpoints.checkpoint_shown.connect(self.searches.set_checkpoint)

@@ -31,6 +31,8 @@ class Colours:
     warning: str
     info: str
     good: str
+    evidence: str
+    """Of what bears on a word: neither of the two hues of rewards."""
 
 
 LIGHT = Colours(
@@ -47,6 +49,7 @@ LIGHT = Colours(
     warning="#fdf0d3",
     info="#e2ecfd",
     good="#1e6b3a",
+    evidence="#b07400",
 )
 DARK = Colours(
     window="#1f222a",
@@ -62,6 +65,7 @@ DARK = Colours(
     warning="#44361a",
     info="#1f3050",
     good="#7fd69b",
+    evidence="#ffb83d",
 )
 
 # The hues of A and B in the chart, dark enough for text on white.
@@ -77,6 +81,10 @@ MARKS = {
 }
 
 
+RESPONSE = 1.3
+"""How much larger responses are than prompts."""
+
+
 def is_dark(theme: Theme) -> bool:
     """Return whether a choice means dark; "auto" asks the desktop, light where it says nothing."""
     if theme != "auto":
@@ -90,6 +98,11 @@ def is_dark(theme: Theme) -> bool:
 def colours(dark: bool) -> Colours:
     """Return the dark or the light theme's colours."""
     return DARK if dark else LIGHT
+
+
+def is_dark_palette(palette: QPalette) -> bool:
+    """Return whether a widget's palette is the dark theme's."""
+    return palette.color(QPalette.ColorRole.Base).lightness() < 128
 
 
 def palette(dark: bool) -> QPalette:
@@ -148,6 +161,13 @@ def style_sheet(dark: bool) -> str:
     QFrame#notice[kind="info"] {{ background: {c.info}; border-radius: 7px; }}
     QFrame#popup {{ background: {c.raised}; border: 1px solid {c.accent}; border-radius: 5px; }}
     QLabel#muted {{ color: {c.muted}; }}
+    QLabel#verdict {{ font-size: 24px; font-weight: 600; }}
+    QLabel#verdict:disabled, QLabel#detail:disabled {{ color: {c.muted}; }}
+    QLabel#detail {{ font-size: 15px; }}
+    QToolButton#link {{ font-size: 15px; color: {c.accent}; border: none; padding: 2px 4px; }}
+    QToolButton#link:hover {{ text-decoration: underline; }}
+    QToolButton#link:disabled {{ color: {c.muted}; }}
+    QLabel#role {{ color: {c.muted}; font-size: 11px; margin-left: 6px; }}
     QLabel#heading {{ font-weight: 600; }}
     QLabel#figure {{ font-weight: 600; }}
     QLabel[textFormat="AutoText"] {{ qproperty-textFormat: PlainText; }}

@@ -24,6 +24,9 @@ FIELDS = {
 """What Open a pair calls each option of a pair."""
 _OPTION = f"--({'|'.join(FIELDS)})"
 _RULES = (
+    (re.compile(r", or keep the others with python main\.py data .* --write \S+(?=\.)"), ""),
+    (re.compile(r"\(--against \S+\)"), "at “Compared with”"),
+    (re.compile(r"write them with --write-pairs first"), "choose another file, or another judge"),
     (re.compile(f"(?:with )?{_OPTION}(?: DIR)?, or in Open a pair"), "“{}” in Open a pair"),
     (re.compile(f"with {_OPTION} DIR"), "as “{}” in Open a pair"),
     (re.compile(f"pass {_OPTION}(?= if)"), "tick “{}” in Open a pair"),
@@ -35,5 +38,9 @@ _RULES = (
 def in_window(sentence: str) -> str:
     """Return a sentence with what the window has in place of the options that it names."""
     for rule, words in _RULES:
-        sentence = rule.sub(lambda found: words.format(FIELDS[found[1]]), sentence)  # noqa: B023
+        sentence = rule.sub(lambda found: words.format(*_fields(found)), sentence)  # noqa: B023
     return sentence
+
+
+def _fields(found: re.Match[str]) -> list[str]:
+    return [FIELDS[name] for name in found.groups()]

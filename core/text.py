@@ -6,15 +6,17 @@ Offsets count code points of a Python string.
 
 import json
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 Unit = Literal["token", "word", "sentence", "line"]
 UNITS: tuple[Unit, ...] = ("token", "word", "sentence", "line")
 
 Match = tuple[int, int, int]
-"""A stretch of equal tokens: where it starts in A and in B, and its length."""
+"""A stretch of what is equal: where it starts in A and in B, and its length."""
 
 FEW_EDITS = 60
 """Edits up to which the fewest are looked for: that takes time as the square of their number."""
@@ -79,7 +81,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """The tokens that two responses A and B share, and the stretches that differ."""
+    """The tokens that two responses A and B share, and what differs, in whole words."""
 
     pairs: tuple[tuple[int, int], ...]
     """(index in A, index in B) of equal tokens, ascending in both."""
@@ -88,25 +90,63 @@ class Alignment:
 
 
 def align(a: Tokens, b: Tokens) -> Alignment:
-    """Return how the token ids of two responses are aligned.
+    """Return how two responses are aligned: by words, numbers and marks whose tokens are equal.
 
-    If few edits turn one into the other, the alignment has the fewest edits; otherwise it is made
-    of their longest common stretches.
+    No token of a word that differs is paired, so that "$53K" and "$250K" do not share a 5. If few
+    edits turn one into the other, the alignment has the fewest; otherwise it is made of the longest
+    common stretches.
     """
+    words_a, words_b = _words(a), _words(b)
+    ids_a = [a.ids[word.start : word.stop] for word in words_a]
+    ids_b = [b.ids[word.start : word.stop] for word in words_b]
     pairs: list[tuple[int, int]] = []
+    for i, j, size in _equal_runs(ids_a, ids_b):
+        for here, there in zip(words_a[i : i + size], words_b[j : j + size], strict=True):
+            pairs += zip(here, there, strict=True)
     edited_a, edited_b = [], []
-    i = j = 0
-    for start_a, start_b, size in (*_equal_runs(a.ids, b.ids), (len(a), len(b), 0)):
-        if i < start_a or j < start_b:
-            edited_a.append(range(i, start_a))
-            edited_b.append(range(j, start_b))
-        i, j = start_a + size, start_b + size
-        pairs += zip(range(start_a, i), range(start_b, j), strict=True)
+    done_a = done_b = 0
+    for start_a, start_b in (*pairs, (len(a), len(b))):
+        if done_a < start_a or done_b < start_b:
+            edited_a.append(range(done_a, start_a))
+            edited_b.append(range(done_b, start_b))
+        done_a, done_b = start_a + 1, start_b + 1
     return Alignment(tuple(pairs), tuple(edited_a), tuple(edited_b))
 
 
-def _equal_runs(a: tuple[int, ...], b: tuple[int, ...]) -> list[Match]:
-    """Return stretches of ids that both sequences have, ascending in both."""
+# Marks, which are no part of a word, and scripts that put no space between words.
+_MARK = (
+    r"!-/:-@\[-`{-~\u00a1-\u00bf\u2010-\u2018\u201a-\u206f\u20a0-\u20cf"
+    r"\u3000-\u303f\uff01-\uff0f"
+)
+_DENSE = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u309f\u3400-\u9fff\uf900-\ufaff"
+    r"\U00020000-\U0003ffff"
+)
+_EDITED_WORD = re.compile(
+    rf"(?:(?<!\w)[-−+])?[$€£¥₹₩]?\d(?:[\d.,:/'’]*\d)?[^\s{_MARK}{_DENSE}]*[%‰°€]?"  # −$1,050.5K
+    rf"|[^\s{_MARK}{_DENSE}]+(?:['’-][^\s{_MARK}{_DENSE}]+)*"  # isn't, son-in-law
+    r"|\S"
+)
+
+
+def _words(tokens: Tokens) -> list[range]:
+    """Return the tokens of each word, number or mark; words that a token joins are one."""
+    matches = list(_EDITED_WORD.finditer(tokens.text))
+    begins, ends = [match.start() for match in matches], [match.end() for match in matches]
+    cuts = list(range(tokens.opening))
+    reach = -1
+    for index in range(tokens.opening, len(tokens)):
+        first = bisect_right(ends, tokens.starts[index])  # white space goes with what follows
+        if first > reach:
+            cuts.append(index)
+        reach = max(reach, first, bisect_left(begins, tokens.ends[index]) - 1)
+    return [range(*cut) for cut in pairwise([*cuts, len(tokens)])]
+
+
+def _equal_runs(a: Sequence[Hashable], b: Sequence[Hashable]) -> list[Match]:
+    """Return stretches that both sequences have, ascending in both."""
+    if a == b:
+        return [(0, 0, len(a))]
     found = _fewest_edits(a, b)
     if found is None:
         from difflib import SequenceMatcher
@@ -116,7 +156,7 @@ def _equal_runs(a: tuple[int, ...], b: tuple[int, ...]) -> list[Match]:
     return found
 
 
-def _fewest_edits(a: tuple[int, ...], b: tuple[int, ...]) -> list[Match] | None:
+def _fewest_edits(a: Sequence[Hashable], b: Sequence[Hashable]) -> list[Match] | None:
     """Return what the fewest edits from a to b leave alone; None if more than ``FEW_EDITS``.
 
     Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): each round goes, along each
@@ -172,6 +212,13 @@ def units(tokens: Tokens, kind: Unit) -> tuple[int, ...]:
     written = len(tokens.text.rstrip())
     breaks = [m.end() for m in _BREAKS[kind].finditer(tokens.text) if m.end() < written]
     return _dense([bisect_right(breaks, start) for start in tokens.starts])
+
+
+def spans(text: str, kind: Unit) -> list[tuple[int, int]]:
+    """Return where the words, sentences or lines of a text begin and end, without gaps."""
+    written = len(text.rstrip())
+    cuts = [m.end() for m in _BREAKS[kind].finditer(text) if 0 < m.end() < written]
+    return list(pairwise([0, *cuts, len(text)]))
 
 
 def _dense(numbers: list[int]) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ RANKS = {
     "core.safe_files": 0,
     "core.session_record": 3,
     "core.text": 0,
+    "core.dependence": 1,
     "core.reading": 0,
     "core.rendering": 0,
     "core.rendering_process": 0,

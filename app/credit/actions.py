@@ -9,7 +9,7 @@ from pathlib import Path
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QStatusBar
 
-from app.actions.action import Menu, action
+from app.actions.action import Menu, action, toggle
 from app.ask import AskPath
 from app.credit.view import CreditView
 from app.files import write_text
@@ -101,13 +101,24 @@ class CreditActions:
         if pinned is not None:
             self._view.panels[pinned[0]].editor.setFocus()
 
+    @toggle(
+        Menu.VIEW.at(2, 4),
+        "&Inspector",
+        "Ctrl+I",
+        "Keep it open",
+        lambda own: False,
+    )
+    def keep_inspector(self, on: bool) -> None:
+        """Keep the inspector open, or open it only for a pinned token."""
+        self._view.keep_inspector(on)
+
     # --- what is remembered -------------------------------------------------------------------
 
     def recall(self, settings: Settings) -> None:
         """Show the view as it was left."""
         view = self._view
         settings.recall_splitters(rows=view.rows, columns=view.columns)
-        view.controls.choose(settings.get("colour by", "reward"), settings.get("units", "token"))
+        view.controls.choose(settings.get("colour by", "reward"), settings.get("units", "word"))
         view.scale.swap = settings.get("swap", "0") == "1"
 
     def remember(self, settings: Settings) -> None:

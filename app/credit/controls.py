@@ -56,7 +56,10 @@ class Controls(QWidget):
         for unit in UNITS:
             self.units.addItem(UNIT_NAMES[unit], unit)
         self.units.setAccessibleName("Units")
-        self.units.setToolTip("Sum the values over each token, word, sentence or line")
+        self.units.setToolTip(
+            "Colour each token by itself, each word by its strongest token, or each sentence or "
+            "line by the sum over it"
+        )
         self.beta = BetaBox()
         self._source = ""
         self.legend = Legend()
@@ -123,7 +126,8 @@ class Controls(QWidget):
         self.colour_by.setToolTip(measure.explanation)
         quantity = measure.quantity
         if self.unit() != "token":
-            ends = "to the end of" if measure.running else "summed over"
+            sums = "strongest in" if self.unit() == "word" else "summed over"
+            ends = "to the end of" if measure.running else sums
             quantity = f"{quantity}, {ends} each {self.unit()}"
         beta = self.beta.beta()
         self.legend.set_quantity(quantity, measure.unit_at(beta))

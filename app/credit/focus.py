@@ -19,6 +19,8 @@ from core.scoring import Inspection
 from core.text import Tokens, align
 
 Spot = tuple[Side, int]
+POPUP_MS = 150
+"""How long the mouse rests on a token before its card shows."""
 
 
 class Focus(QObject):
@@ -44,7 +46,7 @@ class Focus(QObject):
         super().__init__(area)
         self._numbers, self._inspector, self._lookup, self._area = numbers, inspector, lookup, area
         self._panels = numbers.panels
-        self.popup = TokenPopup(area)
+        self.popup = TokenPopup(area, POPUP_MS)
         self.shown: Spot | None = None
         """The token that the inspector shows."""
         self.pinned: Spot | None = None
@@ -62,6 +64,7 @@ class Focus(QObject):
         inspector.chosen.connect(self.replace)
         inspector.search.searched.connect(self._searched)
         inspector.unpin.connect(self.unpin)
+        inspector.pin_wanted.connect(self._pin_shown)
         lookup.asking.connect(inspector.search.stop_resting)
         lookup.found.connect(self._show_found)
 
@@ -98,7 +101,7 @@ class Focus(QObject):
         scoring = panel.scoring
         if index < 0 or scoring is None or index >= len(scoring):
             self._hover = None
-            self.popup.hide()
+            self.popup.dismiss()
             self._mark_partner(None)
             self._mark(self.pinned)
             if self.pinned is None:
@@ -114,19 +117,21 @@ class Focus(QObject):
     def _show_popup(self, panel: ResponsePanel, index: int) -> None:
         rects = panel.editor.token_rects(index)
         if not rects or panel.scoring is None or self.pinned == (panel.side, index):
-            self.popup.hide()
+            self.popup.dismiss()
             return
         viewport = panel.editor.viewport()
         corner = viewport.mapTo(self._area, QPoint(0, 0))
         inside = QRect(corner, viewport.size())
         where = rects[0].translated(corner)
         if not inside.intersects(where):
-            self.popup.hide()
+            self.popup.dismiss()
             return
+        # Neither the line that is being read is covered, nor the one that is read next.
+        spared = QRect(inside.left(), where.top(), inside.width(), 2 * where.height())
         numbers = self._numbers
         group = numbers.group_sum(panel.side, index)
         html = popup_html(panel.scoring, index, numbers.beta(), group, numbers.noise)
-        self.popup.show_at(where, html)
+        self.popup.show_at(where, html, spared)
 
     def _mark_partner(self, spot: Spot | None) -> None:
         """Outline the equal token of the other response."""
@@ -156,9 +161,14 @@ class Focus(QObject):
         self.pinned = side, index
         for panel in self._panels.values():
             panel.editor.pin(index if panel.side == side else None)
-        self.popup.hide()
+        self.popup.dismiss()
         self._mark(self.pinned)
         self._show(self.pinned)
+
+    @Slot()
+    def _pin_shown(self) -> None:
+        if self.shown is not None:
+            self.pin(*self.shown)
 
     @Slot()
     def unpin(self) -> None:
@@ -228,7 +238,7 @@ class Focus(QObject):
         if self.shown is not None and side in (None, self.shown[0]):
             self._show(self.shown)
         if self._hover is None or side in (None, self._hover[0]):
-            self.popup.hide()
+            self.popup.dismiss()
 
     def follow(self, side: Side, old: Tokens, new: Tokens) -> None:
         """Let pin and inspector stay with the token that they had: a side's tokens have changed."""
@@ -250,7 +260,7 @@ class Focus(QObject):
         self.shown = self.pinned = self._hover = None
         self._lookup.look(None)
         self.looked_away.emit()
-        self.popup.hide()
+        self.popup.dismiss()
         self._inspector.clear()
         for panel in self._panels.values():
             panel.editor.pin(None)

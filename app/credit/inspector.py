@@ -7,10 +7,12 @@ one says ``chosen``. Knows scorings and inspections; asks nothing itself.
 from html import escape
 
 from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QSplitter,
     QTabWidget,
     QToolButton,
     QVBoxLayout,
@@ -21,6 +23,7 @@ from app.inspect.choices import Choices
 from app.inspect.facts import FactGrid
 from app.inspect.search_box import VocabularySearch
 from app.widgets.colour_scale import ColourScale
+from app.widgets.layouts import fill
 from core.noise import NOISELESS, NoiseFloor
 from core.present.token_facts import Fact, token_facts
 from core.scoring import Alternative, Inspection, Scoring
@@ -38,6 +41,8 @@ class Inspector(QFrame):
     chosen = Signal(int)
     """Put the token with this id in the place of the one that is shown."""
     unpin = Signal()
+    pin_wanted = Signal()
+    """Hold the token that is shown."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -70,11 +75,16 @@ class Inspector(QFrame):
         self.policy_title = QLabel("Likeliest under the policy π")
         self.reference_title = QLabel("Likeliest under the reference π_ref")
         self.found_title = QLabel("Found in the vocabulary")
+        self._sides: list[QWidget] = []
         self._lay_out()
         self.search.entered.connect(self._take_first)
         self.unpin_button.clicked.connect(self.unpin)
         for table in (self.by_policy, self.by_reference, self.found):
             table.taken.connect(self.chosen)
+        self.pin_action = QAction("Pin the token that stands there", self)
+        self.pin_action.triggered.connect(self.pin_wanted)
+        for table in (self.by_policy, self.by_reference, self.found):
+            table.addAction(self.pin_action)
         self.clear()
 
     def _lay_out(self) -> None:
@@ -87,14 +97,18 @@ class Inspector(QFrame):
         inside.addLayout(self.facts)
         inside.addSpacing(4)
         inside.addWidget(self.search)
+        sides = QSplitter(Qt.Orientation.Horizontal)
         for title, table in (
             (self.found_title, self.found),
             (self.policy_title, self.by_policy),
             (self.reference_title, self.by_reference),
         ):
             title.setObjectName("heading")
-            inside.addWidget(title)
-            inside.addWidget(table, 1)
+            side = QWidget()
+            fill(QVBoxLayout(side), title, (table, 1), margins=(0, 0, 0, 0), spacing=4)
+            sides.addWidget(side)
+            self._sides.append(side)
+        inside.addWidget(sides, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 8, 10, 8)
         column.addLayout(top)
@@ -146,6 +160,7 @@ class Inspector(QFrame):
             else "Pin the token (click) to replace it"
         )
         self.unpin_button.setVisible(pinned)
+        self.pin_action.setEnabled(not pinned)
         self.empty.hide()
         self.tabs.show()
 
@@ -158,15 +173,10 @@ class Inspector(QFrame):
         if inspection is not None and shown == self._shown:
             return  # filling tables is slow, and this is called with each key press
         self._inspection, self._shown = inspection, shown
-        for title, table in (
-            (self.policy_title, self.by_policy),
-            (self.reference_title, self.by_reference),
-        ):
-            missing = self._alone and table is self.by_reference
-            title.setVisible(not searching and not missing)
-            table.setVisible(not searching and not missing)
-        self.found_title.setVisible(searching)
-        self.found.setVisible(searching)
+        found, policy, reference = self._sides
+        found.setVisible(searching)
+        policy.setVisible(not searching)
+        reference.setVisible(not searching and not self._alone)
         rows: tuple[tuple[Choices, tuple[Alternative, ...]], ...] = (
             (self.by_policy, inspection.by_policy if inspection else ()),
             (self.by_reference, inspection.by_reference if inspection else ()),

@@ -14,6 +14,7 @@ from app.widgets.colour_scale import ColourScale
 from core.engine.protocol import Side, StateRef
 from core.noise import NOISELESS
 from core.present.by_checkpoint import ScoringsByCheckpoint, Values
+from core.present.columns import Bars, bars, side_by_side
 from core.present.credit import IMPLICIT
 from core.present.measures import REWARD, shown
 from core.present.token_facts import Fact, colour_fact
@@ -101,6 +102,17 @@ class CreditNumbers:
         if values is None or index >= len(values) or (measure is REWARD and unit == "token"):
             return None
         return colour_fact(measure, unit, float(values[index]), self.known_beta())
+
+    def bars(self) -> dict[Side, Bars]:
+        """Return the chart's bars, of A and B in the same columns where they are the same."""
+        unit, beta = self._controls.unit(), self.beta()
+        known = self.scored()
+        found = {side: bars(self.credit.of(it, beta), it, unit) for side, it in known.items()}
+        if len(found) == 2 and self.alignment is not None:
+            lengths = len(known["A"].tokens), len(known["B"].tokens)
+            a, b = side_by_side(found["A"], found["B"], self.alignment, lengths)
+            return {"A": a, "B": b}
+        return found
 
     # --- all of them ------------------------------------------------------------------------
 

@@ -3,34 +3,56 @@
 Knows Prompt and Message; knows nothing of templates (what the models read is given to it).
 """
 
-from PySide6.QtCore import QEvent, Qt, Signal, Slot
-from PySide6.QtGui import QFont, QPalette, QTextCharFormat, QTextCursor
+from collections.abc import Sequence
+from html import escape
+
+from PySide6.QtCore import QEvent, QSize, Signal, Slot
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QHelpEvent,
+    QPalette,
+    QResizeEvent,
+    QTextCharFormat,
+    QTextCursor,
+)
 from PySide6.QtWidgets import (
     QCheckBox,
     QFrame,
     QHBoxLayout,
     QPlainTextEdit,
     QScrollArea,
+    QSizePolicy,
     QStackedWidget,
+    QTextEdit,
     QToolButton,
+    QToolTip,
     QVBoxLayout,
     QWidget,
 )
 
+from app import theme
+from app.credit.evidence import Found
 from app.widgets.layouts import fill, label
 from app.widgets.plain_edit import PlainEdit
+from app.widgets.spans import utf16
 from app.widgets.timers import single_shot
 from app.widgets.undo_keys import leaves_to_the_window
 from core.as_read import AsRead
 from core.text import Message, Prompt
 
 DEBOUNCE_MS = 150
+LEAST_LINES, MOST_LINES, WHOLE_LINES = 2, 12, 60
+"""Lines that a turn shows at least; at most, of a longer text, where the panel has no room; and up
+to which it is shown whole where there is."""
 KEY = ("template", False), ("prompt", False), ("response", False), ("scored", True)
 """The words of the key to how the models read the texts, and whether each is underlined."""
 
 
 class TurnEdit(PlainEdit):
-    """An editor for one turn; turns share the panel's height."""
+    """An editor for one turn, as high as its text, up to a limit."""
+
+    _whole = 0  # Qt asks before __init__ is through
 
     def __init__(self, role: str, placeholder: str) -> None:
         super().__init__()
@@ -39,7 +61,69 @@ class TurnEdit(PlainEdit):
         self.setTabChangesFocus(True)
         self.setAccessibleName(f"{role} turn")
         self.document().setDocumentMargin(6)
-        self.setMinimumHeight(2 * self.fontMetrics().lineSpacing())
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.document().contentsChanged.connect(self._fit)
+        self._fit()
+        self._marks: list[tuple[QTextCursor, str]] = []
+
+    @Slot()
+    def _fit(self) -> None:
+        """Ask for the height that the text takes."""
+        layout, line = self.document().documentLayout(), self.fontMetrics().lineSpacing()
+        high, block = 0.0, self.document().firstBlock()
+        while block.isValid() and high < WHOLE_LINES * line:
+            high += layout.blockBoundingRect(block).height()  # lays it out, where that is to do
+            block = block.next()
+        around = 2 * (round(self.document().documentMargin()) + self.frameWidth()) + 2
+        self._whole = max(round(high), LEAST_LINES * line) + around
+        self.setMinimumHeight(min(self._whole, MOST_LINES * line + around))
+        self.updateGeometry()
+
+    def sizeHint(self) -> QSize:
+        return QSize(super().sizeHint().width(), self._whole)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self._fit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._fit()
+
+    def show_marks(self, found: Sequence[Found], colour: QColor) -> None:
+        """Underline these sentences; pointing at one says its sentence."""
+        self._marks, looks = [], []
+        text = self.whole_text()
+        for it in found:
+            look = QTextEdit.ExtraSelection()
+            cursor = QTextCursor(self.document())
+            start, stop = (len(utf16(text[:at])) for at in (it.part.start, it.part.stop))
+            cursor.setPosition(start)
+            cursor.setPosition(stop, QTextCursor.MoveMode.KeepAnchor)
+            style = QTextCharFormat()
+            style.setUnderlineStyle(QTextCharFormat.UnderlineStyle.SingleUnderline)
+            style.setUnderlineColor(colour)
+            faint = QColor(colour)
+            faint.setAlpha(40)
+            style.setBackground(faint)
+            look.cursor, look.format = cursor, style
+            looks.append(look)
+            self._marks.append((cursor, it.said))
+        self.setExtraSelections(looks)
+
+    def event(self, event: QEvent) -> bool:
+        """Say of a marked sentence under the mouse how it bears on the word."""
+        if leaves_to_the_window(event):
+            return True
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            at = self.cursorForPosition(self.viewport().mapFromParent(event.pos())).position()
+            for cursor, said in self._marks:
+                if cursor.selectionStart() <= at <= cursor.selectionEnd():
+                    QToolTip.showText(event.globalPos(), f"<p>{escape(said)}</p>", self)
+                    return True
+        return super().event(event)
 
     def put(self, text: str) -> None:
         """Show another text, as one step of undo."""
@@ -51,11 +135,6 @@ class TurnEdit(PlainEdit):
             # Qt merges typing into the step before only while the document is "modified".
             self.document().setModified(False)
             self.moveCursor(QTextCursor.MoveOperation.Start)
-
-    def event(self, event: QEvent) -> bool:
-        if leaves_to_the_window(event):
-            return True
-        return super().event(event)
 
 
 class PromptPanel(QFrame):
@@ -111,7 +190,7 @@ class PromptPanel(QFrame):
         inside = QWidget()
         self._column = fill(QVBoxLayout(inside), margins=(10, 2, 10, 6), spacing=4)
         self._system_row = self._row(self.system)
-        self._column.addWidget(self._system_row, 1)
+        self._column.addWidget(self._system_row)
         area = QScrollArea()
         area.setWidget(inside)
         area.setWidgetResizable(True)
@@ -127,13 +206,9 @@ class PromptPanel(QFrame):
     @staticmethod
     def _row(turn: TurnEdit) -> QWidget:
         row = QWidget()
-        line = QHBoxLayout(row)
-        line.setContentsMargins(0, 0, 0, 0)
-        role = label(turn.role, "muted")
-        role.setFixedWidth(role.fontMetrics().horizontalAdvance("assistant") + 6)
+        role = label(turn.role, "role")
         role.setBuddy(turn)
-        line.addWidget(role, 0, Qt.AlignmentFlag.AlignTop)
-        line.addWidget(turn, 1)
+        fill(QVBoxLayout(row), role, (turn, 1), margins=(0, 0, 0, 0), spacing=0)
         return row
 
     # --- the prompt -------------------------------------------------------------------------
@@ -141,7 +216,7 @@ class PromptPanel(QFrame):
     def prompt(self) -> Prompt:
         """Return the turns as they stand; an empty system turn counts as none."""
         messages = [Message(turn.role, turn.whole_text()) for turn in self._turns]
-        if self.use_system.isChecked() and self.system.whole_text():
+        if self._has_system():
             messages.insert(0, Message("system", self.system.whole_text()))
         return Prompt(tuple(messages))
 
@@ -226,6 +301,16 @@ class PromptPanel(QFrame):
         look.setFontUnderline(scored)
         return look
 
+    def show_evidence(self, found: Sequence[Found]) -> None:
+        """Underline the sentences that bear on a word; pointing at one says how."""
+        colour = QColor(theme.colours(theme.is_dark_palette(self.palette())).evidence)
+        messages = [self.system, *self._turns] if self._has_system() else self._turns
+        for turn, editor in enumerate(messages):
+            editor.show_marks([it for it in found if it.part.turn == turn], colour)
+
+    def _has_system(self) -> bool:
+        return self.use_system.isChecked() and bool(self.system.whole_text())
+
     def set_fonts(self, reading: QFont, fixed: QFont) -> None:
         """Set the fonts of turns and of the texts as the models read them."""
         self.raw_text.setFont(fixed)
@@ -247,9 +332,10 @@ class PromptPanel(QFrame):
         turn.setPlainText(text)
         turn.textChanged.connect(self._edited)
         row = self._row(turn)
-        self._column.addWidget(row, 2)
+        self._column.addWidget(row)
         self._turns.append(turn)
         self._rows.append(row)
+        self._share_room()
         self.drop_turn.setEnabled(len(self._turns) > 2)
 
     def _remove_last(self) -> None:
@@ -259,6 +345,15 @@ class PromptPanel(QFrame):
         row.hide()
         row.deleteLater()
         self.drop_turn.setEnabled(len(self._turns) > 2)
+        self._share_room()
+
+    def _share_room(self) -> None:
+        """Give the last turn what the texts leave of the panel's height."""
+        wide = QSizePolicy.Policy.Expanding
+        for turn in (self.system, *self._turns[:-1]):
+            turn.setSizePolicy(wide, QSizePolicy.Policy.Preferred)
+        for turn in self._turns[-1:]:
+            turn.setSizePolicy(wide, QSizePolicy.Policy.Expanding)
 
     @Slot()
     def _add_pair(self) -> None:

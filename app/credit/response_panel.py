@@ -11,6 +11,7 @@ import numpy as np
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from app.credit.scoring_progress import ScoringProgress
 from app.theme import SIDE_COLOURS, set_faint
 from app.widgets.clipped import Clipped
 from app.widgets.colour_scale import ColourScale
@@ -71,7 +72,9 @@ class ResponsePanel(QFrame):
         self.about = Clipped()
         self.about.setObjectName("muted")
         self.about.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        row = fill(QHBoxLayout(), self.name, self.sum, (self.about, 1), margins=(10, 6, 10, 0))
+        self.progress = ScoringProgress()
+        said = (self.about, 1), self.progress
+        row = fill(QHBoxLayout(), self.name, self.sum, *said, margins=(10, 6, 10, 0))
         fill(QVBoxLayout(self), row, (self.editor, 1), margins=(2, 0, 2, 2), spacing=2)
         self._rest = single_shot(self, self._say_changed, DEBOUNCE_MS)
         self.editor.edited.connect(self._edited)

@@ -12,7 +12,7 @@ from app.credit.layout import SIDES
 from app.credit.prompt_panel import PromptPanel
 from app.credit.response_panel import ResponsePanel
 from app.engine_client import EngineClient, Ticket
-from core.engine.protocol import Failed, Score, Scored, Side
+from core.engine.protocol import Failed, Progress, Score, Scored, Side, Stopped
 
 BLANK_PROMPT = "Write a prompt for the models to answer."
 NOT_NOW = "Not now: the text is still being scored. Choose again."
@@ -39,10 +39,15 @@ class Scorer(QObject):
     ) -> None:
         super().__init__(parent)
         self._client, self._prompt, self._panels = client, prompt, panels
+        self._tickets: dict[Side, Ticket[Scored]] = {}
+        """What is being scored."""
         self.has_pair = False
         """Whether there are models to ask."""
         for panel in panels.values():
             panel.changed.connect(self._text_rested)
+            panel.progress.cancel_wanted.connect(partial(self._cancel, panel.side))
+            panel.progress.again_wanted.connect(partial(self.ask, panel.side))
+        client.pair_let_go.connect(self._let_go)
 
     @Slot()
     def ask_all(self) -> None:
@@ -93,12 +98,38 @@ class Scorer(QObject):
     def _await(self, ticket: Ticket[Scored], side: Side) -> None:
         ticket.answered.connect(self._say_scored)
         ticket.failed.connect(partial(self._say_failed, side))
+        ticket.progress.connect(partial(self._say_progress, side))
+        ticket.stopped.connect(partial(self._say_stopped, side))
+        self._tickets[side] = ticket
+        self._panels[side].progress.begin()
 
     def _say_scored(self, event: Scored) -> None:
+        self._end(event.side)
         self.scored.emit(event)
 
     def _say_failed(self, side: Side, event: Failed) -> None:
+        self._end(side)
         self.failed.emit(side, event.message)
+
+    def _say_progress(self, side: Side, event: Progress) -> None:
+        self._panels[side].progress.tell(event.fraction)
+
+    def _say_stopped(self, side: Side, event: Stopped) -> None:
+        self._end(side)
+        self._panels[side].progress.show_cancelled()
+
+    def _end(self, side: Side) -> None:
+        self._tickets.pop(side, None)
+        self._panels[side].progress.end()
+
+    def _cancel(self, side: Side) -> None:
+        if (ticket := self._tickets.get(side)) is not None:
+            self._client.drop(ticket)
+
+    @Slot()
+    def _let_go(self) -> None:
+        for side in SIDES:
+            self._end(side)
 
     def _snapshot(self, side: Side) -> tuple[str, tuple[int, ...] | None]:
         panel = self._panels[side]

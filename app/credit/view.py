@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QTimer, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
+from app.credit.evidence import Asked, Evidence, in_short
 from app.credit.examples import Example
 from app.credit.focus import Focus, Spot
 from app.credit.layout import SIDES, CreditLayout
@@ -23,8 +24,10 @@ from app.inspect.answers import InspectionLookup, StateAnswers, SurveyLookup
 from core.engine.protocol import PairInfo, ReadTexts, Scored, Scrub, Side, TextsRead
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
+from core.present.columns import bars
 from core.present.credit import IMPLICIT, Credit
 from core.present.pair import pair_noise, pair_numbers, split
+from core.present.verdict import Edit, Verdict, verdict
 from core.scoring import Scoring
 from core.text import Prompt
 from core.trace import mark
@@ -66,7 +69,7 @@ class CreditView(CreditLayout):
         self._failed: set[Side] = set()
         self._scored_last: Side | None = None
         self._coloured = False
-        self._drawn: dict[Side, tuple[Scoring | None, float]] = {}
+        self._drawn: dict[Side, tuple[object, ...]] = {}
         self.chart: RewardChart | None = None
         self.numbers = CreditNumbers(self.prompt, self.panels, self.controls)
         self.scorer = Scorer(client, self.prompt, self.panels, self)
@@ -78,6 +81,7 @@ class CreditView(CreditLayout):
         self.focus_on = Focus(self.numbers, self.inspector, looked_for, self)
         for lookup in (looked_for, surveyed):
             lookup.failed.connect(self.inspection_failed)
+        self.evidence = Evidence(client, self)
         self._align = QTimer(self)
         self._align.setSingleShot(True)
         self._align.setInterval(ALIGN_MS)
@@ -111,7 +115,11 @@ class CreditView(CreditLayout):
         focus.marked.connect(q_function.highlight)
         focus.looked_at.connect(q_function.look_at)
         focus.looked_away.connect(q_function.look_away)
+        focus.looked_at.connect(self._looked_at)
+        focus.looked_away.connect(self._looked_away)
         focus.replacement_wanted.connect(self.replace)
+        self.verdict.edit_wanted.connect(self._make_edit)
+        self.evidence.changed.connect(self._show_evidence)
         self.q_page.chosen.connect(focus.replace)
         q_function.chart_hovered.connect(focus.chart_hovered)
         q_function.chart_clicked.connect(focus.chart_clicked)
@@ -228,6 +236,7 @@ class CreditView(CreditLayout):
         self.problem.emit("")
         self._clear_chart()
         self.summary.show_numbers(None, None)
+        self.verdict.show_verdict(Verdict(), fresh=True)
         self.texts_replaced.emit()
         self.scorer.ask_all()
 
@@ -256,6 +265,7 @@ class CreditView(CreditLayout):
     @Slot(str)
     def _typed(self, side: str) -> None:
         self.summary.setEnabled(False)
+        self.verdict.set_fresh(False)
         self.edited.emit()
 
     @Slot()
@@ -383,19 +393,20 @@ class CreditView(CreditLayout):
         if self.chart is None:
             return
         others = (one for side in SIDES for one in self.by_checkpoint.of(side).values())
-        credit = self.numbers.credit
-        self.chart.set_room([credit.of(one, self.beta()) for one in others])
+        credit, unit = self.numbers.credit, self.controls.unit()
+        self.chart.set_room([bars(credit.of(one, self.beta()), one, unit).values for one in others])
+        self.chart.set_what("token" if unit == "token" else "word")
         self.chart.set_unit(credit.unit(self.known_beta()))
         self.chart.set_symbol(credit.symbol)
         self.q_function.show_chart()
+        shown = self.numbers.bars()
         for side, panel in self.panels.items():
-            drawn = panel.scoring, self.beta()
+            drawn = panel.scoring, self.beta(), unit, self.numbers.alignment
             if self._drawn.get(side) == drawn:
                 continue
             self._drawn[side] = drawn
-            if panel.scoring is not None:
-                r = credit.of(panel.scoring, self.beta())
-                self.chart.set_series(side, r, panel.scoring.labels)
+            if (found := shown.get(side)) is not None:
+                self.chart.set_series(side, found.values, found.labels, found.places, found.rows)
             else:
                 self.chart.set_series(side, [])
         self.focus_on.mark_again()
@@ -408,18 +419,38 @@ class CreditView(CreditLayout):
 
     def _show_summary(self) -> None:
         fresh = self.scorings()
-        known = [panel.scoring for panel in self.panels.values()]
         self.summary.setEnabled(len(fresh) == 2)
-        a, b = known
-        if a is None or b is None:
+        numbers = self.numbers
+        known = {side: it.scoring for side, it in self.panels.items() if it.scoring is not None}
+        said = verdict(known, numbers.alignment, self.known_beta(), numbers.credit, numbers.noise)
+        self.verdict.show_verdict(said, fresh=len(fresh) == 2)
+        self._look_for_evidence(said, fresh)
+        if len(known) < 2:
             self.summary.show_numbers(None, None)
             return
+        a, b = known["A"], known["B"]
         pairs, beta, noise = self.numbers.alignment, self.beta(), self.noise
         credit = self.numbers.credit
         parts = split(a, b, pairs, beta, credit) if pairs is not None else None
         floors = pair_noise(a, b, beta, noise, credit)
         found = pair_numbers(a, b, self.known_beta(), credit)
         self.summary.show_numbers(found, parts, floors, noise)
+
+    def _look_for_evidence(self, said: Verdict, fresh: Mapping[Side, Scoring]) -> None:
+        """Look for what the verdict's word depends on; while a text is edited, for nothing."""
+        word = said.word if len(fresh) == 2 else None
+        asked = None
+        if word is not None:
+            asked = Asked(self.prompt.prompt(), fresh[word.side], word)
+        self.evidence.look(asked)
+        self._show_evidence()
+
+    @Slot()
+    def _show_evidence(self) -> None:
+        numbers = self.numbers
+        found = self.evidence.found(self.beta(), numbers.credit, numbers.noise)
+        self.prompt.show_evidence(found)
+        self.verdict.show_evidence(in_short(found))
 
     @Slot()
     def _align_now(self) -> None:
@@ -477,6 +508,25 @@ class CreditView(CreditLayout):
         self.chart.set_theme(self.scale.dark)
         self._show_chart()
         self.q_function.add_choice(self.chart)
+
+    @Slot(str, int, bool)
+    def _looked_at(self, side: str, index: int, pinned: bool) -> None:
+        self.show_inspector(pinned)
+
+    @Slot()
+    def _looked_away(self) -> None:
+        self.show_inspector(False)
+
+    @Slot(object)
+    def _make_edit(self, edit: Edit) -> None:
+        """Put the verdict's edit in place, as one step of undo."""
+        panel = self.panels[edit.side]
+        text = panel.text()
+        if text[edit.start : edit.stop] != edit.old:
+            return  # typed on meanwhile
+        panel.swap_in(text[: edit.start] + edit.new + text[edit.stop :], None)
+        self.edited.emit()
+        self.ask(edit.side)
 
     @Slot(str, int)
     def _mark_chart(self, side: str, index: int) -> None:

@@ -62,6 +62,7 @@ class RunActions(QObject):
         launching.problem.connect(self._launch_problems.show_error)
         launching.started.connect(self._show_view)
         launching.readable.connect(self._follow_curves)
+        launching.ended.connect(self._mark_ended)
 
     # --- the view -----------------------------------------------------------------------------
 
@@ -102,6 +103,11 @@ class RunActions(QObject):
     def _follow_curves(self, run: Path) -> None:
         """Open a run beside what is shown; whoever looks at something else is not disturbed."""
         self._open((run,))
+
+    @Slot(object)
+    def _mark_ended(self, run: Path) -> None:
+        if self.view is not None:
+            self.view.mark_ended(run)
 
     def _open(self, paths: tuple[Path, ...]) -> None:
         if self.view is None:

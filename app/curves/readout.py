@@ -4,7 +4,8 @@ A row for each curve of the charts that are shown, a column for each run. Rows c
 curves do, never with the step. Knows lines; knows nothing of charts.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
@@ -85,14 +86,13 @@ class Readout(QWidget):
         wide = VALUE_WIDTH if len(runs) > 1 else ALONE_WIDTH
         for place, (number, name) in enumerate(runs.items(), start=1):
             room = wide - 26  # the swatch's and the margins'
-            short = self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, room)
-            head = QTableWidgetItem(swatch(number, self._dark), short)
+            head = QTableWidgetItem(swatch(number, self._dark), in_lines(name, room, self._widths))
             head.setToolTip(name)
             self.table.setHorizontalHeaderItem(place, head)
             self._heads.append(head)
         header = self.table.horizontalHeader()
         header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom)
         header.setMinimumSectionSize(40)
         for place in range(1, 1 + len(runs)):
             header.setSectionResizeMode(place, QHeaderView.ResizeMode.Fixed)
@@ -100,6 +100,9 @@ class Readout(QWidget):
         self._name_rows()
         self._share_room()
         self.show_step(self._step)
+
+    def _widths(self, text: str) -> int:
+        return self.table.horizontalHeader().fontMetrics().horizontalAdvance(text)
 
     def _share_room(self) -> None:
         """Give the curves' names all the room there is; where that is too little, one scrolls."""
@@ -191,6 +194,21 @@ def shown(value: float) -> str:
     if 5e-5 <= abs(value) < 1:
         text = f"{value:.4f}"
     return real_minus(text)
+
+
+def in_lines(name: str, room: int, width: Callable[[str], int]) -> str:
+    """Return a name in lines that have room, all of it: where it can, it is divided at a mark."""
+    lines, line = [], ""
+    for part in re.findall(r"[^-_/ .]+[-_/ .]*|[-_/ .]+", name):
+        if line and width(line + part.rstrip()) > room:
+            lines.append(line)
+            line = ""
+        for letter in part:
+            if line and width((line + letter).rstrip()) > room:
+                lines.append(line)
+                line = ""
+            line += letter
+    return "\n".join([*lines, line]).strip()
 
 
 def _order(key: Key) -> tuple[str, int]:

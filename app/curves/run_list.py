@@ -33,6 +33,8 @@ class OpenRunRow(QFrame):
     shown = Signal(str, bool)
     removed = Signal(str)
     beta_chosen = Signal(str, float)
+    load_wanted = Signal(str)
+    """Its checkpoints are to be loaded as the pair."""
 
     def __init__(self, run: OpenRun, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -43,8 +45,9 @@ class OpenRunRow(QFrame):
         self.name, self.about, self.trouble = Clipped(), Clipped(), Clipped()
         self.live = QLabel("● live")
         self.beta = BetaBox(unknown="β = ?")
-        self.close_button = QToolButton()
+        self.close_button, self.load = QToolButton(), QToolButton()
         self._lay_out()
+        self.load.clicked.connect(self._load)
         self.tick.toggled.connect(self._ticked)
         self.close_button.clicked.connect(self._close)
         self.beta.valueChanged.connect(self._beta_chosen)
@@ -53,6 +56,8 @@ class OpenRunRow(QFrame):
         self.name.setObjectName("heading")
         self.about.setObjectName("muted")
         self.live.setToolTip("Its log has grown in the last minute; the charts follow it")
+        self.load.setText("Load")
+        self.load.setToolTip("Load its checkpoints as the pair, to see how credit emerges in it")
         self.close_button.setText("✕")
         self.close_button.setAutoRaise(True)
         self.beta.setPrefix("β = ")
@@ -70,9 +75,9 @@ class OpenRunRow(QFrame):
         row.addWidget(self.name, 0, 2)
         row.addWidget(self.live, 0, 3)
         row.addWidget(self.close_button, 0, 4)
-        below = fill(QHBoxLayout(), (self.about, 1), self.beta, spacing=4)
-        row.addLayout(below, 1, 2, 1, 3)
-        row.addWidget(self.trouble, 2, 2, 1, 3)
+        row.addWidget(self.about, 1, 2, 1, 3)
+        row.addLayout(fill(QHBoxLayout(), self.beta, 1, self.load, spacing=4), 2, 2, 1, 3)
+        row.addWidget(self.trouble, 3, 2, 1, 3)
         row.setColumnStretch(2, 1)
 
     def show_run(self, run: OpenRun, live: bool, dark: bool) -> None:
@@ -91,6 +96,8 @@ class OpenRunRow(QFrame):
         self.beta.setAccessibleName(f"Beta of {run.name}")
         self.live.setVisible(live)
         self.beta.setVisible(log.beta is None)
+        self.load.setVisible(bool(log.checkpoints))
+        self.load.setAccessibleName(f"Load the checkpoints of {run.name}")
         self.about.show_words(_about(log))
         self.about.setToolTip("\n".join([str(run.source), _about(log), *log.remarks]))
         problems = run.problems()
@@ -107,6 +114,10 @@ class OpenRunRow(QFrame):
     @Slot()
     def _close(self) -> None:
         self.removed.emit(self.run)
+
+    @Slot()
+    def _load(self) -> None:
+        self.load_wanted.emit(self.run)
 
     @Slot(float)
     def _beta_chosen(self, beta: float) -> None:
@@ -131,6 +142,7 @@ class RunList(QScrollArea):
     shown = Signal(str, bool)
     removed = Signal(str)
     beta_chosen = Signal(str, float)
+    load_wanted = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -158,5 +170,6 @@ class RunList(QScrollArea):
                 row.shown.connect(self.shown)
                 row.removed.connect(self.removed)
                 row.beta_chosen.connect(self.beta_chosen)
+                row.load_wanted.connect(self.load_wanted)
                 self._column.insertWidget(self._column.count() - 1, row)
             self.rows[run.key].show_run(run, run.key in live, dark)

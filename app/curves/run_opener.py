@@ -82,6 +82,11 @@ class RunOpener(QObject):
     def _look_for_live(self) -> None:
         self.live_changed.emit()
 
+    def mark_ended(self, path: Path) -> None:
+        """Note that what was being trained at a path has ended."""
+        self._session.mark_ended(path.expanduser().absolute(), time.monotonic())
+        self.live_changed.emit()
+
     @Slot(str)
     def remove(self, key: str) -> None:
         """Take a run out of the list; its path is followed no more once it has no other run."""

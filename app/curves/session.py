@@ -12,6 +12,8 @@ from core.runs.records import RunLog
 
 LIVE_SECONDS = 75.0
 """Seconds within which a log must have grown to count as being written."""
+LAST_WORDS_SECONDS = 10.0
+"""Seconds after the end of a training in which what is still written does not make it live."""
 
 
 @dataclass(slots=True)
@@ -20,7 +22,8 @@ class OpenRun:
 
     ``source``: the path that was opened, which may hold several runs; ``hue``: its number among the
     hues; ``beta``: the user's, where the log says none; ``grew_at``: when its log was last seen to
-    grow; ``problem``: of the last reading, "" for none.
+    grow; ``ended_at``: when its training is known to have ended; ``problem``: of the last reading,
+    "" for none.
     """
 
     source: Path
@@ -29,6 +32,7 @@ class OpenRun:
     visible: bool = True
     beta: float | None = None
     grew_at: float | None = None
+    ended_at: float | None = None
     problem: str = ""
 
     @property
@@ -86,7 +90,8 @@ class Session:
                 run.visible, run.beta = old.visible, old.beta
             self.runs.append(run)
         elif _size(log) != _size(run.log):
-            run.grew_at = now
+            last_words = run.ended_at is not None and now - run.ended_at < LAST_WORDS_SECONDS
+            run.grew_at = None if last_words else now
         run.log, run.problem = log, ""
 
     def remove(self, run: OpenRun) -> bool:
@@ -124,6 +129,11 @@ class Session:
             for run in self.runs
             if run.grew_at is not None and now - run.grew_at < LIVE_SECONDS
         }
+
+    def mark_ended(self, source: Path, now: float) -> None:
+        """Note that a path's runs were ended: what is written in the next moments is their end."""
+        for run in self.of(source):
+            run.grew_at, run.ended_at = None, now
 
     def _free_hue(self) -> int:
         taken = {run.hue for run in self.runs}

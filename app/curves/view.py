@@ -82,6 +82,8 @@ class TrainingView(QWidget):
     """Something could not be done: one sentence; "" once that is over."""
     remark = Signal(str)
     """Something to know that is no fault."""
+    load_wanted = Signal(object)
+    """The folder of a run whose checkpoints are to be loaded as the pair."""
     runs_changed = Signal()
     """Other runs are open or shown, or they have grown."""
 
@@ -151,6 +153,7 @@ class TrainingView(QWidget):
         runs.file_wanted.connect(self.file_wanted)
         runs.start_wanted.connect(self.start_wanted)
         runs.demo_wanted.connect(self.open_demo_runs)
+        runs.list.load_wanted.connect(self._want_loaded)
         self.empty.folder_button.clicked.connect(self.folder_wanted)
         self.empty.file_button.clicked.connect(self.file_wanted)
         self.empty.demo_button.clicked.connect(self.open_demo_runs)
@@ -165,6 +168,16 @@ class TrainingView(QWidget):
         """Open runs' folders or logs, and follow them. ``begun``: they have just begun, and may
         have no log yet."""
         self._opener.open(paths, begun)
+
+    def mark_ended(self, path: Path) -> None:
+        """Note that what was being trained at a path has ended: its log does not grow any more."""
+        self._opener.mark_ended(path)
+
+    @Slot(str)
+    def _want_loaded(self, key: str) -> None:
+        run = self.session.find(key)
+        if run is not None and run.log.checkpoints:
+            self.load_wanted.emit(Path(run.log.checkpoints[-1].path).parent)
 
     def is_reading(self) -> bool:
         """Return whether a run that was opened has not been read yet."""

@@ -1,11 +1,24 @@
-"""A table of the actions at a state: tokens that could stand there, one of which may be taken."""
+"""A table of the actions at a state: tokens that could stand there, one of which may be taken.
 
-from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QBrush, QColor, QKeyEvent
+What can be done with a row stands in its menu too, with whatever actions the table was given.
+"""
+
+from functools import partial
+
+from PySide6.QtCore import QPoint, Qt, Signal, Slot
+from PySide6.QtGui import (
+    QBrush,
+    QColor,
+    QContextMenuEvent,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+)
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
     QHeaderView,
+    QMenu,
     QTableWidget,
     QTableWidgetItem,
     QWidget,
@@ -24,8 +37,12 @@ class Choices(QTableWidget):
     taken = Signal(int)
     """The user took the token with this id."""
 
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, name: str, verb: str = "Put it in place", parent: QWidget | None = None
+    ) -> None:
+        """``verb``: what taking a token does, as its menu says."""
         super().__init__(0, 4, parent)
+        self._verb = verb
         self.setAccessibleName(name)
         self._choices: tuple[Alternative, ...] = ()
         for column, text in enumerate(("token", "r", "π", "π_ref")):
@@ -94,7 +111,49 @@ class Choices(QTableWidget):
         """Return what stands in a row."""
         return self._choices[row] if 0 <= row < len(self._choices) else None
 
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Offer what can be done with the row under the mouse, or with the current one."""
+        by_keys = event.reason() == QContextMenuEvent.Reason.Keyboard
+        row = self.currentRow() if by_keys else self.rowAt(self._inside(event).y())
+        if self.choice(row) is None:
+            return
+        self.setCurrentCell(row, 0)
+        cell = self.visualRect(self.model().index(row, 0))
+        where = cell.center() if by_keys else self._inside(event)
+        self.menu = menu = QMenu(self)
+        menu.addAction(self._verb, partial(self._take_row, row, 0))
+        menu.addActions(self.actions())
+        menu.addSeparator()
+        menu.addAction("Copy the token", partial(self._copy, f"{self._text(row)}"))
+        menu.addAction("Copy the row", partial(self._copy, self._row_text(row)))
+        menu.addAction("Copy the table", self._copy_all)
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(self.viewport().mapToGlobal(where))
+
+    def _inside(self, event: QContextMenuEvent) -> QPoint:
+        return self.viewport().mapFromGlobal(event.globalPos())
+
+    def _text(self, row: int) -> str:
+        choice = self.choice(row)
+        return choice.text if choice is not None else ""
+
+    def _row_text(self, row: int) -> str:
+        """Return a row's cells as tab-separated text, without the mark of the token there now."""
+        columns = [column for column in range(4) if not self.isColumnHidden(column)]
+        cells = [self.item(row, column) for column in columns]
+        return "\t".join(it.text().removeprefix("▸ ") for it in cells if it is not None)
+
+    @Slot()
+    def _copy_all(self) -> None:
+        self._copy("\n".join(map(self._row_text, range(self.rowCount()))))
+
+    def _copy(self, text: str) -> None:
+        QGuiApplication.clipboard().setText(text)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.matches(QKeySequence.StandardKey.Copy) and self.currentRow() >= 0:
+            self._copy(self._row_text(self.currentRow()))
+            return
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._take_row(self.currentRow(), 0)
             event.accept()

@@ -27,6 +27,7 @@ from app.launch.fields import number_box
 from app.launch.pairs import PairsShown
 from app.widgets.boxes import ComboBox
 from app.widgets.path_edit import PathEdit
+from app.words import in_window
 from core.checkpoints.named import usual_base
 from core.setting import settings_of
 from core.training.job import TrainingJob
@@ -153,7 +154,7 @@ class JobForm(QWidget):
 
     def say(self, name: str, sentence: str) -> None:
         """Say below a field why it cannot be used; "" if it can."""
-        self.refusals[name].setText(sentence)
+        self.refusals[name].setText(in_window(sentence))
         self.refusals[name].setVisible(bool(sentence))
 
     def go_to(self, name: str) -> None:

@@ -29,6 +29,8 @@ class Launching(QWidget):
 
     started = Signal(object)
     """A run's path: the user has just started it."""
+    ended = Signal(object)
+    """A run's path: nothing is being trained there any more."""
     readable = Signal(object)
     """A run's path: from now on there is something to draw."""
     problem = Signal(str)
@@ -59,6 +61,7 @@ class Launching(QWidget):
         if run not in self.rows:
             self.rows[run] = row = RunRow(run, self)
             row.readable.connect(self.readable)
+            row.ended.connect(self.ended)
             row.closed.connect(self._forget)
             row.problem.connect(self.problem)
             self._column.addWidget(row)

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.theme import fixed_font
+from app.words import in_window
 from core.errors import UserFacingError
 from core.files import open_file
 from core.training import process
@@ -42,6 +43,8 @@ class RunRow(QFrame):
     closed = Signal(object)
     """The run's path: the row is no longer wanted. The run itself continues."""
     problem = Signal(str)
+    ended = Signal(object)
+    """The run's path: nothing is being trained there any more."""
 
     def __init__(self, run: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -95,8 +98,10 @@ class RunRow(QFrame):
             self.state = state = RunState(self.run, "failed", message=str(error))
         if not state.running:
             self._look.stop()
-        self.words.setText(state.sentence())
-        self.words.setAccessibleName(f"{self.run.name}: {state.sentence()}")
+            self.ended.emit(self.run)
+        sentence = in_window(state.sentence())
+        self.words.setText(sentence)
+        self.words.setAccessibleName(f"{self.run.name}: {sentence}")
         self.setProperty("kind", "error" if state.phase == "failed" else "")
         self.style().unpolish(self)
         self.style().polish(self)

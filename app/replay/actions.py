@@ -135,32 +135,28 @@ class CheckpointActions(QObject):
         self.heat = heat = HeatPanel(self._credit, self._ask.new_file)
         training.add_below(heat)
         heat.step_wanted.connect(self.scrubbing.show_checkpoint)
-        heat.run_wanted.connect(self._open_offered)
+        heat.run_wanted.connect(self._open_run)
+        training.load_wanted.connect(self._open_run)
         heat.problem.connect(self._problems.show_error)
         training.step_wanted.connect(self.scrubbing.scrub_to_step)
-        training.runs_changed.connect(self._offer_run)
+        training.runs_changed.connect(self._offer_runs)
         self._client.pair_let_go.connect(self._unmark_step)
         heat.recall(self._settings)
         if self.scrubbing.checkpoints:
             training.set_step(self.scrubbing.checkpoints[self._credit.by_checkpoint.shown].step)
-        self._offer_run()
+        self._offer_runs()
 
-    def _offered(self) -> Path | None:
-        """Return the folder of the first run in the training view that has checkpoints."""
+    @Slot()
+    def _offer_runs(self) -> None:
+        """Offer the runs of the training view that have checkpoints to be loaded."""
         runs = self._training.session.visible() if self._training is not None else []
         folders = [Path(run.log.checkpoints[-1].path).parent for run in runs if run.log.checkpoints]
-        return folders[0] if folders else None
-
-    @Slot()
-    def _offer_run(self) -> None:
-        folder = self._offered()
         if self.heat is not None:
-            self.heat.offer(folder.name if folder is not None else "")
+            self.heat.offer(list(dict.fromkeys(folders)))
 
-    @Slot()
-    def _open_offered(self) -> None:
+    @Slot(object)
+    def _open_run(self, folder: Path | None) -> None:
         """Want the checkpoints of a run whose curves are there, or ask which."""
-        folder = self._offered()
         if folder is not None:
             self.pair_wanted.emit(PairSpec(run=str(folder)))
         else:

@@ -34,7 +34,7 @@ Ints = NDArray[np.int64]
 Cell = tuple[int, int]
 """A checkpoint's row and a token's column; -1 in either place for none."""
 NOWHERE: Cell = (-1, -1)
-TALLEST, LOWEST, USUAL_ROOM = 13, 4, 250
+TALLEST, LOWEST, USUAL_ROOM = 22, 14, 250
 """Pixels: the most and the least height of a row, and the usual height for a band to fit into."""
 NARROWEST = 12.0
 GAP = 10
@@ -109,7 +109,8 @@ class HeatMap(QWidget):
             self.update()
 
     def set_room(self, height: int) -> None:
-        """Choose a row height that lets a band fit into ``height`` pixels, if still readable."""
+        """Choose a row height that lets a band fit into ``height`` pixels, if still readable; what
+        does not fit is scrolled."""
         before, self._room = self.row_height, height
         if self.row_height != before:
             self._arrange()
@@ -324,19 +325,28 @@ class HeatMap(QWidget):
 
     def _paint_marks(self, painter: QPainter, band: Band, top: int) -> None:
         """Outline the row that is shown and the cell that is pointed at."""
-        left, wide, high = float(band.lefts[0]), float(band.widths.sum()), self.row_height
         painter.setBrush(Qt.BrushStyle.NoBrush)
+        high, edges = self.row_height, (int(band.lefts[0]), int(band.lefts[-1] + band.widths[-1]))
         if self.shown >= 0:
-            painter.setPen(QPen(QColor(*self._scale.text), 1.5))
-            painter.drawRect(QRectF(left - 1, top + self.shown * high - 1, wide + 1, high + 1))
+            painter.setPen(QPen(QColor(*self._scale.text), 1))
+            self._outline(painter, edges, top + self.shown * high)
         checkpoint, token = self.hover
         if checkpoint >= 0 and band.first <= token < band.end:
-            painter.setPen(QPen(self.palette().color(QPalette.ColorRole.Highlight), 2))
-            painter.drawRect(self.rect_of(checkpoint, token).adjusted(0, 0, -1, -1))
+            left = int(band.lefts[token - band.first])
+            right = left + int(band.widths[token - band.first])
+            painter.setPen(QPen(self.palette().color(QPalette.ColorRole.Highlight), 1))
+            self._outline(painter, (left, right), top + checkpoint * high)
+
+    def _outline(self, painter: QPainter, edges: tuple[int, int], top: int) -> None:
+        """Draw around cells of one row, in the pixels that are left free between cells."""
+        left, right = edges
+        painter.drawRect(left - 1, top, right - left, self.row_height - 1)
 
 
 def _image(values: Floats, widths: Ints, high: int, scale: ColourScale) -> QImage:
-    """Return values [m, n] as a picture of cells ``widths`` by ``high``, a pixel apart."""
+    """Return values [m, n] as a picture of cells ``widths`` by ``high``; a pixel at the right and
+    one above and below each are free."""
     pixels = np.repeat(np.repeat(pack(scale.colours(values)), widths, axis=1), high, axis=0)
-    pixels[:, np.cumsum(widths) - 1] = pixels[high - 1 :: high] = pack(scale.surface)
+    free = pack(scale.surface)
+    pixels[:, np.cumsum(widths) - 1] = pixels[high - 1 :: high] = pixels[::high] = free
     return picture_of(pixels)

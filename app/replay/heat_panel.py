@@ -6,6 +6,7 @@ engine or of the training view that it stands in.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +65,8 @@ class HeatPanel(QFrame):
 
     step_wanted = Signal(int)
     """The user wants this checkpoint shown, by its number."""
-    run_wanted = Signal()
-    """The user wants to open a run's checkpoints."""
+    run_wanted = Signal(object)
+    """The user wants a run's checkpoints loaded: its folder, None where that is to be asked."""
     problem = Signal(str)
 
     def __init__(
@@ -136,7 +137,10 @@ class HeatPanel(QFrame):
         self.why.setWordWrap(True)
         self.why.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.open_button = QPushButton(OPEN)
-        self.open_button.clicked.connect(self.run_wanted)
+        self.open_menu = QMenu(self.open_button)
+        """The runs to choose from, where there are several."""
+        self._offered: tuple[Path, ...] = ()
+        self.open_button.clicked.connect(self._open_pressed)
         middle = fill(QVBoxLayout(self._empty), 1, self.why)
         middle.addWidget(self.open_button, 0, Qt.AlignmentFlag.AlignCenter)
         middle.addStretch(1)
@@ -169,11 +173,30 @@ class HeatPanel(QFrame):
 
     # --- what is shown ----------------------------------------------------------------------
 
-    def offer(self, run: str) -> None:
-        """Name the run whose checkpoints can be loaded at once; "" for none."""
+    def offer(self, runs: Sequence[Path]) -> None:
+        """Name the run whose checkpoints can be loaded at once; of several one is chosen."""
+        if (found := tuple(runs)) == self._offered:
+            return
+        self._offered = found
         self.open_button.setText(
-            f"Load the checkpoints of {run}" if run else "Open a run's checkpoints…"
+            f"Load the checkpoints of {found[0].name}"
+            if len(found) == 1
+            else "Load the checkpoints of …"
+            if found
+            else OPEN
         )
+        self.open_menu.clear()
+        for run in found:
+            name = run.name.replace("&", "&&")
+            self.open_menu.addAction(name, partial(self.run_wanted.emit, run)).setToolTip(str(run))
+
+    @Slot()
+    def _open_pressed(self) -> None:
+        if len(self._offered) > 1:
+            below = self.open_button.mapToGlobal(QPoint(0, self.open_button.height()))
+            self.open_menu.popup(below)
+        else:
+            self.run_wanted.emit(self._offered[0] if self._offered else None)
 
     @Slot()
     def _changed(self) -> None:

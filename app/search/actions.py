@@ -31,6 +31,8 @@ class SearchActions(QObject):
 
     send = Signal(str, str, object)
     """A response for an editor: A or B, its text, its token ids (None where they mean nothing)."""
+    compared = Signal()
+    """Two have been sent, to be looked at in the credit view."""
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class SearchActions(QObject):
         )
         controls, look = self._credit.controls, self._look
         view.send.connect(self.send)
+        view.compared.connect(self.compared)
         view.problem.connect(self._topic.show_error)
         controls.beta_changed.connect(view.set_beta)
         controls.legend.swap_changed.connect(view.set_swap)

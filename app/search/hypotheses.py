@@ -121,9 +121,9 @@ COLUMNS: tuple[HypothesisColumn, ...] = (
     ),
     HypothesisColumn(
         "finished",
-        "Whether the response was closed, or reached the length limit",
-        lambda row, _: "yes" if row.found.finished else "no",
-        lambda row, _: float(row.found.finished),
+        "Whether the model ended the response; “cut” where it reached Most tokens instead",
+        lambda row, _: "yes" if row.found.closed else "cut" if row.found.finished else "no",
+        lambda row, _: row.found.closed + 0.5 * (row.found.finished and not row.found.closed),
         False,
     ),
 )
@@ -313,6 +313,8 @@ class Hypotheses(QFrame):
 
     send = Signal(str, int, str)
     """Pane and entry of a hypothesis, and the editor, "A" or "B", that it is to go to."""
+    compared = Signal()
+    """Two have been sent, to be looked at beside each other."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -327,7 +329,9 @@ class Hypotheses(QFrame):
         self.compare = QPushButton("Compare as A and B")
         self.to_a.setToolTip("Put the selected hypothesis into editor A, tokens and all")
         self.to_b.setToolTip("Put the selected hypothesis into editor B, tokens and all")
-        self.compare.setToolTip("Put the upper of two selected rows into A and the lower into B")
+        self.compare.setToolTip(
+            "Put the upper of two selected rows into A and the lower into B, and go there"
+        )
         buttons = self.to_a, self.to_b, self.compare
         row = fill(QHBoxLayout(), self.heading, 1, *buttons, margins=(10, 4, 6, 0))
         column = QVBoxLayout(self)
@@ -374,3 +378,4 @@ class Hypotheses(QFrame):
     def _compare(self) -> None:
         for row, side in zip(self.table.chosen(), ("A", "B"), strict=True):
             self.send.emit(row.pane, row.found.index, side)
+        self.compared.emit()

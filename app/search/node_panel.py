@@ -85,7 +85,7 @@ class NodePanel(QWidget):
         self.following_title = QLabel()
         self.following_title.setObjectName("heading")
         self.following_title.setWordWrap(True)  # else a long sentence widens the whole panel
-        self.following = Choices("What may follow")
+        self.following = Choices("What may follow", "Let it follow")
         self._lay_out()
         self.search.entered.connect(self._take_first)
         self.following.taken.connect(self.forced)

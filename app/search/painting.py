@@ -287,9 +287,12 @@ def _marks(
     """Mark ends of finished hypotheses, given responses, pins, and what only one tree has."""
     tree, c = picture.tree, ink.colours
     unit = max(1.0, round(high / 7))
-    ended = rects[tree.status[entries] == Status.FINISHED].copy()
+    finished = tree.status[entries] == Status.FINISHED
+    ended = rects[finished].copy()
     ended[:, 0] += ended[:, 2] - unit
     ended[:, 2] = unit
+    cut = [not tree.is_closed(entry) for entry in entries[finished].tolist()]
+    ended[cut, 3] /= 2  # what was not closed has half a bar
     fill(ended, [ink.text])
     for x, y, wide, tall in rects[picture.given[entries]].tolist():
         painter.setPen(QPen(ink.text, max(1.0, high / 12), Qt.PenStyle.DashLine))

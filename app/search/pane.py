@@ -393,7 +393,7 @@ class SearchPane(QFrame):
     @Slot()
     def _hide_popup(self) -> None:
         if self.popup is not None:
-            self.popup.hide()
+            self.popup.dismiss()
 
     @Slot()
     def _say_focused(self) -> None:

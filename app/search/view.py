@@ -53,7 +53,7 @@ NO_PAIR = "Nothing is loaded: open a policy and its reference, then press Grow."
 BLANK = "The prompt is empty: write one in the credit view, then press Grow."
 KEY = (
     "thick: likely · pale: pruned · outlined: the best · dashed: a given response · dot: pinned · "
-    "bar at the end: finished"
+    "bar at the end: finished, half a bar: cut at the most tokens"
 )
 
 
@@ -62,6 +62,8 @@ class SearchView(QWidget):
 
     send = Signal(str, str, object)
     """A or B, a response's text, and its token ids (None where they mean nothing here)."""
+    compared = Signal()
+    """Two responses have been sent, to be looked at beside each other."""
     problem = Signal(str)
     """A search could not be done: one sentence; "" once that is over."""
 
@@ -192,6 +194,7 @@ class SearchView(QWidget):
         trees.selected.connect(self.select)
         trees.actions_wanted.connect(self._offer_actions)
         self.node_actions.send.connect(self.send)
+        self.hypotheses.compared.connect(self.compared)
         self.grow_button.clicked.connect(self.grow)
         self.both_button.clicked.connect(self.grow_both)
         self.stop_button.clicked.connect(self.stop)

@@ -1,9 +1,10 @@
-"""Draws the chart under the editors: reward of each token as bars, the running sum as a line.
+"""Draws the chart under the editors: reward of each token or word as bars, their sum as a line.
 
-Bars and sums of both responses share one plot. A sum soon outgrows the single rewards, so it is
-drawn smaller by a round factor, and the right-hand axis counts in its units: the zero is one line
-for both. Importing this module imports pyqtgraph, which takes a while; do so after the window is
-shown. Knows arrays and labels; knows nothing of tokens, editors or models.
+Bars and sums of both responses share one plot, and a column where they say the same. A sum soon
+outgrows the single rewards, so it is drawn smaller by a round factor, and the right-hand axis
+counts in its units: the zero is one line for both. Importing this module imports pyqtgraph, which
+takes a while; do so after the window is shown. Knows arrays and labels; knows nothing of tokens,
+editors or models.
 """
 
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ EMPTY = "The rewards of A and B appear here once they are scored."
 
 
 class RewardChart(TokenChart):
-    """Rewards and running sums of A and B, linked with the editors by token index."""
+    """Rewards and running sums of A and B, linked with the editors by token."""
 
     axes = ("left", "right", "bottom")
 
@@ -40,6 +41,9 @@ class RewardChart(TokenChart):
         super().__init__(parent)
         self._rewards: dict[str, NDArray[np.float64]] = {s: np.zeros(0) for s in SIDES}
         self._labels: dict[str, tuple[str, ...]] = dict.fromkeys(SIDES, ())
+        self._places: dict[str, NDArray[np.int64]] = {s: np.zeros(0, np.int64) for s in SIDES}
+        self._rows = dict(self._places)
+        self._what = "token"
         self._shrink = 1.0
         self._symbol = "Σr"
         self._room: tuple[float, ...] = (0.0,) * 4
@@ -63,8 +67,18 @@ class RewardChart(TokenChart):
 
     # --- what is shown ----------------------------------------------------------------------
 
-    def set_series(self, side: str, rewards: ArrayLike, labels: tuple[str, ...] = ()) -> None:
-        """Show one side's rewards, [n] in nats times beta, and the tokens' labels, [n] or none.
+    def set_series(
+        self,
+        side: str,
+        rewards: ArrayLike,
+        labels: tuple[str, ...] = (),
+        places: ArrayLike | None = None,
+        rows: ArrayLike | None = None,
+    ) -> None:
+        """Show one side's rewards, [n] in nats times beta, and what they are of, [n] or none.
+
+        ``places`` [n] are their columns, ascending; ``rows`` [tokens] says which reward each token
+        is a part of. Without them every token has a reward, in a column of its own.
 
         An empty array takes the side away. The view follows unless the user has zoomed.
 
@@ -75,6 +89,9 @@ class RewardChart(TokenChart):
         if labels and len(labels) != len(values):
             raise ValueError("every reward needs a label, or none has one")
         self._rewards[side], self._labels[side] = values, tuple(labels)
+        own = np.arange(len(values))
+        self._places[side] = own if places is None else np.asarray(places)
+        self._rows[side] = own if rows is None else np.asarray(rows)
         if self._marked[0] == side:
             self._marked = NOWHERE
         self._refresh()
@@ -107,7 +124,17 @@ class RewardChart(TokenChart):
         scaled = [np.cumsum(np.nan_to_num(v)) / self._shrink for v in values]
         room = np.divide(self._room, (1.0, 1.0, self._shrink, self._shrink))
         both = np.concatenate([*values, *scaled, room])
-        self._show_range(max(map(len, values)), both, room=0.12)
+        self._show_range(max(map(self._width, SIDES)), both, room=0.12)
+
+    def _width(self, side: str) -> int:
+        """Return how many columns a side needs."""
+        return int(self._places[side].max(initial=-1)) + 1
+
+    def set_what(self, what: str) -> None:
+        """Say what a bar is of: a "token" or a "word"."""
+        if what != self._what:
+            self._what = what
+            self.set_theme(self.dark)
 
     def set_symbol(self, symbol: str) -> None:
         """Say what the numbers sum to: "Σr" of rewards, "Σ log π" or the "score" of a loss."""
@@ -123,7 +150,7 @@ class RewardChart(TokenChart):
         """Draw for a dark or a light theme; A and B keep their hues."""
         factor, word = "β·" if self._unit.startswith("β") else "", self._word()
         left = f"reward {factor}log(π/π_ref)" if word == "reward" else word
-        titles = left, f"running sum {self._symbol}", "token of the response"
+        titles = left, f"running sum {self._symbol}", f"{self._what} of the response"
         text, _ = self._dress(dark, titles)
         for side in SIDES:
             colour = QColor(COLOURS[dark][side])
@@ -154,7 +181,7 @@ class RewardChart(TokenChart):
         self.item.getAxis("right").setScale(self._shrink)
         alone = sum(len(v) > 0 for v in values) < 2
         for side, v, total in zip(SIDES, values, sums, strict=True):
-            x = np.arange(len(v), dtype=np.float64)
+            x = self._places[side].astype(np.float64)
             width = 0.8 if alone else 0.4
             left = x - 0.4 if alone or side == "A" else x
             self.bars[side].setOpts(
@@ -174,18 +201,32 @@ class RewardChart(TokenChart):
             self.item.getAxis(name).setVisible(not empty)  # a new label shows its axis
 
     def _lengths(self) -> dict[str, int]:
-        return {side: len(rewards) for side, rewards in self._rewards.items()}
+        return {side: len(rows) for side, rows in self._rows.items()}
+
+    def _place(self, side: str, index: int) -> int:
+        return int(self._places[side][self._rows[side][index]])
+
+    def _token_in(self, side: str, column: int) -> int:
+        places = self._places[side]
+        bar = int(np.searchsorted(places, column))
+        if bar >= len(places) or places[bar] != column:
+            return -1
+        return int(np.argmax(self._rows[side] == bar))
 
     def _draw_mark(self, side: str, index: int) -> None:
-        rewards = self._rewards[side]
-        total = float(np.nansum(rewards[: index + 1]))
+        rewards, bar, column = (
+            self._rewards[side],
+            self._rows[side][index],
+            self._place(side, index),
+        )
+        total = float(np.nansum(rewards[: bar + 1]))
         colour = QColor(COLOURS[self.dark][side])
         self.mark.setPen(pg.mkPen(translucent(colour, 150), width=1.5))
-        self._dots.setData([index], [total / self._shrink], brush=colour, pen=None)
-        label = self._labels[side][index] if self._labels[side] else f"token {index}"
+        self._dots.setData([column], [total / self._shrink], brush=colour, pen=None)
+        label = self._labels[side][bar] if self._labels[side] else f"{self._what} {bar}"
         word = "r" if self._symbol == "Σr" else self._word()
-        own = f"{word} {signed(float(rewards[index]))}"
-        self._put_note(index, f"{side}  {label}   {own}   {self._symbol} {signed(total)}")
+        own = f"{word} {signed(float(rewards[bar]))}"
+        self._put_note(column, f"{side}  {label}   {own}   {self._symbol} {signed(total)}")
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize:

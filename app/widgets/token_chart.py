@@ -81,6 +81,14 @@ class TokenChart(QWidget):
         """Return how many tokens each side has; A before B."""
         return {}
 
+    def _place(self, side: str, index: int) -> int:
+        """Return the column in which a token is drawn."""
+        return index
+
+    def _token_in(self, side: str, column: int) -> int:
+        """Return the token that is drawn in a column, the first of several; -1 for none."""
+        return column if 0 <= column < self._lengths()[side] else -1
+
     def _draw_mark(self, side: str, index: int) -> None:
         """Draw the dots and the note of a marked token."""
 
@@ -107,7 +115,7 @@ class TokenChart(QWidget):
         for item in (self.mark, self._dots, self.note):
             item.setVisible(index >= 0)
         if index >= 0:
-            self.mark.setValue(index)
+            self.mark.setValue(self._place(side, index))
             self._draw_mark(side, index)
 
     def _show_range(self, longest: int, values: NDArray[np.float64], room: float) -> None:
@@ -150,22 +158,23 @@ class TokenChart(QWidget):
         self._zero.setPen(QPen(faint, 0))
         return text, faint
 
-    def _put_note(self, index: int, text: str) -> None:
-        """Write a note beside the mark at a token, on the side where there is more room."""
+    def _put_note(self, column: int, text: str) -> None:
+        """Write a note beside the mark in a column, on the side where there is more room."""
         self.note.setText(text)
         (left, right), (_, top) = self.view.viewRange()
-        self.note.setAnchor((1, 0) if index > (left + right) / 2 else (0, 0))
-        self.note.setPos(index, top)
+        self.note.setAnchor((1, 0) if column > (left + right) / 2 else (0, 0))
+        self.note.setPos(column, top)
 
     def _token_at(self, scene: QPointF) -> tuple[str, int]:
         """Return the side and token whose column holds a point of the scene; NOWHERE for none."""
         if not self.view.sceneBoundingRect().contains(scene):
             return NOWHERE
         column = float(self.view.mapSceneToView(scene).x())
-        index = int(np.floor(column + 0.5))
-        there = [side for side, length in self._lengths().items() if 0 <= index < length]
+        at = int(np.floor(column + 0.5))
+        there = [(side, self._token_in(side, at)) for side in self._lengths()]
+        there = [(side, index) for side, index in there if index >= 0]
         # Of two sides, A has the left half of the column and B the right one.
-        return (there[-1 if column >= index else 0], index) if there else NOWHERE
+        return there[-1 if column >= at else 0] if there else NOWHERE
 
     def _say_hover(self, under: tuple[str, int]) -> None:
         if under != self._under_mouse:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 from PySide6.QtCore import QEvent, QPoint, Qt, QTextBoundaryFinder, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QTextCursor
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QResizeEvent, QTextCursor
 from PySide6.QtWidgets import QApplication, QWidget
 
 from app.widgets.spans import (
@@ -51,9 +51,11 @@ class TokenEditor(TokenView):
     edited = Signal()
     """The user changed the text. Not emitted for set_text and set_text_keeping_undo."""
 
+    _hover_sent = -1  # Qt tells of a font and a size before __init__ is through
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._hover_sent = self._caret_sent = -1
+        self._caret_sent = -1
         self._press: QPoint | None = None
         self._quiet = self._changed = False
         self.setTabChangesFocus(True)
@@ -265,6 +267,19 @@ class TokenEditor(TokenView):
     def leaveEvent(self, event: QEvent) -> None:
         super().leaveEvent(event)
         self._say_hover(-1)
+
+    def scrollContentsBy(self, dx: int, dy: int) -> None:
+        super().scrollContentsBy(dx, dy)
+        self._say_hover(-1)  # the mouse rests, but another token is under it, or none
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._say_hover(-1)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._say_hover(-1)
 
 
 def _walks(event: QKeyEvent) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, Qt
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSizeF, Qt
 from PySide6.QtGui import (
     QColor,
     QImage,
@@ -78,7 +78,7 @@ class TokenView(PlainEdit):
         # Keeps room at the right for a newline's mark and for the closing token's.
         option.setFlags(QTextOption.Flag.AddSpaceForLineAndParagraphSeparators)
         self.document().setDefaultTextOption(option)
-        self.document().setDocumentMargin(10)
+        self.document().setDocumentMargin(12)
         self._apply_palette()
 
     # --- what is shown ----------------------------------------------------------------------
@@ -287,8 +287,10 @@ class TokenView(PlainEdit):
             return None
         rtl = block.textDirection() == Qt.LayoutDirection.RightToLeft
         line = layout.lineAt(layout.lineCount() - 1)
-        width = self.viewport().width()
-        return place_chip(self._closing[0], line, origin, rtl, width, self.font())
+        bar = self.verticalScrollBar()
+        below = self.viewport().height() if bar.minimum() == bar.maximum() else 0
+        room = QSizeF(self.viewport().width(), below)
+        return place_chip(self._closing[0], line, origin, rtl, room, self.font())
 
     # --- painting ---------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@ request is answered by exactly one final event, and none follows ``close``. Noth
 by a handler or by whoever hears an event, ends the thread.
 
 A job takes a step whenever nothing more urgent waits, and tells of each. One that gives way is
-interrupted in mid-step when something more urgent comes, and does that step again afterwards. After
+interrupted in mid-step when something more urgent comes, and does that step again afterwards. A
+response that takes long to score lets the other go first, if that is asked for meanwhile. After
 each load the engine asks itself for the pair's noise floor, which gives way too, and is not begun
 before nothing was asked for a moment, so that first colours and keys never wait for it.
 
@@ -16,6 +17,7 @@ called on the engine thread. What is done for a request is core.engine.answering
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +38,8 @@ from core.engine.protocol import (
 
 log = logging.getLogger(__name__)
 
+LONG = 0.25
+"""Seconds after which a request that is done again makes way for a newer one."""
 QUIET = 0.5
 """Seconds without a request before what the engine asks of itself is begun or resumed."""
 Asked = Request[Event]
@@ -52,6 +56,10 @@ class Engine:
         self._changed = threading.Condition()
         self._waiting: dict[Slot, Asked] = {}
         self._running: Asked | None = None
+        self._since = 0.0
+        """When what runs was begun (time.perf_counter)."""
+        self._later: set[Asked] = set()
+        """What has made way, and waits to be done again after all that is as urgent."""
         self._jobs: dict[Urgency, Job[Any, Event]] = {}
         """The jobs that have been begun and go on when nothing more urgent waits."""
         self._unwanted = threading.Event()
@@ -81,21 +89,33 @@ class Engine:
             self._waiting[slot] = request
             overtaken += self._stop(lambda old: all_goes or old.slot == slot)
             running = self._running
-            if running is not None and running.gives_way and not self._unwanted.is_set():
-                self._interrupted = request.urgency < running.urgency
-                self._unwanted.set()
+            if running is not None and not self._unwanted.is_set():
+                if running.gives_way:
+                    self._interrupted = request.urgency < running.urgency
+                    self._unwanted.set()
+                elif self._makes_way(running, request):
+                    self._interrupted = True
+                    self._unwanted.set()
             self._changed.notify()
         for old in overtaken:
             self._emit(Stopped(old.id))
 
-    def cancel(self, kind: type[Asked] | None = None) -> None:
-        """Drop what waits and stop what runs, of one kind of request or all."""
+    def cancel(self, kind: type[Asked] | None = None, topic: str = "") -> None:
+        """Drop what waits and stop what runs, of one kind of request or all, on a topic or all."""
+
+        def meant(request: Asked) -> bool:
+            return (kind is None or isinstance(request, kind)) and topic in ("", request.topic)
+
         with self._changed:
-            dropped = [r for r in self._waiting.values() if kind is None or isinstance(r, kind)]
+            dropped = [request for request in self._waiting.values() if meant(request)]
             self._waiting = {r.slot: r for r in self._waiting.values() if r not in dropped}
-            dropped += self._stop(lambda old: kind is None or isinstance(old, kind))
+            dropped += self._stop(meant)
         for request in dropped:
             self._emit(Stopped(request.id))
+
+    def _makes_way(self, running: Asked, request: Asked) -> bool:
+        long = time.perf_counter() - self._since > LONG
+        return running.is_done_again and request.urgency == running.urgency and long
 
     def _stop(self, unwanted: Callable[[Asked], bool]) -> list[Asked]:
         """Stop what runs, if it is unwanted; return jobs that were stopped between two steps."""
@@ -145,6 +165,9 @@ class Engine:
                 goes_on = (step or interrupted) and wanted
                 if goes_on and isinstance(request, Job):
                     self._jobs[urgency] = request
+                elif interrupted and request.is_done_again:
+                    self._waiting[request.slot] = request
+                    self._later.add(request)
                 elif request is self._jobs.get(urgency):
                     del self._jobs[urgency]
             if not silent and not interrupted:
@@ -160,15 +183,22 @@ class Engine:
             self._wait()
             if self._closed:
                 return None
-            first = min(self._waiting, default=(Urgency.UNASKED, ""))
+            first = min(self._waiting.values(), key=self._turn, default=None)
             job = self._jobs[min(self._jobs)] if self._jobs else None
-            if job is not None and first[0] >= job.urgency:
+            if job is not None and (first is None or first.urgency >= job.urgency):
                 self._running = job
             else:
-                self._running = self._waiting.pop(first)
+                assert first is not None
+                self._running = self._waiting.pop(first.slot)
+            self._later &= {*self._waiting.values()}
+            self._since = time.perf_counter()
             self._unwanted.clear()
             self._interrupted = False
             return self._running
+
+    def _turn(self, request: Asked) -> tuple[Urgency, bool, int, str]:
+        """Return what decides which of those that wait is next: the least."""
+        return request.urgency, request in self._later, request.size, request.topic
 
     def _wait(self) -> None:
         """Wait until there is something to do; for what nobody asked, until it is quiet too."""

@@ -41,10 +41,11 @@ class Urgency(IntEnum):
     """Stops and drops everything else."""
     EDIT = 1
     LOOK = 2
-    SEARCH = 3
-    SWEEP = 4
-    REPLAY = 5
-    UNASKED = 6
+    PROBE = 3
+    SEARCH = 4
+    SWEEP = 5
+    REPLAY = 6
+    UNASKED = 7
     """Of what the engine asks of itself: not begun before nothing was asked for a moment."""
 
 
@@ -81,12 +82,21 @@ class Request(Generic[Answer]):
     gives_way: ClassVar[bool] = False
     """Whether something more urgent stops it in mid-step; that step is then done again."""
 
+    is_done_again: ClassVar[bool] = False
+    """Whether a newer one that is as urgent stops it, once it takes long; it is then done again,
+    and goes on with what it had found."""
+
     id: int
 
     @property
     def topic(self) -> str:
         """Return what it is about, among requests of the same urgency."""
         return type(self).__name__
+
+    @property
+    def size(self) -> int:
+        """Return how much there is to do, about: of what is as urgent, the least goes first."""
+        return 0
 
     @property
     def slot(self) -> Slot:
@@ -359,10 +369,15 @@ class Score(Request[Scored]):
     fresh: bool = False
 
     urgency = Urgency.EDIT
+    is_done_again = True
 
     @property
     def topic(self) -> str:
         return self.side
+
+    @property
+    def size(self) -> int:
+        return len(self.text or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +393,56 @@ class ReadTexts(Request[TextsRead]):
     side: Side
 
     urgency = Urgency.LOOK
+
+
+# --- variants of a response ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A response to a prompt, as a text or, with ``ids``, as these tokens, shown as ``text``."""
+
+    prompt: Prompt
+    text: str
+    ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class VariantsScored(JobStep):
+    """Some more variants are scored; more follow, then ``VariantsDone``, ``Stopped`` or ``Failed``.
+
+    ``first``: the place of the first one in the request. One that cannot be scored has None, and a
+    sentence in ``problems``, where the others have "".
+    """
+
+    first: int
+    scorings: tuple[Scoring | None, ...]
+    problems: tuple[str, ...]
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class VariantsDone(Event):
+    """All variants are scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreVariants(Job[VariantsScored, VariantsDone]):
+    """Score many responses, the same to other prompts or others to the same, in batches.
+
+    What they share is run once. ``purpose`` says what they are asked for: a newer request of the
+    same purpose replaces an older one. They are of the checkpoint that is shown when it begins.
+    """
+
+    variants: tuple[Variant, ...]
+    purpose: str = ""
+
+    urgency = Urgency.PROBE
+    gives_way = True
+
+    @property
+    def topic(self) -> str:
+        return f"ScoreVariants {self.purpose}"
 
 
 # --- a state ------------------------------------------------------------------------------------

@@ -111,7 +111,10 @@ class Lane:
         self._places = 0
         self._costs: dict[str, Any] = {}
         """Fields of Manner: the measured cost of a chunk."""
-        for layer in self._layers():
+        layers = self._layers()
+        self.depth = len(layers)
+        """Layers before each of which ``cancelled`` is asked; 0 where they are not found."""
+        for layer in layers:
             layer.register_forward_pre_hook(self._stop_if_cancelled)
 
     @property

@@ -40,7 +40,7 @@ from core.models.kv import Store
 from core.models.lane import Lane, Way
 from core.models.line import Line, Nodes
 from core.models.rope import Regime
-from core.progress import never
+from core.progress import Report, never, silent
 from core.runs.records import START
 from core.tree import TokenTree
 
@@ -72,6 +72,8 @@ EVICTED_TO = 0.75
 DEAD = 8
 """Branches are evicted when those that a forward does not need pass this many times the others:
 each costs every new token attention."""
+READING = 0.8
+"""The part of scoring a text that its forwards take, about."""
 LINES = 8
 """Lines cached beside those of the responses."""
 RESPONSES = ("A", "B")
@@ -121,6 +123,8 @@ class Pair:
     """The identity of that checkpoint, whatever is at its path by now; START and "" as above."""
     watch: "Watch | None" = None
     """Tells whether files of what was loaded have been written anew."""
+    report: Report = silent
+    """Told how far the numbers of a text are, 0..1."""
 
     def __post_init__(self) -> None:
         self._placed = self.version
@@ -508,12 +512,35 @@ class Pair:
             step = PATH_TOKENS.get(lane.device.type, CPU_PATH_TOKENS)
             if not lane.in_pieces:
                 step = len(ids)
-            for start in range(line.ready_to(ready[0]), len(ids), step):
+            begun = line.ready_to(ready[0])
+            for start in range(begun, len(ids), step):
                 if cancelled():
                     raise Cancelled
                 stop = min(start + step, len(ids))
-                lane.run_path(store, ids[:stop], start, physical)
+                read = (start - begun) / (len(ids) - begun), (stop - begun) / (len(ids) - begun)
+                with self._told(lane, read):
+                    lane.run_path(store, ids[:stop], start, physical)
                 line.ready[ready, start:stop] = True
+
+    @contextmanager
+    def _told(self, lane: Lane, read: tuple[float, float]) -> Iterator[None]:
+        """Have it told, layer by layer, how much of a text a lane has read: from one share to
+        another. All lanes' reading is most of the work; then come the statistics."""
+        asked, layers = lane.cancelled, 0
+        place = self.lanes.index(lane) if lane in self.lanes else 0
+
+        def entered() -> bool:
+            nonlocal layers
+            layers += 1
+            share = read[0] + (read[1] - read[0]) * min(layers / max(lane.depth, 1), 1.0)
+            self.report("scoring", READING * (place + share) / len(self.lanes))
+            return asked()
+
+        lane.cancelled = entered
+        try:
+            yield
+        finally:
+            lane.cancelled = asked
 
     def _unready(
         self, held: Held, rows: Rows, cells: Nodes
@@ -725,6 +752,7 @@ class Pair:
         for first in range(0, len(nodes), step):
             if cancelled():
                 raise Cancelled
+            self.report("scoring", READING + (1 - READING) * first / len(nodes))
             chunk = nodes[first : first + step]
             self._fill(chunk, self.tree.parent[chunk], room)
 

@@ -49,6 +49,13 @@ class Credit:
         return main.reference and main.scaled and main.compares and not self.alone
 
     @property
+    def blames(self) -> bool:
+        """Whether a token's sign says what was taught, not only how likely the token is."""
+        return self._kind in ("reward", "ratio") or (
+            self._kind == "score" and self.objective.main.reference
+        )
+
+    @property
     def has_loss(self) -> bool:
         """Whether the loss of two responses can be known of this pair."""
         return not (self.alone and self.objective.main.reference)

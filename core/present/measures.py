@@ -16,7 +16,7 @@ from core import quantities
 from core.engine.protocol import Side
 from core.losses import UNNAMED, TrainingLoss
 from core.noise import NOISELESS, NoiseFloor
-from core.present.units import Floats, groups, roll_up
+from core.present.units import Floats, groups, roll_up, strongest
 from core.scoring import Scoring
 from core.text import Alignment, Unit
 
@@ -41,7 +41,7 @@ class Measure:
     """What positive and negative values, or large and small ones, mean."""
     meaning: str
     compute: Compute
-    """Its values at tokens; words, sentences and lines show their sums."""
+    """Its values at tokens; words show their strongest token's, sentences and lines sums."""
     kind: Literal["diverging", "sequential"] = "diverging"
     """Its colours: two of them, from 0 both ways, or one that says how far from 0."""
     noise: float = 0.0
@@ -266,7 +266,8 @@ def shown(
 ) -> dict[Side, Floats]:
     """Return what the tokens of each side are coloured by, [n] each.
 
-    Summed over units; NaN where it is not known, 0 where noise hides it.
+    A word has the value of its strongest token, so that one bad token is seen in a long word;
+    sentences and lines have sums. NaN where it is not known, 0 where noise hides it.
     """
     raw = measure.compute(known, pairs, beta)
     found: dict[Side, Floats] = {}
@@ -275,7 +276,10 @@ def shown(
             found[side] = np.full(len(scoring), np.nan)
             continue
         group = groups(scoring.tokens, unit, len(scoring))
-        values = roll_up(raw[side], group, measure.running)
+        if unit == "word" and not measure.running:
+            values, group = strongest(raw[side], group), np.arange(len(group))
+        else:
+            values = roll_up(raw[side], group, measure.running)
         if measure.noise:
             ones = np.isfinite(raw[side]) * 1.0
             tokens = np.arange(1.0, len(group) + 1) if measure.running else ones

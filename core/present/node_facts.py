@@ -26,6 +26,8 @@ ALONE = "token, id", "log π", "Σ log π"
 def fate(tree: GrownTree, entry: int) -> str:
     """Return what has become of a node, when and why."""
     words = STATUS_WORDS[Status(int(tree.status[entry]))]
+    if tree.status[entry] == Status.FINISHED and not tree.is_closed(entry):
+        words = "cut"
     reason = Reason(int(tree.reason[entry])).words
     return f"{words} at step {int(tree.step[entry])}" + (f", {reason}" if reason else "")
 

@@ -113,7 +113,8 @@ def _reference_facts(scoring: Scoring, index: int) -> tuple[Fact, ...]:
 def colour_fact(measure: Measure, unit: Unit, value: float, beta: float | None) -> Fact:
     """Return the number behind a token's colour; NaN where it has none, 0 where noise hides it."""
     number = signed(value, 4) if measure.kind == "diverging" else plain(value, 4)
-    over = "" if unit == "token" else f" over its {unit}"
+    ways = {"token": "", "word": " of its word's strongest token"}
+    over = ways.get(unit, f" over its {unit}")
     meaning = f"{measure.quantity}{over}, in {measure.unit_at(beta)}"
     return Fact("coloured by", "–" if np.isnan(value) else number, meaning)
 

@@ -1,4 +1,4 @@
-"""Groups tokens: parts of one character, words, sentences or lines.
+"""Groups tokens: parts of one character, words, sentences or lines, and what a group shows.
 
 Arrays of one row per token; knows tokens and their spans, nothing of scores or Qt.
 """
@@ -53,3 +53,15 @@ def roll_up(values: Floats, group: Ints, running: bool = False) -> Floats:
     seen[group[known]] = True
     total[~seen] = np.nan
     return total[group]
+
+
+def strongest(values: Floats, group: Ints) -> Floats:
+    """Return each row's value replaced by that of its group furthest from 0, [n].
+
+    NaN counts for nothing; of two as far from 0 the first counts.
+    """
+    size = np.where(np.isnan(values), -1.0, np.abs(values))
+    order = np.lexsort((-np.arange(len(values)), size))
+    chosen = np.full(int(group.max(initial=-1)) + 1, np.nan)
+    chosen[group[order]] = values[order]  # of equal indices the last one stays
+    return chosen[group]

@@ -127,6 +127,9 @@ class Hypothesis:
     score: float
     length: int
     finished: bool
+    """Whether the search is through with it: it was closed, or reached the most tokens."""
+    closed: bool
+    """Whether the model ended it."""
     likelihood_side: float
     reward_side: float
 
@@ -284,6 +287,7 @@ class GrownTree:
             score=float(scores[entry]) / max(1, length) ** spec.length_penalty,
             length=length,
             finished=self.status[entry] == Status.FINISHED,
+            closed=self.is_closed(entry),
             likelihood_side=float(self.column("sum_policy")[entry]),
             reward_side=float((raw + reference).sum() - v[self.parent[way[:1]]].sum()),
         )

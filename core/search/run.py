@@ -5,6 +5,7 @@ Knows nothing of threads or windows, and no strategy by name.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from core.models.pair import Pair
 from core.progress import never
 from core.search.field import Field
 from core.search.grown import Growth, Reason, Status, Step
+from core.search.pins import Pins
 from core.search.spec import SearchSpec, check
 from core.search.strategies import begin
 from core.text import Prompt
@@ -57,6 +59,9 @@ class Run:
         self._pair = pair
         self._field = Field(pair, int(path[-1]), spec)
         self._field.ledger.mark_now(self._field.start, Status.KEPT)
+        self._pins = Pins(self._field)
+        self._best: Nodes = np.empty(0, dtype=np.int64)
+        """The strategy's own hypotheses so far."""
         self._step: Step | None = None
         """A step that was taken, and not told of yet."""
         self._algorithm = begin(self._field, spec.strategy)
@@ -84,8 +89,7 @@ class Run:
         self._field.cancelled = cancelled
         try:
             if self._step is None:
-                self._field.ledger.begin()
-                self._step = self._algorithm.step()
+                self._step = self._next()
             if self._step is None:
                 return None
             growth = self._growth(self._step)
@@ -94,6 +98,27 @@ class Run:
         self._step = None
         self.steps += 1
         return growth
+
+    def _next(self) -> Step | None:
+        """Take the strategy's next step, and one on the ways from pinned nodes that it has left."""
+        field = self._field
+        field.ledger.begin()
+        ways = self._pins.further(self._best.tolist()) if self.steps else {}
+        ends = list(dict.fromkeys(ways.values()))
+        step = self._algorithm.step()
+        if step is None and ways != self._pins.ways:
+            done = max(map(field.length, ends), default=0) / field.max_tokens
+            step = field.ledger.step(self._best.tolist(), done)
+        if step is None:
+            return None
+        self._pins.ways, self._best = ways, step.best
+        more = [end for end in field.ranked(ends) if end not in step.best]
+        return replace(step, best=np.array([*step.best, *more], dtype=np.int64))
+
+    def steered(self) -> list[tuple[int, SteerAction]]:
+        """Return what was pinned and pruned by hand."""
+        pins: list[tuple[int, SteerAction]] = [(node, "pin") for node in self._field.pinned]
+        return pins + [(node, "prune") for node in self._field.pruned]
 
     def steer(self, node: int, action: SteerAction) -> None:
         """Prune a node with all below it, pin it, or release it to the search again.

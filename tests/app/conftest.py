@@ -30,6 +30,8 @@ def open_window(qtbot, qapp, tmp_path):
 
     def make(spec=PAIR, engine=FakeEngine, **more):
         settings = more.pop("settings", None) or Settings.of_user()
+        if not settings.get("units", ""):
+            settings.put("units", "token")  # tests look at single tokens
         more.setdefault("examples", (example(),))
         more.setdefault("theme_name", "light")
         window = MainWindow(spec, settings, engine, data_folder=tmp_path, **more)

@@ -34,6 +34,7 @@ from core.engine.protocol import (
     Resume,
     Score,
     Scored,
+    ScoreVariants,
     Scrub,
     Scrubbed,
     Search,
@@ -46,6 +47,8 @@ from core.engine.protocol import (
     TextsRead,
     Unload,
     Unloaded,
+    VariantsDone,
+    VariantsScored,
 )
 from core.finding import Finding
 from core.gauge import extremes
@@ -242,7 +245,7 @@ class FakeEngine:
                 self._stop.set()  # what runs is overtaken
             self._changed.notify()
 
-    def cancel(self, kind=None):
+    def cancel(self, kind=None, topic=""):
         self._stop.set()
 
     def close(self, timeout=5.0):
@@ -293,12 +296,20 @@ class FakeEngine:
             case Unload():
                 return Unloaded(request.id)
             case Score():
+                if "slowly" in (request.text or ""):  # until it is cancelled
+                    self.emit(Progress(request.id, "scoring", 0.25))
+                    assert self._stop.wait(60)
+                    return Stopped(request.id)
                 time.sleep(self.delay)
                 if self.fail_score:
                     return Failed(request.id, self.fail_score, self.lost)
                 tokens = self._tokens(request)
                 self._last[request.side] = tokens
                 return Scored(request.id, request.side, scoring_of(tokens, self._shown), "<user>…")
+            case ScoreVariants():
+                scorings = tuple(scoring_of(self._tokens(it)) for it in request.variants)
+                self.emit(VariantsScored(request.id, 0, scorings, ("",) * len(scorings), 1.0))
+                return VariantsDone(request.id)
             case ReadTexts():
                 return TextsRead(request.id, request.side, reading_of(self._last[request.side]))
             case Inspect():
@@ -362,7 +373,7 @@ class FakeEngine:
     def _tokens(self, request):
         if request.ids is not None:
             return tokens_of([WORDS[id] for id in request.ids])
-        if request.replace is not None:
+        if isinstance(request, Score) and request.replace is not None:
             index, id = request.replace
             words = [piece.decode() for piece in self._last[request.side].pieces]
             words[index] = WORDS[id]

@@ -58,7 +58,7 @@ class Silent:
     def submit(self, request):
         self.requests.append(request)
 
-    def cancel(self, kind=None):
+    def cancel(self, kind=None, topic=""):
         self.cancelled.append(kind)
 
     def close(self, timeout=5.0):

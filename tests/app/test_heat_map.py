@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -224,6 +225,58 @@ def test_a_run_whose_curves_are_open_is_offered(panel, window, qtbot, tmp_path):
     qtbot.mouseClick(panel.open_button, LEFT)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert window.pair.spec == PairSpec(run="/runs/fake")
+
+
+@pytest.mark.parametrize("room", [60, 190, 400, 900])
+@pytest.mark.parametrize("rows", [2, 11, 80])
+def test_rows_can_be_read_and_pointed_at_and_no_outline_covers_them(qtbot, room, rows):
+    heat = HeatMap()
+    qtbot.addWidget(heat)
+    values = np.linspace(-1, 1, rows * 6).reshape(rows, 6)
+    heat.show_data(HeatData(tuple(range(rows)), ("the", "words") * 3, values), ColourScale(1.0))
+    heat.set_room(room)
+    heat.resize(500, heat.heightForWidth(500))
+    heat.show()
+    qtbot.waitExposed(heat)
+    assert heat.row_height >= 14
+
+    def colours(checkpoint):
+        picture = heat.grab().toImage()
+        found = set()
+        for token in range(6):
+            cell = heat.rect_of(checkpoint, token).toRect().adjusted(0, 1, -1, -1)
+            found |= {
+                (token, picture.pixelColor(x, y).rgb())
+                for x in range(cell.left(), cell.right() + 1)
+                for y in range(cell.top(), cell.bottom() + 1)
+            }
+        return found
+
+    for checkpoint in (0, 1, rows - 1):
+        heat.mark(-1, -1)
+        qtbot.mouseMove(heat, QPoint(1, 1))
+        bare = colours(checkpoint)
+        assert len(bare) == 6  # one colour a cell
+        heat.mark(checkpoint, -1)
+        qtbot.mouseMove(heat, heat.rect_of(checkpoint, 2).center().toPoint())
+        assert heat.hover == (checkpoint, 2)
+        assert colours(checkpoint) == bare
+
+
+def test_of_several_runs_one_is_chosen(panel, window, qtbot, tmp_path):
+    do(window, "close_pair")
+    for name in ("with-sft", "without-sft"):
+        saved = tuple(replace(it, path=f"/runs/{name}/{it.step}") for it in CHECKPOINTS)
+        window.runs.view.session.take(made_log(str(tmp_path / name), name, checkpoints=saved), 0.0)
+    window.runs.view.runs_changed.emit()
+    qtbot.mouseClick(panel.open_button, LEFT)
+    assert panel.open_menu.isVisible()
+    first, second = panel.open_menu.actions()
+    assert (first.text(), second.text()) == ("with-sft", "without-sft")
+    second.trigger()
+    panel.open_menu.close()
+    assert window.pair.spec == PairSpec(run="/runs/without-sft")
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
 
 
 def test_a_long_response_wraps_and_every_cell_is_found_again(qtbot):

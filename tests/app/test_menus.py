@@ -74,6 +74,7 @@ MENUS = {
         ("A &beside B", "Ctrl+L"),
         ("&Token boundaries", ""),
         ("&White space", "Ctrl+Shift+W"),
+        ("&Inspector", "Ctrl+I"),
         LINE,
         ("&Larger text", "Ctrl++, Ctrl+="),
         ("S&maller text", "Ctrl+-"),
@@ -133,6 +134,7 @@ TIPS = {
     "&Training": "Runs over steps, and what they mean",
     "A &beside B": "Or one below the other",
     "&Token boundaries": "Ticks between tokens",
+    "&Inspector": "Keep it open",
     "&White space": "Show spaces and newlines",
     "&Larger text": "Larger prompt and responses",
     "S&maller text": "Smaller prompt and responses",
@@ -143,9 +145,10 @@ TIPS = {
     "&Log file…": "Where the details of faults are written",
 }
 SWITCHES = {
-    "A &beside B": True,
+    "A &beside B": False,
     "&Token boundaries": True,
     "&White space": False,
+    "&Inspector": False,
     "&Presentation": False,
 }
 DISABLED = {"Compute in &float32", "&Restore the last session"}

@@ -57,9 +57,11 @@ def window(open_window, qtbot):
 
 
 def test_a_token_that_looks_like_html_is_shown_as_it_is(window, qtbot):
+    qtbot.waitUntil(lambda: window.view.chart is not None)  # nothing moves any more
     edit = window.view.panels["A"].editor
     where = edit.token_rects(1)[0].center()
     qtbot.mouseMove(edit.viewport(), where)
+    qtbot.waitUntil(window.view.focus_on.popup.isVisible)
     assert HOSTILE in shown_by(window.view.focus_on.popup.label)
     qtbot.mouseClick(edit.viewport(), Qt.MouseButton.LeftButton, pos=where)
     qtbot.waitUntil(lambda: not window.client.busy(), timeout=10_000)

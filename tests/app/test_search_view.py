@@ -9,10 +9,12 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QWheelEvent
 from PySide6.QtWidgets import QApplication
 
+from app.search.hypotheses import COLUMNS
 from app.search.trees import BESIDE, ONE, OVER
 from app.search.viewpoint import Viewpoint
 from app.settings import Settings
 from core.engine.protocol import Inspect, PairSpec, Resume, Score, Search, Steer
+from core.present.node_facts import fate
 from core.search.grown import Reason, Status
 from core.search.spec import Objective, SearchSpec
 from core.search.strategies.beam import Beam
@@ -305,13 +307,27 @@ def test_two_hypotheses_are_compared_as_a_and_b(view, window, qtbot):
         assert window.view.panels[side].scoring.tokens.ids == row.found.ids
         asked = [r for r in FakeEngine.last.asked(Score) if r.side == side][-1]
         assert asked.ids == row.found.ids
-    do(window, "show_credit")
+    assert window.view.isVisible() and not view.isVisible()  # there they are compared
     for side, text in zip("AB", texts, strict=True):
         editor = window.view.panels[side].editor
         editor.setFocus()
         qtbot.keyClick(editor, Qt.Key.Key_Z, CTRL)
         assert editor.text() == text
     qtbot.waitUntil(lambda: settled(window), timeout=5000)
+
+
+def test_a_response_that_was_cut_is_not_called_finished(window, qtbot):
+    view = grown(qtbot, window, SearchSpec(Beam(8), Objective.dial(0.0), max_tokens=3))
+    tree, found = pane(view).tree, view.hypotheses.table.found
+    qtbot.waitUntil(lambda: bool(found.rows))
+    column = next(i for i, c in enumerate(COLUMNS) if c.title == "finished")
+    said = {}
+    for place, row in enumerate(found.rows):
+        words = found.index(place, column).data()
+        assert words == ("yes" if tree.is_closed(row.found.index) else "cut")
+        said[words] = row
+    assert "cut" in said
+    assert fate(tree, said["cut"].found.index).startswith("cut at step")
 
 
 def test_enter_goes_to_a_hypothesis_in_its_tree(view, qtbot):

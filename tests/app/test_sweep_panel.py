@@ -22,7 +22,7 @@ class SweepEngine(FakeEngine):
     pause = 0.0
     fail_sweep = ""
 
-    def cancel(self, kind=None):
+    def cancel(self, kind=None, topic=""):
         if kind in (None, Sweep):
             super().cancel(kind)
 

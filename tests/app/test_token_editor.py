@@ -301,6 +301,42 @@ def test_the_closing_token_is_a_chip_that_can_be_hit(editor):
         assert editor.viewport().rect().contains(box), cut
 
 
+@pytest.mark.parametrize("word", ["word", "كلمة", "字"], ids=["latin", "arabic", "cjk"])
+@pytest.mark.parametrize("height", [60, 300])
+def test_the_closing_chip_is_whole_and_covers_nothing(editor, word, height):
+    editor.resize(420, height)
+    for words in range(1, 40):
+        spans = show(editor, " ".join([word] * words))
+        editor.set_closing("<|im_end|>", 64)
+        editor.moveCursor(QTextCursor.MoveOperation.End)
+        end = len(spans.starts)
+        (box,) = editor.token_rects(end)
+        assert editor.viewport().rect().contains(box), words
+        assert box.width() >= 12, words  # some letters, not a mere square
+        for index in range(end):
+            for rect in editor.token_rects(index):
+                assert not rect.intersects(box.adjusted(1, 1, -1, -1)), (words, index)
+
+
+def test_a_chip_that_goes_below_the_text_and_back_leaves_nothing_behind(editor):
+    def on_screen():
+        return editor.screen().grabWindow(editor.winId()).toImage()
+
+    tokens = len(show(editor, "word " * 12).starts)
+    editor.set_closing("a long closing label", 64)
+    editor.moveCursor(QTextCursor.MoveOperation.End)
+    places = set()
+    for key in "a" * 24 + "\b" * 30:
+        QTest.keyClick(editor, Qt.Key.Key_Backspace if key == "\b" else key)
+        QApplication.processEvents()
+        typed = on_screen()
+        editor.viewport().update()
+        QApplication.processEvents()
+        assert on_screen() == typed
+        places.add(editor.token_rects(tokens)[0].top())
+    assert len(places) > 1
+
+
 def test_outlines_come_and_go(editor):
     show(editor, "one two three")
     bare = editor.viewport().grab().toImage()

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication
 from app import theme
 from app.curves.view import TrainingView
 from app.settings import Settings
-from core.runs.records import EVAL, KL, RunLog
+from core.runs.records import EVAL, KL, Checkpoint, RunLog
 from tests.app.fake_runs import FakeWatcher, held_out, made_log, series
 
 A, B, BAD = Path("/runs/a"), Path("/runs/b"), Path("/runs/bad")
@@ -709,3 +709,50 @@ def test_beside_many_runs_the_names_of_curves_stay(make_view, there, qtbot):
     view.resize(3000, 760)
     view._columns.setSizes([1500, 1500])
     qtbot.waitUntil(lambda: table.columnWidth(0) > 500, timeout=5000)
+
+
+def test_a_run_that_has_ended_is_not_called_live(view, qtbot, there):
+    row = view.runs.list.rows[view.session.runs[0].key]
+    there[A] = (made_log(last=300),)
+    view.watcher.last.tell(A)
+    qtbot.waitUntil(row.live.isVisible, timeout=3000)
+    view.mark_ended(A)
+    assert not row.live.isVisible()
+    there[A] = (made_log(last=310),)  # its last words
+    view.watcher.last.tell(A)
+    qtbot.waitUntil(lambda: "step 310" in row.about.words, timeout=3000)
+    assert not row.live.isVisible()
+
+
+def test_each_run_with_checkpoints_can_be_loaded(view, qtbot, there):
+    wanted = []
+    view.load_wanted.connect(wanted.append)
+    for path, name in ((A, "a"), (B, "b")):
+        saved = tuple(Checkpoint(step, f"{path}/checkpoint-{step}") for step in (10, 20))
+        there[path] = (made_log(path, name, last=300, checkpoints=saved),)
+        view.watcher.last.tell(path)
+    rows = view.runs.list.rows
+    qtbot.waitUntil(lambda: all(row.load.isVisible() for row in rows.values()), timeout=3000)
+    for row in rows.values():
+        qtbot.mouseClick(row.load, Qt.MouseButton.LeftButton)
+    assert wanted == [Path(A), Path(B)]
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3, 5])
+def test_names_of_runs_are_whole_over_their_values(view, qtbot, there, runs):
+    names = [f"dpo-after-sft-with-beta-0.{i}" for i in range(runs)]
+    paths = [A.parent / name for name in names]
+    for path, name in zip(paths, names, strict=True):
+        there[path] = (made_log(path, name, last=300),)
+    for run in list(view.session.runs):
+        view.runs.list.rows[run.key].close_button.click()
+    view.open(paths)
+    qtbot.waitUntil(lambda: view.readout.table.columnCount() == 1 + runs, timeout=3000)
+    table = view.readout.table
+    header = table.horizontalHeader()
+    for place, name in enumerate(names, 1):
+        lines = table.horizontalHeaderItem(place).text().split("\n")
+        assert "".join(lines) == name
+        room = header.sectionSize(place) - 20  # the swatch
+        assert all(header.fontMetrics().horizontalAdvance(line) <= room for line in lines)
+        assert header.height() >= len(lines) * header.fontMetrics().height()

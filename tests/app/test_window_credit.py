@@ -1,19 +1,23 @@
 """The credit view in the real window, driven by keys and mouse, on a scripted engine."""
 
+import itertools
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QPalette
+from PySide6.QtCore import QPoint, QPointF, QRect, Qt
+from PySide6.QtGui import QContextMenuEvent, QPalette, QTextCursor
+from PySide6.QtWidgets import QApplication, QScrollArea
 
 from app import theme
+from app.credit.prompt_panel import TurnEdit
 from app.settings import Settings
 from app.widgets.spans import Freshness
 from core.engine.protocol import Inspect, PairSpec, Score
 from core.present.measures import rewards
 from core.provenance import Provenance
+from core.text import Message, Prompt
 from tests.app.conftest import do, settled
 from tests.app.fake_engine import INFO, FakeEngine, word_id
 
@@ -38,6 +42,167 @@ def wait(qtbot, window):
 def hover(qtbot, edit, index):
     qtbot.mouseMove(edit.viewport(), QPoint(1, edit.viewport().height() - 2))
     qtbot.mouseMove(edit.viewport(), edit.token_rects(index)[0].center())
+
+
+def test_the_card_covers_neither_the_line_that_is_read_nor_the_next(window, qtbot):
+    edit, popup = editor(window), window.view.focus_on.popup
+    window.view.prompt.hide()
+    for index in range(len(window.view.panels["A"].scoring)):
+        hover(qtbot, edit, index)
+        qtbot.waitUntil(popup.isVisible)
+        line = edit.token_rects(index)[0]
+        read = QRect(0, line.top(), edit.viewport().width(), 2 * line.height())
+        read.moveTo(edit.viewport().mapTo(popup.parentWidget(), read.topLeft()))
+        assert not popup.geometry().intersects(read), index
+        assert popup.parentWidget().rect().contains(popup.geometry())
+
+
+@pytest.mark.parametrize("how", ["zoom_in", "zoom_out", "resize", "scroll"])
+def test_the_card_goes_when_its_token_moves(window, qtbot, how):
+    edit, popup = editor(window), window.view.focus_on.popup
+    window.view.panels["A"].put_in(edit.text() + "\n" * 20)
+    window.view.ask("A")
+    wait(qtbot, window)
+    hover(qtbot, edit, 6)
+    qtbot.waitUntil(popup.isVisible)
+    if how == "resize":
+        window.resize(window.width() - 90, window.height() - 60)
+    elif how == "scroll":
+        edit.verticalScrollBar().setValue(3)
+    else:
+        do(window, how)
+    qtbot.waitUntil(lambda: not popup.isVisible())
+    assert edit.highlighted() is None
+
+
+def test_scoring_that_takes_long_shows_progress_and_is_cancelled(window, qtbot):
+    edit, heading = editor(window), window.view.panels["A"].progress
+    assert not heading.isVisible()
+    put_caret(edit, 0)
+    qtbot.keyClicks(edit, "slowly ")
+    qtbot.waitUntil(lambda: heading.isVisible() and "25%" in heading.words.text(), timeout=3000)
+    assert not window.view.panels["B"].progress.isVisible()
+    qtbot.mouseClick(heading.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "cancelled" in heading.words.text(), timeout=3000)
+    assert edit.text().startswith("slowly ") and not window.client.busy()
+    qtbot.mouseClick(heading.button, Qt.MouseButton.LeftButton)  # after all
+    qtbot.waitUntil(lambda: "25%" in heading.words.text(), timeout=3000)
+    qtbot.mouseClick(heading.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "cancelled" in heading.words.text(), timeout=3000)
+    put_caret(edit, 0)
+    for _ in "slowly ":
+        qtbot.keyClick(edit, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: settled(window))
+    assert not heading.isVisible()
+
+
+def test_letting_go_of_the_pair_ends_what_is_said_of_scoring(window, qtbot):
+    edit, heading = editor(window), window.view.panels["A"].progress
+    put_caret(edit, 0)
+    qtbot.keyClicks(edit, "slowly ")
+    qtbot.waitUntil(heading.isVisible, timeout=3000)
+    window.client.cancel(Score)
+    do(window, "close_pair")
+    qtbot.waitUntil(lambda: not heading.isVisible())
+
+
+def test_each_turn_of_a_long_chat_is_as_high_as_its_text(window, qtbot):
+    texts = ["One line.", "Three\nshort\nlines.", "word " * 150, "a\n" * 40, "The end."] * 3
+    roles = ["user", "assistant"] * 8
+    turns = tuple(map(Message, roles, texts))
+    window.view.put_texts(Prompt(turns), "Yes.", "No.")
+    window.resize(1440, 900)
+    panel = window.view.prompt
+    qtbot.waitUntil(lambda: panel.isVisible() and panel.first_turn().isVisible())
+    for points in (11, 20):
+        window.look.size_changed.emit(points)
+        qtbot.wait(5)
+        boxes = panel.findChildren(TurnEdit)
+        shown = {box.whole_text(): box for box in boxes if box.isVisible()}
+        assert set(texts) <= set(shown)
+        for text in texts:
+            box = shown[text]
+            box.moveCursor(QTextCursor.MoveOperation.Start)
+            lines = int(box.document().size().height())
+            end = QTextCursor(box.document())
+            end.movePosition(QTextCursor.MoveOperation.End)
+            high = box.viewport().height()
+            if lines <= 12:  # all of it is seen
+                assert box.cursorRect(end).bottom() <= high, text
+                assert box.verticalScrollBar().maximum() == 0
+            else:
+                assert 12 * box.fontMetrics().lineSpacing() <= high
+        area = panel.findChild(QScrollArea)
+        assert area.verticalScrollBar().maximum() > 0
+        area.ensureWidgetVisible(shown["The end."])
+        assert not shown["The end."].viewport().visibleRegion().isEmpty()
+
+
+def bars_of(chart, side):
+    """The bars as they are drawn: their middles and heights."""
+    options = chart.bars[side].opts
+    return np.asarray(options["x0"]) + options["width"] / 2, np.asarray(options["height"])
+
+
+@pytest.mark.parametrize("unit", ["token", "word"])
+def test_the_chart_lines_up_after_an_edit_and_goes_by_the_unit(window, qtbot, unit):
+    view, edit = window.view, editor(window, "B")
+    qtbot.waitUntil(lambda: view.chart is not None)
+    choice = view.controls.units
+    choice.setCurrentIndex(choice.findText(unit, Qt.MatchFlag.MatchContains))
+    put_caret(edit, edit.text().index("a job"))
+    qtbot.keyClicks(edit, "quite suddenly, ")
+    wait(qtbot, window)
+    a, b = (view.panels[side].scoring for side in "AB")
+    sums = [pytest.approx(rewards(it, view.beta()).sum()) for it in (a, b)]
+    qtbot.waitUntil(lambda: [bars_of(view.chart, side)[1].sum() for side in "AB"] == sums)
+    (x_a, r_a), (x_b, r_b) = (bars_of(view.chart, side) for side in "AB")
+    for back in (1, 2, 3):  # the closing tokens, and the words before them, are the same
+        assert np.floor(x_a[-back] + 0.5) == np.floor(x_b[-back] + 0.5)
+    for scoring, heights in ((a, r_a), (b, r_b)):
+        words = len(scoring.tokens.text.split()) + 1
+        if unit == "word":
+            assert words <= len(heights) <= words + 3  # a full stop is one of its own
+    viewport, jitter = view.chart.plot.viewport(), itertools.cycle([0, 1])
+
+    def points_at_b():
+        x = np.floor(bars_of(view.chart, "B")[0][-2] + 0.5)
+        scene = view.chart.view.mapViewToScene(QPointF(float(x) + 0.2, 0.0))
+        at = view.chart.plot.mapFromScene(scene)  # pyqtgraph leaves out moves that come too fast
+        qtbot.mouseMove(viewport, at + QPoint(0, next(jitter)))
+        return view.chart.marked()[0] == "B"
+
+    qtbot.waitUntil(points_at_b)  # once the chart has its last range
+    index = view.chart.marked()[1]
+    assert view.panels["B"].editor.highlighted() == index
+    assert index in (len(b) - 2, len(b) - 3)
+
+
+def test_an_alternative_has_a_menu(window, qtbot):
+    edit, inspector = editor(window), window.view.inspector
+    pin(qtbot, edit, 6)
+    qtbot.waitUntil(lambda: inspector.by_policy.rowCount() == 4, timeout=3000)
+    table = inspector.by_policy
+    where = table.visualItemRect(table.item(1, 0)).center()
+    event = QContextMenuEvent(
+        QContextMenuEvent.Reason.Mouse, where, table.viewport().mapToGlobal(where)
+    )
+    QApplication.sendEvent(table.viewport(), event)
+    by_text = {action.text(): action for action in table.menu.actions()}
+    assert not by_text["Pin the token that stands there"].isEnabled()  # it is pinned
+    by_text["Copy the token"].trigger()
+    assert QApplication.clipboard().text() == table.choice(1).text
+    by_text["Copy the row"].trigger()
+    cells = QApplication.clipboard().text().split("\t")
+    assert cells == [table.item(1, column).text().removeprefix("▸ ") for column in range(4)]
+    by_text["Copy the table"].trigger()
+    assert len(QApplication.clipboard().text().splitlines()) == 4
+    wanted = table.choice(1).id
+    by_text["Put it in place"].trigger()
+    qtbot.waitUntil(
+        lambda: settled(window) and int(window.view.panels["A"].scoring.ids[6]) == wanted
+    )
+    table.menu.close()
 
 
 def pin(qtbot, edit, index):
@@ -91,7 +256,8 @@ def test_hover_shows_numbers_then_alternatives(window, qtbot):
     edit = editor(window)
     hover(qtbot, edit, 6)
     view = window.view
-    assert view.focus_on.popup.isVisible() and "$53K" in view.focus_on.popup.label.text()
+    qtbot.waitUntil(view.focus_on.popup.isVisible)
+    assert "$53K" in view.focus_on.popup.label.text()
     assert view.inspector.body.isVisible()
     assert view.inspector.inspection() is None
     qtbot.waitUntil(lambda: view.inspector.inspection() is not None, timeout=3000)

@@ -14,11 +14,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def sentences():
-    """Texts in the core that name an option of a pair, what is filled in left out."""
+    """Texts in the core that name an option of any command, what is filled in left out."""
     parser = argparse.ArgumentParser(add_help=False)
     options.add_pair_arguments(parser)
     names = {name for action in parser._actions for name in action.option_strings}
-    named = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
+    for path in (ROOT / "core" / "commands").glob("*.py"):
+        names |= set(re.findall(r"\"(--[a-z][a-z-]+)\"", path.read_text("utf-8")))
+    any_of = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    named = re.compile(f"(?:{any_of})(?![a-z_-])")
     for path in sorted((ROOT / "core").rglob("*.py")):
         if "commands" in path.parts:
             continue
@@ -34,6 +37,7 @@ def sentences():
                 for it in parts
                 if isinstance(it, ast.Constant | ast.FormattedValue)
             )
+            text = re.sub(r"'[\w.-]+ [^']*--[^']*'", "", text)  # a command of another tool
             if " " in text and named.search(text):
                 yield pytest.param(text, named, id=f"{path.name}:{node.lineno}")
 

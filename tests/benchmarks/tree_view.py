@@ -100,7 +100,7 @@ class Script:
         self._request = request
         self._thread.start()
 
-    def cancel(self, kind: Any = None) -> None:
+    def cancel(self, kind: Any = None, topic: str = "") -> None:
         self._stop.set()
 
     def close(self, timeout: float = 5.0) -> bool:

@@ -1,5 +1,6 @@
 """Logs of what nobody would log: they are read under limits, or it is said why not."""
 
+import contextlib
 import json
 import os
 import socket
@@ -347,3 +348,26 @@ def test_a_log_that_was_laid_aside_is_read_to_its_end(tmp_path, monkeypatch):
             pass
     (log,) = run.logs()
     assert log.last_step == 1999 and len(log.series["loss"].steps) >= 1999
+
+
+@pytest.mark.parametrize("when", range(6))
+def test_a_state_that_was_laid_aside_is_read_again(tmp_path, when):
+    """As of several runs that are opened at once: all but the last are laid aside."""
+    from core.errors import Cancelled
+
+    history = [{"step": at, "loss": 0.5, "epoch": at / 9} for at in range(1, 2000)]
+    state = {"global_step": 1999, "log_history": history}
+    (tmp_path / "trainer_state.json").write_text(json.dumps(state, indent=2))
+    asked = 0
+
+    def once():
+        nonlocal asked
+        asked += 1
+        return asked == when + 1
+
+    run = Run(tmp_path, once)
+    with contextlib.suppress(Cancelled):
+        run.refresh()
+    run.refresh()
+    (log,) = run.logs()
+    assert log.last_step == 1999

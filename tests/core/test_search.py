@@ -85,6 +85,40 @@ def test_stopped_anywhere_and_gone_on_with_it_does_the_same(strategy):
         assert h.reward_side == pytest.approx(h.likelihood_side, abs=1e-3)
 
 
+@pytest.mark.parametrize("strategy", ALL[:-1], ids=NAMES[:-1])
+def test_a_node_that_was_left_and_is_pinned_goes_on_when_the_search_is_resumed(strategy):
+    spec = SearchSpec(strategy, max_tokens=6)
+    pair, models = search_pair("llama")
+    run, tree = Run(pair, PROMPT, (), spec), GrownTree()
+    for _ in range(3):
+        tree.add(run.step())
+    ways = [set(tree.path(int(entry)).tolist()) for entry in tree.best]
+    left = [e for e in range(1, len(tree)) if not any(e in way for way in ways)]
+    left = [e for e in left if not tree.is_closed(e)]
+    # What no hypothesis runs through; a strategy that leaves nothing has another token forced.
+    start = int(tree.node[0])
+    pin = int(tree.node[left[0]]) if left else int(pair.tree.extend(start, [20])[-1])
+    run.steer(pin, "pin")
+    patience = 0
+    while True:
+        calls = iter(range(10**6))
+        try:
+            growth = run.step(lambda calls=calls, limit=patience: next(calls) >= limit)
+        except Cancelled:
+            patience += 1
+            continue
+        patience = 0
+        if growth is None:
+            break
+        tree.add(growth)
+    pinned = tree.entry(pin)
+    assert pinned is not None and tree.status[pinned] == Status.KEPT
+    through = [h for h in tree.hypotheses(spec) if pinned in tree.path(h.index)]
+    assert any(h.finished and (h.closed or h.length == 6) for h in through)
+    for h in through:
+        assert h.sum_policy == pytest.approx(sequence_logp(models[0], pair, h.ids), abs=1e-3)
+
+
 @pytest.mark.parametrize("strategy", ALL, ids=NAMES)
 def test_it_ends_and_says_so(strategy):
     spec = SearchSpec(strategy, max_tokens=4)

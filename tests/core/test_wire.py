@@ -35,6 +35,7 @@ from core.engine.protocol import (
     Resume,
     Score,
     Scored,
+    ScoreVariants,
     Scrub,
     Scrubbed,
     Search,
@@ -51,6 +52,9 @@ from core.engine.protocol import (
     TextsRead,
     Unload,
     Unloaded,
+    Variant,
+    VariantsDone,
+    VariantsScored,
 )
 from core.engine.wire import decode, encode
 from core.errors import UserFacingError
@@ -142,6 +146,9 @@ EXAMPLES = (
     Score(3, "B", PROMPT, ids=(1, 2), fresh=True),
     Score(3, "B", PROMPT, replace=(4, 2)),
     ReadTexts(3, "A"),
+    ScoreVariants(3, (Variant(PROMPT, "x"), Variant(PROMPT, "", (1, 2))), "evidence"),
+    VariantsScored(3, 0, (scoring(), None), ("", "No."), 0.5),
+    VariantsDone(3),
     TextsRead(3, "A", AsRead((1,), ("a",), ("prompt",), 1, 1, (Finding("end", "ok", "So."),))),
     Inspect(4, StateRef(5, PROMPT, (1, 2), "left"), "qu"),
     Survey(4, StateRef(2**40, PROMPT, ())),

@@ -5,6 +5,7 @@ from core.engine.handlers import answers
 from core.engine.protocol import Event, ReadTexts, Request, Score, Scored, TextsRead
 from core.engine.session import Response, Session
 from core.errors import Cancelled, UserFacingError
+from core.progress import calm, silent
 from core.text import Tokens
 
 
@@ -15,7 +16,11 @@ def score(session: Session, request: Score) -> Scored:
 
     pair = session.pair_for(request)
     tokens = _tokens(session, request)
-    scoring = score(pair, request.prompt, tokens, session.cancelled, hold=request.side)
+    pair.report = calm(session.reporter(request))
+    try:
+        scoring = score(pair, request.prompt, tokens, session.cancelled, hold=request.side)
+    finally:
+        pair.report = silent
     session.responses[request.side] = Response(request.prompt, tokens, scoring)
     prompt_text = pair.codec.prompt_text(request.prompt)
     return Scored(request.id, request.side, scoring, prompt_text)

@@ -51,6 +51,9 @@ def search(session: Session, request: Search, again: bool) -> Grown | Searched:
     shown = session.shown if old is None or request.anew else old.shown
     pair = session.pair_for(request, shown)
     run = Run(pair, request.prompt, request.prefix, request.spec, request.context)
+    if old is not None and not request.anew:
+        for node, action in old.run.steered():  # it is the same tree
+            run.steer(node, action)
     by_pane[request.pane] = PaneSearch(run, shown, [] if old is None else old.nodes())
     found = _step(session, request)
     if request.anew:

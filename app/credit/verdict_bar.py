@@ -1,0 +1,64 @@
+"""Shows what is said of a pair: two sentences above the responses, and an edit to try.
+
+Knows verdicts; knows nothing of scorings or engines.
+"""
+
+from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout
+
+from app.widgets.clipped import Clipped
+from app.widgets.layouts import fill
+from core.present.verdict import Edit, Verdict
+
+WAITS = "Write two responses: which one the policy prefers, and why, is said here."
+
+
+class VerdictBar(QFrame):
+    """The verdict: a headline, a line of detail, and an invitation."""
+
+    edit_wanted = Signal(object)
+    """Make this edit, an ``Edit``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headline = QLabel(WAITS)
+        self.headline.setObjectName("verdict")
+        self.headline.setTextFormat(Qt.TextFormat.PlainText)
+        self.headline.setWordWrap(True)
+        self.detail = Clipped()
+        self.detail.setObjectName("detail")
+        self.try_it = QToolButton()
+        self.try_it.setObjectName("link")
+        self.try_it.setAutoRaise(True)
+        self.try_it.setToolTip("Make this edit and see what it does; undo brings the text back")
+        row = fill(QHBoxLayout(), (self.detail, 1), self.try_it, spacing=8)
+        fill(QVBoxLayout(self), self.headline, row, margins=(4, 0, 4, 2), spacing=2)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self._edit: Edit | None = None
+        self._detail = ""
+        self.try_it.clicked.connect(self._try)
+        self.show_verdict(Verdict(), fresh=True)
+
+    def show_verdict(self, found: Verdict, fresh: bool) -> None:
+        """Show a verdict; one that is not ``fresh`` is grey: the text was edited meanwhile."""
+        self._edit, self._detail = found.edit, found.detail
+        self.headline.setText(found.headline or WAITS)
+        self.detail.show_words(found.detail)
+        self.try_it.setText(f"{found.edit.invitation} ›" if found.edit else "")
+        self.try_it.setVisible(found.edit is not None)
+        self.set_fresh(fresh)
+
+    def show_evidence(self, sentence: str) -> None:
+        """Say more of the word that is named: what in the prompt it depends on; "" for nothing."""
+        self.detail.show_words(" ".join(filter(None, (self._detail, sentence))))
+        self.detail.setToolTip(self.detail.words)
+
+    def set_fresh(self, fresh: bool) -> None:
+        """Show whether the verdict is of the texts on the screen."""
+        for widget in (self.headline, self.detail, self.try_it):
+            widget.setEnabled(fresh)
+
+    @Slot()
+    def _try(self) -> None:
+        if self._edit is not None:
+            self.edit_wanted.emit(self._edit)

@@ -1,0 +1,78 @@
+"""What a response's credit depends on: the parts of the prompt, left out one at a time.
+
+A measured dependence, not an explanation: without the part the models read another prompt. Knows
+texts and numbers; has nothing scored itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from core.text import Prompt, Unit, spans
+
+By = Literal["word", "sentence", "turn"]
+SPEAKS = 0.5
+"""Share of a reward's size by which it must change for a part to be said to bear on it."""
+Bearing = Literal["against", "for", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a prompt: ``text[start:stop]`` of the message at ``turn``, in code points."""
+
+    turn: int
+    start: int
+    stop: int
+    text: str
+
+
+def parts(prompt: Prompt, by: By = "sentence") -> tuple[Part, ...]:
+    """Return the parts of a prompt in order, without the white space around them."""
+    found = []
+    unit: Unit = "sentence" if by == "turn" else by
+    for turn, message in enumerate(prompt.messages):
+        text = message.content
+        cuts = [(0, len(text))] if by == "turn" else spans(text, unit)
+        for start, stop in cuts:
+            bare = text[start:stop].strip()
+            if bare:
+                first = start + text[start:stop].index(bare)
+                found.append(Part(turn, first, first + len(bare), bare))
+    return tuple(found)
+
+
+def without(prompt: Prompt, part: Part) -> Prompt:
+    """Return the prompt less one of its parts, and less the white space that stood before it.
+
+    At a turn's start the white space behind it goes; a turn of which nothing is left stays, empty.
+    """
+    message = prompt.messages[part.turn]
+    before, after = message.content[: part.start], message.content[part.stop :]
+    kept = before.rstrip() + after if before.strip() else before + after.lstrip()
+    left = (*prompt.messages[: part.turn], replace(message, content=kept))
+    return replace(prompt, messages=(*left, *prompt.messages[part.turn + 1 :]))
+
+
+def bearing(whole: float, less: float, floor: float = 0.0) -> Bearing:
+    """Return how a part bears on a reward: what it is with all of the prompt, and without the part.
+
+    "against": without it the reward is higher by more than half of its size, and by more than
+    ``floor``, its noise; "for": lower by as much; "": neither.
+    """
+    change, enough = less - whole, max(SPEAKS * abs(whole), floor)
+    if abs(change) <= enough:
+        return ""
+    return "against" if change > 0 else "for"
+
+
+def strongest(
+    prompt_parts: Sequence[Part], whole: float, less: Sequence[float], floor: float = 0.0
+) -> tuple[tuple[Part, Bearing, float], ...]:
+    """Return the parts that bear on a reward, the strongest first: part, how, reward without it."""
+    found = [
+        (part, bearing(whole, value, floor), value)
+        for part, value in zip(prompt_parts, less, strict=True)
+    ]
+    return tuple(
+        sorted((it for it in found if it[1]), key=lambda it: abs(it[2] - whole), reverse=True)
+    )

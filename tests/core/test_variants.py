@@ -1,0 +1,78 @@
+"""Variants are scored as one by one, whatever is asked in between."""
+
+import numpy as np
+import pytest
+
+from core.engine.answering import Answering
+from core.engine.protocol import (
+    Failed,
+    Load,
+    PairSpec,
+    Score,
+    Scored,
+    ScoreVariants,
+    Variant,
+    VariantsDone,
+    VariantsScored,
+)
+from core.text import Prompt
+from tests.tiny import save_pair
+
+PROMPT, OTHER = Prompt.of("They offered $53K a year."), Prompt.of("They refused.")
+VARIANTS = (
+    Variant(PROMPT, "Too low for me"),
+    Variant(PROMPT, "Too low for them"),
+    Variant(OTHER, "Too low for me"),
+    Variant(PROMPT, "Too high"),
+    Variant(Prompt(()), "No prompt at all"),
+)
+
+
+@pytest.fixture
+def engine(tmp_path):
+    save_pair(tmp_path)
+    made = Answering(lambda event: None, lambda: False)
+    made.answer(Load(1, PairSpec(policy=f"{tmp_path}/policy", reference=f"{tmp_path}/reference")))
+    return made
+
+
+def test_variants_are_scored_as_one_by_one(engine):
+    scorings, problems = run(engine, ScoreVariants(2, VARIANTS))
+    assert sorted(scorings) == [0, 1, 2, 3] and list(problems) == [4]
+    assert problems[4].endswith(".")
+    for place, scoring in scorings.items():
+        variant = VARIANTS[place]
+        alone = engine.answer(Score(3, "A", variant.prompt, variant.text, fresh=True))
+        assert isinstance(alone, Scored)
+        np.testing.assert_array_equal(scoring.ids, alone.scoring.ids)
+        for name in ("logp_policy", "logp_reference"):
+            found, expected = getattr(scoring, name), getattr(alone.scoring, name)
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_tokens_are_taken_as_they_are(engine):
+    first = run(engine, ScoreVariants(2, VARIANTS[:1]))[0][0]
+    ids = (*first.tokens.ids[:-1], first.tokens.ids[0])
+    found = run(engine, ScoreVariants(3, (Variant(PROMPT, "", ids),)))[0][0]
+    assert found.tokens.ids == ids
+
+
+def test_without_a_pair_it_fails_in_a_sentence():
+    found = Answering(lambda event: None, lambda: False).answer(ScoreVariants(1, VARIANTS))
+    assert isinstance(found, Failed) and "No models are loaded" in found.message
+
+
+def run(engine, request):
+    """Take all steps; what was scored and what was not."""
+    scorings, problems, again, fraction = {}, {}, False, 0.0
+    while not isinstance(event := engine.answer(request, again), VariantsDone):
+        assert isinstance(event, VariantsScored), event
+        assert event.fraction > fraction
+        fraction, again = event.fraction, True
+        found = zip(event.scorings, event.problems, strict=True)
+        for place, (scoring, problem) in enumerate(found, event.first):
+            if scoring is None:
+                problems[place] = problem
+            else:
+                scorings[place] = scoring
+    return scorings, problems
