@@ -93,9 +93,23 @@ class CreditActions:
         if self._view.focus_on.pinned is not None:
             self._view.inspector.by_policy.setFocus()
 
+    @action(
+        Menu.EDIT.at(3, 3),
+        "&Instead of this…",
+        "Ctrl+Shift+I",
+        "Score what else could stand at the selection or at the token",
+    )
+    def score_instead(self) -> None:
+        """Open the inspector and score what else could stand there."""
+        self._view.show_inspector(True)
+        self._view.probing.score_instead()
+
     @action(Menu.EDIT.at(3, 2), "&Unpin", "Esc", "Let the inspector follow the mouse")
     def unpin(self) -> None:
-        """Let the inspector follow the mouse, and go back to the editor."""
+        """Stop what probes a response, if anything does; else let the inspector follow the mouse,
+        and go back to the editor."""
+        if self._view.probing.stop():
+            return
         pinned = self._view.focus_on.pinned
         self._view.focus_on.unpin()
         if pinned is not None:

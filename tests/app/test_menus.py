@@ -43,6 +43,7 @@ MENUS = {
         LINE,
         ("&Pin the token at the caret", "Alt+Return"),
         ("&Unpin", "Esc"),
+        ("&Instead of this…", "Ctrl+Shift+I"),
         LINE,
         ("&Find in the tree", "Ctrl+F"),
     ],
