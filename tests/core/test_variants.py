@@ -11,6 +11,7 @@ from core.engine.protocol import (
     Score,
     Scored,
     ScoreVariants,
+    Stopped,
     Variant,
     VariantsDone,
     VariantsScored,
@@ -55,6 +56,29 @@ def test_tokens_are_taken_as_they_are(engine):
     ids = (*first.tokens.ids[:-1], first.tokens.ids[0])
     found = run(engine, ScoreVariants(3, (Variant(PROMPT, "", ids),)))[0][0]
     assert found.tokens.ids == ids
+
+
+@pytest.mark.parametrize("calls", [2, 4])
+def test_what_was_cancelled_within_a_step_leaves_nothing_behind(tmp_path, calls):
+    """Cells of a forward that never ran are evicted as any others, when others need the room."""
+    save_pair(tmp_path)
+    left = [10**9]
+
+    def cancelled():
+        left[0] -= 1
+        return left[0] < 0
+
+    engine = Answering(lambda event: None, cancelled)
+    engine.answer(Load(1, PairSpec(policy=f"{tmp_path}/policy", reference=f"{tmp_path}/reference")))
+    long = " ".join(["They offered me a job for $53K a year, too low."] * 6)
+    ids = engine.answer(Score(2, "A", PROMPT, long, fresh=True)).scoring.tokens.ids
+    many = tuple(Variant(PROMPT, "", (id, *ids)) for id in range(100, 100 + 6000 // len(ids)))
+    left[0] = calls
+    assert isinstance(engine.answer(ScoreVariants(3, many)), Stopped)
+    left[0] = 10**9
+    found = run(engine, ScoreVariants(4, (Variant(PROMPT, "", (99, *ids)),)))[0][0]
+    alone = engine.answer(Score(5, "A", PROMPT, ids=(99, *ids))).scoring
+    np.testing.assert_allclose(found.logp_policy, alone.logp_policy, atol=1e-4)
 
 
 def test_without_a_pair_it_fails_in_a_sentence():
