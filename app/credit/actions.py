@@ -104,6 +104,17 @@ class CreditActions:
         self._view.show_inspector(True)
         self._view.probing.score_instead()
 
+    @action(
+        Menu.EDIT.at(3, 4),
+        "Find the &best edits…",
+        "Ctrl+Shift+E",
+        "Look for the token that flips the margin or raises the sum most",
+    )
+    def find_edits(self) -> None:
+        """Open the inspector's page of the best edits."""
+        self._view.show_inspector(True)
+        self._view.probing.find_edits()
+
     @action(Menu.EDIT.at(3, 2), "&Unpin", "Esc", "Let the inspector follow the mouse")
     def unpin(self) -> None:
         """Stop what probes a response, if anything does; else let the inspector follow the mouse,

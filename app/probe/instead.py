@@ -38,8 +38,9 @@ PURPOSE = "instead"
 NOTHING = "Pin a token of A or B first, or select something there."
 UNSCORED = "Not now: the text is still being scored. Press Score again."
 TEMPLATE = "Only what the response itself says can be replaced: pin a token of its text."
-PutIn = Callable[[Side, Scoring], None]
-"""Puts a scored text, its very tokens, in the place of a side's, as one step of undo."""
+PutIn = Callable[[Side, Scoring, int], None]
+"""Puts a scored text, its very tokens, in the place of a side's, as one step of undo; the last is
+the token that was put there, to be pinned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +74,6 @@ class Instead(QObject):
         self._page, self._put_in = page, put_in
         self._asked: Asked | None = None
         self._said = ""
-        self._pins_anew = False
-        """Whether what stands in the place now is to be pinned once it is scored."""
         self.run = VariantsRun(client, PURPOSE, self)
         self.run.stepped.connect(self.show)
         self.run.ended.connect(self._ended)
@@ -214,7 +213,6 @@ class Instead(QObject):
     @Slot()
     def show(self) -> None:
         """Show what is known, from scorings that are there already."""
-        self._pin_anew()
         page, asked = self._page, self._asked
         if not page.isVisible():
             return
@@ -267,17 +265,6 @@ class Instead(QObject):
         texts = {it.tokens.text for it in self.run.scorings if it is not None}
         return self._subjects.stands(self._asked.subject, texts)
 
-    def _pin_anew(self) -> None:
-        """Pin the place again where the token that was pinned is gone with what was put in."""
-        asked = self._asked
-        if asked is None or not self._pins_anew:
-            return
-        panel = self._subjects.numbers.panels[asked.subject.side]
-        if panel.is_current() and panel.scoring is not None:
-            self._pins_anew = False
-            if self._focus.pinned is None:
-                self._focus.pin(asked.subject.side, min(asked.site.first, len(panel.scoring) - 1))
-
     @Slot(int)
     def take(self, number: int) -> None:
         """Put a row in place, its very tokens; 0: the response as it was."""
@@ -288,8 +275,7 @@ class Instead(QObject):
             return
         new = self._asked.subject.scoring if number == 0 else self.run.scorings[number - 1]
         if new is not None:
-            self._pins_anew = True
-            self._put_in(self._asked.subject.side, new)
+            self._put_in(self._asked.subject.side, new, self._asked.site.first)
 
 
 def _context(scoring: Scoring, site: Site) -> str:

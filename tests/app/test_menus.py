@@ -44,6 +44,7 @@ MENUS = {
         ("&Pin the token at the caret", "Alt+Return"),
         ("&Unpin", "Esc"),
         ("&Instead of this…", "Ctrl+Shift+I"),
+        ("Find the &best edits…", "Ctrl+Shift+E"),
         LINE,
         ("&Find in the tree", "Ctrl+F"),
     ],
@@ -90,6 +91,8 @@ MENUS = {
     ],
 }
 TIPS = {
+    "&Instead of this…": "Score what else could stand at the selection or at the token",
+    "Find the &best edits…": "Look for the token that flips the margin or raises the sum most",
     "Open a &pair…": "Choose a policy and its reference",
     "Open training r&un…": "A run's folder, to see its curves in the training view",
     "Open training &log…": "A log of a run, in any usual format",
