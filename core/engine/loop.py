@@ -81,8 +81,9 @@ class Engine:
             self._waiting[slot] = request
             overtaken += self._stop(lambda old: all_goes or old.slot == slot)
             running = self._running
-            if running is not None and running.gives_way and not self._unwanted.is_set():
-                self._interrupted = request.urgency < running.urgency
+            waits = running is None or request.urgency >= running.urgency
+            if running is not None and running.gives_way and not waits:
+                self._interrupted = self._interrupted or not self._unwanted.is_set()
                 self._unwanted.set()
             self._changed.notify()
         for old in overtaken:
