@@ -115,6 +115,17 @@ class CreditActions:
         self._view.show_inspector(True)
         self._view.probing.find_edits()
 
+    @action(
+        Menu.EDIT.at(3, 5),
+        "What it &depends on…",
+        "Ctrl+Shift+P",
+        "Leave out each part of the prompt and see which words change",
+    )
+    def show_dependence(self) -> None:
+        """Open the inspector's page of what credit depends on."""
+        self._view.show_inspector(True)
+        self._view.probing.show_dependence()
+
     @action(Menu.EDIT.at(3, 2), "&Unpin", "Esc", "Let the inspector follow the mouse")
     def unpin(self) -> None:
         """Stop what probes a response, if anything does; else let the inspector follow the mouse,

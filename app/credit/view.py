@@ -132,6 +132,7 @@ class CreditView(CreditLayout):
         self.evidence.changed.connect(self._show_evidence)
         self.recoloured.connect(self.probing.refresh)
         self.edited.connect(self.probing.refresh)
+        self.probing.depends.left.connect(self._show_evidence)
         self.q_page.chosen.connect(focus.replace)
         q_function.chart_hovered.connect(focus.chart_hovered)
         q_function.chart_clicked.connect(focus.chart_clicked)

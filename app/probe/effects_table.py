@@ -22,7 +22,7 @@ from app.widgets.colour_scale import ColourScale
 from core.present.effects import COLUMNS, MEANINGS, Effect, as_table, cells, numbers, sort_key
 
 TOTAL = COLUMNS.index("total Δ")
-COLOURED = COLUMNS.index("own r"), COLUMNS.index("downstream Δ"), TOTAL
+COLOURED = COLUMNS.index("own r"), COLUMNS.index("after Δ"), TOTAL
 MARGIN = COLUMNS.index("margin")
 
 

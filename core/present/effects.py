@@ -32,13 +32,13 @@ class Effect:
     logp_reference: float | None
 
 
-COLUMNS = "text", "π", "π_ref", "own r", "downstream Δ", "total Δ", "margin"
+COLUMNS = "text", "π", "π_ref", "own r", "after Δ", "total Δ", "margin"
 MEANINGS = (
     "What stands in the place",
     "Probability of its tokens together under the policy",
     "The same under the reference",
     "What its tokens add to the sum",
-    "How the sum of all tokens after it changes",
+    "Downstream: how the sum of all tokens after it changes",
     "How the sum of the response changes",
     "The margin of A over B with it in place",
 )

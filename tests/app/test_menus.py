@@ -45,6 +45,7 @@ MENUS = {
         ("&Unpin", "Esc"),
         ("&Instead of this…", "Ctrl+Shift+I"),
         ("Find the &best edits…", "Ctrl+Shift+E"),
+        ("What it &depends on…", "Ctrl+Shift+P"),
         LINE,
         ("&Find in the tree", "Ctrl+F"),
     ],
@@ -91,6 +92,7 @@ MENUS = {
     ],
 }
 TIPS = {
+    "What it &depends on…": "Leave out each part of the prompt and see which words change",
     "&Instead of this…": "Score what else could stand at the selection or at the token",
     "Find the &best edits…": "Look for the token that flips the margin or raises the sum most",
     "Open a &pair…": "Choose a policy and its reference",
