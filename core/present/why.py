@@ -54,11 +54,11 @@ def _verdict(label: str, value: float, ratio: float, unit: str, floor: float, dt
     number = f"{signed(value)} {unit}"
     if abs(value) < floor:
         return (
-            f"“{label}” adds {number}: below the noise floor of {dtype} (±{floor:.2g}), so it has "
-            f"no colour."
+            f"“{label}” adds {number}: below the noise floor of {dtype} (±{floor:.2g}), which "
+            f"says nothing."
         )
     if abs(ratio) < EVEN:
-        return f"“{label}” is nearly white: it adds {number}, both models agree."
+        return f"“{label}” adds {number}, next to nothing: both models agree."
     times = float(np.exp(abs(ratio)))
     how = f"{times:.1f} times" if times < 1000 else f"more than {int(min(times, 1e9)):,} times"
     less = "more" if ratio > 0 else "less"
