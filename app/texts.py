@@ -249,7 +249,7 @@ class Texts(QObject):
         """Undo the last replacement of the texts if nothing came after it, else in the editor."""
         if self._steps and self._now() == self._steps[-1][1]:
             self._go(back=True)
-        elif (editor := _focused_editor()) is not None:
+        elif (editor := _focused_editor() or self._view.put_into) is not None:
             editor.undo()
 
     @action(Menu.EDIT.at(0, 2), "R&edo", "Ctrl+Shift+Z; Ctrl+Y", "Do again what was undone")
@@ -257,7 +257,7 @@ class Texts(QObject):
         """Do again what was undone last."""
         if self._undone and self._now() == self._undone[-1][0]:
             self._go(back=False)
-        elif (editor := _focused_editor()) is not None:
+        elif (editor := _focused_editor() or self._view.put_into) is not None:
             editor.redo()
 
     def _go(self, back: bool) -> None:

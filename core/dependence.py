@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from core.text import Prompt, Unit, spans
 
 By = Literal["word", "sentence", "turn"]
@@ -76,3 +79,24 @@ def strongest(
     return tuple(
         sorted((it for it in found if it[1]), key=lambda it: abs(it[2] - whole), reverse=True)
     )
+
+
+def matrix(
+    whole: ArrayLike, less: Sequence[ArrayLike | None], group: Sequence[range]
+) -> NDArray[np.float64]:
+    """Return how each group of tokens changes without each part, [parts, groups].
+
+    Args:
+        whole: what each token adds to the sum with all of the prompt, [n].
+        less: the same without each part; None where that could not be scored.
+        group: the rows of each group, as of a word.
+
+    A row of NaN where it is not known. Above 0: without the part the group has more.
+    """
+    found = np.full((len(less), len(group)), np.nan)
+    with_all = np.asarray(whole, dtype=np.float64)
+    for row, values in enumerate(less):
+        own = None if values is None else np.asarray(values, dtype=np.float64)
+        if own is not None and own.shape == with_all.shape:
+            found[row] = [(own - with_all)[it.start : it.stop].sum() for it in group]
+    return found

@@ -96,7 +96,7 @@ def align(a: Tokens, b: Tokens) -> Alignment:
     edits turn one into the other, the alignment has the fewest; otherwise it is made of the longest
     common stretches.
     """
-    words_a, words_b = _words(a), _words(b)
+    words_a, words_b = words(a), words(b)
     ids_a = [a.ids[word.start : word.stop] for word in words_a]
     ids_b = [b.ids[word.start : word.stop] for word in words_b]
     pairs: list[tuple[int, int]] = []
@@ -129,7 +129,7 @@ _EDITED_WORD = re.compile(
 )
 
 
-def _words(tokens: Tokens) -> list[range]:
+def words(tokens: Tokens) -> list[range]:
     """Return the tokens of each word, number or mark; words that a token joins are one."""
     matches = list(_EDITED_WORD.finditer(tokens.text))
     begins, ends = [match.start() for match in matches], [match.end() for match in matches]

@@ -93,9 +93,45 @@ class CreditActions:
         if self._view.focus_on.pinned is not None:
             self._view.inspector.by_policy.setFocus()
 
+    @action(
+        Menu.EDIT.at(3, 3),
+        "&Instead of this…",
+        "Ctrl+Shift+I",
+        "Score what else could stand at the selection or at the token",
+    )
+    def score_instead(self) -> None:
+        """Open the inspector and score what else could stand there."""
+        self._view.show_inspector(True)
+        self._view.probing.score_instead()
+
+    @action(
+        Menu.EDIT.at(3, 4),
+        "Find the &best edits…",
+        "Ctrl+Shift+E",
+        "Look for the token that flips the margin or raises the sum most",
+    )
+    def find_edits(self) -> None:
+        """Open the inspector's page of the best edits."""
+        self._view.show_inspector(True)
+        self._view.probing.find_edits()
+
+    @action(
+        Menu.EDIT.at(3, 5),
+        "What it &depends on…",
+        "Ctrl+Shift+P",
+        "Leave out each part of the prompt and see which words change",
+    )
+    def show_dependence(self) -> None:
+        """Open the inspector's page of what credit depends on."""
+        self._view.show_inspector(True)
+        self._view.probing.show_dependence()
+
     @action(Menu.EDIT.at(3, 2), "&Unpin", "Esc", "Let the inspector follow the mouse")
     def unpin(self) -> None:
-        """Let the inspector follow the mouse, and go back to the editor."""
+        """Stop what probes a response, if anything does; else let the inspector follow the mouse,
+        and go back to the editor."""
+        if self._view.probing.stop():
+            return
         pinned = self._view.focus_on.pinned
         self._view.focus_on.unpin()
         if pinned is not None:

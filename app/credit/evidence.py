@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QObject, Signal, Slot
 
 from app.engine_client import EngineClient
+from app.probe.variants import halt
 from app.widgets.timers import single_shot
 from core.dependence import Bearing, Part, parts, strongest, without
 from core.engine.protocol import ScoreVariants, Variant, VariantsDone, VariantsScored
@@ -71,7 +72,7 @@ class Evidence(QObject):
             return
         self._rest.stop()
         if self._asked is not None and not self._complete:
-            self._client.cancel(ScoreVariants)
+            halt(self._client, PURPOSE)
         self._asked, self._complete = asked, False
         self._parts, self._scorings = (), []
         self.changed.emit()

@@ -232,6 +232,7 @@ class Focus(QObject):
             inspection = self._lookup.look(Question(state, self._numbers.checkpoint(), query))
         scale = self._numbers.reward_scale()
         self._inspector.show_alternatives(inspection, self._numbers.beta(), scale)
+        self._inspector.show_why(self._numbers.why(*self.shown, inspection))
 
     def refresh(self, side: Side | None = None) -> None:
         """Show numbers, beta or theme, which have changed: of one side, or of all."""

@@ -64,6 +64,10 @@ class Inspector(QFrame):
         self.tabs = QTabWidget()
         """One page of numbers each; what is here is the first."""
         self.body = QWidget()
+        self.why = QLabel()
+        self.why.setWordWrap(True)
+        self.why.setTextFormat(Qt.TextFormat.PlainText)
+        self.why.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.facts = FactGrid()
         self.search = VocabularySearch(
             "Search the vocabulary for a token",
@@ -94,6 +98,7 @@ class Inspector(QFrame):
         inside = QVBoxLayout(self.body)
         inside.setContentsMargins(0, 6, 0, 0)
         inside.setSpacing(4)
+        inside.addWidget(self.why)
         inside.addLayout(self.facts)
         inside.addSpacing(4)
         inside.addWidget(self.search)
@@ -163,6 +168,11 @@ class Inspector(QFrame):
         self.pin_action.setEnabled(not pinned)
         self.empty.hide()
         self.tabs.show()
+
+    def show_why(self, sentences: tuple[str, ...]) -> None:
+        """Say why the token has its colour; of a policy alone there is nothing to say."""
+        self.why.setText(" ".join(sentences))
+        self.why.setVisible(bool(sentences))
 
     def show_alternatives(
         self, inspection: Inspection | None, beta: float, scale: ColourScale

@@ -19,7 +19,8 @@ from core.present.credit import IMPLICIT
 from core.present.measures import REWARD, shown
 from core.present.token_facts import Fact, colour_fact
 from core.present.units import Floats, groups, roll_up
-from core.scoring import Scoring
+from core.present.why import why
+from core.scoring import Inspection, Scoring
 from core.text import Alignment, align
 
 QUICK_TO_ALIGN = 250_000
@@ -71,6 +72,12 @@ class CreditNumbers:
             return None
         return StateRef.before(scoring, index, self._prompt.prompt())
 
+    def by_step(self, side: Side) -> tuple[tuple[int, Scoring], ...]:
+        """Return a side's scorings by the run's steps, ascending, up to the one that is shown."""
+        run = self.by_checkpoint
+        known = sorted(index for index in run.of(side) if index <= run.shown)
+        return tuple((run.checkpoints[index].step, run.of(side)[index]) for index in known)
+
     # --- one token --------------------------------------------------------------------------
 
     def partner(self, side: Side, index: int) -> int:
@@ -94,6 +101,15 @@ class CreditNumbers:
         group = groups(scoring.tokens, unit, len(scoring))
         sums = roll_up(self.credit.of(scoring, self.beta()), group)
         return unit, float(sums[index]), int((group == group[index]).sum())
+
+    def why(self, side: Side, index: int, inspection: Inspection | None) -> tuple[str, ...]:
+        """Return sentences on why a token has its colour; ``inspection``: of the state before it,
+        if that is known."""
+        scoring = self.panels[side].scoring
+        if scoring is None or not 0 <= index < len(scoring):
+            return ()
+        beta, steps = self.known_beta(), self.by_step(side)
+        return why(scoring, index, beta, self.credit, self.noise, inspection, steps)
 
     def colour_fact(self, side: Side, index: int) -> Fact | None:
         """Return the number behind a token's colour; None where that is its reward, or unknown."""

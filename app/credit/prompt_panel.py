@@ -39,6 +39,7 @@ from app.widgets.spans import utf16
 from app.widgets.timers import single_shot
 from app.widgets.undo_keys import leaves_to_the_window
 from core.as_read import AsRead
+from core.dependence import Part
 from core.text import Message, Prompt
 
 DEBOUNCE_MS = 150
@@ -111,6 +112,25 @@ class TurnEdit(PlainEdit):
             look.cursor, look.format = cursor, style
             looks.append(look)
             self._marks.append((cursor, it.said))
+        self.setExtraSelections(looks)
+
+    def show_colours(self, spans: Sequence[tuple[int, int, str, bool]]) -> None:
+        """Colour stretches of the text, in code points, in place of marks: start, stop, #rrggbb or
+        "" for none, and whether it is underlined."""
+        self._marks, looks = [], []
+        text = self.whole_text()
+        for first, last, colour, underlined in spans:
+            look = QTextEdit.ExtraSelection()
+            cursor = QTextCursor(self.document())
+            start, stop = (len(utf16(text[:at])) for at in (first, last))
+            cursor.setPosition(start)
+            cursor.setPosition(stop, QTextCursor.MoveMode.KeepAnchor)
+            style = QTextCharFormat()
+            style.setFontUnderline(underlined)
+            if colour:
+                style.setBackground(QColor(colour))
+            look.cursor, look.format = cursor, style
+            looks.append(look)
         self.setExtraSelections(looks)
 
     def event(self, event: QEvent) -> bool:
@@ -307,6 +327,19 @@ class PromptPanel(QFrame):
         messages = [self.system, *self._turns] if self._has_system() else self._turns
         for turn, editor in enumerate(messages):
             editor.show_marks([it for it in found if it.part.turn == turn], colour)
+
+    def show_parts(self, coloured: Sequence[tuple[Part, str]], chosen: Part | None) -> None:
+        """Colour parts of the prompt, #rrggbb or "" for none, and underline one, in place of the
+        sentences that bear on a word."""
+        messages = [self.system, *self._turns] if self._has_system() else self._turns
+        for turn, editor in enumerate(messages):
+            editor.show_colours(
+                [
+                    (part.start, part.stop, colour, part is chosen)
+                    for part, colour in coloured
+                    if part.turn == turn and (colour or part is chosen)
+                ]
+            )
 
     def _has_system(self) -> bool:
         return self.use_system.isChecked() and bool(self.system.whole_text())

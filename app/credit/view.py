@@ -21,6 +21,7 @@ from app.credit.scale import ScaleChoice, compared_words
 from app.credit.scorer import Scorer
 from app.engine_client import EngineClient
 from app.inspect.answers import InspectionLookup, StateAnswers, SurveyLookup
+from app.probe.probing import Probing
 from core.engine.protocol import PairInfo, ReadTexts, Scored, Scrub, Side, TextsRead
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
@@ -34,6 +35,7 @@ from core.trace import mark
 
 if TYPE_CHECKING:
     from app.widgets.reward_chart import RewardChart
+    from app.widgets.token_editor import TokenEditor
 
 ALIGN_MS = 500
 CHART_MS = 40
@@ -71,6 +73,8 @@ class CreditView(CreditLayout):
         self._coloured = False
         self._drawn: dict[Side, tuple[object, ...]] = {}
         self.chart: RewardChart | None = None
+        self.put_into: TokenEditor | None = None
+        """The editor into which a text was put last by a click elsewhere: undo is meant for it."""
         self.numbers = CreditNumbers(self.prompt, self.panels, self.controls)
         self.scorer = Scorer(client, self.prompt, self.panels, self)
         self.answers = StateAnswers()
@@ -82,6 +86,15 @@ class CreditView(CreditLayout):
         for lookup in (looked_for, surveyed):
             lookup.failed.connect(self.inspection_failed)
         self.evidence = Evidence(client, self)
+        self.probing = Probing(
+            client,
+            self.numbers,
+            self.prompt,
+            self.focus_on,
+            self.inspector.tabs,
+            self.put_scored,
+            self,
+        )
         self._align = QTimer(self)
         self._align.setSingleShot(True)
         self._align.setInterval(ALIGN_MS)
@@ -120,6 +133,9 @@ class CreditView(CreditLayout):
         focus.replacement_wanted.connect(self.replace)
         self.verdict.edit_wanted.connect(self._make_edit)
         self.evidence.changed.connect(self._show_evidence)
+        self.recoloured.connect(self.probing.refresh)
+        self.edited.connect(self.probing.refresh)
+        self.probing.depends.left.connect(self._show_evidence)
         self.q_page.chosen.connect(focus.replace)
         q_function.chart_hovered.connect(focus.chart_hovered)
         q_function.chart_clicked.connect(focus.chart_clicked)
@@ -247,6 +263,13 @@ class CreditView(CreditLayout):
     def replace(self, side: Side, index: int, id: int) -> bool:
         """Put one token in place and keep the others; return False where that cannot be now."""
         return self.scorer.replace(side, index, id)
+
+    def put_scored(self, side: Side, scoring: Scoring) -> None:
+        """Put a scored response in the place of a side's, its very tokens, as one step of undo."""
+        self.panels[side].swap_in(scoring.tokens.text, scoring.tokens.ids)
+        self.put_into = self.panels[side].editor
+        self.edited.emit()
+        self.ask(side)
 
     def exchange(self) -> None:
         """Swap the two responses, tokens and all."""
@@ -525,6 +548,7 @@ class CreditView(CreditLayout):
         if text[edit.start : edit.stop] != edit.old:
             return  # typed on meanwhile
         panel.swap_in(text[: edit.start] + edit.new + text[edit.stop :], None)
+        self.put_into = panel.editor
         self.edited.emit()
         self.ask(edit.side)
 

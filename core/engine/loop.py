@@ -90,10 +90,8 @@ class Engine:
             overtaken += self._stop(lambda old: all_goes or old.slot == slot)
             running = self._running
             if running is not None and not self._unwanted.is_set():
-                if running.gives_way:
-                    self._interrupted = request.urgency < running.urgency
-                    self._unwanted.set()
-                elif self._makes_way(running, request):
+                waits = request.urgency >= running.urgency
+                if (running.gives_way and not waits) or self._makes_way(running, request):
                     self._interrupted = True
                     self._unwanted.set()
             self._changed.notify()

@@ -486,17 +486,21 @@ class Inspected(Event):
 class Inspect(Request[Inspected]):
     """Ask for the likeliest actions at a state; ``query`` searches the whole vocabulary.
 
-    What searches ask and what is asked of a response wait in places of their own.
+    ``most``: how many of each model. What searches ask, what is asked of a response and what is
+    asked for a ``purpose`` wait in places of their own.
     """
 
     state: StateRef
     query: str = ""
+    most: int = 10
+    purpose: str = ""
 
     urgency = Urgency.LOOK
 
     @property
     def topic(self) -> str:
-        return "Inspect in a search" if self.state.pane else "Inspect"
+        place = "Inspect in a search" if self.state.pane else "Inspect"
+        return f"{place} for {self.purpose}" if self.purpose else place
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -205,17 +205,23 @@ class Store:
             )
 
     def gather(self, cells: torch.Tensor, first: int) -> None:
-        """Move ``cells`` (int64 [k]) to ``first`` and on, in that order.
+        """Move ``cells`` (int64 [k], ascending) to ``first`` and on, in that order.
 
-        The store's content is undefined if this fails: the caller then releases the line.
+        The last of them may never have been written, since their forward was cancelled; they have
+        nothing to move. The store's content is undefined if this fails: the caller then releases
+        the line.
         """
-        where = slice(first, first + len(cells))
+
+        def move(slab: torch.Tensor, axis: int) -> None:
+            own = cells[cells < slab.shape[axis]]
+            slab.narrow(axis, first, len(own)).copy_(slab.index_select(axis, own))
+
         for layer in self._layers:
             for slab in (layer.keys, layer.values):
                 if slab is not None:
-                    slab[:, :, where] = slab[:, :, cells]
+                    move(slab, 2)
         if self._hidden is not None:
-            self._hidden[:, where] = self._hidden[:, cells]
+            move(self._hidden, 1)
 
     def tensors(self) -> list[torch.Tensor]:
         """Return all slabs and the hidden states."""

@@ -20,7 +20,7 @@ from core.scoring import Alternative, Floats, Inspection, Scoring, StateActions
 from core.text import Prompt, Tokens
 
 TOP = 10
-"""Alternatives listed under each model."""
+"""Alternatives listed under each model, where no other number is asked for."""
 FOUND = 50
 """Alternatives listed for a vocabulary search."""
 
@@ -138,16 +138,21 @@ def _note(pair: Pair, tokens: Tokens, length: int) -> str:
 
 
 def inspect(
-    pair: Pair, state: int, query: str = "", cancelled: Callable[[], bool] = never
+    pair: Pair,
+    state: int,
+    query: str = "",
+    cancelled: Callable[[], bool] = never,
+    most: int = TOP,
 ) -> Inspection:
-    """Return the likeliest tokens at a state under each model, and those that match ``query``.
+    """Return the ``most`` likeliest tokens at a state under each model, and those that match
+    ``query``.
 
     Raises:
         Cancelled: soon after ``cancelled()`` turns true.
     """
     logp = pair.logprobs(state, cancelled)
     likeliest = [
-        _alternatives(pair, logp, torch.topk(row, min(TOP, len(row))).indices.tolist())
+        _alternatives(pair, logp, torch.topk(row, min(most, len(row))).indices.tolist())
         for row in logp
     ]
     found = [id for id in pair.codec.find(query, FOUND) if id < pair.shared] if query else []

@@ -59,6 +59,7 @@ from tests.app.fake_search import START as FIRST
 from tests.app.fake_search import Grower, Words, inspection_of
 
 CLOSING = 0
+VARIANTS_A_STEP = 4
 VOCABULARY = 250_000
 """Ids of words are their hashes: so many that no two words of the tests share one."""
 WORDS: dict[int, str] = {}
@@ -307,9 +308,7 @@ class FakeEngine:
                 self._last[request.side] = tokens
                 return Scored(request.id, request.side, scoring_of(tokens, self._shown), "<user>…")
             case ScoreVariants():
-                scorings = tuple(scoring_of(self._tokens(it)) for it in request.variants)
-                self.emit(VariantsScored(request.id, 0, scorings, ("",) * len(scorings), 1.0))
-                return VariantsDone(request.id)
+                return self._score_variants(request)
             case ReadTexts():
                 return TextsRead(request.id, request.side, reading_of(self._last[request.side]))
             case Inspect():
@@ -334,6 +333,23 @@ class FakeEngine:
                 return Scrubbed(request.id, self._shown, self._scorings(self._shown), 0.012)
             case Replay():
                 return self._replay(request)
+
+    def _score_variants(self, request):
+        """One event for every few variants; a newer request of the same purpose overtakes it."""
+        count = len(request.variants)
+        for first in range(0, count, VARIANTS_A_STEP):
+            if self._stop.wait(self.step_delay) or self._closed or self._is_overtaken(request):
+                return Stopped(request.id)
+            some = request.variants[first : first + VARIANTS_A_STEP]
+            scorings = tuple(scoring_of(self._tokens(it), self._shown) for it in some)
+            fraction = (first + len(some)) / count
+            problems = ("",) * len(some)
+            self.emit(VariantsScored(request.id, first, scorings, problems, fraction))
+        return VariantsDone(request.id)
+
+    def _is_overtaken(self, request):
+        with self._changed:
+            return any(it.slot == request.slot for it in self._waiting)
 
     def _scorings(self, checkpoint):
         return {side: scoring_of(tokens, checkpoint) for side, tokens in self._last.items()}

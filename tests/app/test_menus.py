@@ -43,6 +43,9 @@ MENUS = {
         LINE,
         ("&Pin the token at the caret", "Alt+Return"),
         ("&Unpin", "Esc"),
+        ("&Instead of this…", "Ctrl+Shift+I"),
+        ("Find the &best edits…", "Ctrl+Shift+E"),
+        ("What it &depends on…", "Ctrl+Shift+P"),
         LINE,
         ("&Find in the tree", "Ctrl+F"),
     ],
@@ -89,6 +92,9 @@ MENUS = {
     ],
 }
 TIPS = {
+    "What it &depends on…": "Leave out each part of the prompt and see which words change",
+    "&Instead of this…": "Score what else could stand at the selection or at the token",
+    "Find the &best edits…": "Look for the token that flips the margin or raises the sum most",
     "Open a &pair…": "Choose a policy and its reference",
     "Open training r&un…": "A run's folder, to see its curves in the training view",
     "Open training &log…": "A log of a run, in any usual format",

@@ -1,16 +1,21 @@
 """Variants are scored as one by one, whatever is asked in between."""
 
+from queue import Queue
+
 import numpy as np
 import pytest
 
 from core.engine.answering import Answering
+from core.engine.loop import Engine
 from core.engine.protocol import (
     Failed,
     Load,
     PairSpec,
+    Progress,
     Score,
     Scored,
     ScoreVariants,
+    Stopped,
     Variant,
     VariantsDone,
     VariantsScored,
@@ -55,6 +60,63 @@ def test_tokens_are_taken_as_they_are(engine):
     ids = (*first.tokens.ids[:-1], first.tokens.ids[0])
     found = run(engine, ScoreVariants(3, (Variant(PROMPT, "", ids),)))[0][0]
     assert found.tokens.ids == ids
+
+
+@pytest.mark.parametrize("calls", [2, 4])
+def test_what_was_cancelled_within_a_step_leaves_nothing_behind(tmp_path, calls):
+    """Cells of a forward that never ran are evicted as any others, when others need the room."""
+    save_pair(tmp_path)
+    left = [10**9]
+
+    def cancelled():
+        left[0] -= 1
+        return left[0] < 0
+
+    engine = Answering(lambda event: None, cancelled)
+    engine.answer(Load(1, PairSpec(policy=f"{tmp_path}/policy", reference=f"{tmp_path}/reference")))
+    long = " ".join(["They offered me a job for $53K a year, too low."] * 6)
+    ids = engine.answer(Score(2, "A", PROMPT, long, fresh=True)).scoring.tokens.ids
+    many = tuple(Variant(PROMPT, "", (id, *ids)) for id in range(100, 100 + 6000 // len(ids)))
+    left[0] = calls
+    assert isinstance(engine.answer(ScoreVariants(3, many)), Stopped)
+    left[0] = 10**9
+    found = run(engine, ScoreVariants(4, (Variant(PROMPT, "", (99, *ids)),)))[0][0]
+    alone = engine.answer(Score(5, "A", PROMPT, ids=(99, *ids))).scoring
+    np.testing.assert_allclose(found.logp_policy, alone.logp_policy, atol=1e-4)
+
+
+def test_one_purpose_does_not_stop_another(tmp_path):
+    """Each is done, whatever is asked while it runs; a newer one of its own purpose replaces it."""
+    save_pair(tmp_path)
+    events = Queue()
+    engine = Engine(events.put)
+    engine.start()
+
+    def final(id):
+        while True:
+            event = events.get(timeout=60)
+            if event.id == id and not isinstance(event, Progress | VariantsScored):
+                return event
+
+    spec = PairSpec(policy=f"{tmp_path}/policy", reference=f"{tmp_path}/reference")
+    engine.submit(Load(1, spec))
+    final(1)
+    long = " ".join(["They offered me a job for $53K a year, too low."] * 6)
+    many = tuple(Variant(PROMPT, f"{letter} {long}") for letter in "abcdefghijklmnopqrst")
+    engine.submit(ScoreVariants(2, many, "one"))
+    while not isinstance(events.get(timeout=60), VariantsScored):
+        pass
+    engine.submit(ScoreVariants(3, VARIANTS[:1], "another"))
+    found = {}
+    while set(found) != {2, 3}:
+        event = events.get(timeout=60)
+        if event.id in (2, 3) and not isinstance(event, Progress | VariantsScored):
+            found[event.id] = event
+    assert all(isinstance(event, VariantsDone) for event in found.values())
+    engine.submit(ScoreVariants(4, many, "one"))
+    engine.submit(ScoreVariants(5, (), "one"))
+    assert isinstance(final(4), Stopped)
+    assert engine.close(60)
 
 
 def test_without_a_pair_it_fails_in_a_sentence():

@@ -28,7 +28,7 @@ def inspect(session: Session, request: Inspect) -> Inspected:
     from core.models.score import inspect
 
     pair, state = _find(session, request, request.state)
-    found = inspect(pair, state, request.query, session.cancelled)
+    found = inspect(pair, state, request.query, session.cancelled, request.most)
     return Inspected(request.id, found, pair.shown)
 
 

@@ -1,0 +1,1 @@
+"""Probing of one response: what else could stand somewhere, and what its credit depends on."""
