@@ -175,7 +175,8 @@ class Photographer(QObject):
     @Slot()
     def _look(self) -> None:
         view, info = self.window.view, self.window.pair.info
-        if view.chart is None or len(view.scorings()) < 2 or self.window.client.busy():
+        unready = view.chart is None or len(view.scorings()) < 2 or view.evidence.is_to_ask()
+        if unready or self.window.client.busy():
             self._settled = 0
             return
         # In float32 its noise changes nothing that is shown.

@@ -160,7 +160,7 @@ class CreditView(CreditLayout):
         return self._client.busy(Scrub)
 
     def _may_inspect(self) -> bool:
-        return self._is_settled(self.focus_on.shown)
+        return not self.inspector.isHidden() and self._is_settled(self.focus_on.shown)
 
     def _may_survey(self) -> bool:
         return self._is_settled(self.q_function.spot)
@@ -516,7 +516,7 @@ class CreditView(CreditLayout):
         if text[edit.start : edit.stop] != edit.old:
             return  # typed on meanwhile
         panel.swap_in(text[: edit.start] + edit.new + text[edit.stop :], None)
-        self.edited.emit()
+        self._typed(edit.side)
         self.ask(edit.side)
 
     @Slot(str, int)

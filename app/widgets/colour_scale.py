@@ -167,11 +167,8 @@ class ColourScale:
 
 
 def fit_limit(values: ArrayLike, share: float = 98.0) -> float:
-    """Return a limit that suits values: a high percentile of
-
-    v
-
-    , rounded up to 1, 2, 3 or 5 x 10^k.
+    """Return a limit that suits values: a high percentile of sizes, rounded up to 1, 2, 3 or
+    5 x 10^k.
 
     A percentile, so that one extreme token does not make all others pale. 1.0 where there is
     nothing to fit (no values, all NaN, or all 0).

@@ -88,6 +88,7 @@ def test_the_sums_and_the_split_add_up(window):
 
 
 def test_hover_shows_numbers_then_alternatives(window, qtbot):
+    do(window, "keep_inspector")
     edit = editor(window)
     hover(qtbot, edit, 6)
     view = window.view
@@ -144,7 +145,7 @@ def test_a_pin_stays_with_its_token(window, qtbot):
         qtbot.keyClick(edit, Qt.Key.Key_Backspace)
     wait(qtbot, window)
     assert focus.pinned is focus.shown is None and edit.pinned() is None
-    assert window.view.inspector.empty.isVisible()
+    assert not window.view.inspector.isVisible()
 
 
 def test_a_pin_on_the_closing_token_stays_there(window, qtbot):
