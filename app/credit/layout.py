@@ -68,7 +68,7 @@ class CreditLayout(QWidget):
         self._chart_waits = label(WAITS, "muted")
         self._chart_waits.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._chart_column.addWidget(self._chart_waits)
-        self.chart_card.setMinimumHeight(100)
+        self.chart_card.setMinimumHeight(96)
         self.prompt.setMinimumHeight(72)
         self.prompt.setMinimumWidth(300)
         self.rows = QSplitter(Qt.Orientation.Vertical)

@@ -28,12 +28,12 @@ def bar(qtbot):
 
 
 def test_it_says_what_is_awaited(bar):
-    assert bar.headline.text() == WAITS and not bar.try_it.isVisible()
+    assert bar.headline.words == WAITS and not bar.try_it.isVisible()
 
 
 def test_it_shows_both_sentences_and_the_edit(bar, qtbot):
     bar.show_verdict(SAID, fresh=True)
-    assert bar.headline.text() == SAID.headline and bar.detail.words == SAID.detail
+    assert bar.headline.words == SAID.headline and bar.detail.words == SAID.detail
     with qtbot.waitSignal(bar.edit_wanted) as asked:
         qtbot.mouseClick(bar.try_it, Qt.MouseButton.LeftButton)
     assert asked.args == [EDIT]
@@ -68,7 +68,7 @@ def test_the_window_says_what_the_numbers_do(window):
     view = window.view
     numbers = view.numbers
     expected = verdict(view.scorings(), numbers.alignment, view.known_beta(), numbers.credit)
-    assert expected.headline and view.verdict.headline.text() == expected.headline
+    assert expected.headline and view.verdict.headline.words == expected.headline
     assert view.verdict.detail.words.startswith(expected.detail)
 
 
@@ -96,7 +96,7 @@ def test_the_edit_is_made_and_is_one_step_of_undo(judged, qtbot):
     assert view.panels["A"].text() == EXAMPLE.b
     assert not view.verdict.headline.isEnabled()
     wait(qtbot, window)
-    assert view.verdict.headline.text() == "A and B are the same."
+    assert view.verdict.headline.words == "A and B are the same."
     editor = view.panels["A"].editor
     editor.setFocus()
     qtbot.keyClick(editor, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
@@ -118,4 +118,4 @@ def test_there_is_no_verdict_of_one_response(open_window, qtbot, monkeypatch):
     monkeypatch.setattr(FakeEngine, "fail_score", "It does not fit.")
     window = open_window()
     qtbot.waitUntil(lambda: "It does not fit." in window.notice.message.text(), timeout=10_000)
-    assert window.view.verdict.headline.text() == WAITS
+    assert window.view.verdict.headline.words == WAITS
