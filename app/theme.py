@@ -162,7 +162,6 @@ def style_sheet(dark: bool) -> str:
     QFrame#popup {{ background: {c.raised}; border: 1px solid {c.accent}; border-radius: 5px; }}
     QLabel#muted {{ color: {c.muted}; }}
     QLabel#verdict {{ font-size: 24px; font-weight: 600; }}
-    QLabel#verdict[narrow="true"] {{ font-size: 18px; }}
     QLabel#verdict:disabled, QLabel#detail:disabled {{ color: {c.muted}; }}
     QLabel#detail {{ font-size: 15px; }}
     QToolButton#link {{ font-size: 15px; color: {c.accent}; border: none; padding: 2px 4px; }}
@@ -188,7 +187,7 @@ def apply(application: QApplication, dark: bool) -> None:
     application.setStyleSheet(style_sheet(dark))
 
 
-def restyle(widget: QWidget, name: str, value: str | bool) -> None:
+def restyle(widget: QWidget, name: str, value: str) -> None:
     """Set a property that the style sheet asks for, and style the widget anew."""
     widget.setProperty(name, value)
     widget.style().unpolish(widget)

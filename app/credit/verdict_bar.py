@@ -4,18 +4,13 @@ Knows verdicts; knows nothing of scorings or engines.
 """
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout
 
-from app.theme import restyle
 from app.widgets.clipped import Clipped
 from app.widgets.layouts import fill
 from core.present.verdict import Edit, Verdict
 
 WAITS = "Write two responses: which one the policy prefers, and why, is said here."
-
-NARROW = 680
-"""Pixels below which the headline is smaller."""
 
 
 class VerdictBar(QFrame):
@@ -61,13 +56,6 @@ class VerdictBar(QFrame):
         """Show whether the verdict is of the texts on the screen."""
         for widget in (self.headline, self.detail, self.try_it):
             widget.setEnabled(fresh)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Write the headline smaller where there is little room for it."""
-        narrow = event.size().width() < NARROW
-        if self.headline.property("narrow") != narrow:
-            restyle(self.headline, "narrow", narrow)
-        super().resizeEvent(event)
 
     @Slot()
     def _try(self) -> None:

@@ -6,10 +6,11 @@ or units change. Knows its parts and the engine's client; knows nothing of files
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QTimer, Signal, Slot
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QTimer, QVariantAnimation, Signal, Slot
+from PySide6.QtWidgets import QStyle, QWidget
 
 from app.credit.evidence import Asked, Evidence, in_short
 from app.credit.examples import Example
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from app.widgets.reward_chart import RewardChart
 
 ALIGN_MS = 500
+FADE_MS = 150
+"""How long the first colours of texts take to come; the desktop may forbid it."""
 CHART_MS = 40
 """How long the chart waits for more to draw, so that colours and keys come first."""
 
@@ -65,7 +68,15 @@ class CreditView(CreditLayout):
         self._client = client
         self._failed: set[Side] = set()
         self._scored_last: Side | None = None
+        self._begun = False
+        """Colours have been shown since the window opened."""
         self._coloured = False
+        """The texts that are in place have been coloured."""
+        self._fade = QVariantAnimation(self)
+        self._fade.setStartValue(0.0)
+        self._fade.setEndValue(1.0)
+        self._fade.valueChanged.connect(self._show_fade)
+        self._fade.finished.connect(self._show_fade)
         self._drawn: dict[Side, tuple[Scoring | None, float]] = {}
         self.chart: RewardChart | None = None
         self.numbers = CreditNumbers(self.prompt, self.panels, self.controls)
@@ -103,6 +114,7 @@ class CreditView(CreditLayout):
         legend.locked_changed.connect(self._lock_changed)
         legend.limit_changed.connect(self._limit_changed)
         legend.swap_changed.connect(self._swap_changed)
+        legend.fit_wanted.connect(self._fit_anew)
         scorer, focus, q_function = self.scorer, self.focus_on, self.q_function
         scorer.scored.connect(self._scored)
         scorer.failed.connect(self._score_failed)
@@ -178,6 +190,7 @@ class CreditView(CreditLayout):
         self.numbers.noise = NOISELESS
         self.numbers.alignment = None
         self._failed.clear()
+        self._coloured = False
         self.by_checkpoint.begin(info.checkpoints if info is not None else ())
         self.answers.forget()
         self.focus_on.clear()
@@ -229,6 +242,7 @@ class CreditView(CreditLayout):
         self.focus_on.clear()
         self.numbers.alignment = None
         self._failed.clear()
+        self._coloured = False
         self.by_checkpoint.forget_texts()
         self.problem.emit("")
         self._clear_chart()
@@ -295,9 +309,6 @@ class CreditView(CreditLayout):
             f"tokens computed, at {time.strftime('%H:%M:%S')}"
         )
         self.scored.emit(event.side)
-        if not self._coloured:
-            self._coloured = True
-            QTimer.singleShot(0, self._say_coloured)
 
     @Slot()
     def _ask_reading(self) -> None:
@@ -362,10 +373,14 @@ class CreditView(CreditLayout):
         self._fit_scale()
         self._show_legend()
         known, scale = numbers.scored(), numbers.colour_scale()
+        together = self._are_known()
+        if together and not self._coloured:
+            self._fade_in()
+        shown = replace(scale, strength=self._strength())
         for side, panel in self.panels.items():
-            panel.set_scale(scale)
+            panel.set_scale(shown)
             scoring = known.get(side)
-            if scoring is None:
+            if scoring is None or not together:
                 panel.show_sum(None)
                 continue
             panel.paint(numbers.values[side], scale)
@@ -376,8 +391,38 @@ class CreditView(CreditLayout):
             self._draw.start()
         self.recoloured.emit()
 
+    def _are_known(self) -> bool:
+        """Return whether both responses have numbers, or cannot have any: they appear together."""
+        return all(
+            panel.scoring is not None or side in self._failed for side, panel in self.panels.items()
+        )
+
+    def _strength(self) -> float:
+        """Return the share of their colour that tokens have."""
+        running = self._fade.state() == QVariantAnimation.State.Running
+        return float(self._fade.currentValue()) if running else 1.0
+
+    def _fade_in(self) -> None:
+        """Let the first colours of texts come softly; at once where nothing is to move."""
+        self._coloured = True
+        wanted = min(FADE_MS, self.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration))
+        if wanted > 0 and self.isVisible():
+            self._fade.setDuration(wanted)
+            self._fade.start()
+        if not self._begun:
+            self._begun = True
+            QTimer.singleShot(0, self._say_coloured)
+
+    @Slot()
+    def _show_fade(self) -> None:
+        shown = replace(self.numbers.colour_scale(), strength=self._strength())
+        for panel in self.panels.values():
+            panel.set_scale(shown)
+
     def _fit_scale(self) -> None:
         """Fit the colours to what is shown and to the run's other checkpoints."""
+        if not self._are_known():
+            return
         self.controls.legend.set_note(compared_words(self.numbers.fit_scale()))
 
     @Slot()
@@ -466,6 +511,11 @@ class CreditView(CreditLayout):
     @Slot(float)
     def _limit_changed(self, limit: float) -> None:
         self.scale.lock(self.controls.measure(), limit)
+        self._recolour()
+
+    @Slot()
+    def _fit_anew(self) -> None:
+        self.scale.forget(self.controls.measure())
         self._recolour()
 
     @Slot(bool)

@@ -6,7 +6,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication
 
 from app import theme
-from app.credit import evidence
+from app.credit import evidence, view
 from app.main_window import MainWindow
 from app.settings import Settings
 from core.engine.protocol import PairSpec
@@ -28,6 +28,7 @@ def _own_folders(tmp_path, monkeypatch):
 def _at_once(monkeypatch):
     """Nothing rests or moves for looks' sake."""
     monkeypatch.setattr(evidence, "REST_MS", 1)
+    monkeypatch.setattr(view, "FADE_MS", 0)
 
 
 @pytest.fixture
