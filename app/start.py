@@ -110,8 +110,9 @@ def screenshot(
 ) -> int:
     """Draw a view into a PNG; remembers nothing.
 
-    ``view``: "credit", with the most blamed token pinned, "search", with a tree grown from the
-    first example's prompt, or "training", with ``runs``, else the demo's.
+    ``view``: "credit", as it is seen first, "token", with the most blamed token pinned, "search",
+    with a tree grown from the first example's prompt, or "training", with ``runs``, else the
+    demo's.
 
     Raises:
         UserFacingError: the pair cannot be loaded, or the file cannot be written.
@@ -146,7 +147,7 @@ def _pass_on(kind: QtMsgType, context: QMessageLogContext, message: str) -> None
 
 
 class Photographer(QObject):
-    """Waits until everything is on the screen, pins the most blamed token, takes the picture."""
+    """Waits until everything is on the screen, and takes the picture."""
 
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
@@ -188,11 +189,7 @@ class Photographer(QObject):
 
     def _is_ready(self) -> bool:
         """Return whether what is scored is also shown as it should be; do what is missing."""
-        view = self.window.view
-        if view.focus_on.pinned is None:
-            pin_most_blamed(view)
-            return False
-        return view.inspector.inspection() is not None
+        return True
 
     @Slot(object)
     def _failed(self, event: Failed) -> None:
@@ -208,6 +205,17 @@ class Photographer(QObject):
         self._poll.stop()
         self._patience.stop()
         QApplication.quit()
+
+
+class TokenPhotographer(Photographer):
+    """Waits until the most blamed token is pinned and known."""
+
+    def _is_ready(self) -> bool:
+        view = self.window.view
+        if view.focus_on.pinned is None:
+            pin_most_blamed(view)
+            return False
+        return view.inspector.inspection() is not None
 
 
 class SearchPhotographer(Photographer):
@@ -251,6 +259,7 @@ class TrainingPhotographer(Photographer):
 
 PHOTOGRAPHERS: dict[str, type[Photographer]] = {
     "credit": Photographer,
+    "token": TokenPhotographer,
     "search": SearchPhotographer,
     "training": TrainingPhotographer,
 }
