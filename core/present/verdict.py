@@ -168,9 +168,33 @@ def _outstanding(
     found = max(words(side, scoring, beta, credit), key=lambda it: sign * it.total, default=None)
     if found is None:
         return None
-    floor = float(noise.of_rewards(credit.scale(beta, len(scoring)), len(found.rows)))
-    seen = max(floor, 0.05)  # what is shown as 0.0 is no loss
-    return found if sign * found.total > seen else None
+    return found if sign * found.total > _floor(found, scoring, beta, credit, noise) else None
+
+
+def _floor(word: Word, scoring: Scoring, beta: float, credit: Credit, noise: NoiseFloor) -> float:
+    """Return the size that a word's sum must exceed to be told."""
+    floor = float(noise.of_rewards(credit.scale(beta, len(scoring)), len(word.rows)))
+    return max(floor, 0.05)  # what is shown as 0.0 is no loss
+
+
+def worst_words(
+    known: Mapping[Side, Scoring],
+    beta: float,
+    credit: Credit = IMPLICIT,
+    noise: NoiseFloor = NOISELESS,
+    most: int = 3,
+) -> tuple[Word, ...]:
+    """Return the words that cost most, of all responses together and above the noise; the worst
+    first."""
+    if not credit.blames:
+        return ()
+    found = [
+        word
+        for side, scoring in known.items()
+        for word in words(side, scoring, beta, credit)
+        if -word.total > _floor(word, scoring, beta, credit, noise)
+    ]
+    return tuple(sorted(found, key=lambda it: it.total)[:most])
 
 
 def _edit(
