@@ -52,16 +52,17 @@ class ScaleChoice:
         if self.locked and measure.key in self._limits:
             return
         key = f"{measure.key} {over}"
-        if key in self.fitted:
-            before = self._limits[measure.key] = self.fitted[key]
-            if len(states) < 2:
-                return
+        before = self.fitted.get(key)
+        if before is not None:
+            self._limits[measure.key] = before
+        if not any((np.isfinite(it) & (it != 0)).any() for it in values):
+            return
+        if before is None:
+            self.fit(measure, values, *states)
+        elif len(states) > 1:
             self.fit(measure, *states)
             self._limits[measure.key] = max(before, self._limits[measure.key])
-        else:
-            self.fit(measure, values, *states)
-        if any((np.isfinite(it) & (it != 0)).any() for it in values):
-            self.fitted[key] = self._limits[measure.key]
+        self.fitted[key] = self._limits[measure.key]
 
     def forget(self, measure: Measure) -> None:
         """Let the measure be fitted anew, and unlock the range."""

@@ -22,12 +22,15 @@ from app.credit.scale import ScaleChoice, compared_words
 from app.credit.scorer import Scorer
 from app.engine_client import EngineClient
 from app.inspect.answers import InspectionLookup, StateAnswers, SurveyLookup
+from app.widgets.token_view import Note
 from core.engine.protocol import PairInfo, ReadTexts, Scored, Scrub, Side, TextsRead
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
 from core.present.credit import IMPLICIT, Credit
+from core.present.measures import REWARD
+from core.present.numerals import signed
 from core.present.pair import pair_noise, pair_numbers, split
-from core.present.verdict import Edit, Verdict, verdict
+from core.present.verdict import Edit, Verdict, Word, verdict, worst_words
 from core.scoring import Scoring
 from core.text import Prompt
 from core.trace import mark
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 ALIGN_MS = 500
 FADE_MS = 150
 """How long the first colours of texts take to come; the desktop may forbid it."""
+MOST_NOTED = 4000
+"""Tokens of both responses up to which the worst words are looked for with each key."""
 CHART_MS = 40
 """How long the chart waits for more to draw, so that colours and keys come first."""
 
@@ -51,6 +56,8 @@ class CreditView(CreditLayout):
     """What else could stand in a token's place cannot be said: one sentence."""
     beta_chosen = Signal(object)
     """The beta that the user chose; None for none."""
+    fitted = Signal(object)
+    """The limits that colours have with this pair, by what they are of: one has been found."""
     first_colours = Signal()
     updated = Signal(str)
     """What the last update took, for the status bar."""
@@ -184,13 +191,22 @@ class CreditView(CreditLayout):
 
     # --- what is loaded ---------------------------------------------------------------------
 
-    def set_pair(self, info: PairInfo | None, beta: float | None = None) -> None:
-        """Take another pair, or none: the texts stay, what was known of them goes."""
+    def set_pair(
+        self,
+        info: PairInfo | None,
+        beta: float | None = None,
+        limits: dict[str, float] | None = None,
+    ) -> None:
+        """Take another pair, or none: the texts stay, what was known of them goes.
+
+        ``limits``: those that colours had with this pair before.
+        """
         self.scorer.has_pair = info is not None
         self.numbers.noise = NOISELESS
         self.numbers.alignment = None
         self._failed.clear()
         self._coloured = False
+        self.scale.fitted = {} if limits is None else limits
         self.by_checkpoint.begin(info.checkpoints if info is not None else ())
         self.answers.forget()
         self.focus_on.clear()
@@ -210,6 +226,11 @@ class CreditView(CreditLayout):
             self.controls.set_beta(beta if beta is not None else info.beta, _source(info, beta))
             self.scorer.ask_all()
         self.recoloured.emit()
+
+    def recall_limits(self, limits: dict[str, float]) -> None:
+        """Take the limits that colours had with a pair, before it is loaded."""
+        self.scale.fitted = limits
+        self._recolour()
 
     def set_noise(self, noise: NoiseFloor) -> None:
         """Take the pair's noise floor: what lies below it has no colour, and is grey."""
@@ -385,11 +406,25 @@ class CreditView(CreditLayout):
                 continue
             panel.paint(numbers.values[side], scale)
             panel.show_sum(numbers.credit, beta, numbers.noise)
+        self._show_notes(known if together else {})
         self._show_summary()
         self.focus_on.refresh()
         if self.chart is not None and not self._draw.isActive():
             self._draw.start()
         self.recoloured.emit()
+
+    def _show_notes(self, known: Mapping[Side, Scoring]) -> None:
+        """Write above the words that cost most what they cost, where rewards are shown."""
+        found: tuple[Word, ...] = ()
+        numbers = self.numbers
+        if self.controls.measure() is REWARD and sum(map(len, known.values())) <= MOST_NOTED:
+            found = worst_words(known, self.beta(), numbers.credit, numbers.noise)
+        notes = [
+            (word.side, Note(word.rows, signed(word.total, 1), ring=word is found[0]))
+            for word in found
+        ]
+        for side, panel in self.panels.items():
+            panel.editor.set_notes(tuple(note for of, note in notes if of == side))
 
     def _are_known(self) -> bool:
         """Return whether both responses have numbers, or cannot have any: they appear together."""
@@ -420,10 +455,12 @@ class CreditView(CreditLayout):
             panel.set_scale(shown)
 
     def _fit_scale(self) -> None:
-        """Fit the colours to what is shown and to the run's other checkpoints."""
-        if not self._are_known():
-            return
-        self.controls.legend.set_note(compared_words(self.numbers.fit_scale()))
+        """Fit the colours to what is shown first and to the run's other checkpoints."""
+        before = dict(self.scale.fitted)
+        count = self.numbers.fit_scale(self._are_known())
+        self.controls.legend.set_note(compared_words(count))
+        if self.scale.fitted != before:
+            self.fitted.emit(dict(self.scale.fitted))
 
     @Slot()
     def _show_chart(self) -> None:
@@ -496,6 +533,7 @@ class CreditView(CreditLayout):
     def _show_legend(self) -> None:
         measure = self.controls.measure()
         self.controls.legend.set_scale(self.numbers.colour_scale(), negative=measure.at_most_zero)
+        self.controls.legend.set_known(self.scale.is_fitted(measure))
         self.controls.legend.set_locked(self.scale.locked)
 
     @Slot(object)

@@ -68,6 +68,7 @@ class ScaleBar(QWidget):
         self._scale = ColourScale()
         self._quantity, self._unit = "", ""
         self._negative = False
+        self.known = True
         self.note = ""
         """One more sentence for the tooltip."""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -159,6 +160,8 @@ class ScaleBar(QWidget):
             if self._scale.kind == "diverging":
                 x = bar.center().x()
                 painter.drawLine(QPointF(x, bar.top()), QPointF(x, bar.bottom()))
+            if not self.known:
+                return
             base = bar.center().y() + (metrics.ascent() - metrics.descent()) / 2
             left, _, right = self.ends()
             painter.setPen(text)
@@ -228,6 +231,12 @@ class Legend(QWidget):
         if (scale, negative) != (self._scale, self._negative):
             self._scale, self._negative = scale, negative
             self._show()
+
+    def set_known(self, known: bool) -> None:
+        """Say whether the limit is known yet; until then no numbers stand at the bar."""
+        if known != self.bar.known:
+            self.bar.known = known
+            self.bar.update()
 
     def set_quantity(self, quantity: str, unit: str) -> None:
         """Say what the colours stand for, and in what unit."""

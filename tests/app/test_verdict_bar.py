@@ -105,6 +105,16 @@ def test_the_edit_is_made_and_is_one_step_of_undo(judged, qtbot):
     assert view.verdict.try_it.text() == said
 
 
+def test_the_worst_words_say_what_they_cost_while_rewards_are_shown(judged):
+    a, b = (panel.editor for panel in judged.view.panels.values())
+    (note,) = b.notes()
+    assert (note.text, note.ring, note.tokens) == ("−0.6", True, range(3, 4)) and not a.notes()
+    judged.view.controls.beta.setValue(1.0)
+    assert b.notes()[0].text == "−6.0"
+    judged.view.controls.choose("kl", "word")
+    assert not b.notes()
+
+
 def test_no_edit_is_made_in_a_text_that_was_typed_on(judged, qtbot):
     view = judged.view
     qtbot.keyClicks(view.panels["A"].editor, "Well ")

@@ -9,8 +9,10 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QPalette
 
 from app import theme
+from app.pair_loader import DEMO_BETA
 from app.settings import Settings
 from app.widgets.spans import Freshness
+from core.demo.pair import demo_beta
 from core.engine.protocol import Inspect, PairSpec, Score
 from core.present.measures import rewards
 from core.provenance import Provenance
@@ -228,6 +230,47 @@ def test_a_locked_scale_stays(window, qtbot):
     qtbot.mouseClick(legend.lock, Qt.MouseButton.LeftButton)
     assert legend.scale().limit > limit
     assert not np.array_equal(colours, editor(window).spans().colours)
+
+
+def test_the_range_stays_for_other_texts_and_is_remembered_of_the_pair(open_window, qtbot):
+    first = open_window()
+    assert not first.view.controls.legend.bar.known
+    wait(qtbot, first)
+    legend = first.view.controls.legend
+    limit = legend.scale().limit
+    assert legend.bar.known
+    first.view.panels["A"].put_in("Word " * 40)
+    first.view.ask("A")
+    wait(qtbot, first)
+    assert legend.scale().limit == limit
+    first.view.scale.fitted["reward token 0.1"] = 2 * limit  # as if other texts had come first
+    first.view.fitted.emit(dict(first.view.scale.fitted))
+    first.close()
+    again = open_window()
+    again.view.controls.set_beta(0.1)
+    wait(qtbot, again)
+    legend = again.view.controls.legend
+    assert legend.scale().limit == 2 * limit
+    qtbot.mouseClick(legend.fit, Qt.MouseButton.LeftButton)
+    assert legend.scale().limit != 2 * limit
+
+
+def test_both_responses_are_coloured_together(open_window, qtbot):
+    window = open_window()
+    seen = set()
+
+    def look():
+        colours = [panel.editor.spans() is not None for panel in window.view.panels.values()]
+        seen.add(tuple(colours))
+
+    window.view.recoloured.connect(look)
+    wait(qtbot, window)
+    assert seen == {(False, False), (True, True)}
+
+
+def test_the_demos_beta_is_shown_from_the_first_frame(open_window):
+    window = open_window(spec=PairSpec(demo=True))
+    assert window.view.known_beta() == demo_beta() == DEMO_BETA
 
 
 def test_delta_colours_equal_tokens_only(window):
