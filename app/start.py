@@ -25,7 +25,7 @@ from app.main_window import MainWindow
 from app.notices import Notices, log_folder
 from app.restart import restart
 from app.settings import Settings
-from app.theme import Theme
+from app.theme import Theme, load_fonts
 from core.engine.protocol import Failed, PairSpec
 from core.errors import UserFacingError
 
@@ -46,6 +46,7 @@ def make_application() -> QApplication:
     application.setApplicationName("Qscope")
     application.setOrganizationName("Qscope")
     application.setApplicationDisplayName("Qscope")
+    load_fonts(application)
     return application
 
 
