@@ -71,7 +71,9 @@ class ResponsePanel(QFrame):
         self.about = Clipped()
         self.about.setObjectName("muted")
         self.about.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        row = fill(QHBoxLayout(), self.name, (self.about, 1), self.sum, margins=(10, 6, 10, 0))
+        row = fill(
+            QHBoxLayout(), self.name, (self.about, 1), self.sum, margins=(10, 6, 10, 0), spacing=8
+        )
         fill(QVBoxLayout(self), row, (self.editor, 1), margins=(2, 0, 2, 2), spacing=2)
         self._rest = single_shot(self, self._say_changed, DEBOUNCE_MS)
         self.editor.edited.connect(self._edited)
