@@ -82,7 +82,7 @@ MARKS = {
 }
 
 
-NOTE, DETAIL, HEADLINE = 11, 15, 24
+NOTE, DETAIL, HEADLINE = 11, 14, 24
 """The type scale beside the desktop's own size of text, in pixels."""
 CONTROL = 22
 """Pixels within the frame of a field, so that rows of them are 28 high."""

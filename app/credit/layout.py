@@ -87,7 +87,8 @@ class CreditLayout(QWidget):
         self.columns.addWidget(self.left)
         self.columns.addWidget(self.rows)
         self.columns.setSizes([540, 860])
-        self.columns.setStretchFactor(1, 1)
+        self.columns.setStretchFactor(0, 2)
+        self.columns.setStretchFactor(1, 3)
         self.columns.setCollapsible(1, False)
         for splitter in (self.rows, self.columns, self.editors, self.left):
             splitter.setHandleWidth(9)

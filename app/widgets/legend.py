@@ -26,6 +26,8 @@ from app.widgets.layouts import fill
 from core.present.numerals import real_minus
 
 _STEPS = (1.0, 2.0, 5.0)
+NARROWEST = 100
+"""Pixels of the bar and its numbers where there is little room."""
 
 
 def shown_number(value: float) -> str:
@@ -72,7 +74,7 @@ class ScaleBar(QWidget):
         self.note = ""
         """One more sentence for the tooltip."""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setMinimumWidth(180)
+        self.setMinimumWidth(NARROWEST)
 
     def show_scale(self, scale: ColourScale, quantity: str, unit: str, negative: bool) -> None:
         """Show a scale of a quantity in a unit.
@@ -109,7 +111,7 @@ class ScaleBar(QWidget):
         return QSize(max(240, metrics.horizontalAdvance(self._heading()) + 8), self._height())
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(180, self._height())
+        return QSize(NARROWEST, self._height())
 
     def _height(self) -> int:
         return 2 * self._metrics().height() + 2
