@@ -74,7 +74,7 @@ class CreditLayout(QWidget):
         self.rows = QSplitter(Qt.Orientation.Vertical)
         for widget in (middle, self.chart_card):
             self.rows.addWidget(widget)
-        self.rows.setSizes([470, 300])
+        self.rows.setSizes([550, 250])
         self.rows.setStretchFactor(0, 1)
         self.rows.setStretchFactor(1, 1)
         self.rows.setCollapsible(0, False)
