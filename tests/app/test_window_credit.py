@@ -9,6 +9,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QPalette
 
 from app import theme
+from app.credit import view as credit_view
 from app.pair_loader import DEMO_BETA
 from app.settings import Settings
 from app.widgets.spans import Freshness
@@ -266,6 +267,20 @@ def test_both_responses_are_coloured_together(open_window, qtbot):
     window.view.recoloured.connect(look)
     wait(qtbot, window)
     assert seen == {(False, False), (True, True)}
+
+
+def test_colours_that_fade_in_reach_their_full_strength(open_window, qtbot, monkeypatch):
+    monkeypatch.setattr(credit_view, "FADE_MS", 60)
+    window = open_window()
+    wait(qtbot, window)
+    edit, view = editor(window, "B"), window.view
+    box = edit.token_rects(0)[0]
+    wanted = view.numbers.colour_scale().css(view.numbers.values["B"][0])
+
+    def shown():
+        return edit.viewport().grab().toImage().pixelColor(box.left() + 2, box.bottom() - 2).name()
+
+    qtbot.waitUntil(lambda: shown() == wanted, timeout=10_000)
 
 
 def test_the_demos_beta_is_shown_from_the_first_frame(open_window):
