@@ -81,7 +81,7 @@ def window_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--view",
-        choices=("credit", "search", "training"),
+        choices=("credit", "token", "search", "training"),
         default="credit",
         help="which view --screenshot draws (default: credit)",
     )

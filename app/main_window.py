@@ -181,6 +181,7 @@ class MainWindow(QMainWindow):
         view.problem.connect(Topic(self.notice, "score").show_error)
         view.updated.connect(self.status.show_update)
         view.beta_chosen.connect(pair.remember_beta)
+        view.fitted.connect(pair.remember_limits)
         self.look.dark_changed.connect(view.set_dark)
         self.look.dark_changed.connect(self.strip.set_dark)
         self.look.size_changed.connect(view.set_text_size)
@@ -210,6 +211,7 @@ class MainWindow(QMainWindow):
         if notices is not None and notices.log_trouble:
             self.notice.add("warning", notices.log_trouble)
         self.view.controls.set_beta(self.pair.first_beta())
+        self.view.recall_limits(self.pair.limits())
         self.texts.begin()
         self.settings.tell(self._say_setting)
 
@@ -305,7 +307,7 @@ class MainWindow(QMainWindow):
     def _pair_changed(self, info: PairInfo | None) -> None:
         """Give the pair to all who show something of it; the credit view knows its beta first."""
         self._refresh_actions()
-        self.view.set_pair(info, self.pair.beta())
+        self.view.set_pair(info, self.pair.beta(), self.pair.limits() if info is not None else None)
         self.searches.set_pair(info, self.view.known_beta())
         self.checkpoints.set_pair(info)
         spec = self.pair.spec

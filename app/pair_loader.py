@@ -34,6 +34,8 @@ from core.engine.protocol import (
 from core.noise import NOISELESS
 from core.provenance import chosen_beta
 
+DEMO_BETA = 0.5
+"""The demo's, before its recipe is read: shown from the first frame."""
 AskForPair = Callable[
     [PairSpec, tuple[PairSpec, ...], QWidget | None, list[str] | None], PairSpec | None
 ]
@@ -83,7 +85,20 @@ class PairLoader(QObject):
     def first_beta(self) -> float | None:
         """Return the beta to show before anything is loaded; None where it is not known yet."""
         spec = self.spec
-        return spec.beta or self._settings.beta(spec) if spec is not None else None
+        if spec is None:
+            return None
+        known = spec.beta or self._settings.beta(spec)
+        return DEMO_BETA if known is None and spec.demo else known
+
+    def limits(self) -> dict[str, float]:
+        """Return the limits that colours had with this pair, by what they are of."""
+        return self._settings.limits(self._loaded_spec())
+
+    @Slot(object)
+    def remember_limits(self, limits: dict[str, float]) -> None:
+        """Remember the limits that colours have with this pair."""
+        if self.spec is not None:
+            self._settings.remember_limits(self.spec, limits)
 
     def beta(self) -> float | None:
         """Return the beta of the pair that is loaded: the user's, else the pair's, if any.

@@ -26,6 +26,8 @@ from core.session_record import PairNamed
 log = logging.getLogger(__name__)
 
 RECENT = 8
+LIMITS = 40
+"""Most limits of colours that are remembered of a pair."""
 DEMO_KEY = "demo"
 LARGEST = 2_000_000
 """Most bytes of a settings file."""
@@ -229,6 +231,20 @@ class Settings:
         else:
             betas[pair_key(spec)] = beta
         self.put("betas", json.dumps(betas))
+
+    def limits(self, spec: PairSpec) -> dict[str, float]:
+        """Return the limits of this pair's colours, by what they are of."""
+        found = self.record("limits", dict[str, dict[str, float]], {}).get(pair_key(spec), {})
+        return {key: limit for key, limit in found.items() if 0 < limit < math.inf}
+
+    def remember_limits(self, spec: PairSpec, limits: dict[str, float]) -> None:
+        """Remember the limits of this pair's colours, and forget those of pairs long ago."""
+        known = self.record("limits", dict[str, dict[str, float]], {})
+        known.pop(pair_key(spec), None)
+        if limits:
+            kept = list(limits.items())[-LIMITS:]
+            known = dict([*known.items(), (pair_key(spec), dict(kept))][-RECENT:])
+        self.put("limits", json.dumps(known))
 
     def _betas(self) -> dict[str, float]:
         found = self.record("betas", dict[str, Any], {})

@@ -25,7 +25,7 @@ from app.main_window import MainWindow
 from app.notices import Notices, log_folder
 from app.restart import restart
 from app.settings import Settings
-from app.theme import Theme
+from app.theme import Theme, load_fonts
 from core.engine.protocol import Failed, PairSpec
 from core.errors import UserFacingError
 
@@ -46,6 +46,7 @@ def make_application() -> QApplication:
     application.setApplicationName("Qscope")
     application.setOrganizationName("Qscope")
     application.setApplicationDisplayName("Qscope")
+    load_fonts(application)
     return application
 
 
@@ -110,8 +111,9 @@ def screenshot(
 ) -> int:
     """Draw a view into a PNG; remembers nothing.
 
-    ``view``: "credit", with the most blamed token pinned, "search", with a tree grown from the
-    first example's prompt, or "training", with ``runs``, else the demo's.
+    ``view``: "credit", as it is seen first, "token", with the most blamed token pinned, "search",
+    with a tree grown from the first example's prompt, or "training", with ``runs``, else the
+    demo's.
 
     Raises:
         UserFacingError: the pair cannot be loaded, or the file cannot be written.
@@ -146,7 +148,7 @@ def _pass_on(kind: QtMsgType, context: QMessageLogContext, message: str) -> None
 
 
 class Photographer(QObject):
-    """Waits until everything is on the screen, pins the most blamed token, takes the picture."""
+    """Waits until everything is on the screen, and takes the picture."""
 
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
@@ -175,7 +177,8 @@ class Photographer(QObject):
     @Slot()
     def _look(self) -> None:
         view, info = self.window.view, self.window.pair.info
-        if view.chart is None or len(view.scorings()) < 2 or self.window.client.busy():
+        unready = view.chart is None or len(view.scorings()) < 2 or view.evidence.is_to_ask()
+        if unready or self.window.client.busy():
             self._settled = 0
             return
         # In float32 its noise changes nothing that is shown.
@@ -187,11 +190,7 @@ class Photographer(QObject):
 
     def _is_ready(self) -> bool:
         """Return whether what is scored is also shown as it should be; do what is missing."""
-        view = self.window.view
-        if view.focus_on.pinned is None:
-            pin_most_blamed(view)
-            return False
-        return view.inspector.inspection() is not None
+        return True
 
     @Slot(object)
     def _failed(self, event: Failed) -> None:
@@ -207,6 +206,17 @@ class Photographer(QObject):
         self._poll.stop()
         self._patience.stop()
         QApplication.quit()
+
+
+class TokenPhotographer(Photographer):
+    """Waits until the most blamed token is pinned and known."""
+
+    def _is_ready(self) -> bool:
+        view = self.window.view
+        if view.focus_on.pinned is None:
+            pin_most_blamed(view)
+            return False
+        return view.inspector.inspection() is not None
 
 
 class SearchPhotographer(Photographer):
@@ -250,6 +260,7 @@ class TrainingPhotographer(Photographer):
 
 PHOTOGRAPHERS: dict[str, type[Photographer]] = {
     "credit": Photographer,
+    "token": TokenPhotographer,
     "search": SearchPhotographer,
     "training": TrainingPhotographer,
 }

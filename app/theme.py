@@ -1,10 +1,11 @@
-"""Makes the light and dark theme: palettes, fonts and the rules that a palette cannot say.
+"""Makes the light and dark theme: palettes, sizes, fonts and the rules that a palette cannot say.
 
 Made for the Fusion style, which app.start asks for. Text on its background has a contrast of at
 least 4.5:1 (tests/app/test_window_theme.py). Knows Qt; knows no widgets of Qscope.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from PySide6.QtCore import Qt
@@ -81,6 +82,12 @@ MARKS = {
 }
 
 
+NOTE, DETAIL, HEADLINE = 11, 14, 24
+"""The type scale beside the desktop's own size of text, in pixels."""
+CONTROL = 22
+"""Pixels within the frame of a field, so that rows of them are 28 high."""
+UI_FAMILY = "Inter"
+RESOURCES = Path(__file__).resolve().parents[1] / "resources"
 RESPONSE = 1.3
 """How much larger responses are than prompts."""
 
@@ -148,6 +155,7 @@ def style_sheet(dark: bool) -> str:
     does not ask for rich text: what they say may be a model's, or the name of a file.
     """
     c = colours(dark)
+    tick = (RESOURCES / "look" / f"tick-{'dark' if dark else 'light'}.png").as_posix()
     return f"""
     QFrame#card {{ background: {c.card}; border: 1px solid {c.line}; border-radius: 7px; }}
     QFrame#card[active="true"] {{ border: 1px solid {c.accent}; }}
@@ -161,16 +169,31 @@ def style_sheet(dark: bool) -> str:
     QFrame#notice[kind="info"] {{ background: {c.info}; border-radius: 7px; }}
     QFrame#popup {{ background: {c.raised}; border: 1px solid {c.accent}; border-radius: 5px; }}
     QLabel#muted {{ color: {c.muted}; }}
-    QLabel#verdict {{ font-size: 24px; font-weight: 600; }}
+    QLabel#verdict {{ font-size: {HEADLINE}px; font-weight: 600; }}
     QLabel#verdict:disabled, QLabel#detail:disabled {{ color: {c.muted}; }}
-    QLabel#detail {{ font-size: 15px; }}
-    QToolButton#link {{ font-size: 15px; color: {c.accent}; border: none; padding: 2px 4px; }}
+    QLabel#detail {{ font-size: {DETAIL}px; }}
+    QToolButton#link {{ font-size: {DETAIL}px; color: {c.accent}; border: none; padding: 2px 4px; }}
     QToolButton#link:hover {{ text-decoration: underline; }}
     QToolButton#link:disabled {{ color: {c.muted}; }}
-    QLabel#role {{ color: {c.muted}; font-size: 11px; margin-left: 6px; }}
+    QLabel#role {{ color: {c.muted}; font-size: {NOTE}px; margin-left: 6px; }}
     QLabel#heading {{ font-weight: 600; }}
     QLabel#figure {{ font-weight: 600; }}
     QLabel[textFormat="AutoText"] {{ qproperty-textFormat: PlainText; }}
+    QComboBox, QAbstractSpinBox, QLineEdit {{ min-height: {CONTROL}px; }}
+    QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {c.muted};
+        border-radius: 3px; background: {c.surface}; }}
+    QRadioButton::indicator {{ width: 14px; height: 14px; border: 1px solid {c.muted};
+        border-radius: 8px; background: {c.surface}; }}
+    QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent};
+        image: url({tick}); }}
+    QRadioButton::indicator:checked {{ width: 6px; height: 6px; border: 5px solid {c.accent}; }}
+    QCheckBox::indicator:focus, QRadioButton::indicator:focus,
+    QCheckBox::indicator:hover, QRadioButton::indicator:hover {{ border-color: {c.accent}; }}
+    QCheckBox::indicator:disabled, QRadioButton::indicator:disabled {{ border-color: {c.line}; }}
+    QPushButton:default:enabled {{ background: {c.accent}; color: {c.on_accent}; font-weight: 600;
+        border: 1px solid {c.accent}; border-radius: 5px; padding: 4px 14px; }}
+    QPushButton:default:focus {{ border: 2px solid {c.text}; padding: 3px 13px; }}
+    QPushButton:default:pressed {{ background: {c.text}; color: {c.surface}; }}
     QToolTip {{ color: {c.text}; background: {c.raised}; border: 1px solid {c.line};
         qproperty-textFormat: PlainText; }}
     QSplitter::handle {{ background: transparent; }}
@@ -200,10 +223,22 @@ def set_faint(label: QLabel, on: bool) -> None:
     label.setForegroundRole(role.PlaceholderText if on else role.WindowText)
 
 
+def load_fonts(application: QApplication) -> None:
+    """Write with the fonts that Qscope brings; what they lack is in the desktop's own."""
+    for path in sorted((RESOURCES / "fonts").glob("*.otf")):
+        QFontDatabase.addApplicationFont(str(path))
+    if QFontDatabase.hasFamily(UI_FAMILY):
+        font = application.font()
+        font.setFamilies([UI_FAMILY, *font.families()])
+        font.setFeature(QFont.Tag("tnum"), 1)  # digits of one width
+        application.setFont(font)
+
+
 def reading_font(points: float) -> QFont:
-    """Return the font for prompts and responses: the desktop's own, at this size."""
-    font = QFontDatabase.systemFont(QFontDatabase.SystemFont.GeneralFont)
+    """Return the font for prompts and responses: that of the window, at this size."""
+    font = QFont(QApplication.font())
     font.setPointSizeF(points)
+    font.setFeature(QFont.Tag("calt"), 0)  # letters are shown as they are, without ligatures
     return font
 
 

@@ -160,7 +160,9 @@ class CreditActions:
     def remember(self, settings: Settings) -> None:
         """Remember how the view is left."""
         view = self._view
-        settings.remember_splitters(rows=view.rows, columns=view.columns)
+        settings.remember_splitters(rows=view.rows)
+        if all(view.columns.sizes()):  # in a small window there is one column
+            settings.remember_splitters(columns=view.columns)
         settings.put("colour by", view.controls.measure().key)
         settings.put("units", view.controls.unit())
         settings.put("swap", str(int(view.scale.swap)))

@@ -5,15 +5,9 @@ Knows the measures and the legend; signals what was chosen and knows nothing of 
 
 from typing import cast
 
-from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal, Slot
-from PySide6.QtGui import QResizeEvent, QStandardItemModel
-from PySide6.QtWidgets import (
-    QBoxLayout,
-    QHBoxLayout,
-    QLabel,
-    QSizePolicy,
-    QWidget,
-)
+from PySide6.QtCore import QSignalBlocker, Qt, Signal, Slot
+from PySide6.QtGui import QStandardItemModel
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from app.widgets.beta_box import ABOUT, BetaBox
 from app.widgets.boxes import ComboBox
@@ -23,7 +17,8 @@ from core.losses import UNNAMED, TrainingLoss
 from core.present.measures import MEASURES, Measure, of_training, why_not
 from core.text import UNITS, Unit
 
-ROOMY = 800
+HEIGHT = 36
+"""Pixels of the row."""
 UNIT_NAMES = {
     "token": "Tokens",
     "word": "Words",
@@ -50,6 +45,11 @@ class Controls(QWidget):
         self.colour_by = ComboBox()
         for measure in MEASURES.values():
             self.colour_by.addItem(measure.title, measure.key)
+        # The list opens as wide as its titles are; the box may be narrower.
+        self.colour_by.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.colour_by.setMinimumContentsLength(14)
         self._objective = UNNAMED
         self.colour_by.setAccessibleName("Colour by")
         self.units = ComboBox()
@@ -64,16 +64,15 @@ class Controls(QWidget):
         self._source = ""
         self.legend = Legend()
         self.legend.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._line = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
-        row = QHBoxLayout()
-        row.setSpacing(6)
+        row = fill(QHBoxLayout(self), margins=(2, 0, 2, 0), spacing=6)
         named = ("&Colour by", self.colour_by), ("&over", self.units), ("&β", self.beta)
         for text, widget in named:
             label = QLabel(text)
             label.setBuddy(widget)
             fill(row, label, widget)
-        row.addStretch(1)
-        fill(self._line, row, (self.legend, 1), margins=(2, 0, 2, 0))
+        row.addSpacing(6)
+        row.addWidget(self.legend, 1)
+        self.setFixedHeight(HEIGHT)
         self.colour_by.currentIndexChanged.connect(self._measure_chosen)
         self.units.currentIndexChanged.connect(self._units_chosen)
         self.beta.valueChanged.connect(self._beta_chosen)
@@ -133,18 +132,6 @@ class Controls(QWidget):
         self.legend.set_quantity(quantity, measure.unit_at(beta))
         tip = f"{ABOUT}\n{self._source}" if beta is not None else ASKED
         self.beta.setToolTip(tip if self.beta.isEnabled() else NO_REWARDS)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Put the legend below the choices where both do not fit in one row."""
-        super().resizeEvent(event)
-        wide = event.size().width() >= ROOMY
-        way = QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom
-        if self._line.direction() != way:
-            self._line.setDirection(way)
-
-    def minimumSizeHint(self) -> QSize:
-        """Return the width of two rows, or the row could never get narrow enough to break."""
-        return QSize(420, super().minimumSizeHint().height())
 
     @Slot()
     def _beta_chosen(self) -> None:

@@ -63,7 +63,7 @@ class Evidence(QObject):
         self._asked: Asked | None = None
         self._parts: tuple[Part, ...] = ()
         self._scorings: list[Scoring | None] = []
-        self._complete = False
+        self._complete = self._asking = False
         self._rest = single_shot(self, self._ask, REST_MS)
 
     def look(self, asked: Asked | None) -> None:
@@ -71,8 +71,9 @@ class Evidence(QObject):
         if asked is not None and self._asked is not None and asked.is_same(self._asked):
             return
         self._rest.stop()
-        if self._asked is not None and not self._complete:
+        if self._asking:
             halt(self._client, PURPOSE)
+            self._asking = False
         self._asked, self._complete = asked, False
         self._parts, self._scorings = (), []
         self.changed.emit()
@@ -81,6 +82,10 @@ class Evidence(QObject):
             size = sum(len(message.content) for message in asked.prompt.messages)
             if len(self._parts) > 1 and size * len(self._parts) <= MOST_CHARACTERS:
                 self._rest.start()
+
+    def is_to_ask(self) -> bool:
+        """Return whether something will be asked once texts have rested."""
+        return self._rest.isActive()
 
     def found(self, beta: float, credit: Credit, noise: NoiseFloor) -> tuple[Found, ...]:
         """Return the sentences that bear on the word, the strongest first; none until all are
@@ -116,6 +121,7 @@ class Evidence(QObject):
             Variant(without(asked.prompt, part), tokens.text, tokens.ids) for part in self._parts
         )
         ticket = self._client.ask(ScoreVariants, variants, PURPOSE)
+        self._asking = True
         ticket.stepped.connect(self._take)
         ticket.answered.connect(self._finish)
 
@@ -123,6 +129,7 @@ class Evidence(QObject):
         self._scorings += event.scorings
 
     def _finish(self, event: VariantsDone) -> None:
+        self._asking = False
         self._complete = len(self._scorings) == len(self._parts)
         self.changed.emit()
 

@@ -34,7 +34,7 @@ class CreditLayout(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._side_by_side = False
-        self._keeps_inspector = False
+        self._keeps_inspector = self._wants_inspector = False
         self.prompt = PromptPanel()
         self.verdict = VerdictBar()
         self.controls = Controls()
@@ -55,12 +55,12 @@ class CreditLayout(QWidget):
         self.editors = QSplitter(Qt.Orientation.Vertical)
         self.editors.setChildrenCollapsible(False)
         for panel in self.panels.values():
-            panel.setMinimumHeight(84)
+            panel.setMinimumHeight(76)
             self.editors.addWidget(panel)
         top = fill(QHBoxLayout(), (self.verdict, 1), self.show_prompt, spacing=8)
         middle = QWidget()
         parts = top, self.controls, (self.editors, 1), self.summary
-        fill(QVBoxLayout(middle), *parts, margins=(0, 0, 0, 0), spacing=8)
+        fill(QVBoxLayout(middle), *parts, margins=(0, 0, 0, 0), spacing=6)
         self.chart_card = QFrame()
         self.chart_card.setObjectName("card")
         self._chart_column = QVBoxLayout(self.chart_card)
@@ -68,13 +68,13 @@ class CreditLayout(QWidget):
         self._chart_waits = label(WAITS, "muted")
         self._chart_waits.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._chart_column.addWidget(self._chart_waits)
-        self.chart_card.setMinimumHeight(110)
+        self.chart_card.setMinimumHeight(96)
         self.prompt.setMinimumHeight(72)
         self.prompt.setMinimumWidth(300)
         self.rows = QSplitter(Qt.Orientation.Vertical)
         for widget in (middle, self.chart_card):
             self.rows.addWidget(widget)
-        self.rows.setSizes([470, 300])
+        self.rows.setSizes([550, 250])
         self.rows.setStretchFactor(0, 1)
         self.rows.setStretchFactor(1, 1)
         self.rows.setCollapsible(0, False)
@@ -87,7 +87,8 @@ class CreditLayout(QWidget):
         self.columns.addWidget(self.left)
         self.columns.addWidget(self.rows)
         self.columns.setSizes([540, 860])
-        self.columns.setStretchFactor(1, 1)
+        self.columns.setStretchFactor(0, 2)
+        self.columns.setStretchFactor(1, 3)
         self.columns.setCollapsible(1, False)
         for splitter in (self.rows, self.columns, self.editors, self.left):
             splitter.setHandleWidth(9)
@@ -98,10 +99,11 @@ class CreditLayout(QWidget):
     def keep_inspector(self, on: bool) -> None:
         """Let the inspector stay open, to follow the mouse, or open it only for a pinned token."""
         self._keeps_inspector = on
-        self.show_inspector(on)
+        self.show_inspector(self._wants_inspector)
 
     def show_inspector(self, on: bool) -> None:
         """Open or close the inspector; one that is kept stays open."""
+        self._wants_inspector = on
         self.inspector.setVisible(on or self._keeps_inspector)
         self._place_prompt()
 

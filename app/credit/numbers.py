@@ -165,10 +165,15 @@ class CreditNumbers:
         measure, unit = self._controls.measure(), self._controls.unit()
         return self.by_checkpoint.values(measure, unit, self.beta(), self.alignment, self.noise)
 
-    def fit_scale(self) -> int:
-        """Fit the colours to what is shown and to the run's other checkpoints; return how many."""
+    def fit_scale(self, together: bool) -> int:
+        """Fit the colours to the first responses and to the run's checkpoints; return how many.
+
+        Until both responses are known ``together`` nothing is fitted.
+        """
         states = [[*values.values()] for values in self.values_by_checkpoint().values()]
-        self.scale.fit(self._controls.measure(), [*self.values.values()], *states)
+        values = [*self.values.values()] if together else []
+        over = f"{self._controls.unit()} {self.beta():.6g}"
+        self.scale.fit_once(self._controls.measure(), over, values, *states)
         return len(states)
 
     def colour_scale(self) -> ColourScale:

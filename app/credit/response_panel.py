@@ -71,10 +71,10 @@ class ResponsePanel(QFrame):
         self.sum = label("", "figure")
         self.about = Clipped()
         self.about.setObjectName("muted")
-        self.about.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.about.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.progress = ScoringProgress()
-        said = (self.about, 1), self.progress
-        row = fill(QHBoxLayout(), self.name, self.sum, *said, margins=(10, 6, 10, 0))
+        said = (self.about, 1), self.progress, self.sum
+        row = fill(QHBoxLayout(), self.name, *said, margins=(10, 6, 10, 0), spacing=8)
         fill(QVBoxLayout(self), row, (self.editor, 1), margins=(2, 0, 2, 2), spacing=2)
         self._rest = single_shot(self, self._say_changed, DEBOUNCE_MS)
         self.editor.edited.connect(self._edited)

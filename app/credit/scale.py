@@ -1,4 +1,4 @@
-"""Chooses each measure's colour scale: fitted to what is shown, or locked.
+"""Chooses each measure's colour scale: fitted once to what is shown, or locked.
 
 Knows measures and colour scales; knows nothing of widgets.
 """
@@ -22,6 +22,8 @@ class ScaleChoice:
     dark: bool = False
     floor: float = 0.0
     """The noise of one reward."""
+    fitted: dict[str, float] = field(default_factory=dict)
+    """The limits that were found first, by measure and what it is shown over; kept for a pair."""
     _limits: dict[str, float] = field(default_factory=dict)
 
     def fit(self, measure: Measure, *states: Sequence[Floats]) -> None:
@@ -39,6 +41,38 @@ class ScaleChoice:
             self._limits[measure.key] = max(map(fit_limit, telling))
         elif any(np.isfinite(known).any() for known in all_known):
             self._limits[measure.key] = 1.0
+
+    def fit_once(
+        self, measure: Measure, over: str, values: Sequence[Floats], *states: Sequence[Floats]
+    ) -> None:
+        """Fit as ``fit`` does to the first values ``over`` something, and keep to that.
+
+        Colours of other texts then compare. Other checkpoints' ``states`` widen the range.
+        """
+        if self.locked and measure.key in self._limits:
+            return
+        key = f"{measure.key} {over}"
+        before = self.fitted.get(key)
+        if before is not None:
+            self._limits[measure.key] = before
+        if not any((np.isfinite(it) & (it != 0)).any() for it in values):
+            return
+        if before is None:
+            self.fit(measure, values, *states)
+        elif len(states) > 1:
+            self.fit(measure, *states)
+            self._limits[measure.key] = max(before, self._limits[measure.key])
+        self.fitted[key] = self._limits[measure.key]
+
+    def forget(self, measure: Measure) -> None:
+        """Let the measure be fitted anew, and unlock the range."""
+        self.locked = False
+        for key in [key for key in self.fitted if key.split(" ")[0] == measure.key]:
+            del self.fitted[key]
+
+    def is_fitted(self, measure: Measure) -> bool:
+        """Return whether the measure has a limit that was found or chosen."""
+        return measure.key in self._limits
 
     def lock(self, measure: Measure, limit: float) -> None:
         """Lock the range at the user's own limit."""

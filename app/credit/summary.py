@@ -8,6 +8,7 @@ from dataclasses import asdict
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QWidget
 
 from app.theme import set_faint
+from app.widgets.clipped import Clipped
 from core.noise import NOISELESS, NoiseFloor
 from core.present.credit import IMPLICIT, Credit
 from core.present.numerals import as_number, noise_words, signed
@@ -56,9 +57,9 @@ class PairSummary(QFrame):
         self.figures: dict[str, QLabel] = {}
         self._names: dict[str, QLabel] = {}
         self._grid = grid = QGridLayout(self)
-        grid.setContentsMargins(12, 5, 12, 5)
+        grid.setContentsMargins(12, 3, 12, 3)
         grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(3)
+        grid.setVerticalSpacing(1)
         for column, key in enumerate(FIGURES):
             title, figure = QLabel(), QLabel("–")
             title.setObjectName("muted")
@@ -66,8 +67,7 @@ class PairSummary(QFrame):
             grid.addWidget(title, 0, 2 * column)
             grid.addWidget(figure, 0, 2 * column + 1)
             self.figures[key], self._names[key] = figure, title
-        self.delta = QLabel()
-        self.delta.setWordWrap(True)
+        self.delta = Clipped()
         self.delta.setToolTip(DELTA)
         grid.addWidget(self.delta, 1, 0, 1, 2 * len(FIGURES))
         self.set_credit(IMPLICIT)
@@ -109,16 +109,20 @@ class PairSummary(QFrame):
         for key, (name, meaning) in self._meanings.items():
             of = name if key.startswith("sum") else "the margin"
             _say_noise(self.figures[key], meaning, f"{of} is {why[key]}" if why[key] else "")
-        self.delta.setText(delta_sentence(split, self._credit))
+        self.delta.show_words(delta_sentence(split, self._credit))
         apart = why["margin"] and split is not None
-        _say_noise(self.delta, DELTA, f"the margin is {why['margin']}" if apart else "")
+        _say_noise(
+            self.delta,
+            f"{self.delta.words}\n{DELTA}",
+            f"the margin is {why['margin']}" if apart else "",
+        )
 
     def as_text(self) -> str:
         """Return the strip as plain text, for the clipboard."""
         rows = [
             (self._names[it].text(), as_number(self.figures[it].text())) for it in self._meanings
         ]
-        return delimited([*rows, (self.delta.text(),)], "\t")
+        return delimited([*rows, (self.delta.words,)], "\t")
 
 
 def _say_noise(label: QLabel, meaning: str, why: str) -> None:

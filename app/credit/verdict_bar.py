@@ -3,8 +3,8 @@
 Knows verdicts; knows nothing of scorings or engines.
 """
 
-from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout
 
 from app.widgets.clipped import Clipped
 from app.widgets.layouts import fill
@@ -21,10 +21,8 @@ class VerdictBar(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self.headline = QLabel(WAITS)
+        self.headline = Clipped()
         self.headline.setObjectName("verdict")
-        self.headline.setTextFormat(Qt.TextFormat.PlainText)
-        self.headline.setWordWrap(True)
         self.detail = Clipped()
         self.detail.setObjectName("detail")
         self.try_it = QToolButton()
@@ -33,7 +31,7 @@ class VerdictBar(QFrame):
         self.try_it.setToolTip("Make this edit and see what it does; undo brings the text back")
         row = fill(QHBoxLayout(), (self.detail, 1), self.try_it, spacing=8)
         fill(QVBoxLayout(self), self.headline, row, margins=(4, 0, 4, 2), spacing=2)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._edit: Edit | None = None
         self._detail = ""
         self.try_it.clicked.connect(self._try)
@@ -42,7 +40,8 @@ class VerdictBar(QFrame):
     def show_verdict(self, found: Verdict, fresh: bool) -> None:
         """Show a verdict; one that is not ``fresh`` is grey: the text was edited meanwhile."""
         self._edit, self._detail = found.edit, found.detail
-        self.headline.setText(found.headline or WAITS)
+        self.headline.show_words(found.headline or WAITS)
+        self.headline.setToolTip(found.headline)
         self.detail.show_words(found.detail)
         self.try_it.setText(f"{found.edit.invitation} ›" if found.edit else "")
         self.try_it.setVisible(found.edit is not None)

@@ -6,10 +6,11 @@ or units change. Knows its parts and the engine's client; knows nothing of files
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QTimer, Signal, Slot
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QTimer, QVariantAnimation, Signal, Slot
+from PySide6.QtWidgets import QStyle, QWidget
 
 from app.credit.evidence import Asked, Evidence, in_short
 from app.credit.examples import Example
@@ -22,13 +23,16 @@ from app.credit.scorer import Scorer
 from app.engine_client import EngineClient
 from app.inspect.answers import InspectionLookup, StateAnswers, SurveyLookup
 from app.probe.probing import Probing
+from app.widgets.token_view import Note
 from core.engine.protocol import PairInfo, ReadTexts, Scored, Scrub, Side, TextsRead
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
 from core.present.columns import bars
 from core.present.credit import IMPLICIT, Credit
+from core.present.measures import REWARD
+from core.present.numerals import signed
 from core.present.pair import pair_noise, pair_numbers, split
-from core.present.verdict import Edit, Verdict, verdict
+from core.present.verdict import Edit, Verdict, Word, verdict, worst_words
 from core.scoring import Scoring
 from core.text import Prompt
 from core.trace import mark
@@ -38,6 +42,10 @@ if TYPE_CHECKING:
     from app.widgets.token_editor import TokenEditor
 
 ALIGN_MS = 500
+FADE_MS = 150
+"""How long the first colours of texts take to come; the desktop may forbid it."""
+MOST_NOTED = 4000
+"""Tokens of both responses up to which the worst words are looked for with each key."""
 CHART_MS = 40
 """How long the chart waits for more to draw, so that colours and keys come first."""
 
@@ -51,6 +59,8 @@ class CreditView(CreditLayout):
     """What else could stand in a token's place cannot be said: one sentence."""
     beta_chosen = Signal(object)
     """The beta that the user chose; None for none."""
+    fitted = Signal(object)
+    """The limits that colours have with this pair, by what they are of: one has been found."""
     first_colours = Signal()
     updated = Signal(str)
     """What the last update took, for the status bar."""
@@ -70,7 +80,15 @@ class CreditView(CreditLayout):
         self._client = client
         self._failed: set[Side] = set()
         self._scored_last: Side | None = None
+        self._begun = False
+        """Colours have been shown since the window opened."""
         self._coloured = False
+        """The texts that are in place have been coloured."""
+        self._fade = QVariantAnimation(self)
+        self._fade.setStartValue(0.0)
+        self._fade.setEndValue(1.0)
+        self._fade.valueChanged.connect(self._show_fade)
+        self._fade.finished.connect(self._show_fade)
         self._drawn: dict[Side, tuple[object, ...]] = {}
         self.chart: RewardChart | None = None
         self.put_into: TokenEditor | None = None
@@ -119,6 +137,7 @@ class CreditView(CreditLayout):
         legend.locked_changed.connect(self._lock_changed)
         legend.limit_changed.connect(self._limit_changed)
         legend.swap_changed.connect(self._swap_changed)
+        legend.fit_wanted.connect(self._fit_anew)
         scorer, focus, q_function = self.scorer, self.focus_on, self.q_function
         scorer.scored.connect(self._scored)
         scorer.failed.connect(self._score_failed)
@@ -179,7 +198,7 @@ class CreditView(CreditLayout):
         return self._client.busy(Scrub)
 
     def _may_inspect(self) -> bool:
-        return self._is_settled(self.focus_on.shown)
+        return not self.inspector.isHidden() and self._is_settled(self.focus_on.shown)
 
     def _may_survey(self) -> bool:
         return self._is_settled(self.q_function.spot)
@@ -191,12 +210,22 @@ class CreditView(CreditLayout):
 
     # --- what is loaded ---------------------------------------------------------------------
 
-    def set_pair(self, info: PairInfo | None, beta: float | None = None) -> None:
-        """Take another pair, or none: the texts stay, what was known of them goes."""
+    def set_pair(
+        self,
+        info: PairInfo | None,
+        beta: float | None = None,
+        limits: dict[str, float] | None = None,
+    ) -> None:
+        """Take another pair, or none: the texts stay, what was known of them goes.
+
+        ``limits``: those that colours had with this pair before.
+        """
         self.scorer.has_pair = info is not None
         self.numbers.noise = NOISELESS
         self.numbers.alignment = None
         self._failed.clear()
+        self._coloured = False
+        self.scale.fitted = {} if limits is None else limits
         self.by_checkpoint.begin(info.checkpoints if info is not None else ())
         self.answers.forget()
         self.focus_on.clear()
@@ -216,6 +245,11 @@ class CreditView(CreditLayout):
             self.controls.set_beta(beta if beta is not None else info.beta, _source(info, beta))
             self.scorer.ask_all()
         self.recoloured.emit()
+
+    def recall_limits(self, limits: dict[str, float]) -> None:
+        """Take the limits that colours had with a pair, before it is loaded."""
+        self.scale.fitted = limits
+        self._recolour()
 
     def set_noise(self, noise: NoiseFloor) -> None:
         """Take the pair's noise floor: what lies below it has no colour, and is grey."""
@@ -248,6 +282,7 @@ class CreditView(CreditLayout):
         self.focus_on.clear()
         self.numbers.alignment = None
         self._failed.clear()
+        self._coloured = False
         self.by_checkpoint.forget_texts()
         self.problem.emit("")
         self._clear_chart()
@@ -326,9 +361,6 @@ class CreditView(CreditLayout):
             f"tokens computed, at {time.strftime('%H:%M:%S')}"
         )
         self.scored.emit(event.side)
-        if not self._coloured:
-            self._coloured = True
-            QTimer.singleShot(0, self._say_coloured)
 
     @Slot()
     def _ask_reading(self) -> None:
@@ -393,23 +425,73 @@ class CreditView(CreditLayout):
         self._fit_scale()
         self._show_legend()
         known, scale = numbers.scored(), numbers.colour_scale()
+        together = self._are_known()
+        if together and not self._coloured:
+            self._fade_in()
+        shown = replace(scale, strength=self._strength())
         for side, panel in self.panels.items():
-            panel.set_scale(scale)
+            panel.set_scale(shown)
             scoring = known.get(side)
-            if scoring is None:
+            if scoring is None or not together:
                 panel.show_sum(None)
                 continue
             panel.paint(numbers.values[side], scale)
             panel.show_sum(numbers.credit, beta, numbers.noise)
+        self._show_notes(known if together else {})
         self._show_summary()
         self.focus_on.refresh()
         if self.chart is not None and not self._draw.isActive():
             self._draw.start()
         self.recoloured.emit()
 
+    def _show_notes(self, known: Mapping[Side, Scoring]) -> None:
+        """Write above the words that cost most what they cost, where rewards are shown."""
+        found: tuple[Word, ...] = ()
+        numbers = self.numbers
+        if self.controls.measure() is REWARD and sum(map(len, known.values())) <= MOST_NOTED:
+            found = worst_words(known, self.beta(), numbers.credit, numbers.noise)
+        notes = [
+            (word.side, Note(word.rows, signed(word.total, 1), ring=word is found[0]))
+            for word in found
+        ]
+        for side, panel in self.panels.items():
+            panel.editor.set_notes(tuple(note for of, note in notes if of == side))
+
+    def _are_known(self) -> bool:
+        """Return whether both responses have numbers, or cannot have any: they appear together."""
+        return all(
+            panel.scoring is not None or side in self._failed for side, panel in self.panels.items()
+        )
+
+    def _strength(self) -> float:
+        """Return the share of their colour that tokens have."""
+        running = self._fade.state() == QVariantAnimation.State.Running
+        return float(self._fade.currentValue()) if running else 1.0
+
+    def _fade_in(self) -> None:
+        """Let the first colours of texts come softly; at once where nothing is to move."""
+        self._coloured = True
+        wanted = min(FADE_MS, self.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration))
+        if wanted > 0 and self.isVisible():
+            self._fade.setDuration(wanted)
+            self._fade.start()
+        if not self._begun:
+            self._begun = True
+            QTimer.singleShot(0, self._say_coloured)
+
+    @Slot()
+    def _show_fade(self) -> None:
+        shown = replace(self.numbers.colour_scale(), strength=self._strength())
+        for panel in self.panels.values():
+            panel.set_scale(shown)
+
     def _fit_scale(self) -> None:
-        """Fit the colours to what is shown and to the run's other checkpoints."""
-        self.controls.legend.set_note(compared_words(self.numbers.fit_scale()))
+        """Fit the colours to what is shown first and to the run's other checkpoints."""
+        before = dict(self.scale.fitted)
+        count = self.numbers.fit_scale(self._are_known())
+        self.controls.legend.set_note(compared_words(count))
+        if self.scale.fitted != before:
+            self.fitted.emit(dict(self.scale.fitted))
 
     @Slot()
     def _show_chart(self) -> None:
@@ -483,6 +565,7 @@ class CreditView(CreditLayout):
     def _show_legend(self) -> None:
         measure = self.controls.measure()
         self.controls.legend.set_scale(self.numbers.colour_scale(), negative=measure.at_most_zero)
+        self.controls.legend.set_known(self.scale.is_fitted(measure))
         self.controls.legend.set_locked(self.scale.locked)
 
     @Slot(object)
@@ -498,6 +581,11 @@ class CreditView(CreditLayout):
     @Slot(float)
     def _limit_changed(self, limit: float) -> None:
         self.scale.lock(self.controls.measure(), limit)
+        self._recolour()
+
+    @Slot()
+    def _fit_anew(self) -> None:
+        self.scale.forget(self.controls.measure())
         self._recolour()
 
     @Slot(bool)
@@ -549,7 +637,7 @@ class CreditView(CreditLayout):
             return  # typed on meanwhile
         panel.swap_in(text[: edit.start] + edit.new + text[edit.stop :], None)
         self.put_into = panel.editor
-        self.edited.emit()
+        self._typed(edit.side)
         self.ask(edit.side)
 
     @Slot(str, int)

@@ -91,6 +91,8 @@ class ColourScale:
     swap: bool = False
     dark: bool = False
     floor: float = 0.0
+    strength: float = 1.0
+    """The share of their colour that all classes have, while they fade in."""
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.limit) and self.limit > 0):
@@ -114,12 +116,12 @@ class ColourScale:
     @cached_property
     def palette(self) -> NDArray[np.uint8]:
         """Return the classes' colours, lowest first, [65, 3] diverging or [33, 3] sequential."""
-        return self._mix(1.0)
+        return self._mix(self.strength)
 
     @cached_property
     def faded(self) -> NDArray[np.uint8]:
         """Return the palette for values that an edit has made stale: paler, same hues."""
-        return self._mix(_FADED)
+        return self._mix(_FADED * self.strength)
 
     def classes(self, values: ArrayLike) -> Classes:
         """Return the palette class of every value, any shape; NO_COLOUR where a value is NaN."""
@@ -167,11 +169,8 @@ class ColourScale:
 
 
 def fit_limit(values: ArrayLike, share: float = 98.0) -> float:
-    """Return a limit that suits values: a high percentile of
-
-    v
-
-    , rounded up to 1, 2, 3 or 5 x 10^k.
+    """Return a limit that suits values: a high percentile of sizes, rounded up to 1, 2, 3 or
+    5 x 10^k.
 
     A percentile, so that one extreme token does not make all others pale. 1.0 where there is
     nothing to fit (no values, all NaN, or all 0).

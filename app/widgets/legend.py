@@ -5,9 +5,10 @@ a lock for the range and a swap of the two colours. Knows the colour scale; know
 the values are or of what they colour.
 """
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSignalBlocker, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSignalBlocker, QSize, Qt, Signal, Slot
 from PySide6.QtGui import (
     QColor,
+    QFontMetrics,
     QIcon,
     QPainter,
     QPainterPath,
@@ -16,15 +17,17 @@ from PySide6.QtGui import (
     QPen,
     QPolygonF,
 )
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from app.widgets.boxes import DoubleSpinBox
 from app.widgets.colour_scale import ColourScale
-from app.widgets.drawing import draw_picture, pack, painting, picture_of, translucent
+from app.widgets.drawing import draw_picture, pack, painting, picture_of, smaller, translucent
 from app.widgets.layouts import fill
 from core.present.numerals import real_minus
 
 _STEPS = (1.0, 2.0, 5.0)
+NARROWEST = 100
+"""Pixels of the bar and its numbers where there is little room."""
 
 
 def shown_number(value: float) -> str:
@@ -67,10 +70,11 @@ class ScaleBar(QWidget):
         self._scale = ColourScale()
         self._quantity, self._unit = "", ""
         self._negative = False
+        self.known = True
         self.note = ""
         """One more sentence for the tooltip."""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setMinimumWidth(180)
+        self.setMinimumWidth(NARROWEST)
 
     def show_scale(self, scale: ColourScale, quantity: str, unit: str, negative: bool) -> None:
         """Show a scale of a quantity in a unit.
@@ -103,14 +107,24 @@ class ScaleBar(QWidget):
         return "0", "", shown_number(-limit if self._negative else limit)
 
     def sizeHint(self) -> QSize:
-        metrics = self.fontMetrics()
-        return QSize(max(280, metrics.horizontalAdvance(self._heading()) + 40), self._height())
+        metrics = self._metrics()
+        return QSize(max(240, metrics.horizontalAdvance(self._heading()) + 8), self._height())
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(180, self._height())
+        return QSize(NARROWEST, self._height())
 
     def _height(self) -> int:
-        return 2 * self.fontMetrics().height() + 14
+        return 2 * self._metrics().height() + 2
+
+    def _metrics(self) -> QFontMetrics:
+        return QFontMetrics(smaller(self.font(), 1))
+
+    def bar_rect(self) -> QRectF:
+        """Return where the colours are: between the numbers at its ends, under the quantity."""
+        metrics, (left, _, right) = self._metrics(), self.ends()
+        room = max(metrics.horizontalAdvance(left), metrics.horizontalAdvance(right)) + 6
+        middle = 1.5 * metrics.height() + 1
+        return QRectF(room, middle - 4, max(self.width() - 2 * room, 20), 9)
 
     def _heading(self) -> str:
         return f"{self._quantity}  ({self._unit})" if self._unit else self._quantity
@@ -127,12 +141,13 @@ class ScaleBar(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         with painting(self) as painter:
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            metrics, text = self.fontMetrics(), self.palette().color(QPalette.ColorRole.WindowText)
-            line, wide = metrics.height(), self.width()
+            text = self.palette().color(QPalette.ColorRole.WindowText)
+            painter.setFont(smaller(self.font(), 1))
+            metrics, wide, bar = self._metrics(), self.width(), self.bar_rect()
             painter.setPen(text)
             heading = metrics.elidedText(self._heading(), Qt.TextElideMode.ElideRight, wide)
-            painter.drawText(QPointF(1, metrics.ascent()), heading)
-            bar = QRectF(1, line + 2, wide - 2, 9)
+            middle = (wide - metrics.horizontalAdvance(heading)) / 2
+            painter.drawText(QPointF(middle, metrics.ascent()), heading)
             path = QPainterPath()
             path.addRoundedRect(bar, 3, 3)
             painter.setClipPath(path)
@@ -144,20 +159,20 @@ class ScaleBar(QWidget):
             outline = translucent(text, 110)
             painter.setPen(QPen(outline, 1))
             painter.drawPath(path)
-            base = bar.bottom() + 2 + metrics.ascent()
-            left, middle, right = self.ends()
-            painter.setPen(text)
-            painter.drawText(QPointF(1, base), left)
-            painter.drawText(QPointF(wide - 1 - metrics.horizontalAdvance(right), base), right)
-            if middle:
-                x = wide / 2
-                painter.drawText(QPointF(x - metrics.horizontalAdvance(middle) / 2, base), middle)
-                painter.setPen(QPen(outline, 1))
+            if self._scale.kind == "diverging":
+                x = bar.center().x()
                 painter.drawLine(QPointF(x, bar.top()), QPointF(x, bar.bottom()))
+            if not self.known:
+                return
+            base = bar.center().y() + (metrics.ascent() - metrics.descent()) / 2
+            left, _, right = self.ends()
+            painter.setPen(text)
+            painter.drawText(QPointF(bar.left() - 5 - metrics.horizontalAdvance(left), base), left)
+            painter.drawText(QPointF(bar.right() + 5, base), right)
 
 
 class Legend(QWidget):
-    """The bar, the limit, the lock and the swap; compact, and usable from the keyboard.
+    """The bar, and behind a button the limit, the fit, the lock and the swap.
 
     The signals say what the user chose; the owner answers with ``set_scale`` or ``set_locked``,
     which emit nothing. Typing a limit also locks the range, since it is then chosen.
@@ -166,24 +181,39 @@ class Legend(QWidget):
     locked_changed = Signal(bool)
     swap_changed = Signal(bool)
     limit_changed = Signal(float)
+    fit_wanted = Signal()
+    """Fit the limit to what is shown now."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._scale = ColourScale()
         self._quantity, self._unit, self._negative = "implicit reward", "nats × β", False
         self.bar = ScaleBar(self)
-        self.limit = LimitBox(self)
-        self.lock = QToolButton(self)
-        self.swap = QToolButton(self)
+        self.more = QToolButton(self)
+        self.more.setText("⋯")
+        self.more.setAutoRaise(True)
+        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.more.setAccessibleName("The colour range")
+        self.more.setToolTip("Set, fit or lock the colour range, or swap its colours")
+        self.choices = QFrame(self, Qt.WindowType.Popup)
+        self.choices.setObjectName("popup")
+        self.limit = LimitBox(self.choices)
+        self.fit = QToolButton(self.choices)
+        self.fit.setText("Fit")
+        self.fit.setToolTip("Fit the range to the responses that are shown, once")
+        self.lock, self.swap = QToolButton(self.choices), QToolButton(self.choices)
         for button, name in ((self.lock, "Lock the colour range"), (self.swap, "Swap colours")):
             button.setCheckable(True)
-            button.setAutoRaise(True)
             button.setAccessibleName(name)
+        for button in (self.more, self.fit, self.lock, self.swap):
             button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.swap.setToolTip("Swap colours: red for positive, blue for negative values")
+        parts = QLabel("Full colour at"), self.limit, self.fit, self.lock, self.swap
+        fill(QHBoxLayout(self.choices), *parts, margins=(10, 8, 10, 8), spacing=6)
         row = fill(QHBoxLayout(self), (self.bar, 1), margins=(0, 0, 0, 0), spacing=4)
-        for widget in (self.limit, self.lock, self.swap):
-            row.addWidget(widget, 0, Qt.AlignmentFlag.AlignVCenter)
+        row.addWidget(self.more, 0, Qt.AlignmentFlag.AlignVCenter)
+        self.more.clicked.connect(self._show_choices)
+        self.fit.clicked.connect(self.fit_wanted)
         self.limit.valueChanged.connect(self._limit_chosen)
         self.lock.toggled.connect(self._lock_toggled)
         self.swap.toggled.connect(self.swap_changed)
@@ -203,6 +233,12 @@ class Legend(QWidget):
         if (scale, negative) != (self._scale, self._negative):
             self._scale, self._negative = scale, negative
             self._show()
+
+    def set_known(self, known: bool) -> None:
+        """Say whether the limit is known yet; until then no numbers stand at the bar."""
+        if known != self.bar.known:
+            self.bar.known = known
+            self.bar.update()
 
     def set_quantity(self, quantity: str, unit: str) -> None:
         """Say what the colours stand for, and in what unit."""
@@ -237,6 +273,14 @@ class Legend(QWidget):
             "Setting the limit locks it."
         )
 
+    @Slot()
+    def _show_choices(self) -> None:
+        corner = self.more.mapToGlobal(QPoint(self.more.width(), self.more.height() + 2))
+        self.choices.adjustSize()
+        self.choices.move(corner - QPoint(self.choices.width(), 0))
+        self.choices.show()
+        self.limit.setFocus()
+
     def _limit_chosen(self, value: float) -> None:
         if not self.lock.isChecked():
             self.lock.setChecked(True)
@@ -259,6 +303,7 @@ class Legend(QWidget):
             (self.swap, lambda painter: _draw_arrows(painter, colour)),
         ):
             button.setIcon(QIcon(draw_picture(16, 16, self.devicePixelRatioF(), draw)))
+        self.more.setIcon(self.lock.icon() if locked else QIcon())
         self.lock.setToolTip(
             "The range is locked: it stays for new values, so that views compare. Click to unlock."
             if locked

@@ -7,6 +7,7 @@ line's picture is cached (line_painting.py).
 
 from bisect import bisect_left
 from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from PySide6.QtWidgets import QWidget
 
 from app.widgets.closing_chip import Chip, paint_chip, place_chip
 from app.widgets.colour_scale import NO_COLOUR, ColourScale
-from app.widgets.drawing import mix, painting, translucent
+from app.widgets.drawing import mix, painting, smaller, translucent
 from app.widgets.line_painting import (
     Columns,
     Ink,
@@ -44,6 +45,15 @@ from app.widgets.spans import Freshness, LiveSpans, right_to_left, utf16
 
 Rows = NDArray[np.int64]
 """Which row of the spans each unit of a line is of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A few letters above some neighbouring tokens, and whether a ring goes around them."""
+
+    tokens: range
+    text: str
+    ring: bool = False
 
 
 class TokenView(PlainEdit):
@@ -70,6 +80,7 @@ class TokenView(PlainEdit):
         self._boundaries, self._marks = True, False
         self._closing: tuple[str, int] | None = None
         self._closing_stale = False
+        self._notes: tuple[Note, ...] = ()
         self._hover: int | None = None
         self._pin: int | None = None
         self.setLineWrapMode(PlainEdit.LineWrapMode.WidgetWidth)
@@ -108,6 +119,16 @@ class TokenView(PlainEdit):
         """Show spaces, tabs and all newlines as faint signs (a token's newline always shows)."""
         self._marks = on
         self._forget_pictures()
+
+    def set_notes(self, notes: tuple[Note, ...]) -> None:
+        """Write above some tokens; what an edit has made stale has no note."""
+        if notes != self._notes:
+            self._notes = notes
+            self.viewport().update()
+
+    def notes(self) -> tuple[Note, ...]:
+        """Return what is written above tokens."""
+        return self._notes
 
     def highlight(self, index: int | None) -> None:
         """Outline a token lightly (hover here or elsewhere); None for none."""
@@ -302,7 +323,8 @@ class TokenView(PlainEdit):
                 at = QPointF(round(origin.x()), round(origin.y() + line.y()))
                 painter.drawImage(at, self._picture(block, line, width, ink))
         super().paintEvent(event)
-        if self._closing is not None or self._hover is not None or self._pin is not None:
+        outlined = self._hover is not None or self._pin is not None
+        if self._closing is not None or self._notes or outlined:
             with painting(self.viewport()) as painter:
                 self._paint_over(painter, event.rect())
 
@@ -351,6 +373,8 @@ class TokenView(PlainEdit):
             if colour != NO_COLOUR:
                 colour += len(self._scale.palette) * self._closing_stale
             paint_chip(painter, chip, colour, ink)
+        for note in self._notes:
+            self._paint_note(painter, note)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         for index, pen_width, strength in ((self._hover, 1.5, 170), (self._pin, 2.5, 255)):
             if index is None or (index == self._hover == self._pin and pen_width < 2):
@@ -358,6 +382,37 @@ class TokenView(PlainEdit):
             painter.setPen(QPen(translucent(ink.text, strength), pen_width))
             for rect in self.token_rects(index):
                 painter.drawRoundedRect(QRectF(rect).adjusted(-0.5, 0.5, -0.5, -0.5), 2.5, 2.5)
+
+    def _paint_note(self, painter: QPainter, note: Note) -> None:
+        """Paint a note at the upper edge of its tokens, where letters seldom reach."""
+        spans = self._spans
+        if spans is None or note.tokens.stop > spans.tokens:
+            return
+        rows = [spans.row(index) for index in note.tokens]
+        if any(row < 0 or spans.freshness[row] != Freshness.FRESH for row in rows):
+            return
+        rects = [QRectF(it) for index in note.tokens for it in self.token_rects(index)]
+        if not rects:
+            return
+        first = rects[0]
+        for rect in rects[1:]:
+            if rect.top() == first.top():
+                first = first.united(rect)
+        colour = QColor(*self._scale.palette[0])
+        surface, text = QColor(*self._scale.surface), QColor(*self._scale.text)
+        if note.ring:
+            painter.setPen(QPen(colour, 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(first.adjusted(0, 1, -1, -1), 4, 4)
+        painter.setFont(smaller(self.font(), 0.45 * self.font().pointSizeF()))
+        metrics = painter.fontMetrics()
+        wide, high = metrics.horizontalAdvance(note.text) + 6, metrics.ascent() + 1
+        box = QRectF(first.right() - wide, max(first.top() - 0.8 * high, 0.0), wide, high)
+        painter.setPen(QPen(colour, 1) if note.ring else Qt.PenStyle.NoPen)
+        painter.setBrush(surface)
+        painter.drawRoundedRect(box, 3, 3)
+        painter.setPen(text)
+        painter.drawText(QPointF(box.left() + 3, box.bottom() - 2), note.text)
 
     def _update_token(self, index: int | None) -> None:
         for rect in self.token_rects(index) if index is not None else ():

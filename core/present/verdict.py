@@ -17,7 +17,7 @@ from core.noise import NOISELESS, NoiseFloor
 from core.present.credit import IMPLICIT, Credit
 from core.present.numerals import signed
 from core.present.pair import PairNumbers, pair_noise, pair_numbers
-from core.present.units import groups
+from core.present.units import Floats, Ints, groups
 from core.scoring import Scoring
 from core.text import Alignment
 
@@ -138,18 +138,36 @@ def _headline(
 
 def words(side: Side, scoring: Scoring, beta: float, credit: Credit = IMPLICIT) -> tuple[Word, ...]:
     """Return the words of a response in order, the closing token as a word of its own."""
-    values, tokens = credit.of(scoring, beta), scoring.tokens
-    group = groups(tokens, "word", len(scoring))
-    bounds = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(group)]
-    found = []
-    for start, stop in pairwise(bounds):
-        inside = range(start, min(stop, len(tokens)))
-        text = tokens.text[tokens.starts[start] : tokens.ends[inside[-1]]] if inside else ""
-        text = text.strip(MARKS) or text.strip() or scoring.labels[start]
-        own = values[start:stop]
-        numbers = float(own.sum()), float(own.min()), float(own.max())
-        found.append(Word(side, range(start, stop), _short(text), *numbers))
-    return tuple(found)
+    values = credit.of(scoring, beta)
+    bounds = _bounds(scoring)
+    return tuple(_word(side, scoring, values, *span) for span in pairwise(bounds.tolist()))
+
+
+def _bounds(scoring: Scoring) -> Ints:
+    """Return where words begin, and the end, as rows, [words + 1]."""
+    group = groups(scoring.tokens, "word", len(scoring))
+    return np.concatenate([[0], np.flatnonzero(np.diff(group)) + 1, [len(group)]])
+
+
+def _word(side: Side, scoring: Scoring, values: Floats, start: int, stop: int) -> Word:
+    """Return the word of some rows."""
+    tokens = scoring.tokens
+    inside = range(start, min(stop, len(tokens)))
+    text = tokens.text[tokens.starts[start] : tokens.ends[inside[-1]]] if inside else ""
+    text = text.strip(MARKS) or text.strip() or scoring.labels[start]
+    own = values[start:stop]
+    numbers = float(own.sum()), float(own.min()), float(own.max())
+    return Word(side, range(start, stop), _short(text), *numbers)
+
+
+def _extremes(
+    side: Side, scoring: Scoring, beta: float, credit: Credit, sign: float, most: int
+) -> list[Word]:
+    """Return the words whose sums are furthest on one side of 0, the furthest first."""
+    values, bounds = credit.of(scoring, beta), _bounds(scoring)
+    totals = sign * np.add.reduceat(values, bounds[:-1])
+    order = np.argsort(-totals, kind="stable")[:most]
+    return [_word(side, scoring, values, int(bounds[i]), int(bounds[i + 1])) for i in order]
 
 
 def _short(text: str) -> str:
@@ -165,12 +183,34 @@ def _outstanding(
     sign: float,
 ) -> Word | None:
     """Return the word whose sum is furthest on one side of 0; None if none is above the noise."""
-    found = max(words(side, scoring, beta, credit), key=lambda it: sign * it.total, default=None)
-    if found is None:
-        return None
-    floor = float(noise.of_rewards(credit.scale(beta, len(scoring)), len(found.rows)))
-    seen = max(floor, 0.05)  # what is shown as 0.0 is no loss
-    return found if sign * found.total > seen else None
+    (found,) = _extremes(side, scoring, beta, credit, sign, most=1)
+    return found if sign * found.total > _floor(found, scoring, beta, credit, noise) else None
+
+
+def _floor(word: Word, scoring: Scoring, beta: float, credit: Credit, noise: NoiseFloor) -> float:
+    """Return the size that a word's sum must exceed to be told."""
+    floor = float(noise.of_rewards(credit.scale(beta, len(scoring)), len(word.rows)))
+    return max(floor, 0.05)  # what is shown as 0.0 is no loss
+
+
+def worst_words(
+    known: Mapping[Side, Scoring],
+    beta: float,
+    credit: Credit = IMPLICIT,
+    noise: NoiseFloor = NOISELESS,
+    most: int = 3,
+) -> tuple[Word, ...]:
+    """Return the words that cost most, of all responses together and above the noise; the worst
+    first."""
+    if not credit.blames:
+        return ()
+    found = [
+        word
+        for side, scoring in known.items()
+        for word in _extremes(side, scoring, beta, credit, -1.0, most)
+        if -word.total > _floor(word, scoring, beta, credit, noise)
+    ]
+    return tuple(sorted(found, key=lambda it: it.total)[:most])
 
 
 def _edit(

@@ -6,6 +6,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication
 
 from app import theme
+from app.credit import evidence, view
 from app.main_window import MainWindow
 from app.settings import Settings
 from core.engine.protocol import PairSpec
@@ -21,6 +22,13 @@ def _own_folders(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch):
+    """Nothing rests or moves for looks' sake."""
+    monkeypatch.setattr(evidence, "REST_MS", 1)
+    monkeypatch.setattr(view, "FADE_MS", 0)
 
 
 @pytest.fixture
@@ -57,7 +65,8 @@ def window(open_window, qtbot):
 
 def settled(window):
     """Both sides scored and shown, and nothing asked for any more."""
-    return len(window.view.scorings()) == 2 and not window.client.busy()
+    view = window.view
+    return len(view.scorings()) == 2 and not window.client.busy() and not view.evidence.is_to_ask()
 
 
 def do(window, name):

@@ -148,3 +148,11 @@ def test_a_limit_is_the_first_round_number_from_the_percentile_on(count):
     limit = fit_limit(values)
     smaller = {1: 0.5, 2: 0.5, 3: 2 / 3, 5: 0.6}[int(f"{limit:e}"[0])] * limit
     assert smaller < target <= limit
+
+
+def test_colours_come_from_nothing():
+    whole, none = ColourScale(2.0), ColourScale(2.0, strength=0.0)
+    assert (none.palette == none.surface).all() and (none.faded == none.surface).all()
+    half = ColourScale(2.0, strength=0.5).palette.astype(int)
+    far = np.abs(whole.palette.astype(int) - whole.surface).sum(axis=1)
+    assert (np.abs(half - whole.surface).sum(axis=1) <= far).all()

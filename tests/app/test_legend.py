@@ -26,8 +26,8 @@ def said(legend):
 
 def bar_colour(legend, share):
     image = legend.bar.grab().toImage()
-    y = legend.bar.fontMetrics().height() + 6
-    colour = image.pixelColor(round(share * (image.width() - 1)), y)
+    bar = legend.bar.bar_rect()
+    colour = image.pixelColor(round(bar.left() + share * bar.width()), round(bar.center().y()))
     return colour.red(), colour.green(), colour.blue()
 
 
@@ -78,3 +78,21 @@ def test_the_arrows_step_through_round_numbers(legend, said):
         QTest.keyClick(legend.limit, Qt.Key.Key_Up)
     QTest.keyClick(legend.limit, Qt.Key.Key_Down)
     assert [value for name, value in said if name == "limit"] == [1.0, 2.0, 5.0, 2.0]
+
+
+def test_what_is_rarely_needed_opens_from_a_button(legend, said):
+    assert not legend.choices.isVisible() and legend.height() <= 60
+    QTest.mouseClick(legend.more, Qt.MouseButton.LeftButton)
+    assert legend.choices.isVisible() and legend.limit.isVisible()
+    fits = []
+    legend.fit_wanted.connect(lambda: fits.append(1))
+    QTest.mouseClick(legend.fit, Qt.MouseButton.LeftButton)
+    assert fits == [1] and said == []
+    QTest.keyClick(legend.choices, Qt.Key.Key_Escape)
+    assert not legend.choices.isVisible()
+
+
+def test_a_locked_range_is_seen_on_the_button(legend):
+    assert legend.more.icon().isNull()
+    legend.set_locked(True)
+    assert not legend.more.icon().isNull()

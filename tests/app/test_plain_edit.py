@@ -245,7 +245,11 @@ def test_what_is_composed_takes_room_and_has_no_colour(qtbot):
     after = [editor.token_rects(i) for i in range(3)]
     left, right = after[1]  # the token that the caret stands in is divided, not stretched
     room = right.left() - (left.left() + left.width())
-    assert after[0] == before[0] and left.left() == before[1][0].left()
+    # The line may get higher: another font has the letters that are composed.
+    assert [(it.left(), it.right()) for it in after[0]] == [
+        (it.left(), it.right()) for it in before[0]
+    ]
+    assert left.left() == before[1][0].left()
     moved = after[2][0].left() - before[2][0].left()
     assert room > 10 and abs(moved - room) <= 2  # kerning, and whole pixels
     assert [shown(editor, 1, part) for part in (0, 1)] == [expected(spans, 1)] * 2

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication, QPlainTextEdit
 from app.widgets.colour_scale import ColourScale
 from app.widgets.spans import TokenSpans
 from app.widgets.token_editor import TokenEditor
+from app.widgets.token_view import Note
 
 SCALE = ColourScale()
 WORDS = re.compile(r" ?[^\s]+|\s")
@@ -455,3 +456,23 @@ def test_colours_scroll_with_the_text(editor, gap):
                 assert editor.token_at(rects[0].center()) == index
                 seen.add(index)
     assert len(seen) >= 4
+
+
+def test_a_note_stands_above_its_tokens_until_they_are_edited(editor):
+    show(editor, "the salary is high", [0.0, 0.0, 0.0, 0.0])
+    bare = editor.viewport().grab().toImage()
+    editor.set_notes((Note(range(1, 3), "−6.3", ring=True),))
+    noted = editor.viewport().grab().toImage()
+    box = editor.token_rects(1)[0].united(editor.token_rects(2)[0])
+    changed = [
+        (x, y)
+        for x in range(noted.width())
+        for y in range(noted.height())
+        if noted.pixel(x, y) != bare.pixel(x, y)
+    ]
+    assert changed and all(box.adjusted(-3, -12, 3, 3).contains(x, y) for x, y in changed)
+    caret(editor, 6)
+    editor.insertPlainText("x")
+    here = editor.viewport().grab().toImage()
+    editor.set_notes(())
+    assert here == editor.viewport().grab().toImage()

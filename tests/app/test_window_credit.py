@@ -11,9 +11,12 @@ from PySide6.QtGui import QContextMenuEvent, QPalette, QTextCursor
 from PySide6.QtWidgets import QApplication, QScrollArea
 
 from app import theme
+from app.credit import view as credit_view
 from app.credit.prompt_panel import TurnEdit
+from app.pair_loader import DEMO_BETA
 from app.settings import Settings
 from app.widgets.spans import Freshness
+from core.demo.pair import demo_beta
 from core.engine.protocol import Inspect, PairSpec, Score
 from core.present.measures import rewards
 from core.provenance import Provenance
@@ -243,7 +246,7 @@ def test_the_sums_and_the_split_add_up(window):
     assert shown["sum_a"] == pytest.approx(sums[0], abs=6e-4)
     assert shown["margin"] == pytest.approx(sums[0] - sums[1], abs=6e-4)
     assert shown["loss"] == pytest.approx(np.log1p(np.exp(sums[1] - sums[0])), abs=6e-4)
-    text = window.view.summary.delta.text().replace("−", "-")
+    text = window.view.summary.delta.words.replace("−", "-")
     total, edited, downstream = (
         float(m) for m in re.findall(r"(?:= |span |tokens )([+-]?\d+\.\d+)", text)
     )
@@ -253,6 +256,7 @@ def test_the_sums_and_the_split_add_up(window):
 
 
 def test_hover_shows_numbers_then_alternatives(window, qtbot):
+    do(window, "keep_inspector")
     edit = editor(window)
     hover(qtbot, edit, 6)
     view = window.view
@@ -310,7 +314,7 @@ def test_a_pin_stays_with_its_token(window, qtbot):
         qtbot.keyClick(edit, Qt.Key.Key_Backspace)
     wait(qtbot, window)
     assert focus.pinned is focus.shown is None and edit.pinned() is None
-    assert window.view.inspector.empty.isVisible()
+    assert not window.view.inspector.isVisible()
 
 
 def test_a_pin_on_the_closing_token_stays_there(window, qtbot):
@@ -395,6 +399,61 @@ def test_a_locked_scale_stays(window, qtbot):
     assert not np.array_equal(colours, editor(window).spans().colours)
 
 
+def test_the_range_stays_for_other_texts_and_is_remembered_of_the_pair(open_window, qtbot):
+    first = open_window()
+    assert not first.view.controls.legend.bar.known
+    wait(qtbot, first)
+    legend = first.view.controls.legend
+    limit = legend.scale().limit
+    assert legend.bar.known
+    first.view.panels["A"].put_in("Word " * 40)
+    first.view.ask("A")
+    wait(qtbot, first)
+    assert legend.scale().limit == limit
+    first.view.scale.fitted["reward token 0.1"] = 2 * limit  # as if other texts had come first
+    first.view.fitted.emit(dict(first.view.scale.fitted))
+    first.close()
+    again = open_window()
+    again.view.controls.set_beta(0.1)
+    wait(qtbot, again)
+    legend = again.view.controls.legend
+    assert legend.scale().limit == 2 * limit
+    qtbot.mouseClick(legend.fit, Qt.MouseButton.LeftButton)
+    assert legend.scale().limit != 2 * limit
+
+
+def test_both_responses_are_coloured_together(open_window, qtbot):
+    window = open_window()
+    seen = set()
+
+    def look():
+        colours = [panel.editor.spans() is not None for panel in window.view.panels.values()]
+        seen.add(tuple(colours))
+
+    window.view.recoloured.connect(look)
+    wait(qtbot, window)
+    assert seen == {(False, False), (True, True)}
+
+
+def test_colours_that_fade_in_reach_their_full_strength(open_window, qtbot, monkeypatch):
+    monkeypatch.setattr(credit_view, "FADE_MS", 60)
+    window = open_window()
+    wait(qtbot, window)
+    edit, view = editor(window, "B"), window.view
+    box = edit.token_rects(0)[0]
+    wanted = view.numbers.colour_scale().css(view.numbers.values["B"][0])
+
+    def shown():
+        return edit.viewport().grab().toImage().pixelColor(box.left() + 2, box.bottom() - 2).name()
+
+    qtbot.waitUntil(lambda: shown() == wanted, timeout=10_000)
+
+
+def test_the_demos_beta_is_shown_from_the_first_frame(open_window):
+    window = open_window(spec=PairSpec(demo=True))
+    assert window.view.known_beta() == demo_beta() == DEMO_BETA
+
+
 def test_delta_colours_equal_tokens_only(window):
     window.view.controls.choose("delta", "token")
     values = window.view.numbers.values["A"]
@@ -440,7 +499,7 @@ def test_swap_and_copy(window, qtbot):
     do(window, "copy_a_to_b")
     wait(qtbot, window)
     assert editor(window, "B").text() == b
-    assert "the same tokens" in window.view.summary.delta.text()
+    assert "the same tokens" in window.view.summary.delta.words
     qtbot.waitUntil(lambda: window.view.summary.figures["margin"].text() == "0.000", timeout=2000)
 
 

@@ -108,7 +108,7 @@ def test_simpo_shows_its_own_score_margin_and_loss(open_window, qtbot):
     assert float(found["score A"]) == pytest.approx(2.0 * a.mean(), abs=1e-3)
     assert float(found["margin A − B"]) == pytest.approx(margin, abs=1e-3)
     assert float(found["SimPO loss"]) == pytest.approx(np.logaddexp(0, 0.5 - margin), abs=1e-3)
-    assert "lengths" in window.view.summary.delta.text()
+    assert "lengths" in window.view.summary.delta.words
     assert offered(window) == ["logp_policy", "share"]
     box = window.view.controls.colour_by
     box.setCurrentIndex(box.findData("share"))

@@ -40,7 +40,7 @@ def run(tmp_path, *command):
     )
 
 
-@pytest.mark.parametrize("view", ["credit", "search", "training"])
+@pytest.mark.parametrize("view", ["credit", "token", "search", "training"])
 def test_a_picture_is_made(tmp_path, pair, view):
     target = tmp_path / "new" / "picture.png"
     options = ("--policy", pair[0], "--reference", pair[1], "--theme", "dark", "--size", "900x600")

@@ -41,4 +41,4 @@ def test_another_theme_leaves_the_size_of_the_text(open_window):
     size = editor.font().pointSizeF()
     for name in ("dark", "light"):
         do(window, f"theme {name}")
-        assert editor.font().pointSizeF() == size == window.look.points
+        assert editor.font().pointSizeF() == size == window.look.points * theme.RESPONSE

@@ -98,3 +98,34 @@ def test_a_scale_fits_the_checkpoint_that_needs_the_most():
     scale.lock(mode, 0.3)
     scale.fit(mode, [late])
     assert scale.scale(mode) == replace(scale.scale(mode), limit=0.3)
+
+
+def test_a_scale_keeps_to_the_first_texts_of_a_pair():
+    scale, small, large = ScaleChoice(), np.array([0.1, -0.2]), np.array([4.0, -0.2])
+    scale.fit_once(REWARD, "word 0.1", [])
+    assert not scale.is_fitted(REWARD) and not scale.fitted
+    scale.fit_once(REWARD, "word 0.1", [np.zeros(2), np.full(2, np.nan)])
+    assert not scale.fitted  # nothing to tell yet
+    scale.fit_once(REWARD, "word 0.1", [small])
+    first = scale.scale(REWARD).limit
+    assert first == fit_limit(small)
+    scale.fit_once(REWARD, "word 0.1", [large])
+    assert scale.scale(REWARD).limit == first
+    scale.fit_once(REWARD, "word 0.5", [large])
+    assert scale.scale(REWARD).limit == fit_limit(large)
+    scale.fit_once(REWARD, "word 0.1", [])
+    assert scale.scale(REWARD).limit == first
+    scale.fit_once(REWARD, "word 0.1", [small], [small], [large])  # another checkpoint needs more
+    assert scale.scale(REWARD).limit == fit_limit(large)
+    scale.forget(REWARD)
+    scale.fit_once(REWARD, "word 0.1", [small])
+    assert scale.scale(REWARD).limit == first
+    scale.lock(REWARD, 0.3)
+    scale.fit_once(REWARD, "word 0.5", [large])
+    assert scale.scale(REWARD).limit == 0.3
+
+
+def test_a_remembered_limit_holds_before_anything_is_known():
+    scale = ScaleChoice(fitted={"reward word 0.1": 7.0})
+    scale.fit_once(REWARD, "word 0.1", [])
+    assert scale.is_fitted(REWARD) and scale.scale(REWARD).limit == 7.0

@@ -9,7 +9,7 @@ from app.credit.examples import FIG_1, read_examples
 from core.present.measures import deltas
 from core.present.numerals import percent, signed
 from core.present.pair import pair_numbers, split, split_shown
-from core.present.units import groups, roll_up
+from core.present.units import groups, roll_up, strongest
 from core.text import align
 from tests.app.fake_engine import scoring_of, tokens_of
 from tests.app.fake_engine import split as words
@@ -27,6 +27,17 @@ def test_groups_and_sums():
     assert roll_up(running, group, running=True).tolist() == [3, 3, 10, 10, 15]
     only = roll_up(np.array([np.nan, 1.0]), np.array([0, 1]))
     assert np.isnan(only[0]) and only[1] == 1.0
+
+
+def test_a_group_shows_its_value_furthest_from_0():
+    group = np.array([0, 0, 0, 1, 2, 2, 3])
+    values = np.array([0.1, -0.4, 0.3, 2.0, 0.5, -0.5, np.nan])
+    shown = strongest(values, group)
+    assert shown[:6].tolist() == [-0.4, -0.4, -0.4, 2.0, 0.5, 0.5]  # of equals the first
+    assert np.isnan(shown[6])
+    half = strongest(np.array([np.nan, -0.2, np.nan]), np.array([0, 0, 1]))
+    assert half[:2].tolist() == [-0.2, -0.2] and np.isnan(half[2])
+    assert not len(strongest(np.zeros(0), np.zeros(0, np.int64)))
 
 
 def test_the_closing_token_is_a_group_of_its_own():

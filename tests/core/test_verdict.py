@@ -8,7 +8,7 @@ import pytest
 from core.losses import TrainingLoss
 from core.noise import NoiseFloor
 from core.present.credit import IMPLICIT, Credit
-from core.present.verdict import Verdict, verdict, words
+from core.present.verdict import Verdict, verdict, words, worst_words
 from core.text import align
 from tests.app.fake_engine import scoring_of, tokens_of
 
@@ -93,3 +93,15 @@ def test_words_cover_all_rows_once_and_add_up():
     assert [i for word in found for i in word.rows] == list(range(len(scoring)))
     assert sum(word.total for word in found) == pytest.approx(-1.5)
     assert [word.text for word in found] == ["He", "got", "$250K", "in", "May", "<end>"]
+
+
+def test_the_worst_words_of_both_responses():
+    known = {"A": scored(A, He=-0.6, **{"53": 1.0}), "B": scored(B, **{"250": -4.0, "got": -0.04})}
+    found = worst_words(known, 1.0)
+    assert [(it.side, it.text, round(it.total, 2)) for it in found] == [
+        ("B", "$250K", -4.0),
+        ("A", "He", -0.6),
+    ]
+    assert len(worst_words(known, 1.0, most=1)) == 1
+    noise = NoiseFloor("bfloat16", 9.0, 9.0, 0.0, 100, "")
+    assert worst_words(known, 1.0, noise=noise) == ()

@@ -1,0 +1,135 @@
+"""Where the parts of the credit view are, at the sizes that windows have."""
+
+from itertools import pairwise
+
+import pytest
+from PySide6.QtCore import QPoint, QRect, Qt
+
+from core.engine.protocol import Inspect
+from tests.app.conftest import do, settled
+from tests.app.fake_engine import FakeEngine
+
+CTRL = Qt.KeyboardModifier.ControlModifier
+ROOMY = [(1440, 900), (1280, 720)]
+
+
+def place(window, widget):
+    """Return a widget's rectangle in the window."""
+    return QRect(widget.mapTo(window, QPoint(0, 0)), widget.size())
+
+
+@pytest.fixture
+def sized(open_window, qtbot):
+    def make(width, height):
+        window = open_window()
+        window.resize(width, height)
+        window.view.make_chart()
+        qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+        qtbot.waitUntil(lambda: (window.width(), window.height()) == (width, height))
+        return window
+
+    return make
+
+
+def pin(qtbot, window, side="B", index=6):
+    editor = window.view.panels[side].editor
+    where = editor.token_rects(index)[0].center()
+    qtbot.mouseClick(editor.viewport(), Qt.MouseButton.LeftButton, pos=where)
+
+
+@pytest.mark.parametrize("size", [*ROOMY, (1024, 600)])
+def test_all_parts_are_seen_without_scrolling(sized, size):
+    window = sized(*size)
+    view = window.view
+    parts = [view.verdict, view.controls, *view.panels.values(), view.summary, view.chart]
+    places = [place(window, part) for part in parts]
+    for above, below in pairwise(places):
+        assert above.bottom() <= below.top()
+    assert all(window.rect().contains(it) for it in places)
+    for panel in view.panels.values():
+        assert not panel.editor.verticalScrollBar().maximum()
+    assert view.chart.height() >= 80
+
+
+@pytest.mark.parametrize("size", ROOMY)
+def test_the_prompt_stands_at_the_left(sized, size):
+    window = sized(*size)
+    view = window.view
+    assert view.prompt.isVisible() and not view.show_prompt.isVisible()
+    assert place(window, view.prompt).right() < place(window, view.panels["A"]).left()
+    assert place(window, view.prompt).height() > 0.7 * size[1]
+
+
+def test_the_prompt_gives_way_in_a_narrow_window_until_asked_for(sized, qtbot):
+    window = sized(1024, 600)
+    view = window.view
+    assert not view.prompt.isVisible() and view.show_prompt.isVisible()
+    wide = view.panels["A"].width()
+    qtbot.mouseClick(view.show_prompt, Qt.MouseButton.LeftButton)
+    assert view.prompt.isVisible()
+    qtbot.waitUntil(lambda: view.panels["A"].width() < wide)
+    qtbot.mouseClick(view.show_prompt, Qt.MouseButton.LeftButton)
+    assert not view.prompt.isVisible()
+    window.resize(1440, 900)
+    qtbot.waitUntil(lambda: view.prompt.isVisible() and not view.show_prompt.isVisible())
+
+
+@pytest.mark.parametrize("size", [*ROOMY, (1024, 600)])
+def test_a_pin_opens_the_inspector_and_escape_closes_it(sized, qtbot, size):
+    window = sized(*size)
+    view = window.view
+    assert not view.inspector.isVisible()
+    pin(qtbot, window)
+    assert view.inspector.isVisible() and view.inspector.tabs.isVisible()
+    assert window.rect().contains(place(window, view.inspector))
+    do(window, "unpin")
+    assert not view.inspector.isVisible()
+
+
+def test_pointing_opens_nothing_and_asks_nothing(sized, qtbot):
+    window = sized(1440, 900)
+    editor = window.view.panels["A"].editor
+    qtbot.mouseMove(editor.viewport(), editor.token_rects(2)[0].center())
+    assert window.view.focus_on.popup.isVisible() and not window.view.inspector.isVisible()
+    qtbot.wait(120)
+    assert not FakeEngine.last.asked(Inspect)
+
+
+def test_the_inspector_is_kept_by_its_key(sized, qtbot):
+    window = sized(1440, 900)
+    view = window.view
+    qtbot.keyClick(window, Qt.Key.Key_I, CTRL)
+    assert view.inspector.isVisible()
+    pin(qtbot, window)
+    do(window, "unpin")
+    assert view.inspector.isVisible()
+    qtbot.keyClick(window, Qt.Key.Key_I, CTRL)
+    assert not view.inspector.isVisible()
+
+
+def test_a_pinned_inspector_stays_when_it_is_kept_no_more(sized, qtbot):
+    window = sized(1440, 900)
+    do(window, "keep_inspector")
+    pin(qtbot, window)
+    do(window, "keep_inspector")
+    assert window.view.inspector.isVisible()
+    do(window, "unpin")
+    assert not window.view.inspector.isVisible()
+
+
+def test_other_texts_close_it(sized, qtbot):
+    window = sized(1440, 900)
+    pin(qtbot, window)
+    window.texts.show_example(0)
+    assert not window.view.inspector.isVisible()
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+
+
+def test_a_stands_beside_b_where_that_is_chosen_and_there_is_room(sized, qtbot):
+    window = sized(1440, 900)
+    view = window.view
+    do(window, "set_side_by_side")
+    a, b = (place(window, panel) for panel in view.panels.values())
+    qtbot.waitUntil(lambda: view.panels["A"].height() == view.panels["B"].height())
+    a, b = (place(window, panel) for panel in view.panels.values())
+    assert a.right() < b.left() and a.top() == b.top()
