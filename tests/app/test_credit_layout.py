@@ -90,7 +90,8 @@ def test_pointing_opens_nothing_and_asks_nothing(sized, qtbot):
     window = sized(1440, 900)
     editor = window.view.panels["A"].editor
     qtbot.mouseMove(editor.viewport(), editor.token_rects(2)[0].center())
-    assert window.view.focus_on.popup.isVisible() and not window.view.inspector.isVisible()
+    qtbot.waitUntil(window.view.focus_on.popup.isVisible)
+    assert not window.view.inspector.isVisible()
     qtbot.wait(120)
     assert not FakeEngine.last.asked(Inspect)
 

@@ -49,7 +49,6 @@ def hover(qtbot, edit, index):
 
 def test_the_card_covers_neither_the_line_that_is_read_nor_the_next(window, qtbot):
     edit, popup = editor(window), window.view.focus_on.popup
-    window.view.prompt.hide()
     for index in range(len(window.view.panels["A"].scoring)):
         hover(qtbot, edit, index)
         qtbot.waitUntil(popup.isVisible)
@@ -257,13 +256,14 @@ def test_the_sums_and_the_split_add_up(window):
 
 def test_hover_shows_numbers_then_alternatives(window, qtbot):
     do(window, "keep_inspector")
+    qtbot.wait(50)  # the texts move before they are pointed at
     edit = editor(window)
     hover(qtbot, edit, 6)
     view = window.view
-    qtbot.waitUntil(view.focus_on.popup.isVisible)
-    assert "$53K" in view.focus_on.popup.label.text()
     assert view.inspector.body.isVisible()
     assert view.inspector.inspection() is None
+    qtbot.waitUntil(view.focus_on.popup.isVisible)
+    assert "$53K" in view.focus_on.popup.label.text()
     qtbot.waitUntil(lambda: view.inspector.inspection() is not None, timeout=3000)
     assert view.inspector.by_policy.rowCount() == 4
     assert view.inspector.by_reference.item(0, 0).text().endswith("·management")
