@@ -18,6 +18,7 @@ RANKS = {
     "core.session_record": 3,
     "core.text": 0,
     "core.dependence": 1,
+    "core.substitution": 1,
     "core.reading": 0,
     "core.rendering": 0,
     "core.rendering_process": 0,

@@ -27,6 +27,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.widgets.colour_scale import ColourScale
 from core.present.numerals import percent, signed
+from core.present.table import delimited
 from core.present.token_facts import alternative_tip
 from core.scoring import Alternative
 
@@ -141,7 +142,8 @@ class Choices(QTableWidget):
         """Return a row's cells as tab-separated text, without the mark of the token there now."""
         columns = [column for column in range(4) if not self.isColumnHidden(column)]
         cells = [self.item(row, column) for column in columns]
-        return "\t".join(it.text().removeprefix("▸ ") for it in cells if it is not None)
+        texts = [it.text().removeprefix("▸ ") for it in cells if it is not None]
+        return delimited([texts], "\t").rstrip("\n")
 
     @Slot()
     def _copy_all(self) -> None:

@@ -1,5 +1,7 @@
 """A format that is registered from outside is read and followed like those that Qscope brings."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +105,18 @@ def test_a_format_of_rows_is_followed_without_a_reader_of_its_own(
     assert [log.kind for log in told] == ["tildes"] * 3
     assert [points(log, "loss")[-1] for log in told[:2]] == [(1, 0.5), (2, 0.25)]
     assert np.isnan(told[2].series["loss"].values[-1])
+
+
+def test_formats_are_tried_in_one_order_whichever_was_imported_first(tmp_path):
+    """A line of JSON is none that a trainer printed, though both can read it."""
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"step": 2, "lo{"step": 2, "loss": 0.2}\n{"step": 3, "loss": 0.3}\n')
+    script = (
+        "import sys, core.runs.readers.printed; from pathlib import Path;"
+        "from core.runs.read import read_run;"
+        "print(read_run(Path(sys.argv[1])).series['loss'].steps.tolist())"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script, str(log)], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[3]"

@@ -199,7 +199,7 @@ def _rows_of(data: bytes, file: str) -> Rows | None:
     """
     *lines, rest = data[:SNIFFED].removeprefix(b"\xef\xbb\xbf").split(b"\n")
     for line, whole in (*((line, True) for line in lines), (rest, False)):
-        for begin in ROWS.values():
+        for _, begin in sorted(ROWS.items()):  # whichever module was imported first
             if (rows := begin(line, whole, file)) is not None:
                 return rows
     return None
