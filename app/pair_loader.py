@@ -16,8 +16,6 @@ from app.actions.action import Menu, action
 from app.banner import PairBanner
 from app.engine_client import EngineClient
 from app.notices import Kind, NoticeBar
-from app.open_dialog import ask_for_pair
-from app.pair_check import show_check
 from app.settings import Settings
 from app.status import Status
 from core.engine.protocol import (
@@ -67,7 +65,7 @@ class PairLoader(QObject):
         super().__init__(banner)
         self.spec = spec
         self.info: PairInfo | None = None
-        self.ask_for_pair: AskForPair = partial(ask_for_pair, client)
+        self.ask_for_pair: AskForPair = partial(_ask_for_pair, client)
         """Replaceable, so that tests can answer."""
         self._client, self._settings = client, settings
         self._banner, self._notice, self._status = banner, notice, status
@@ -184,6 +182,8 @@ class PairLoader(QObject):
     @Slot()
     def check_pair(self) -> None:
         """Show what there is to say of the pair that is loaded."""
+        from app.pair_check import show_check
+
         show_check(self._client, self._loaded_spec(), self._banner.window())
 
     @action(Menu.FILE.at(1, 8), "&Close the pair", "Ctrl+W", "Free its memory; the texts stay")
@@ -301,3 +301,15 @@ class PairLoader(QObject):
     @Slot(object)
     def _stopped(self, event: Stopped) -> None:
         self._banner.show_nothing()
+
+
+def _ask_for_pair(
+    client: EngineClient,
+    spec: PairSpec,
+    recent: tuple[PairSpec, ...],
+    parent: QWidget | None,
+    folders: list[str] | None = None,
+) -> PairSpec | None:
+    from app.open_dialog import ask_for_pair  # not before it is wanted: the window shows sooner
+
+    return ask_for_pair(client, spec, recent, parent, folders)

@@ -6,13 +6,15 @@ core.codec; here it is put into words. Knows nothing of models or windows.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from core.codec import Codec, Rendering
 from core.finding import Finding, Level
 from core.text import Prompt, Tokens
+
+if TYPE_CHECKING:  # the window names the record before anything is read
+    from core.codec import Codec, Rendering
 
 Role = Literal["prompt", "template", "response"]
 
@@ -30,7 +32,7 @@ class AsRead:
     findings: tuple[Finding, ...]
 
 
-def as_read(codec: Codec, prompt: Prompt, tokens: Tokens, beside: str | None = None) -> AsRead:
+def as_read(codec: "Codec", prompt: Prompt, tokens: Tokens, beside: str | None = None) -> AsRead:
     """Return how a prompt and a response, with the tokens that it has, are read.
 
     Args:
@@ -65,7 +67,7 @@ def as_read(codec: Codec, prompt: Prompt, tokens: Tokens, beside: str | None = N
     )
 
 
-def remarks(codec: Codec, tokens: Tokens) -> tuple[Finding, ...]:
+def remarks(codec: "Codec", tokens: Tokens) -> tuple[Finding, ...]:
     """Return what should be seen without being asked for: the warnings on a response alone."""
     found = []
     if codec.date:
@@ -93,11 +95,11 @@ def remarks(codec: Codec, tokens: Tokens) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _shown(codec: Codec, ids: tuple[int, ...]) -> str:
+def _shown(codec: "Codec", ids: tuple[int, ...]) -> str:
     return "".join(codec.labels_of(ids))
 
 
-def _of_turns(prompt: Prompt, rendering: Rendering) -> list[int]:
+def _of_turns(prompt: Prompt, rendering: "Rendering") -> list[int]:
     """Return which tokens hold what a turn of the prompt says."""
     text, at = rendering.place.text[: rendering.place.start], 0
     said = np.zeros(len(rendering.place.text) + 1, np.int64)
@@ -113,7 +115,7 @@ def _of_turns(prompt: Prompt, rendering: Rendering) -> list[int]:
 
 
 def _findings(
-    codec: Codec, prompt: Prompt, tokens: Tokens, rendering: Rendering, rest: tuple[int, ...]
+    codec: "Codec", prompt: Prompt, tokens: Tokens, rendering: "Rendering", rest: tuple[int, ...]
 ) -> Iterator[Finding]:
     """Yield what there is to say of each part, in its order."""
     place, bos = rendering.place, codec.begin_of_text

@@ -8,15 +8,16 @@ block is an attribute, so that tests can answer it. Knows nothing of charts.
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QMessageBox, QVBoxLayout, QWidget
 
-from app.launch.run_row import RunRow
 from app.settings import Settings, is_path
 from core.errors import UserFacingError
-from core.training import process
+
+if TYPE_CHECKING:  # imported with the first run, so that the window shows sooner
+    from app.launch.run_row import RunRow
 
 Answer = Literal["go on", "stop", "cancel"]
 AskToTrain = Callable[[str, QWidget], tuple[Path | None, str]]
@@ -58,6 +59,8 @@ class Launching(QWidget):
 
     def follow(self, run: Path) -> None:
         """Show where a run is, and say when it can be drawn."""
+        from app.launch.run_row import RunRow
+
         if run not in self.rows:
             self.rows[run] = row = RunRow(run, self)
             row.readable.connect(self.readable)
@@ -71,6 +74,8 @@ class Launching(QWidget):
 
     def find_again(self) -> None:
         """Follow what an earlier window followed, and every run that is being trained."""
+        from core.training import process
+
         runs = self._settings.record(FOLLOWED, list[str], [])
         followed = [Path(run) for run in runs if is_path(run)]
         known = process.known_runs()
@@ -89,6 +94,8 @@ class Launching(QWidget):
             if answer == "cancel":
                 return False
             if answer == "stop":
+                from core.training import process
+
                 for run in going:
                     try:
                         process.stop(run)
@@ -112,6 +119,7 @@ class Launching(QWidget):
 def ask_to_train(typed: str, parent: QWidget) -> tuple[Path | None, str]:
     """Show the dialog; return the run that it started, if it did, and what was typed."""
     from app.launch.dialog import StartDialog
+    from core.training import process
 
     dialog = StartDialog(process.start, process.runs_folder(), typed, parent=parent)
     dialog.exec()
