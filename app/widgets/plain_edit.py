@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from PySide6.QtCore import Qt
 from PySide6.QtGui import (
     QDragEnterEvent,
+    QDragMoveEvent,
     QDropEvent,
     QFocusEvent,
     QGuiApplication,
@@ -79,6 +80,10 @@ class PlainEdit(QPlainTextEdit):
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         self.end_composition()  # Qt would count its letters in the place of a drop
         super().dragEnterEvent(event)
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        self.end_composition()  # it may have begun since the drag came in
+        super().dragMoveEvent(event)
 
     def dropEvent(self, event: QDropEvent) -> None:
         self.end_composition()

@@ -7,6 +7,7 @@ from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRect, Qt
 from PySide6.QtGui import (
     QColor,
     QDragEnterEvent,
+    QDragMoveEvent,
     QDropEvent,
     QInputMethodEvent,
     QKeyEvent,
@@ -406,3 +407,19 @@ def test_a_drop_into_what_is_composed_comes_where_the_text_is(qtbot):
     compose(editor, "にほん")
     drop(editor, "!", 380)
     assert editor.text() == "abc!" and not editor.is_composing()
+
+
+def test_composing_may_begin_while_something_is_dragged_over_it(qtbot):
+    """Qt shows a caret at the place that it is over, and warns of a place behind the end."""
+    editor = TokenEditor()
+    qtbot.addWidget(editor)
+    editor.resize(400, 200)
+    editor.show()
+    show(editor, "abc")
+    caret(editor, 3)
+    how = Qt.DropAction.CopyAction, mime("!"), Qt.MouseButton.LeftButton, NONE
+    QApplication.sendEvent(editor.viewport(), QDragEnterEvent(QPoint(5, 12), *how))
+    compose(editor, "にほん")
+    QApplication.sendEvent(editor.viewport(), QDragMoveEvent(QPoint(380, 12), *how))
+    QApplication.sendEvent(editor.viewport(), QDropEvent(QPointF(380, 12), *how))
+    assert editor.text() == "abc!"
