@@ -52,8 +52,8 @@ INSIDE = re.compile(
     r"|KeyError|TypeError|ValueError|IndexError|AttributeError|RuntimeError|\[Errno|not iterable"
 )
 """What is no word for a user."""
-PLAIN = "in _plain"
-"""Where transformers itself opens an input, to compare."""
+PLAIN = re.compile("in (_plain|compared|_by_transformers)$", re.MULTILINE)
+"""Where transformers itself opens, runs or renders an input, to compare."""
 
 
 class Outcome(NamedTuple):
@@ -224,7 +224,7 @@ def batch(kinds: dict[str, Any], seed: int, numbers: range, room: Path) -> list[
         number = numbers[len(found)] if len(found) < len(numbers) else numbers[-1]
         kind, _ = choose(seed, number, kinds)
         told = errors.read_text("utf-8", "replace")
-        if hangs and PLAIN in told:
+        if hangs and PLAIN.search(told):
             how, said = "opened", "opened, and transformers itself hangs"
         else:
             how = "hang" if hangs else "crash"

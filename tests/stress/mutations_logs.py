@@ -7,6 +7,7 @@ small changes of a good file, so that what lies behind the first parser is reach
 
 import bz2
 import contextlib
+import copy
 import gzip
 import json
 import lzma
@@ -85,7 +86,7 @@ def _changed(value: Any, rng: random.Random) -> Any:
         if how < 0.1:
             del value[name]
         elif how < 0.25:
-            value[rng.choice(NAMES)] = value[name] if rng.random() < 0.5 else rng.choice(ODD)
+            value[rng.choice(NAMES)] = value[name] if rng.random() < 0.5 else _odd(rng)
         elif how < 0.35:
             value = {rng.choice(NAMES) if key == name else key: it for key, it in value.items()}
         else:
@@ -97,7 +98,7 @@ def _changed(value: Any, rng: random.Random) -> Any:
         if how < 0.1:
             del value[at]
         elif how < 0.2:
-            value.insert(at, rng.choice(ODD))
+            value.insert(at, _odd(rng))
         elif how < 0.3:
             value *= rng.randrange(2, 5)
         else:
@@ -107,7 +108,12 @@ def _changed(value: Any, rng: random.Random) -> Any:
         for _ in range(how_deep):
             value = [value] if rng.random() < 0.5 else {rng.choice(NAMES): value}
         return value
-    return rng.choice(ODD)
+    return _odd(rng)
+
+
+def _odd(rng: random.Random) -> Any:
+    """A value of its own: what is put in place may be changed again."""
+    return copy.deepcopy(rng.choice(ODD))
 
 
 def spoilt(data: bytes, rng: random.Random) -> bytes:
