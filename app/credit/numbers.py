@@ -141,7 +141,7 @@ class CreditNumbers:
         known = self.scored()
         if len(known) < 2:
             return False
-        a, b = known.values()
+        a, b = known["A"], known["B"]
         if len(a) * len(b) >= QUICK_TO_ALIGN:
             return True
         self.alignment = align(a.tokens, b.tokens)
@@ -151,7 +151,7 @@ class CreditNumbers:
         """Align A and B, however long they are."""
         known = self.scored()
         if len(known) == 2:
-            a, b = known.values()
+            a, b = known["A"], known["B"]
             self.alignment = align(a.tokens, b.tokens)
 
     def colour(self) -> None:

@@ -146,14 +146,18 @@ class ResponsePanel(QFrame):
         self._remember()
         self._replacing = id, self.text()
 
-    def take(self, id: int, scoring: Scoring) -> None:
-        """Take a scoring; the text of a replacement, or of decoded ids, goes into the editor."""
+    def take(self, id: int, scoring: Scoring) -> bool:
+        """Take a scoring; the text of a replacement, or of decoded ids, goes into the editor.
+
+        Returns False for a replacement in a text that was typed on meanwhile: nothing of it is
+        shown, and the newer text is asked for anyway.
+        """
         tokens = scoring.tokens
         replaced = self._replacing is not None and self._replacing[0] == id
         asked = self._replacing[1] if self._replacing is not None and replaced else self.text()
         self._replacing = None
         if replaced and self.text() != asked:
-            return  # typed on meanwhile; the newer text is asked for anyway
+            return False
         if any(tokens.forced) or replaced:
             self._remember_tokens(tokens.text, tokens.ids)
         if tokens.text != self.text() and (replaced or self._reached.get(self.text())):
@@ -161,6 +165,7 @@ class ResponsePanel(QFrame):
         self.scoring = scoring
         self._stale = self._fresh = False
         self._problem = ""
+        return True
 
     def take_again(self, scoring: Scoring) -> bool:
         """Take what another policy says of these tokens; return False if others are shown."""

@@ -340,7 +340,8 @@ class CreditView(CreditLayout):
     def _scored(self, event: Scored) -> None:
         panel = self.panels[event.side]
         old = panel.scoring
-        panel.take(event.id, event.scoring)
+        if not panel.take(event.id, event.scoring):
+            return
         self.by_checkpoint.take(
             event.side, event.prompt_text, event.scoring, self.between_checkpoints()
         )

@@ -99,10 +99,11 @@ def deltas(known: Known, pairs: Alignment | None, beta: float) -> dict[Side, Flo
     """Return r(B) − r(A) on the tokens that both have, the closing ones too; else NaN."""
     found = {side: np.full(len(scoring), np.nan) for side, scoring in known.items()}
     if len(known) == 2 and pairs is not None:
-        ra, rb = rewards(known["A"], beta), rewards(known["B"], beta)
+        a, b = known["A"], known["B"]  # by their names: the side scored first may stand first
+        ra, rb = rewards(a, beta), rewards(b, beta)
         if ra is None or rb is None:
             return {}
-        closing = (range(len(scoring.tokens), len(scoring)) for scoring in known.values())
+        closing = (range(len(it.tokens), len(it)) for it in (a, b))
         for i, j in (*pairs.pairs, *zip(*closing, strict=False)):
             found["A"][i] = found["B"][j] = rb[j] - ra[i]
     return found

@@ -64,6 +64,16 @@ def test_split_by_hand():
     assert np.isnan(on_a[1]) and np.isnan(on_b[1]) and on_a[0] == 0
 
 
+def test_differences_do_not_depend_on_which_side_was_scored_first():
+    a, b = scoring("one two"), scoring("one two three four five")
+    pairs = align(a.tokens, b.tokens)
+    first, last = deltas({"A": a, "B": b}, pairs, 0.3), deltas({"B": b, "A": a}, pairs, 0.3)
+    for side in "AB":
+        np.testing.assert_array_equal(first[side], last[side])
+    closing = 0.3 * ((b.logp_policy - b.logp_reference)[5] - (a.logp_policy - a.logp_reference)[2])
+    assert first["A"][2] == pytest.approx(closing) and first["B"][5] == pytest.approx(closing)
+
+
 def test_pair_numbers_by_hand():
     a, b = scoring("x y"), scoring("x z")
     found = pair_numbers(a, b, 0.1)
