@@ -18,10 +18,9 @@ from app.probe.depends_page import DependsPage
 from app.probe.subject import CHANGED, Subject, Subjects
 from app.replay.heat_map import EMPTY, HeatData
 from app.widgets.colour_scale import ColourScale
-from core.dependence import By, Part, matrix, parts, without
+from core.dependence import By, Group, Part, groups, matrix, parts, without
 from core.engine.protocol import Variant
 from core.present.numerals import signed
-from core.present.verdict import Word, words
 
 PURPOSE = "dependence"
 UNSCORED = "Not now: the response is not scored as it stands. Press Measure again."
@@ -39,7 +38,7 @@ class Asked:
 
     subject: Subject
     parts: tuple[Part, ...]
-    words: tuple[Word, ...]
+    words: tuple[Group, ...]
 
 
 class Depends(QObject):
@@ -84,9 +83,8 @@ class Depends(QObject):
             self._said = UNSCORED if subject is None else SINGLE
             self.show()
             return
-        numbers, tokens = self._subjects.numbers, subject.scoring.tokens
-        rows = words(subject.side, subject.scoring, numbers.beta(), numbers.credit)
-        self._asked, self._said = Asked(subject, found, rows), ""
+        tokens = subject.scoring.tokens
+        self._asked, self._said = Asked(subject, found, groups(subject.scoring)), ""
         self.run.begin(
             tuple(Variant(without(subject.prompt, it), tokens.text, tokens.ids) for it in found)
         )

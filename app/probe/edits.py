@@ -24,6 +24,8 @@ from core.substitution import Idea, by_size, promising, put, site_of_rows
 PURPOSE = "best edits"
 LISTED = 50
 """Edits that are listed, the best ones."""
+BROKEN = "\N{REPLACEMENT CHARACTER}"
+"""Stands for a part of a character: an edit that leaves one is not listed."""
 UNSCORED = "Not now: the response is not scored as it stands. Press Find again."
 ALONE = "A margin needs both responses: write the other one, or look for what raises Σr."
 
@@ -76,6 +78,7 @@ class Edits(QObject):
         self._said = ""
         self.running = False
         self.run = VariantsRun(client, PURPOSE, self)
+        self.run.stepped.connect(self._show_progress)
         self.run.ended.connect(self._chunk_ended)
         page.wanted.connect(self.find)
         page.table.taken.connect(self.take)
@@ -161,6 +164,8 @@ class Edits(QObject):
 
         scored = enumerate(zip(hunt.ideas, self.run.scorings, strict=False), hunt.tried)
         new = [Edit(at, hunt.index, idea, it) for at, (idea, it) in scored if it is not None]
+        broken = hunt.subject.scoring.tokens.text.count(BROKEN)
+        new = [it for it in new if it.scoring.tokens.text.count(BROKEN) <= broken]
         hunt.tried += len(self.run.scorings)
         hunt.found += [it for it in new if gain(it) > 0]
         hunt.found = sorted(hunt.found, key=gain, reverse=True)[:LISTED]
@@ -199,8 +204,8 @@ class Edits(QObject):
         page, hunt = self._page, self._hunt
         if not page.isVisible():
             return
-        if self.running and hunt is not None:
-            page.findings.run(hunt.tried, hunt.budget, "Edits scored")
+        if self.running:
+            self._show_progress()
         else:
             page.findings.rest()
         if hunt is None:
@@ -210,10 +215,17 @@ class Edits(QObject):
         page.findings.say(self._words(hunt, rows, stale), bool(rows))
         page.table.show_rows(rows, self._subjects.numbers.reward_scale(), stale)
 
+    @Slot()
+    def _show_progress(self) -> None:
+        hunt = self._hunt
+        if hunt is not None and self.running:
+            done = hunt.tried + (len(self.run.scorings) if self.run.running else 0)
+            self._page.findings.run(done, hunt.budget, "Edits scored")
+
     def _words(self, hunt: Hunt, rows: list[Row], stale: bool) -> str:
         """Return what was found, and of what text it is, in a few sentences."""
         words = [_found(hunt, rows)] if rows else []
-        if not rows and not self.running:
+        if not rows and hunt.tried and not self.running:
             words = ["No edit does that."]
         in_place = [row.text for row in rows if row.current]
         if stale:
