@@ -82,8 +82,8 @@ class Rows(QTableWidget):
         self._verb, self._kind, self._copied = verb, kind, tuple(copied)
         self._lines: tuple[Line, ...] = ()
         self.setAccessibleName(name)
-        self.headings = [QTableWidgetItem(title) for title in titles]
-        for column, heading in enumerate(self.headings):
+        for column, title in enumerate(titles):
+            heading = QTableWidgetItem(title)
             heading.setTextAlignment(RIGHT if column else LEFT)
             self.setHorizontalHeaderItem(column, heading)
         header = self.horizontalHeader()
@@ -125,6 +125,12 @@ class Rows(QTableWidget):
                     item.setFont(font)
                 self.setItem(row, column, item)
             self.setRowHeight(row, high)
+
+    def set_title(
+        self, column: int, title: str, role: Qt.ItemDataRole = Qt.ItemDataRole.DisplayRole
+    ) -> None:
+        """Set a column's title, or with another role what is told of it."""
+        self.model().setHeaderData(column, Qt.Orientation.Horizontal, title, role)
 
     def line(self, row: int) -> Line | None:
         """Return what stands in a row."""

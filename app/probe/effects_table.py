@@ -42,8 +42,9 @@ class EffectsTable(Rows):
         self._shown: tuple[object, ...] = ()
         self._scale, self._stale = ColourScale(), False
         self._column, self._falling = TOTAL, True
-        for heading, meaning in zip(self.headings, MEANINGS, strict=True):
-            heading.setToolTip(f"{meaning}. A click sorts by it.")
+        for column, meaning in enumerate(MEANINGS):
+            told = Qt.ItemDataRole.ToolTipRole
+            self.set_title(column, f"{meaning}. A click sorts by it.", told)
         header = self.horizontalHeader()
         header.setMinimumSectionSize(48)
         header.setSectionsClickable(True)
@@ -86,12 +87,12 @@ class EffectsTable(Rows):
 
     def _show_order(self) -> None:
         """Mark the column that is sorted by; Qt's own mark would cover its title."""
-        for column, (heading, title) in enumerate(zip(self.headings, COLUMNS, strict=True)):
+        mark, order = ("▾", "largest first") if self._falling else ("▴", "smallest first")
+        for column, title in enumerate(COLUMNS):
             here = column == self._column
-            mark, order = ("▾", "largest first") if self._falling else ("▴", "smallest first")
-            heading.setText(f"{title} {mark}" if here else title)
+            self.set_title(column, f"{title} {mark}" if here else title)
             said = f"{title}, {order}" if here else title
-            heading.setData(Qt.ItemDataRole.AccessibleTextRole, said)
+            self.set_title(column, said, Qt.ItemDataRole.AccessibleTextRole)
 
     @Slot(int, int)
     def _take(self, row: int, column: int) -> None:

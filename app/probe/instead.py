@@ -217,6 +217,8 @@ class Instead(QObject):
         stale = not self.stands()
         if stale and self.running:
             self.stop()
+            if self._asked is None:
+                self._said = CHANGED
         page, asked = self._page, self._asked
         if not page.isVisible():
             return

@@ -85,8 +85,9 @@ def test_pointing_shows_the_change_in_both_texts(window, page, qtbot):
     assert panel.editor.viewport().grab().toImage() != before
     texts = [it.cursor.selectedText() for it in selections(window)]
     assert "They offered me $53K." in texts
-    qtbot.mouseMove(page.map, QPoint(page.map.width() - 1, page.map.height() - 1))
+    assert page.map.data.steps[1] == "They offered…"  # a row is named by its part
     page.map.hovered.emit(-1, -1)
+    assert page.pointed.text() == ""
     assert panel.editor.viewport().grab().toImage() == before
     assert not any("$53K" in it.cursor.selectedText() for it in selections(window)) or (
         window.view.evidence.found(0.1, window.view.numbers.credit, window.view.noise)

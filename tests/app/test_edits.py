@@ -62,9 +62,26 @@ def test_the_edit_that_raises_the_sum_most_is_that_of_trying_all(window, page, q
     panel = window.view.panels["B"]
     assert total(panel.scoring) - total(before) == pytest.approx(most)
     assert page.isVisible() and [row.text for row in page.table.rows() if row.current] == [best]
+    said = page.findings.about.text()
+    assert f"“{best}” is in place. All rows are edits of B as it was before" in said
     do(window, "undo")
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert panel.scoring.tokens.ids == before.tokens.ids
+    assert "is in place" not in page.findings.about.text()
+
+
+def test_flips_follow_the_other_response(window, page, qtbot):
+    """Whether an edit flips the margin is said of A as it is now, not as it was at Find."""
+    view = window.view
+    find(window, page, qtbot)
+    qtbot.waitUntil(lambda: not view.probing.edits.running, timeout=20_000)
+    subject = view.panels["B"].scoring
+    view.panels["A"].editor.set_text_keeping_undo("They were offered management management.")
+    view.ask("A")
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    margin = total(view.panels["A"].scoring) - total(subject)
+    rows = page.table.rows()
+    assert rows and all(row.flips == (row.effect.margin * margin < 0) for row in rows)
 
 
 def test_the_largest_rewards_come_first_and_the_budget_is_kept(window, page, qtbot):

@@ -198,6 +198,50 @@ def test_another_beta_asks_nothing_and_the_table_is_copied(window, page, qtbot):
     assert len(lines) == 1 + len(before) and lines[0].startswith("text\tlogp_policy")
 
 
+def test_what_runs_stops_once_its_text_is_another(window, page, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "step_delay", 60.0)
+    view = window.view
+    view.focus_on.pin("B", 6)
+    do(window, "score_instead")
+    qtbot.waitUntil(page.findings.progress.isVisible)
+    panel = view.panels["B"]
+    panel.editor.setFocus()
+    qtbot.keyClicks(panel.editor, "So ")
+    assert not page.findings.progress.isVisible() and page.start.isEnabled()
+    assert "has changed since" in page.findings.about.text()
+    monkeypatch.setattr(FakeEngine, "step_delay", 0.0)
+    FakeEngine.last.cancel()
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+
+
+def test_another_place_is_asked_about_without_a_selected_row(window, page, qtbot):
+    ask(window, qtbot)
+    click(qtbot, page.table, "(left out)")
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    assert page.table.currentRow() >= 0
+    ask(window, qtbot, index=3)
+    assert page.table.currentRow() == -1
+
+
+def test_the_heading_says_how_it_is_sorted(window, page, qtbot):
+    ask(window, qtbot)
+
+    def titles():
+        return [page.table.horizontalHeaderItem(i).text() for i in range(len(COLUMNS))]
+
+    assert titles() == [f"{it} ▾" if it == "total Δ" else it for it in COLUMNS]
+    page.table.sort_by(0)
+    assert titles() == ["text ▴", *COLUMNS[1:]]
+
+
+def test_the_pages_are_made_when_the_inspector_first_opens(window):
+    tabs = window.view.inspector.tabs
+    assert [tabs.tabText(i) for i in range(tabs.count())] == ["&Token", "&Q-function"]
+    window.view.focus_on.pin("B", 6)
+    named = [tabs.tabText(i) for i in range(tabs.count())]
+    assert named[2:] == ["I&nstead", "&Best edits", "&Depends on"]
+
+
 def test_without_a_place_it_says_what_to_do(window, page, qtbot):
     do(window, "score_instead")
     assert not page.isVisible() or "Pin a token" in page.findings.about.text()
