@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from core.text import Prompt, Unit, spans
+from core.scoring import Scoring
+from core.text import Prompt, Unit, spans, words
 
 By = Literal["word", "sentence", "turn"]
 SPEAKS = 0.5
@@ -27,6 +28,24 @@ class Part:
     start: int
     stop: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A word, number or mark of a response: the rows of its tokens, and what it says."""
+
+    rows: range
+    text: str
+
+
+def groups(scoring: Scoring) -> tuple[Group, ...]:
+    """Return the words, numbers and marks of a response in order, each closing token by itself."""
+    tokens, found = scoring.tokens, []
+    for rows in words(tokens):
+        text = tokens.text[tokens.starts[rows.start] : tokens.ends[rows.stop - 1]].strip()
+        found.append(Group(rows, text or "".join(scoring.labels[rows.start : rows.stop])))
+    closing = range(len(tokens), len(scoring))
+    return (*found, *(Group(range(row, row + 1), scoring.labels[row]) for row in closing))
 
 
 def parts(prompt: Prompt, by: By = "sentence") -> tuple[Part, ...]:

@@ -208,7 +208,8 @@ def test_the_command_line_is_light() -> None:
 
 
 def test_the_window_waits_for_neither_models_nor_charts() -> None:
-    assert brought_along("import app.main_window", MODELS | {"pyqtgraph"}) == ""
+    later = {"pyqtgraph", "app.probe", "core.substitution"}
+    assert brought_along("import app.main_window, app.start", MODELS | later) == ""
 
 
 @pytest.mark.parametrize(

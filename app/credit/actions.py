@@ -130,7 +130,7 @@ class CreditActions:
     def unpin(self) -> None:
         """Stop what probes a response, if anything does; else let the inspector follow the mouse,
         and go back to the editor."""
-        if self._view.probing.stop():
+        if self._view.stop_probing():
             return
         pinned = self._view.focus_on.pinned
         self._view.focus_on.unpin()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QObject, Signal, Slot
 
 from app.engine_client import EngineClient
-from app.probe.variants import halt
+from app.inspect.variants import halt
 from app.widgets.timers import single_shot
 from core.dependence import Bearing, Part, parts, strongest, without
 from core.engine.protocol import ScoreVariants, Variant, VariantsDone, VariantsScored

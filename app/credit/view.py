@@ -22,7 +22,6 @@ from app.credit.scale import ScaleChoice, compared_words
 from app.credit.scorer import Scorer
 from app.engine_client import EngineClient
 from app.inspect.answers import InspectionLookup, StateAnswers, SurveyLookup
-from app.probe.probing import Probing
 from app.widgets.token_view import Note
 from core.engine.protocol import PairInfo, ReadTexts, Scored, Scrub, Side, TextsRead
 from core.noise import NOISELESS, NoiseFloor
@@ -38,6 +37,7 @@ from core.text import Prompt
 from core.trace import mark
 
 if TYPE_CHECKING:
+    from app.probe.probing import Probing
     from app.widgets.reward_chart import RewardChart
     from app.widgets.token_editor import TokenEditor
 
@@ -104,15 +104,7 @@ class CreditView(CreditLayout):
         for lookup in (looked_for, surveyed):
             lookup.failed.connect(self.inspection_failed)
         self.evidence = Evidence(client, self)
-        self.probing = Probing(
-            client,
-            self.numbers,
-            self.prompt,
-            self.focus_on,
-            self.inspector.tabs,
-            self.put_scored,
-            self,
-        )
+        self._probing: Probing | None = None
         self._align = QTimer(self)
         self._align.setSingleShot(True)
         self._align.setInterval(ALIGN_MS)
@@ -152,13 +144,40 @@ class CreditView(CreditLayout):
         focus.replacement_wanted.connect(self.replace)
         self.verdict.edit_wanted.connect(self._make_edit)
         self.evidence.changed.connect(self._show_evidence)
-        self.recoloured.connect(self.probing.refresh)
-        self.edited.connect(self.probing.refresh)
-        self.probing.depends.left.connect(self._show_evidence)
         self.q_page.chosen.connect(focus.replace)
         q_function.chart_hovered.connect(focus.chart_hovered)
         q_function.chart_clicked.connect(focus.chart_clicked)
         q_function.chart_made.connect(self.put_chart)
+
+    # --- probing ------------------------------------------------------------------------------
+
+    @property
+    def probing(self) -> "Probing":
+        """Return what probes a response; its pages are made with the inspector's first showing."""
+        return self._probing or self._make_probing()
+
+    def _make_probing(self) -> "Probing":
+        from app.probe.probing import Probing
+
+        tabs = self.inspector.tabs
+        self._probing = made = Probing(
+            self._client, self.numbers, self.prompt, self.focus_on, tabs, self.put_scored, self
+        )
+        self.inspector.set_alone(self.numbers.credit.alone)
+        self.recoloured.connect(made.refresh)
+        self.edited.connect(made.refresh)
+        made.depends.left.connect(self._recolour)
+        return made
+
+    def stop_probing(self) -> bool:
+        """Stop what probes a response; return whether anything did."""
+        return self._probing is not None and self._probing.stop()
+
+    def show_inspector(self, on: bool) -> None:
+        """Open or close the inspector, which has its pages from then on."""
+        super().show_inspector(on)
+        if self._probing is None and not self.inspector.isHidden():
+            self._make_probing()
 
     # --- the numbers, for those who show them elsewhere ---------------------------------------
 

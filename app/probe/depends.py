@@ -13,21 +13,23 @@ from PySide6.QtCore import QObject, Signal, Slot
 
 from app.credit.prompt_panel import PromptPanel
 from app.engine_client import EngineClient
+from app.inspect.variants import VariantsRun
 from app.probe.depends_page import DependsPage
 from app.probe.subject import CHANGED, Subject, Subjects
-from app.probe.variants import VariantsRun
 from app.replay.heat_map import EMPTY, HeatData
 from app.widgets.colour_scale import ColourScale
-from core.dependence import By, Part, matrix, parts, without
+from core.dependence import By, Group, Part, groups, matrix, parts, without
 from core.engine.protocol import Variant
 from core.present.numerals import signed
-from core.present.verdict import Word, words
 
 PURPOSE = "dependence"
 UNSCORED = "Not now: the response is not scored as it stands. Press Measure again."
+MEANING = (
+    "How each word of {side} changes without a part of the prompt: above 0, it has more without it."
+)
 SINGLE = "The prompt has only one such part: divide it otherwise."
-SHORT = 40
-"""Characters of a part that are quoted."""
+SHORT, SHORTEST = 40, 14
+"""Characters of a part that are quoted in a sentence, and beside its row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +38,14 @@ class Asked:
 
     subject: Subject
     parts: tuple[Part, ...]
-    words: tuple[Word, ...]
+    words: tuple[Group, ...]
 
 
 class Depends(QObject):
     """One matrix at a time."""
 
     left = Signal()
-    """Nothing is pointed at any more: the prompt's own marks are to be shown again."""
+    """Nothing is pointed at any more: the texts are to be shown as they were."""
 
     def __init__(
         self,
@@ -64,9 +66,9 @@ class Depends(QObject):
         self.run.stepped.connect(self.show)
         self.run.ended.connect(self._ended)
         page.wanted.connect(self.measure)
-        page.cancelled.connect(self.stop)
-        page.pointed.connect(self.point)
-        page.shown.connect(self._page_shown)
+        page.map.hovered.connect(self.point)
+        page.findings.cancelled.connect(self.stop)
+        page.findings.shown.connect(self._page_shown)
         client.pair_let_go.connect(self.forget)
 
     @Slot()
@@ -81,9 +83,8 @@ class Depends(QObject):
             self._said = UNSCORED if subject is None else SINGLE
             self.show()
             return
-        numbers, tokens = self._subjects.numbers, subject.scoring.tokens
-        rows = words(subject.side, subject.scoring, numbers.beta(), numbers.credit)
-        self._asked, self._said = Asked(subject, found, rows), ""
+        tokens = subject.scoring.tokens
+        self._asked, self._said = Asked(subject, found, groups(subject.scoring)), ""
         self.run.begin(
             tuple(Variant(without(subject.prompt, it), tokens.text, tokens.ids) for it in found)
         )
@@ -121,15 +122,16 @@ class Depends(QObject):
     def show(self) -> None:
         """Show what is known, from scorings that are there already."""
         page, asked = self._page, self._asked
+        if not self._stands():
+            self.run.stop()
         if not page.isVisible():
             return
-        page.start.setEnabled(not self.run.running)
         if self.run.running:
-            page.progress.show_progress(len(self.run.scorings), self.run.count, "Parts left out")
+            page.findings.run(len(self.run.scorings), self.run.count, "Parts left out")
         else:
-            page.progress.hide()
+            page.findings.rest()
         if asked is None:
-            page.show_about(self._said, filled=False)
+            page.findings.say(self._said, filled=False)
             page.map.show_data(EMPTY, self.scale())
             return
         numbers = self._subjects.numbers
@@ -139,9 +141,10 @@ class Depends(QObject):
         less += [None] * (len(asked.parts) - len(less))
         self.changes = matrix(whole, less, [it.rows for it in asked.words])
         labels = tuple(it.text for it in asked.words)
-        steps = tuple(range(1, len(asked.parts) + 1))
-        page.map.show_data(HeatData(steps, labels, self.changes), self.scale())
-        page.show_about(CHANGED if not self._stands() else self._said, filled=True)
+        names = tuple(_quoted(it.text, SHORTEST) for it in asked.parts)
+        page.map.show_data(HeatData(names, labels, self.changes), self.scale())
+        said = f"{MEANING.format(side=asked.subject.side)} {self._said}".rstrip()
+        page.findings.say(said if self._stands() else CHANGED, filled=True)
 
     def scale(self) -> ColourScale:
         """Return the scale of the changes: up to the largest of them."""
@@ -163,6 +166,7 @@ class Depends(QObject):
         self._overlaid = True
         scale, unknown = self.scale(), np.full(len(asked.subject.scoring), np.nan)
         numbers, panel = self._subjects.numbers, self._subjects.numbers.panels[asked.subject.side]
+        panel.editor.set_notes(())  # they are of rewards, not of changes
         if row >= 0:
             for word, value in zip(asked.words, self.changes[row], strict=True):
                 unknown[word.rows.start : word.rows.stop] = value
@@ -178,15 +182,13 @@ class Depends(QObject):
             )
         ]
         self._prompt.show_parts(coloured, asked.parts[row] if row >= 0 else None)
-        self._page.about.setText(self._words(asked, row, column))
-        self._page.about.show()
+        self._page.pointed.setText(self._words(asked, row, column))
 
     def _words(self, asked: Asked, row: int, column: int) -> str:
         """Return what is pointed at, in a sentence."""
         if row < 0:
             return f"The prompt, by how “{asked.words[column].text}” changes without each part."
-        part = asked.parts[row].text
-        quoted = part if len(part) <= SHORT else part[: SHORT - 1] + "…"
+        quoted = _quoted(asked.parts[row].text, SHORT)
         if column < 0:
             total = float(np.nansum(self.changes[row]))
             return f"Without “{quoted}” the sum changes by {signed(total)}."
@@ -195,13 +197,14 @@ class Depends(QObject):
         return f"Without “{quoted}” the credit of “{asked.words[column].text}” {number}."
 
     def _leave(self) -> None:
-        """Show the texts as they were."""
-        if not self._overlaid:
-            return
-        self._overlaid = False
-        numbers = self._subjects.numbers
-        for side, panel in numbers.panels.items():
-            if panel.scoring is not None and side in numbers.values:
-                panel.paint(numbers.values[side], numbers.colour_scale())
-        self.left.emit()
-        self.show()
+        """Have the texts shown as they were."""
+        self._page.pointed.setText("")
+        if self._overlaid:
+            self._overlaid = False
+            self.left.emit()
+
+
+def _quoted(text: str, most: int) -> str:
+    """Return a text in one line, its end left out where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"

@@ -1,15 +1,14 @@
 """The page of what a response's credit depends on: a matrix of parts of the prompt by words.
 
-A row is a part of the prompt, numbered as in the text, a column a word of the response: the colour
-says how the word's credit changes without the part. Says what is wanted and what is pointed at;
-knows parts, labels and values; knows nothing of how they come about.
+A row is a part of the prompt, a column a word of the response: the colour says how the word's
+credit changes without the part. Says what is wanted and what is pointed at; knows parts, labels and
+values; knows nothing of how they come about.
 """
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from app.probe.progress_row import ProgressRow
+from app.probe.findings import Findings
 from app.replay.heat_map import HeatMap
 from app.widgets.boxes import ComboBox
 from app.widgets.layouts import fill, label, scrolled
@@ -28,65 +27,40 @@ class DependsPage(QWidget):
 
     wanted = Signal()
     """Measure what is chosen."""
-    cancelled = Signal()
-    pointed = Signal(int, int)
-    """The part and the word under the mouse or the keyboard's cursor; -1 for none."""
-    shown = Signal(bool)
-    """The page has come to the front, or gone from there."""
 
     def __init__(self) -> None:
         super().__init__()
         self.by = ComboBox()
         self.by.setAccessibleName("Parts of the prompt")
+        self.by.setToolTip("What is left out of the prompt, one at a time")
         for value, title in PARTS:
             self.by.addItem(title, value)
         self.side = ComboBox()
         self.side.setAccessibleName("Which response")
+        self.side.setToolTip("The response of which the credit is looked at")
         for name in ("A", "B"):
             self.side.addItem(f"for {name}", name)
         self.start = QPushButton("Measure")
-        self.about = label("", "muted")
-        self.about.setTextFormat(Qt.TextFormat.PlainText)
-        self.about.setWordWrap(True)
-        self.progress = ProgressRow()
+        self.start.setToolTip("Score the response to the prompt without each part")
         self.map = HeatMap()
+        """Says what is pointed at: ``hovered``, by the part and the word; -1 for none."""
         self.map.setAccessibleName("Parts of the prompt by words of the response")
-        self.area = scrolled(self.map)
-        self.hint = label(HINT, "muted")
-        self.hint.setWordWrap(True)
-        self.hint.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.pointed = label("", "muted")
+        self.pointed.setTextFormat(Qt.TextFormat.PlainText)
+        self.pointed.setWordWrap(True)
+        self.pointed.setAlignment(Qt.AlignmentFlag.AlignTop)
+        # Room for two lines always, below the map: it must not move under the mouse.
+        self.pointed.setMinimumHeight(2 * self.pointed.fontMetrics().lineSpacing())
+        matrix = QWidget()
+        below = (scrolled(self.map), 1), self.pointed
+        fill(QVBoxLayout(matrix), *below, margins=(0, 0, 0, 0), spacing=4)
+        self.findings = Findings(matrix, self.start, HINT)
         before = QLabel("Leave out")
         before.setBuddy(self.by)
-        fill(
-            QVBoxLayout(self),
-            fill(QHBoxLayout(), before, self.by, self.side, 1, self.start, spacing=6),
-            self.progress,
-            self.about,
-            (self.area, 1),
-            (self.hint, 1),
-            margins=(0, 6, 0, 0),
-            spacing=4,
-        )
+        choices = fill(QHBoxLayout(), before, self.by, self.side, 1, self.start, spacing=6)
+        fill(QVBoxLayout(self), choices, (self.findings, 1), margins=(0, 6, 0, 0), spacing=4)
         self.start.clicked.connect(self.wanted)
-        self.progress.cancelled.connect(self.cancelled)
-        self.map.hovered.connect(self.pointed)
-        self.show_about("", filled=False)
 
     def chosen_side(self) -> Side:
         """Return the response of which the credit is looked at."""
         return "B" if self.side.currentData() == "B" else "A"
-
-    def show_about(self, words: str, filled: bool) -> None:
-        """Say what is pointed at, or why not; ``filled``: whether there is a matrix."""
-        self.about.setText(words)
-        self.about.setVisible(bool(words))
-        self.area.setVisible(filled)
-        self.hint.setVisible(not filled)
-
-    def showEvent(self, event: QShowEvent) -> None:
-        super().showEvent(event)
-        self.shown.emit(True)
-
-    def hideEvent(self, event: QHideEvent) -> None:
-        super().hideEvent(event)
-        self.shown.emit(False)

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from PySide6.QtCore import QObject, Slot
 
 from app.engine_client import EngineClient
+from app.inspect.variants import VariantsRun
 from app.probe.edits_page import EditsPage
-from app.probe.effects_table import Row
+from app.probe.effects_table import TAKE, Row
 from app.probe.instead import PutIn
-from app.probe.subject import CHANGED, Subject, Subjects
-from app.probe.variants import VariantsRun
+from app.probe.subject import CHANGED, Subject, Subjects, context
 from core.engine.protocol import Failed, Inspect, Inspected, StateRef, Variant
 from core.present.effects import effect, flips
 from core.scoring import Scoring
@@ -24,8 +24,21 @@ from core.substitution import Idea, by_size, promising, put, site_of_rows
 PURPOSE = "best edits"
 LISTED = 50
 """Edits that are listed, the best ones."""
+BROKEN = "\N{REPLACEMENT CHARACTER}"
+"""Stands for a part of a character: an edit that leaves one is not listed."""
 UNSCORED = "Not now: the response is not scored as it stands. Press Find again."
 ALONE = "A margin needs both responses: write the other one, or look for what raises Σr."
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """An edit that was scored: its number, the token that is replaced, by what, and the response
+    with it."""
+
+    number: int
+    index: int
+    idea: Idea
+    scoring: Scoring
 
 
 @dataclass
@@ -37,16 +50,14 @@ class Hunt:
     """1 where the sum is to rise, −1 where it is to fall."""
     flip: bool
     budget: int
-    before: float | None
-    """The margin as it was."""
     places: list[int]
     """The tokens that were not tried yet, in their order."""
     index: int = -1
     """The token that is tried."""
     ideas: tuple[Idea, ...] = ()
     tried: int = 0
-    found: list[tuple[int, Idea, Scoring]] = field(default_factory=list)
-    """The token that is replaced, by what, and the response then: what does as is wanted."""
+    found: list[Edit] = field(default_factory=list)
+    """The best of those that do as is wanted, the best first."""
 
 
 class Edits(QObject):
@@ -67,11 +78,12 @@ class Edits(QObject):
         self._said = ""
         self.running = False
         self.run = VariantsRun(client, PURPOSE, self)
+        self.run.stepped.connect(self._show_progress)
         self.run.ended.connect(self._chunk_ended)
         page.wanted.connect(self.find)
-        page.cancelled.connect(self.stop)
-        page.taken.connect(self.take)
-        page.shown.connect(self.show)
+        page.table.taken.connect(self.take)
+        page.findings.cancelled.connect(self.stop)
+        page.findings.shown.connect(self.show)
         client.pair_let_go.connect(self.forget)
 
     # --- the hunt -----------------------------------------------------------------------------
@@ -93,8 +105,9 @@ class Edits(QObject):
         rewards = numbers.credit.of(subject.scoring, numbers.beta())
         places = [*by_size(subject.scoring.tokens, rewards)]
         sign = 1.0 if rises else -1.0
-        self._hunt = Hunt(subject, sign, flip, page.budget.value(), before, places)
+        self._hunt = Hunt(subject, sign, flip, page.budget.value(), places)
         self.running, self._said = True, ""
+        page.table.forget_choice()
         self._next_place()
 
     def _next_place(self) -> None:
@@ -145,13 +158,15 @@ class Edits(QObject):
         numbers = self._subjects.numbers
         beta, credit = numbers.beta(), numbers.credit
         was = float(credit.of(hunt.subject.scoring, beta).sum())
+
+        def gain(edit: Edit) -> float:
+            return hunt.sign * (float(credit.of(edit.scoring, beta).sum()) - was)
+
+        scored = enumerate(zip(hunt.ideas, self.run.scorings, strict=False), hunt.tried)
+        new = [Edit(at, hunt.index, idea, it) for at, (idea, it) in scored if it is not None]
+        broken = hunt.subject.scoring.tokens.text.count(BROKEN)
+        new = [it for it in new if it.scoring.tokens.text.count(BROKEN) <= broken]
         hunt.tried += len(self.run.scorings)
-
-        def gain(found: tuple[int, Idea, Scoring]) -> float:
-            return hunt.sign * (float(credit.of(found[2], beta).sum()) - was)
-
-        scored = zip(hunt.ideas, self.run.scorings, strict=False)
-        new = [(hunt.index, idea, it) for idea, it in scored if it is not None]
         hunt.found += [it for it in new if gain(it) > 0]
         hunt.found = sorted(hunt.found, key=gain, reverse=True)[:LISTED]
 
@@ -183,23 +198,47 @@ class Edits(QObject):
     @Slot()
     def show(self) -> None:
         """Show what is known, from scorings that are there already."""
+        stale = not self.stands()
+        if stale and self.running:
+            self.stop()
         page, hunt = self._page, self._hunt
         if not page.isVisible():
             return
-        page.start.setEnabled(not self.running)
-        if self.running and hunt is not None:
-            page.progress.show_progress(hunt.tried, hunt.budget, "Edits scored")
+        if self.running:
+            self._show_progress()
         else:
-            page.progress.hide()
+            page.findings.rest()
         if hunt is None:
-            page.show_about(self._said, filled=False)
+            page.findings.say(self._said, filled=False)
             return
-        rows, stale = self.rows(), not self.stands()
-        words = [_found(hunt, rows)] if rows else []
-        if not rows and not self.running:
-            words = ["No edit does that."]
-        page.show_about(" ".join([*words, CHANGED if stale else self._said]).strip(), bool(rows))
+        rows = self.rows()
+        page.findings.say(self._words(hunt, rows, stale), bool(rows))
         page.table.show_rows(rows, self._subjects.numbers.reward_scale(), stale)
+
+    @Slot()
+    def _show_progress(self) -> None:
+        hunt = self._hunt
+        if hunt is not None and self.running:
+            done = hunt.tried + (len(self.run.scorings) if self.run.running else 0)
+            self._page.findings.run(done, hunt.budget, "Edits scored")
+
+    def _words(self, hunt: Hunt, rows: list[Row], stale: bool) -> str:
+        """Return what was found, and of what text it is, in a few sentences."""
+        words = [_found(hunt, rows)] if rows else []
+        if not rows and hunt.tried and not self.running:
+            words = ["No edit does that."]
+        in_place = [row.text for row in rows if row.current]
+        if stale:
+            words.append(CHANGED)
+        elif in_place:
+            side = hunt.subject.side
+            words.append(
+                f"“{in_place[0]}” is in place. All rows are edits of {side} as it was before; Find "
+                f"looks for one in {side} as it is now."
+            )
+        else:
+            words.append(self._said)
+        return " ".join(words).strip()
 
     def rows(self) -> list[Row]:
         """Return the best edits."""
@@ -210,23 +249,23 @@ class Edits(QObject):
         other = self._subjects.other(subject.side)
         panel = numbers.panels[subject.side].scoring
         shown = panel.tokens.ids if panel is not None else ()
-        made = []
-        for number, (index, idea, new) in enumerate(hunt.found):
-            site = site_of_rows(subject.scoring.tokens, index, index + 1)
+        before, made = self._subjects.margin(subject), []
+        for it in hunt.found:
+            site = site_of_rows(subject.scoring.tokens, it.index, it.index + 1)
             assert site is not None
             beta, credit = numbers.known_beta(), numbers.credit
-            does = effect(subject.scoring, new, site, idea, beta, credit, other)
-            text = f"{subject.scoring.labels[index]} → {idea.text}"
-            tip = f"Token {index + 1}. A click or Enter puts it in place."
-            current = shown == new.tokens.ids
-            made.append(Row(number, text, does, tip, current, flips(hunt.before, does.margin)))
+            does = effect(subject.scoring, it.scoring, site, it.idea, beta, credit, other)
+            text = f"{subject.scoring.labels[it.index]} → {it.idea.text}"
+            tip = f"Token {it.index + 1}: {context(it.scoring, site)}\n{TAKE}"
+            current = shown == it.scoring.tokens.ids
+            made.append(Row(it.number, text, does, tip, current, flips(before, does.margin)))
         return made
 
     def stands(self) -> bool:
         """Return whether what is shown is of the text on the screen, or of one of its rows."""
         if self._hunt is None:
             return False
-        texts = {it.tokens.text for _, _, it in self._hunt.found}
+        texts = {it.scoring.tokens.text for it in self._hunt.found}
         return self._subjects.stands(self._hunt.subject, texts)
 
     @Slot(int)
@@ -235,18 +274,17 @@ class Edits(QObject):
         if self._hunt is None or not self.stands():
             self.show()
             return
-        index, _, new = self._hunt.found[number]
-        self._put_in(self._hunt.subject.side, new, index)
+        edit = next(it for it in self._hunt.found if it.number == number)
+        self._put_in(self._hunt.subject.side, edit.scoring, edit.index)
 
 
 def _found(hunt: Hunt, rows: list[Row]) -> str:
     """Return what was found, in a sentence."""
     what = "raises" if hunt.sign > 0 else "lowers"
-    best = rows[0]
-    said = f"“{best.text}” {what} Σr of {hunt.subject.side} most."
+    said = f"“{rows[0].text}” {what} Σr of {hunt.subject.side} most."
     if not hunt.flip:
         return said
     turning = sum(row.flips for row in rows)
     if not turning:
-        return f"{said} No edit flips the margin yet."
+        return f"{said} No edit flips the margin."
     return f"{said} {turning} of these flip{'s' if turning == 1 else ''} the margin (⇄)."

@@ -7,23 +7,16 @@ effects as numbers; knows nothing of responses or of the engine.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QBrush, QColor, QKeyEvent
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QFrame,
-    QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
-)
+from PySide6.QtCore import Qt, Slot
 
-from app import theme
+from app.inspect.rows import Cell, Line, Rows, shaded
 from app.widgets.colour_scale import ColourScale
-from core.present.effects import COLUMNS, MEANINGS, Effect, as_table, cells, numbers, sort_key
+from core.present.effects import COLUMNS, COPIED, MEANINGS, Effect, cells, copied, numbers, sort_key
 
 TOTAL = COLUMNS.index("total Δ")
 COLOURED = COLUMNS.index("own r"), COLUMNS.index("after Δ"), TOTAL
 MARGIN = COLUMNS.index("margin")
+TAKE = "A click or Enter puts it in place; the menu copies."
 
 
 @dataclass(frozen=True)
@@ -40,101 +33,48 @@ class Row:
     """Whether the margin changes its sign."""
 
 
-class EffectsTable(QTableWidget):
+class EffectsTable(Rows):
     """Rows of effects."""
 
-    taken = Signal(int)
-    """The user took the row with this number."""
-
     def __init__(self, name: str) -> None:
-        super().__init__(0, len(COLUMNS))
-        self.setAccessibleName(name)
+        super().__init__(name, COLUMNS, COPIED)
         self._rows: tuple[Row, ...] = ()
         self._shown: tuple[object, ...] = ()
-        self._scale = ColourScale()
+        self._scale, self._stale = ColourScale(), False
         self._column, self._falling = TOTAL, True
-        for column, (text, meaning) in enumerate(zip(COLUMNS, MEANINGS, strict=True)):
-            heading = QTableWidgetItem(text)
-            side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
-            heading.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
-            heading.setToolTip(f"{meaning}. A click sorts by it.")
-            self.setHorizontalHeaderItem(column, heading)
+        for column, meaning in enumerate(MEANINGS):
+            told = Qt.ItemDataRole.ToolTipRole
+            self.set_title(column, f"{meaning}. A click sorts by it.", told)
         header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(48)
-        header.setHighlightSections(False)
         header.setSectionsClickable(True)
-        header.setSortIndicatorShown(True)
         header.sectionClicked.connect(self.sort_by)
         self._show_order()
-        self.verticalHeader().hide()
-        self.setShowGrid(False)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setTabKeyNavigation(False)
-        self.setWordWrap(False)
-        self.setMinimumHeight(76)
-        self.cellClicked.connect(self._take_row)
+        self.cellClicked.connect(self._take)
 
     def show_rows(self, rows: Sequence[Row], scale: ColourScale, stale: bool = False) -> None:
         """Show these rows in the order that was chosen; ``stale``: of a text that is no more."""
         shown = tuple(rows), scale, stale, self._column, self._falling
         if shown == self._shown:
             return  # filling tables is slow
-        self._shown, self._scale = shown, scale
+        self._shown, self._scale, self._stale = shown, scale, stale
         key = sort_key(self._column)
         known = sorted(rows, key=lambda it: key((it.text, it.effect)), reverse=self._falling)
         known.sort(key=lambda it: key((it.text, it.effect))[0])  # what is not known comes last
-        chosen = self.row_number(self.currentRow())
+        chosen = self.line(self.currentRow())
         self._rows = tuple(known)
-        self.setRowCount(len(known))
-        high = self.fontMetrics().height() + 5
-        for place, row in enumerate(known):
-            self._fill(place, row, stale)
-            self.setRowHeight(place, high)
-            if row.number == chosen:
-                self.setCurrentCell(place, 0)
+        self.show_lines([_line(row, scale, stale) for row in known], scale)
+        if chosen is not None:
+            places = [place for place, row in enumerate(known) if row.number == chosen.number]
+            self.setCurrentCell(places[0] if places else -1, 0)
 
-    def _fill(self, place: int, row: Row, stale: bool) -> None:
-        scale = self._scale
-        faint = QBrush(QColor(theme.colours(scale.dark).muted))
-        values = _values(row.effect)
-        texts = cells(row.text, row.effect)
-        for column, text in enumerate(texts):
-            mark = "▸ " if column == 0 and row.current else ""
-            item = QTableWidgetItem(mark + text + (" ⇄" if column == MARGIN and row.flips else ""))
-            item.setToolTip(row.tip)
-            if column:
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            value = values[column]
-            if stale or row.effect is None:
-                item.setForeground(faint)
-            elif column in COLOURED and value is not None:
-                if scale.hides(value):
-                    item.setForeground(faint)
-                else:
-                    item.setBackground(QColor(scale.css(value)))
-                    item.setForeground(QBrush(QColor(*scale.text)))
-            if row.current or (row.flips and column == MARGIN):
-                font = item.font()
-                font.setBold(True)
-                item.setFont(font)
-            self.setItem(place, column, item)
-
-    def row_number(self, place: int) -> int:
-        """Return the number of the row that stands in a place; -1 where there is none."""
-        return self._rows[place].number if 0 <= place < len(self._rows) else -1
+    def forget_choice(self) -> None:
+        """Select no row: what comes is of something else."""
+        self.setCurrentCell(-1, -1)
 
     def rows(self) -> tuple[Row, ...]:
         """Return the rows in the order in which they are shown."""
         return self._rows
-
-    def as_text(self) -> str:
-        """Return what is shown as a table to copy, tab-separated, with all digits."""
-        return as_table((row.text, row.effect) for row in self._rows)
 
     @Slot(int)
     def sort_by(self, column: int) -> None:
@@ -143,26 +83,32 @@ class EffectsTable(QTableWidget):
         self._column = column
         self._show_order()
         if self._shown:
-            rows, scale, stale = self._rows, self._scale, bool(self._shown[2])
-            self.show_rows(rows, scale, stale)
+            self.show_rows(self._rows, self._scale, self._stale)
 
     def _show_order(self) -> None:
-        order = Qt.SortOrder.DescendingOrder if self._falling else Qt.SortOrder.AscendingOrder
-        self.horizontalHeader().setSortIndicator(self._column, order)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self._take_row(self.currentRow(), 0)
-            event.accept()
-            return
-        super().keyPressEvent(event)
+        """Mark the column that is sorted by; Qt's own mark would cover its title."""
+        mark, order = ("▾", "largest first") if self._falling else ("▴", "smallest first")
+        for column, title in enumerate(COLUMNS):
+            here = column == self._column
+            self.set_title(column, f"{title} {mark}" if here else title)
+            said = f"{title}, {order}" if here else title
+            self.set_title(column, said, Qt.ItemDataRole.AccessibleTextRole)
 
     @Slot(int, int)
-    def _take_row(self, place: int, column: int) -> None:
-        if (number := self.row_number(place)) >= 0:
-            self.taken.emit(number)
+    def _take(self, row: int, column: int) -> None:
+        self.take_row(row)
 
 
-def _values(found: Effect | None) -> tuple[float | None, ...]:
-    known = numbers(found) if found is not None else (None,) * (len(COLUMNS) - 1)
-    return None, *known
+def _line(row: Row, scale: ColourScale, stale: bool) -> Line:
+    """Return how a row is drawn; without colours where it is of a text that is no more."""
+    texts = cells(row.text, row.effect)
+    if stale or row.effect is None:
+        drawn = [Cell(text, faint=True) for text in texts]
+    else:
+        values = (None, *numbers(row.effect))
+        coloured = (value if at in COLOURED else None for at, value in enumerate(values))
+        drawn = [*shaded(zip(texts, coloured, strict=True), scale)]
+    if row.flips:
+        drawn[MARGIN] = Cell(texts[MARGIN] + " ⇄", faint=stale, bold=True)
+    whole = copied(row.text, row.effect)
+    return Line(row.number, row.text, tuple(drawn), whole, row.tip, row.current)

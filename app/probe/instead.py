@@ -12,10 +12,10 @@ from PySide6.QtCore import QObject, Slot
 
 from app.credit.focus import Focus
 from app.engine_client import EngineClient
-from app.probe.effects_table import Row
+from app.inspect.variants import VariantsRun
+from app.probe.effects_table import TAKE, Row
 from app.probe.instead_page import InsteadPage
-from app.probe.subject import CHANGED, Subject, Subjects
-from app.probe.variants import VariantsRun
+from app.probe.subject import CHANGED, Subject, Subjects, context
 from app.widgets.spans import utf16_offsets
 from core.engine.protocol import Failed, Inspect, Inspected, Side, StateRef, Variant
 from core.present.effects import effect, flips
@@ -78,9 +78,9 @@ class Instead(QObject):
         self.run.stepped.connect(self.show)
         self.run.ended.connect(self._ended)
         page.wanted.connect(self.score)
-        page.cancelled.connect(self.stop)
-        page.taken.connect(self.take)
-        page.shown.connect(self.show)
+        page.table.taken.connect(self.take)
+        page.findings.cancelled.connect(self.stop)
+        page.findings.shown.connect(self.show)
         client.pair_let_go.connect(self.forget)
 
     # --- asking -------------------------------------------------------------------------------
@@ -97,6 +97,7 @@ class Instead(QObject):
         subject, site = place
         self._focus.pin(subject.side, site.first)  # the inspector stays open for what is pinned
         self._asked, self._said = Asked(subject, site), ""
+        self._page.table.forget_choice()
         self.run.scorings, self.run.problems = [], []
         if not whole_tokens(subject.scoring.tokens, site):
             self._begin(())  # no token could stand for a part of others
@@ -213,22 +214,25 @@ class Instead(QObject):
     @Slot()
     def show(self) -> None:
         """Show what is known, from scorings that are there already."""
+        stale = not self.stands()
+        if stale and self.running:
+            self.stop()
+            if self._asked is None:
+                self._said = CHANGED
         page, asked = self._page, self._asked
         if not page.isVisible():
             return
         if self._inspecting:
-            page.progress.show_progress(0, 0, "Asking both models what could stand there")
+            page.findings.run(0, 0, "Asking both models what could stand there")
         elif self.run.running:
-            page.progress.show_progress(len(self.run.scorings), self.run.count, "Scoring")
+            page.findings.run(len(self.run.scorings), self.run.count, "Scored")
         else:
-            page.progress.hide()
-        page.score.setEnabled(not self.running)
+            page.findings.rest()
         if asked is None:
-            page.show_about(self._said, filled=False)
+            page.findings.say(self._said, filled=False)
             return
-        stale = not self.stands()
         said = f"In place of “{asked.text}” in {asked.subject.side}. "
-        page.show_about(said + (CHANGED if stale else self._said), filled=True)
+        page.findings.say(said + (CHANGED if stale else self._said), filled=True)
         scale = self._subjects.numbers.reward_scale()
         page.table.show_rows(self.rows(), scale, stale)
 
@@ -254,7 +258,7 @@ class Instead(QObject):
             does = effect(old, new, site, idea, beta, credit, other)
             current = shown == new.tokens.ids and shown != old.tokens.ids
             turns = flips(before.margin, does.margin)
-            tip = f"{idea.source}: {_context(new, site)}\nA click or Enter puts it in place."
+            tip = f"{idea.source}: {context(new, site)}\n{TAKE}"
             found.append(Row(number, idea.text, does, tip, current, turns))
         return found
 
@@ -276,9 +280,3 @@ class Instead(QObject):
         new = self._asked.subject.scoring if number == 0 else self.run.scorings[number - 1]
         if new is not None:
             self._put_in(self._asked.subject.side, new, self._asked.site.first)
-
-
-def _context(scoring: Scoring, site: Site) -> str:
-    """Return the text around a place, to recognise it by."""
-    text = scoring.tokens.text
-    return "…" + text[max(site.start - 20, 0) : site.stop + 24].strip() + "…"

@@ -4,18 +4,18 @@ Says what the user wants to see scored and which row is taken; knows rows; knows
 come about.
 """
 
-from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QGuiApplication, QShowEvent
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from app.probe.effects_table import EffectsTable
-from app.probe.progress_row import ProgressRow
+from app.probe.findings import Findings
 from app.widgets.boxes import ComboBox
-from app.widgets.layouts import fill, label
+from app.widgets.layouts import fill
 
 HINT = (
     "Pin a token, or select something in A or B, then press Score (Ctrl+Shift+I): each likely "
-    "token, and each text of yours, is put in its place and the whole response is scored anew."
+    "token, and each text of yours, is put in its place and the whole response is scored anew. "
+    "A click on a row puts it in place."
 )
 PLACES = (("token", "the token"), ("word", "the word"), ("selection", "the selection"))
 COUNTS = (10, 50)
@@ -26,11 +26,6 @@ class InsteadPage(QWidget):
 
     wanted = Signal()
     """Score what is chosen."""
-    cancelled = Signal()
-    taken = Signal(int)
-    """Put the row with this number in place."""
-    shown = Signal()
-    """The page has come to the front: what it did not show meanwhile is missing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,51 +44,14 @@ class InsteadPage(QWidget):
         self.own.setPlaceholderText('Your own texts, divided by commas: $53K, "1,050", a lot')
         self.own.setToolTip("Scored too; a text with a comma stands in quotes. Enter scores")
         self.own.setClearButtonEnabled(True)
-        self.score = QPushButton("Score")
-        self.score.setToolTip("Score all of them at once (Ctrl+Shift+I)")
-        self.copy = QPushButton("Copy")
-        self.copy.setToolTip("Copy the table, tab-separated, with all digits")
-        self.about = label("", "muted")
-        self.about.setTextFormat(Qt.TextFormat.PlainText)
-        self.about.setWordWrap(True)
-        self.progress = ProgressRow()
+        self.start = QPushButton("Score")
+        self.start.setToolTip("Score all of them at once (Ctrl+Shift+I)")
         self.table = EffectsTable("What else could stand there")
-        self.hint = label(HINT, "muted")
-        self.hint.setWordWrap(True)
-        self.hint.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.findings = Findings(self.table, self.start, HINT)
         before = QLabel("In place of")
         before.setBuddy(self.place)
-        choices = before, self.place, self.count, 1, self.score, self.copy
-        fill(
-            QVBoxLayout(self),
-            fill(QHBoxLayout(), *choices, spacing=6),
-            self.own,
-            self.progress,
-            self.about,
-            (self.table, 1),
-            (self.hint, 1),
-            margins=(0, 6, 0, 0),
-            spacing=4,
-        )
-        self.score.clicked.connect(self.wanted)
+        choices = fill(QHBoxLayout(), before, self.place, self.count, 1, self.start, spacing=6)
+        parts = choices, self.own, (self.findings, 1)
+        fill(QVBoxLayout(self), *parts, margins=(0, 6, 0, 0), spacing=4)
+        self.start.clicked.connect(self.wanted)
         self.own.returnPressed.connect(self.wanted)
-        self.copy.clicked.connect(self._copy)
-        self.progress.cancelled.connect(self.cancelled)
-        self.table.taken.connect(self.taken)
-        self.show_about("", filled=False)
-
-    def show_about(self, words: str, filled: bool) -> None:
-        """Say what the table is of, or why there is none; ``filled``: whether there are rows."""
-        self.about.setText(words)
-        self.about.setVisible(bool(words))
-        self.table.setVisible(filled)
-        self.hint.setVisible(not filled)
-        self.copy.setEnabled(filled)
-
-    @Slot()
-    def _copy(self) -> None:
-        QGuiApplication.clipboard().setText(self.table.as_text())
-
-    def showEvent(self, event: QShowEvent) -> None:
-        super().showEvent(event)
-        self.shown.emit()

@@ -11,9 +11,10 @@ from app.credit.prompt_panel import PromptPanel
 from core.engine.protocol import Side
 from core.present.pair import pair_numbers
 from core.scoring import Scoring
+from core.substitution import Site
 from core.text import Prompt
 
-CHANGED = "The text, the prompt or the checkpoint has changed since: score again."
+CHANGED = "The text, the prompt or the checkpoint has changed since: ask anew."
 NOT_NOW = "Not now: the text is still being scored. Choose again."
 
 
@@ -62,3 +63,9 @@ class Subjects:
         same = text == subject.scoring.tokens.text or text in texts
         known = self._prompt.prompt(), self.numbers.checkpoint()
         return same and known == (subject.prompt, subject.checkpoint)
+
+
+def context(scoring: Scoring, site: Site) -> str:
+    """Return the text around a place, to recognise it by."""
+    text = scoring.tokens.text
+    return "…" + text[max(site.start - 20, 0) : site.stop + 24].strip() + "…"

@@ -2,8 +2,9 @@
 
 A row per checkpoint, the first at the top, and a column per token, as wide as its label, so that
 the head of each band reads as the response itself; long ones wrap into several bands. One widget,
-painted from an image per band; bands that are not visible are not painted. Knows labels, steps and
-an array of values; knows nothing of scorings, runs or what the values are.
+painted from an image per band; bands that are not visible are not painted. Knows labels, steps (or
+other names of rows) and an array of values; knows nothing of scorings, runs or what the values
+are.
 """
 
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ GAP = 10
 class HeatData:
     """Steps, tokens' labels, and ``values`` [checkpoints, tokens], NaN where unknown."""
 
-    steps: tuple[int, ...]
+    steps: tuple[int, ...] | tuple[str, ...]
     labels: tuple[str, ...]
     values: Floats
 
@@ -129,9 +130,9 @@ class HeatMap(QWidget):
         return self._head() + len(self.data.steps) * self.row_height + GAP
 
     def _gutter(self) -> int:
-        steps = self.data.steps
-        widest = str(steps[-1]) if steps else ""
-        return round(QFontMetricsF(smaller(self.font(), 1.5)).horizontalAdvance(widest)) + 22
+        metrics = QFontMetricsF(smaller(self.font(), 1.5))
+        widest = max((metrics.horizontalAdvance(str(it)) for it in self.data.steps), default=0.0)
+        return round(widest) + 22
 
     def _wrap(self, width: int) -> list[Band]:
         """Return the bands of a width: as many tokens in each as fit."""

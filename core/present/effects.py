@@ -4,13 +4,12 @@ The total change is what stands there less what stood there, plus the change dow
 before are the same states. Knows scorings, beta and losses; knows nothing of widgets.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.present.credit import IMPLICIT, Credit
 from core.present.numerals import percent, signed
 from core.present.pair import pair_numbers
-from core.present.table import delimited
 from core.scoring import Scoring
 from core.substitution import Idea, Site, rows_apart
 
@@ -33,6 +32,7 @@ class Effect:
 
 
 COLUMNS = "text", "π", "π_ref", "own r", "after Δ", "total Δ", "margin"
+COPIED = "text", "logp_policy", "logp_reference", "own", "downstream_change", "change", "margin"
 MEANINGS = (
     "What stands in the place",
     "Probability of its tokens together under the policy",
@@ -106,14 +106,10 @@ def numbers(found: Effect) -> tuple[float | None, ...]:
     return *logps, found.own, found.downstream, found.total, found.margin
 
 
-def as_table(rows: Iterable[tuple[str, Effect | None]], delimiter: str = "\t") -> str:
-    """Return rows of texts and effects as a table to copy, full precision, log-probs in nats."""
-    head = "text", "logp_policy", "logp_reference", "own", "downstream_change", "change", "margin"
-    lines: list[Sequence[object]] = [head]
-    for text, found in rows:
-        known = numbers(found) if found is not None else [None] * (len(head) - 1)
-        lines.append((text, *("" if it is None else it for it in known)))
-    return delimited(lines, delimiter)
+def copied(text: str, found: Effect | None) -> tuple[object, ...]:
+    """Return a row to copy, as ``COPIED`` names it: full precision, log-probs in nats."""
+    known = numbers(found) if found is not None else (None,) * (len(COPIED) - 1)
+    return (text, *("" if it is None else it for it in known))
 
 
 def flips(before: float | None, after: float | None) -> bool:

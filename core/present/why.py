@@ -13,8 +13,8 @@ from core.present.credit import IMPLICIT, Credit
 from core.present.numerals import percent, signed
 from core.scoring import Alternative, Inspection, Scoring
 
-NAMED = 3
-"""Tokens of a model that are named."""
+NAMED, LIKELY = 3, np.log(0.05)
+"""Tokens of a model that are named at most, and the log-prob of those after the first at least."""
 EVEN = 0.05
 """Nats of log π − log π_ref below which the two models are said to agree."""
 
@@ -38,6 +38,7 @@ def why(
     if scoring.logp_reference is None or scoring.rank_reference is None:
         return ()
     scale = 1.0 if beta is None else beta
+    agree = abs(scoring.logp_policy[index] - scoring.logp_reference[index]) < EVEN
     value = float(credit.of(scoring, scale)[index])
     ratio = float(scoring.logp_policy[index] - scoring.logp_reference[index])
     floor = float(noise.of_rewards(credit.scale(scale, len(scoring))))
@@ -45,7 +46,7 @@ def why(
         _verdict(scoring.labels[index], value, ratio, credit.unit(beta), floor, noise.dtype),
         _expected(scoring, index, inspection),
         *_preferred(scoring, index, inspection),
-        *_since(index, scale, credit, noise, by_step),
+        *(() if agree else _since(index, scale, credit, noise, by_step)),
     )
 
 
@@ -95,7 +96,8 @@ def _preferred(scoring: Scoring, index: int, inspection: Inspection | None) -> t
 
 
 def _names(choices: Sequence[Alternative], column: str) -> str:
-    named = [f"“{it.label}” ({percent(getattr(it, column))})" for it in choices[:NAMED]]
+    likely = [it for it in choices[:NAMED] if it is choices[0] or getattr(it, column) >= LIKELY]
+    named = [f"“{it.label}” ({percent(getattr(it, column))})" for it in likely]
     return named[0] if len(named) == 1 else ", ".join(named[:-1]) + " or " + named[-1]
 
 
@@ -106,7 +108,8 @@ def _since(
     noise: NoiseFloor,
     by_step: Sequence[tuple[int, Scoring]],
 ) -> tuple[str, ...]:
-    """Return since which step of a run the token has had its sign without a break."""
+    """Return since which step of a run the token has had its sign without a break, and since which
+    at least half of what it has."""
     if len(by_step) < 2:
         return ()
     values: Mapping[int, float] = {
@@ -117,16 +120,23 @@ def _since(
     sign = np.sign(values[steps[-1]])
     if sign == 0 or abs(values[steps[-1]]) < floor:
         return ()
-    since = len(steps) - 1
-    while since and sign * values[steps[since - 1]] >= max(floor, np.finfo(float).tiny):
-        since -= 1
-    what = "positive" if sign > 0 else "negative"
-    known = f"of the {len(steps)} checkpoints that are scored"
-    if since == 0:
-        return (f"It has been {what} since step {steps[0]:,}, the first {known}.",)
-    before = steps[since - 1]
-    turned = f"It has been {what} since step {steps[since]:,}"
-    return (
-        f"{turned} ({signed(values[steps[since]])}; {signed(values[before])} at step {before:,}), "
-        f"{known}.",
-    )
+    size = [sign * value for value in values.values()]
+    since = _first(size, max(floor, np.finfo(float).tiny))
+    half = _first(size, max(floor, size[-1] / 2))
+    said = f"It has been {'positive' if sign > 0 else 'negative'} since step {steps[since]:,}"
+    if since:
+        now, before = signed(values[steps[since]]), steps[since - 1]
+        said += f" ({now}; {signed(values[before])} at step {before:,})"
+    else:
+        said += ", the first"
+    if half > since:
+        said += f", at least half as much as now since step {steps[half]:,}"
+    return (f"{said}, of the {len(steps)} checkpoints that are scored.",)
+
+
+def _first(values: Sequence[float], least: float) -> int:
+    """Return from where on all values are at least so large; the last is taken to be."""
+    at = len(values) - 1
+    while at and values[at - 1] >= least:
+        at -= 1
+    return at

@@ -80,13 +80,14 @@ def test_pointing_shows_the_change_in_both_texts(window, page, qtbot):
     before = panel.editor.viewport().grab().toImage()
     point(page, qtbot, 1, 6)
     change = window.view.probing.depends.changes[1, 6]
-    assert f"{abs(change):.3f}" in page.about.text() and "$250K" in page.about.text()
-    assert "They offered me $53K." in page.about.text()
+    assert f"{abs(change):.3f}" in page.pointed.text() and "$250K" in page.pointed.text()
+    assert "They offered me $53K." in page.pointed.text()
     assert panel.editor.viewport().grab().toImage() != before
     texts = [it.cursor.selectedText() for it in selections(window)]
     assert "They offered me $53K." in texts
-    qtbot.mouseMove(page.map, QPoint(page.map.width() - 1, page.map.height() - 1))
+    assert page.map.data.steps[1] == "They offered…"  # a row is named by its part
     page.map.hovered.emit(-1, -1)
+    assert page.pointed.text() == ""
     assert panel.editor.viewport().grab().toImage() == before
     assert not any("$53K" in it.cursor.selectedText() for it in selections(window)) or (
         window.view.evidence.found(0.1, window.view.numbers.credit, window.view.noise)
@@ -99,15 +100,17 @@ def test_words_and_turns_are_parts_too_and_one_part_alone_is_refused(window, pag
     assert len(window.view.probing.depends.changes) == 10
     page.by.setCurrentIndex(page.by.findData("turn"))
     qtbot.mouseClick(page.start, Qt.MouseButton.LeftButton)
-    assert "only one such part" in page.about.text()
+    assert "only one such part" in page.findings.about.text()
 
 
 def test_it_shows_progress_and_escape_cancels(window, page, qtbot, monkeypatch):
     monkeypatch.setattr(FakeEngine, "step_delay", 60.0)
     qtbot.mouseClick(page.start, Qt.MouseButton.LeftButton)
-    assert page.progress.isVisible() and page.progress.bar.maximum() == 2
+    assert page.findings.progress.isVisible() and page.findings.bar.maximum() == 2
     qtbot.keyClick(window.view.panels["B"].editor, Qt.Key.Key_Escape)
-    assert not page.progress.isVisible() and "Cancelled: 0 of 2" in page.about.text()
+    assert (
+        not page.findings.progress.isVisible() and "Cancelled: 0 of 2" in page.findings.about.text()
+    )
     monkeypatch.setattr(FakeEngine, "step_delay", 0.0)
     FakeEngine.last.cancel()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)

@@ -54,15 +54,34 @@ def test_the_edit_that_raises_the_sum_most_is_that_of_trying_all(window, page, q
     assert rows[0].text == best and rows[0].effect.total == pytest.approx(most)
     assert all(row.effect.total > 0 for row in rows)
     assert len(rows) == sum(value > 0 for value, _ in every)
-    assert "every token was tried" in page.about.text() and best in page.about.text()
+    assert (
+        "every token was tried" in page.findings.about.text() and best in page.findings.about.text()
+    )
     click(qtbot, page.table, best)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     panel = window.view.panels["B"]
     assert total(panel.scoring) - total(before) == pytest.approx(most)
     assert page.isVisible() and [row.text for row in page.table.rows() if row.current] == [best]
+    said = page.findings.about.text()
+    assert f"“{best}” is in place. All rows are edits of B as it was before" in said
     do(window, "undo")
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert panel.scoring.tokens.ids == before.tokens.ids
+    assert "is in place" not in page.findings.about.text()
+
+
+def test_flips_follow_the_other_response(window, page, qtbot):
+    """Whether an edit flips the margin is said of A as it is now, not as it was at Find."""
+    view = window.view
+    find(window, page, qtbot)
+    qtbot.waitUntil(lambda: not view.probing.edits.running, timeout=20_000)
+    subject = view.panels["B"].scoring
+    view.panels["A"].editor.set_text_keeping_undo("They were offered management management.")
+    view.ask("A")
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    margin = total(view.panels["A"].scoring) - total(subject)
+    rows = page.table.rows()
+    assert rows and all(row.flips == (row.effect.margin * margin < 0) for row in rows)
 
 
 def test_the_largest_rewards_come_first_and_the_budget_is_kept(window, page, qtbot):
@@ -77,7 +96,7 @@ def test_the_largest_rewards_come_first_and_the_budget_is_kept(window, page, qtb
             own = variant.ids
             differ = [i for i, id in enumerate(scoring.tokens.ids) if own[i] != id]
             assert differ == [place]
-    assert "6 edits were scored, the budget is spent" in page.about.text()
+    assert "6 edits were scored, the budget is spent" in page.findings.about.text()
 
 
 def test_edits_that_flip_the_margin_are_marked(window, page, qtbot):
@@ -88,7 +107,7 @@ def test_edits_that_flip_the_margin_are_marked(window, page, qtbot):
     qtbot.waitUntil(lambda: not view.probing.edits.running, timeout=20_000)
     rows = page.table.rows()
     assert rows and all(row.flips == (row.effect.margin * margin < 0) for row in rows)
-    assert any(row.flips for row in rows) and "flip" in page.about.text()
+    assert any(row.flips for row in rows) and "flip" in page.findings.about.text()
     assert all(row.effect.total > 0 for row in rows)  # the worse one is to gain
 
 
@@ -98,11 +117,11 @@ def test_it_shows_progress_and_escape_keeps_what_was_found(window, page, qtbot, 
     monkeypatch.setattr(FakeEngine, "step_delay", 60.0)
     qtbot.mouseClick(page.start, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: window.view.probing.edits.run.running, timeout=10_000)
-    assert page.progress.isVisible() and page.progress.bar.maximum() == 300
+    assert page.findings.progress.isVisible() and page.findings.bar.maximum() == 300
     assert not page.start.isEnabled()
     qtbot.keyClick(window.view.panels["B"].editor, Qt.Key.Key_Escape)
-    assert not page.progress.isVisible() and page.start.isEnabled()
-    assert "Cancelled" in page.about.text() and page.isVisible()
+    assert not page.findings.progress.isVisible() and page.start.isEnabled()
+    assert "Cancelled" in page.findings.about.text() and page.isVisible()
     monkeypatch.setattr(FakeEngine, "step_delay", 0.0)
     FakeEngine.last.cancel()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)

@@ -59,7 +59,7 @@ def test_a_key_scores_what_could_stand_at_the_pinned_token_in_one_batch(window, 
     assert len(request.variants) == 6 == len(page.table.rows()) - 1  # and as it was
     likely = {"·forty", "·seventy", "·a", "·management"}
     assert set(texts(page)) == {"$250K", "$53K", "(left out)"} | likely
-    assert "In place of “$250K” in B" in page.about.text()
+    assert "In place of “$250K” in B" in page.findings.about.text()
     rows = page.table.rows()
     assert [row.effect.total for row in rows] == sorted(
         (row.effect.total for row in rows), reverse=True
@@ -114,7 +114,7 @@ def test_texts_of_ones_own_replace_the_word_or_the_selection(window, page, qtbot
     do(window, "score_instead")
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert page.place.currentText() == "the selection"
-    assert "In place of “job for” in B" in page.about.text()
+    assert "In place of “job for” in B" in page.findings.about.text()
     assert {"job for", "post at", "job, for", "(left out)"} <= set(texts(page))
     click(qtbot, page.table, "post at")
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
@@ -154,11 +154,13 @@ def test_it_shows_progress_and_escape_cancels(window, page, qtbot, monkeypatch):
     view = window.view
     view.focus_on.pin("B", 6)
     do(window, "score_instead")
-    qtbot.waitUntil(lambda: page.progress.isVisible() and page.progress.bar.maximum() == 15)
-    assert not page.score.isEnabled()
+    qtbot.waitUntil(
+        lambda: page.findings.progress.isVisible() and page.findings.bar.maximum() == 15
+    )
+    assert not page.start.isEnabled()
     qtbot.keyClick(view.panels["B"].editor, Qt.Key.Key_Escape)
-    assert not page.progress.isVisible() and page.score.isEnabled()
-    assert "Cancelled" in page.about.text()
+    assert not page.findings.progress.isVisible() and page.start.isEnabled()
+    assert "Cancelled" in page.findings.about.text()
     assert view.focus_on.pinned == ("B", 6)  # the first Esc cancels, the second unpins
     monkeypatch.setattr(FakeEngine, "step_delay", 0.0)
     FakeEngine.last.cancel()
@@ -174,13 +176,13 @@ def test_what_was_found_is_stale_once_the_text_is_another(window, page, qtbot):
     qtbot.keyClicks(panel.editor, "So ")
     text = panel.text()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    assert "has changed since" in page.about.text()
+    assert "has changed since" in page.findings.about.text()
     click(qtbot, page.table, "·forty")
     assert panel.text() == text  # nothing is put into a text that it was not scored for
     panel.editor.setFocus()
     do(window, "undo")
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    assert "has changed since" not in page.about.text()
+    assert "has changed since" not in page.findings.about.text()
 
 
 def test_another_beta_asks_nothing_and_the_table_is_copied(window, page, qtbot):
@@ -191,18 +193,62 @@ def test_another_beta_asks_nothing_and_the_table_is_copied(window, page, qtbot):
     after = {row.text: row.effect.total for row in page.table.rows()}
     assert len(asked_here()) == 1
     assert all(after[text] == pytest.approx(2 * value) for text, value in before.items())
-    qtbot.mouseClick(page.copy, Qt.MouseButton.LeftButton)
+    page.table.copy_table()
     lines = QGuiApplication.clipboard().text().splitlines()
     assert len(lines) == 1 + len(before) and lines[0].startswith("text\tlogp_policy")
 
 
+def test_what_runs_stops_once_its_text_is_another(window, page, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "step_delay", 60.0)
+    view = window.view
+    view.focus_on.pin("B", 6)
+    do(window, "score_instead")
+    qtbot.waitUntil(page.findings.progress.isVisible)
+    panel = view.panels["B"]
+    panel.editor.setFocus()
+    qtbot.keyClicks(panel.editor, "So ")
+    assert not page.findings.progress.isVisible() and page.start.isEnabled()
+    assert "has changed since" in page.findings.about.text()
+    monkeypatch.setattr(FakeEngine, "step_delay", 0.0)
+    FakeEngine.last.cancel()
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+
+
+def test_another_place_is_asked_about_without_a_selected_row(window, page, qtbot):
+    ask(window, qtbot)
+    click(qtbot, page.table, "(left out)")
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    assert page.table.currentRow() >= 0
+    ask(window, qtbot, index=3)
+    assert page.table.currentRow() == -1
+
+
+def test_the_heading_says_how_it_is_sorted(window, page, qtbot):
+    ask(window, qtbot)
+
+    def titles():
+        return [page.table.horizontalHeaderItem(i).text() for i in range(len(COLUMNS))]
+
+    assert titles() == [f"{it} ▾" if it == "total Δ" else it for it in COLUMNS]
+    page.table.sort_by(0)
+    assert titles() == ["text ▴", *COLUMNS[1:]]
+
+
+def test_the_pages_are_made_when_the_inspector_first_opens(window):
+    tabs = window.view.inspector.tabs
+    assert [tabs.tabText(i) for i in range(tabs.count())] == ["&Token", "&Q-function"]
+    window.view.focus_on.pin("B", 6)
+    named = [tabs.tabText(i) for i in range(tabs.count())]
+    assert named[2:] == ["I&nstead", "&Best edits", "&Depends on"]
+
+
 def test_without_a_place_it_says_what_to_do(window, page, qtbot):
     do(window, "score_instead")
-    assert not page.isVisible() or "Pin a token" in page.about.text()
+    assert not page.isVisible() or "Pin a token" in page.findings.about.text()
     assert not asked_here()
     window.view.focus_on.pin("B", len(window.view.panels["B"].scoring.tokens))
     do(window, "score_instead")
-    assert "Only what the response itself says" in page.about.text()
+    assert "Only what the response itself says" in page.findings.about.text()
 
 
 def test_fifty_of_each_model_in_a_long_response_of_a_real_pair(open_window, qtbot, tmp_path):
@@ -224,20 +270,20 @@ def test_fifty_of_each_model_in_a_long_response_of_a_real_pair(open_window, qtbo
     shown = []
 
     def cancel_at_once():
-        shown.append((page.progress.isVisible(), page.progress.bar.value()))
-        qtbot.mouseClick(page.progress.cancel, Qt.MouseButton.LeftButton)
+        shown.append((page.findings.progress.isVisible(), page.findings.bar.value()))
+        qtbot.mouseClick(page.findings.cancel, Qt.MouseButton.LeftButton)
 
     run.stepped.connect(cancel_at_once)
     do(window, "score_instead")
     qtbot.waitUntil(lambda: bool(shown) and not window.client.busy(), timeout=60_000)
     ((visible, done),) = shown
     assert visible and 0 < done == len(run.scorings) < run.count
-    assert not run.running and "Cancelled" in page.about.text()
+    assert not run.running and "Cancelled" in page.findings.about.text()
     assert len(page.table.rows()) == 1 + done
     run.stepped.disconnect(cancel_at_once)
     seen = []
     run.stepped.connect(lambda: seen.append(len(run.scorings)))
-    qtbot.mouseClick(page.score, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(page.start, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not view.probing.instead.running, timeout=60_000)
     assert len(seen) > 1 and seen[-1] == run.count >= 51
     assert len(page.table.rows()) == run.count + 1

@@ -195,10 +195,15 @@ def test_an_alternative_has_a_menu(window, qtbot):
     by_text["Copy the token"].trigger()
     assert QApplication.clipboard().text() == table.choice(1).text
     by_text["Copy the row"].trigger()
-    cells = QApplication.clipboard().text().split("\t")
-    assert cells == [table.item(1, column).text().removeprefix("▸ ") for column in range(4)]
+    text, *numbers = QApplication.clipboard().text().split("\t")
+    choice = table.choice(1)
+    known = choice.logp_policy, choice.logp_reference
+    assert text == choice.text
+    assert [*map(float, numbers)] == [0.1 * (known[0] - known[1]), *known]  # all digits
     by_text["Copy the table"].trigger()
-    assert len(QApplication.clipboard().text().splitlines()) == 4
+    titles, *rows = QApplication.clipboard().text().splitlines()
+    assert titles.split("\t") == ["token", "reward", "logp_policy", "logp_reference"]
+    assert len(rows) == 4
     wanted = table.choice(1).id
     by_text["Put it in place"].trigger()
     qtbot.waitUntil(

@@ -14,7 +14,7 @@ from core.engine.protocol import (
     Variant,
     VariantsDone,
 )
-from core.present.effects import COLUMNS, as_table, cells, effect, flips, sort_key
+from core.present.effects import COLUMNS, COPIED, cells, copied, effect, flips, sort_key
 from core.scoring import Alternative
 from core.substitution import (
     LEFT_OUT,
@@ -146,9 +146,10 @@ def test_rows_are_sorted_by_any_column_and_copied(engine):
     assert [it[0] for it in sorted(rows, key=sort_key(0))] == ["asked", "bid", "gave", "unknown"]
     totals = [it[1].total for it in sorted(rows, key=sort_key(COLUMNS.index("total Δ")))[:-1]]
     assert totals == sorted(totals) and sorted(rows, key=sort_key(3))[-1][1] is None
-    lines = as_table(rows).splitlines()
-    assert len(lines) == 5 and len(lines[0].split("\t")) == len(COLUMNS)
-    assert float(lines[2].split("\t")[5]) == rows[1][1].total
+    whole = dict(zip(COPIED, copied(*rows[1]), strict=True))
+    assert whole["text"] == "bid" and whole["change"] == rows[1][1].total
+    assert whole["logp_policy"] == rows[1][1].logp_policy and whole["margin"] == ""
+    assert copied(*rows[0]) == ("unknown", *[""] * (len(COPIED) - 1))
 
 
 def test_places_with_the_largest_rewards_come_first(engine):

@@ -68,7 +68,17 @@ def test_it_says_whether_the_token_is_above_the_noise_floor(floor, hidden):
 
 
 def test_models_that_agree_are_said_to():
-    assert "both models agree" in why(scored(0.25, 0.251), 0, 0.1)[0]
+    run = steps(0.25, 0.251)
+    said = why(run[-1][1], 0, 0.1, by_step=run)
+    assert "both models agree" in said[0] and len(said) == 3  # that never turned
+
+
+def test_what_a_model_hardly_expects_is_not_named():
+    policy = (choice("·offer", 0.04, 0.2), choice("·job", 0.03, 0.1))
+    found = Inspection(1, policy, (choice("·pay", 0.01, 0.9), choice("·offer", 0.04, 0.04)))
+    said = why(scored(0.01, 0.025), 0, 0.1, inspection=found)
+    assert said[1].endswith("and expected “·pay” (90.0%).")
+    assert said[2].endswith("and prefers “·offer” (4.0%).")  # the likeliest, however unlikely
 
 
 def steps(*policies):
@@ -79,8 +89,8 @@ def test_when_in_the_run_it_turned():
     run = steps(0.25, 0.3, 0.2, 0.1, 0.01)
     said = why(run[-1][1], 0, 0.1, by_step=run)[-1]
     assert said == (
-        "It has been negative since step 20 (−0.022; +0.018 at step 10), of the 5 checkpoints that "
-        "are scored."
+        "It has been negative since step 20 (−0.022; +0.018 at step 10), at least half as much as "
+        "now since step 40, of the 5 checkpoints that are scored."
     )
     always = steps(0.2, 0.1)
     assert "since step 0, the first" in why(always[-1][1], 0, 0.1, by_step=always)[-1]

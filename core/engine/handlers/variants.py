@@ -1,5 +1,6 @@
 """Scoring many variants of a response, a batch a step, whenever nothing more urgent waits."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,7 +13,12 @@ from core.text import Tokens
 from core.tree import Nodes
 
 BATCH = 4096
-"""Tokens of responses that are scored in one step, about."""
+"""Tokens that are scored in one step at most, about: what a step takes of memory."""
+FIRST = 2
+"""Variants of the first step; the next ones have as many as are scored in about this time:"""
+QUICK, SLOW = 0.2, 0.8
+"""Seconds: a quicker step is followed by one of twice as many variants, a slower one by half, so
+that progress is seen to move and what comes between costs little."""
 
 
 @dataclass
@@ -20,6 +26,8 @@ class Variants:
     """How far the job is, and which checkpoint it is of."""
 
     done: int = 0
+    most: int = FIRST
+    """Variants of the next step, at most."""
     shown: Shown = ("", "")
     scorings: list[Scoring] = field(default_factory=list)
     """Of the step that was taken last, so that it is not evicted before it is shown."""
@@ -37,17 +45,14 @@ def score_variants(
     """Score the next batch; what cannot be scored is named, and the others go on."""
     state = session.own(Variants)
     if not again:
-        state.done, state.shown, state.scorings = 0, session.shown, []
+        state.done, state.most, state.shown, state.scorings = 0, FIRST, session.shown, []
     variants = request.variants
     if state.done >= len(variants):
         state.scorings = []
         return VariantsDone(request.id)
-    pair = session.pair_for(request, state.shown)
-    stop, size = state.done, 0
-    while stop < len(variants) and (size < BATCH or stop == state.done):
-        size += len(variants[stop].ids or variants[stop].text)
-        stop += 1
-    first, batch = state.done, variants[state.done : stop]
+    pair, began = session.pair_for(request, state.shown), time.perf_counter()
+    batch = _batch(variants[state.done :], state.most)
+    first, stop = state.done, state.done + len(batch)
     scorings: list[Scoring | None] = []
     problems = [""] * len(batch)
     try:
@@ -61,8 +66,28 @@ def score_variants(
                 problems[place] = str(error)
     state.done, state.scorings = stop, [it for it in scorings if it is not None]
     pair.trim(session.nodes())
-    fraction = stop / len(variants)
+    seconds, fraction = time.perf_counter() - began, stop / len(variants)
+    if seconds < QUICK:
+        state.most *= 2
+    elif seconds > SLOW:
+        state.most = max(state.most // 2, 1)
     return VariantsScored(request.id, first, tuple(scorings), tuple(problems), fraction)
+
+
+def _batch(variants: tuple[Variant, ...], most: int) -> tuple[Variant, ...]:
+    """Return the first ones, at least one, as far as they fit into a step.
+
+    A prompt that is the same as the one before costs nothing, another at most its characters.
+    """
+    size, before = 0, variants[0].prompt
+    for place, variant in enumerate(variants[:most]):
+        size += len(variant.ids or variant.text)
+        if variant.prompt != before:
+            size += sum(len(message.content) for message in variant.prompt.messages)
+            before = variant.prompt
+        if size > BATCH and place:
+            return variants[:place]
+    return variants[:most]
 
 
 def _scored(session: Session, variants: tuple[Variant, ...]) -> list[Scoring]:
