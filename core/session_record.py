@@ -12,7 +12,7 @@ row become their character). Knows prompts and pairs; knows nothing of files or 
 import json
 import math
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,7 @@ LARGEST = 32_000_000
 """Most bytes of a record."""
 MOST_TURNS = 400
 LONGEST_ROLE = 40
+TokenId = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 
 
 class PairNamed(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +90,10 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What a chat template is told besides the turns: a JSON object, or ""."""
     a: Response = Response()
     b: Response = Response()
+    ids: dict[Literal["A", "B"], tuple[TokenId, ...]] = {}
+    """The tokens of a response, by its side, where its text alone would not bring them back."""
+    view: dict[str, str] = {}
+    """How the window showed it: what the window names, and reads again if it understands it."""
 
     def characters(self) -> int:
         """Return how long its texts are together."""

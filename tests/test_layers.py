@@ -16,6 +16,8 @@ RANKS = {
     "core.folders": 0,
     "core.safe_files": 0,
     "core.session_record": 3,
+    "core.recording": 3,
+    "core.session_check": 3,
     "core.text": 0,
     "core.dependence": 1,
     "core.substitution": 1,
