@@ -220,6 +220,14 @@ class Recording:
         found._held, found._size = dict(self._held), self._size
         return found
 
+    def add(self, response: ScoredResponse) -> None:
+        """Put a response in, now the newest."""
+        key = response.key
+        if (old := self.responses.pop(key, None)) is not None:
+            self._size -= old.size
+        self.responses[key] = response
+        self._size += response.size
+
     # --- noting ---------------------------------------------------------------------------------
 
     def note(self, request: Request[Any] | None, event: Event) -> None:

@@ -18,6 +18,8 @@ RANKS = {
     "core.session_record": 3,
     "core.recording": 3,
     "core.session_check": 3,
+    "core.session_file": 5,
+    "core.session_numbers": 5,
     "core.text": 0,
     "core.dependence": 1,
     "core.substitution": 1,

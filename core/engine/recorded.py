@@ -46,7 +46,7 @@ from core.engine.protocol import (
     VariantsDone,
     VariantsScored,
 )
-from core.recording import Recording, ScoredResponse, StateKey
+from core.recording import Grow, Recording, ScoredResponse, StateKey
 from core.scoring import Scoring
 
 NEEDS_PAIR = "Not recorded: needs the pair."
@@ -104,8 +104,9 @@ class RecordedEngine:
                 return self._inspect(request)
             case Search():
                 return self._search(request)
-            case Resume() if request.pane in self._recording.trees:
-                return self._recording.trees[request.pane].grows[-1].ended
+            case Resume():
+                tree = self._recording.trees.get(request.pane)
+                return _ended(tree.grows[-1], request) if tree is not None else None
             case Steer():
                 return self._steer(request)
             case Scrub():
@@ -199,7 +200,7 @@ class RecordedEngine:
         grow = tree.grows[place]
         for growth in grow.growths:
             self._emit(Grown(request.id, request.pane, growth, tree.checkpoint))
-        return replace(grow.ended, id=request.id) if grow.ended else Stopped(request.id)
+        return _ended(grow, request) or Stopped(request.id)
 
     def _steer(self, request: Steer) -> Steered | None:
         tree = self._recording.trees.get(request.pane)
@@ -215,6 +216,12 @@ class RecordedEngine:
             fraction = number / len(sweep.rows)
             self._emit(Swept(request.id, sweep.info, row, "recorded", fraction))
         return SweepDone(request.id) if sweep.ended else Stopped(request.id)
+
+
+def _ended(grow: Grow, request: Search | Resume) -> Searched | None:
+    """Return how a search ended, as the answer to a request; None where it was stopped."""
+    end = grow.ended
+    return replace(end, id=request.id, pane=request.pane) if end is not None else None
 
 
 def as_recorded(recording: Recording, info: PairInfo) -> PairInfo:
