@@ -314,7 +314,7 @@ class Machine(RuleBasedStateMachine):
                 assert isinstance(event, Failed if action == "release" else Steered)
 
 
-@pytest.mark.parametrize("examples", [12])
+@pytest.mark.parametrize("examples", [8])
 def test_what_was_said_is_said_again(desk, tmp_path, examples):
     Machine.desk, Machine.path = desk, tmp_path / "a.qscope"
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
