@@ -20,6 +20,7 @@ from core.engine.protocol import (
     Grown,
     Inspect,
     Inspected,
+    InspectStates,
     JobStep,
     ListLabels,
     Load,
@@ -40,6 +41,7 @@ from core.engine.protocol import (
     Search,
     Searched,
     StateRef,
+    StatesDone,
     Steer,
     Steered,
     Survey,
@@ -197,6 +199,17 @@ class Machine(RuleBasedStateMachine):
         state = StateRef(-1, prompt, ids, context=tokens.context)
         event, _ = self._ask(Inspect, state, query, most)
         self.looked[self.shown, state, query, most] = event.inspection
+
+    @rule()
+    def inspect_all(self):
+        states = self.recording.unseen(self.shown)
+        event, steps = self._ask(InspectStates, states)
+        assert isinstance(event, StatesDone)
+        found = [inspection for step in steps for inspection in step.inspections]
+        for state, inspection in zip(states, found, strict=True):
+            assert len(inspection.by_policy) == 20
+            self.looked[self.shown, state, "", 20] = inspection
+        assert self.recording.unseen(self.shown) == ()
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
