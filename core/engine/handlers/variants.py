@@ -71,7 +71,8 @@ def score_variants(
         state.most *= 2
     elif seconds > SLOW:
         state.most = max(state.most // 2, 1)
-    return VariantsScored(request.id, first, tuple(scorings), tuple(problems), fraction)
+    found, checkpoint = tuple(scorings), state.shown[0]
+    return VariantsScored(request.id, first, found, tuple(problems), fraction, checkpoint)
 
 
 def _batch(variants: tuple[Variant, ...], most: int) -> tuple[Variant, ...]:
