@@ -22,6 +22,7 @@ from typing import (
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 
+from app.garbage import collect
 from core.engine.protocol import (
     Event,
     Examine,
@@ -65,7 +66,7 @@ def real_engine(emit: Callable[[Event], None]) -> EngineLike:
     """Return the engine of core; it imports torch in its own thread, once started."""
     from core.engine.loop import Engine
 
-    return Engine(emit)
+    return Engine(emit, collect)
 
 
 class TypedSignal(Protocol[Heard]):

@@ -21,6 +21,7 @@ from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QApplication
 
 from app.credit.view import CreditView
+from app.garbage import Collector
 from app.main_window import MainWindow
 from app.notices import Notices, log_folder
 from app.restart import restart
@@ -47,6 +48,7 @@ def make_application() -> QApplication:
     application.setOrganizationName("Qscope")
     application.setApplicationDisplayName("Qscope")
     load_fonts(application)
+    Collector(application)
     return application
 
 

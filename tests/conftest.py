@@ -58,6 +58,20 @@ def _no_leaked_threads() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _garbage_on_this_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Only for tests that use Qt: what their windows leave must not go on an engine's thread."""
+    if "qtbot" not in request.fixturenames:
+        yield
+        return
+    from app.garbage import Collector
+
+    collector = Collector(request.getfixturevalue("qapp"))
+    yield
+    collector.end()
+    collector.setParent(None)
+
+
+@pytest.fixture(autouse=True)
 def _no_leaked_timers(request: pytest.FixtureRequest) -> Iterator[None]:
     """Only for tests that use Qt: timers that tick on would run in the tests that follow."""
     if "qtbot" not in request.fixturenames:

@@ -48,11 +48,16 @@ class Answering:
     """Answers requests about one pair at a time.
 
     ``emit`` is told of progress and notices; ``cancelled`` says whether what is being done is not
-    wanted any more.
+    wanted any more; ``collect`` has all garbage collected.
     """
 
-    def __init__(self, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
-        self.session = Session(emit, cancelled)
+    def __init__(
+        self,
+        emit: Callable[[Event], None],
+        cancelled: Callable[[], bool],
+        collect: Callable[[], object] = gc.collect,
+    ) -> None:
+        self.session = Session(emit, cancelled, collect)
         self._lost = ""
         """Why the device does nothing more for this process; "" while it does."""
 
@@ -82,7 +87,7 @@ class Answering:
         session = self.session
         try:
             if evicted:
-                gc.collect()
+                session.collect()
                 session.pair.evict_kv()
             if session.has_pair:
                 session.pair.trim(session.nodes())

@@ -15,6 +15,7 @@ Knows slots and urgencies, and no request but its own; knows nothing of Qt: even
 called on the engine thread. What is done for a request is core.engine.answering's business.
 """
 
+import gc
 import logging
 import threading
 import time
@@ -48,10 +49,13 @@ Asked = Request[Event]
 class Engine:
     """Answers requests one at a time, the most urgent first.
 
-    ``emit`` is called on the engine thread with each event; it must return at once.
+    ``emit`` is called on the engine thread with each event; it must return at once. ``collect`` has
+    Python's garbage collected, on whichever thread it must be.
     """
 
-    def __init__(self, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self, emit: Callable[[Event], None], collect: Callable[[], object] = gc.collect
+    ) -> None:
         self._hear = emit
         self._changed = threading.Condition()
         self._waiting: dict[Slot, Asked] = {}
@@ -68,7 +72,7 @@ class Engine:
         """It shall stop only to be done again, after something more urgent."""
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="qscope-engine", daemon=True)
-        self._answering = Answering(self._emit, self._unwanted.is_set)
+        self._answering = Answering(self._emit, self._unwanted.is_set, collect)
         self.session = self._answering.session
         """What is loaded; for the engine thread, and for tests and benchmarks that look into it."""
 

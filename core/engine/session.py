@@ -1,12 +1,13 @@
 """What the handlers of requests share: the pair that is loaded, and what is shown of it.
 
-Everything but the two callables belongs to the pair and goes with it. A handler's own state is a
+Everything but the callables belongs to the pair and goes with it. A handler's own state is a
 record of its own (``own``), which goes with the pair too. A run's pair shows one checkpoint, and
 what is asked is of it; searches and sweeps keep to the one that they were begun under.
 
 Knows the pair and the protocol; knows nothing of threads, queues or single requests.
 """
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -44,7 +45,7 @@ class Session:
     """The pair that is loaded, if any, and what is known of it.
 
     ``emit`` is told of progress and of notices; ``cancelled`` says whether what is being done is
-    not wanted any more.
+    not wanted any more; ``collect`` has all garbage collected.
     """
 
     load_id: int
@@ -56,8 +57,13 @@ class Session:
     """By path, which checkpoint was shown or replayed last."""
     responses: dict[Side, Response]
 
-    def __init__(self, emit: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
-        self.emit, self.cancelled = emit, cancelled
+    def __init__(
+        self,
+        emit: Callable[[Event], None],
+        cancelled: Callable[[], bool],
+        collect: Callable[[], object] = gc.collect,
+    ) -> None:
+        self.emit, self.cancelled, self.collect = emit, cancelled, collect
         self.forget_pair()
 
     def forget_pair(self) -> None:

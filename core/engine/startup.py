@@ -10,7 +10,7 @@ import gc
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,12 +50,12 @@ def no_full_collections() -> Iterator[None]:
         gc.freeze()
 
 
-def collect_frozen() -> None:
+def collect_frozen(collect: Callable[[], object]) -> None:
     """Free what was frozen and is used no more: weights hang in cycles, which no collection of
-    the others would find."""
+    the others would find. ``collect``: has all garbage collected."""
     if gc.get_freeze_count():
         gc.unfreeze()
-        gc.collect()
+        collect()
         gc.freeze()
 
 

@@ -586,11 +586,12 @@ def second_engine(spec):
 
     import numpy as np
 
+    from app.garbage import collect
     from core.engine.loop import Engine
     from core.engine.protocol import Load, Progress, Score, Scored
 
     events, number = queue.Queue(), iter(range(1, 10**9))
-    engine = Engine(events.put)
+    engine = Engine(events.put, collect)
     engine.start()
 
     def ask(request):

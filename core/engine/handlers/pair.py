@@ -93,7 +93,7 @@ def unload(session: Session, request: Unload) -> Unloaded:
 
 def _let_go(session: Session) -> None:
     session.forget_pair()
-    collect_frozen()
+    collect_frozen(session.collect)
 
 
 @steps(MeasureNoise)
