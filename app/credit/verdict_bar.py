@@ -6,6 +6,7 @@ Knows verdicts; knows nothing of scorings or engines.
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout
 
+from app import theme
 from app.widgets.clipped import Clipped
 from app.widgets.layouts import fill
 from core.present.verdict import Edit, Verdict
@@ -33,7 +34,7 @@ class VerdictBar(QFrame):
         fill(QVBoxLayout(self), self.headline, row, margins=(4, 0, 4, 2), spacing=2)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._edit: Edit | None = None
-        self._detail = ""
+        self._detail, self._narrow = "", False
         self.try_it.clicked.connect(self._try)
         self.show_verdict(Verdict(), fresh=True)
 
@@ -46,6 +47,15 @@ class VerdictBar(QFrame):
         self.try_it.setText(f"{found.edit.invitation} ›" if found.edit else "")
         self.try_it.setVisible(found.edit is not None)
         self.set_fresh(fresh)
+
+    def set_narrow(self, narrow: bool) -> None:
+        """Write smaller, where there is less room, or at the usual size."""
+        if narrow != self._narrow:
+            self._narrow = narrow
+            for widget in (self.headline, self.detail, self.try_it):
+                theme.restyle(widget, "narrow", "true" if narrow else "false")
+            for line in (self.headline, self.detail):
+                line.show_words(line.words)
 
     def show_evidence(self, sentence: str) -> None:
         """Say more of the word that is named: what in the prompt it depends on; "" for nothing."""

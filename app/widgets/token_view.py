@@ -109,6 +109,8 @@ class TokenView(PlainEdit):
             self._apply_palette()
             self._pack()
             self._forget_pictures()
+        elif self.palette().base().color() != QColor(*scale.surface):
+            self._apply_palette()  # another style sheet has taken it away
 
     def set_show_boundaries(self, on: bool) -> None:
         """Divide neighbouring tokens by a thin gap and a tick."""
