@@ -290,12 +290,12 @@ def style_sheet(dark: bool) -> str:
     QAbstractSpinBox::down-arrow {{ image: url({look}/down.svg); width: 9px; height: 9px; }}
 
     QCheckBox, QRadioButton {{ spacing: 6px; }}
-    QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {c.outline};
-        border-radius: 3px; background: {c.surface}; }}
+    QCheckBox::indicator, QGroupBox::indicator {{ width: 14px; height: 14px;
+        border: 1px solid {c.outline}; border-radius: 3px; background: {c.surface}; }}
     QRadioButton::indicator {{ width: 14px; height: 14px; border: 1px solid {c.outline};
         border-radius: 8px; background: {c.surface}; }}
-    QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent};
-        image: url({tick}); }}
+    QCheckBox::indicator:checked, QGroupBox::indicator:checked {{ background: {c.accent};
+        border-color: {c.accent}; image: url({tick}); }}
     QRadioButton::indicator:checked {{ width: 6px; height: 6px; border: 5px solid {c.accent}; }}
     QCheckBox::indicator:focus, QRadioButton::indicator:focus,
     QCheckBox::indicator:hover, QRadioButton::indicator:hover {{ border-color: {c.accent}; }}
@@ -325,7 +325,7 @@ def style_sheet(dark: bool) -> str:
     QToolButton::menu-indicator {{ image: url({look}/down.svg); width: 9px; height: 9px;
         subcontrol-origin: padding; subcontrol-position: right center; right: 6px; }}
     QToolButton#chip {{ background: {c.raised}; border-color: {c.raised}; padding: 3px 10px;
-        border-radius: {ROW // 2}px; }}
+        border-radius: 11px; }}
     QToolButton#chip:hover, QToolButton#chip:focus {{ border-color: {c.accent}; }}
     QToolButton#chip::menu-indicator {{ image: none; }}
 
@@ -345,6 +345,7 @@ def style_sheet(dark: bool) -> str:
     QMenuBar::item {{ padding: 3px 8px; border-radius: {RADIUS}px; background: transparent; }}
     QMenuBar::item:selected {{ background: {c.raised}; }}
     QMenu {{ background: {c.card}; border: 1px solid {c.outline}; padding: {TIGHT}px 0px; }}
+    QMenu::separator {{ height: 1px; background: {c.line}; margin: {TIGHT}px {GAP}px; }}
     QStatusBar {{ border-top: 1px solid {c.line}; min-height: 22px; }}
     QStatusBar::item {{ border: none; }}
 

@@ -61,6 +61,7 @@ class Controls(QWidget):
             "line by the sum over it"
         )
         self.beta = BetaBox()
+        self.beta.setMaximumWidth(88)
         self._source = ""
         self.legend = Legend()
         self.legend.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
