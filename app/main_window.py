@@ -39,6 +39,7 @@ from app.settings import Settings
 from app.status import Status
 from app.texts import Texts
 from app.widgets.boxes import ComboBox
+from app.widgets.drawer import Desk
 from app.widgets.icons import IconButton
 from core.engine.protocol import Failed, FilesChanged, PairInfo, PairSpec
 from core.trace import mark
@@ -46,6 +47,8 @@ from core.trace import mark
 CLOSE_SECONDS = 4.0
 IN_CHIP = "check_pair", "open_pair", "open_demo", "close_pair"
 """What can be done with the pair, in the menu of its chip."""
+BANNER = 44
+"""Pixels of the strip that says what state the pair is in."""
 FIRST = 1440, 900
 """Pixels of the first window, where the screen has them."""
 
@@ -190,9 +193,13 @@ class MainWindow(QMainWindow):
         column.setContentsMargins(8, 6, 8, 2)
         column.setSpacing(6)
         column.addWidget(self.notice)
-        column.addWidget(self.banner)
         column.addWidget(self.launching)
-        column.addWidget(self.pages, 1)
+        # Over the foot of the views, so that nothing moves when a pair has come.
+        column.addWidget(Desk(self.pages, self.banner, Qt.Edge.BottomEdge, BANNER), 1)
+        if self.pair.spec is None:
+            self.banner.show_nothing()
+        else:
+            self.banner.show_loading("Loading", None)
         column.addWidget(self.strip)
         self.setCentralWidget(middle)
 

@@ -246,7 +246,8 @@ def style_sheet(dark: bool) -> str:
         padding: 5px; }}
     QFrame#strip {{ background: {c.raised}; border-radius: {CARD_RADIUS}px; }}
     QFrame#strip[kind="error"] {{ background: {c.error}; }}
-    QFrame#banner {{ background: {c.info}; border-radius: {CARD_RADIUS}px; }}
+    QFrame#banner {{ background: {c.info}; border: 1px solid {c.accent};
+        border-radius: {CARD_RADIUS}px; }}
     QFrame#notice {{ border-radius: {CARD_RADIUS}px; }}
     QFrame#notice[kind="error"] {{ background: {c.error}; }}
     QFrame#notice[kind="warning"] {{ background: {c.warning}; }}
@@ -270,7 +271,7 @@ def style_sheet(dark: bool) -> str:
     QComboBox, QAbstractSpinBox, QLineEdit {{ min-height: {CONTROL}px; background: {c.surface};
         border: 1px solid {c.outline}; border-radius: {RADIUS}px; padding: 2px 6px;
         selection-background-color: {c.accent}; selection-color: {c.on_accent}; }}
-    QAbstractSpinBox {{ padding-right: 0px; }}
+    QAbstractSpinBox {{ padding: 0px; min-height: {ROW - 2}px; max-height: {ROW - 2}px; }}
     QComboBox {{ padding-right: 2px; }}
     QComboBox QLineEdit, QAbstractSpinBox QLineEdit {{ border: none; padding: 0px;
         background: transparent; min-height: 0px; }}

@@ -82,6 +82,7 @@ class Inspector(QFrame):
         self.found_title = QLabel("Found in the vocabulary")
         self._sides: list[QWidget] = []
         self._lay_out()
+        self.setTabOrder(self.unpin_button, self.tabs.tabBar())
         self.search.entered.connect(self._take_first)
         self.unpin_button.clicked.connect(self.unpin)
         for table in (self.by_policy, self.by_reference, self.found):
