@@ -3,15 +3,29 @@
 Knows verdicts; knows nothing of scorings or engines.
 """
 
+import re
+
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout
 
 from app import theme
 from app.widgets.clipped import Clipped
 from app.widgets.layouts import fill
+from app.widgets.spans import right_to_left, utf16
 from core.present.verdict import Edit, Verdict
 
+QUOTED = re.compile("“([^”]*)”")
 WAITS = "Write two responses: which one the policy prefers, and why, is said here."
+
+
+def isolated(sentence: str) -> str:
+    """Return a sentence whose quoted words do not turn the direction of what stands around them.
+
+    One without letters that are written from right to left is returned as it is.
+    """
+    if not right_to_left(utf16(sentence)).any():
+        return sentence
+    return QUOTED.sub("“\u2068\\1\u2069”", sentence)
 
 
 class VerdictBar(QFrame):
@@ -41,10 +55,10 @@ class VerdictBar(QFrame):
     def show_verdict(self, found: Verdict, fresh: bool) -> None:
         """Show a verdict; one that is not ``fresh`` is grey: the text was edited meanwhile."""
         self._edit, self._detail = found.edit, found.detail
-        self.headline.show_words(found.headline or WAITS)
+        self.headline.show_words(isolated(found.headline) or WAITS)
         self.headline.setToolTip(found.headline)
-        self.detail.show_words(found.detail)
-        self.try_it.setText(f"{found.edit.invitation} ›" if found.edit else "")
+        self.detail.show_words(isolated(found.detail))
+        self.try_it.setText(isolated(f"{found.edit.invitation} ›") if found.edit else "")
         self.try_it.setVisible(found.edit is not None)
         self.set_fresh(fresh)
 
@@ -59,7 +73,7 @@ class VerdictBar(QFrame):
 
     def show_evidence(self, sentence: str) -> None:
         """Say more of the word that is named: what in the prompt it depends on; "" for nothing."""
-        self.detail.show_words(" ".join(filter(None, (self._detail, sentence))))
+        self.detail.show_words(isolated(" ".join(filter(None, (self._detail, sentence)))))
         self.detail.setToolTip(self.detail.words)
 
     def set_fresh(self, fresh: bool) -> None:
