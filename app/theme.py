@@ -339,6 +339,7 @@ def style_sheet(dark: bool) -> str:
     QTabBar#views::tab {{ font-weight: 600; padding: 6px {MARGIN}px 5px {MARGIN}px; }}
     QTabWidget::pane {{ border: none; border-top: 1px solid {c.line}; }}
     QTabWidget::tab-bar {{ left: 0px; }}
+    QTabBar {{ qproperty-drawBase: 0; }}
 
     QToolBar {{ background: {c.window}; border: none; border-bottom: 1px solid {c.line};
         padding: {TIGHT}px {GAP}px; spacing: {GAP}px; }}

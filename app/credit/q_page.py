@@ -44,7 +44,7 @@ HEADINGS = (
     ("In every gauge", "Fixed by the two checkpoints alone"),
 )
 ROWS = 3
-PLOT_HEIGHT = 210
+PLOT_HEIGHT = 256
 LIST_HEIGHT = 112
 
 
@@ -87,7 +87,7 @@ class QPage(QScrollArea):
         said = fill(QVBoxLayout(), self._fact_grid(), about, self.check, 1, spacing=6)
         self._upper = fill(QHBoxLayout(), (said, 2), (self._plot_waits, 3), spacing=theme.MARGIN)
         lower = QHBoxLayout()
-        self._column = fill(QVBoxLayout(self._inside), (self._upper, 1), lower)
+        self._column = fill(QVBoxLayout(self._inside), self._upper, (lower, 1))
         self._column.setContentsMargins(0, 6, 4, 0)
         self._plot_waits.setObjectName("muted")
         self._plot_waits.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -224,14 +224,14 @@ class QPage(QScrollArea):
         from app.widgets.vocabulary_plot import VocabularyPlot
 
         self.plot = VocabularyPlot()
-        self.plot.setMinimumHeight(PLOT_HEIGHT)
-        self.plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
+        self.plot.setFixedHeight(PLOT_HEIGHT)
         self._upper.replaceWidget(self._plot_waits, self.plot)
         for before, after in pairwise(
             (self, self.plot.reset, self.plot.plot, self.promoted, self.demoted)
         ):
             self.setTabOrder(before, after)
         self._upper.setStretchFactor(self.plot, 3)
+        self._upper.setAlignment(self.plot, Qt.AlignmentFlag.AlignTop)
         self._plot_waits.hide()
         return self.plot
 
