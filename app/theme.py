@@ -133,8 +133,12 @@ CONTROL = ROW - 6
 ICON = 16
 
 UI_FAMILY, MONO_FAMILY = "Inter", "JetBrains Mono"
-OTHER_FAMILIES = ("Noto Sans CJK SC", "Noto Sans Arabic", "Noto Color Emoji")
-"""Asked for before the desktop chooses a font for letters that the fonts above lack."""
+OTHER_FAMILIES = (
+    *("Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei"),
+    *("Noto Color Emoji", "Apple Color Emoji", "Segoe UI Emoji", "Noto Emoji"),
+)
+"""Asked for, where the desktop has them, for letters that the fonts above lack; the last one is
+brought, so that emoji can be read everywhere."""
 RESOURCES = Path(__file__).resolve().parents[1] / "resources"
 RESPONSE = 1.2
 """How much larger responses are than prompts."""
