@@ -11,7 +11,7 @@ from core.noise import NoiseFloor
 from core.present.numerals import real_minus
 
 NOTHING = "No pair"
-LONGEST = 28
+LONGEST = 22
 """Letters of a model's name."""
 
 

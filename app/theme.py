@@ -258,7 +258,7 @@ def style_sheet(dark: bool) -> str:
     QFrame#notice[kind="info"] {{ background: {c.info}; }}
     QFrame#popup {{ background: {c.raised}; border: 1px solid {c.outline};
         border-radius: {RADIUS}px; }}
-    QLabel#muted, QLabel#key {{ color: {c.muted}; }}
+    QLabel#muted {{ color: {c.muted}; }}
     QLabel#verdict {{ font-size: {HEADLINE}px; font-weight: 600; }}
     QLabel#detail, QToolButton#link {{ font-size: {DETAIL}px; }}
     QLabel#verdict[narrow="true"] {{ font-size: {HEADLINE_NARROW}px; }}
