@@ -172,6 +172,7 @@ class MainWindow(QMainWindow):
         self.addToolBar(bar)
         bar.setMovable(False)
         bar.setFloatable(False)
+        bar.setIconSize(QSize(theme.ICON, theme.ICON))
         bar.setObjectName("examples")
         bar.addWidget(self.pages.tabs)
         bar.addWidget(self.chip)

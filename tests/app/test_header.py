@@ -4,6 +4,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
+from app import theme
 from app.actions.menus import Command
 from app.pair_chip import PairChip
 from app.palette import fitting, rank
@@ -34,6 +35,11 @@ def test_there_may_be_no_pair(qtbot):
     chip = PairChip()
     qtbot.addWidget(chip)
     assert chip.text() == "No pair" and chip.accessibleName()
+
+
+def test_icons_in_the_header_have_the_size_of_all_others(window):
+    for button in (window.present_button, window.palette_button):
+        assert button.iconSize().toTuple() == (theme.ICON, theme.ICON)
 
 
 # --- the palette ----------------------------------------------------------------------------------
