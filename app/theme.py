@@ -164,7 +164,8 @@ def is_high_contrast(theme: Theme) -> bool:
     application = QApplication.instance()
     if not isinstance(application, QApplication):
         return False
-    wanted = application.styleHints().accessibility().contrastPreference()
+    hints = application.styleHints()  # held: its parts go with it
+    wanted = hints.accessibility().contrastPreference()
     return wanted == Qt.ContrastPreference.HighContrast
 
 

@@ -6,6 +6,8 @@ is one too, over the responses. Knows the panels as widgets; knows nothing of sc
 engine.
 """
 
+from functools import partial
+
 from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
@@ -44,7 +46,7 @@ class CreditLayout(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._side_by_side = False
+        self._side_by_side = self._scrolling = False
         self._keeps_inspector = self._wants_inspector = False
         self.prompt = PromptPanel()
         self.verdict = VerdictBar()
@@ -60,6 +62,9 @@ class CreditLayout(QWidget):
         self._fonts = theme.reading_font(15), theme.fixed_font(14)
         self._lay_out()
         self.show_prompt.toggled.connect(self._place_prompt)
+        for side, panel in self.panels.items():
+            bar = panel.editor.verticalScrollBar()
+            bar.valueChanged.connect(partial(self._scroll_along, side))
 
     def _lay_out(self) -> None:
         self.editors = QSplitter(Qt.Orientation.Vertical)
@@ -120,6 +125,18 @@ class CreditLayout(QWidget):
         self._wants_inspector = on
         self._place_inspector()
         self._right.show_drawer(on or self._keeps_inspector)
+
+    def _scroll_along(self, side: Side, value: int) -> None:
+        """Scroll the other response as far: long texts are read side by side."""
+        if self._scrolling:
+            return
+        self._scrolling = True
+        bars = {it: panel.editor.verticalScrollBar() for it, panel in self.panels.items()}
+        own = bars.pop(side)
+        for other in bars.values():
+            if own.maximum() and other.maximum():
+                other.setValue(round(value * other.maximum() / own.maximum()))
+        self._scrolling = False
 
     @Slot()
     def _place_inspector(self) -> None:

@@ -117,6 +117,20 @@ def test_a_post_that_moves_into_its_drawer_keeps_its_text_undo_and_size(sized, q
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
 
 
+def test_long_responses_scroll_together(sized, qtbot):
+    window = sized(1440, 900)
+    a, b = (panel.editor for panel in window.view.panels.values())
+    a.set_text("They work in Leeds. " * 200)
+    b.set_text("They work in Leeds. " * 100)
+    bars = a.verticalScrollBar(), b.verticalScrollBar()
+    qtbot.waitUntil(lambda: all(bar.maximum() > 2 for bar in bars))
+    a.setFocus()
+    qtbot.keyClick(a, Qt.Key.Key_End, CTRL)
+    assert bars[0].value() > 0.8 * bars[0].maximum() and bars[1].value() > 0.8 * bars[1].maximum()
+    bars[1].setValue(0)
+    assert bars[0].value() == 0
+
+
 def test_pointing_opens_nothing_and_asks_nothing(sized, qtbot):
     window = sized(1440, 900)
     editor = window.view.panels["A"].editor

@@ -72,6 +72,8 @@ def test_a_small_reward_is_seen(dark):
 def test_auto_asks_the_desktop(qapp):
     assert theme.is_dark("dark") and not theme.is_dark("light")
     assert theme.is_dark("auto") in (True, False)
+    assert theme.is_high_contrast("contrast") and not theme.is_high_contrast("dark")
+    assert theme.is_high_contrast("auto") in (True, False)
 
 
 def test_another_theme_leaves_the_size_of_the_text(open_window):
