@@ -1,4 +1,4 @@
-"""Shows above the view what state the pair is in: nothing loaded, loading, failed.
+"""Shows over the foot of the view what state the pair is in: nothing loaded, loading, failed.
 
 Hidden while a pair is loaded. Knows words and fractions; knows nothing of the engine.
 """
@@ -32,11 +32,10 @@ class PairBanner(QFrame):
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop loading; the texts stay")
         buttons = self.demo_button, self.pair_button, self.cancel_button
-        fill(QHBoxLayout(self), (self.text, 1), self.bar, *buttons, margins=(12, 7, 10, 7))
+        fill(QHBoxLayout(self), (self.text, 1), self.bar, *buttons, margins=(12, 4, 10, 4))
         self.demo_button.clicked.connect(self.open_demo)
         self.pair_button.clicked.connect(self.open_pair)
         self.cancel_button.clicked.connect(self.cancel)
-        self.show_nothing()
 
     def show_nothing(self, failed: bool = False) -> None:
         """Say that there is no pair, and offer to open one."""

@@ -121,7 +121,7 @@ def shortcuts_html(rows: list[tuple[str, str]]) -> str:
     editor = [
         ("Alt+Left, Alt+Right (in A or B)", "Walk from token to token, and pin"),
         ("Alt+Return", "Pin the token at the caret and go to the inspector"),
-        ("Esc", "Unpin"),
+        ("Esc", "Unpin, else leave the presentation"),
         ("Enter (in a list of the inspector)", "Put that token, or that text, in place"),
         ("Esc (while variants are scored)", "Cancel, and keep what has come"),
         ("Alt+T, Alt+Q, Alt+N, Alt+B, Alt+D", "The inspector's pages"),

@@ -1,4 +1,4 @@
-"""How the window looks: theme, size of texts, what the editors show of tokens, full screen.
+"""How the window looks: theme, size of texts, what the editors show of tokens, motion.
 
 Tells views by signals, and what it was for those that are made later. Knows settings and the credit
 view's editors; knows nothing of numbers.
@@ -8,18 +8,23 @@ from collections.abc import Callable
 from typing import cast
 
 from PySide6.QtCore import QObject, Signal, Slot
-from PySide6.QtWidgets import QApplication, QMainWindow, QToolBar
+from PySide6.QtWidgets import QApplication, QMainWindow
 
 from app import theme
 from app.actions.action import Choice, Menu, action, toggle
 from app.credit.view import CreditView
 from app.settings import Settings
 
-PRESENTED = 1.5
-USUAL_POINTS, SMALLEST, LARGEST = 13.0, 7.0, 40.0
-THEMES = (("auto", "&As the desktop"), ("light", "&Light"), ("dark", "&Dark"))
+USUAL_POINTS, SMALLEST, LARGEST = 15.0, 7.0, 40.0
+THEMES = (
+    ("auto", "&As the desktop"),
+    ("light", "&Light"),
+    ("dark", "&Dark"),
+    ("contrast", "&High contrast"),
+)
 _THEMES = tuple(name for name, _ in THEMES)
 SIDE_BY_SIDE, BOUNDARIES, MARKS = "set_side_by_side", "set_boundaries", "set_marks"
+STILL = "set_still"
 """The names of switches, in the settings too."""
 
 
@@ -38,22 +43,28 @@ class Look(QObject):
     def __init__(
         self,
         window: QMainWindow,
-        tool_bar: QToolBar,
         view: CreditView,
         settings: Settings,
         chosen: theme.Theme | None = None,
     ) -> None:
         """``chosen``: the theme for this session, whatever is remembered."""
         super().__init__(window)
-        self._window, self._tool_bar, self._view = window, tool_bar, view
-        self._settings = settings
+        self._view, self._settings = view, settings
+        self._magnified = 1.0
         self._theme = chosen or cast(theme.Theme, settings.get("theme", "auto", _THEMES))
         self.points = settings.number("text points", USUAL_POINTS, SMALLEST, LARGEST)
         self._on = {
             name: settings.get(name, default, ("0", "1")) == "1"
-            for name, default in ((SIDE_BY_SIDE, "0"), (BOUNDARIES, "1"), (MARKS, "0"))
+            for name, default in (
+                (SIDE_BY_SIDE, "0"),
+                (BOUNDARIES, "1"),
+                (MARKS, "0"),
+                (STILL, "0"),
+            )
         }
-        QApplication.styleHints().colorSchemeChanged.connect(self._desktop_changed)
+        hints = QApplication.styleHints()
+        hints.colorSchemeChanged.connect(self._desktop_changed)
+        hints.accessibility().contrastPreferenceChanged.connect(self._desktop_changed)
 
     @property
     def dark(self) -> bool:
@@ -74,6 +85,7 @@ class Look(QObject):
         self.set_side_by_side(self._on[SIDE_BY_SIDE])
         self.set_boundaries(self._on[BOUNDARIES])
         self.set_marks(self._on[MARKS])
+        self.set_still(self._on[STILL])
         self._dress()
 
     def remember(self) -> None:
@@ -108,22 +120,16 @@ class Look(QObject):
         for panel in self._view.panels.values():
             panel.editor.set_show_marks(on)
 
-    @toggle(
-        Menu.VIEW.at(3, 4), "&Presentation", "F11", "Full screen, large letters", lambda look: False
-    )
-    def set_presentation(self, on: bool) -> None:
-        """Show the window on the full screen in large letters, or as it was."""
-        self._zoom_to(self.points * PRESENTED if on else self.points / PRESENTED)
-        self._tool_bar.setVisible(not on)
-        if on:
-            self._window.showFullScreen()
-        else:
-            self._window.showNormal()
+    @toggle(Menu.VIEW.at(3, 6), "Less m&otion", "", "Colours come at once", _was(STILL))
+    def set_still(self, on: bool) -> None:
+        """Let nothing move for looks' sake; a desktop that asks for that has it anyway."""
+        self._on[STILL] = on
+        theme.keep_still(on)
 
     # --- theme and size -----------------------------------------------------------------------
 
     def choose_theme(self, name: str) -> None:
-        """Dress the window light, dark, or as the desktop ("auto"), and remember it."""
+        """Dress the window in a theme, or as the desktop ("auto"), and remember it."""
         self._theme = cast(theme.Theme, name)
         self._settings.put("theme", self._theme)
         self._dress()
@@ -137,7 +143,7 @@ class Look(QObject):
         application = QApplication.instance()
         dark = self.dark
         if isinstance(application, QApplication):
-            theme.apply(application, dark)
+            theme.apply(application, dark, theme.is_high_contrast(self._theme))
         self.dark_changed.emit(dark)
         self._zoom_to(self.points)  # a new style sheet takes the widgets' own fonts away
 
@@ -156,6 +162,11 @@ class Look(QObject):
         """Give the texts their usual size."""
         self._zoom_to(USUAL_POINTS)
 
+    def magnify(self, factor: float) -> None:
+        """Show all texts larger by a factor than their size, which stays and is remembered."""
+        self._magnified = factor
+        self._zoom_to(self.points)
+
     def _zoom_to(self, points: float) -> None:
         self.points = min(max(points, SMALLEST), LARGEST)
-        self.size_changed.emit(self.points)
+        self.size_changed.emit(self.points * self._magnified)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QPoint, QRect, Qt, QTimer, Slot
+from PySide6.QtCore import QPoint, QRect, QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent, QGuiApplication, QPaintEvent
-from PySide6.QtWidgets import QLabel, QMainWindow, QToolBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QMainWindow, QSizePolicy, QToolBar, QVBoxLayout, QWidget
 
 from app import ask, theme
 from app.actions.action import Declared, Menu, action, actions_of
@@ -28,7 +28,10 @@ from app.launch.launching import Launching
 from app.look import Look
 from app.notices import NoticeBar, Notices, Topic
 from app.pages import Pages
+from app.pair_chip import PairChip
 from app.pair_loader import PairLoader
+from app.palette import CommandPalette
+from app.present import Present
 from app.replay.actions import CheckpointActions
 from app.replay.strip import CheckpointStrip
 from app.search.actions import SearchActions
@@ -36,11 +39,18 @@ from app.settings import Settings
 from app.status import Status
 from app.texts import Texts
 from app.widgets.boxes import ComboBox
+from app.widgets.drawer import Desk
+from app.widgets.icons import IconButton
 from core.engine.protocol import Failed, FilesChanged, PairInfo, PairSpec
 from core.trace import mark
 
 CLOSE_SECONDS = 4.0
-IN_TOOL_BAR = "open_pair", "swap_sides", "copy_a_to_b"
+IN_CHIP = "check_pair", "open_pair", "open_demo", "close_pair"
+"""What can be done with the pair, in the menu of its chip."""
+BANNER = 44
+"""Pixels of the strip that says what state the pair is in."""
+FIRST = 1440, 900
+"""Pixels of the first window, where the screen has them."""
 
 
 class MainWindow(QMainWindow):
@@ -67,6 +77,8 @@ class MainWindow(QMainWindow):
         self.settings = settings
         self.anew = False
         """The window was closed to be opened again in a new process."""
+        self._policy = ""
+        """What the policy that is shown is called."""
         self._first_runs = tuple(first_runs)
         self._begun = False
         self._ended = True
@@ -80,14 +92,18 @@ class MainWindow(QMainWindow):
         self.launching = Launching(settings)
         self.status = Status(self.statusBar())
         self.example_box = ComboBox()
-        self.tool_bar = QToolBar("Examples")
+        self.tool_bar = QToolBar("Views and examples")
+        self.chip = PairChip()
+        self.palette_button = IconButton("palette", "All actions", "Find any action (Ctrl+K)")
+        self.present_button = IconButton("present", "Present", "Full screen, for a stage (F11)")
         self._make_parts(spec, data_folder, notices, theme_name, examples)
         for page in (self.credit.page, self.searches.page, self.runs.page):
             self.pages.add(page)
         self._lay_out()
         self.menus = Menus(self.menuBar(), self._declared())
-        for name in IN_TOOL_BAR:
-            self.tool_bar.addAction(self.menus.actions[name])
+        self.addActions(list(self.menus.actions.values()))  # their keys work without a menu bar
+        self.chip.offer(*(self.menus.actions[name] for name in IN_CHIP))
+        self.present.switch = self.menus.actions["set_presentation"]
         self._drops = FolderDrops(self, self._take_drop)
         self._connect()
         self._recall(notices)
@@ -103,7 +119,11 @@ class MainWindow(QMainWindow):
         examples: tuple[Example, ...] | None,
     ) -> None:
         settings, notice = self.settings, self.notice
-        self.look = Look(self, self.tool_bar, self.view, settings, theme_name)
+        self.look = Look(self, self.view, settings, theme_name)
+        choices = self.view.controls.choices, self.view.prompt.choices
+        aside = self.menuBar(), self.tool_bar, self.statusBar(), *choices
+        self.present = Present(self, self.look, aside)
+        self.commands = CommandPalette(self, lambda: self.menus.commands)
         self.pair = PairLoader(self.client, settings, self.banner, notice, self.status, spec)
         self.texts = Texts(
             self.view,
@@ -139,7 +159,9 @@ class MainWindow(QMainWindow):
             self.checkpoints,
             self.runs,
             self.look,
+            self.present,
             self.help,
+            self.commands,
             self,
         )
         own = [declared for owner in owners for declared in actions_of(owner)]
@@ -150,23 +172,35 @@ class MainWindow(QMainWindow):
         self.addToolBar(bar)
         bar.setMovable(False)
         bar.setFloatable(False)
+        bar.setIconSize(QSize(theme.ICON, theme.ICON))
         bar.setObjectName("examples")
         bar.addWidget(self.pages.tabs)
-        label = QLabel("   Example ")
+        bar.addWidget(self.chip)
+        room = QWidget()
+        room.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        bar.addWidget(room)
+        label = QLabel("Example")
         bar.addWidget(label)
-        self.example_box.setMinimumWidth(180)
+        self.example_box.setMinimumWidth(120)
+        self.example_box.setMaximumWidth(320)
         self.example_box.setAccessibleName("Example")
         self.example_box.setToolTip("Put an example's prompt and responses in place")
         label.setBuddy(self.example_box)
         bar.addWidget(self.example_box)
+        bar.addWidget(self.present_button)
+        bar.addWidget(self.palette_button)
         middle = QWidget()
         column = QVBoxLayout(middle)
         column.setContentsMargins(8, 6, 8, 2)
         column.setSpacing(6)
         column.addWidget(self.notice)
-        column.addWidget(self.banner)
         column.addWidget(self.launching)
-        column.addWidget(self.pages, 1)
+        # Over the foot of the views, so that nothing moves when a pair has come.
+        column.addWidget(Desk(self.pages, self.banner, Qt.Edge.BottomEdge, BANNER), 1)
+        if self.pair.spec is None:
+            self.banner.show_nothing()
+        else:
+            self.banner.show_loading("Loading", None)
         column.addWidget(self.strip)
         self.setCentralWidget(middle)
 
@@ -182,6 +216,10 @@ class MainWindow(QMainWindow):
         view.updated.connect(self.status.show_update)
         view.beta_chosen.connect(pair.remember_beta)
         view.fitted.connect(pair.remember_limits)
+        view.recoloured.connect(self._show_chip)
+        view.escaped.connect(self.present.leave)
+        self.palette_button.clicked.connect(self.commands.show_palette)
+        self.present_button.clicked.connect(self.menus.actions["set_presentation"].toggle)
         self.look.dark_changed.connect(view.set_dark)
         self.look.dark_changed.connect(self.strip.set_dark)
         self.look.size_changed.connect(view.set_text_size)
@@ -197,7 +235,8 @@ class MainWindow(QMainWindow):
 
     def _recall(self, notices: Notices | None) -> None:
         """Show looks as they were left, and the first texts."""
-        self.resize(1440, 900)
+        room = self.screen().availableGeometry().size()
+        self.resize(QSize(*FIRST).boundedTo(room))
         self._recall_place()
         self.credit.recall(self.settings)
         self.look.begin()
@@ -318,9 +357,16 @@ class MainWindow(QMainWindow):
     def _refresh_actions(self) -> None:
         self.menus.refresh()
 
+    @Slot()
+    def _show_chip(self) -> None:
+        beta, noise = self.view.known_beta(), self.view.noise
+        self.chip.show_pair(self.pair.info, self._policy, beta, noise)
+
     @Slot(str)
     def _show_name(self, policy: str) -> None:
         self.setWindowTitle(f"{policy} — Qscope" if policy else "Qscope")
+        self._policy = policy
+        self._show_chip()
 
     @Slot(str)
     def _show_policy(self, policy: str) -> None:

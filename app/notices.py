@@ -18,8 +18,9 @@ from typing import IO, Literal
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QWidget
 
+from app.widgets.icons import IconButton
 from app.words import in_window
 from core.errors import Cancelled, UserFacingError
 from core.inert import shown
@@ -198,11 +199,7 @@ class NoticeBar(QFrame):
         self.action = QPushButton()
         self.copy = QPushButton("Copy")
         self.copy.setToolTip("Copy the message and its details")
-        self.close_button = QToolButton()
-        self.close_button.setText("✕")
-        self.close_button.setAutoRaise(True)
-        self.close_button.setToolTip("Close this notice")
-        self.close_button.setAccessibleName("Close this notice")
+        self.close_button = IconButton("close", "Close this notice")
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 6, 6, 6)
         row.addWidget(self.sign)

@@ -6,7 +6,7 @@ dialog reads nothing from disk.
 
 from dataclasses import replace
 
-from PySide6.QtCore import Slot
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import (
     QCheckBox,
     QDialog,
@@ -136,6 +136,7 @@ class OpenDialog(QDialog):
         inside = QWidget()
         form = QFormLayout(inside)
         form.setContentsMargins(0, 0, 0, 0)
+        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         if self._recent:
             form.addRow("&Recent", self.recent)

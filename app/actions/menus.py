@@ -4,6 +4,7 @@ Knows QActions; knows nothing of what an action does.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
@@ -13,12 +14,23 @@ from PySide6.QtWidgets import QMenu, QMenuBar
 from app.actions.action import Action, Choice, Declared, Menu, Toggle
 
 
+@dataclass(frozen=True)
+class Command:
+    """An action as a list of all of them names it."""
+
+    title: str
+    menu: str
+    action: QAction
+
+
 class Menus:
     """The menus of one window."""
 
     def __init__(self, bar: QMenuBar, declared: Iterable[Declared]) -> None:
         self.actions: dict[str, QAction] = {}
         """The actions by their names; a choice's are named "theme dark"."""
+        self.commands: list[Command] = []
+        """The same in the order of the menus."""
         self._conditions: list[tuple[QAction, Action]] = []
         ordered = sorted(declared, key=lambda it: (it.place.section, it.place.order))
         for title in Menu:
@@ -40,7 +52,7 @@ class Menus:
     def key_rows(self) -> list[tuple[str, str]]:
         """Return (keys, what they do) of every action that has keys."""
         return [
-            (action.shortcut().toString(), action.text().replace("&", "").rstrip("…"))
+            (action.shortcut().toString(), _plain(action.text()))
             for action in self.actions.values()
             if not action.shortcut().isEmpty()
         ]
@@ -62,7 +74,7 @@ class Menus:
             action.triggered.connect(partial(_run, run))
             self._conditions.append((action, entry))
         menu.addAction(action)
-        self._name(entry.name, action)
+        self._name(entry.name, entry.title, menu, action)
 
     def _add_choice(self, menu: QMenu, entry: Choice) -> None:
         inner = menu.addMenu(entry.title)
@@ -74,13 +86,19 @@ class Menus:
             action.setData(value)
             group.addAction(action)
             inner.addAction(action)
-            self._name(f"{entry.name} {value}", action)
+            self._name(f"{entry.name} {value}", f"{entry.title}: {title}", menu, action)
         group.triggered.connect(lambda action: entry.choose(str(action.data())))
 
-    def _name(self, name: str, action: QAction) -> None:
+    def _name(self, name: str, title: str, menu: QMenu, action: QAction) -> None:
         if name in self.actions:
             raise ValueError(f"Two actions are called {name}: give one another name.")
         self.actions[name] = action
+        self.commands.append(Command(_plain(title), _plain(menu.title()), action))
+
+
+def _plain(title: str) -> str:
+    """Return a title without its mnemonic and its dots."""
+    return title.replace("&", "").rstrip("…")
 
 
 def _run(run: Callable[[], object], checked: bool = False) -> None:

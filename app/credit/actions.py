@@ -134,7 +134,9 @@ class CreditActions:
             return
         pinned = self._view.focus_on.pinned
         self._view.focus_on.unpin()
-        if pinned is not None:
+        if pinned is None:
+            self._view.escaped.emit()
+        else:
             self._view.panels[pinned[0]].editor.setFocus()
 
     @toggle(

@@ -61,17 +61,20 @@ class Controls(QWidget):
             "line by the sum over it"
         )
         self.beta = BetaBox()
+        self.beta.setMaximumWidth(88)
         self._source = ""
         self.legend = Legend()
         self.legend.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        row = fill(QHBoxLayout(self), margins=(2, 0, 2, 0), spacing=6)
+        self.choices = QWidget()
+        """All but the legend."""
+        row = fill(QHBoxLayout(self.choices), margins=(0, 0, 6, 0), spacing=6)
         named = ("&Colour by", self.colour_by), ("&over", self.units), ("&β", self.beta)
         for text, widget in named:
             label = QLabel(text)
             label.setBuddy(widget)
             fill(row, label, widget)
-        row.addSpacing(6)
-        row.addWidget(self.legend, 1)
+        parts = self.choices, (self.legend, 1)
+        fill(QHBoxLayout(self), *parts, margins=(2, 0, 2, 0), spacing=6)
         self.setFixedHeight(HEIGHT)
         self.colour_by.currentIndexChanged.connect(self._measure_chosen)
         self.units.currentIndexChanged.connect(self._units_chosen)

@@ -14,21 +14,24 @@ from PySide6.QtWidgets import (
     QLabel,
     QSplitter,
     QTabWidget,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
+from app import theme
 from app.inspect.choices import Choices
 from app.inspect.facts import FactGrid
 from app.inspect.search_box import VocabularySearch
 from app.widgets.colour_scale import ColourScale
-from app.widgets.layouts import fill
+from app.widgets.icons import IconButton
+from app.widgets.layouts import fill, scrolled
 from core.noise import NOISELESS, NoiseFloor
 from core.present.token_facts import Fact, token_facts
 from core.scoring import Alternative, Inspection, Scoring
 
 ALONE = "It needs a reference, and the policy is alone."
+FACTS = 300
+"""Pixels of the column of numbers."""
 EMPTY = (
     "Point at a token to see its numbers.\n\nClick it, or press Alt+← and Alt+→, to pin it: then "
     "you can put another token in its place and keep the rest of the text."
@@ -46,7 +49,7 @@ class Inspector(QFrame):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("card")
+        self.setObjectName("drawer")
         self._current = -1
         self._alone = False
         self._inspection: Inspection | None = None
@@ -54,9 +57,7 @@ class Inspector(QFrame):
         self.title = QLabel("Token")
         self.title.setTextFormat(Qt.TextFormat.RichText)
         self.title.setObjectName("heading")
-        self.unpin_button = QToolButton()
-        self.unpin_button.setText("Unpin")
-        self.unpin_button.setToolTip("Let the panel follow the mouse again (Esc)")
+        self.unpin_button = IconButton("close", "Unpin", "Let the token go (Esc)")
         self.empty = QLabel(EMPTY)
         self.empty.setObjectName("muted")
         self.empty.setWordWrap(True)
@@ -81,6 +82,7 @@ class Inspector(QFrame):
         self.found_title = QLabel("Found in the vocabulary")
         self._sides: list[QWidget] = []
         self._lay_out()
+        self.setTabOrder(self.unpin_button, self.tabs.tabBar())
         self.search.entered.connect(self._take_first)
         self.unpin_button.clicked.connect(self.unpin)
         for table in (self.by_policy, self.by_reference, self.found):
@@ -92,17 +94,20 @@ class Inspector(QFrame):
         self.clear()
 
     def _lay_out(self) -> None:
-        top = QHBoxLayout()
-        top.addWidget(self.title, 1)
-        top.addWidget(self.unpin_button)
-        inside = QVBoxLayout(self.body)
-        inside.setContentsMargins(0, 6, 0, 0)
-        inside.setSpacing(4)
-        inside.addWidget(self.why)
-        inside.addLayout(self.facts)
-        inside.addSpacing(4)
-        inside.addWidget(self.search)
+        named = QWidget()
+        fill(QHBoxLayout(named), self.title, self.unpin_button, margins=(0, 0, 0, 2), spacing=6)
+        self.tabs.setCornerWidget(named)
+        known = QWidget()
+        fill(QVBoxLayout(known), self.facts, 1, margins=(0, 0, theme.GAP, 0))
+        facts = scrolled(known)
+        facts.setFixedWidth(FACTS)
+        for ground in (facts.viewport(), known):
+            ground.setAutoFillBackground(False)
         sides = QSplitter(Qt.Orientation.Horizontal)
+        words = QVBoxLayout()
+        parts = self.search, (sides, 1)
+        others = fill(QHBoxLayout(), facts, (fill(words, *parts, spacing=4), 1), spacing=theme.GAP)
+        fill(QVBoxLayout(self.body), self.why, (others, 1), margins=(0, 6, 0, 0), spacing=6)
         for title, table in (
             (self.found_title, self.found),
             (self.policy_title, self.by_policy),
@@ -113,10 +118,9 @@ class Inspector(QFrame):
             fill(QVBoxLayout(side), title, (table, 1), margins=(0, 0, 0, 0), spacing=4)
             sides.addWidget(side)
             self._sides.append(side)
-        inside.addWidget(sides, 1)
         column = QVBoxLayout(self)
-        column.setContentsMargins(12, 8, 10, 8)
-        column.addLayout(top)
+        column.setContentsMargins(theme.MARGIN, 6, theme.GAP, theme.GAP)
+        column.setSpacing(2)
         column.addWidget(self.empty, 1)
         column.addWidget(self.tabs, 1)
         self.tabs.setDocumentMode(True)

@@ -1,13 +1,16 @@
-"""Arranges the credit view's panels: the prompt at the left, at the right what is said of a pair.
+"""Arranges the credit view's panels: the post at the left, at the right what is said of a pair.
 
 There the verdict stands over the two responses, one above the other, and their chart. The inspector
-opens under the prompt. Where the window is narrow the prompt gives way until it is asked for.
-Knows the panels as widgets; knows nothing of scores or of the engine.
+is a drawer over the chart, so that nothing moves when it opens; where the window is narrow the post
+is one too, over the responses. Knows the panels as widgets; knows nothing of scores or of the
+engine.
 """
 
-from PySide6.QtCore import Qt, Slot
+from functools import partial
+
+from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
 from app import theme
 from app.credit.controls import Controls
@@ -17,14 +20,24 @@ from app.credit.q_page import QPage
 from app.credit.response_panel import ResponsePanel
 from app.credit.summary import PairSummary
 from app.credit.verdict_bar import VerdictBar
-from app.widgets.layouts import fill, label
+from app.widgets.drawer import Desk
+from app.widgets.icons import IconButton
+from app.widgets.layouts import fill, fill_with, label
 from core.engine.protocol import Side
 
 WAITS = "The rewards of A and B appear here once they are scored."
 NARROW = 640
 """Editors in a column narrower than this, in pixels, are always stacked."""
 CRAMPED = 1100
-"""Pixels of the whole view below which the prompt is shown only where it is asked for."""
+"""Pixels of the whole view below which the post is a drawer."""
+SMALL, SMALLER = QSize(1100, 560), 0.85
+"""A view that is narrower or lower than so many pixels has its texts smaller by this factor."""
+POST = 540
+"""Pixels that the post is wide."""
+INSPECTOR, LEAST_INSPECTOR = 340, 216
+"""Pixels that the inspector is high, and in a low window."""
+FIRST_LINES = 84
+"""Pixels of B that the inspector leaves to be seen, where the window is high enough."""
 SIDES: tuple[Side, Side] = ("A", "B")
 
 
@@ -33,7 +46,7 @@ class CreditLayout(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._side_by_side = False
+        self._side_by_side = self._scrolling = False
         self._keeps_inspector = self._wants_inspector = False
         self.prompt = PromptPanel()
         self.verdict = VerdictBar()
@@ -43,13 +56,15 @@ class CreditLayout(QWidget):
         self.inspector = Inspector()
         self.q_page = QPage()
         self.inspector.tabs.addTab(self.q_page, "&Q-function")
-        self.show_prompt = QToolButton()
-        self.show_prompt.setText("Prompt")
+        self.show_prompt = IconButton("post", "Prompt", "Show the prompt over the responses")
         self.show_prompt.setCheckable(True)
-        self.show_prompt.setToolTip("Show the prompt beside the responses")
+        self._points, self._small = 15.0, False
+        self._fonts = theme.reading_font(15), theme.fixed_font(14)
         self._lay_out()
-        self.inspector.hide()
         self.show_prompt.toggled.connect(self._place_prompt)
+        for side, panel in self.panels.items():
+            bar = panel.editor.verticalScrollBar()
+            bar.valueChanged.connect(partial(self._scroll_along, side))
 
     def _lay_out(self) -> None:
         self.editors = QSplitter(Qt.Orientation.Vertical)
@@ -57,7 +72,8 @@ class CreditLayout(QWidget):
         for panel in self.panels.values():
             panel.setMinimumHeight(76)
             self.editors.addWidget(panel)
-        top = fill(QHBoxLayout(), (self.verdict, 1), self.show_prompt, spacing=8)
+        top = fill(QHBoxLayout(), self.show_prompt, (self.verdict, 1), spacing=theme.GAP)
+        top.setAlignment(self.show_prompt, Qt.AlignmentFlag.AlignTop)
         middle = QWidget()
         parts = top, self.controls, (self.editors, 1), self.summary
         fill(QVBoxLayout(middle), *parts, margins=(0, 0, 0, 0), spacing=6)
@@ -79,20 +95,23 @@ class CreditLayout(QWidget):
         self.rows.setStretchFactor(1, 1)
         self.rows.setCollapsible(0, False)
         self.columns = QSplitter(Qt.Orientation.Horizontal)
-        self.left = QSplitter(Qt.Orientation.Vertical)
-        for widget in (self.prompt, self.inspector):
-            self.left.addWidget(widget)
-        self.left.setChildrenCollapsible(False)
-        self.left.setSizes([400, 400])
-        self.columns.addWidget(self.left)
-        self.columns.addWidget(self.rows)
-        self.columns.setSizes([540, 860])
+        self._beside, self._over = QWidget(), QFrame()
+        self._over.setObjectName("drawer")
+        for place in (self._beside, self._over):
+            fill(QVBoxLayout(place), margins=(0, 0, 0, 0))
+        fill_with(self._beside, self.prompt)
+        bottom, left = Qt.Edge.BottomEdge, Qt.Edge.LeftEdge
+        self._right = Desk(self.rows, self.inspector, bottom, INSPECTOR)
+        self.columns.addWidget(self._beside)
+        self.columns.addWidget(self._right)
+        self.columns.setSizes([POST, 860])
         self.columns.setStretchFactor(0, 2)
         self.columns.setStretchFactor(1, 3)
         self.columns.setCollapsible(1, False)
-        for splitter in (self.rows, self.columns, self.editors, self.left):
-            splitter.setHandleWidth(9)
-        fill(QVBoxLayout(self), self.columns, margins=(0, 0, 0, 0))
+        for splitter in (self.rows, self.columns, self.editors):
+            splitter.setHandleWidth(theme.GAP)
+        self._desk = Desk(self.columns, self._over, left, POST)
+        fill(QVBoxLayout(self), self._desk, margins=(0, 0, 0, 0))
 
     # --- what is shown when asked for ---------------------------------------------------------
 
@@ -104,16 +123,40 @@ class CreditLayout(QWidget):
     def show_inspector(self, on: bool) -> None:
         """Open or close the inspector; one that is kept stays open."""
         self._wants_inspector = on
-        self.inspector.setVisible(on or self._keeps_inspector)
-        self._place_prompt()
+        self._place_inspector()
+        self._right.show_drawer(on or self._keeps_inspector)
+
+    def _scroll_along(self, side: Side, value: int) -> None:
+        """Scroll the other response as far: long texts are read side by side."""
+        if self._scrolling:
+            return
+        self._scrolling = True
+        bars = {it: panel.editor.verticalScrollBar() for it, panel in self.panels.items()}
+        own = bars.pop(side)
+        for other in bars.values():
+            if own.maximum() and other.maximum():
+                other.setValue(round(value * other.maximum() / own.maximum()))
+        self._scrolling = False
+
+    @Slot()
+    def _place_inspector(self) -> None:
+        """Let the inspector be as high as it is meant to, but leave the responses to be seen."""
+        last = self.panels[SIDES[-1]]
+        top = last.mapTo(self._right, QPoint(0, 0)).y()
+        room = self._right.height() - top - FIRST_LINES
+        self._right.set_reach(max(min(INSPECTOR, room), LEAST_INSPECTOR))
 
     @Slot()
     def _place_prompt(self) -> None:
-        """Show the prompt where there is room for it or it is asked for."""
+        """Show the post beside the responses where there is room, else over them if asked for."""
         cramped = self.width() < CRAMPED
+        place = self._over if cramped else self._beside
+        if self.prompt.parentWidget() is not place:
+            fill_with(place, self.prompt)
+            self.prompt.set_fonts(*self._fonts)  # a widget that moves loses those of its own
         self.show_prompt.setVisible(cramped)
-        self.prompt.setVisible(not cramped or self.show_prompt.isChecked())
-        self.left.setVisible(self.prompt.isVisibleTo(self.left) or not self.inspector.isHidden())
+        self._beside.setVisible(not cramped)
+        self._desk.show_drawer(cramped and self.show_prompt.isChecked())
 
     def put_chart(self, chart: QWidget) -> None:
         """Show the chart in the place that waits for it."""
@@ -122,8 +165,12 @@ class CreditLayout(QWidget):
 
     def set_text_size(self, points: float) -> None:
         """Set the size of the texts to read, in points."""
+        self._points = points
+        if self._small:
+            points *= SMALLER
         reading = theme.reading_font(points * theme.RESPONSE)
-        self.prompt.set_fonts(theme.reading_font(points), theme.fixed_font(max(points - 1, 6)))
+        self._fonts = theme.reading_font(points), theme.fixed_font(max(points - 1, 6))
+        self.prompt.set_fonts(*self._fonts)
         for panel in self.panels.values():
             panel.editor.setFont(reading)
 
@@ -141,5 +188,12 @@ class CreditLayout(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
+        small = self.width() < SMALL.width() or self.height() < SMALL.height()
+        if small != self._small:
+            self._small = small
+            self.verdict.set_narrow(small)
+            self.set_text_size(self._points)
         self._place_prompt()
         self._arrange()
+        if not self.inspector.isHidden():
+            QTimer.singleShot(0, self._place_inspector)  # the rows have their places then

@@ -205,8 +205,10 @@ class PromptPanel(QFrame):
         self.set_prompt(Prompt.of(""))
 
     def _lay_out(self) -> None:
-        choices = self.use_system, self.add_turn, self.drop_turn, self.raw
-        top = fill(QHBoxLayout(), self.title, 1, *choices, margins=(10, 6, 10, 0))
+        self.choices = QWidget()
+        parts = self.use_system, self.add_turn, self.drop_turn, self.raw
+        fill(QHBoxLayout(self.choices), *parts, margins=(0, 0, 0, 0))
+        top = fill(QHBoxLayout(), self.title, 1, self.choices, margins=(10, 6, 10, 0))
         inside = QWidget()
         self._column = fill(QVBoxLayout(inside), margins=(10, 2, 10, 6), spacing=4)
         self._system_row = self._row(self.system)

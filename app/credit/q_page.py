@@ -13,6 +13,7 @@ from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
+    QHBoxLayout,
     QLabel,
     QScrollArea,
     QSizePolicy,
@@ -20,9 +21,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app import theme
 from app.inspect.choices import Choices
 from app.inspect.facts import show_fact
 from app.widgets.colour_scale import ColourScale
+from app.widgets.layouts import fill
 from core.gauge import FLOOR, Gauge, check_state, state_rewards
 from core.present.numerals import percent, plain, signed
 from core.present.token_facts import gauge_facts
@@ -41,7 +44,7 @@ HEADINGS = (
     ("In every gauge", "Fixed by the two checkpoints alone"),
 )
 ROWS = 3
-PLOT_HEIGHT = 210
+PLOT_HEIGHT = 256
 LIST_HEIGHT = 112
 
 
@@ -78,18 +81,17 @@ class QPage(QScrollArea):
         self.setWidget(self._inside)
         for surface in (self.viewport(), self._inside):
             surface.setAutoFillBackground(False)
-        self._column = QVBoxLayout(self._inside)
-        self._column.setContentsMargins(0, 6, 4, 0)
-        self._column.setSpacing(4)
-        self._column.addLayout(self._fact_grid())
         about = QLabel(GAUGE)
         about.setObjectName("muted")
         about.setWordWrap(True)
-        self._column.addWidget(about)
+        said = fill(QVBoxLayout(), self._fact_grid(), about, self.check, 1, spacing=6)
+        self._upper = fill(QHBoxLayout(), (said, 2), (self._plot_waits, 3), spacing=theme.MARGIN)
+        lower = QHBoxLayout()
+        self._column = fill(QVBoxLayout(self._inside), self._upper, (lower, 1))
+        self._column.setContentsMargins(0, 6, 4, 0)
         self._plot_waits.setObjectName("muted")
         self._plot_waits.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._plot_waits.setMinimumHeight(PLOT_HEIGHT)
-        self._column.addWidget(self._plot_waits, 2)
         self.check.setWordWrap(True)
         self.check.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.check.setToolTip(
@@ -97,13 +99,12 @@ class QPage(QScrollArea):
             "policy is the reference reweighted by exp(r/β); and Eq. 16, what the reference "
             "expects to be rewarded with"
         )
-        self._column.addWidget(self.check)
         floor = percent(float(np.log(FLOOR)))
         tip = f"By reward, among the tokens that π or π_ref gives at least {floor}"
         for title, table in (("Most promoted", self.promoted), ("Most demoted", self.demoted)):
-            self._column.addWidget(self._heading(f"{title} (π or π_ref ≥ {floor})", tip))
+            heading = self._heading(f"{title} (π or π_ref ≥ {floor})", tip)
             table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
-            self._column.addWidget(table, 1)
+            fill(lower, (fill(QVBoxLayout(), heading, (table, 1), spacing=4), 1))
 
     def _heading(self, text: str, tip: str) -> QLabel:
         label = QLabel(text)
@@ -223,14 +224,14 @@ class QPage(QScrollArea):
         from app.widgets.vocabulary_plot import VocabularyPlot
 
         self.plot = VocabularyPlot()
-        self.plot.setMinimumHeight(PLOT_HEIGHT)
-        self.plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
-        self._column.replaceWidget(self._plot_waits, self.plot)
+        self.plot.setFixedHeight(PLOT_HEIGHT)
+        self._upper.replaceWidget(self._plot_waits, self.plot)
         for before, after in pairwise(
             (self, self.plot.reset, self.plot.plot, self.promoted, self.demoted)
         ):
             self.setTabOrder(before, after)
-        self._column.setStretchFactor(self.plot, 2)
+        self._upper.setStretchFactor(self.plot, 3)
+        self._upper.setAlignment(self.plot, Qt.AlignmentFlag.AlignTop)
         self._plot_waits.hide()
         return self.plot
 

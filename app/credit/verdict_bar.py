@@ -3,14 +3,29 @@
 Knows verdicts; knows nothing of scorings or engines.
 """
 
+import re
+
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout
 
+from app import theme
 from app.widgets.clipped import Clipped
 from app.widgets.layouts import fill
+from app.widgets.spans import right_to_left, utf16
 from core.present.verdict import Edit, Verdict
 
+QUOTED = re.compile("“([^”]*)”")
 WAITS = "Write two responses: which one the policy prefers, and why, is said here."
+
+
+def isolated(sentence: str) -> str:
+    """Return a sentence whose quoted words do not turn the direction of what stands around them.
+
+    One without letters that are written from right to left is returned as it is.
+    """
+    if not right_to_left(utf16(sentence)).any():
+        return sentence
+    return QUOTED.sub("“\u2068\\1\u2069”", sentence)
 
 
 class VerdictBar(QFrame):
@@ -33,23 +48,32 @@ class VerdictBar(QFrame):
         fill(QVBoxLayout(self), self.headline, row, margins=(4, 0, 4, 2), spacing=2)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._edit: Edit | None = None
-        self._detail = ""
+        self._detail, self._narrow = "", False
         self.try_it.clicked.connect(self._try)
         self.show_verdict(Verdict(), fresh=True)
 
     def show_verdict(self, found: Verdict, fresh: bool) -> None:
         """Show a verdict; one that is not ``fresh`` is grey: the text was edited meanwhile."""
         self._edit, self._detail = found.edit, found.detail
-        self.headline.show_words(found.headline or WAITS)
+        self.headline.show_words(isolated(found.headline) or WAITS)
         self.headline.setToolTip(found.headline)
-        self.detail.show_words(found.detail)
-        self.try_it.setText(f"{found.edit.invitation} ›" if found.edit else "")
+        self.detail.show_words(isolated(found.detail))
+        self.try_it.setText(isolated(f"{found.edit.invitation} ›") if found.edit else "")
         self.try_it.setVisible(found.edit is not None)
         self.set_fresh(fresh)
 
+    def set_narrow(self, narrow: bool) -> None:
+        """Write smaller, where there is less room, or at the usual size."""
+        if narrow != self._narrow:
+            self._narrow = narrow
+            for widget in (self.headline, self.detail, self.try_it):
+                theme.restyle(widget, "narrow", "true" if narrow else "false")
+            for line in (self.headline, self.detail):
+                line.show_words(line.words)
+
     def show_evidence(self, sentence: str) -> None:
         """Say more of the word that is named: what in the prompt it depends on; "" for nothing."""
-        self.detail.show_words(" ".join(filter(None, (self._detail, sentence))))
+        self.detail.show_words(isolated(" ".join(filter(None, (self._detail, sentence)))))
         self.detail.setToolTip(self.detail.words)
 
     def set_fresh(self, fresh: bool) -> None:

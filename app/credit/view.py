@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer, QVariantAnimation, Signal, Slot
-from PySide6.QtWidgets import QStyle, QWidget
+from PySide6.QtWidgets import QWidget
 
+from app import theme
 from app.credit.evidence import Asked, Evidence, in_short
 from app.credit.examples import Example
 from app.credit.focus import Focus, Spot
@@ -72,6 +73,8 @@ class CreditView(CreditLayout):
     """The scores of a side have come and are shown."""
     recoloured = Signal()
     """Numbers, beta, colours or what they are of have changed."""
+    escaped = Signal()
+    """Esc was pressed where there was nothing to let go."""
     texts_replaced = Signal()
     """Other texts are in place, of which nothing is known yet."""
 
@@ -491,7 +494,7 @@ class CreditView(CreditLayout):
     def _fade_in(self) -> None:
         """Let the first colours of texts come softly; at once where nothing is to move."""
         self._coloured = True
-        wanted = min(FADE_MS, self.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration))
+        wanted = theme.motion(FADE_MS)
         if wanted > 0 and self.isVisible():
             self._fade.setDuration(wanted)
             self._fade.start()

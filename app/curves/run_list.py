@@ -23,6 +23,7 @@ from app.curves.session import OpenRun
 from app.curves.styles import swatch
 from app.widgets.beta_box import BetaBox
 from app.widgets.clipped import Clipped
+from app.widgets.icons import IconButton
 from app.widgets.layouts import fill
 from core.runs.records import RunLog
 
@@ -45,7 +46,8 @@ class OpenRunRow(QFrame):
         self.name, self.about, self.trouble = Clipped(), Clipped(), Clipped()
         self.live = QLabel("● live")
         self.beta = BetaBox(unknown="β = ?")
-        self.close_button, self.load = QToolButton(), QToolButton()
+        self.close_button = IconButton("close", "Remove this run")
+        self.load = QToolButton()
         self._lay_out()
         self.load.clicked.connect(self._load)
         self.tick.toggled.connect(self._ticked)
@@ -58,8 +60,6 @@ class OpenRunRow(QFrame):
         self.live.setToolTip("Its log has grown in the last minute; the charts follow it")
         self.load.setText("Load")
         self.load.setToolTip("Load its checkpoints as the pair, to see how credit emerges in it")
-        self.close_button.setText("✕")
-        self.close_button.setAutoRaise(True)
         self.beta.setPrefix("β = ")
         self.beta.setFixedWidth(96)
         self.beta.setToolTip(

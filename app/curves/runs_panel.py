@@ -58,6 +58,7 @@ class RunsPanel(QFrame):
         self.open_button.setMenu(self.open_menu)
         self.open_menu.setToolTipsVisible(True)
         make_reachable(self.open_button)
+        self.start_button.setDefault(True)
         self.start_button.setToolTip("Train a policy with DPO and watch it here")
         self.start_button.hide()
         self.demo_button.setToolTip(DEMO_TIP)

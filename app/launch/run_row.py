@@ -18,12 +18,12 @@ from PySide6.QtWidgets import (
     QPlainTextEdit,
     QProgressBar,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from app.theme import fixed_font
+from app.widgets.icons import IconButton
 from app.words import in_window
 from core.errors import UserFacingError
 from core.files import open_file
@@ -70,10 +70,7 @@ class RunRow(QFrame):
         self.resume.setToolTip("Continue from the last checkpoint")
         self.output = QPushButton("Show output")
         self.output.setToolTip("What the training process prints")
-        self.close_button = QToolButton()
-        self.close_button.setText("✕")
-        self.close_button.setAutoRaise(True)
-        self.close_button.setAccessibleName("Close this row")
+        self.close_button = IconButton("close", "Close this row")
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 5, 6, 5)
         row.addWidget(self.name)

@@ -5,11 +5,9 @@ scores, of the engine or of when a checkpoint has come.
 """
 
 from collections.abc import Collection, Sequence
-from functools import partial
 from html import escape
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal, Slot
-from PySide6.QtGui import QColor, QIcon, QPainter, QPainterPath, QPalette, QPen, QPolygonF
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -22,7 +20,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.replay.checkpoint_slider import CheckpointSlider
 from app.widgets.boxes import ComboBox
-from app.widgets.drawing import draw_picture
+from app.widgets.icons import IconButton
 from app.widgets.layouts import fill
 
 SPEEDS = (1, 2, 4, 8)
@@ -49,14 +47,16 @@ class CheckpointStrip(QFrame):
         self._ask, self._shown, self._muted = -1, -1, "#808080"
         self._under_way = ""
         self.axis = CheckpointSlider()
-        self.play = self._button("Play", "")
-        self.back = self._button(
-            "Previous checkpoint", "The one before (Alt+Left; in A or B that walks tokens)"
+        self.play = IconButton("play", "Play")
+        self.back = IconButton(
+            "back", "Previous checkpoint", "The one before (Alt+Left; in A or B that walks tokens)"
         )
-        self.forward = self._button(
-            "Next checkpoint", "The next one (Alt+Right; in A or B that walks tokens)"
+        self.forward = IconButton(
+            "forward", "Next checkpoint", "The next one (Alt+Right; in A or B that walks tokens)"
         )
-        self.loop = self._button("Loop", "Play over and over")
+        self.loop = IconButton("loop", "Loop", "Play over and over")
+        for button in (self.play, self.back, self.forward, self.loop):
+            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.loop.setCheckable(True)
         self.label = QLabel()
         self.label.setTextFormat(Qt.TextFormat.RichText)
@@ -87,14 +87,6 @@ class CheckpointStrip(QFrame):
         self.show_playing(False)
         self.show_replaying(None)
         self.set_steps(())
-
-    def _button(self, name: str, tip: str) -> QToolButton:
-        button = QToolButton()
-        button.setAutoRaise(True)
-        button.setAccessibleName(name)
-        button.setToolTip(tip)
-        button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        return button
 
     # --- what is shown ----------------------------------------------------------------------
 
@@ -141,7 +133,7 @@ class CheckpointStrip(QFrame):
         self.play.setAccessibleName("Pause" if on else "Play")
         what = "Stop playing" if on else "Play through the checkpoints"
         self.play.setToolTip(f"{what} (F5, or Space on the axis)")
-        self._draw_icons()
+        self.play.show_icon("pause" if on else "play")
 
     def show_replaying(self, fraction: float | None) -> None:
         """Show how much of a replay is done, None where there is none."""
@@ -211,48 +203,3 @@ class CheckpointStrip(QFrame):
         """Draw for a dark or a light theme."""
         self._muted = theme.colours(dark).muted
         self._show_label()
-        self._draw_icons()
-
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "replay"):
-            self._draw_icons()
-
-    def _draw_icons(self) -> None:
-        colour = self.palette().color(QPalette.ColorRole.WindowText)
-        for button, shape in (
-            (self.play, "pause" if self.playing else "play"),
-            (self.back, "back"),
-            (self.forward, "forward"),
-            (self.loop, "loop"),
-        ):
-            draw = partial(_draw_icon, shape=shape, colour=colour)
-            button.setIcon(QIcon(draw_picture(16, 16, self.devicePixelRatioF(), draw)))
-
-
-TRIANGLE = ((5.0, 3.0), (13.0, 8.0), (5.0, 13.0))
-
-
-def _draw_icon(painter: QPainter, shape: str, colour: QColor) -> None:
-    """Draw an icon of 16 by 16 pixels."""
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(colour)
-    if shape == "pause":
-        painter.drawRect(QRectF(4, 3, 3, 10))
-        painter.drawRect(QRectF(9, 3, 3, 10))
-    elif shape == "loop":
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(colour, 1.6))
-        path = QPainterPath()
-        path.arcMoveTo(QRectF(3, 3, 10, 10), 60)
-        path.arcTo(QRectF(3, 3, 10, 10), 60, 290)
-        painter.drawPath(path)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(colour)
-        painter.drawPolygon(QPolygonF([QPointF(9.5, 0.5), QPointF(14.5, 4), QPointF(9.5, 7)]))
-    else:
-        mirrored = shape == "back"
-        turned = [QPointF(16 - x if mirrored else x, y) for x, y in TRIANGLE]
-        painter.drawPolygon(QPolygonF(turned))
-        if shape != "play":
-            painter.drawRect(QRectF(2 if mirrored else 12, 3, 2, 10))

@@ -5,9 +5,10 @@ Knows the trees; knows nothing of searches.
 
 from PySide6.QtCore import QTimer, Slot
 from PySide6.QtGui import QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QWidget
 
 from app.search.trees import Trees
+from app.widgets.icons import IconButton
 
 FIND_MS = 150
 
@@ -29,15 +30,8 @@ class FindBar(QWidget):
         self.box.setMaximumWidth(240)
         self.count = QLabel()
         self.count.setObjectName("muted")
-        self.previous_button, self.next_button = QToolButton(), QToolButton()
-        for button, text, tip in (
-            (self.previous_button, "◂", "The one before (Shift+F3)"),
-            (self.next_button, "▸", "The next one (F3)"),
-        ):
-            button.setText(text)
-            button.setToolTip(tip)
-            button.setAccessibleName(tip)
-            button.setAutoRaise(True)
+        self.previous_button = IconButton("previous", "The one before (Shift+F3)")
+        self.next_button = IconButton("next", "The next one (F3)")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(5)

@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QPushButton,
     QSplitter,
     QTabWidget,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -37,6 +36,7 @@ from app.search.start import Start
 from app.search.trees import ONE, Trees
 from app.settings import Settings
 from app.widgets.colour_scale import ColourScale, fit_limit
+from app.widgets.icons import IconButton
 from app.widgets.legend import Legend
 from core.engine.protocol import PairInfo, Resume, Search
 from core.noise import NOISELESS, NoiseFloor
@@ -94,7 +94,8 @@ class SearchView(QWidget):
         self.both_button = QPushButton("Grow &both")
         self.stop_button = QPushButton("&Stop")
         self.resume_button = QPushButton("&Resume")
-        self.start_label, self.start_clear = QLabel(), QToolButton()
+        self.start_label = QLabel()
+        self.start_clear = IconButton("close", "Begin at the prompt again")
         self._table_soon = QTimer(self)
         self._table_soon.setSingleShot(True)
         self._table_soon.setInterval(TABLE_MS)
@@ -116,10 +117,6 @@ class SearchView(QWidget):
         self.both_button.setToolTip("Grow both trees anew from the same start")
         self.stop_button.setToolTip("Stop at the next step; the tree stays (Ctrl+.)")
         self.resume_button.setToolTip("Go on with the search that was stopped")
-        self.start_clear.setText("✕")
-        self.start_clear.setToolTip("Begin at the prompt again")
-        self.start_clear.setAccessibleName("Begin at the prompt again")
-        self.start_clear.setAutoRaise(True)
         self.start_label.setObjectName("muted")
         self.start_label.setWordWrap(True)
         self.key.setObjectName("muted")

@@ -13,6 +13,8 @@ from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QSlider, QSpinBox, QWid
 # Each class says the same, since with a mixin of ours PySide 6.11 crashes at a change of style.
 # Qt's own boxes take the keys when the wheel turns over them (WheelFocus).
 KEYS = Qt.FocusPolicy.StrongFocus
+INDENT = 4
+"""Pixels before a number, which a style sheet gives to no line within another widget."""
 
 
 class ComboBox(QComboBox):
@@ -32,6 +34,7 @@ class SpinBox(QSpinBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFocusPolicy(KEYS)
+        self.lineEdit().setTextMargins(INDENT, 0, 0, 0)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         if self.hasFocus():
@@ -46,6 +49,7 @@ class DoubleSpinBox(QDoubleSpinBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFocusPolicy(KEYS)
+        self.lineEdit().setTextMargins(INDENT, 0, 0, 0)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         if self.hasFocus():

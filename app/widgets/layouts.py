@@ -39,6 +39,14 @@ def fill(
     return box
 
 
+def fill_with(place: QWidget, widget: QWidget) -> None:
+    """Put a widget into the layout of a place, whatever place it had before."""
+    layout = place.layout()
+    if layout is not None:
+        layout.addWidget(widget)
+        widget.show()
+
+
 def label(text: str, kind: str, tip: str = "") -> QLabel:
     """Return a label that is styled as its kind: "heading", "muted" or "figure"."""
     made = QLabel(text)

@@ -5,23 +5,22 @@ a lock for the range and a swap of the two colours. Knows the colour scale; know
 the values are or of what they colour.
 """
 
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSignalBlocker, QSize, Qt, Signal, Slot
+from PySide6.QtCore import QPoint, QPointF, QRectF, QSignalBlocker, QSize, Qt, Signal, Slot
 from PySide6.QtGui import (
     QColor,
     QFontMetrics,
-    QIcon,
     QPainter,
     QPainterPath,
     QPaintEvent,
     QPalette,
     QPen,
-    QPolygonF,
 )
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from app.widgets.boxes import DoubleSpinBox
 from app.widgets.colour_scale import ColourScale
-from app.widgets.drawing import draw_picture, pack, painting, picture_of, smaller, translucent
+from app.widgets.drawing import pack, painting, picture_of, smaller, translucent
+from app.widgets.icons import IconButton
 from app.widgets.layouts import fill
 from core.present.numerals import real_minus
 
@@ -189,22 +188,19 @@ class Legend(QWidget):
         self._scale = ColourScale()
         self._quantity, self._unit, self._negative = "implicit reward", "nats × β", False
         self.bar = ScaleBar(self)
-        self.more = QToolButton(self)
-        self.more.setText("⋯")
-        self.more.setAutoRaise(True)
-        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.more.setAccessibleName("The colour range")
-        self.more.setToolTip("Set, fit or lock the colour range, or swap its colours")
+        self.more = IconButton(
+            "more", "The colour range", "Set, fit or lock the colour range, or swap its colours"
+        )
         self.choices = QFrame(self, Qt.WindowType.Popup)
         self.choices.setObjectName("popup")
         self.limit = LimitBox(self.choices)
         self.fit = QToolButton(self.choices)
         self.fit.setText("Fit")
         self.fit.setToolTip("Fit the range to the responses that are shown, once")
-        self.lock, self.swap = QToolButton(self.choices), QToolButton(self.choices)
-        for button, name in ((self.lock, "Lock the colour range"), (self.swap, "Swap colours")):
-            button.setCheckable(True)
-            button.setAccessibleName(name)
+        self.lock = IconButton("unlock", "Lock the colour range")
+        self.swap = IconButton("swap", "Swap colours")
+        self.lock.setCheckable(True)
+        self.swap.setCheckable(True)
         for button in (self.more, self.fit, self.lock, self.swap):
             button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.swap.setToolTip("Swap colours: red for positive, blue for negative values")
@@ -217,7 +213,7 @@ class Legend(QWidget):
         self.limit.valueChanged.connect(self._limit_chosen)
         self.lock.toggled.connect(self._lock_toggled)
         self.swap.toggled.connect(self.swap_changed)
-        self._draw_icons()
+        self._show_lock()
         self._show()
 
     def scale(self) -> ColourScale:
@@ -257,7 +253,7 @@ class Legend(QWidget):
             return
         with QSignalBlocker(self.lock):
             self.lock.setChecked(locked)
-        self._draw_icons()
+        self._show_lock()
 
     def _show(self) -> None:
         self.bar.show_scale(self._scale, self._quantity, self._unit, self._negative)
@@ -287,46 +283,15 @@ class Legend(QWidget):
         self.limit_changed.emit(value)
 
     def _lock_toggled(self, on: bool) -> None:
-        self._draw_icons()
+        self._show_lock()
         self.locked_changed.emit(on)
 
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "swap"):
-            self._draw_icons()
-
-    def _draw_icons(self) -> None:
-        colour = self.palette().color(QPalette.ColorRole.WindowText)
+    def _show_lock(self) -> None:
         locked = self.lock.isChecked()
-        for button, draw in (
-            (self.lock, lambda painter: _draw_padlock(painter, colour, locked)),
-            (self.swap, lambda painter: _draw_arrows(painter, colour)),
-        ):
-            button.setIcon(QIcon(draw_picture(16, 16, self.devicePixelRatioF(), draw)))
-        self.more.setIcon(self.lock.icon() if locked else QIcon())
+        self.lock.show_icon("lock" if locked else "unlock")
+        self.more.show_icon("lock" if locked else "more")
         self.lock.setToolTip(
             "The range is locked: it stays for new values, so that views compare. Click to unlock."
             if locked
             else "Lock the range, so that it stays for new values and views compare"
         )
-
-
-def _draw_padlock(painter: QPainter, colour: QColor, closed: bool) -> None:
-    painter.setPen(QPen(colour, 1.6))
-    shackle = QPainterPath(QPointF(5, 8))
-    shackle.lineTo(5, 5.5)
-    shackle.arcTo(QRectF(5, 2, 6, 7), 180, -180 if closed else -150)
-    if closed:
-        shackle.lineTo(11, 8)
-    painter.drawPath(shackle)
-    painter.setBrush(colour if closed else Qt.BrushStyle.NoBrush)
-    painter.drawRoundedRect(QRectF(3.5, 7.5, 9, 6.5), 1.2, 1.2)
-
-
-def _draw_arrows(painter: QPainter, colour: QColor) -> None:
-    painter.setPen(QPen(colour, 1.6))
-    for y, tip, tail in ((5.0, 13.5, 3.0), (11.0, 2.5, 13.0)):
-        back = -3.0 if tip > tail else 3.0
-        painter.drawLine(QPointF(tail, y), QPointF(tip, y))
-        head = [QPointF(tip + back, y - 2.6), QPointF(tip, y), QPointF(tip + back, y + 2.6)]
-        painter.drawPolyline(QPolygonF(head))

@@ -10,10 +10,14 @@ import pyqtgraph as pg
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QToolButton
 
+TOP = 7
+"""Pixels above a plot, for the upper half of the numbers at its upper edge."""
+
 
 def prepare(item: Any, axes: Sequence[str]) -> None:
     """Show these axes of a plot item, with plain numbers, and leave the range to the chart."""
     item.hideButtons()
+    item.layout.setContentsMargins(1, TOP, 1, 1)
     item.getViewBox().disableAutoRange()
     for name in axes:
         item.showAxis(name)

@@ -148,9 +148,12 @@ class RewardChart(TokenChart):
 
     def set_theme(self, dark: bool) -> None:
         """Draw for a dark or a light theme; A and B keep their hues."""
-        factor, word = "β·" if self._unit.startswith("β") else "", self._word()
-        left = f"reward {factor}log(π/π_ref)" if word == "reward" else word
-        titles = left, f"running sum {self._symbol}", f"{self._what} of the response"
+        word = self._word()
+        titles = (
+            "reward r" if word == "reward" else word,
+            f"running sum {self._symbol}",
+            f"{self._what} of the response",
+        )
         text, _ = self._dress(dark, titles)
         for side in SIDES:
             colour = QColor(COLOURS[dark][side])

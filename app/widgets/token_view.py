@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSizeF, Qt
 from PySide6.QtGui import (
     QColor,
+    QFontMetricsF,
     QImage,
     QPainter,
     QPaintEvent,
@@ -109,6 +110,8 @@ class TokenView(PlainEdit):
             self._apply_palette()
             self._pack()
             self._forget_pictures()
+        elif self.palette().base().color() != QColor(*scale.surface):
+            self._apply_palette()  # another style sheet has taken it away
 
     def set_show_boundaries(self, on: bool) -> None:
         """Divide neighbouring tokens by a thin gap and a tick."""
@@ -404,15 +407,17 @@ class TokenView(PlainEdit):
             painter.setPen(QPen(colour, 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(first.adjusted(0, 1, -1, -1), 4, 4)
-        painter.setFont(smaller(self.font(), 0.45 * self.font().pointSizeF()))
+        letters = QFontMetricsF(self.font())
+        capitals = first.top() + letters.ascent() - letters.capHeight()
+        painter.setFont(smaller(self.font(), 0.52 * self.font().pointSizeF()))
         metrics = painter.fontMetrics()
-        wide, high = metrics.horizontalAdvance(note.text) + 6, metrics.ascent() + 1
-        box = QRectF(first.right() - wide, max(first.top() - 0.8 * high, 0.0), wide, high)
+        wide, high = metrics.horizontalAdvance(note.text) + 6, metrics.ascent()
+        box = QRectF(first.right() - wide, max(capitals - 1 - high, 0.0), wide, high)
         painter.setPen(QPen(colour, 1) if note.ring else Qt.PenStyle.NoPen)
         painter.setBrush(surface)
         painter.drawRoundedRect(box, 3, 3)
         painter.setPen(text)
-        painter.drawText(QPointF(box.left() + 3, box.bottom() - 2), note.text)
+        painter.drawText(QPointF(box.left() + 3, box.bottom() - 1.5), note.text)
 
     def _update_token(self, index: int | None) -> None:
         for rect in self.token_rects(index) if index is not None else ():

@@ -120,6 +120,8 @@ def _headline(
     noise: NoiseFloor,
 ) -> tuple[str, bool]:
     """Return the first sentence, and whether one response is clearly preferred."""
+    if margin == 0.0:
+        return f"No preference: A and B have the same {credit.of_pairs}.", False
     if abs(margin) <= floor:
         return f"No clear preference: the margin is below the noise floor of {noise.dtype}.", False
     better = "A" if margin > 0 else "B"

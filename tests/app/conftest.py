@@ -43,6 +43,8 @@ def open_window(qtbot, qapp, tmp_path):
         more.setdefault("examples", (example(),))
         more.setdefault("theme_name", "light")
         window = MainWindow(spec, settings, engine, data_folder=tmp_path, **more)
+        if settings.rectangle("place") is None:
+            window.resize(1440, 900)  # more than the screen of a test has
         made.append(window)
         qtbot.addWidget(window)
         window.show()

@@ -64,10 +64,10 @@ def test_the_prompt_gives_way_in_a_narrow_window_until_asked_for(sized, qtbot):
     window = sized(1024, 600)
     view = window.view
     assert not view.prompt.isVisible() and view.show_prompt.isVisible()
-    wide = view.panels["A"].width()
+    before = place(window, view.panels["A"])
     qtbot.mouseClick(view.show_prompt, Qt.MouseButton.LeftButton)
-    assert view.prompt.isVisible()
-    qtbot.waitUntil(lambda: view.panels["A"].width() < wide)
+    assert view.prompt.isVisible() and place(window, view.prompt).intersects(before)
+    assert place(window, view.panels["A"]) == before
     qtbot.mouseClick(view.show_prompt, Qt.MouseButton.LeftButton)
     assert not view.prompt.isVisible()
     window.resize(1440, 900)
@@ -84,6 +84,51 @@ def test_a_pin_opens_the_inspector_and_escape_closes_it(sized, qtbot, size):
     assert window.rect().contains(place(window, view.inspector))
     do(window, "unpin")
     assert not view.inspector.isVisible()
+
+
+@pytest.mark.parametrize("size", [*ROOMY, (1024, 600)])
+def test_an_open_inspector_moves_nothing_and_covers_no_token_that_is_pinned(sized, qtbot, size):
+    window = sized(*size)
+    view = window.view
+    parts = [view.verdict, view.controls, *view.panels.values(), view.summary]
+    before = [place(window, part) for part in parts]
+    pin(qtbot, window)
+    assert [place(window, part) for part in parts] == before
+    editor = view.panels["B"].editor
+    for rect in editor.token_rects(6):
+        corner = editor.viewport().mapTo(window, rect.topLeft())
+        assert not QRect(corner, rect.size()).intersects(place(window, view.inspector))
+
+
+def test_a_post_that_moves_into_its_drawer_keeps_its_text_undo_and_size(sized, qtbot):
+    window = sized(1440, 900)
+    turn = window.view.prompt.first_turn()
+    before, points = turn.whole_text(), turn.font().pointSizeF()
+    qtbot.keyClicks(turn, "Well ")
+    window.resize(1024, 600)
+    qtbot.waitUntil(window.view.show_prompt.isVisible)
+    window.view.show_prompt.click()
+    assert turn.isVisible() and turn.whole_text() == f"Well {before}"
+    turn.undo()
+    assert turn.whole_text() == before
+    window.resize(1440, 900)
+    qtbot.waitUntil(lambda: not window.view.show_prompt.isVisible())
+    assert turn.font().pointSizeF() == points
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+
+
+def test_long_responses_scroll_together(sized, qtbot):
+    window = sized(1440, 900)
+    a, b = (panel.editor for panel in window.view.panels.values())
+    a.set_text("They work in Leeds. " * 200)
+    b.set_text("They work in Leeds. " * 100)
+    bars = a.verticalScrollBar(), b.verticalScrollBar()
+    qtbot.waitUntil(lambda: all(bar.maximum() > 2 for bar in bars))
+    a.setFocus()
+    qtbot.keyClick(a, Qt.Key.Key_End, CTRL)
+    assert bars[0].value() > 0.8 * bars[0].maximum() and bars[1].value() > 0.8 * bars[1].maximum()
+    bars[1].setValue(0)
+    assert bars[0].value() == 0
 
 
 def test_pointing_opens_nothing_and_asks_nothing(sized, qtbot):

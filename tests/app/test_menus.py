@@ -84,8 +84,10 @@ MENUS = {
         ("&Usual size", "Ctrl+0"),
         ("&Presentation", "F11"),
         ("T&heme", ""),
+        ("Less m&otion", ""),
     ],
     "&Help": [
+        ("&All actions…", "Ctrl+K"),
         ("&What am I looking at?", "F1"),
         ("&Keys", "Ctrl+/"),
         ("&Log file…", ""),
@@ -146,6 +148,8 @@ TIPS = {
     "S&maller text": "Smaller prompt and responses",
     "&Usual size": "The usual size of text",
     "&Presentation": "Full screen, large letters",
+    "Less m&otion": "Colours come at once",
+    "&All actions…": "Find an action by a few letters",
     "&What am I looking at?": "A short glossary",
     "&Keys": "All keys on one page",
     "&Log file…": "Where the details of faults are written",
@@ -156,6 +160,7 @@ SWITCHES = {
     "&White space": False,
     "&Inspector": False,
     "&Presentation": False,
+    "Less m&otion": False,
 }
 DISABLED = {"Compute in &float32", "&Restore the last session"}
 """Of a window with a pair in float32 and no last session."""
@@ -190,12 +195,15 @@ def test_every_action_says_what_it_does_and_begins_as_it_did(window):
     assert found == TIPS
 
 
+THEMES = ["&As the desktop", "&Light", "&Dark", "&High contrast"]
+
+
 def test_one_theme_is_chosen(window):
     inner = next(a.menu() for a in menus(window)["&View"] if a.menu() is not None)
-    assert [a.text() for a in inner.actions()] == ["&As the desktop", "&Light", "&Dark"]
-    assert [a.isChecked() for a in inner.actions()] == [False, True, False]
+    assert [a.text() for a in inner.actions()] == THEMES
+    assert [a.isChecked() for a in inner.actions()] == [False, True, False, False]
     do(window, "theme dark")
-    assert [a.isChecked() for a in inner.actions()] == [False, False, True]
+    assert [a.isChecked() for a in inner.actions()] == [False, False, True, False]
 
 
 def test_the_tabs_and_the_tool_bar(window):
@@ -206,8 +214,13 @@ def test_the_tabs_and_the_tool_bar(window):
         "The search view (Ctrl+2)",
         "The training view (Ctrl+3)",
     ]
-    shown = [one.text() for one in window.tool_bar.actions() if one.text()]
-    assert shown == ["Open a &pair…", "&Swap A and B", "&Copy A to B"]
+    offered = [one.text() for one in window.chip.menu().actions()]
+    assert offered == [
+        "C&heck the pair…",
+        "Open a &pair…",
+        "Open the &demo pair",
+        "&Close the pair",
+    ]
 
 
 @pytest.mark.parametrize("stacked", [True, False])

@@ -1,7 +1,7 @@
 """What a theme draws by itself: boxes that can be seen unchecked, fields of one height, fonts."""
 
 import pytest
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QFontDatabase, QFontInfo
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit, QRadioButton, QSpinBox, QStyle
 
 from app import theme
@@ -29,7 +29,7 @@ def test_an_unchecked_box_has_an_outline(qtbot, dressed, kind, dark):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_tick_is_there(dark):
-    name = f"tick-{'dark' if dark else 'light'}.png"
+    name = f"tick-{'dark' if dark else 'light'}.svg"
     assert (theme.RESOURCES / "look" / name).is_file()
     assert name in theme.style_sheet(dark)
 
@@ -41,15 +41,24 @@ def test_fields_have_one_height(qtbot, dressed):
         field = kind()
         qtbot.addWidget(field)
         field.ensurePolished()
-        heights.add(max(field.sizeHint().height(), field.minimumHeight()))
+        least, most = field.minimumHeight(), field.maximumHeight()
+        heights.add(min(max(field.sizeHint().height(), least), most))
     assert heights == {28}
 
 
 def test_fonts_that_are_brought_have_their_licence():
     fonts = theme.RESOURCES / "fonts"
-    files = list(fonts.glob("*.otf"))
+    files = list(fonts.glob("*.[ot]tf"))
     assert files and sum(it.stat().st_size for it in files) < 2_000_000
-    assert "Open Font License" in (fonts / f"LICENSE-{theme.UI_FAMILY}.txt").read_text()
+    for name in {it.stem.partition("-")[0] for it in files}:
+        assert "Open Font License" in (fonts / f"LICENSE-{name}.txt").read_text()
+
+
+def test_what_qscope_brings_writes_emoji_and_code(qapp):
+    theme.load_fonts(qapp)
+    assert {"Inter", "JetBrains Mono", "Noto Emoji"} <= set(QFontDatabase.families())
+    assert QFontInfo(theme.fixed_font(12)).family() == theme.MONO_FAMILY
+    assert QFontInfo(theme.reading_font(12)).family() == theme.UI_FAMILY
 
 
 def test_motion_may_be_forbidden(qapp):

@@ -64,6 +64,13 @@ def test_words_from_models_are_shown_as_they_are(bar):
     assert "<b>" in bar.try_it.text()
 
 
+def test_words_from_right_to_left_turn_nothing_around_them(bar):
+    said = Verdict("No clear preference.", "B loses most at “مدير” (−1.2).")
+    bar.show_verdict(said, fresh=True)
+    assert bar.headline.words == said.headline
+    assert bar.detail.words == "B loses most at “\u2068مدير\u2069” (−1.2)."
+
+
 def test_the_window_says_what_the_numbers_do(window):
     view = window.view
     numbers = view.numbers

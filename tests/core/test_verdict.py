@@ -64,6 +64,11 @@ def test_below_the_noise_floor_nothing_is_preferred():
     assert found.detail == ""
 
 
+def test_nothing_is_preferred_where_policy_and_reference_are_the_same():
+    found = of(scored(A), scored(B))
+    assert found == Verdict("No preference: A and B have the same Σr.")
+
+
 def test_no_probability_without_beta():
     found = of(scored(A), scored(B, **{"250": -4.0}), beta=None)
     assert found.headline == "A’s Σr is higher by 4.00 nats, while β is not known."
