@@ -22,8 +22,10 @@ from app.credit.examples import Example, read_examples
 from app.credit.view import CreditView
 from app.curves.actions import RunActions
 from app.drops import FolderDrops
+from app.editing import Editing
 from app.engine_client import EngineClient, MakeEngine, real_engine
 from app.help import HelpActions
+from app.history import EditHistory
 from app.launch.launching import Launching
 from app.look import Look
 from app.notices import NoticeBar, Notices, Topic
@@ -115,6 +117,7 @@ class MainWindow(QMainWindow):
             data_folder,
         )
         self.credit = CreditActions(self.view, notice, self.ask, self.statusBar())
+        self.history = EditHistory(self.client, self.view, self.texts, settings, self._say_briefly)
         self.searches = SearchActions(
             self.client, self.view, self.look, settings, notice, self.ask, self.pages
         )
@@ -122,6 +125,7 @@ class MainWindow(QMainWindow):
             self.client, self.view, self.strip, settings, notice, self.ask
         )
         self.runs = RunActions(self.launching, self.look, settings, notice, self.ask, self.pages)
+        self.editing = Editing(self)
         self.help = HelpActions(self, notice, notices, self._key_rows)
         if notices is not None:
             notices.raised.connect(self._show_fault)
@@ -134,6 +138,8 @@ class MainWindow(QMainWindow):
         owners = (
             self.pair,
             self.texts,
+            self.editing,
+            self.history,
             self.credit,
             self.searches,
             self.checkpoints,
@@ -177,7 +183,13 @@ class MainWindow(QMainWindow):
         pair.named.connect(self._show_name)
         pair.noise_measured.connect(view.set_noise)
         pair.noise_measured.connect(self.searches.set_noise)
-        texts.session_changed.connect(self._refresh_actions)
+        for changed in (
+            texts.session_changed,
+            texts.steps_changed,
+            self.editing.changed,
+            self.history.changed,
+        ):
+            changed.connect(self._refresh_actions)
         view.problem.connect(Topic(self.notice, "score").show_error)
         view.updated.connect(self.status.show_update)
         view.beta_chosen.connect(pair.remember_beta)
@@ -310,6 +322,7 @@ class MainWindow(QMainWindow):
         self.view.set_pair(info, self.pair.beta(), self.pair.limits() if info is not None else None)
         self.searches.set_pair(info, self.view.known_beta())
         self.checkpoints.set_pair(info)
+        self.history.set_pair(info, self.pair.spec)
         spec = self.pair.spec
         if info is not None and info.has_chat_template and (spec is None or spec.demo):
             self.texts.offer_session()
@@ -347,6 +360,9 @@ class MainWindow(QMainWindow):
             self.notice.add("warning", sentence)
         else:
             self.notice.show_notice("error", sentence, details, topic="unexpected")
+
+    def _say_briefly(self, sentence: str) -> None:
+        self.statusBar().showMessage(sentence, 5000)
 
     def _say_setting(self, sentence: str) -> None:
         self.notice.add("warning", sentence)

@@ -17,6 +17,7 @@ from app.credit.q_page import QPage
 from app.credit.response_panel import ResponsePanel
 from app.credit.summary import PairSummary
 from app.credit.verdict_bar import VerdictBar
+from app.widgets.history_strip import HistoryStrip
 from app.widgets.layouts import fill, label
 from core.engine.protocol import Side
 
@@ -42,6 +43,7 @@ class CreditLayout(QWidget):
         self.summary = PairSummary()
         self.inspector = Inspector()
         self.q_page = QPage()
+        self.history = HistoryStrip()
         self.inspector.tabs.addTab(self.q_page, "&Q-function")
         self.show_prompt = QToolButton()
         self.show_prompt.setText("Prompt")
@@ -92,7 +94,7 @@ class CreditLayout(QWidget):
         self.columns.setCollapsible(1, False)
         for splitter in (self.rows, self.columns, self.editors, self.left):
             splitter.setHandleWidth(9)
-        fill(QVBoxLayout(self), self.columns, margins=(0, 0, 0, 0))
+        fill(QVBoxLayout(self), (self.columns, 1), self.history, margins=(0, 0, 0, 0), spacing=4)
 
     # --- what is shown when asked for ---------------------------------------------------------
 

@@ -25,6 +25,7 @@ from app.inspect.answers import InspectionLookup, StateAnswers, SurveyLookup
 from app.probe.probing import Probing
 from app.widgets.token_view import Note
 from core.engine.protocol import PairInfo, ReadTexts, Scored, Scrub, Side, TextsRead
+from core.history import Reached
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
 from core.present.columns import bars
@@ -305,6 +306,29 @@ class CreditView(CreditLayout):
         self.put_into = self.panels[side].editor
         self.edited.emit()
         self.ask(side)
+
+    def put_known(self, prompt: Prompt, responses: Mapping[Side, Reached]) -> None:
+        """Put texts in place that were scored before, their very tokens, as one step of undo in
+        each editor."""
+        others = {side: it for side, it in responses.items() if it != self._reached(side)}
+        other_prompt = prompt != self.prompt.prompt()
+        if other_prompt:
+            self.prompt.put_prompt(prompt)
+        for side, it in others.items():
+            self.panels[side].swap_in(it.text, it.ids)
+            self.put_into = self.panels[side].editor
+        if other_prompt:
+            self._prompt_rested()
+            return
+        self.edited.emit()
+        for side in others:
+            self.ask(side)
+
+    def _reached(self, side: Side) -> Reached:
+        """Return a side's text, and its tokens if they are known."""
+        scoring = self.scorings().get(side)
+        text = self.panels[side].text()
+        return Reached(text, scoring.tokens.ids if scoring is not None else None)
 
     def exchange(self) -> None:
         """Swap the two responses, tokens and all."""

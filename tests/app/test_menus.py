@@ -34,6 +34,10 @@ MENUS = {
     "&Edit": [
         ("&Undo", "Ctrl+Z"),
         ("R&edo", "Ctrl+Shift+Z, Ctrl+Y"),
+        ("C&ut", "Ctrl+X"),
+        ("C&opy", "Ctrl+C"),
+        ("P&aste", "Ctrl+V"),
+        ("Select a&ll", "Ctrl+A"),
         LINE,
         ("&Swap A and B", "Ctrl+Shift+X"),
         ("&Copy A to B", "Ctrl+Shift+B"),
@@ -48,6 +52,10 @@ MENUS = {
         ("What it &depends on…", "Ctrl+Shift+P"),
         LINE,
         ("&Find in the tree", "Ctrl+F"),
+        LINE,
+        ("&Earlier state", "Alt+PgUp"),
+        ("&Later state", "Alt+PgDown"),
+        ("&Name this state…", ""),
     ],
     "&Search": [
         ("&Grow a tree", "Ctrl+G"),
@@ -78,6 +86,7 @@ MENUS = {
         ("&Token boundaries", ""),
         ("&White space", "Ctrl+Shift+W"),
         ("&Inspector", "Ctrl+I"),
+        ("&History", "Ctrl+H"),
         LINE,
         ("&Larger text", "Ctrl++, Ctrl+="),
         ("S&maller text", "Ctrl+-"),
@@ -115,6 +124,14 @@ TIPS = {
     "&Quit": "Close Qscope",
     "&Undo": "Take back what was typed, or put in its place",
     "R&edo": "Do again what was undone",
+    "C&ut": "Take the selection out",
+    "C&opy": "Copy the selection",
+    "P&aste": "Put in what was copied",
+    "Select a&ll": "All of the text that has the caret",
+    "&Earlier state": "Go back in the history: the state before, with its very tokens",
+    "&Later state": "Go forward in the history",
+    "&Name this state…": "A word that stands over its dot in the history",
+    "&History": "A dot for each state that was scored, below the responses",
     "&Swap A and B": "Exchange the responses",
     "&Copy A to B": "Make B the same as A",
     "Copy the &table": "All tokens as TSV",
@@ -155,10 +172,22 @@ SWITCHES = {
     "&Token boundaries": True,
     "&White space": False,
     "&Inspector": False,
+    "&History": True,
     "&Presentation": False,
 }
-DISABLED = {"Compute in &float32", "&Restore the last session"}
-"""Of a window with a pair in float32 and no last session."""
+DISABLED = {
+    "Compute in &float32",
+    "&Restore the last session",
+    "&Undo",
+    "R&edo",
+    "C&ut",
+    "C&opy",
+    "P&aste",
+    "Select a&ll",
+    "&Earlier state",
+    "&Later state",
+}
+"""Of a window with a pair in float32, no last session, nothing edited and the keys in no editor."""
 
 
 def entry(one):
