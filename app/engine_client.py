@@ -24,19 +24,24 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from core.engine.protocol import (
     Event,
+    Examine,
     Failed,
     FilesChanged,
     Job,
     JobStep,
+    Load,
+    Loaded,
     Memory,
     NoiseMeasured,
     Notice,
     Progress,
     Request,
     Stopped,
+    Unload,
     Urgency,
 )
 from core.engine.protocol import Slot as Place
+from core.recording import Recording
 
 Args = ParamSpec("Args")
 Answer = TypeVar("Answer", bound=Event)
@@ -150,6 +155,11 @@ class EngineClient(QObject):
         self._tickets: dict[Place, Ticket[Any]] = {}
         """What is not answered yet, by where it waits."""
         self._closed = False
+        self.recording = Recording()
+        """What has been answered of the pair that was loaded last: what a session file keeps."""
+        self._opened = Recording()
+        self._replayed: EngineLike | None = None
+        """What answers from ``_opened``, in place of the engine."""
         self._notices = {
             Memory: self.memory,
             NoiseMeasured: self.noise_measured,
@@ -190,9 +200,14 @@ class EngineClient(QObject):
         self._silence(request.slot)
         make = JobTicket if isinstance(request, Job) else Ticket
         ticket = self._tickets[request.slot] = make(request, self)
-        if self._engine is not None:
-            self._engine.submit(request)
+        if (engine := self._engine_for(request)) is not None:
+            engine.submit(request)
         return ticket
+
+    def replay(self, recording: Recording) -> None:
+        """Have a recording answer from the next ``Load`` on that asks for one (``recorded``), until
+        another pair is loaded or that one is let go. The engine's own pair is let go then."""
+        self._opened = recording
 
     def cancel(self, *kinds: type[Request[Any]]) -> None:
         """Stop what runs or waits, of these kinds of request; its tickets say ``stopped``."""
@@ -225,6 +240,19 @@ class EngineClient(QObject):
             self._engine = self._make_engine(self._take)
             self._engine.start()
 
+    def _engine_for(self, request: Request[Any]) -> EngineLike | None:
+        """Return what is to answer a request: the engine, or what stands in its place."""
+        if isinstance(request, Load | Unload):
+            self._replayed = None
+        if isinstance(request, Load) and request.recorded and self._engine is not None:
+            from core.engine.recorded import RecordedEngine
+
+            self._replayed = RecordedEngine(self._take, self._opened)
+            self._last_id += 1
+            self._engine.submit(Unload(self._last_id))
+        of_files = isinstance(request, Examine) and not request.loaded
+        return self._engine if self._replayed is None or of_files else self._replayed
+
     def _silence(self, place: Place) -> None:
         if (ticket := self._tickets.pop(place, None)) is not None:
             ticket.deleteLater()
@@ -245,11 +273,13 @@ class EngineClient(QObject):
             event = self._events.popleft()
             if isinstance(event, Notice):
                 if event.id == self._pair_id:
+                    self._note(None, event)
                     self._notices[type(event)].emit(event)
                 continue
             ticket = next((it for it in self._tickets.values() if it.request.id == event.id), None)
             if ticket is None:
                 continue  # it was overtaken
+            self._note(ticket.request, event)
             if isinstance(event, Progress | JobStep):
                 ticket.hear(event)
                 continue
@@ -260,3 +290,10 @@ class EngineClient(QObject):
                 self.failed.emit(event)
                 if event.lost:
                     self.lost.emit(event)
+
+    def _note(self, request: Request[Any] | None, event: Event) -> None:
+        """Record an answer, in another recording once another pair is loaded."""
+        if isinstance(event, Loaded) and not event.kept:
+            self.recording = Recording() if self._replayed is None else self._opened
+        if self._replayed is None:
+            self.recording.note(request, event)

@@ -16,6 +16,9 @@ Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
+KEPT = 20
+"""So many of the likeliest actions under each model are kept of a state that was looked at."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Scoring:
@@ -92,6 +95,11 @@ class Inspection:
     by_policy: tuple[Alternative, ...]
     by_reference: tuple[Alternative, ...]
     found: tuple[Alternative, ...] = ()
+
+    def at_most(self, count: int) -> "Inspection":
+        """Return the same with no more than ``count`` of the likeliest under each model."""
+        by_policy, by_reference = self.by_policy[:count], self.by_reference[:count]
+        return Inspection(self.state, by_policy, by_reference, self.found)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -12,7 +12,7 @@ row become their character). Knows prompts and pairs; knows nothing of files or 
 import json
 import math
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,9 @@ LARGEST = 32_000_000
 """Most bytes of a record."""
 MOST_TURNS = 400
 LONGEST_ROLE = 40
+_RECORDED = '\n "recorded":'
+"""What stands before the numbers; within a string no line begins anew."""
+TokenId = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 
 
 class PairNamed(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +92,10 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What a chat template is told besides the turns: a JSON object, or ""."""
     a: Response = Response()
     b: Response = Response()
+    ids: dict[Literal["A", "B"], tuple[TokenId, ...]] = {}
+    """The tokens of a response, by its side, where its text alone would not bring them back."""
+    view: dict[str, str] = {}
+    """How the window showed it: what the window names, and reads again if it understands it."""
 
     def characters(self) -> int:
         """Return how long its texts are together."""
@@ -124,13 +131,19 @@ def record_of(
     )
 
 
-def encode(record: SessionRecord) -> bytes:
+def encode(record: SessionRecord, recorded: object = None) -> bytes:
     """Return a record as bytes.
+
+    ``recorded``: what JSON has of its numbers, which a draft has none of; it stands last.
 
     Raises:
         UserFacingError: it is so large that it would not be read again.
+        ValueError: it holds a number that JSON has not.
     """
     text = json.dumps(msgspec.to_builtins(record), ensure_ascii=False, allow_nan=False, indent=1)
+    if recorded is not None:
+        numbers = json.dumps(recorded, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = f"{text[:-2]},{_RECORDED}{numbers}\n}}"
     data = text.encode("utf-8", "backslashreplace") + b"\n"
     if len(data) > LARGEST:
         raise UserFacingError(
@@ -142,15 +155,27 @@ def encode(record: SessionRecord) -> bytes:
 
 def decode(data: bytes) -> Found:
     """Return the record that these bytes hold, as far as they do."""
+    return decode_all(data)[0]
+
+
+def decode_all(data: bytes) -> tuple[Found, object]:
+    """Return the record that these bytes hold, and what JSON has of its numbers, unchecked.
+
+    That is None if there is none (core.session_numbers reads it). Where it is damaged, all that
+    stands before it is read.
+    """
     if len(data) > LARGEST:
-        return Found(None, f"it is larger than {LARGEST // 1_000_000} MB")
-    try:
-        # Not msgspec: it refuses what encodes a lone half of a surrogate pair.
-        plain = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return Found(None, "it is no JSON, or damaged")
+        return Found(None, f"it is larger than {LARGEST // 1_000_000} MB"), None
+    remarks = []
+    plain = _parsed(data)
+    if plain is None:
+        head, there, _ = data.rpartition(_RECORDED.encode())
+        plain = _parsed(head.rstrip(b" ,") + b"}") if there else None
+        remarks.append("what it says of its numbers is damaged")
+    if plain is None:
+        return Found(None, "it is no JSON, or damaged"), None
     if not isinstance(plain, dict) or not _is_version(plain.get("version")):
-        return Found(None, "it is no record of a session")
+        return Found(None, "it is no record of a session"), None
     fields: dict[str, Any] = {}
     damaged = []
     for field in msgspec.structs.fields(SessionRecord):
@@ -160,10 +185,20 @@ def decode(data: bytes) -> Found:
             fields[field.name] = _checked(msgspec.convert(plain[field.name], field.type))
         except (msgspec.ValidationError, ValueError, RecursionError, OverflowError):
             damaged.append(field.name)
-    remarks = [f"its {', '.join(damaged)} cannot be read"] if damaged else []
+    if damaged:
+        remarks.append(f"its {', '.join(damaged)} cannot be read")
     if plain["version"] > VERSION:
         remarks.append("a newer version of Qscope wrote it, of which not all is understood")
-    return Found(SessionRecord(**fields), " and ".join(remarks))
+    return Found(SessionRecord(**fields), " and ".join(remarks)), plain.get("recorded")
+
+
+def _parsed(data: bytes) -> Any:
+    """Return what JSON holds; None if it is none."""
+    try:
+        # Not msgspec: it refuses what encodes a lone half of a surrogate pair.
+        return json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _is_version(value: object) -> bool:

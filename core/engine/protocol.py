@@ -7,7 +7,7 @@ can name the records before torch is loaded.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import PurePath
 from typing import ClassVar, Generic, Literal, Never, TypeVar
@@ -128,6 +128,8 @@ class Failed(Event):
     """The device does nothing more for this process: only a new one can go on."""
     downloadable: bool = False
     """It would go on with ``PairSpec.download`` set to "yes"."""
+    needs_pair: bool = False
+    """It was not recorded in the session file that answers: only the pair itself can say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,12 @@ class PairInfo:
     """What may be wrong with the pair and so with its numbers, a sentence each."""
     remarks: tuple[str, ...] = ()
     """What is good to know of it and is no fault."""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """What the weights are known by (core.checkpoints.identity), by their role: "policy",
+    "reference", "policy's base", …"""
+    recorded: str = ""
+    """When its numbers were computed, in UTC as ISO 8601 writes it, where a session file answers
+    in place of models; "" for a pair that is loaded."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -254,9 +262,11 @@ class Load(Request[Loaded]):
     """Load a pair in place of the one that is there, if any.
 
     That one is kept until then if there is memory for both, and for good if loading fails.
+    ``recorded``: no models, but what a session file has recorded of that pair, answers from now on.
     """
 
     spec: PairSpec
+    recorded: bool = False
 
     urgency = Urgency.PAIR
 
@@ -347,6 +357,8 @@ class Scored(Event):
     scoring: Scoring
     prompt_text: str
     """The prompt as the models read it, chat template applied."""
+    checkpoint: str = ""
+    """Of a run: the one that it was scored under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,13 +424,14 @@ class VariantsScored(JobStep):
     """Some more variants are scored; more follow, then ``VariantsDone``, ``Stopped`` or ``Failed``.
 
     ``first``: the place of the first one in the request. One that cannot be scored has None, and a
-    sentence in ``problems``, where the others have "".
+    sentence in ``problems``, where the others have "". ``checkpoint``: as in Scored.
     """
 
     first: int
     scorings: tuple[Scoring | None, ...]
     problems: tuple[str, ...]
     fraction: float
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,11 +488,13 @@ class StateRef:
 class Inspected(Event):
     """The likeliest actions at a state, which may have a new number.
 
-    ``checkpoint``: of a run, the one that was asked.
+    ``checkpoint``: of a run, the one that was asked. ``wider``: the same with so many of each model
+    as a session file keeps of a state, where that is more than was asked for.
     """
 
     inspection: Inspection
     checkpoint: str = ""
+    wider: Inspection | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,7 @@ def load_pair(
         plausibility=plausibility,
         doubts=(*doubted, *plan.notes, *notes),
         remarks=(*opened, *remarks(plan)),
+        weights={role: it.digest for role, it in loaded.items()},
     )
     return pair, info
 

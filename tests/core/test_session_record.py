@@ -41,6 +41,8 @@ records = st.builds(
     prompt_settings=whole,
     a=st.builds(Response, whole),
     b=st.builds(Response, whole),
+    ids=st.dictionaries(st.sampled_from("AB"), st.lists(st.integers(0, 10**9)).map(tuple)),
+    view=st.dictionaries(whole, whole, max_size=3),
 )
 
 
@@ -124,10 +126,16 @@ def test_what_is_no_record_is_said(data):
 
 
 def test_a_newer_record_is_read_as_far_as_it_is_understood():
-    plain = {"version": 7, "tree": [1], "a": {"text": "kept", "ids": [1, 2]}, "b": "of its own"}
+    plain = {
+        "version": 7,
+        "tree": [1],
+        "a": {"text": "kept", "ids": [1, 2]},
+        "b": "of its own",
+        "ids": {"C": []},
+    }
     found, remark = decode(json.dumps(plain).encode())
     assert found.a == Response("kept") and found.b == Response()
-    assert "its b cannot be read" in remark and "newer version" in remark
+    assert "its b, ids cannot be read" in remark and "newer version" in remark
 
 
 def test_numbers_that_no_window_writes_are_left_out():

@@ -55,6 +55,8 @@ def load(session: Session, request: Load) -> Loaded:
 
     Where it cannot be loaded or that was cancelled, the one before begins anew, if it is there.
     """
+    if request.recorded:
+        raise UserFacingError("No session is open that could answer: open its file first.")
     progress = session.reporter(request)
     progress("Starting the engine", None)
     try:

@@ -23,7 +23,7 @@ def score(session: Session, request: Score) -> Scored:
         pair.report = silent
     session.responses[request.side] = Response(request.prompt, tokens, scoring)
     prompt_text = pair.codec.prompt_text(request.prompt)
-    return Scored(request.id, request.side, scoring, prompt_text)
+    return Scored(request.id, request.side, scoring, prompt_text, pair.shown)
 
 
 @answers(ReadTexts)

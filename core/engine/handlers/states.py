@@ -17,6 +17,7 @@ from core.engine.protocol import (
 )
 from core.engine.session import Session
 from core.errors import Cancelled
+from core.scoring import KEPT
 
 if TYPE_CHECKING:
     from core.models.pair import Pair
@@ -28,8 +29,8 @@ def inspect(session: Session, request: Inspect) -> Inspected:
     from core.models.score import inspect
 
     pair, state = _find(session, request, request.state)
-    found = inspect(pair, state, request.query, session.cancelled, request.most)
-    return Inspected(request.id, found, pair.shown)
+    wider = inspect(pair, state, request.query, session.cancelled, max(request.most, KEPT))
+    return Inspected(request.id, wider.at_most(request.most), pair.shown, wider)
 
 
 @answers(Survey)

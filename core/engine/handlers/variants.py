@@ -62,7 +62,8 @@ def score_variants(
     state.done, state.scorings = stop, [it for it in scorings if it is not None]
     pair.trim(session.nodes())
     fraction = stop / len(variants)
-    return VariantsScored(request.id, first, tuple(scorings), tuple(problems), fraction)
+    found, checkpoint = tuple(scorings), state.shown[0]
+    return VariantsScored(request.id, first, found, tuple(problems), fraction, checkpoint)
 
 
 def _scored(session: Session, variants: tuple[Variant, ...]) -> list[Scoring]:
