@@ -8,7 +8,6 @@ view, its texts and the strip; knows nothing of files.
 
 import time
 from collections.abc import Callable
-from functools import partial
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from PySide6.QtWidgets import QInputDialog, QWidget
@@ -16,11 +15,12 @@ from PySide6.QtWidgets import QInputDialog, QWidget
 from app.actions.action import Menu, action, toggle
 from app.credit.view import CreditView
 from app.engine_client import EngineClient
+from app.probe.variants import VariantsRun
 from app.settings import Settings, pair_key
 from app.texts import Texts
 from app.widgets.history_strip import HistoryStrip, Row
 from app.widgets.timers import single_shot
-from core.engine.protocol import PairInfo, PairSpec, ScoreVariants, Variant, VariantsScored
+from core.engine.protocol import PairInfo, PairSpec, Score, Scrub, Variant
 from core.history import History, Point, Reached, State
 from core.present.numerals import signed
 from core.scoring import Scoring
@@ -39,6 +39,8 @@ class EditHistory(QObject):
 
     changed = Signal()
     """There is another point, or another one is on the screen."""
+    renamed = Signal()
+    """A point has another name."""
 
     def __init__(
         self,
@@ -64,6 +66,12 @@ class EditHistory(QObject):
         self._rows: dict[int, tuple[Point, object, Row]] = {}
         """Each point's row, with what it was made of."""
         self._tried: set[tuple[int, str]] = set()
+        self._run = VariantsRun(client, "history", self)
+        self._keys: list[tuple[Prompt, Reached]] = []
+        """What it scores, in its order."""
+        self._of_run: tuple[list[Point], str] = [], ""
+        """The points that it is for, and the checkpoint that is asked."""
+        self._run.stepped.connect(self._take_behind)
         self._behind: QTimer = single_shot(self, self._score_behind, BEHIND_MS)
         view.recoloured.connect(self._follow)
         for panel in view.panels.values():
@@ -74,6 +82,19 @@ class EditHistory(QObject):
         self.strip.wanted.connect(self.go_to)
         self.strip.compare_wanted.connect(self.compare)
         self.strip.name_wanted.connect(self.name)
+
+    def restore(self, points: list[Point], now: int, spec: PairSpec) -> None:
+        """Take the states of a session in place of all; ``spec``: the pair that their tokens are
+        of. Their numbers are asked for behind."""
+        self.history.restore(points, now)
+        self._of = pair_key(spec)
+        self._tried.clear()
+        self._show()
+        self.changed.emit()
+
+    def found_again(self, spec: PairSpec) -> None:
+        """Take note that the pair has another name now, and is the same."""
+        self._of = pair_key(spec)
 
     # --- what is scored -----------------------------------------------------------------------
 
@@ -200,6 +221,7 @@ class EditHistory(QObject):
         if name is not None:
             self.history.rename(number, name)
             self._show()
+            self.renamed.emit()
 
     def _can_go_back(self) -> bool:
         return self.history.neighbour(-1) is not None
@@ -270,7 +292,7 @@ class EditHistory(QObject):
         view = self._view
         if not view.scorer.has_pair or not self.strip.isVisible():
             return
-        if self._client.busy():
+        if self._client.busy(Score, Scrub):
             self._behind.start()
             return
         checkpoint = view.numbers.checkpoint()
@@ -280,34 +302,25 @@ class EditHistory(QObject):
             if (it.number, checkpoint) not in self._tried and it.number != self.history.now
         ]
         self._tried |= {(it.number, checkpoint) for it in points}
-        wanted = dict.fromkeys(key for it in points for key in _keys(it))
-        if not wanted:
-            return
-        variants = tuple(Variant(prompt, it.text, it.ids) for prompt, it in wanted)
-        ticket = self._client.ask(ScoreVariants, variants, "history")
-        found: dict[tuple[Prompt, Reached], Scoring] = {}
-        take = partial(self._take_behind, [*wanted], points, found, checkpoint)
-        ticket.stepped.connect(take)
+        self._keys = [*dict.fromkeys(key for it in points for key in _keys(it))]
+        self._of_run = points, checkpoint
+        if self._keys:
+            self._run.begin(tuple(Variant(prompt, it.text, it.ids) for prompt, it in self._keys))
 
-    def _take_behind(
-        self,
-        keys: list[tuple[Prompt, Reached]],
-        points: list[Point],
-        found: dict[tuple[Prompt, Reached], Scoring],
-        checkpoint: str,
-        event: VariantsScored,
-    ) -> None:
+    @Slot()
+    def _take_behind(self) -> None:
         """Take scorings that have come; a point gets its numbers once both are there."""
+        points, checkpoint = self._of_run
         if checkpoint != self._view.numbers.checkpoint():
             return
-        for place, scoring in enumerate(event.scorings, event.first):
-            if scoring is not None:
-                found[keys[place]] = scoring
+        scored = zip(self._keys, self._run.scorings, strict=False)
+        found = {key: scoring for key, scoring in scored if scoring is not None}
         for point in [*points]:
             a, b = _keys(point)
-            if a in found and b in found and point.number != self.history.now:
-                self.history.put_scorings(point.number, found[a], found[b], checkpoint)
+            if a in found and b in found:
                 points.remove(point)
+                if point.number != self.history.now:
+                    self.history.put_scorings(point.number, found[a], found[b], checkpoint)
         self._show()
 
 

@@ -54,6 +54,13 @@ class PairLoader(QObject):
     """What to call the policy; "" for none."""
     noise_measured = Signal(object)
     """The noise floor of the pair that is loaded."""
+    behind = Signal(str, object)
+    """What is being done to load a pair behind a recording, and how far, 0..1 or None; "" once that
+    is over."""
+    behind_failed = Signal(object)
+    """Why that cannot be: a ``Failed``."""
+    switching = Signal()
+    """The pair that was loaded behind takes the place of what was recorded of it."""
 
     def __init__(
         self,
@@ -167,6 +174,43 @@ class PairLoader(QObject):
         ticket.failed.connect(self._failed)
         ticket.stopped.connect(self._stopped)
 
+    def show_recorded(self, spec: PairSpec) -> None:
+        """Have what a session has recorded of a pair answer in its place (EngineClient.replay)."""
+        self.spec = spec
+        self._let_go()
+        self._held = None
+        for topic in ("load", "files", "pair"):
+            self._notice.dismiss(topic)
+        ticket = self._client.ask(Load, spec, recorded=True)
+        ticket.answered.connect(self._loaded)
+        ticket.failed.connect(self._failed)
+
+    def load_behind(self, spec: PairSpec) -> None:
+        """Load a pair while what was recorded of it goes on answering; ``behind_failed`` says why
+        that cannot be, and then all stays as it is."""
+        ticket = self._client.load_behind(spec)
+        ticket.progress.connect(self._progress_behind)
+        ticket.answered.connect(partial(self._loaded_behind, spec))
+        ticket.failed.connect(self._failed_behind)
+        ticket.stopped.connect(self._stopped_behind)
+
+    def _progress_behind(self, event: Progress) -> None:
+        self.behind.emit(event.what, event.fraction)
+
+    def _failed_behind(self, event: Failed) -> None:
+        self.behind.emit("", None)
+        self.behind_failed.emit(event)
+
+    def _stopped_behind(self, event: Stopped) -> None:
+        self.behind.emit("", None)
+
+    def _loaded_behind(self, spec: PairSpec, event: Loaded) -> None:
+        self.behind.emit("", None)
+        self.switching.emit()
+        self.spec = spec
+        self._let_go()
+        self._loaded(event)
+
     def load_again(self) -> None:
         """Load the same pair as it lies on disk now."""
         if self.spec is not None:
@@ -229,7 +273,8 @@ class PairLoader(QObject):
             self.spec = self._held
         else:
             self._notice.dismiss("load")
-            self._remember()
+            if not event.info.recorded:
+                self._remember()
         _, contradicted = chosen_beta(self.beta(), event.info.provenance)
         if event.why:
             message = f"{event.why} The pair that was open stays."

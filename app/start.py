@@ -51,16 +51,18 @@ def make_application() -> QApplication:
 
 
 def open_window(
-    spec: PairSpec,
+    spec: PairSpec | None,
     *,
     theme: Theme | None = None,
     size: tuple[int, int] | None = None,
     runs: Sequence[Path] = (),
     restore: bool = False,
+    session: Path | None = None,
 ) -> int:
     """Show the window until it is closed, and return the exit status.
 
-    ``runs`` are opened in the training view. ``restore``: begin with the texts of the last session,
+    ``runs`` are opened in the training view, ``session`` is a session file to open; with one there
+    is no other pair (``spec`` None). ``restore``: begin with the texts of the last session,
     whatever pair they were of.
     """
     import platformdirs
@@ -77,6 +79,7 @@ def open_window(
             notices=notices,
             theme_name=theme,
             first_runs=runs,
+            session=session,
         )
         if size is not None:
             window.resize(*size)

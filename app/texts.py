@@ -26,7 +26,7 @@ from app.notices import NoticeBar
 from app.settings import pair_key
 from core.engine.protocol import PairSpec, Side
 from core.errors import UserFacingError
-from core.history import State
+from core.history import Reached, State
 from core.session_record import PairNamed, SessionRecord, record_of
 from core.text import Prompt
 
@@ -112,6 +112,9 @@ class Texts(QObject):
         for example in examples:
             box.addItem(example.title)
         box.activated.connect(self.show_example)
+        for panel in view.panels.values():
+            panel.editor.undoAvailable.connect(self._tell_steps)
+            panel.editor.redoAvailable.connect(self._tell_steps)
         view.edited.connect(self._note_edit)
         view.prompt.dropped.connect(self._turns_dropped)
         view.exchanged.connect(self._responses_exchanged)
@@ -225,6 +228,25 @@ class Texts(QObject):
         self._remember_step(before)
         self._mark_edited()
 
+    def state(self) -> State:
+        """Return the texts as they stand, whatever their tokens."""
+        now = self._now()
+        return State(now.prompt, Reached(now.a), Reached(now.b))
+
+    def keep_tokens(self, state: State) -> None:
+        """Have the texts on the screen scored by these tokens: the pair is another one now."""
+        self._moving = True
+        self._view.put_known(state.prompt, {"A": state.a, "B": state.b})
+        self._moving = False
+
+    def put_session(self, state: State, example: str) -> None:
+        """Put the texts of a session in place, their very tokens, as one step of undo."""
+        self.put_in_place.emit("")
+        self._replace(
+            partial(self._view.put_known, state.prompt, {"A": state.a, "B": state.b}), example
+        )
+        self._notice.dismiss("draft")
+
     def _put(self, texts: Standing) -> None:
         self.put_in_place.emit(texts.example)
         put = partial(self._view.put_texts, texts.prompt, texts.a, texts.b)
@@ -260,6 +282,10 @@ class Texts(QObject):
     def _responses_exchanged(self, a: str, b: str) -> None:
         now = self._now()
         self._remember_step(Standing(now.prompt, a, b, now.example, now.paths))
+
+    @Slot(bool)
+    def _tell_steps(self, there: bool) -> None:
+        self.steps_changed.emit()
 
     def _can_undo(self) -> bool:
         editor = focused_editor() or self._view.put_into

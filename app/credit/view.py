@@ -80,6 +80,8 @@ class CreditView(CreditLayout):
         super().__init__(parent)
         self._client = client
         self._failed: set[Side] = set()
+        self._unrecorded = ""
+        """Why a text has no colours that no session has recorded; "" where a pair is loaded."""
         self._scored_last: Side | None = None
         self._begun = False
         """Colours have been shown since the window opened."""
@@ -104,6 +106,7 @@ class CreditView(CreditLayout):
         self.focus_on = Focus(self.numbers, self.inspector, looked_for, self)
         for lookup in (looked_for, surveyed):
             lookup.failed.connect(self.inspection_failed)
+            lookup.unrecorded.connect(self.updated)
         self.evidence = Evidence(client, self)
         self.probing = Probing(
             client,
@@ -142,6 +145,7 @@ class CreditView(CreditLayout):
         scorer, focus, q_function = self.scorer, self.focus_on, self.q_function
         scorer.scored.connect(self._scored)
         scorer.failed.connect(self._score_failed)
+        scorer.unrecorded.connect(self._show_unrecorded)
         scorer.refused.connect(self.updated)
         scorer.edited.connect(self.edited)
         focus.marked.connect(self._mark_chart)
@@ -225,6 +229,7 @@ class CreditView(CreditLayout):
         self.numbers.noise = NOISELESS
         self.numbers.alignment = None
         self._failed.clear()
+        self._unrecorded = ""
         self._coloured = False
         self.scale.fitted = {} if limits is None else limits
         self.by_checkpoint.begin(info.checkpoints if info is not None else ())
@@ -439,6 +444,15 @@ class CreditView(CreditLayout):
         self._recolour()
         self.problem.emit(message)
 
+    @Slot(str, str)
+    def _show_unrecorded(self, side: Side, sentence: str) -> None:
+        """Leave a text without colours that only the pair could score, and say so."""
+        self.panels[side].show_unknown(sentence)
+        self._failed.add(side)
+        self.numbers.alignment = None
+        self._unrecorded = sentence
+        self._recolour()
+
     # --- colours and numbers ----------------------------------------------------------------
 
     @Slot()
@@ -552,6 +566,8 @@ class CreditView(CreditLayout):
         numbers = self.numbers
         known = {side: it.scoring for side, it in self.panels.items() if it.scoring is not None}
         said = verdict(known, numbers.alignment, self.known_beta(), numbers.credit, numbers.noise)
+        if len(known) < 2 and self._failed and self._unrecorded:
+            said = Verdict(self._unrecorded)
         self.verdict.show_verdict(said, fresh=len(fresh) == 2)
         self._look_for_evidence(said, fresh)
         if len(known) < 2:

@@ -63,6 +63,8 @@ VARIANTS_A_STEP = 4
 VOCABULARY = 250_000
 """Ids of words are their hashes: so many that no two words of the tests share one."""
 WORDS: dict[int, str] = {}
+FORCED: dict[tuple[int, ...], tuple[int, ...]] = {}
+"""Which tokens of a response were put in the place of others, by its ids."""
 MORE_WORDS = [f" word{i}" for i in range(60)]
 INFO = PairInfo(
     "fake policy", "fake reference", "cpu", "float32", 1 << 20, True, 500, 1024, True, "tree",
@@ -388,12 +390,14 @@ class FakeEngine:
 
     def _tokens(self, request):
         if request.ids is not None:
-            return tokens_of([WORDS[id] for id in request.ids])
+            return tokens_of([WORDS[id] for id in request.ids], FORCED.get(request.ids, ()))
         if isinstance(request, Score) and request.replace is not None:
             index, id = request.replace
             words = [piece.decode() for piece in self._last[request.side].pieces]
             words[index] = WORDS[id]
-            return tokens_of(words, forced=(index,))
+            found = tokens_of(words, forced=(index,))
+            FORCED[found.ids] = (index,)
+            return found
         return tokens_of(split(request.text))
 
     def _asked(self):

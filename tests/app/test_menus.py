@@ -11,6 +11,11 @@ from tests.app.conftest import do
 LINE = ("", "")
 MENUS = {
     "&File": [
+        ("Open a s&ession…", ""),
+        ("Recent sess&ions", ""),
+        ("&Save the session", "Ctrl+S"),
+        ("Save the session &as…", ""),
+        LINE,
         ("Open a &pair…", "Ctrl+O"),
         ("Open training r&un…", "Ctrl+Shift+R"),
         ("Open training &log…", ""),
@@ -26,7 +31,7 @@ MENUS = {
         ("&Restore the last session", ""),
         ("Reco&ver…", ""),
         LINE,
-        ("&Save the table…", "Ctrl+S"),
+        ("Save the &table…", "Ctrl+T"),
         ("Save a p&icture…", "Ctrl+P"),
         LINE,
         ("&Quit", "Ctrl+Q"),
@@ -104,6 +109,11 @@ TIPS = {
     "What it &depends on…": "Leave out each part of the prompt and see which words change",
     "&Instead of this…": "Score what else could stand at the selection or at the token",
     "Find the &best edits…": "Look for the token that flips the margin or raises the sum most",
+    "Open a s&ession…": "What was saved is shown at once, without the pair; the pair is loaded "
+    "behind",
+    "&Save the session": "Texts, numbers, trees and history in one file, to be opened without the "
+    "pair",
+    "Save the session &as…": "Into another file",
     "Open a &pair…": "Choose a policy and its reference",
     "Open training r&un…": "A run's folder, to see its curves in the training view",
     "Open training &log…": "A log of a run, in any usual format",
@@ -119,7 +129,7 @@ TIPS = {
     "Read response &B from a file…": "A UTF-8 text file",
     "&Restore the last session": "The texts you had last time",
     "Reco&ver…": "The texts of the last 30 days, of all pairs",
-    "&Save the table…": "All tokens and numbers as TSV or CSV",
+    "Save the &table…": "All tokens and numbers as TSV or CSV",
     "Save a p&icture…": "The window as a PNG",
     "&Quit": "Close Qscope",
     "&Undo": "Take back what was typed, or put in its place",
