@@ -23,6 +23,7 @@ from core.engine.protocol import (
     Grown,
     Inspect,
     Inspected,
+    InspectStates,
     Loaded,
     NoiseMeasured,
     PairInfo,
@@ -36,6 +37,7 @@ from core.engine.protocol import (
     Searched,
     Side,
     StateRef,
+    StatesInspected,
     Steer,
     SteerAction,
     Steered,
@@ -46,7 +48,7 @@ from core.engine.protocol import (
     VariantsScored,
 )
 from core.noise import NoiseFloor
-from core.scoring import Alternative, Inspection, Scoring
+from core.scoring import KEPT, Alternative, Inspection, Scoring
 from core.search.grown import Growth
 from core.search.spec import SearchSpec
 from core.sweeps.record import SweepInfo, SweepRow, SweepSpec
@@ -253,7 +255,14 @@ class Recording:
             case TextsRead():
                 self._note_read(event)
             case Inspected() if isinstance(request, Inspect):
-                self._note_state(request, event)
+                key = StateKey.of(event.checkpoint, request.state)
+                seen = event.wider or event.inspection
+                self._note_state(key, seen, request.most, request.query)
+            case StatesInspected() if isinstance(request, InspectStates):
+                some = request.states[event.first : event.first + len(event.inspections)]
+                for state, inspection in zip(some, event.inspections, strict=True):
+                    if inspection is not None:
+                        self._note_state(StateKey.of(event.checkpoint, state), inspection, KEPT)
             case Grown():
                 self._note_growth(request, event)
             case Searched() if event.pane in self.trees:
@@ -316,18 +325,14 @@ class Recording:
         if held is not None and read.ids[read.first : read.first + len(held.ids)] == held.ids:
             self.responses[held].read = read
 
-    def _note_state(self, request: Inspect, event: Inspected) -> None:
-        key = StateKey.of(event.checkpoint, request.state)
-        seen = event.wider or event.inspection
-        most = max(request.most, len(seen.by_policy))
-        old = self.states.pop(key, None)
-        if old is not None and old.most > most:
-            state = old
-        else:
-            found = old.found if old is not None else {}
+    def _note_state(self, key: StateKey, seen: Inspection, most: int, query: str = "") -> None:
+        most = max(most, len(seen.by_policy))
+        state = self.states.pop(key, None)
+        if state is None or state.most <= most:
+            found = state.found if state is not None else {}
             state = SeenState(seen.state, seen.by_policy, seen.by_reference, most, found)
-        if request.query:
-            state.found[request.query] = seen.found
+        if query:
+            state.found[query] = seen.found
         self.states[key] = state
         self.computed = datetime.now(UTC)
         while len(self.states) > STATES:
@@ -361,6 +366,18 @@ class Recording:
             same = key.ids == ids if ids is not None else key.text == text
             if same and key.prompt == prompt:
                 yield self.responses[key]
+
+    def unseen(self, checkpoint: str) -> tuple[StateRef, ...]:
+        """Return the states before the tokens that the sides hold, scored under a checkpoint, at
+        which nobody has looked: as InspectStates takes them, so that a file has all of them."""
+        found = {}
+        for response in (self.responses[key] for key in self._held.values()):
+            if (scoring := response.scorings.get(checkpoint)) is None:
+                continue
+            for index in range(len(scoring)):
+                state = StateRef.before(scoring, index, response.prompt)
+                found[StateKey.of(checkpoint, state)] = state
+        return tuple(state for key, state in found.items() if key not in self.states)
 
     def checkpoints(self) -> set[str]:
         """Return the checkpoints under which any response was scored."""

@@ -50,6 +50,10 @@ _MEMBER = struct.Struct("<4s5H3I2H")
 """The header before a member's name: see 4.3.7 of PKWARE's APPNOTE."""
 _NOT_PLAIN = 1 | 8
 """Flags of a member that is encrypted, or whose size stands behind it."""
+_END = 22
+"""Bytes of what ends an archive."""
+MOST_LISTING = 100_000
+"""Bytes of the list of members, which stands behind them."""
 MOST_HEADER = 1_000_000
 """Bytes of the header of the numbers at most; it lists some forty columns."""
 LARGE = ("trees", "states", "responses")
@@ -217,7 +221,8 @@ def _members(file: BinaryIO) -> tuple[dict[str, bytes], list[str]]:
             if name != RECORD:
                 continue
         members[name] = content
-    if not head.startswith(b"PK\1\2"):
+    rest = head + file.read(MOST_LISTING)
+    if not rest.startswith(b"PK\1\2") or rest[-_END : -_END + 4] != b"PK\5\6":
         remarks.append("its end is missing")
     return members, remarks
 

@@ -27,7 +27,7 @@ Knows recordings and arrays; knows no files, models or windows.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -543,7 +543,9 @@ class _Unpacking:
         self.remarks: list[str] = []
         self._plain = plain
         self._tables = {name: self._table(name, tensors) for name in TABLES}
-        self._prompts = [self.lost.kept("prompts", _prompt, it) for it in self._list("prompts")]
+        self._prompts = [
+            self.lost.kept("prompts", _prompt, it) for it in self._part("prompts", list)
+        ]
 
     def recording(self) -> Recording:
         """Return all that can be made."""
@@ -554,26 +556,26 @@ class _Unpacking:
             found.info = kept("pair", lambda it: _checked_info(_converted(it, PairInfo)), plain)
         if (plain := self._plain.get("noise")) is not None:
             found.noise = kept("noise floor", _noise, plain)
-        for plain in self._list("responses"):
+        for plain in self._part("responses", list):
             if (response := kept("responses", self._response, plain)) is not None:
                 found.add(response)
-        for plain in self._list("states"):
+        for plain in self._part("states", list):
             if (state := kept("states", self._state, plain)) is not None:
                 found.states.update([state])
-        trees = self._plain.get("trees", {})
-        for pane, plain in trees.items() if isinstance(trees, dict) else ():
+        for pane, plain in self._part("trees", dict).items():
             if (tree := kept("trees", self._tree, plain)) is not None:
                 found.trees[pane] = tree
         if (plain := self._plain.get("sweep")) is not None:
             found.sweep = kept("sweep", _sweep, plain)
         return found
 
-    def _list(self, name: str) -> Sequence[Any]:
-        found = self._plain.get(name, [])
-        if isinstance(found, list):
+    def _part(self, name: str, kind: type[Made]) -> Made:
+        """Return a part of the JSON; an empty one, and a remark, where it is of another kind."""
+        found = self._plain.get(name, kind())
+        if isinstance(found, kind):
             return found
         self.remarks.append(f"its {name} cannot be read")
-        return ()
+        return kind()
 
     def _table(self, name: str, tensors: Mapping[str, Array]) -> Arrays:
         """Return the columns of a table; all of them empty where one is not as it must be."""
@@ -606,6 +608,7 @@ class _Unpacking:
         tokens = _checked_tokens(Tokens(**{name: getattr(said, name) for name in names}))
         if said.read is not None:
             _check_read(said.read)
+        _require(bool(said.scorings))
         scorings = {it.checkpoint: self._scoring(it, tokens, said.labels) for it in said.scorings}
         prompt = self._prompt_at(said.prompt)
         return ScoredResponse(prompt, tokens, said.prompt_text, scorings, said.read)

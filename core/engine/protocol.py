@@ -519,6 +519,39 @@ class Inspect(Request[Inspected]):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class StatesInspected(JobStep):
+    """Some more states were looked at; more follow, then ``StatesDone``, ``Stopped`` or ``Failed``.
+
+    ``first``: the place of the first one in the request; None for a state at which nothing can be
+    asked. ``checkpoint`` as in Inspected.
+    """
+
+    first: int
+    inspections: tuple[Inspection | None, ...]
+    fraction: float
+    checkpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatesDone(Event):
+    """All states were looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class InspectStates(Job[StatesInspected, StatesDone]):
+    """Look at many states, so that a session file has the likeliest actions at each.
+
+    As many of each model are found as a file keeps. They are of the checkpoint that is shown when
+    it begins. All else goes first.
+    """
+
+    states: tuple[StateRef, ...]
+
+    urgency = Urgency.REPLAY
+    gives_way = True
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Surveyed(Event):
     """All actions at a state, which may have a new number; ``checkpoint`` as in Inspected."""
 

@@ -15,6 +15,7 @@ from core.engine.protocol import (
     Grown,
     Inspect,
     Inspected,
+    InspectStates,
     Load,
     Loaded,
     NoiseMeasured,
@@ -33,6 +34,7 @@ from core.engine.protocol import (
     Search,
     Searched,
     Side,
+    StatesDone,
     Steer,
     Steered,
     Stopped,
@@ -102,6 +104,8 @@ class RecordedEngine:
                 return self._score_variants(request)
             case Inspect():
                 return self._inspect(request)
+            case InspectStates():
+                return StatesDone(request.id)  # there is no more to be seen than was
             case Search():
                 return self._search(request)
             case Resume():

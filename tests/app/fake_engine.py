@@ -21,6 +21,7 @@ from core.engine.protocol import (
     Grown,
     Inspect,
     Inspected,
+    InspectStates,
     LabelsListed,
     ListLabels,
     Load,
@@ -39,6 +40,7 @@ from core.engine.protocol import (
     Scrubbed,
     Search,
     Searched,
+    StatesDone,
     Steer,
     Steered,
     Stopped,
@@ -308,13 +310,16 @@ class FakeEngine:
                     return Failed(request.id, self.fail_score, self.lost)
                 tokens = self._tokens(request)
                 self._last[request.side] = tokens
-                return Scored(request.id, request.side, scoring_of(tokens, self._shown), "<user>…")
+                scoring = scoring_of(tokens, self._shown)
+                return Scored(request.id, request.side, scoring, "<user>…", self._asked())
             case ScoreVariants():
                 return self._score_variants(request)
             case ReadTexts():
                 return TextsRead(request.id, request.side, reading_of(self._last[request.side]))
             case Inspect():
                 return self._inspect(request)
+            case InspectStates():
+                return StatesDone(request.id)
             case Survey():
                 return self._survey(request)
             case ListLabels():
@@ -346,7 +351,8 @@ class FakeEngine:
             scorings = tuple(scoring_of(self._tokens(it), self._shown) for it in some)
             fraction = (first + len(some)) / count
             problems = ("",) * len(some)
-            self.emit(VariantsScored(request.id, first, scorings, problems, fraction))
+            said = first, scorings, problems, fraction, self._asked()
+            self.emit(VariantsScored(request.id, *said))
         return VariantsDone(request.id)
 
     def _is_overtaken(self, request):

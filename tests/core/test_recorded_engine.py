@@ -20,6 +20,7 @@ from core.engine.protocol import (
     Grown,
     Inspect,
     Inspected,
+    InspectStates,
     JobStep,
     ListLabels,
     Load,
@@ -40,6 +41,7 @@ from core.engine.protocol import (
     Search,
     Searched,
     StateRef,
+    StatesDone,
     Steer,
     Steered,
     Survey,
@@ -198,6 +200,17 @@ class Machine(RuleBasedStateMachine):
         event, _ = self._ask(Inspect, state, query, most)
         self.looked[self.shown, state, query, most] = event.inspection
 
+    @rule()
+    def inspect_all(self):
+        states = self.recording.unseen(self.shown)
+        event, steps = self._ask(InspectStates, states)
+        assert isinstance(event, StatesDone)
+        found = [inspection for step in steps for inspection in step.inspections]
+        for state, inspection in zip(states, found, strict=True):
+            assert len(inspection.by_policy) == 20
+            self.looked[self.shown, state, "", 20] = inspection
+        assert self.recording.unseen(self.shown) == ()
+
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def read_texts(self, data):
@@ -314,7 +327,7 @@ class Machine(RuleBasedStateMachine):
                 assert isinstance(event, Failed if action == "release" else Steered)
 
 
-@pytest.mark.parametrize("examples", [12])
+@pytest.mark.parametrize("examples", [8])
 def test_what_was_said_is_said_again(desk, tmp_path, examples):
     Machine.desk, Machine.path = desk, tmp_path / "a.qscope"
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
