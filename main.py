@@ -134,6 +134,7 @@ def open_window(argv: Sequence[str]) -> int:
         runs=runs,
         restore=arguments.restore,
         session=session,
+        named=arguments.demo or spec != type(spec)(demo=True),
     )
 
 

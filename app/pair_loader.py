@@ -12,7 +12,7 @@ from functools import partial
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
-from app.actions.action import Menu, action
+from app.actions.action import Menu, action, toggle
 from app.banner import PairBanner
 from app.engine_client import EngineClient
 from app.notices import Kind, NoticeBar
@@ -34,6 +34,9 @@ from core.engine.protocol import (
 from core.noise import NOISELESS
 from core.provenance import chosen_beta
 
+REOPEN, LAST = "reopen", "last pair"
+"""The names of settings: whether the pair that was open last is opened at the start, and whether
+that was the demo's or the first of the recent ones."""
 DEMO_BETA = 0.5
 """The demo's, before its recipe is read: shown from the first frame."""
 AskForPair = Callable[
@@ -142,6 +145,20 @@ class PairLoader(QObject):
     def open_demo(self) -> None:
         """Load the demo pair."""
         self.load(PairSpec(demo=True))
+
+    def _reopens(self) -> bool:
+        return self._settings.get(REOPEN, "0", ("0", "1")) == "1"
+
+    @toggle(
+        Menu.FILE.at(1, 9),
+        "Reopen this pair at the &next start",
+        "",
+        "Begin with the pair that was open last, where nothing else is asked for",
+        _reopens,
+    )
+    def reopen(self, on: bool) -> None:
+        """Choose whether a window begins with the pair that was open last."""
+        self._settings.put(REOPEN, str(int(on)))
 
     def _can_be_more_exact(self) -> bool:
         return self.info is not None and self.info.dtype != "float32"
@@ -307,6 +324,7 @@ class PairLoader(QObject):
     def _remember(self) -> None:
         spec = self._held = self._loaded_spec()
         self._settings.remember_pair(spec)
+        self._settings.put(LAST, "demo" if spec.demo else "recent")
         if spec.beta:  # asked for in so many words: it outweighs what is remembered
             self._settings.remember_beta(spec, spec.beta)
 
@@ -346,3 +364,10 @@ class PairLoader(QObject):
     @Slot(object)
     def _stopped(self, event: Stopped) -> None:
         self._banner.show_nothing()
+
+
+def pair_to_begin_with(settings: Settings, usual: PairSpec) -> PairSpec:
+    """Return the pair that was open last, where the user wants that and there is one."""
+    wanted = settings.get(REOPEN, "0") == "1" and settings.get(LAST, "") == "recent"
+    recent = settings.recent() if wanted else ()
+    return recent[0] if recent else usual

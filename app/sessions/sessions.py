@@ -32,8 +32,10 @@ from app.sessions.shown import Shown
 from app.settings import Settings, pair_key
 from app.texts import Texts
 from app.widgets.timers import single_shot
-from core.engine.protocol import Failed, PairInfo, PairSpec
+from core.engine.protocol import Failed, InspectStates, Load, PairInfo, PairSpec, StatesDone
 from core.recording import Recording
+from core.session_check import other_weights
+from core.session_record import SessionRecord
 
 if TYPE_CHECKING:
     from core.session_file import Opened
@@ -43,6 +45,10 @@ WIDE = 640
 """Pixels of a session's picture."""
 SETTLE_MS = 60
 """How often it is looked whether recorded trees are there, before the pair is loaded behind."""
+SLOW_MS = 500
+"""After which it is said that a file is being read, and can be cancelled."""
+STATES_LOOKED_AT = 1500
+"""Most states that a session is given which nobody has looked at."""
 TOPIC = "session"
 NUMBERS = ("float32", "bfloat16", "float16")
 
@@ -94,14 +100,15 @@ class Sessions(QObject):
         self._beta: float | None = None
         self._as_before: dict[str, str] = {}
         """How all was shown before the pair took the recording's place."""
+        self._saving: Path | None = None
+        """The file that is being written, or was last."""
         self._quiet = False
         """What changes now is no change of the user's."""
-        self._growths = 0
-        """Steps of searches that the file holds."""
         self._offered = False
         self._asked = False
         """The user has asked for the pair, and is to be told why it cannot be loaded."""
         self._settle = single_shot(self, self._load_behind, SETTLE_MS)
+        self._slow = single_shot(self, self._say_slow, SLOW_MS)
         self._connect()
 
     def _connect(self) -> None:
@@ -194,11 +201,28 @@ class Sessions(QObject):
             parts.history.history,
             parts.shown.gather(),
         )
-        self._growths = _growths(recording)
+        picture = self._picture()
+        self._saving = path
         self._say_briefly(f"Saving {path.name} …")
         self.modified = False  # what changes from now on is not in the file
         self.changed.emit()
-        self._files.save(path, record, recording, self._picture())
+        self._files.save(path, record, recording, picture)
+        self._look_at_states(path, record, picture)
+
+    def _look_at_states(self, path: Path, record: SessionRecord, picture: bytes) -> None:
+        """Have the pair say what else could stand at each token, and then save that too."""
+        checkpoint = self._parts.view.numbers.checkpoint()
+        states = self._client.recording.unseen(checkpoint)[:STATES_LOOKED_AT]
+        info = self._parts.pair.info
+        if info is not None and not info.recorded and states:
+            ticket = self._client.ask(InspectStates, states)
+            ticket.answered.connect(partial(self._save_states, path, record, picture))
+
+    def _save_states(
+        self, path: Path, record: SessionRecord, picture: bytes, event: StatesDone
+    ) -> None:
+        if path == self.path:
+            self._files.save(path, record, self._client.recording.snapshot(), picture)
 
     def _picture(self) -> bytes:
         """Return a small picture of the window, as a PNG."""
@@ -211,6 +235,8 @@ class Sessions(QObject):
 
     @Slot(object, object)
     def _written(self, path: Path, remarks: tuple[str, ...]) -> None:
+        if path != self._saving:
+            return  # another session has been opened meanwhile
         self.path = path
         self._files.remember(path)
         self._notice.dismiss(TOPIC)
@@ -270,8 +296,13 @@ class Sessions(QObject):
     def open(self, path: Path) -> None:
         """Open a session file; the texts that are there stay one step of undo away."""
         self._opening = path
-        self._banner.show_loading(f"Opening {path.name}", None)
+        self._slow.start()
         self._files.open(path)
+
+    @Slot()
+    def _say_slow(self) -> None:
+        if self._opening is not None:
+            self._banner.show_loading(f"Opening {self._opening.name}", None)
 
     @Slot()
     def _cancel(self) -> None:
@@ -281,6 +312,9 @@ class Sessions(QObject):
 
     def _end_opening(self) -> None:
         self._opening = None
+        self._slow.stop()
+        if self._client.busy(Load):
+            return  # it says how far that is
         if self._parts.pair.info is not None:
             self._banner.hide()
         else:
@@ -291,19 +325,19 @@ class Sessions(QObject):
         """Show what was read, unless that is not wanted any more."""
         if read.path != self._opening:
             return
-        self._opening, self._opened = None, read.opened
+        self._end_opening()
+        self._opened = read.opened
         self._notice.dismiss(TOPIC)
         record, recording = read.opened.record, read.opened.recording
         self._spec = spec_of(record.pair)
         self._beta = record.beta
-        self.path, self.modified, self._growths = read.path, False, _growths(recording)
+        self.path, self.modified, self._saving = read.path, False, None
         self._files.remember(read.path)
         self.changed.emit()
         if recording.info is not None:
             self._client.replay(recording)
             self._parts.pair.show_recorded(self._spec or PairSpec())  # then ``set_pair``
         else:
-            self._end_opening()
             self._show_texts()
             if self._spec is not None and not read.missing:
                 self._parts.pair.load(self._spec)
@@ -382,6 +416,9 @@ class Sessions(QObject):
         self._show_beta()
         parts.shown.show(self._as_before)
         self._quiet = False
+        recorded = opened.recording.info
+        if recorded is not None and not other_weights(recorded, info):
+            _carry_over(opened.recording, self._client.recording)
         self._check.begin(opened.recording, info)
 
     @Slot()
@@ -488,5 +525,10 @@ class Sessions(QObject):
         self._window.statusBar().showMessage(sentence, 5000)
 
 
-def _growths(recording: Recording) -> int:
-    return sum(len(grow.growths) for tree in recording.trees.values() for grow in tree.grows)
+def _carry_over(old: Recording, new: Recording) -> None:
+    """Keep what was recorded of trees and states, which the pair was not asked for again."""
+    for pane, tree in old.trees.items():
+        new.trees.setdefault(pane, tree)
+    for key, state in old.states.items():
+        new.states.setdefault(key, state)
+    new.sweep = new.sweep or old.sweep

@@ -41,6 +41,7 @@ from core.engine.protocol import (
     Search,
     Searched,
     StatesDone,
+    StatesInspected,
     Steer,
     Steered,
     Stopped,
@@ -319,6 +320,8 @@ class FakeEngine:
             case Inspect():
                 return self._inspect(request)
             case InspectStates():
+                found = tuple(map(self._alternatives, request.states))
+                self.emit(StatesInspected(request.id, 0, found, 1.0, self._asked()))
                 return StatesDone(request.id)
             case Survey():
                 return self._survey(request)
@@ -417,11 +420,15 @@ class FakeEngine:
         if state.pane:
             found = inspection_of(Words(word_id, WORDS), state.node, before, request.query)
             return Inspected(request.id, found, self._asked())
+        return Inspected(request.id, self._alternatives(state, request.query), self._asked())
+
+    def _alternatives(self, state, query=""):
+        """The likeliest actions at a state of a response."""
+        before = state.ids[-1] if state.ids else -1
         words = [" forty", " seventy", " a", " management"]
         found = tuple(alternative(before, i + 1, word) for i, word in enumerate(words))
-        matching = tuple(a for a in found if request.query and request.query in a.text)
-        inspection = Inspection(state.node, found, found[::-1], matching)
-        return Inspected(request.id, inspection, self._asked())
+        matching = tuple(a for a in found if query and query in a.text)
+        return Inspection(state.node, found, found[::-1], matching)
 
     def _survey(self, request):
         ids = request.state.ids

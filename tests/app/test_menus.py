@@ -24,6 +24,7 @@ MENUS = {
         ("Compute in &float32", ""),
         ("C&heck the pair…", ""),
         ("&Close the pair", "Ctrl+W"),
+        ("Reopen this pair at the &next start", ""),
         LINE,
         ("Read the p&rompt from a file…", ""),
         ("Read response &A from a file…", ""),
@@ -123,6 +124,8 @@ TIPS = {
     "noise of rounding",
     "C&heck the pair…": "What the pair's files say, how it runs, and what may be wrong with its "
     "numbers",
+    "Reopen this pair at the &next start": "Begin with the pair that was open last, where nothing "
+    "else is asked for",
     "&Close the pair": "Free its memory; the texts stay",
     "Read the p&rompt from a file…": "A UTF-8 text file",
     "Read response &A from a file…": "A UTF-8 text file",
@@ -178,6 +181,7 @@ TIPS = {
     "&Log file…": "Where the details of faults are written",
 }
 SWITCHES = {
+    "Reopen this pair at the &next start": False,
     "A &beside B": False,
     "&Token boundaries": True,
     "&White space": False,

@@ -9,6 +9,7 @@ import pytest
 from PySide6.QtCore import Qt
 
 from app import history as app_history
+from app.pair_loader import pair_to_begin_with
 from app.sessions import files
 from core import history, session_file
 from core.engine.protocol import Failed, Load, PairSpec, ScoreVariants
@@ -339,3 +340,54 @@ def test_the_badge_says_why_the_pair_is_not_loaded(window, open_window, qtbot, t
 
 def test_the_ending_is_the_cores():
     assert files.ENDING == session_file.ENDING
+
+
+def test_the_last_pair_is_reopened_where_that_is_wanted(open_window, qtbot):
+    window = open_window()
+    rest(window, qtbot)
+    usual = PairSpec(demo=True)
+    assert pair_to_begin_with(window.settings, usual) == usual
+    window.menus.actions["reopen"].setChecked(True)
+    assert pair_to_begin_with(window.settings, usual).policy == "p"
+    window.close()
+    again = open_window()
+    assert again.menus.actions["reopen"].isChecked()
+    rest(again, qtbot)
+    do(again, "open_demo")
+    rest(again, qtbot)
+    assert pair_to_begin_with(again.settings, usual) == usual
+
+
+def test_a_file_has_the_alternatives_at_every_token(window, open_window, qtbot, tmp_path):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    tokens = sum(len(it) for it in window.view.scorings().values())
+    qtbot.waitUntil(lambda: len(session_file.read(path).recording.states) > tokens // 2)
+    window.close()
+    again = opened(open_window, qtbot, path)
+    again.view.focus_on.pin("A", 4)
+    qtbot.waitUntil(lambda: again.view.inspector.inspection() is not None, timeout=10_000)
+    assert len(again.view.inspector.inspection().by_policy) > 0
+
+
+def test_a_tree_stays_in_the_file_once_the_pair_has_taken_over(
+    window, open_window, qtbot, tmp_path
+):
+    do(window, "grow_tree")
+    pane = window.searches.view.trees.panes["left"]
+    qtbot.waitUntil(lambda: pane.state == "done", timeout=10_000)
+    nodes, found = len(pane.tree), [it.text for it in pane.hypotheses()]
+    do(window, "show_credit")
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    for engine in (FakeEngine, Absent):
+        again = opened(open_window, qtbot, path, engine)
+        tree = again.searches.view.trees.panes["left"]
+        qtbot.waitUntil(lambda tree=tree: len(tree.tree) == nodes, timeout=10_000)
+        if engine is FakeEngine:
+            qtbot.waitUntil(lambda again=again: again.notice.topic() == "session")
+        rest(again, qtbot)
+        assert [it.text for it in tree.hypotheses()] == found
+        do(again, "save")
+        qtbot.waitUntil(lambda again=again: not again.client.busy(), timeout=10_000)
+        again.close()
+        assert len(session_file.read(path).recording.trees) == 1
