@@ -26,6 +26,7 @@ what is not as it must be, in its types, its ranges or how its parts fit, is lef
 Knows recordings and arrays; knows no files, models or windows.
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
@@ -51,7 +52,7 @@ from core.recording import (
     Tree,
 )
 from core.scoring import Alternative, Scoring
-from core.search.grown import GrownTree, Growth, Reason, Status, Step
+from core.search.grown import Growth, Reason, Status, Step
 from core.search.spec import Objective, SearchSpec, check
 from core.search.strategies import records
 from core.session_record import MOST_TURNS, TokenId, Turn
@@ -509,15 +510,8 @@ def _numpy(value: Any) -> Any:
 
 
 def _check_finite(plain: Any) -> None:
-    left = [plain]
-    while left:
-        match left.pop():
-            case float() as number if not math.isfinite(number):
-                raise ValueError("not finite")
-            case dict() as found:
-                left += found.values()
-            case list() | tuple() as found:
-                left += found
+    """Raise ValueError for a number that JSON has not; writing it is the quickest way to know."""
+    json.dumps(plain, allow_nan=False)
 
 
 # --- unpacking ----------------------------------------------------------------------------------
@@ -816,9 +810,9 @@ def _check_actions(columns: Arrays, alone: bool) -> None:
 
 
 def _check_tree(tree: Tree) -> None:
-    """Check that the searches of a tree make one, by growing it."""
+    """Check that the searches of a tree make one: each node's parent was there before it."""
     _require(bool(tree.grows), *(place == 0 or not it.anew for place, it in enumerate(tree.grows)))
-    grown = GrownTree()
+    known: set[int] = set()
     for grow in tree.grows:
         _require(bool(grow.growths))
         check(grow.spec)
@@ -828,14 +822,16 @@ def _check_tree(tree: Tree) -> None:
             sizes |= {len(it) for it in (step.nodes, step.status, step.reason, step.visits)}
             _require(
                 sizes == {len(step.nodes)},
-                bool(len(grown) or len(step.nodes)),
+                bool(known) or bool(len(step.nodes)),
                 _are(step.status, Status) and _are(step.reason, Reason),
                 bool((step.nodes >= 0).all() and (step.visits >= 0).all()),
                 bool((growth.token >= -1).all() and (growth.token < 2**31).all()),
                 0 <= step.fraction <= 1,
                 all(bool((~(getattr(growth, name) > ROUNDED)).all()) for name in _LOGPS),
             )
-            grown.add(growth)  # raises KeyError for a node whose parent is not there
+            for node, parent in zip(step.nodes.tolist(), growth.parent.tolist(), strict=True):
+                _require(not known or node in known or parent in known)
+                known.add(node)
 
 
 _LOGPS = ("logp_policy", "logp_reference", "logp_base")
@@ -843,7 +839,8 @@ _OF_GROWTH = ("parent", "token", "labels", "pieces", *_LOGPS, "logit", "logsumex
 
 
 def _are(numbers: Array, kind: type[Status] | type[Reason]) -> bool:
-    return set(np.unique(numbers).tolist()) <= {int(it) for it in kind}
+    """Return whether numbers are of an enumeration, which counts from 0."""
+    return bool((numbers >= 0).all() and (numbers < len(kind)).all())
 
 
 def _is_logp(numbers: Array) -> bool:

@@ -84,7 +84,7 @@ class RecordedEngine:
         """Answer a request."""
         answer = self._answer(request)
         self._emit(Failed(request.id, NEEDS_PAIR, needs_pair=True) if answer is None else answer)
-        if isinstance(answer, Loaded):
+        if isinstance(answer, Loaded) and self._recording.noise is not None:
             self._emit(NoiseMeasured(request.id, self._recording.noise))
 
     def _answer(self, request: Request[Event]) -> Event | None:

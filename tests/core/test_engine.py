@@ -19,6 +19,7 @@ from core.engine.protocol import (
     Grown,
     Inspect,
     Inspected,
+    InspectStates,
     LabelsListed,
     ListLabels,
     Load,
@@ -32,6 +33,8 @@ from core.engine.protocol import (
     Search,
     Searched,
     StateRef,
+    StatesDone,
+    StatesInspected,
     Steer,
     Steered,
     Stopped,
@@ -110,9 +113,32 @@ def test_load_score_inspect(loaded):
     seen = loaded.ask(Inspect(3, StateRef.before(scoring, 2, PROMPT), "a"))
     assert isinstance(seen, Inspected)
     assert len(seen.inspection.by_policy) == 10
+    assert len(seen.wider.by_policy) == len(seen.wider.by_reference) == 20
+    assert seen.wider.by_policy[:10] == seen.inspection.by_policy
+    assert seen.wider.found == seen.inspection.found
     assert seen.inspection.state == scoring.nodes[1] and seen.inspection.found
     closing = loaded.ask(Inspect(4, StateRef.before(scoring, len(scoring) - 1, PROMPT)))
     assert isinstance(closing, Inspected)
+
+
+def test_many_states_are_inspected_as_each_would_be(loaded):
+    scoring = loaded.ask(Score(2, "A", PROMPT, text="They offered $53K a year.")).scoring
+    states = tuple(StateRef.before(scoring, index, PROMPT) for index in range(len(scoring)))
+    loaded.engine.submit(InspectStates(3, states))
+    found = []
+    while isinstance(event := loaded.answer(3), StatesInspected):
+        assert event.first == len(found)
+        found += event.inspections
+    assert isinstance(event, StatesDone) and event.id == 3
+    for id, (state, inspection) in enumerate(zip(states, found, strict=True), 4):
+        alone = loaded.ask(Inspect(id, state, most=20)).inspection
+        assert alone == inspection and len(alone.by_policy) == 20
+
+
+def test_where_there_is_no_state_none_is_inspected(loaded):
+    loaded.engine.submit(InspectStates(3, (StateRef(0, PROMPT, ()),)))
+    assert loaded.answer(3).inspections == (None,)
+    assert isinstance(loaded.answer(3), StatesDone)
 
 
 def test_survey(loaded):
