@@ -568,7 +568,8 @@ class CreditView(CreditLayout):
         said = verdict(known, numbers.alignment, self.known_beta(), numbers.credit, numbers.noise)
         if len(known) < 2 and self._failed and self._unrecorded:
             said = Verdict(self._unrecorded)
-        self.verdict.show_verdict(said, fresh=len(fresh) == 2)
+        unrecorded = said.headline == self._unrecorded != ""
+        self.verdict.show_verdict(said, fresh=unrecorded or len(fresh) == 2)
         self._look_for_evidence(said, fresh)
         if len(known) < 2:
             self.summary.show_numbers(None, None)

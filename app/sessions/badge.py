@@ -17,6 +17,14 @@ ABOUT = (
 )
 
 
+LOOK = """
+QToolButton { background: palette(highlight); color: palette(highlighted-text); font-weight: 600;
+    border: 2px solid transparent; border-radius: 6px; padding: 2px 16px 2px 8px; margin: 0 6px; }
+QToolButton:hover, QToolButton:focus { border-color: palette(text); }
+QToolButton::menu-indicator { subcontrol-position: right center; right: 4px; }
+"""
+
+
 class RecordedBadge(QToolButton):
     """A button that says so."""
 
@@ -34,6 +42,7 @@ class RecordedBadge(QToolButton):
         menu.addAction("&Find the policy…").triggered.connect(self.find_wanted)
         self.setMenu(menu)
         self._words = ""
+        self.setStyleSheet(LOOK)
         make_reachable(self)
 
     def show_info(self, info: PairInfo | None) -> None:

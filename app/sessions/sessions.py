@@ -221,7 +221,7 @@ class Sessions(QObject):
     def _save_states(
         self, path: Path, record: SessionRecord, picture: bytes, event: StatesDone
     ) -> None:
-        if path == self.path:
+        if path == self._saving:
             self._files.save(path, record, self._client.recording.snapshot(), picture)
 
     def _picture(self) -> bytes:
