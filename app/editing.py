@@ -49,10 +49,12 @@ class Editing(QObject):
         super().__init__(window)
         self._window = window
         self._heard: list[QMetaObject.Connection] = []
+        self._has_text = False
+        """The clipboard has text: asked now and then, as its owner may take a while to say."""
         application = QApplication.instance()
         assert isinstance(application, QApplication)
         application.focusChanged.connect(self._follow)
-        QGuiApplication.clipboard().dataChanged.connect(self.changed)
+        QGuiApplication.clipboard().dataChanged.connect(self._look_at_clipboard)
 
     @Slot(QWidget, QWidget)
     def _follow(self, old: QWidget | None, new: QWidget | None) -> None:
@@ -68,6 +70,12 @@ class Editing(QObject):
         elif isinstance(new, QLineEdit):
             self._heard = [new.selectionChanged.connect(self._tell)]
             self._heard.append(new.textChanged.connect(self._tell))
+        self._look_at_clipboard()
+
+    @Slot()
+    def _look_at_clipboard(self) -> None:
+        data = QGuiApplication.clipboard().mimeData()
+        self._has_text = data is not None and data.hasText()
         self.changed.emit()
 
     @Slot()
@@ -84,10 +92,7 @@ class Editing(QObject):
 
     def _can_paste(self) -> bool:
         editor = focused_editor()
-        if isinstance(editor, QPlainTextEdit):
-            return editor.canPaste()
-        text = QGuiApplication.clipboard().mimeData()
-        return editor is not None and not editor.isReadOnly() and text.hasText()
+        return editor is not None and not editor.isReadOnly() and self._has_text
 
     def _has_editor(self) -> bool:
         return focused_editor() is not None
