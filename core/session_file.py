@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from core.errors import UserFacingError
 from core.failures import in_words
-from core.files import open_file
+from core.files import is_possible, open_file
 from core.recording import Recording
 from core.safe_files import write_synced
 from core.session_numbers import pack, unpack
@@ -83,14 +83,20 @@ def write(
 ) -> tuple[str, ...]:
     """Put a session file in place; a crash leaves the old one or this one.
 
-    ``thumbnail``: a PNG picture; b"" for none. Returns clauses on what had to be left out, as some
-    number in it is none that it may be, or as it is too large ("2 of its trees are left out").
+    Returns clauses on what had to be left out, as some number in it is none that it may be, or as
+    it would be too large ("2 of its trees are left out").
+
+    Args:
+        recording: a snapshot, if answers are noted on another thread meanwhile.
+        thumbnail: a PNG picture; b"" for none. One that is too large is left out.
 
     Raises:
         UserFacingError: it cannot be written, or would take the place of what could not be read
             whole, as of a newer Qscope; one sentence says what to do.
     """
-    path = Path(os.path.realpath(path))
+    if not is_possible(path):
+        raise UserFacingError(f"No file can have the name {str(path)[:60]!r}: choose another.")
+    path = Path(os.path.realpath(path))  # what a link leads to, which stays a link
     if os.path.lexists(path):
         _check_may_go(path)
     data, remarks = _packed(record, recording, thumbnail)
@@ -158,7 +164,12 @@ def _packed(
 def _without(recording: Recording, part: str) -> Recording:
     """Return a recording without its trees, its states or its responses."""
     rest = recording.snapshot()
-    getattr(rest, part).clear()
+    parts: dict[str, dict[Any, Any]] = {
+        "trees": rest.trees,
+        "states": rest.states,
+        "responses": rest.responses,
+    }
+    parts[part].clear()
     return rest
 
 

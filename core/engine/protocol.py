@@ -522,8 +522,8 @@ class Inspect(Request[Inspected]):
 class StatesInspected(JobStep):
     """Some more states were looked at; more follow, then ``StatesDone``, ``Stopped`` or ``Failed``.
 
-    ``first``: the place of the first one in the request; None for a state at which nothing can be
-    asked. ``checkpoint`` as in Inspected.
+    ``first``: the place of the first one in the request. A state before which there is no token has
+    None. ``checkpoint`` as in Inspected.
     """
 
     first: int

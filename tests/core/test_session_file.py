@@ -189,8 +189,9 @@ def test_what_cannot_be_written_is_said_and_leaves_the_old_one(tmp_path, monkeyp
     with pytest.raises(UserFacingError, match=r"cannot be written \(full\): save the session"):
         write(path, SessionRecord(), Recording())
     assert read(path).record == RECORD and [*tmp_path.iterdir()] == [path]
-    with pytest.raises(UserFacingError):
-        write(tmp_path, RECORD, Recording())
+    for nowhere in (tmp_path, tmp_path / "\0", path / "below"):
+        with pytest.raises(UserFacingError):
+            write(nowhere, RECORD, Recording())
 
 
 # --- what a stranger writes ---------------------------------------------------------------------
