@@ -44,7 +44,7 @@ def window_parser() -> argparse.ArgumentParser:
     commands = "\n".join(f"  {name:<10}{what}" for name, (_, what) in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="main.py",
-        usage="%(prog)s [OPTIONS]\n       %(prog)s COMMAND [OPTIONS]",
+        usage="%(prog)s [OPTIONS] [FILE.qscope]\n       %(prog)s COMMAND [OPTIONS]",
         description="Qscope shows which tokens a DPO policy was taught to like or to avoid.\n"
         "Without options it opens the demo pair.",
         epilog=f"commands (each has its own --help; none needs a display):\n{commands}\n\n"
@@ -52,10 +52,19 @@ def window_parser() -> argparse.ArgumentParser:
         "  python main.py\n"
         "  python main.py --policy runs/dpo --reference runs/sft --beta 0.1\n"
         "  python main.py --run runs/dpo\n"
+        "  python main.py probing.qscope\n"
         "  python main.py --screenshot credit.png --theme dark --size 1400x900\n"
         "  python main.py score --demo --prompt-file post.txt --response-file summary.txt --json",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+    )
+    parser.add_argument(
+        "session",
+        nargs="?",
+        type=Path,
+        metavar="FILE.qscope",
+        help="a session file to open: what was saved is shown without the pair, which is loaded "
+        "behind where it is on this machine",
     )
     options.add_pair_arguments(parser, run=False)
     parser.add_argument(
@@ -94,6 +103,11 @@ def open_window(argv: Sequence[str]) -> int:
     runs = arguments.run
     given = arguments.demo or arguments.policy
     arguments.run = None if given else options.with_checkpoints(runs)
+    session = arguments.session
+    if session is not None and session.suffix != ".qscope":
+        parser.error(f"{session} is no command, and no session file (FILE.qscope)")
+    if session is not None and (given or runs or arguments.restore or arguments.screenshot):
+        parser.error("a session file brings its own pair and texts: name it alone")
     spec = options.pair_spec(parser, arguments)
     if arguments.screenshot:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
@@ -114,11 +128,13 @@ def open_window(argv: Sequence[str]) -> int:
             runs=runs,
         )
     return show(
-        spec,
+        spec if session is None else None,
         theme=arguments.theme,
         size=arguments.size,
         runs=runs,
         restore=arguments.restore,
+        session=session,
+        named=arguments.demo or spec != type(spec)(demo=True),
     )
 
 

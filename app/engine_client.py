@@ -35,6 +35,7 @@ from core.engine.protocol import (
     Memory,
     NoiseMeasured,
     Notice,
+    PairSpec,
     Progress,
     Request,
     Stopped,
@@ -159,6 +160,8 @@ class EngineClient(QObject):
         self.recording = Recording()
         """What has been answered of the pair that was loaded last: what a session file keeps."""
         self._opened = Recording()
+        self._behind = 0
+        """The request for a pair that is loaded behind a recording."""
         self._replayed: EngineLike | None = None
         """What answers from ``_opened``, in place of the engine."""
         self._notices = {
@@ -190,7 +193,6 @@ class EngineClient(QObject):
         Returns at once, with a ticket for what comes of it; connect to its signals before the
         event loop runs. Loading or letting go of a pair silences all tickets.
         """
-        self.start()
         self._last_id += 1
         request = kind(self._last_id, *args, **more)
         if request.urgency == Urgency.PAIR:
@@ -203,6 +205,22 @@ class EngineClient(QObject):
         ticket = self._tickets[request.slot] = make(request, self)
         if (engine := self._engine_for(request)) is not None:
             engine.submit(request)
+        return ticket
+
+    def load_behind(self, spec: PairSpec) -> Ticket[Loaded]:
+        """Load a pair while a recording goes on answering in its place.
+
+        Once it is loaded, all that was asked of the recording is silenced and the pair answers;
+        where it cannot be, the recording stays.
+        """
+        self.start()
+        self._last_id += 1
+        request = Load(self._last_id, spec)
+        self._silence(request.slot)
+        ticket = self._tickets[request.slot] = Ticket(request, self)
+        self._behind = request.id
+        if self._engine is not None:
+            self._engine.submit(request)
         return ticket
 
     def replay(self, recording: Recording) -> None:
@@ -245,14 +263,17 @@ class EngineClient(QObject):
         """Return what is to answer a request: the engine, or what stands in its place."""
         if isinstance(request, Load | Unload):
             self._replayed = None
-        if isinstance(request, Load) and request.recorded and self._engine is not None:
+        if isinstance(request, Load) and request.recorded and not self._closed:
             from core.engine.recorded import RecordedEngine
 
             self._replayed = RecordedEngine(self._take, self._opened)
-            self._last_id += 1
-            self._engine.submit(Unload(self._last_id))
-        of_files = isinstance(request, Examine) and not request.loaded
-        return self._engine if self._replayed is None or of_files else self._replayed
+            if self._engine is not None:
+                self._last_id += 1
+                self._engine.submit(Unload(self._last_id))
+        if self._replayed is not None and not (isinstance(request, Examine) and not request.loaded):
+            return self._replayed
+        self.start()
+        return self._engine
 
     def _silence(self, place: Place) -> None:
         if (ticket := self._tickets.pop(place, None)) is not None:
@@ -280,6 +301,8 @@ class EngineClient(QObject):
             ticket = next((it for it in self._tickets.values() if it.request.id == event.id), None)
             if ticket is None:
                 continue  # it was overtaken
+            if isinstance(event, Loaded) and event.id == self._behind and not event.kept:
+                self._switch(ticket)
             self._note(ticket.request, event)
             if isinstance(event, Progress | JobStep):
                 ticket.hear(event)
@@ -291,6 +314,14 @@ class EngineClient(QObject):
                 self.failed.emit(event)
                 if event.lost:
                     self.lost.emit(event)
+
+    def _switch(self, loaded: Ticket[Any]) -> None:
+        """Let the pair that was loaded behind answer, in place of what was recorded of it."""
+        self._replayed, self._pair_id = None, loaded.request.id
+        for place, ticket in [*self._tickets.items()]:
+            if ticket is not loaded:
+                self._silence(place)
+        self.pair_let_go.emit()
 
     def _note(self, request: Request[Any] | None, event: Event) -> None:
         """Record an answer, in another recording once another pair is loaded."""

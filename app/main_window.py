@@ -22,8 +22,10 @@ from app.credit.examples import Example, read_examples
 from app.credit.view import CreditView
 from app.curves.actions import RunActions
 from app.drops import FolderDrops
+from app.editing import Editing
 from app.engine_client import EngineClient, MakeEngine, real_engine
 from app.help import HelpActions
+from app.history import EditHistory
 from app.launch.launching import Launching
 from app.look import Look
 from app.notices import NoticeBar, Notices, Topic
@@ -35,6 +37,9 @@ from app.present import Present
 from app.replay.actions import CheckpointActions
 from app.replay.strip import CheckpointStrip
 from app.search.actions import SearchActions
+from app.sessions.files import ENDING
+from app.sessions.sessions import Parts, Sessions
+from app.sessions.shown import Shown
 from app.settings import Settings
 from app.status import Status
 from app.texts import Texts
@@ -66,10 +71,12 @@ class MainWindow(QMainWindow):
         theme_name: theme.Theme | None = None,
         examples: tuple[Example, ...] | None = None,
         first_runs: Sequence[Path] = (),
+        session: Path | None = None,
     ) -> None:
         """``data_folder``: where drafts of the texts are kept (app/drafts.py); None keeps none.
 
-        ``first_runs``: training runs to open once the window shows.
+        ``first_runs``: training runs, and ``session``: a session file, to open once the window
+        shows.
         """
         super().__init__()
         self.setWindowTitle("Qscope")
@@ -79,7 +86,7 @@ class MainWindow(QMainWindow):
         """The window was closed to be opened again in a new process."""
         self._policy = ""
         """What the policy that is shown is called."""
-        self._first_runs = tuple(first_runs)
+        self._first_runs, self._first_session = tuple(first_runs), session
         self._begun = False
         self._ended = True
         self.ask = ask.dialogs(self)
@@ -135,6 +142,7 @@ class MainWindow(QMainWindow):
             data_folder,
         )
         self.credit = CreditActions(self.view, notice, self.ask, self.statusBar())
+        self.history = EditHistory(self.client, self.view, self.texts, settings, self._say_briefly)
         self.searches = SearchActions(
             self.client, self.view, self.look, settings, notice, self.ask, self.pages
         )
@@ -142,9 +150,17 @@ class MainWindow(QMainWindow):
             self.client, self.view, self.strip, settings, notice, self.ask
         )
         self.runs = RunActions(self.launching, self.look, settings, notice, self.ask, self.pages)
+        self.editing = Editing(self)
+        self.sessions = self._make_sessions()
         self.help = HelpActions(self, notice, notices, self._key_rows)
         if notices is not None:
             notices.raised.connect(self._show_fault)
+
+    def _make_sessions(self) -> Sessions:
+        scrubbing = self.checkpoints.scrubbing
+        shown = Shown(self.view, self.searches, scrubbing, self.pages)
+        parts = Parts(self.view, self.texts, self.history, self.searches, self.pair, shown)
+        return Sessions(self, self.client, parts, self.banner, self.settings, self.notice, self.ask)
 
     def _key_rows(self) -> list[tuple[str, str]]:
         return self.menus.key_rows()
@@ -152,8 +168,11 @@ class MainWindow(QMainWindow):
     def _declared(self) -> list[Declared]:
         """Return every action of the window."""
         owners = (
+            self.sessions,
             self.pair,
             self.texts,
+            self.editing,
+            self.history,
             self.credit,
             self.searches,
             self.checkpoints,
@@ -165,7 +184,8 @@ class MainWindow(QMainWindow):
             self,
         )
         own = [declared for owner in owners for declared in actions_of(owner)]
-        return [*own, *self.pages.actions_to_show(), self.look.theme_choice()]
+        listings = self.sessions.recent_listing(), self.look.theme_choice()
+        return [*own, *self.pages.actions_to_show(), *listings]
 
     def _lay_out(self) -> None:
         bar = self.tool_bar
@@ -187,6 +207,10 @@ class MainWindow(QMainWindow):
         self.example_box.setToolTip("Put an example's prompt and responses in place")
         label.setBuddy(self.example_box)
         bar.addWidget(self.example_box)
+        badge = self.sessions.badge
+        in_bar = bar.addWidget(badge)
+        in_bar.setVisible(False)
+        badge.wanted.connect(in_bar.setVisible)
         bar.addWidget(self.present_button)
         bar.addWidget(self.palette_button)
         middle = QWidget()
@@ -209,9 +233,16 @@ class MainWindow(QMainWindow):
         view, pair, texts = self.view, self.pair, self.texts
         pair.changed.connect(self._pair_changed)
         pair.named.connect(self._show_name)
+        self.sessions.changed.connect(self._show_title)
         pair.noise_measured.connect(view.set_noise)
         pair.noise_measured.connect(self.searches.set_noise)
-        texts.session_changed.connect(self._refresh_actions)
+        for changed in (
+            texts.session_changed,
+            texts.steps_changed,
+            self.editing.changed,
+            self.history.changed,
+        ):
+            changed.connect(self._refresh_actions)
         view.problem.connect(Topic(self.notice, "score").show_error)
         view.updated.connect(self.status.show_update)
         view.beta_chosen.connect(pair.remember_beta)
@@ -289,6 +320,7 @@ class MainWindow(QMainWindow):
             self.launching.find_again()
         if self._first_runs:
             self.runs.open_runs(self._first_runs)
+        self.sessions.begin(self._first_session)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Save the texts and end the engine, in bounded time whatever it is doing.
@@ -307,6 +339,7 @@ class MainWindow(QMainWindow):
         self.searches.remember(self.settings)
         self.checkpoints.remember(self.settings)
         self.runs.close()
+        self.sessions.close(CLOSE_SECONDS)
         self.settings.look_whether_saved()
         self.hide()
         self.end_engine()
@@ -349,8 +382,11 @@ class MainWindow(QMainWindow):
         self.view.set_pair(info, self.pair.beta(), self.pair.limits() if info is not None else None)
         self.searches.set_pair(info, self.view.known_beta())
         self.checkpoints.set_pair(info)
+        self.history.set_pair(info, self.pair.spec)
+        self.sessions.set_pair(info)
         spec = self.pair.spec
-        if info is not None and info.has_chat_template and (spec is None or spec.demo):
+        demo = spec is None or spec.demo
+        if info is not None and info.has_chat_template and demo and not self.sessions.has_texts():
             self.texts.offer_session()
 
     @Slot()
@@ -364,9 +400,16 @@ class MainWindow(QMainWindow):
 
     @Slot(str)
     def _show_name(self, policy: str) -> None:
-        self.setWindowTitle(f"{policy} — Qscope" if policy else "Qscope")
         self._policy = policy
+        self._show_title()
         self._show_chip()
+
+    @Slot()
+    def _show_title(self) -> None:
+        """Say in the title which session and which policy are open, and whether all is saved."""
+        policy = f"{self._policy} — " if self._policy else ""
+        self.setWindowTitle(f"{self.sessions.title()}{policy}Qscope")
+        self.setWindowModified(self.sessions.path is not None and self.sessions.modified)
 
     @Slot(str)
     def _show_policy(self, policy: str) -> None:
@@ -381,8 +424,11 @@ class MainWindow(QMainWindow):
         self.statusBar().showMessage(f"Sent to {side}", 3000)
 
     def _take_drop(self, paths: list[str]) -> None:
-        """Open what was dropped: runs where the training view is in front, else a pair."""
-        if not self.runs.take_drop(paths):
+        """Open what was dropped: a session, runs where the training view is in front, or a pair."""
+        sessions = [path for path in paths if path.endswith(ENDING)]
+        if sessions:
+            self.sessions.open(Path(sessions[0]))
+        elif not self.runs.take_drop(paths):
             self.pair.open_folders(paths[:2])
 
     # --- what is said -------------------------------------------------------------------------
@@ -393,6 +439,9 @@ class MainWindow(QMainWindow):
             self.notice.add("warning", sentence)
         else:
             self.notice.show_notice("error", sentence, details, topic="unexpected")
+
+    def _say_briefly(self, sentence: str) -> None:
+        self.statusBar().showMessage(sentence, 5000)
 
     def _say_setting(self, sentence: str) -> None:
         self.notice.add("warning", sentence)

@@ -79,6 +79,21 @@ class Pages(QStackedWidget):
         """Bring a page to the front."""
         self.tabs.setCurrentIndex(self._pages.index(page))
 
+    def prepare(self, page: Page) -> None:
+        """Make a page's view if it is not there yet; it stays behind."""
+        if page not in self._made:
+            self._make(page)
+
+    def front(self) -> str:
+        """Return the name of the action that shows the page in front."""
+        return self._pages[self.tabs.currentIndex()].name
+
+    def bring_named(self, name: str) -> None:
+        """Bring the page to the front that an action of this name shows, if there is one."""
+        for page in self._pages:
+            if page.name == name:
+                self.bring(page)
+
     def is_wanted(self, page: Page) -> bool:
         """Return whether a page is in front, or will be once its view is made."""
         return self._pages[self.tabs.currentIndex()] is page

@@ -12,7 +12,7 @@ from functools import partial
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
-from app.actions.action import Menu, action
+from app.actions.action import Menu, action, toggle
 from app.banner import PairBanner
 from app.engine_client import EngineClient
 from app.notices import Kind, NoticeBar
@@ -32,6 +32,9 @@ from core.engine.protocol import (
 from core.noise import NOISELESS
 from core.provenance import chosen_beta
 
+REOPEN, LAST = "reopen", "last pair"
+"""The names of settings: whether the pair that was open last is opened at the start, and whether
+that was the demo's or the first of the recent ones."""
 DEMO_BETA = 0.5
 """The demo's, before its recipe is read: shown from the first frame."""
 AskForPair = Callable[
@@ -52,6 +55,13 @@ class PairLoader(QObject):
     """What to call the policy; "" for none."""
     noise_measured = Signal(object)
     """The noise floor of the pair that is loaded."""
+    behind = Signal(str, object)
+    """What is being done to load a pair behind a recording, and how far, 0..1 or None; "" once that
+    is over."""
+    behind_failed = Signal(object)
+    """Why that cannot be: a ``Failed``."""
+    switching = Signal()
+    """The pair that was loaded behind takes the place of what was recorded of it."""
 
     def __init__(
         self,
@@ -134,6 +144,20 @@ class PairLoader(QObject):
         """Load the demo pair."""
         self.load(PairSpec(demo=True))
 
+    def _reopens(self) -> bool:
+        return self._settings.get(REOPEN, "0", ("0", "1")) == "1"
+
+    @toggle(
+        Menu.FILE.at(1, 9),
+        "Reopen this pair at the &next start",
+        "",
+        "Begin with the pair that was open last, where nothing else is asked for",
+        _reopens,
+    )
+    def reopen(self, on: bool) -> None:
+        """Choose whether a window begins with the pair that was open last."""
+        self._settings.put(REOPEN, str(int(on)))
+
     def _can_be_more_exact(self) -> bool:
         return self.info is not None and self.info.dtype != "float32"
 
@@ -164,6 +188,43 @@ class PairLoader(QObject):
         ticket.answered.connect(self._loaded)
         ticket.failed.connect(self._failed)
         ticket.stopped.connect(self._stopped)
+
+    def show_recorded(self, spec: PairSpec) -> None:
+        """Have what a session has recorded of a pair answer in its place (EngineClient.replay)."""
+        self.spec = spec
+        self._let_go()
+        self._held = None
+        for topic in ("load", "files", "pair"):
+            self._notice.dismiss(topic)
+        ticket = self._client.ask(Load, spec, recorded=True)
+        ticket.answered.connect(self._loaded)
+        ticket.failed.connect(self._failed)
+
+    def load_behind(self, spec: PairSpec) -> None:
+        """Load a pair while what was recorded of it goes on answering; ``behind_failed`` says why
+        that cannot be, and then all stays as it is."""
+        ticket = self._client.load_behind(spec)
+        ticket.progress.connect(self._progress_behind)
+        ticket.answered.connect(partial(self._loaded_behind, spec))
+        ticket.failed.connect(self._failed_behind)
+        ticket.stopped.connect(self._stopped_behind)
+
+    def _progress_behind(self, event: Progress) -> None:
+        self.behind.emit(event.what, event.fraction)
+
+    def _failed_behind(self, event: Failed) -> None:
+        self.behind.emit("", None)
+        self.behind_failed.emit(event)
+
+    def _stopped_behind(self, event: Stopped) -> None:
+        self.behind.emit("", None)
+
+    def _loaded_behind(self, spec: PairSpec, event: Loaded) -> None:
+        self.behind.emit("", None)
+        self.switching.emit()
+        self.spec = spec
+        self._let_go()
+        self._loaded(event)
 
     def load_again(self) -> None:
         """Load the same pair as it lies on disk now."""
@@ -229,7 +290,8 @@ class PairLoader(QObject):
             self.spec = self._held
         else:
             self._notice.dismiss("load")
-            self._remember()
+            if not event.info.recorded:
+                self._remember()
         _, contradicted = chosen_beta(self.beta(), event.info.provenance)
         if event.why:
             message = f"{event.why} The pair that was open stays."
@@ -262,6 +324,7 @@ class PairLoader(QObject):
     def _remember(self) -> None:
         spec = self._held = self._loaded_spec()
         self._settings.remember_pair(spec)
+        self._settings.put(LAST, "demo" if spec.demo else "recent")
         if spec.beta:  # asked for in so many words: it outweighs what is remembered
             self._settings.remember_beta(spec, spec.beta)
 
@@ -313,3 +376,10 @@ def _ask_for_pair(
     from app.open_dialog import ask_for_pair  # not before it is wanted: the window shows sooner
 
     return ask_for_pair(client, spec, recent, parent, folders)
+
+
+def pair_to_begin_with(settings: Settings, usual: PairSpec) -> PairSpec:
+    """Return the pair that was open last, where the user wants that and there is one."""
+    wanted = settings.get(REOPEN, "0") == "1" and settings.get(LAST, "") == "recent"
+    recent = settings.recent() if wanted else ()
+    return recent[0] if recent else usual

@@ -24,6 +24,7 @@ from app.credit.view import CreditView
 from app.garbage import Collector
 from app.main_window import MainWindow
 from app.notices import Notices, log_folder
+from app.pair_loader import pair_to_begin_with
 from app.restart import restart
 from app.settings import Settings
 from app.theme import Theme, load_fonts
@@ -53,16 +54,20 @@ def make_application() -> QApplication:
 
 
 def open_window(
-    spec: PairSpec,
+    spec: PairSpec | None,
     *,
     theme: Theme | None = None,
     size: tuple[int, int] | None = None,
     runs: Sequence[Path] = (),
     restore: bool = False,
+    session: Path | None = None,
+    named: bool = True,
 ) -> int:
     """Show the window until it is closed, and return the exit status.
 
-    ``runs`` are opened in the training view. ``restore``: begin with the texts of the last session,
+    ``runs`` are opened in the training view, ``session`` is a session file to open; with one there
+    is no other pair (``spec`` None). ``named``: the user has named the pair, so that none of
+    another time is opened in its place. ``restore``: begin with the texts of the last session,
     whatever pair they were of.
     """
     import platformdirs
@@ -72,13 +77,17 @@ def open_window(
     notices.install()
     try:
         folder = Path(platformdirs.user_data_dir("qscope", appauthor=False))
+        settings = Settings.of_user()
+        if spec is not None and not named:
+            spec = pair_to_begin_with(settings, spec)
         window = MainWindow(
             spec,
-            Settings.of_user(),
+            settings,
             data_folder=folder,
             notices=notices,
             theme_name=theme,
             first_runs=runs,
+            session=session,
         )
         if size is not None:
             window.resize(*size)

@@ -61,6 +61,11 @@ class Status(QObject):
             return
         self.show_policy(info.policy, info)
         shared = "base weights shared" if info.base_shared else "two sets of weights"
+        if info.recorded:
+            self.machine.setText(f"recorded · {info.dtype}")
+            self.machine.setToolTip(f"A session file answers; it was recorded on {info.device}.")
+            self._about = ""
+            return
         self.machine.setText(f"{info.device} · {info.dtype} · {size_text(info.memory_bytes)}")
         template = "chat template" if info.has_chat_template else "plain text: no chat template"
         self._about = (
@@ -93,7 +98,7 @@ class Status(QObject):
     def show_noise(self, floor: NoiseFloor | None, info: PairInfo | None) -> None:
         """Say how far rounding moves what is shown; ``info`` None before it was measured."""
         self.noise.setVisible(False)
-        if info is None or (floor is not None and not floor.matters):
+        if info is None or info.recorded or (floor is not None and not floor.matters):
             return
         if floor is None:
             words = f"the noise of {info.dtype} is not known"

@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
-from PySide6.QtWidgets import QApplication, QComboBox, QLineEdit, QPlainTextEdit
+from PySide6.QtWidgets import QComboBox
 
 from app.actions.action import Menu, action
 from app.ask import AskPath
 from app.credit.examples import Example
 from app.credit.view import CreditView
 from app.drafts import Draft, Drafts
+from app.editing import can_redo, can_undo, focused_editor
 from app.files import read_text
 from app.notices import NoticeBar
 from app.settings import pair_key
 from core.engine.protocol import PairSpec, Side
 from core.errors import UserFacingError
+from core.history import Reached, State
 from core.session_record import PairNamed, SessionRecord, record_of
 from core.text import Prompt
 
@@ -67,6 +69,10 @@ class Texts(QObject):
 
     session_changed = Signal()
     """There may be a last session to restore now."""
+    put_in_place = Signal(str)
+    """Other texts are being put in place: those of this example, "" for none."""
+    steps_changed = Signal()
+    """There may be other things to undo, or to do again."""
 
     def __init__(
         self,
@@ -106,6 +112,9 @@ class Texts(QObject):
         for example in examples:
             box.addItem(example.title)
         box.activated.connect(self.show_example)
+        for panel in view.panels.values():
+            panel.editor.undoAvailable.connect(self._tell_steps)
+            panel.editor.redoAvailable.connect(self._tell_steps)
         view.edited.connect(self._note_edit)
         view.prompt.dropped.connect(self._turns_dropped)
         view.exchanged.connect(self._responses_exchanged)
@@ -210,7 +219,36 @@ class Texts(QObject):
         self._remember_step(before)
         self._edited = False
 
+    def put_state(self, state: State) -> None:
+        """Put texts in place that were scored before, their very tokens, as one step of undo."""
+        before = self._now()
+        self._moving = True
+        self._view.put_known(state.prompt, {"A": state.a, "B": state.b})
+        self._moving = False
+        self._remember_step(before)
+        self._mark_edited()
+
+    def state(self) -> State:
+        """Return the texts as they stand, whatever their tokens."""
+        now = self._now()
+        return State(now.prompt, Reached(now.a), Reached(now.b))
+
+    def keep_tokens(self, state: State) -> None:
+        """Have the texts on the screen scored by these tokens: the pair is another one now."""
+        self._moving = True
+        self._view.put_known(state.prompt, {"A": state.a, "B": state.b})
+        self._moving = False
+
+    def put_session(self, state: State, example: str) -> None:
+        """Put the texts of a session in place, their very tokens, as one step of undo."""
+        self.put_in_place.emit("")
+        self._replace(
+            partial(self._view.put_known, state.prompt, {"A": state.a, "B": state.b}), example
+        )
+        self._notice.dismiss("draft")
+
     def _put(self, texts: Standing) -> None:
+        self.put_in_place.emit(texts.example)
         put = partial(self._view.put_texts, texts.prompt, texts.a, texts.b)
         self._replace(put, texts.example)
 
@@ -228,6 +266,7 @@ class Texts(QObject):
         if (now := self._now()) != before:
             self._steps = [*self._steps, (before, now)][-STEPS:]
             self._undone.clear()
+            self.steps_changed.emit()
 
     def _show_title(self, example: str) -> None:
         place = self._box.findText(example)
@@ -244,20 +283,50 @@ class Texts(QObject):
         now = self._now()
         self._remember_step(Standing(now.prompt, a, b, now.example, now.paths))
 
-    @action(Menu.EDIT.at(0, 1), "&Undo", "Ctrl+Z", "Take back what was typed, or put in its place")
+    @Slot(bool)
+    def _tell_steps(self, there: bool) -> None:
+        self.steps_changed.emit()
+
+    def _can_undo(self) -> bool:
+        editor = focused_editor() or self._view.put_into
+        return self._is_step(back=True) or (editor is not None and can_undo(editor))
+
+    def _can_redo(self) -> bool:
+        editor = focused_editor() or self._view.put_into
+        return self._is_step(back=False) or (editor is not None and can_redo(editor))
+
+    def _is_step(self, back: bool) -> bool:
+        """Return whether what was done last, or is to be done again, is a replacement."""
+        if back:
+            return bool(self._steps) and self._now() == self._steps[-1][1]
+        return bool(self._undone) and self._now() == self._undone[-1][0]
+
+    @action(
+        Menu.EDIT.at(0, 1),
+        "&Undo",
+        "Ctrl+Z",
+        "Take back what was typed, or put in its place",
+        enabled=_can_undo,
+    )
     def undo(self) -> None:
         """Undo the last replacement of the texts if nothing came after it, else in the editor."""
-        if self._steps and self._now() == self._steps[-1][1]:
+        if self._is_step(back=True):
             self._go(back=True)
-        elif (editor := _focused_editor() or self._view.put_into) is not None:
+        elif (editor := focused_editor() or self._view.put_into) is not None:
             editor.undo()
 
-    @action(Menu.EDIT.at(0, 2), "R&edo", "Ctrl+Shift+Z; Ctrl+Y", "Do again what was undone")
+    @action(
+        Menu.EDIT.at(0, 2),
+        "R&edo",
+        "Ctrl+Shift+Z; Ctrl+Y",
+        "Do again what was undone",
+        enabled=_can_redo,
+    )
     def redo(self) -> None:
         """Do again what was undone last."""
-        if self._undone and self._now() == self._undone[-1][0]:
+        if self._is_step(back=False):
             self._go(back=False)
-        elif (editor := _focused_editor() or self._view.put_into) is not None:
+        elif (editor := focused_editor() or self._view.put_into) is not None:
             editor.redo()
 
     def _go(self, back: bool) -> None:
@@ -272,6 +341,7 @@ class Texts(QObject):
         self._show_title(texts.example)
         self._paths = texts.paths
         self._mark_edited()
+        self.steps_changed.emit()
 
     def _follow_editor(self) -> None:
         """Where an editor has undone (or redone) its part of a replacement, do so in the others."""
@@ -442,8 +512,3 @@ def _is_between(now: Standing, old: Standing, new: Standing) -> bool:
     """Return whether some of the texts are the old ones and the others the new ones, not all."""
     parts = [(now.prompt, old.prompt, new.prompt), (now.a, old.a, new.a), (now.b, old.b, new.b)]
     return now != new and all(it in (before, after) for it, before, after in parts)
-
-
-def _focused_editor() -> QPlainTextEdit | QLineEdit | None:
-    focused = QApplication.focusWidget()
-    return focused if isinstance(focused, QPlainTextEdit | QLineEdit) else None

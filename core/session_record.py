@@ -11,6 +11,7 @@ row become their character). Knows prompts and pairs; knows nothing of files or 
 
 import json
 import math
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -75,6 +76,28 @@ class Response(msgspec.Struct, frozen=True):
     text: str = ""
 
 
+class PromptSaid(msgspec.Struct, frozen=True):
+    """A prompt: its turns, and what a chat template is told besides (a JSON object, or "")."""
+
+    turns: tuple[Turn, ...]
+    settings: str = ""
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """A state of the texts that was scored (core.history): both responses to a prompt, by its place
+    among the record's, and their tokens if they are known."""
+
+    number: int
+    prompt: int
+    a: str
+    b: str
+    ids_a: tuple[TokenId, ...] | None = None
+    ids_b: tuple[TokenId, ...] | None = None
+    changed: str = ""
+    side: str = ""
+    name: str = ""
+
+
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A session as it stood when it was saved."""
 
@@ -96,6 +119,13 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The tokens of a response, by its side, where its text alone would not bring them back."""
     view: dict[str, str] = {}
     """How the window showed it: what the window names, and reads again if it understands it."""
+
+    prompts: tuple[PromptSaid, ...] = ()
+    """Those of the history, each once."""
+    history: tuple[Past, ...] = ()
+    """The states that were scored, in the order in which they were made."""
+    history_now: int = 0
+    """The number of the state on the screen; 0 for none."""
 
     def characters(self) -> int:
         """Return how long its texts are together."""
@@ -211,6 +241,15 @@ def _checked(value: Any) -> Any:
         raise ValueError("no beta")
     if isinstance(value, tuple) and len(value) > MOST_TURNS:
         raise ValueError("too many turns")
-    if isinstance(value, tuple) and any(len(turn.role) > LONGEST_ROLE for turn in value):
+    if isinstance(value, tuple) and any(len(turn.role) > LONGEST_ROLE for turn in _turns(value)):
         raise ValueError("no role")
     return value
+
+
+def _turns(value: tuple[Any, ...]) -> Iterator[Turn]:
+    """Yield the turns among a field's parts, and those of its prompts."""
+    for it in value:
+        if isinstance(it, Turn):
+            yield it
+        elif isinstance(it, PromptSaid):
+            yield from it.turns

@@ -47,6 +47,7 @@ RANKS = {
     "core.sweeps.record": 1,
     "core.runs.records": 1,
     "core.present": 2,
+    "core.history": 2,
     "core.engine.protocol": 2,
     "core.checkpoints": 3,
     "core.diagnosis": 3,

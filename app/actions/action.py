@@ -83,6 +83,24 @@ class Choice(Declared):
     chosen: str
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One of a submenu's entries."""
+
+    title: str
+    tip: str
+    run: Callable[[], object]
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class Listing(Declared):
+    """A submenu that is filled each time it opens; ``none`` stands there where it has nothing."""
+
+    entries: Callable[[], list[Entry]]
+    none: str
+
+
 _actions: dict[Callable[..., object], tuple[Action, Callable[[Any], bool] | None]] = {}
 _toggles: dict[Callable[..., object], tuple[Toggle, Callable[[Any], bool]]] = {}
 """What ``action`` and ``toggle`` have been told of methods; bound to an owner in ``actions_of``."""

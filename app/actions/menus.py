@@ -11,7 +11,7 @@ from itertools import groupby
 from PySide6.QtGui import QAction, QActionGroup, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QMenu, QMenuBar
 
-from app.actions.action import Action, Choice, Declared, Menu, Toggle
+from app.actions.action import Action, Choice, Declared, Listing, Menu, Toggle
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,14 @@ class Menus:
         if isinstance(entry, Choice):
             self._add_choice(menu, entry)
             return
+        if isinstance(entry, Listing):
+            inner = menu.addMenu(entry.title)
+            inner.setToolTipsVisible(True)
+            inner.menuAction().setToolTip(entry.tip)
+            inner.menuAction().setStatusTip(entry.tip)
+            inner.aboutToShow.connect(partial(_fill, inner, entry))
+            self._name(entry.name, inner.menuAction())
+            return
         action = QAction(entry.title, menu)
         action.setShortcuts(QKeySequence.listFromString(entry.keys))
         action.setToolTip(entry.tip)
@@ -99,6 +107,20 @@ class Menus:
 def _plain(title: str) -> str:
     """Return a title without its mnemonic and its dots."""
     return title.replace("&", "").rstrip("…")
+
+
+def _fill(menu: QMenu, listing: Listing) -> None:
+    """Fill a submenu with what there is now."""
+    menu.clear()
+    entries = listing.entries()
+    for entry in entries:
+        action = menu.addAction(entry.title)
+        action.setToolTip(entry.tip)
+        action.setStatusTip(entry.tip)
+        action.setEnabled(entry.enabled)
+        action.triggered.connect(partial(_run, entry.run))
+    if not entries:
+        menu.addAction(listing.none).setEnabled(False)
 
 
 def _run(run: Callable[[], object], checked: bool = False) -> None:

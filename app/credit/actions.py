@@ -56,7 +56,7 @@ class CreditActions:
         return table(scorings, self._view.beta(), delimiter, objective)
 
     @action(
-        Menu.FILE.at(3, 1), "&Save the table…", "Ctrl+S", "All tokens and numbers as TSV or CSV"
+        Menu.FILE.at(3, 1), "Save the &table…", "Ctrl+T", "All tokens and numbers as TSV or CSV"
     )
     def save_table(self) -> None:
         """Ask for a file and write all tokens and their numbers into it."""

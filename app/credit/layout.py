@@ -21,6 +21,7 @@ from app.credit.response_panel import ResponsePanel
 from app.credit.summary import PairSummary
 from app.credit.verdict_bar import VerdictBar
 from app.widgets.drawer import Desk
+from app.widgets.history_strip import HistoryStrip
 from app.widgets.icons import IconButton
 from app.widgets.layouts import fill, fill_with, label
 from core.engine.protocol import Side
@@ -55,6 +56,7 @@ class CreditLayout(QWidget):
         self.summary = PairSummary()
         self.inspector = Inspector()
         self.q_page = QPage()
+        self.history = HistoryStrip()
         self.inspector.tabs.addTab(self.q_page, "&Q-function")
         self.show_prompt = IconButton("post", "Prompt", "Show the prompt over the responses")
         self.show_prompt.setCheckable(True)
@@ -111,7 +113,7 @@ class CreditLayout(QWidget):
         for splitter in (self.rows, self.columns, self.editors):
             splitter.setHandleWidth(theme.GAP)
         self._desk = Desk(self.columns, self._over, left, POST)
-        fill(QVBoxLayout(self), self._desk, margins=(0, 0, 0, 0))
+        fill(QVBoxLayout(self), (self._desk, 1), self.history, margins=(0, 0, 0, 0), spacing=4)
 
     # --- what is shown when asked for ---------------------------------------------------------
 

@@ -176,6 +176,14 @@ class ResponsePanel(QFrame):
         self.scoring = scoring
         return True
 
+    def show_unknown(self, sentence: str) -> None:
+        """Show a text of which nothing is known, and say why; its tokens before are remembered."""
+        self._replacing = None
+        self.scoring = self._drawn = None
+        self.editor.set_tokens(None)
+        self._problem = sentence
+        self.show_sum(None)
+
     def forget_tokens(self) -> None:
         """Forget all that is known of tokens, for another pair; the text stays."""
         self._reached.clear()

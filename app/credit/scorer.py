@@ -25,6 +25,8 @@ class Scorer(QObject):
     """A ``Scored`` event."""
     failed = Signal(str, str)
     """A side, and why its response could not be scored, in a sentence."""
+    unrecorded = Signal(str, str)
+    """A side whose response only the pair itself could score, and that in a sentence."""
     refused = Signal(str)
     """Something cannot be done now: one sentence."""
     edited = Signal()
@@ -109,7 +111,7 @@ class Scorer(QObject):
 
     def _say_failed(self, side: Side, event: Failed) -> None:
         self._end(side)
-        self.failed.emit(side, event.message)
+        (self.unrecorded if event.needs_pair else self.failed).emit(side, event.message)
 
     def _say_progress(self, side: Side, event: Progress) -> None:
         self._panels[side].progress.tell(event.fraction)

@@ -25,6 +25,7 @@ from app.engine_client import EngineClient
 from app.inspect.answers import InspectionLookup, StateAnswers, SurveyLookup
 from app.widgets.token_view import Note
 from core.engine.protocol import PairInfo, ReadTexts, Scored, Scrub, Side, TextsRead
+from core.history import Reached
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
 from core.present.columns import bars
@@ -82,6 +83,8 @@ class CreditView(CreditLayout):
         super().__init__(parent)
         self._client = client
         self._failed: set[Side] = set()
+        self._unrecorded = ""
+        """Why a text has no colours that no session has recorded; "" where a pair is loaded."""
         self._scored_last: Side | None = None
         self._begun = False
         """Colours have been shown since the window opened."""
@@ -106,6 +109,7 @@ class CreditView(CreditLayout):
         self.focus_on = Focus(self.numbers, self.inspector, looked_for, self)
         for lookup in (looked_for, surveyed):
             lookup.failed.connect(self.inspection_failed)
+            lookup.unrecorded.connect(self.updated)
         self.evidence = Evidence(client, self)
         self._probing: Probing | None = None
         self._align = QTimer(self)
@@ -136,6 +140,7 @@ class CreditView(CreditLayout):
         scorer, focus, q_function = self.scorer, self.focus_on, self.q_function
         scorer.scored.connect(self._scored)
         scorer.failed.connect(self._score_failed)
+        scorer.unrecorded.connect(self._show_unrecorded)
         scorer.refused.connect(self.updated)
         scorer.edited.connect(self.edited)
         focus.marked.connect(self._mark_chart)
@@ -246,6 +251,7 @@ class CreditView(CreditLayout):
         self.numbers.noise = NOISELESS
         self.numbers.alignment = None
         self._failed.clear()
+        self._unrecorded = ""
         self._coloured = False
         self.scale.fitted = {} if limits is None else limits
         self.by_checkpoint.begin(info.checkpoints if info is not None else ())
@@ -327,6 +333,29 @@ class CreditView(CreditLayout):
         self.put_into = self.panels[side].editor
         self.edited.emit()
         self.ask(side)
+
+    def put_known(self, prompt: Prompt, responses: Mapping[Side, Reached]) -> None:
+        """Put texts in place that were scored before, their very tokens, as one step of undo in
+        each editor."""
+        others = {side: it for side, it in responses.items() if it != self._reached(side)}
+        other_prompt = prompt != self.prompt.prompt()
+        if other_prompt:
+            self.prompt.put_prompt(prompt)
+        for side, it in others.items():
+            self.panels[side].swap_in(it.text, it.ids)
+            self.put_into = self.panels[side].editor
+        if other_prompt:
+            self._prompt_rested()
+            return
+        self.edited.emit()
+        for side in others:
+            self.ask(side)
+
+    def _reached(self, side: Side) -> Reached:
+        """Return a side's text, and its tokens if they are known."""
+        scoring = self.scorings().get(side)
+        text = self.panels[side].text()
+        return Reached(text, scoring.tokens.ids if scoring is not None else None)
 
     def exchange(self) -> None:
         """Swap the two responses, tokens and all."""
@@ -437,6 +466,15 @@ class CreditView(CreditLayout):
         self._failed.add(side)
         self._recolour()
         self.problem.emit(message)
+
+    @Slot(str, str)
+    def _show_unrecorded(self, side: Side, sentence: str) -> None:
+        """Leave a text without colours that only the pair could score, and say so."""
+        self.panels[side].show_unknown(sentence)
+        self._failed.add(side)
+        self.numbers.alignment = None
+        self._unrecorded = sentence
+        self._recolour()
 
     # --- colours and numbers ----------------------------------------------------------------
 
@@ -551,7 +589,10 @@ class CreditView(CreditLayout):
         numbers = self.numbers
         known = {side: it.scoring for side, it in self.panels.items() if it.scoring is not None}
         said = verdict(known, numbers.alignment, self.known_beta(), numbers.credit, numbers.noise)
-        self.verdict.show_verdict(said, fresh=len(fresh) == 2)
+        if len(known) < 2 and self._failed and self._unrecorded:
+            said = Verdict(self._unrecorded)
+        unrecorded = said.headline == self._unrecorded != ""
+        self.verdict.show_verdict(said, fresh=unrecorded or len(fresh) == 2)
         self._look_for_evidence(said, fresh)
         if len(known) < 2:
             self.summary.show_numbers(None, None)

@@ -85,6 +85,8 @@ class Lookup(QObject, Generic[Found]):
     """An answer has come: look again."""
     failed = Signal(str)
     """The engine could not answer: one sentence."""
+    unrecorded = Signal(str)
+    """No session has recorded that, and no pair is loaded: one sentence."""
 
     def __init__(
         self,
@@ -144,7 +146,10 @@ class Lookup(QObject, Generic[Found]):
         self.found.emit()
 
     def _say_failed(self, event: Failed) -> None:
-        self.failed.emit(event.message)
+        if event.needs_pair:
+            self.unrecorded.emit(event.message)  # as quietly as one points at things
+        else:
+            self.failed.emit(event.message)
 
 
 class InspectionLookup(Lookup[Inspection]):

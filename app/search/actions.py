@@ -20,6 +20,7 @@ from app.search.start import Start
 from app.settings import Settings
 from core.engine.protocol import PairInfo, Resume, Search
 from core.noise import NoiseFloor
+from core.recording import Recording
 
 if TYPE_CHECKING:
     from app.search.sweep_panel import SweepPanel
@@ -126,6 +127,13 @@ class SearchActions(QObject):
         """Take another checkpoint of the run as the policy."""
         if self.view is not None:
             self.view.set_checkpoint(path)
+
+    def show_again(self, recording: Recording) -> None:
+        """Show the trees that were recorded, if there are any; what is in front stays there."""
+        if recording.trees:
+            self._pages.prepare(self.page)
+        if self.view is not None:
+            self.view.show_again(recording)
 
     # --- what the user asks for ---------------------------------------------------------------
 

@@ -40,6 +40,7 @@ from core.engine.protocol import (
 )
 from core.noise import NOISELESS
 from core.present.node_facts import popup_html
+from core.recording import Grow, Tree
 from core.search.grown import GrownTree, Growth, Hypothesis, Status
 from core.search.spec import SearchSpec, named
 from core.search.strategies.given import Given
@@ -90,6 +91,10 @@ class SearchPane(QFrame):
         self._next: tuple[Start, SearchSpec] | None = None
         self._anew = False
         self._is_given = False
+        self._again: deque[Grow] = deque()
+        """Searches of a recorded tree that are still to be asked for, in their order."""
+        self._steer_again: dict[int, SteerAction] = {}
+        """Its nodes that were pinned or pruned by hand, by their numbers."""
         self._queue: deque[tuple[Growth, bool]] = deque()
         self._ending: Searched | Stopped | Failed | None = None
         self._earlier: dict[int, None] = {}
@@ -131,6 +136,7 @@ class SearchPane(QFrame):
     def grow(self, start: Start, spec: SearchSpec) -> None:
         """Grow a new tree; first the response that follows the start, if there is one."""
         self.start = start
+        self._again.clear()
         self._anew = True
         if start.given is not None:
             self._next = start, spec
@@ -146,9 +152,23 @@ class SearchPane(QFrame):
         if self.start is None or not self.can_grow_from(entry):
             return
         self._next = None
+        self._again.clear()
         self._anew = False
         given = isinstance(spec.strategy, Given)
         self._ask((*self.start.prefix, *self.tree.ids(entry)), spec, given)
+
+    def show_again(self, start: Start, recorded: Tree) -> None:
+        """Ask for the searches that made a recorded tree, one after another, and then for what was
+        pinned or pruned by hand."""
+        self.start, self._next = start, None
+        self._again = deque(recorded.grows)
+        self._steer_again = dict(recorded.steered)
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        search = self._again.popleft()
+        self._anew = search.anew
+        self._ask(search.prefix, search.spec, isinstance(search.spec.strategy, Given))
 
     def can_grow_from(self, entry: int) -> bool:
         """Return whether anything can follow a node: nothing can after the closing token."""
@@ -204,6 +224,7 @@ class SearchPane(QFrame):
     def set_pair(self, loaded: bool) -> None:
         """Take note that the pair has changed: the tree can still be looked at, but not grow."""
         self._next = None
+        self._again.clear()
         self._flush()
         if len(self.tree):
             self.fresh_pair = False
@@ -275,6 +296,10 @@ class SearchPane(QFrame):
         self._pause = max(0.03, CALM * (self._refreshed - begin))
 
     def _finish(self, event: Searched | Stopped | Failed) -> None:
+        if self._again and not isinstance(event, Failed):
+            self._ask_again()
+            return
+        self._again.clear()
         match event:
             case Searched():
                 self._note = (
@@ -287,13 +312,21 @@ class SearchPane(QFrame):
                     self._ask(start.prefix, spec)
                     return
                 self._set_state("done")
+                self._steer_as_before()
             case Stopped():
                 self._next = None
                 self._set_state("stopped")
+                self._steer_as_before()
             case Failed():
                 self._next = None
                 self._set_state("failed")
                 self.problem.emit(event.message)
+
+    def _steer_as_before(self) -> None:
+        steered, self._steer_again = self._steer_again, {}
+        for node, action in steered.items():
+            if (entry := self.tree.entry(node)) is not None:
+                self.steer(entry, action)
 
     def _steered(self, entry: int, action: SteerAction, event: Steered) -> None:
         picture = self.picture

@@ -42,6 +42,7 @@ from core.engine.protocol import PairInfo, Resume, Search
 from core.noise import NOISELESS, NoiseFloor
 from core.present.measures import REWARD
 from core.present.node_facts import fate
+from core.recording import Grow, Recording
 from core.search.spec import SearchSpec
 from core.search.strategies.given import Given
 from core.text import Prompt
@@ -312,6 +313,28 @@ class SearchView(QWidget):
         self._show_start()
         self.grow()
 
+    def show_again(self, recording: Recording) -> None:
+        """Show the trees that were recorded, by asking for the searches that made them."""
+        for name, tree in recording.trees.items():
+            if name not in self.trees.panes or not tree.grows:
+                continue
+            first = tree.grows[0]
+            pieces = _pieces(recording, first)
+            place = f"token {len(first.prefix) + 1} of a response"
+            start = Start(
+                first.prompt,
+                first.prefix,
+                pieces,
+                name=place if first.prefix else "the prompt",
+                context=first.context,
+            )
+            pane = self.trees.panes[name]
+            pane.noise = self._noise
+            pane.show_again(start, tree)
+        spec = self.trees.active_pane().spec
+        if spec is not None:
+            self.form.set_spec(spec)
+
     @Slot()
     def forget_start(self) -> None:
         """Let trees begin at the prompt from now on."""
@@ -498,6 +521,15 @@ class SearchView(QWidget):
         place = self.trees.mode.findData(settings.get("search trees", ONE))
         if place >= 0:
             self.trees.mode.setCurrentIndex(place)
+
+
+def _pieces(recording: Recording, search: Grow) -> tuple[bytes, ...]:
+    """Return the bytes of the tokens that a search began after, as a scored response has them."""
+    count = len(search.prefix)
+    for key, response in recording.responses.items():
+        if key.prompt == search.prompt and key.ids[:count] == search.prefix:
+            return response.tokens.pieces[:count]
+    return ()
 
 
 def _page(inside: QWidget) -> QFrame:

@@ -41,6 +41,7 @@ from core.engine.protocol import (
     Search,
     Searched,
     StatesDone,
+    StatesInspected,
     Steer,
     Steered,
     Stopped,
@@ -65,6 +66,8 @@ VARIANTS_A_STEP = 4
 VOCABULARY = 250_000
 """Ids of words are their hashes: so many that no two words of the tests share one."""
 WORDS: dict[int, str] = {}
+FORCED: dict[tuple[int, ...], tuple[int, ...]] = {}
+"""Which tokens of a response were put in the place of others, by its ids."""
 MORE_WORDS = [f" word{i}" for i in range(60)]
 INFO = PairInfo(
     "fake policy", "fake reference", "cpu", "float32", 1 << 20, True, 500, 1024, True, "tree",
@@ -317,6 +320,8 @@ class FakeEngine:
             case Inspect():
                 return self._inspect(request)
             case InspectStates():
+                found = tuple(map(self._alternatives, request.states))
+                self.emit(StatesInspected(request.id, 0, found, 1.0, self._asked()))
                 return StatesDone(request.id)
             case Survey():
                 return self._survey(request)
@@ -394,12 +399,14 @@ class FakeEngine:
 
     def _tokens(self, request):
         if request.ids is not None:
-            return tokens_of([WORDS[id] for id in request.ids])
+            return tokens_of([WORDS[id] for id in request.ids], FORCED.get(request.ids, ()))
         if isinstance(request, Score) and request.replace is not None:
             index, id = request.replace
             words = [piece.decode() for piece in self._last[request.side].pieces]
             words[index] = WORDS[id]
-            return tokens_of(words, forced=(index,))
+            found = tokens_of(words, forced=(index,))
+            FORCED[found.ids] = (index,)
+            return found
         return tokens_of(split(request.text))
 
     def _asked(self):
@@ -413,11 +420,15 @@ class FakeEngine:
         if state.pane:
             found = inspection_of(Words(word_id, WORDS), state.node, before, request.query)
             return Inspected(request.id, found, self._asked())
+        return Inspected(request.id, self._alternatives(state, request.query), self._asked())
+
+    def _alternatives(self, state, query=""):
+        """The likeliest actions at a state of a response."""
+        before = state.ids[-1] if state.ids else -1
         words = [" forty", " seventy", " a", " management"]
         found = tuple(alternative(before, i + 1, word) for i, word in enumerate(words))
-        matching = tuple(a for a in found if request.query and request.query in a.text)
-        inspection = Inspection(state.node, found, found[::-1], matching)
-        return Inspected(request.id, inspection, self._asked())
+        matching = tuple(a for a in found if query and query in a.text)
+        return Inspection(state.node, found, found[::-1], matching)
 
     def _survey(self, request):
         ids = request.state.ids

@@ -11,6 +11,11 @@ from tests.app.conftest import do
 LINE = ("", "")
 MENUS = {
     "&File": [
+        ("Open a s&ession…", ""),
+        ("Recent sess&ions", ""),
+        ("&Save the session", "Ctrl+S"),
+        ("Save the session &as…", ""),
+        LINE,
         ("Open a &pair…", "Ctrl+O"),
         ("Open training r&un…", "Ctrl+Shift+R"),
         ("Open training &log…", ""),
@@ -19,6 +24,7 @@ MENUS = {
         ("Compute in &float32", ""),
         ("C&heck the pair…", ""),
         ("&Close the pair", "Ctrl+W"),
+        ("Reopen this pair at the &next start", ""),
         LINE,
         ("Read the p&rompt from a file…", ""),
         ("Read response &A from a file…", ""),
@@ -26,7 +32,7 @@ MENUS = {
         ("&Restore the last session", ""),
         ("Reco&ver…", ""),
         LINE,
-        ("&Save the table…", "Ctrl+S"),
+        ("Save the &table…", "Ctrl+T"),
         ("Save a p&icture…", "Ctrl+P"),
         LINE,
         ("&Quit", "Ctrl+Q"),
@@ -34,6 +40,10 @@ MENUS = {
     "&Edit": [
         ("&Undo", "Ctrl+Z"),
         ("R&edo", "Ctrl+Shift+Z, Ctrl+Y"),
+        ("C&ut", "Ctrl+X"),
+        ("C&opy", "Ctrl+C"),
+        ("P&aste", "Ctrl+V"),
+        ("Select a&ll", "Ctrl+A"),
         LINE,
         ("&Swap A and B", "Ctrl+Shift+X"),
         ("&Copy A to B", "Ctrl+Shift+B"),
@@ -48,6 +58,10 @@ MENUS = {
         ("What it &depends on…", "Ctrl+Shift+P"),
         LINE,
         ("&Find in the tree", "Ctrl+F"),
+        LINE,
+        ("&Earlier state", "Alt+PgUp"),
+        ("&Later state", "Alt+PgDown"),
+        ("&Name this state…", ""),
     ],
     "&Search": [
         ("&Grow a tree", "Ctrl+G"),
@@ -78,6 +92,7 @@ MENUS = {
         ("&Token boundaries", ""),
         ("&White space", "Ctrl+Shift+W"),
         ("&Inspector", "Ctrl+I"),
+        ("&History", "Ctrl+H"),
         LINE,
         ("&Larger text", "Ctrl++, Ctrl+="),
         ("S&maller text", "Ctrl+-"),
@@ -97,6 +112,11 @@ TIPS = {
     "What it &depends on…": "Leave out each part of the prompt and see which words change",
     "&Instead of this…": "Score what else could stand at the selection or at the token",
     "Find the &best edits…": "Look for the token that flips the margin or raises the sum most",
+    "Open a s&ession…": "What was saved is shown at once, without the pair; the pair is loaded "
+    "behind",
+    "&Save the session": "Texts, numbers, trees and history in one file, to be opened without the "
+    "pair",
+    "Save the session &as…": "Into another file",
     "Open a &pair…": "Choose a policy and its reference",
     "Open training r&un…": "A run's folder, to see its curves in the training view",
     "Open training &log…": "A log of a run, in any usual format",
@@ -106,17 +126,27 @@ TIPS = {
     "noise of rounding",
     "C&heck the pair…": "What the pair's files say, how it runs, and what may be wrong with its "
     "numbers",
+    "Reopen this pair at the &next start": "Begin with the pair that was open last, where nothing "
+    "else is asked for",
     "&Close the pair": "Free its memory; the texts stay",
     "Read the p&rompt from a file…": "A UTF-8 text file",
     "Read response &A from a file…": "A UTF-8 text file",
     "Read response &B from a file…": "A UTF-8 text file",
     "&Restore the last session": "The texts you had last time",
     "Reco&ver…": "The texts of the last 30 days, of all pairs",
-    "&Save the table…": "All tokens and numbers as TSV or CSV",
+    "Save the &table…": "All tokens and numbers as TSV or CSV",
     "Save a p&icture…": "The window as a PNG",
     "&Quit": "Close Qscope",
     "&Undo": "Take back what was typed, or put in its place",
     "R&edo": "Do again what was undone",
+    "C&ut": "Take the selection out",
+    "C&opy": "Copy the selection",
+    "P&aste": "Put in what was copied",
+    "Select a&ll": "All of the text that has the caret",
+    "&Earlier state": "Go back in the history: the state before, with its very tokens",
+    "&Later state": "Go forward in the history",
+    "&Name this state…": "A word that stands over its dot in the history",
+    "&History": "A dot for each state that was scored, below the responses",
     "&Swap A and B": "Exchange the responses",
     "&Copy A to B": "Make B the same as A",
     "Copy the &table": "All tokens as TSV",
@@ -155,15 +185,28 @@ TIPS = {
     "&Log file…": "Where the details of faults are written",
 }
 SWITCHES = {
+    "Reopen this pair at the &next start": False,
     "A &beside B": False,
     "&Token boundaries": True,
     "&White space": False,
     "&Inspector": False,
+    "&History": True,
     "&Presentation": False,
     "Less m&otion": False,
 }
-DISABLED = {"Compute in &float32", "&Restore the last session"}
-"""Of a window with a pair in float32 and no last session."""
+DISABLED = {
+    "Compute in &float32",
+    "&Restore the last session",
+    "&Undo",
+    "R&edo",
+    "C&ut",
+    "C&opy",
+    "P&aste",
+    "Select a&ll",
+    "&Earlier state",
+    "&Later state",
+}
+"""Of a window with a pair in float32, no last session, nothing edited and the keys in no editor."""
 
 
 def entry(one):

@@ -1,0 +1,1 @@
+"""Sessions in the window: saving, opening, and what of a recording the pair says again."""

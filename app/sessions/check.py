@@ -1,0 +1,87 @@
+"""Has all that a session recorded scored again by the pair that is loaded, and says how it agrees.
+
+That goes on behind whatever else is asked. Knows the engine's client and recordings; knows nothing
+of files or texts.
+"""
+
+from PySide6.QtCore import QObject, Signal, Slot
+
+from app.engine_client import EngineClient
+from app.probe.variants import VariantsRun
+from core.engine.protocol import NoiseMeasured, PairInfo
+from core.recording import Recording
+from core.scoring import Scoring
+from core.session_check import compare, other_weights, recorded_scorings, variants_of
+
+
+class SessionCheck(QObject):
+    """One comparison at a time."""
+
+    said = Signal(str, bool)
+    """What came of it, in one sentence or more, and whether all agrees."""
+    progress = Signal(object)
+    """How much is scored, 0..1; None once nothing is under way."""
+
+    def __init__(self, client: EngineClient, parent: QObject) -> None:
+        super().__init__(parent)
+        self._run = VariantsRun(client, "session", self)
+        self._recording = Recording()
+        self._weights: tuple[str, ...] = ()
+        """Sentences on weights that are others now."""
+        self._recorded: tuple[Scoring, ...] = ()
+        self._scored = False
+        self._noise: NoiseMeasured | None = None
+        """Of the pair; None while it is not measured."""
+        self._exact = True
+        """The pair computes in float32, whose noise is waited for by nobody."""
+        self._run.stepped.connect(self._tell_progress)
+        self._run.ended.connect(self._finish)
+        client.noise_measured.connect(self._take_noise)
+        client.pair_let_go.connect(self._forget)
+
+    def begin(self, recording: Recording, info: PairInfo) -> None:
+        """Compare a recording with the pair, which has just been loaded."""
+        checkpoint = info.checkpoints[-1].path if info.checkpoints else ""
+        recorded = recording.info
+        self._recording = recording
+        self._weights = other_weights(recorded, info) if recorded is not None else ()
+        self._recorded = recorded_scorings(recording, checkpoint)
+        self._scored, self._exact = False, info.dtype == "float32"
+        if variants := variants_of(recording, checkpoint):
+            self._run.begin(variants)
+            self.progress.emit(0.0)
+        elif self._weights:
+            self.said.emit(" ".join(self._weights), False)
+
+    def stop(self) -> None:
+        """Compare nothing any more."""
+        self._run.stop()
+
+    @Slot()
+    def _forget(self) -> None:
+        self._noise, self._scored = None, False
+
+    @Slot()
+    def _tell_progress(self) -> None:
+        self.progress.emit(len(self._run.scorings) / max(self._run.count, 1))
+
+    @Slot(str)
+    def _finish(self, why: str) -> None:
+        self.progress.emit(None)
+        self._scored = not why
+        self._say()
+
+    @Slot(object)
+    def _take_noise(self, event: NoiseMeasured) -> None:
+        self._noise = event
+        self._say()
+
+    def _say(self) -> None:
+        """Say what came of it, once all is scored and the noise of the pair is known."""
+        if not self._scored or (self._noise is None and not self._exact):
+            return
+        self._scored = False
+        floors = self._recording.noise, self._noise.floor if self._noise is not None else None
+        found = compare(self._recorded, self._run.scorings, floors)
+        said = " ".join(filter(None, (*self._weights, found.sentence)))
+        self.said.emit(said, found.agrees and not self._weights)

@@ -1,0 +1,82 @@
+"""Makes a session's record of what a window holds, and the other way round.
+
+Knows records, states and points; knows nothing of widgets or files.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from core.engine.protocol import PairSpec, Side
+from core.history import History, Point, Reached, State
+from core.scoring import Scoring
+from core.session_record import PairNamed, Past, PromptSaid, SessionRecord, Turn
+from core.text import Message, Prompt
+
+
+def full_record(
+    texts: SessionRecord,
+    scorings: Mapping[Side, Scoring],
+    history: History,
+    view: Mapping[str, str],
+) -> SessionRecord:
+    """Return the record of texts with their tokens, as far as they are known, the history and how
+    the window shows it all."""
+    prompts: dict[Prompt, int] = {}
+    past = tuple(_past(point, prompts) for point in history)
+    return msgspec.structs.replace(
+        texts,
+        ids={side: it.tokens.ids for side, it in scorings.items()},
+        view=dict(view),
+        prompts=tuple(map(_said, prompts)),
+        history=past,
+        history_now=history.now,
+    )
+
+
+def _past(point: Point, prompts: dict[Prompt, int]) -> Past:
+    state = point.state
+    place = prompts.setdefault(state.prompt, len(prompts))
+    a, b = state.a, state.b
+    return Past(
+        number=point.number, prompt=place, a=a.text, b=b.text, ids_a=a.ids, ids_b=b.ids,
+        changed=point.changed, side=point.side, name=point.name,
+    )  # fmt: skip
+
+
+def _said(prompt: Prompt) -> PromptSaid:
+    turns = tuple(Turn(it.role, it.content, it.more) for it in prompt.messages)
+    return PromptSaid(turns, prompt.settings)
+
+
+def points_of(record: SessionRecord) -> list[Point]:
+    """Return the points of a record's history, without numbers; of two with a number the last."""
+    prompts = [
+        Prompt(tuple(Message(it.role, it.content, it.more) for it in said.turns), said.settings)
+        for said in record.prompts
+    ]
+    points = {}
+    for it in record.history:
+        if 0 <= it.prompt < len(prompts) and it.number > 0:
+            state = State(prompts[it.prompt], Reached(it.a, it.ids_a), Reached(it.b, it.ids_b))
+            side = it.side if it.side in ("A", "B") else ""
+            points[it.number] = Point(it.number, state, it.changed, side, it.name)
+    return [points[number] for number in sorted(points)]
+
+
+def state_of(record: SessionRecord) -> State:
+    """Return the texts of a record, and their tokens as far as it has them."""
+    a, b = record.a.text, record.b.text
+    ids = record.ids
+    return State(record.turns(), Reached(a, ids.get("A")), Reached(b, ids.get("B")))
+
+
+def with_part(spec: PairSpec, role: str, path: str) -> PairSpec:
+    """Return the same pair with one of its parts at another place, by PairNamed's name of it."""
+    return PairSpec(**{**msgspec.structs.asdict(PairNamed.of(spec)), role: path})
+
+
+def spec_of(pair: PairNamed) -> PairSpec | None:
+    """Return the pair that is named, to be loaded without any risk; None where none is."""
+    spec = PairSpec(**{name: getattr(pair, name) for name in pair.__struct_fields__})
+    return None if spec == PairSpec() else spec

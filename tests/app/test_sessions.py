@@ -1,0 +1,393 @@
+"""Sessions on the real window: saved, opened without the pair and with it, under a scripted one."""
+
+import json
+import zipfile
+from dataclasses import replace
+
+import msgspec
+import pytest
+from PySide6.QtCore import Qt
+
+from app import history as app_history
+from app.pair_loader import pair_to_begin_with
+from app.sessions import files
+from core import history, session_file
+from core.engine.protocol import Failed, Load, PairSpec, ScoreVariants
+from tests.app import fake_engine
+from tests.app.conftest import do, drop, settled
+from tests.app.fake_engine import FakeEngine, example
+from tests.app.test_history import click, editor, rest, write
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch):
+    monkeypatch.setattr(history, "BURST", 0.0)
+    monkeypatch.setattr(app_history, "BEHIND_MS", 1)
+
+
+class Absent(FakeEngine):
+    """An engine on whose machine no pair is; it must not be asked for anything else."""
+
+    def _answer(self, request):
+        assert isinstance(request, Load), request
+        return Failed(request.id, "The policy p is not on this machine: choose its folder.")
+
+
+def saved(window, qtbot, path):
+    """Save the session under a path, by the menu."""
+    window.ask.new_file = lambda title, name, filters: str(path)
+    do(window, "save" if window.sessions.path is None else "save_as")
+    qtbot.waitUntil(lambda: window.sessions.path == path, timeout=10_000)
+    return path
+
+
+def numbers(window):
+    """Every number that the credit view shows, and what it shows of its history."""
+    view = window.view
+    known = view.scorings()
+    return {
+        "texts": [view.panels[side].text() for side in "AB"],
+        "ids": {side: it.tokens.ids for side, it in known.items()},
+        "sums": [view.panels[side].sum.text() for side in "AB"],
+        "about": [view.panels[side].about.words for side in "AB"],
+        "figures": {key: label.text() for key, label in view.summary.figures.items()},
+        "delta": view.summary.delta.words,
+        "verdict": (view.verdict.headline.words, view.verdict.detail.words),
+        "values": {side: list(it) for side, it in view.numbers.values.items()},
+        "limit": view.numbers.colour_scale().limit,
+        "beta": view.known_beta(),
+        "history": [
+            (row.number, row.title, row.figures, row.side, row.name) for row in view.history.rows
+        ],
+        "now": view.history.now,
+        "pinned": view.focus_on.pinned,
+        "inspection": view.inspector.inspection(),
+    }
+
+
+def probed(window, qtbot):
+    """Edit, replace, compare, name and pin, and wait until all is known."""
+    view = window.view
+    write(window, qtbot, " More.")
+    assert view.replace("B", 2, int(view.scorings()["A"].ids[3]))
+    rest(window, qtbot)
+    write(window, qtbot, " Well.", "A")
+    window.history.ask_name = lambda name, parent: "the best"
+    do(window, "name_this")
+    click(window, qtbot, 2)
+    click(window, qtbot, 4)
+    view.controls.beta.setValue(0.25)
+    view.focus_on.pin("B", 2)
+    qtbot.waitUntil(lambda: view.inspector.inspection() is not None, timeout=10_000)
+    rest(window, qtbot)
+
+
+def opened(open_window, qtbot, path, engine=Absent, **more):
+    window = open_window(spec=None, engine=engine, session=path, **more)
+    strip = window.view.history
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    qtbot.waitUntil(lambda: all(row.value == row.value for row in strip.rows), timeout=10_000)
+    return window
+
+
+def test_a_session_opens_without_its_pair_as_it_was(window, open_window, qtbot, tmp_path):
+    probed(window, qtbot)
+    before = numbers(window)
+    path = saved(window, qtbot, tmp_path / "an hour.qscope")
+    assert window.windowTitle().startswith("an hour.qscope[*] — ")
+    assert not window.isWindowModified()
+    window.close()
+    again = opened(open_window, qtbot, path)
+    view = again.view
+    qtbot.waitUntil(lambda: view.inspector.inspection() is not None, timeout=10_000)
+    assert numbers(again) == before
+    badge = again.sessions.badge
+    assert badge.isVisible() and badge.text().startswith("Recorded ") and "float32" in badge.text()
+    assert not again.isWindowModified()
+
+
+def test_what_was_not_recorded_has_no_colours(window, open_window, qtbot, tmp_path):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    again = opened(open_window, qtbot, path)
+    qtbot.keyClicks(editor(again), "Well, ")
+    qtbot.waitUntil(lambda: "needs the pair" in again.view.panels["B"].about.words, timeout=10_000)
+    assert again.view.verdict.headline.words == "Not recorded: needs the pair."
+    assert again.view.panels["B"].scoring is None and again.notice.topic() != "score"
+    do(again, "undo")
+    rest(again, qtbot)
+    assert again.view.panels["B"].sum.text().startswith("Σr =")
+    assert "σ of the margin" in again.view.verdict.headline.words
+
+
+def test_the_pair_is_loaded_behind_and_agrees(window, open_window, qtbot, tmp_path):
+    probed(window, qtbot)
+    before = numbers(window)
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    again = opened(open_window, qtbot, path, FakeEngine)
+    qtbot.waitUntil(lambda: again.notice.topic() == "session", timeout=10_000)
+    assert "tokens agree" in again.notice.message.text()
+    rest(again, qtbot)
+    strip = again.view.history
+    qtbot.waitUntil(lambda: all(row.value == row.value for row in strip.rows), timeout=10_000)
+    qtbot.waitUntil(lambda: again.view.inspector.inspection() is not None, timeout=10_000)
+    assert numbers(again) == before
+    assert not again.sessions.badge.isVisible() and not again.isWindowModified()
+    assert isinstance(FakeEngine.last.requests[0], Load)
+    assert any(isinstance(it, ScoreVariants) for it in FakeEngine.last.requests)
+
+
+def test_a_pair_that_says_else_is_told(window, open_window, qtbot, tmp_path, monkeypatch):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    true = fake_engine.scoring_of
+
+    def scoring_of(tokens, checkpoint=""):
+        found = true(tokens, checkpoint)
+        return replace(found, logp_policy=found.logp_policy - 0.21)
+
+    monkeypatch.setattr(fake_engine, "scoring_of", scoring_of)
+    again = opened(open_window, qtbot, path, FakeEngine)
+    qtbot.waitUntil(lambda: "differ" in again.notice.message.text(), timeout=10_000)
+    assert "(largest 0.21)" in again.notice.message.text()
+    rest(again, qtbot)
+
+
+def test_an_edit_marks_the_session_and_saving_unmarks_it(window, qtbot, tmp_path):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    write(window, qtbot, " More.")
+    assert window.isWindowModified()
+    qtbot.keyClick(editor(window), Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(
+        lambda: session_file.read(path).record.b.text.endswith(" More."), timeout=10_000
+    )
+    qtbot.waitUntil(lambda: not window.isWindowModified(), timeout=10_000)
+    qtbot.waitUntil(lambda: "Saved s" in window.statusBar().currentMessage(), timeout=10_000)
+    found = session_file.read(path)
+    assert found.whole and found.thumbnail.startswith(b"\x89PNG")
+    assert [it.changed for it in found.record.history] == ["", "+ More."]
+
+
+def test_the_ending_is_put_and_another_file_is_kept(window, qtbot, tmp_path):
+    window.ask.new_file = lambda title, name, filters: str(tmp_path / "named")
+    do(window, "save")
+    qtbot.waitUntil((tmp_path / "named.qscope").exists, timeout=10_000)
+    qtbot.waitUntil(lambda: window.sessions.path is not None, timeout=10_000)
+    do(window, "save_as")
+    assert "named.qscope exists" in window.notice.message.text()
+
+
+def test_no_choice_saves_nothing(window, qtbot, tmp_path):
+    window.ask.new_file = lambda title, name, filters: ""
+    do(window, "save")
+    assert window.sessions.path is None and not [*tmp_path.glob("*.qscope")]
+
+
+@pytest.mark.parametrize("kind", ["other", "newer", "damaged"])
+def test_what_is_no_whole_session_is_never_written_over(window, qtbot, tmp_path, kind):
+    path = tmp_path / "s.qscope"
+    if kind == "other":
+        path.write_bytes(b"a file of another program")
+    else:
+        saved(window, qtbot, path)
+        window.sessions.path = None
+        if kind == "newer":
+            data = {"version": 99, "a": {"text": "kept"}}
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("session.json", json.dumps(data))
+        else:
+            path.write_bytes(path.read_bytes()[:-3000])
+    before = path.read_bytes()
+    window.ask.new_file = lambda title, name, filters: str(path)
+    do(window, "save")
+    qtbot.waitUntil(lambda: window.notice.topic() == "session", timeout=10_000)
+    assert path.read_bytes() == before and "another name" in window.notice.message.text()
+    window.ask.new_file = lambda title, name, filters: str(tmp_path / "else.qscope")
+    window.notice.action.click()
+    qtbot.waitUntil((tmp_path / "else.qscope").exists, timeout=10_000)
+
+
+def test_a_damaged_session_is_shown_as_far_as_it_goes(window, open_window, qtbot, tmp_path):
+    write(window, qtbot, " More.")
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    again = open_window(spec=None, engine=Absent, session=path)
+    qtbot.waitUntil(lambda: again.notice.topic() == "session", timeout=10_000)
+    assert "as far as it can be read" in again.notice.message.text()
+    assert editor(again).text().endswith(" More.")
+
+
+def test_what_is_no_session_is_refused_and_the_texts_stay(window, qtbot, tmp_path):
+    path = tmp_path / "s.qscope"
+    path.write_text("x")
+    before = editor(window).text()
+    drop(window, [path])
+    qtbot.waitUntil(lambda: window.notice.topic() == "session", timeout=10_000)
+    assert str(path) in window.notice.message.text() and window.sessions.path is None
+    assert editor(window).text() == before and window.banner.isHidden()
+
+
+def test_a_session_is_dropped_on_a_window_and_undone(window, open_window, qtbot, tmp_path):
+    write(window, qtbot, " More.")
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    again = open_window(spec=PairSpec(policy="q", reference="r"))
+    rest(again, qtbot)
+    write(again, qtbot, " Mine.")
+    before = editor(again).text()
+    drop(editor(again).viewport(), [path])
+    qtbot.waitUntil(lambda: again.sessions.path == path, timeout=10_000)
+    rest(again, qtbot)
+    assert editor(again).text() == example().b + " More."
+    do(again, "undo")
+    assert editor(again).text() == before
+    rest(again, qtbot)
+
+
+def test_recent_sessions(window, open_window, qtbot, tmp_path):
+    paths = [tmp_path / f"{name}.qscope" for name in ("one", "two")]
+    for path in paths:
+        saved(window, qtbot, path)
+    menu = window.menus.actions["recent_sessions"].menu()
+    menu.aboutToShow.emit()
+    assert [it.text() for it in menu.actions()] == ["two.qscope", "one.qscope"]
+    paths[1].unlink()
+    window.sessions.open(paths[0])
+    rest(window, qtbot)
+    menu.aboutToShow.emit()
+    qtbot.wait(50)
+    menu.aboutToShow.emit()
+    assert [(it.text(), it.isEnabled()) for it in menu.actions()] == [
+        ("one.qscope", True),
+        ("two.qscope", False),
+    ]
+    menu.actions()[0].trigger()
+    rest(window, qtbot)
+    assert window.sessions.path == paths[0]
+
+
+def test_no_session_was_open_yet(window):
+    menu = window.menus.actions["recent_sessions"].menu()
+    menu.aboutToShow.emit()
+    assert [(it.text(), it.isEnabled()) for it in menu.actions()] == [("None yet", False)]
+
+
+def test_the_session_of_last_time_is_offered(window, open_window, qtbot, tmp_path):
+    write(window, qtbot, " More.")
+    saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    again = open_window()
+    qtbot.waitUntil(lambda: again.notice.topic() == "session", timeout=10_000)
+    assert again.notice.message.text() == "The session s.qscope was open last time."
+    again.notice.action.click()
+    qtbot.waitUntil(lambda: again.sessions.path is not None, timeout=10_000)
+    rest(again, qtbot)
+    again.close()
+    third = open_window()
+    qtbot.waitUntil(lambda: third.notice.topic() == "session", timeout=10_000)
+    rest(third, qtbot)
+
+
+def test_a_pair_that_has_moved_is_found_again(window, open_window, qtbot, tmp_path):
+    write(window, qtbot, " More.")
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    found = session_file.read(path)
+    gone = str(tmp_path / "gone")
+    pair = msgspec.structs.replace(found.record.pair, policy=gone)
+    record = msgspec.structs.replace(found.record, pair=pair)
+    session_file.write(path, record, found.recording)
+    here = tmp_path / "here"
+    here.mkdir()
+    again = opened(open_window, qtbot, path, OnlyHere)
+    assert f"The policy was at {gone}, which is not there." == again.notice.message.text()
+    again.ask.folder = lambda title: str(here)
+    again.notice.action.click()
+    qtbot.waitUntil(lambda: "agree" in again.notice.message.text(), timeout=10_000)
+    assert again.isWindowModified(), "where it is now is to be saved"
+    do(again, "save")
+    qtbot.waitUntil(lambda: not again.isWindowModified(), timeout=10_000)
+    assert again.sessions.path == path
+    rest(again, qtbot)
+    again.close()
+    assert session_file.read(path).record.pair.policy == str(here)
+
+
+class OnlyHere(FakeEngine):
+    """An engine that finds a policy only where it is."""
+
+    def _answer(self, request):
+        if isinstance(request, Load) and not request.spec.policy.endswith("here"):
+            return Failed(request.id, "There is no folder of that name: choose another.")
+        return super()._answer(request)
+
+
+def test_the_badge_says_why_the_pair_is_not_loaded(window, open_window, qtbot, tmp_path):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    again = opened(open_window, qtbot, path)
+    badge = again.sessions.badge
+    qtbot.waitUntil(lambda: "not on this machine" in badge.toolTip(), timeout=10_000)
+    assert again.notice.topic() != "session", "nobody asked for it"
+    badge.menu().actions()[0].trigger()
+    qtbot.waitUntil(lambda: again.notice.topic() == "session", timeout=10_000)
+    assert "not on this machine" in again.notice.message.text()
+    assert badge.isVisible() and len(again.view.scorings()) == 2, "what was recorded stays"
+
+
+def test_the_ending_is_the_cores():
+    assert files.ENDING == session_file.ENDING
+
+
+def test_the_last_pair_is_reopened_where_that_is_wanted(open_window, qtbot):
+    window = open_window()
+    rest(window, qtbot)
+    usual = PairSpec(demo=True)
+    assert pair_to_begin_with(window.settings, usual) == usual
+    window.menus.actions["reopen"].setChecked(True)
+    assert pair_to_begin_with(window.settings, usual).policy == "p"
+    window.close()
+    again = open_window()
+    assert again.menus.actions["reopen"].isChecked()
+    rest(again, qtbot)
+    do(again, "open_demo")
+    rest(again, qtbot)
+    assert pair_to_begin_with(again.settings, usual) == usual
+
+
+def test_a_file_has_the_alternatives_at_every_token(window, open_window, qtbot, tmp_path):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    tokens = sum(len(it) for it in window.view.scorings().values())
+    qtbot.waitUntil(lambda: len(session_file.read(path).recording.states) > tokens // 2)
+    window.close()
+    again = opened(open_window, qtbot, path)
+    again.view.focus_on.pin("A", 4)
+    qtbot.waitUntil(lambda: again.view.inspector.inspection() is not None, timeout=10_000)
+    assert len(again.view.inspector.inspection().by_policy) > 0
+
+
+def test_a_tree_stays_in_the_file_once_the_pair_has_taken_over(
+    window, open_window, qtbot, tmp_path
+):
+    do(window, "grow_tree")
+    pane = window.searches.view.trees.panes["left"]
+    qtbot.waitUntil(lambda: pane.state == "done", timeout=10_000)
+    nodes, found = len(pane.tree), [it.text for it in pane.hypotheses()]
+    do(window, "show_credit")
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    for engine in (FakeEngine, Absent):
+        again = opened(open_window, qtbot, path, engine)
+        tree = again.searches.view.trees.panes["left"]
+        qtbot.waitUntil(lambda tree=tree: len(tree.tree) == nodes, timeout=10_000)
+        if engine is FakeEngine:
+            qtbot.waitUntil(lambda again=again: again.notice.topic() == "session")
+        rest(again, qtbot)
+        assert [it.text for it in tree.hypotheses()] == found
+        do(again, "save")
+        qtbot.waitUntil(lambda again=again: not again.client.busy(), timeout=10_000)
+        again.close()
+        assert len(session_file.read(path).recording.trees) == 1
