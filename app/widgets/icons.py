@@ -11,6 +11,13 @@ from PySide6.QtWidgets import QApplication, QToolButton, QWidget
 
 from app import theme
 
+ANEW = (
+    QEvent.Type.Polish,  # a widget that was not shown yet hears of no theme before
+    QEvent.Type.PaletteChange,
+    QEvent.Type.DevicePixelRatioChange,
+)
+"""After what an icon may have to look otherwise."""
+
 
 @cache
 def drawn(name: str, colour: str, pixels: int) -> QImage:
@@ -62,13 +69,9 @@ class IconButton(QToolButton):
             self._icon = name
             self.setIcon(icon_for(self, name))
 
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_icon"):
-            self.setIcon(icon_for(self, self._icon))
-
     def event(self, event: QEvent) -> bool:
-        """Draw anew for a screen of another pixel ratio."""
-        if event.type() == QEvent.Type.DevicePixelRatioChange and hasattr(self, "_icon"):
+        """Draw anew in another theme, and for a screen of another pixel ratio."""
+        done = super().event(event)
+        if event.type() in ANEW and hasattr(self, "_icon"):
             self.setIcon(icon_for(self, self._icon))
-        return super().event(event)
+        return done

@@ -125,8 +125,13 @@ def test_an_icon_is_drawn_anew_in_another_theme(qtbot, qapp):
     theme.apply(qapp, False)
     button = IconButton("close", "Close")
     qtbot.addWidget(button)
+    button.show()
     light = button.icon().pixmap(16).toImage()
     theme.apply(qapp, True)
     assert button.icon().pixmap(16).toImage() != light
+    later = IconButton("close", "Close")
+    qtbot.addWidget(later)
     theme.apply(qapp, False)
+    later.show()
+    assert later.icon().pixmap(16).toImage() == light
     assert button.accessibleName() == "Close" == button.toolTip()
