@@ -296,7 +296,7 @@ class PairLoader(QObject):
         if event.why:
             message = f"{event.why} The pair that was open stays."
             self._tell_failure(message, asked if event.downloadable else None)
-        elif not event.kept:
+        elif not (event.kept or event.info.recorded):
             doubts = *event.info.doubts, *contradicted
             plain = () if event.info.has_chat_template else (NO_TEMPLATE,)
             notes = tuple(dict.fromkeys((*doubts, *event.info.remarks, *plain)))

@@ -30,6 +30,8 @@ class RecordedBadge(QToolButton):
 
     load_wanted = Signal()
     """The pair is to be loaded."""
+    cancel_wanted = Signal()
+    """The pair that is being loaded is not wanted after all."""
     wanted = Signal(bool)
     """Whether it has anything to say, and is to be seen."""
     find_wanted = Signal()
@@ -40,6 +42,9 @@ class RecordedBadge(QToolButton):
         menu = QMenu(self)
         menu.addAction("&Load the pair").triggered.connect(self.load_wanted)
         menu.addAction("&Find the policy…").triggered.connect(self.find_wanted)
+        self._cancel = menu.addAction("&Cancel loading")
+        self._cancel.triggered.connect(self.cancel_wanted)
+        self._cancel.setEnabled(False)
         self.setMenu(menu)
         self._words = ""
         self.setStyleSheet(LOOK)
@@ -54,8 +59,10 @@ class RecordedBadge(QToolButton):
 
     def show_loading(self, what: str, fraction: float | None) -> None:
         """Show that the pair is being loaded behind; "" once that is over."""
-        share = "" if fraction is None else f" {100 * fraction:.0f} %"
-        self._say(f" · {what[:1].lower()}{what[1:]}{share}" if what else "")
+        self._cancel.setEnabled(bool(what))
+        share = "…" if fraction is None else f"{100 * fraction:.0f} %"
+        self.setToolTip(f"{ABOUT}\n\n{what} {share}" if what else ABOUT)
+        self._say(f" · loading {share}" if what else "")
 
     def show_trouble(self, sentence: str) -> None:
         """Say why the pair is not loaded behind."""

@@ -8,10 +8,13 @@ from collections.abc import Mapping
 import msgspec
 
 from core.engine.protocol import PairSpec, Side
-from core.history import History, Point, Reached, State
+from core.history import LONGEST_NAME, History, Point, Reached, State
 from core.scoring import Scoring
 from core.session_record import PairNamed, Past, PromptSaid, SessionRecord, Turn
 from core.text import Message, Prompt
+
+LONGEST_WORDS = 200
+"""Characters of what changed that are read."""
 
 
 def full_record(
@@ -49,19 +52,24 @@ def _said(prompt: Prompt) -> PromptSaid:
     return PromptSaid(turns, prompt.settings)
 
 
-def points_of(record: SessionRecord) -> list[Point]:
-    """Return the points of a record's history, without numbers; of two with a number the last."""
+def points_of(record: SessionRecord) -> tuple[list[Point], int]:
+    """Return the points of a record's history, without what models say, numbered anew from 1, and
+    the number of the one on the screen, 0 for none."""
     prompts = [
         Prompt(tuple(Message(it.role, it.content, it.more) for it in said.turns), said.settings)
         for said in record.prompts
     ]
-    points = {}
+    points: list[Point] = []
+    now = 0
     for it in record.history:
-        if 0 <= it.prompt < len(prompts) and it.number > 0:
+        if 0 <= it.prompt < len(prompts):
             state = State(prompts[it.prompt], Reached(it.a, it.ids_a), Reached(it.b, it.ids_b))
             side = it.side if it.side in ("A", "B") else ""
-            points[it.number] = Point(it.number, state, it.changed, side, it.name)
-    return [points[number] for number in sorted(points)]
+            number = len(points) + 1
+            changed, name = it.changed[:LONGEST_WORDS], it.name[:LONGEST_NAME]
+            points.append(Point(number, state, changed, side, name))
+            now = number if it.number == record.history_now else now
+    return points, now
 
 
 def state_of(record: SessionRecord) -> State:

@@ -122,6 +122,7 @@ class Sessions(QObject):
         self._banner.cancel.connect(self._cancel)
         self.badge.load_wanted.connect(self.load_pair)
         self.badge.find_wanted.connect(self.find_policy)
+        self.badge.cancel_wanted.connect(self._stop_loading)
         pair.behind.connect(self.badge.show_loading)
         pair.behind_failed.connect(self._say_not_loaded)
         pair.switching.connect(self._remember_looks)
@@ -252,6 +253,8 @@ class Sessions(QObject):
                 self._end_opening()
                 self._say("error", sentence)
             return
+        if path == self._saving:
+            self._saving = None
         self._touch()
         self._notice.show_notice(
             "error", sentence, topic=TOPIC, action="Save as…", then=self.save_as
@@ -306,7 +309,7 @@ class Sessions(QObject):
 
     @Slot()
     def _cancel(self) -> None:
-        """Stop what takes a while: reading a file, or loading a pair behind."""
+        """Open no file after all."""
         if self._opening is not None:
             self._end_opening()
 
@@ -330,7 +333,7 @@ class Sessions(QObject):
         self._notice.dismiss(TOPIC)
         record, recording = read.opened.record, read.opened.recording
         self._spec = spec_of(record.pair)
-        self._beta = record.beta
+        self._beta, self._as_before = record.beta, dict(record.view)
         self.path, self.modified, self._saving = read.path, False, None
         self._files.remember(read.path)
         self.changed.emit()
@@ -371,7 +374,7 @@ class Sessions(QObject):
         assert self._opened is not None
         record, parts = self._opened.record, self._parts
         self._quiet = True
-        parts.history.restore(points_of(record), record.history_now, self._spec or PairSpec())
+        parts.history.restore(*points_of(record), self._spec or PairSpec())
         parts.texts.put_session(state_of(record), record.example)
         self._show_beta()
         parts.shown.show(record.view)
@@ -414,7 +417,7 @@ class Sessions(QObject):
         if now is not None and now.state.without_ids() == parts.texts.state():
             parts.texts.keep_tokens(now.state)
         self._show_beta()
-        parts.shown.show(self._as_before)
+        parts.shown.show({**self._as_before, "page": ""})
         self._quiet = False
         recorded = opened.recording.info
         if recorded is not None and not other_weights(recorded, info):
@@ -452,6 +455,11 @@ class Sessions(QObject):
             return
         self._asked = True
         self._parts.pair.load_behind(replace(self._exact(self._spec), download="ask"))
+
+    @Slot()
+    def _stop_loading(self) -> None:
+        """Leave what was recorded to answer, and load no pair."""
+        self._client.cancel(Load)
 
     @Slot(object)
     def _say_not_loaded(self, event: Failed) -> None:

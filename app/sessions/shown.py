@@ -33,6 +33,7 @@ class Shown(QObject):
         self._pin = ""
         """The token to pin once it is there: "B 7"."""
         view.recoloured.connect(self._pin_as_before)
+        view.edited.connect(self._pin_no_more)
 
     def gather(self) -> dict[str, str]:
         """Return how all is shown now."""
@@ -88,6 +89,10 @@ class Shown(QObject):
         paths = [it.path for it in self._scrubbing.checkpoints]
         if path in paths:
             self._scrubbing.show_checkpoint(paths.index(path))
+
+    @Slot()
+    def _pin_no_more(self) -> None:
+        self._pin = ""
 
     @Slot()
     def _pin_as_before(self) -> None:

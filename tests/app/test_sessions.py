@@ -11,8 +11,10 @@ from PySide6.QtCore import Qt
 from app import history as app_history
 from app.pair_loader import pair_to_begin_with
 from app.sessions import files
+from app.sessions.record import points_of
 from core import history, session_file
-from core.engine.protocol import Failed, Load, PairSpec, ScoreVariants
+from core.engine.protocol import Failed, Load, PairSpec, Progress, ScoreVariants, Stopped
+from core.session_record import Past, PromptSaid, SessionRecord, Turn
 from tests.app import fake_engine
 from tests.app.conftest import do, drop, settled
 from tests.app.fake_engine import FakeEngine, example
@@ -391,3 +393,43 @@ def test_a_tree_stays_in_the_file_once_the_pair_has_taken_over(
         qtbot.waitUntil(lambda again=again: not again.client.busy(), timeout=10_000)
         again.close()
         assert len(session_file.read(path).recording.trees) == 1
+
+
+def test_a_history_that_no_window_wrote_is_numbered_anew():
+    said = (PromptSaid((Turn("user", "Why?"),)),)
+    past = (
+        Past(number=2**40, prompt=0, a="x", b="y", changed="c" * 9000, side="C", name="n" * 9000),
+        Past(number=2**40, prompt=7, a="of no prompt", b=""),
+        Past(number=-3, prompt=0, a="x", b="z", ids_a=(1, 2)),
+    )
+    points, now = points_of(SessionRecord(prompts=said, history=past, history_now=-3))
+    assert [(it.number, it.state.b.text, it.side) for it in points] == [(1, "y", ""), (2, "z", "")]
+    assert now == 2 and points[1].state.a.ids == (1, 2)
+    assert len(points[0].changed) == 200 and len(points[0].name) == 60
+
+
+class Slow(FakeEngine):
+    """An engine that is loading a pair until it is told to stop."""
+
+    def _answer(self, request):
+        if isinstance(request, Load):
+            self.emit(Progress(request.id, "Reading the weights", 0.25))
+            self._stop.wait(20)
+            return Stopped(request.id)
+        return super()._answer(request)
+
+
+def test_loading_behind_can_be_cancelled_and_the_recording_stays(
+    window, open_window, qtbot, tmp_path
+):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    again = open_window(spec=None, engine=Slow, session=path)
+    badge = again.sessions.badge
+    qtbot.waitUntil(lambda: badge.text().endswith("loading 25 %"), timeout=10_000)
+    assert len(again.view.scorings()) == 2, "it goes on behind"
+    badge.menu().actions()[2].trigger()
+    qtbot.waitUntil(lambda: not badge.text().endswith("%"), timeout=10_000)
+    qtbot.waitUntil(badge.isVisible, timeout=10_000)
+    assert len(again.view.scorings()) == 2
+    rest(again, qtbot)
