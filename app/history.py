@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QInputDialog, QWidget
 from app.actions.action import Menu, action, toggle
 from app.credit.view import CreditView
 from app.engine_client import EngineClient
-from app.probe.variants import VariantsRun
+from app.inspect.variants import VariantsRun
 from app.settings import Settings, pair_key
 from app.texts import Texts
 from app.widgets.history_strip import HistoryStrip, Row

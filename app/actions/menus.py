@@ -67,7 +67,7 @@ class Menus:
             inner.menuAction().setToolTip(entry.tip)
             inner.menuAction().setStatusTip(entry.tip)
             inner.aboutToShow.connect(partial(_fill, inner, entry))
-            self._name(entry.name, inner.menuAction())
+            self._keep(entry.name, inner.menuAction())
             return
         action = QAction(entry.title, menu)
         action.setShortcuts(QKeySequence.listFromString(entry.keys))
@@ -97,10 +97,13 @@ class Menus:
             self._name(f"{entry.name} {value}", f"{entry.title}: {title}", menu, action)
         group.triggered.connect(lambda action: entry.choose(str(action.data())))
 
-    def _name(self, name: str, title: str, menu: QMenu, action: QAction) -> None:
+    def _keep(self, name: str, action: QAction) -> None:
         if name in self.actions:
             raise ValueError(f"Two actions are called {name}: give one another name.")
         self.actions[name] = action
+
+    def _name(self, name: str, title: str, menu: QMenu, action: QAction) -> None:
+        self._keep(name, action)
         self.commands.append(Command(_plain(title), _plain(menu.title()), action))
 
 

@@ -7,7 +7,7 @@ of files or texts.
 from PySide6.QtCore import QObject, Signal, Slot
 
 from app.engine_client import EngineClient
-from app.probe.variants import VariantsRun
+from app.inspect.variants import VariantsRun
 from core.engine.protocol import NoiseMeasured, PairInfo
 from core.recording import Recording
 from core.scoring import Scoring
