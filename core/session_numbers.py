@@ -55,9 +55,9 @@ from core.scoring import Alternative, Scoring
 from core.search.grown import Growth, Reason, Status, Step
 from core.search.spec import Objective, SearchSpec, check
 from core.search.strategies import records
-from core.session_record import MOST_TURNS, TokenId, Turn
+from core.session_record import MOST_TURNS, PromptSaid, TokenId
 from core.sweeps.record import SweepInfo, SweepRow, SweepSpec
-from core.text import Message, Prompt, Tokens
+from core.text import Prompt, Tokens
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -102,13 +102,6 @@ ROUNDED = 1e-3
 """Nats by which rounding may lead a log-prob above 0, or a divergence below it."""
 
 # --- the JSON -----------------------------------------------------------------------------------
-
-
-class PromptSaid(msgspec.Struct, frozen=True):
-    """A prompt: its turns, and what a chat template is told besides (a JSON object, or "")."""
-
-    turns: tuple[Turn, ...]
-    settings: str = ""
 
 
 class ScoringSaid(msgspec.Struct, frozen=True):
@@ -330,7 +323,7 @@ class _Packing:
         for name in ("responses", "states"):
             said[name] = [it for it in said[name] if it is not None]
         said["trees"] = {pane: it for pane, it in said["trees"].items() if it is not None}
-        said["prompts"] = [_plain(_prompt_said(prompt)) for prompt in self._prompts]
+        said["prompts"] = [_plain(PromptSaid.of(prompt)) for prompt in self._prompts]
         return {name: it for name, it in said.items() if it is not None}
 
     def tensors(self) -> Arrays:
@@ -459,11 +452,6 @@ class _Packing:
             tuple(pieces),
             EndSaid(end.steps, end.computed, end.seconds, end.cache) if end is not None else None,
         )
-
-
-def _prompt_said(prompt: Prompt) -> PromptSaid:
-    turns = (Turn(it.role, it.content, it.more) for it in prompt.messages)
-    return PromptSaid(tuple(turns), prompt.settings)
 
 
 def _spec_said(spec: SearchSpec) -> SpecSaid:
@@ -699,7 +687,7 @@ def _prompt(plain: Any) -> Prompt:
     said = _converted(plain, PromptSaid)
     if len(said.turns) > MOST_TURNS:
         raise ValueError("too many turns")
-    return Prompt(tuple(Message(it.role, it.content, it.more) for it in said.turns), said.settings)
+    return said.prompt()
 
 
 def _spec(said: SpecSaid) -> SearchSpec:

@@ -1,9 +1,9 @@
 """The record of a session: the pair, its beta and the texts, as drafts and session files hold it.
 
-Its bytes are JSON in UTF-8. A draft is a file of just these bytes; a session file (.qscope) is to
-be a zip that holds them as session.json. Reading never fails: what cannot be read is left out and
-said, a field at a time, so that a damaged beta costs no text. Fields that this version does not
-know are ignored; a newer version's record is read as far as it is understood.
+Its bytes are JSON in UTF-8. A draft is a file of just these bytes; a session file (.qscope) is a
+zip that holds them as session.json, with the numbers. Reading never fails: what cannot be read is
+left out and said, a field at a time, so that a damaged beta costs no text. Fields that this version
+does not know are ignored; a newer version's record is read as far as it is understood.
 
 A lone half of a surrogate pair, which UTF-8 cannot hold, stands as its JSON escape (two halves in a
 row become their character). Knows prompts and pairs; knows nothing of files or windows.
@@ -82,6 +82,17 @@ class PromptSaid(msgspec.Struct, frozen=True):
     turns: tuple[Turn, ...]
     settings: str = ""
 
+    @classmethod
+    def of(cls, prompt: Prompt) -> "PromptSaid":
+        """Return how a prompt is written down."""
+        turns = (Turn(it.role, it.content, it.more) for it in prompt.messages)
+        return cls(tuple(turns), prompt.settings)
+
+    def prompt(self) -> Prompt:
+        """Return the prompt."""
+        messages = (Message(it.role, it.content, it.more) for it in self.turns)
+        return Prompt(tuple(messages), self.settings)
+
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):
     """A state of the texts that was scored (core.history): both responses to a prompt, by its place
@@ -134,8 +145,7 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     def turns(self) -> Prompt:
         """Return the prompt."""
-        messages = (Message(turn.role, turn.content, turn.more) for turn in self.prompt)
-        return Prompt(tuple(messages), self.prompt_settings)
+        return PromptSaid(self.prompt, self.prompt_settings).prompt()
 
 
 class Found(NamedTuple):
@@ -149,13 +159,14 @@ def record_of(
     spec: PairSpec | None, beta: float | None, example: str, prompt: Prompt, a: str, b: str
 ) -> SessionRecord:
     """Return the record of texts as they stand now."""
+    said = PromptSaid.of(prompt)
     return SessionRecord(
         saved=datetime.now(UTC),
         pair=PairNamed.of(spec),
         beta=beta,
         example=example,
-        prompt=tuple(Turn(it.role, it.content, it.more) for it in prompt.messages),
-        prompt_settings=prompt.settings,
+        prompt=said.turns,
+        prompt_settings=said.settings,
         a=Response(a),
         b=Response(b),
     )

@@ -10,8 +10,8 @@ import msgspec
 from core.engine.protocol import PairSpec, Side
 from core.history import LONGEST_NAME, History, Point, Reached, State
 from core.scoring import Scoring
-from core.session_record import PairNamed, Past, PromptSaid, SessionRecord, Turn
-from core.text import Message, Prompt
+from core.session_record import PairNamed, Past, PromptSaid, SessionRecord
+from core.text import Prompt
 
 LONGEST_WORDS = 200
 """Characters of what changed that are read."""
@@ -31,7 +31,7 @@ def full_record(
         texts,
         ids={side: it.tokens.ids for side, it in scorings.items()},
         view=dict(view),
-        prompts=tuple(map(_said, prompts)),
+        prompts=tuple(map(PromptSaid.of, prompts)),
         history=past,
         history_now=history.now,
     )
@@ -47,18 +47,10 @@ def _past(point: Point, prompts: dict[Prompt, int]) -> Past:
     )  # fmt: skip
 
 
-def _said(prompt: Prompt) -> PromptSaid:
-    turns = tuple(Turn(it.role, it.content, it.more) for it in prompt.messages)
-    return PromptSaid(turns, prompt.settings)
-
-
 def points_of(record: SessionRecord) -> tuple[list[Point], int]:
     """Return the points of a record's history, without what models say, numbered anew from 1, and
     the number of the one on the screen, 0 for none."""
-    prompts = [
-        Prompt(tuple(Message(it.role, it.content, it.more) for it in said.turns), said.settings)
-        for said in record.prompts
-    ]
+    prompts = [said.prompt() for said in record.prompts]
     points: list[Point] = []
     now = 0
     for it in record.history:
