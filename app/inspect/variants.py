@@ -35,12 +35,14 @@ class VariantsRun(QObject):
         """Of the variants that have been scored, in their order; None where one cannot be."""
         self.problems: list[str] = []
         """Why not, in a sentence each, "" for the others."""
+        self.checkpoint = ""
+        """Of a run: the one that they are of, once any is scored."""
         client.pair_let_go.connect(self._pair_let_go)
 
     def begin(self, variants: tuple[Variant, ...]) -> None:
         """Have these scored, and forget those before."""
         self.count, self.running = len(variants), True
-        self.scorings, self.problems = [], []
+        self.scorings, self.problems, self.checkpoint = [], [], ""
         ticket = self._client.ask(ScoreVariants, variants, self._purpose)
         ticket.stepped.connect(self._take)
         ticket.answered.connect(self._done)
@@ -56,6 +58,7 @@ class VariantsRun(QObject):
         return True
 
     def _take(self, event: VariantsScored) -> None:
+        self.checkpoint = event.checkpoint
         self.scorings += event.scorings
         self.problems += event.problems
         self.stepped.emit()

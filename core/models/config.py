@@ -18,7 +18,7 @@ from core.errors import UserFacingError
 SPARE = 2**28
 """Numbers that a model may have beside those that are stored: buffers, and weights that are tied.
 Of these it may have twice as many."""
-PARTS, PER_TENSOR = 2**14, 64
+PARTS, PER_TENSOR = 2**12, 64
 """Modules and tensors that a model may have, and so many more for each stored tensor."""
 
 
