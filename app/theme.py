@@ -280,6 +280,7 @@ def style_sheet(dark: bool) -> str:
     QComboBox {{ padding-right: 2px; }}
     QComboBox QLineEdit, QAbstractSpinBox QLineEdit {{ border: none; padding: 0px;
         background: transparent; min-height: 0px; }}
+    QAbstractSpinBox QLineEdit {{ padding-left: 5px; }}
     QComboBox:hover, QAbstractSpinBox:hover, QLineEdit:hover {{ border-color: {c.text}; }}
     QComboBox:focus, QAbstractSpinBox:focus, QLineEdit:focus {{ border-color: {c.accent}; }}
     QComboBox:disabled, QAbstractSpinBox:disabled, QLineEdit:disabled {{ border-color: {c.line};
