@@ -104,7 +104,7 @@ def _changed(value: Any, rng: random.Random) -> Any:
         else:
             value[at] = _changed(value[at], rng)
         return value
-    if how_deep := rng.choice([0] * 30 + [3, 60, 900]):
+    if how_deep := rng.choice([0] * 30 + [3, 60, 230]):  # four times 230 can still be written
         for _ in range(how_deep):
             value = [value] if rng.random() < 0.5 else {rng.choice(NAMES): value}
         return value
