@@ -277,6 +277,17 @@ def test_strange_members_are_passed_over(tmp_path, whole, strange):
         write(path, RECORD, made())
 
 
+def test_of_many_strange_members_a_few_are_passed_over(tmp_path, whole):
+    path = tmp_path / "a.qscope"
+    path.write_bytes(whole)
+    with zipfile.ZipFile(path, "a") as archive:
+        for number in range(1000):
+            archive.writestr(str(number), b"")
+    opened = read(path)
+    assert opened.record == RECORD and opened.recording and len(opened.remarks) < 10
+    assert opened.remarks[-1] == "it has more parts than Qscope writes"
+
+
 def test_a_compressed_one_is_not_unpacked(tmp_path):
     """A few kilobytes that would be gigabytes once unpacked are never unpacked."""
     path = tmp_path / "a.qscope"
