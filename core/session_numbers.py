@@ -764,7 +764,7 @@ def _check_scoring(scoring: Scoring, tokens: Tokens) -> None:
     rows = len(scoring.ids)
     columns = [getattr(scoring, name) for name in TABLES["tokens"] if name not in ("id", "node")]
     both = [getattr(scoring, name) is None for name in OF_REFERENCE]
-    _require(0 < rows, len(tokens) <= rows, len(scoring.labels) == len(scoring.nodes) == rows)
+    _require(rows > 0, len(tokens) <= rows, len(scoring.labels) == len(scoring.nodes) == rows)
     _require(
         all(len(it) == rows for it in columns if it is not None),
         scoring.ids[: len(tokens)].tolist() == [*tokens.ids],
