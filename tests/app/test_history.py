@@ -296,13 +296,13 @@ def test_going_to_and_fro_between_checkpoints_always_finds_numbers(open_window, 
 def test_numbers_are_of_the_checkpoint_that_they_were_scored_under(open_window, qtbot, monkeypatch):
     """The job may begin when another checkpoint is shown than when it was asked for."""
 
-    class Late(FakeEngine):
-        begun_under = [CHECKPOINTS[1].path]
+    begun_under = [CHECKPOINTS[1].path]
 
+    class Late(FakeEngine):
         def _score_variants(self, request):
             shown = self._shown
-            if request.purpose == "history" and self.begun_under:
-                self._shown = self.begun_under.pop()
+            if request.purpose == "history" and begun_under:
+                self._shown = begun_under.pop()
             done = super()._score_variants(request)
             self._shown = shown
             return done
@@ -312,7 +312,7 @@ def test_numbers_are_of_the_checkpoint_that_they_were_scored_under(open_window, 
     rest(window, qtbot)
     write(window, qtbot, " More.")
     numbers_come(window, qtbot, 2)
-    assert not Late.begun_under
+    assert not begun_under
     assert {it.checkpoint for it in window.history.history} == {CHECKPOINTS[2].path}
 
 
