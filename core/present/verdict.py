@@ -112,9 +112,9 @@ def verdict(
 
 
 def _sum(word: Word, which: str, extreme: float) -> str:
-    """Return a word's sum; and where it is of many tokens, that of the one whose colour is seen."""
-    total, count = signed(word.total, 1), len(word.rows)
-    return total if count == 1 else f"{total} over {count} tokens, at {which} {signed(extreme, 1)}"
+    """Return a word's sum, and where it is of many tokens, the one by which it is coloured."""
+    total = signed(word.total, 1)
+    return total if len(word.rows) == 1 else f"{total}; {which} token {signed(extreme, 1)}"
 
 
 def _headline(
