@@ -37,7 +37,7 @@ token. <b>Reward less its expectation</b> subtracts β·KL, what the policy expe
 measured after loading and stands in the status line; what is smaller has no fill and is grey. In
 float32 it is too small to be seen.</p>
 <p><b>Δ (B − A)</b> colours the tokens that both responses share by how their reward changed: so
-one sees what an edit did <i>elsewhere</i>. Δ Σr is the edited span plus the downstream tokens.</p>
+one sees what an edit did <i>elsewhere</i>. Δ Σr is the edited words plus the downstream tokens.</p>
 <p><b>The tree</b> in the search view holds the responses to the prompt that searches have grown,
 each a path from left to right; a box is a token, coloured by its reward, and the line into it is
 as thick as it is likely. <b>λ</b> is what a search wants: 0 the reference's likeliest text, 1 the

@@ -65,13 +65,15 @@ class EditHistory(QObject):
         """The pair that the ids are of."""
         self._rows: dict[int, tuple[Point, object, Row]] = {}
         """Each point's row, with what it was made of."""
-        self._tried: set[tuple[int, str]] = set()
+        self._failed: set[tuple[int, str]] = set()
+        """Points that cannot be scored under a checkpoint: they are not asked for again."""
         self._run = VariantsRun(client, "history", self)
         self._keys: list[tuple[Prompt, Reached]] = []
         """What it scores, in its order."""
-        self._of_run: tuple[list[Point], str] = [], ""
-        """The points that it is for, and the checkpoint that is asked."""
+        self._of_run: list[Point] = []
+        """The points that it is for and that have no numbers of it yet."""
         self._run.stepped.connect(self._take_behind)
+        self._run.ended.connect(self._end_behind)
         self._behind: QTimer = single_shot(self, self._score_behind, BEHIND_MS)
         view.recoloured.connect(self._follow)
         for panel in view.panels.values():
@@ -86,9 +88,10 @@ class EditHistory(QObject):
     def restore(self, points: list[Point], now: int, spec: PairSpec) -> None:
         """Take the states of a session in place of all; ``spec``: the pair that their tokens are
         of. Their numbers are asked for behind."""
+        self._run.stop()
         self.history.restore(points, now)
         self._of = pair_key(spec)
-        self._tried.clear()
+        self._failed.clear()
         self._show()
         self.changed.emit()
 
@@ -103,7 +106,7 @@ class EditHistory(QObject):
         key = pair_key(spec) if info is not None and spec is not None else self._of
         self.history.forget_numbers(tokens_too=key != self._of)
         self._of = key
-        self._tried.clear()
+        self._failed.clear()
         self._show()
 
     @Slot()
@@ -296,31 +299,43 @@ class EditHistory(QObject):
             self._behind.start()
             return
         checkpoint = view.numbers.checkpoint()
-        points = [
+        if self._run.running and self._run.checkpoint in ("", checkpoint):
+            return  # what is under way, or about to begin, is of what is shown
+        self._of_run = [
             it
             for it in self.history.unknown(checkpoint)
-            if (it.number, checkpoint) not in self._tried and it.number != self.history.now
+            if (it.number, checkpoint) not in self._failed and it.number != self.history.now
         ]
-        self._tried |= {(it.number, checkpoint) for it in points}
-        self._keys = [*dict.fromkeys(key for it in points for key in _keys(it))]
-        self._of_run = points, checkpoint
+        self._keys = [*dict.fromkeys(key for it in self._of_run for key in _keys(it))]
         if self._keys:
             self._run.begin(tuple(Variant(prompt, it.text, it.ids) for prompt, it in self._keys))
 
     @Slot()
     def _take_behind(self) -> None:
-        """Take scorings that have come; a point gets its numbers once both are there."""
-        points, checkpoint = self._of_run
-        if checkpoint != self._view.numbers.checkpoint():
-            return
-        scored = zip(self._keys, self._run.scorings, strict=False)
-        found = {key: scoring for key, scoring in scored if scoring is not None}
-        for point in [*points]:
-            a, b = _keys(point)
-            if a in found and b in found:
-                points.remove(point)
-                if point.number != self.history.now:
-                    self.history.put_scorings(point.number, found[a], found[b], checkpoint)
+        """Take scorings that have come, if they are of the checkpoint that is shown; a point gets
+        its numbers once both are there."""
+        checkpoint = self._run.checkpoint
+        if checkpoint == self._view.numbers.checkpoint():
+            found = dict(zip(self._keys, self._run.scorings, strict=False))
+            for point in [*self._of_run]:
+                a, b = _keys(point)
+                if not (a in found and b in found):
+                    continue
+                self._of_run.remove(point)
+                one, other = found[a], found[b]
+                if one is None or other is None:
+                    self._failed.add((point.number, checkpoint))
+                elif point.number != self.history.now:
+                    self.history.put_scorings(point.number, one, other, checkpoint)
+        self._show()
+
+    @Slot(str)
+    def _end_behind(self, why: str) -> None:
+        """Look for what is still missing; ``why``: as VariantsRun tells it."""
+        if why not in ("", "stopped"):
+            checkpoint = self._run.checkpoint or self._view.numbers.checkpoint()
+            self._failed |= {(it.number, checkpoint) for it in self._of_run}
+        self._of_run = []
         self._show()
 
 

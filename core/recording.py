@@ -6,7 +6,9 @@ that is kept are the frozen records of the answers themselves, so to note one co
 
 A response is known by its prompt, text, tokens and context, and has a scoring for each checkpoint
 that it was seen under; a state by its checkpoint, its prompt and the tokens before it. Node numbers
-are those of the one token tree that the pair had, so no two states of a recording share one.
+are those of the token tree that the pair had when an answer came: they tell nodes apart within one
+scoring or one pane's tree. A tree that is kept from before the pair was loaded again has numbers of
+another token tree.
 
 What is kept has a budget, the oldest goes first, and what the sides hold stays. Used on one thread;
 ``snapshot`` gives another thread what it can read. Knows no files, windows or models.
@@ -41,6 +43,7 @@ from core.engine.protocol import (
     Steer,
     SteerAction,
     Steered,
+    Stopped,
     Sweep,
     SweepDone,
     Swept,
@@ -200,6 +203,8 @@ class Recording:
         """Tokens of all scorings."""
         self._growing: dict[str, int] = {}
         """The search of each pane whose steps were noted last, by its request's id."""
+        self._asked: dict[str, Search] = {}
+        """The last search of each pane that took a step or was stopped."""
         self._sweeping = 0
 
     def __bool__(self) -> bool:
@@ -265,8 +270,12 @@ class Recording:
                         self._note_state(StateKey.of(event.checkpoint, state), inspection, KEPT)
             case Grown():
                 self._note_growth(request, event)
+            case Stopped() if isinstance(request, Search):
+                self._asked[request.pane] = request
             case Searched() if event.pane in self.trees:
-                self.trees[event.pane].grows[-1].ended = event
+                search = request if isinstance(request, Search) else self._asked.get(event.pane)
+                if search is None or self._growing.get(event.pane) == search.id:
+                    self.trees[event.pane].grows[-1].ended = event
             case Steered() if isinstance(request, Steer) and event.pane in self.trees:
                 steered = self.trees[event.pane].steered
                 steered.pop(event.node, None)
@@ -339,12 +348,14 @@ class Recording:
             del self.states[next(iter(self.states))]
 
     def _note_growth(self, request: Request[Any] | None, event: Grown) -> None:
-        tree = self.trees.get(event.pane)
-        if isinstance(request, Search) and self._growing.get(event.pane) != request.id:
-            self._growing[event.pane] = request.id
-            if tree is None or request.anew:
+        if isinstance(request, Search):
+            self._asked[event.pane] = request
+        tree, search = self.trees.get(event.pane), self._asked.get(event.pane)
+        if search is not None and self._growing.get(event.pane) != search.id:
+            self._growing[event.pane] = search.id
+            if tree is None or search.anew:
                 tree = self.trees[event.pane] = Tree(event.checkpoint)
-            tree.grows.append(Grow.of(request))
+            tree.grows.append(Grow.of(search))
         if tree is not None:
             tree.grows[-1].growths.append(event.growth)
             self.computed = datetime.now(UTC)

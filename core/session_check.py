@@ -7,7 +7,7 @@ and draws nothing.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +31,13 @@ class Agreement:
     """The largest difference, in nats."""
     other_tokens: int = 0
     """Responses that the pair reads in other tokens: they are in none of the counts."""
+    unscored: int = 0
+    """Responses that the pair cannot score now: neither are they."""
 
     @property
     def agrees(self) -> bool:
-        """Return whether nothing differs."""
-        return not self.differ and not self.other_tokens
+        """Return whether all that was recorded could be compared, and nothing differs."""
+        return bool(self.tokens) and not (self.differ or self.other_tokens or self.unscored)
 
     @property
     def sentence(self) -> str:
@@ -53,8 +55,13 @@ class Agreement:
             said.append("The one token agrees." if self.tokens == 1
                         else f"All {self.tokens} tokens agree.")  # fmt: skip
         if self.other_tokens:
-            many = "1 response is" if self.other_tokens == 1 else f"{self.other_tokens} are"
+            many = (
+                "1 response is" if self.other_tokens == 1 else f"{self.other_tokens} responses are"
+            )
             said.append(f"{many} read in other tokens now.")
+        if self.unscored:
+            many = "1 response" if self.unscored == 1 else f"{self.unscored} responses"
+            said.append(f"{many} cannot be scored now.")
         return " ".join(said)
 
 
@@ -82,7 +89,7 @@ def compare(
     """Return how far recorded scorings agree with those of the same responses now.
 
     Args:
-        now: in the same order; None for what cannot be scored, which is passed over.
+        now: in the same order; None for what cannot be scored.
         floors: the noise floors then and now, as far as they are known: errors of both add up, as
             the root of their squares. What is too small to be shown is no difference.
     """
@@ -91,17 +98,17 @@ def compare(
     found = Agreement()
     for old, new in zip(recorded, now, strict=True):
         if new is None:
-            continue
-        if not np.array_equal(old.ids, new.ids):
-            found = Agreement(found.tokens, found.differ, found.largest, found.other_tokens + 1)
-            continue
-        apart = _apart(_ratios(old, new), _ratios(new, old))
-        found = Agreement(
-            found.tokens + len(apart),
-            found.differ + int((apart > floor).sum()),
-            max(found.largest, float(apart.max(initial=0.0))),
-            found.other_tokens,
-        )
+            found = replace(found, unscored=found.unscored + 1)
+        elif not np.array_equal(old.ids, new.ids):
+            found = replace(found, other_tokens=found.other_tokens + 1)
+        else:
+            apart = _apart(_ratios(old, new), _ratios(new, old))
+            found = replace(
+                found,
+                tokens=found.tokens + len(apart),
+                differ=found.differ + int((apart > floor).sum()),
+                largest=max(found.largest, float(apart.max(initial=0.0))),
+            )
     return found
 
 

@@ -56,6 +56,8 @@ MOST_LISTING = 100_000
 """Bytes of the list of members, which stands behind them."""
 MOST_HEADER = 1_000_000
 """Bytes of the header of the numbers at most; it lists some forty columns."""
+MOST_MEMBERS = 8
+"""Members that are looked at; there are three."""
 LARGE = ("trees", "states", "responses")
 """What is left out of a recording that is too large, in this order."""
 _WHAT = {RECORD: "its record", NUMBERS: "its table of numbers", THUMBNAIL: "its picture"}
@@ -215,7 +217,12 @@ def _members(file: BinaryIO) -> tuple[dict[str, bytes], list[str]]:
     """
     members: dict[str, bytes] = {}
     remarks: list[str] = []
+    seen = 0
     while len(head := file.read(_MEMBER.size)) == _MEMBER.size and head.startswith(b"PK\3\4"):
+        seen += 1
+        if seen > MOST_MEMBERS:
+            remarks.append("it has more parts than Qscope writes")
+            return members, remarks
         _, _, flags, method, _, _, checksum, size, full, name_size, more = _MEMBER.unpack(head)
         name = file.read(name_size).decode("utf-8", "replace")
         file.seek(more, os.SEEK_CUR)

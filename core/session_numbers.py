@@ -525,6 +525,8 @@ class _Unpacking:
         self.remarks: list[str] = []
         self._plain = plain
         self._tables = {name: self._table(name, tensors) for name in TABLES}
+        self._left = {name: len(self._tables[name][first]) for name, (first, *_) in TABLES.items()}
+        """How many rows of each table no record has claimed yet."""
         self._prompts = [
             self.lost.kept("prompts", _prompt, it) for it in self._part("prompts", list)
         ]
@@ -573,9 +575,12 @@ class _Unpacking:
         return {column: np.empty(0, kind) for column, kind in TABLES[name].items()}
 
     def _rows(self, table: str, first: int, count: int) -> Arrays:
+        """Return rows of a table. No row is two records' own, so that checking all that a file says
+        is no more work than the file is large."""
         columns = self._tables[table]
-        if first + count > len(next(iter(columns.values()))):
+        if first + count > len(next(iter(columns.values()))) or count > self._left[table]:
             raise ValueError("there are no such rows")
+        self._left[table] -= count
         return {name: column[first : first + count] for name, column in columns.items()}
 
     def _prompt_at(self, place: int) -> Prompt:
@@ -759,11 +764,9 @@ def _check_scoring(scoring: Scoring, tokens: Tokens) -> None:
     rows = len(scoring.ids)
     columns = [getattr(scoring, name) for name in TABLES["tokens"] if name not in ("id", "node")]
     both = [getattr(scoring, name) is None for name in OF_REFERENCE]
+    _require(rows > 0, len(tokens) <= rows, len(scoring.labels) == len(scoring.nodes) == rows)
     _require(
-        rows > 0,
-        len(scoring.labels) == len(scoring.nodes) == rows,
         all(len(it) == rows for it in columns if it is not None),
-        len(tokens) <= rows,
         scoring.ids[: len(tokens)].tolist() == [*tokens.ids],
         bool((scoring.ids >= 0).all() and (scoring.ids < 2**31).all()),
         bool((scoring.nodes >= 0).all() and (scoring.nodes < 2**62).all()),
@@ -798,8 +801,9 @@ def _check_actions(columns: Arrays, alone: bool) -> None:
 
 
 def _check_tree(tree: Tree) -> None:
-    """Check that the searches of a tree make one: each node's parent was there before it."""
-    _require(bool(tree.grows), *(place == 0 or not it.anew for place, it in enumerate(tree.grows)))
+    """Check that the searches of a tree make one: the first begins it, the others go on, and each
+    node's parent was there before it. ``GrownTree.add`` takes what has passed."""
+    _require(bool(tree.grows), *(it.anew == (place == 0) for place, it in enumerate(tree.grows)))
     known: set[int] = set()
     for grow in tree.grows:
         _require(bool(grow.growths))

@@ -49,6 +49,8 @@ class Found:
 
     part: Part
     bearing: Bearing
+    less: float
+    """The word's sum where the prompt is without it."""
     said: str
 
 
@@ -108,7 +110,7 @@ class Evidence(QObject):
         ]
         bears = strongest([part for part, _ in known], whole, [less for _, less in known], floor)
         return tuple(
-            Found(part, how, _said(asked.word, how, whole, less)) for part, how, less in bears
+            Found(part, how, less, _said(asked.word, how, whole, less)) for part, how, less in bears
         )
 
     @Slot()
@@ -141,7 +143,7 @@ def in_short(found: Sequence[Found]) -> str:
     bears: Bearing = found[0].bearing
     these = [it for it in found if it.bearing == bears]
     if len(these) == 1:
-        return f"The underlined sentence {WORDS[bears]} it."
+        return f"Without the underlined: {signed(these[0].less, 1)}."
     verb = WORDS[bears].removesuffix("s") if bears == "for" else "speak against"
     return f"{len(these)} underlined sentences {verb} it."
 

@@ -142,6 +142,6 @@ def delta_sentence(split: Split | None, credit: Credit = IMPLICIT) -> str:
         return f"{difference} = 0: A and B are the same tokens"
     total, edited, downstream = split_shown(split)
     return (
-        f"{difference} = {total}  =  edited span {edited} "
+        f"{difference} = {total}  =  edited words {edited} "
         f"({split.tokens_a} → {split.tokens_b} tokens)  +  downstream tokens {downstream}"
     )

@@ -94,7 +94,7 @@ class SearchPane(QFrame):
         self._again: deque[Grow] = deque()
         """Searches of a recorded tree that are still to be asked for, in their order."""
         self._steer_again: dict[int, SteerAction] = {}
-        """Its nodes that were pinned or pruned by hand, by their numbers."""
+        """What is to be pinned or pruned by hand once they have grown, by the nodes' numbers."""
         self._queue: deque[tuple[Growth, bool]] = deque()
         self._ending: Searched | Stopped | Failed | None = None
         self._earlier: dict[int, None] = {}
@@ -136,7 +136,7 @@ class SearchPane(QFrame):
     def grow(self, start: Start, spec: SearchSpec) -> None:
         """Grow a new tree; first the response that follows the start, if there is one."""
         self.start = start
-        self._again.clear()
+        self._forget_recorded()
         self._anew = True
         if start.given is not None:
             self._next = start, spec
@@ -152,7 +152,7 @@ class SearchPane(QFrame):
         if self.start is None or not self.can_grow_from(entry):
             return
         self._next = None
-        self._again.clear()
+        self._forget_recorded()
         self._anew = False
         given = isinstance(spec.strategy, Given)
         self._ask((*self.start.prefix, *self.tree.ids(entry)), spec, given)
@@ -169,6 +169,11 @@ class SearchPane(QFrame):
         search = self._again.popleft()
         self._anew = search.anew
         self._ask(search.prefix, search.spec, isinstance(search.spec.strategy, Given))
+
+    def _forget_recorded(self) -> None:
+        """Ask for nothing more of a recorded tree: another one, or none, is to be shown."""
+        self._again.clear()
+        self._steer_again.clear()
 
     def can_grow_from(self, entry: int) -> bool:
         """Return whether anything can follow a node: nothing can after the closing token."""
@@ -224,7 +229,7 @@ class SearchPane(QFrame):
     def set_pair(self, loaded: bool) -> None:
         """Take note that the pair has changed: the tree can still be looked at, but not grow."""
         self._next = None
-        self._again.clear()
+        self._forget_recorded()
         self._flush()
         if len(self.tree):
             self.fresh_pair = False
@@ -299,7 +304,6 @@ class SearchPane(QFrame):
         if self._again and not isinstance(event, Failed):
             self._ask_again()
             return
-        self._again.clear()
         match event:
             case Searched():
                 self._note = (
@@ -319,6 +323,7 @@ class SearchPane(QFrame):
                 self._steer_as_before()
             case Failed():
                 self._next = None
+                self._forget_recorded()
                 self._set_state("failed")
                 self.problem.emit(event.message)
 

@@ -50,6 +50,7 @@ from core.engine.protocol import (
 )
 from core.recording import Grow, Recording, ScoredResponse, StateKey
 from core.scoring import Scoring
+from core.text import Prompt
 
 NEEDS_PAIR = "Not recorded: needs the pair."
 NO_WAY = "recorded: no model runs"
@@ -138,7 +139,7 @@ class RecordedEngine:
                 return None
             index, id = request.replace
             ids = (*held.tokens.ids[:index], id, *held.tokens.ids[index + 1 :])
-        known = [*self._recording.find(request.prompt, text or "", ids)]
+        known = self._known(request.prompt, text or "", ids)
         here = next((it for it in known if self._shown in it.scorings), None)
         if known:
             self._held[request.side] = here or known[0]
@@ -146,6 +147,14 @@ class RecordedEngine:
             return None
         scoring = here.scorings[self._shown]
         return Scored(request.id, request.side, scoring, here.prompt_text, self._shown)
+
+    def _known(
+        self, prompt: Prompt, text: str, ids: tuple[int, ...] | None
+    ) -> list[ScoredResponse]:
+        """Return the responses that may be meant, the likeliest first: of a text alone those that
+        are split as the tokenizer does, then the newest."""
+        known = [*self._recording.find(prompt, text, ids)]
+        return sorted(known, key=lambda it: any(it.tokens.forced)) if ids is None else known
 
     def _score_variants(self, request: ScoreVariants) -> VariantsDone:
         found = tuple(map(self._scoring_of, request.variants))
@@ -155,7 +164,7 @@ class RecordedEngine:
         return VariantsDone(request.id)
 
     def _scoring_of(self, variant: Variant) -> Scoring | None:
-        known = self._recording.find(variant.prompt, variant.text, variant.ids)
+        known = self._known(variant.prompt, variant.text, variant.ids)
         return next((it.scorings[self._shown] for it in known if self._shown in it.scorings), None)
 
     # --- checkpoints ------------------------------------------------------------------------

@@ -58,7 +58,7 @@ class Edit:
     @property
     def invitation(self) -> str:
         """Return the edit as an invitation, without a full stop."""
-        return f"Change “{self.old}” to “{self.new}” in {self.side}"
+        return f"Try: change “{self.old}” to “{self.new}” in {self.side}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +102,19 @@ def verdict(
     worse: Side = "B" if better == "A" else "A"
     lost = _outstanding(worse, known[worse], scale, credit, noise, -1.0)
     if lost is not None:
-        detail = f"{worse} loses most at “{lost.text}” ({signed(lost.total, 1)})."
+        detail = f"{worse} loses most at “{lost.text}” ({_sum(lost, 'worst', lost.worst)})."
         return Verdict(headline, detail, lost, _edit(known, pairs, better, worse, lost))
     won = _outstanding(better, known[better], scale, credit, noise, 1.0)
     if won is None:
         return Verdict(headline)
-    detail = f"{better} gains most at “{won.text}” ({signed(won.total, 1)})."
+    detail = f"{better} gains most at “{won.text}” ({_sum(won, 'best', won.best)})."
     return Verdict(headline, detail, won, _edit(known, pairs, better, worse, won))
+
+
+def _sum(word: Word, which: str, extreme: float) -> str:
+    """Return a word's sum, and where it is of many tokens, the one by which it is coloured."""
+    total = signed(word.total, 1)
+    return total if len(word.rows) == 1 else f"{total}; {which} token {signed(extreme, 1)}"
 
 
 def _headline(

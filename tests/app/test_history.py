@@ -7,11 +7,26 @@ from PySide6.QtWidgets import QApplication
 
 from app import history as app_history
 from core import history
-from core.engine.protocol import PairSpec, Score, Scrub
+from core.engine.protocol import (
+    PairSpec,
+    Score,
+    ScoreVariants,
+    Scrub,
+    VariantsDone,
+    VariantsScored,
+)
 from core.present.pair import pair_numbers
 from core.text import Prompt
 from tests.app.conftest import do, settled
-from tests.app.fake_engine import RUN_INFO, FakeEngine, example
+from tests.app.fake_engine import (
+    CHECKPOINTS,
+    RUN_INFO,
+    FakeEngine,
+    example,
+    scoring_of,
+    split,
+    tokens_of,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -253,6 +268,80 @@ def test_another_checkpoint_has_other_numbers(open_window, qtbot, monkeypatch):
     margin = pair_numbers(known["A"], known["B"], window.view.known_beta()).margin
     assert strip.rows[1].value == pytest.approx(margin)
     rest(window, qtbot)
+
+
+def numbers_come(window, qtbot, checkpoint):
+    """Wait until each dot has the number that its texts have under a checkpoint."""
+    window.checkpoints.scrubbing.show_checkpoint(checkpoint)
+    qtbot.waitUntil(lambda: not window.client.busy(Scrub), timeout=10_000)
+    path, view, expected = CHECKPOINTS[checkpoint].path, window.view, []
+    for point in window.history.history:
+        texts = point.state.a.text, point.state.b.text
+        a, b = (scoring_of(tokens_of(split(text)), path) for text in texts)
+        expected.append(pytest.approx(pair_numbers(a, b, view.known_beta()).margin, abs=1e-9))
+    strip = view.history
+    qtbot.waitUntil(lambda: [row.value for row in strip.rows] == expected, timeout=10_000)
+    rest(window, qtbot)
+
+
+def test_going_to_and_fro_between_checkpoints_always_finds_numbers(open_window, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "info", RUN_INFO)
+    window = open_window()
+    rest(window, qtbot)
+    write(window, qtbot, " More.")
+    for checkpoint in (2, 1, 2, 1, 3):
+        numbers_come(window, qtbot, checkpoint)
+
+
+def test_numbers_are_of_the_checkpoint_that_they_were_scored_under(open_window, qtbot, monkeypatch):
+    """The job may begin when another checkpoint is shown than when it was asked for."""
+
+    begun_under = [CHECKPOINTS[1].path]
+
+    class Late(FakeEngine):
+        def _score_variants(self, request):
+            shown = self._shown
+            if request.purpose == "history" and begun_under:
+                self._shown = begun_under.pop()
+            done = super()._score_variants(request)
+            self._shown = shown
+            return done
+
+    monkeypatch.setattr(FakeEngine, "info", RUN_INFO)
+    window = open_window(engine=Late)
+    rest(window, qtbot)
+    write(window, qtbot, " More.")
+    numbers_come(window, qtbot, 2)
+    assert not begun_under
+    assert {it.checkpoint for it in window.history.history} == {CHECKPOINTS[2].path}
+
+
+def test_what_cannot_be_scored_is_asked_for_once(open_window, qtbot, monkeypatch):
+    class Unable(FakeEngine):
+        def _score_variants(self, request):
+            if request.purpose != "history":
+                return super()._score_variants(request)
+            count = len(request.variants)
+            said = (None,) * count, ("It is too long.",) * count, 1.0, self._asked()
+            self.emit(VariantsScored(request.id, 0, *said))
+            return VariantsDone(request.id)
+
+    monkeypatch.setattr(FakeEngine, "info", RUN_INFO)
+    window = open_window(engine=Unable)
+    rest(window, qtbot)
+    write(window, qtbot, " More.")
+
+    def asked():
+        return [it for it in FakeEngine.last.asked(ScoreVariants) if it.purpose == "history"]
+
+    do(window, "first_checkpoint")
+    qtbot.waitUntil(lambda: len(asked()) == 1 and settled(window), timeout=10_000)
+    write(window, qtbot, " And.")
+    do(window, "next_checkpoint")
+    qtbot.waitUntil(lambda: len(asked()) == 2 and settled(window), timeout=10_000)
+    told = [{it.text for it in request.variants} - {example().a} for request in asked()]
+    one, other = example().b, f"{example().b} More."
+    assert told == [{one}, {one, other}], "each once under each checkpoint"
 
 
 def test_the_strip_can_be_put_away_and_stays_away(window, open_window, qtbot):

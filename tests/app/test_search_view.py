@@ -15,6 +15,7 @@ from app.search.viewpoint import Viewpoint
 from app.settings import Settings
 from core.engine.protocol import Inspect, PairSpec, Resume, Score, Search, Steer
 from core.present.node_facts import fate
+from core.recording import Grow, Tree
 from core.search.grown import Reason, Status
 from core.search.spec import Objective, SearchSpec
 from core.search.strategies.beam import Beam
@@ -502,6 +503,24 @@ def test_a_failed_search_keeps_the_tree_that_is_there(view, window, qtbot):
     view.grow()
     quiet(qtbot, window)
     assert window.notice.topic() != "search" and pane(view).tree is not before
+
+
+@pytest.mark.parametrize("instead", ["another", "failure"])
+def test_what_was_pruned_in_a_recorded_tree_is_not_pruned_in_another(view, window, qtbot, instead):
+    left, engine = pane(view), FakeEngine.last
+    start, node = left.start, int(left.tree.node[1])
+    grow = Grow(start.prompt, start.prefix, SPEC, True, start.context)
+    if instead == "failure":
+        engine.fail_search = NoSearch.fail_search
+    left.show_again(start, Tree("", [grow, grow], {node: "prune"}))
+    if instead == "failure":
+        quiet(qtbot, window)
+        assert left.state == "failed"
+        engine.fail_search = ""
+    view.grow()
+    quiet(qtbot, window)
+    assert left.state == "done" and left.tree.entry(node) is not None
+    assert not engine.asked(Steer)
 
 
 def test_a_pair_closed_while_a_tree_grows_leaves_the_tree(open_window, qtbot):

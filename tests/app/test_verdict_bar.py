@@ -50,8 +50,8 @@ def test_what_is_of_an_older_text_is_grey(bar):
 
 def test_evidence_follows_the_detail_until_another_verdict(bar):
     bar.show_verdict(SAID, fresh=True)
-    bar.show_evidence("The underlined sentence speaks against it.")
-    assert bar.detail.words == f"{SAID.detail} The underlined sentence speaks against it."
+    bar.show_evidence("Without the underlined: −0.2.")
+    assert bar.detail.words == f"{SAID.detail} Without the underlined: −0.2."
     bar.show_evidence("")
     assert bar.detail.words == SAID.detail
 
@@ -98,7 +98,7 @@ def judged(open_window, qtbot):
 def test_the_edit_is_made_and_is_one_step_of_undo(judged, qtbot):
     window, view = judged, judged.view
     said = view.verdict.try_it.text()
-    assert said == "Change “$53K” to “$250K” in A ›"
+    assert said == "Try: change “$53K” to “$250K” in A ›"
     qtbot.mouseClick(view.verdict.try_it, Qt.MouseButton.LeftButton)
     assert view.panels["A"].text() == EXAMPLE.b
     assert not view.verdict.headline.isEnabled()

@@ -252,7 +252,7 @@ def test_the_sums_and_the_split_add_up(window):
     assert shown["loss"] == pytest.approx(np.log1p(np.exp(sums[1] - sums[0])), abs=6e-4)
     text = window.view.summary.delta.words.replace("−", "-")
     total, edited, downstream = (
-        float(m) for m in re.findall(r"(?:= |span |tokens )([+-]?\d+\.\d+)", text)
+        float(m) for m in re.findall(r"(?:= |edited words |tokens )([+-]?\d+\.\d+)", text)
     )
     assert total == pytest.approx(sums[1] - sums[0], abs=6e-4)
     assert round(edited + downstream, 3) == total

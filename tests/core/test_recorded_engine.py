@@ -61,6 +61,7 @@ from core.search.strategies.beam import Beam
 from core.search.strategies.sampling import Sampling
 from core.session_record import SessionRecord
 from core.text import Message, Prompt
+from tests.core.made_recordings import LAST, made, scoring_of
 from tests.core.test_engine import WAIT, Desk
 from tests.core.test_wire import assert_same
 from tests.tiny import save_run
@@ -370,3 +371,18 @@ def test_what_was_not_recorded_needs_the_pair():
     step, done = events
     assert step.scorings == (None,) and step.problems[0] and isinstance(done, VariantsDone)
     assert engine.close()
+
+
+def test_a_text_without_ids_is_what_the_tokenizer_makes_of_it():
+    recording, prompt = made(), PROMPTS[0]
+    usual, forced = scoring_of("ab", 1), scoring_of("ab", 2, ids=(7, 8))
+    forced = dataclasses.replace(
+        forced, tokens=dataclasses.replace(forced.tokens, forced=(False, True))
+    )
+    for scoring in (usual, forced):
+        recording.note(Score(1, "A", prompt, text="ab"), Scored(1, "A", scoring, "", LAST))
+    asked = Answers(recording, LAST)
+    for ids, expected in ((None, usual), ((7, 8), forced)):
+        assert asked.ask(Score, "A", prompt, text="ab", ids=ids)[0].scoring is expected
+        (found, _) = asked.ask(ScoreVariants, (Variant(prompt, "ab", ids),))
+        assert found.scorings == (expected,)

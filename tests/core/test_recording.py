@@ -156,6 +156,22 @@ def test_a_tree_is_its_searches_in_order():
     assert recording.trees["left"].checkpoint == START
 
 
+def test_a_search_that_took_no_step_says_nothing_of_the_one_before():
+    recording = Recording()
+    first, second = (Search(id, "left", PROMPT, (), SPEC, anew=id == 5) for id in (5, 6))
+    recording.note(first, Grown(5, "left", growth(1, [1, 2], [0, 1]), LAST))
+    recording.note(first, Stopped(5))
+    recording.note(second, Searched(6, "left", 0, 0, 0.1, "tree"))
+    (grow,) = recording.trees["left"].grows
+    assert grow.ended is None
+    recording.note(second, Stopped(6))
+    recording.note(Resume(7, "left"), Grown(7, "left", growth(1, [2, 3], [1, 2]), LAST))
+    recording.note(Resume(7, "left"), Searched(7, "left", 1, 9, 0.1, "tree"))
+    _, other = recording.trees["left"].grows
+    assert len(grow.growths) == len(other.growths) == 1 and other.is_asked_by(second)
+    assert grow.ended is None and other.ended is not None
+
+
 def test_how_a_text_is_read_is_kept_with_it_alone():
     recording = made(texts=("ab", "cd"))
     read = next(recording.find(PROMPT, "ab")).read

@@ -34,8 +34,16 @@ def test_what_agrees_says_so():
     old = scoring_of("a" * 40)
     found = compare([old], [moved(old, {3: 1e-4})])
     assert found.sentence == "All 41 tokens agree." and found.agrees and found.largest < 2e-4
-    assert compare([], []).sentence == ""
-    assert compare([old], [None]).tokens == 0
+    assert compare([], []).sentence == "" and not compare([], []).agrees
+
+
+def test_what_cannot_be_scored_now_is_counted_and_no_agreement():
+    old = scoring_of("ab")
+    nothing = compare([old, old], [None, None])
+    assert nothing.sentence == "2 responses cannot be scored now." and not nothing.agrees
+    some = compare([old, old], [old, None])
+    assert some.sentence == "All 3 tokens agree. 1 response cannot be scored now."
+    assert not some.agrees and some.tokens == 3
 
 
 def test_the_floors_of_both_add_up():

@@ -236,6 +236,7 @@ CHANGES = {
     "actions beyond": lambda it: it["states"][0].update(policy=50),
     "a short list of labels": lambda it: it["states"][0].update(labels=[]),
     "a parent that is not there": lambda it: it["trees"]["left"]["grows"][0].update(first=1),
+    "a first search that goes on": lambda it: it["trees"]["left"]["grows"][0].update(anew=False),
     "an unknown strategy": lambda it: it["trees"]["left"]["grows"][0]["spec"].update(strategy="?"),
     "no width": lambda it: it["trees"]["left"]["grows"][0]["spec"].update(settings={"width": 0}),
     "no growth": lambda it: it["trees"]["left"]["grows"][0].update(steps=[]),
@@ -264,6 +265,21 @@ def test_what_contradicts_itself_is_left_out_and_the_rest_opens(tmp_path, whole,
     assert left.count(False) in (1, 2) and opened.remarks
 
 
+def test_rows_that_many_scorings_claim_are_those_of_the_first(tmp_path, whole):
+    """Else a small file would be as much work to check as scorings times rows."""
+    path = tmp_path / "a.qscope"
+
+    def claim(recorded):
+        for response in recorded["responses"]:
+            one = response["scorings"][0]
+            more = [{**one, "checkpoint": str(number)} for number in range(2000)]
+            response["scorings"] = [one, *more]
+
+    path.write_bytes(changed_json(whole, claim))
+    opened = read(path)
+    assert opened.record == RECORD and not opened.recording.responses and not opened.whole
+
+
 @pytest.mark.parametrize("strange", ["../../evil", "session.json/..", "more.bin"])
 def test_strange_members_are_passed_over(tmp_path, whole, strange):
     path = tmp_path / "a.qscope"
@@ -275,6 +291,17 @@ def test_strange_members_are_passed_over(tmp_path, whole, strange):
     assert [*tmp_path.iterdir()] == [path, tmp_path / "whole.qscope"] or path.exists()
     with pytest.raises(UserFacingError, match="another name"):
         write(path, RECORD, made())
+
+
+def test_of_many_strange_members_a_few_are_passed_over(tmp_path, whole):
+    path = tmp_path / "a.qscope"
+    path.write_bytes(whole)
+    with zipfile.ZipFile(path, "a") as archive:
+        for number in range(1000):
+            archive.writestr(str(number), b"")
+    opened = read(path)
+    assert opened.record == RECORD and opened.recording and len(opened.remarks) < 10
+    assert opened.remarks[-1] == "it has more parts than Qscope writes"
 
 
 def test_a_compressed_one_is_not_unpacked(tmp_path):

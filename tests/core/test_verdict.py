@@ -31,9 +31,9 @@ def of(a, b, beta=1.0, **more):
 def test_the_worst_word_is_named_and_an_edit_offered():
     found = of(scored(A), scored(B, **{"250": -4.0, "K": -0.5, "May": -3.9}))
     assert found.headline == "The policy prefers A (σ of the margin above 0.999)."
-    assert found.detail == "B loses most at “$250K” (−4.5)."
+    assert found.detail == "B loses most at “$250K” (−4.5; worst token −4.0)."
     assert (found.word.worst, found.word.rows) == (-4.0, range(2, 6))
-    assert found.edit.invitation == "Change “$53K” to “$250K” in A"
+    assert found.edit.invitation == "Try: change “$53K” to “$250K” in A"
     text = "".join(A)
     assert text[found.edit.start : found.edit.stop] == "$53K"
 
@@ -41,13 +41,16 @@ def test_the_worst_word_is_named_and_an_edit_offered():
 def test_b_may_be_the_better_one():
     found = of(scored(A, **{"53": -2.0}), scored(B))
     assert found.headline == "The policy prefers B (σ of the margin 0.881)."
-    assert found.detail == "A loses most at “$53K” (−2.0)."
-    assert found.edit.invitation == "Change “$250K” to “$53K” in B"
+    assert found.detail == "A loses most at “$53K” (−2.0; worst token −2.0)."
+    assert found.edit.invitation == "Try: change “$250K” to “$53K” in B"
 
 
 def test_where_nothing_is_lost_the_gain_is_named():
     found = of(scored(A, May=3.0), scored(B))
-    assert found.detail == "A gains most at “May” (+3.0)." and found.edit is None
+    assert found.detail == "A gains most at “May” (+3.0; best token +3.0)."
+    assert found.edit is None
+    found = of(scored(A, got=3.0), scored(B))
+    assert found.detail == "A gains most at “got” (+3.0)."
 
 
 @pytest.mark.parametrize("ratio", [-0.3, 0.3])
@@ -72,7 +75,7 @@ def test_nothing_is_preferred_where_policy_and_reference_are_the_same():
 def test_no_probability_without_beta():
     found = of(scored(A), scored(B, **{"250": -4.0}), beta=None)
     assert found.headline == "A’s Σr is higher by 4.00 nats, while β is not known."
-    assert "σ" not in found.headline and found.detail == "B loses most at “$250K” (−4.0)."
+    assert "σ" not in found.headline and found.detail.startswith("B loses most at “$250K” (−4.0; ")
 
 
 def test_no_probability_where_the_score_is_no_sum_over_tokens():
