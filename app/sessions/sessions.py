@@ -422,7 +422,7 @@ class Sessions(QObject):
         recorded = opened.recording.info
         if recorded is not None and not other_weights(recorded, info):
             _carry_over(opened.recording, self._client.recording)
-        self._check.begin(opened.recording, info)
+        self._check.begin(opened.recording, info, parts.shown.checkpoint())
 
     @Slot()
     def _remember_looks(self) -> None:

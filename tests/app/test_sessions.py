@@ -156,6 +156,24 @@ def test_a_pair_that_says_else_is_told(window, open_window, qtbot, tmp_path, mon
     rest(again, qtbot)
 
 
+def test_the_checkpoint_that_was_shown_is_compared(open_window, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "info", fake_engine.RUN_INFO)
+    run = PairSpec(run="fake")
+    first = open_window(spec=run)
+    rest(first, qtbot)
+    write(first, qtbot, " Of the last.")
+    first.checkpoints.scrubbing.show_checkpoint(1)
+    rest(first, qtbot)
+    path = saved(first, qtbot, tmp_path / "s.qscope")
+    rest(first, qtbot)
+    first.close()
+    again = opened(open_window, qtbot, path, FakeEngine)
+    qtbot.waitUntil(lambda: again.notice.topic() == "session", timeout=10_000)
+    assert again.view.numbers.checkpoint().endswith("checkpoint-10")
+    assert again.notice.message.text().endswith("tokens agree.")
+    rest(again, qtbot)
+
+
 def test_an_edit_marks_the_session_and_saving_unmarks_it(window, qtbot, tmp_path):
     path = saved(window, qtbot, tmp_path / "s.qscope")
     write(window, qtbot, " More.")
