@@ -102,6 +102,8 @@ class Sessions(QObject):
         """How all was shown before the pair took the recording's place."""
         self._saving: Path | None = None
         """The file that is being written, or was last."""
+        self._saves = 0
+        """How often it has been saved, or another one opened."""
         self._quiet = False
         """What changes now is no change of the user's."""
         self._offered = False
@@ -204,6 +206,7 @@ class Sessions(QObject):
         )
         picture = self._picture()
         self._saving = path
+        self._saves += 1
         self._say_briefly(f"Saving {path.name} …")
         self.modified = False  # what changes from now on is not in the file
         self.changed.emit()
@@ -217,12 +220,13 @@ class Sessions(QObject):
         info = self._parts.pair.info
         if info is not None and not info.recorded and states:
             ticket = self._client.ask(InspectStates, states)
-            ticket.answered.connect(partial(self._save_states, path, record, picture))
+            ticket.answered.connect(partial(self._save_states, self._saves, path, record, picture))
 
     def _save_states(
-        self, path: Path, record: SessionRecord, picture: bytes, event: StatesDone
+        self, save: int, path: Path, record: SessionRecord, picture: bytes, event: StatesDone
     ) -> None:
-        if path == self._saving:
+        """Save once more what one save has written, unless another came after it."""
+        if path == self._saving and save == self._saves:
             self._files.save(path, record, self._client.recording.snapshot(), picture)
 
     def _picture(self) -> bytes:

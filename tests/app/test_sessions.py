@@ -13,7 +13,16 @@ from app.pair_loader import pair_to_begin_with
 from app.sessions import files
 from app.sessions.record import points_of
 from core import history, session_file
-from core.engine.protocol import Failed, Load, PairSpec, Progress, ScoreVariants, Stopped
+from core.engine.protocol import (
+    Failed,
+    InspectStates,
+    Load,
+    PairSpec,
+    Progress,
+    Score,
+    ScoreVariants,
+    Stopped,
+)
 from core.session_record import Past, PromptSaid, SessionRecord, Turn
 from tests.app import fake_engine
 from tests.app.conftest import do, drop, settled
@@ -172,6 +181,45 @@ def test_the_checkpoint_that_was_shown_is_compared(open_window, qtbot, tmp_path,
     assert again.view.numbers.checkpoint().endswith("checkpoint-10")
     assert again.notice.message.text().endswith("tokens agree.")
     rest(again, qtbot)
+
+
+class Waits(FakeEngine):
+    """An engine that looks at states only once it is let: all else goes first."""
+
+    def submit(self, request):
+        if isinstance(request, InspectStates) and self.held is not None:
+            self.held.append(request)
+        else:
+            super().submit(request)
+
+    held = None
+
+    def let(self):
+        held, self.held = self.held, None
+        for request in held:
+            self.submit(request)
+
+
+def test_an_older_save_is_not_written_over_a_newer_one(open_window, qtbot, tmp_path):
+    window = open_window(engine=Waits)
+    rest(window, qtbot)
+    engine = FakeEngine.last
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    rest(window, qtbot)
+    first = editor(window).text()
+    write(window, qtbot, " X")
+    engine.held = []
+    do(window, "save")
+    qtbot.waitUntil(lambda: not window.isWindowModified(), timeout=10_000)
+    do(window, "go_back")
+    assert editor(window).text() == first
+    qtbot.waitUntil(lambda: not window.client.busy(Score), timeout=10_000)
+    do(window, "save")
+    assert len(engine.held) == 1, "all states of the text before have been looked at"
+    engine.let()
+    rest(window, qtbot)
+    window.close()
+    assert session_file.read(path).record.b.text == first
 
 
 def test_an_edit_marks_the_session_and_saving_unmarks_it(window, qtbot, tmp_path):
