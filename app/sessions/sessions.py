@@ -385,6 +385,9 @@ class Sessions(QObject):
         self._quiet = False
 
     def _show_beta(self) -> None:
+        """Show the session's beta, where it has one; else the pair's own stays."""
+        if self._beta is None:
+            return
         self._parts.view.controls.set_beta(self._beta)
         if self._parts.searches.view is not None:
             self._parts.searches.view.set_beta(self._beta)
@@ -406,6 +409,8 @@ class Sessions(QObject):
             self._settle.start()
         elif self._is_its_pair():
             self._go_on_with_pair(info)
+        else:
+            self._opened = None  # the window has gone on to another pair
 
     def _is_its_pair(self) -> bool:
         spec, own = self._parts.pair.spec, self._spec
@@ -527,7 +532,8 @@ class Sessions(QObject):
 
     @Slot(object)
     def _beta_chosen(self, beta: float | None) -> None:
-        self._beta = beta
+        if self._is_its_pair():
+            self._beta = beta
         self._touch()
 
     def _say(self, kind: Kind, sentence: str) -> None:

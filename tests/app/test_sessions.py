@@ -499,3 +499,45 @@ def test_loading_behind_can_be_cancelled_and_the_recording_stays(
     qtbot.waitUntil(badge.isVisible, timeout=10_000)
     assert len(again.view.scorings()) == 2
     rest(again, qtbot)
+
+
+class AtFirstAbsent(FakeEngine):
+    """An engine on whose machine no pair but the demo is, until one has been put there."""
+
+    there = False
+
+    def _answer(self, request):
+        if isinstance(request, Load) and not (request.spec.demo or self.there):
+            return Failed(request.id, "The policy p is not on this machine: choose its folder.")
+        return super()._answer(request)
+
+
+def test_a_beta_chosen_for_another_pair_stays_there(window, open_window, qtbot, tmp_path):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    own = window.view.known_beta()
+    window.close()
+    again = opened(open_window, qtbot, path, AtFirstAbsent)
+    rest(again, qtbot)
+    do(again, "open_demo")
+    rest(again, qtbot)
+    again.view.controls.beta.setValue(0.9)
+    again.view.controls.choose("", "word")
+    FakeEngine.last.there = True
+    again.pair.load(PairSpec(policy="p", reference="r"))
+    rest(again, qtbot)
+    assert again.view.known_beta() == own
+    assert again.view.controls.unit() == "word", "it looks as it did when the session was left"
+
+
+def test_a_session_without_a_beta_leaves_the_pairs_own(window, open_window, qtbot, tmp_path):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    own = window.view.known_beta()
+    window.close()
+    found = session_file.read(path)
+    record = msgspec.structs.replace(found.record, beta=None)
+    session_file.write(path, record, found.recording)
+    again = opened(open_window, qtbot, path, FakeEngine)
+    assert again.view.known_beta() == own
+    qtbot.waitUntil(lambda: again.notice.topic() == "session", timeout=10_000)
+    rest(again, qtbot)
+    assert again.view.known_beta() == own
