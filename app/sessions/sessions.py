@@ -333,7 +333,7 @@ class Sessions(QObject):
         if read.path != self._opening:
             return
         self._end_opening()
-        self._opened = read.opened
+        self._opened, self._asked = read.opened, False
         self._notice.dismiss(TOPIC)
         record, recording = read.opened.record, read.opened.recording
         self._spec = spec_of(record.pair)
