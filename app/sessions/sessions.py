@@ -526,7 +526,8 @@ class Sessions(QObject):
 
     @Slot()
     def _touch(self) -> None:
-        if not self._quiet and self.path is not None and not self.modified:
+        there = self.path is not None or self._saving is not None
+        if there and not (self._quiet or self.modified):
             self.modified = True
             self.changed.emit()
 

@@ -1,6 +1,7 @@
 """Sessions on the real window: saved, opened without the pair and with it, under a scripted one."""
 
 import json
+import threading
 import zipfile
 from dataclasses import replace
 
@@ -510,6 +511,56 @@ class AtFirstAbsent(FakeEngine):
         if isinstance(request, Load) and not (request.spec.demo or self.there):
             return Failed(request.id, "The policy p is not on this machine: choose its folder.")
         return super()._answer(request)
+
+
+class Refuses(FakeEngine):
+    """An engine that loads no pair: the second time it takes until that is cancelled."""
+
+    def _answer(self, request):
+        if not isinstance(request, Load):
+            return super()._answer(request)
+        if len(self.asked(Load)) == 2:
+            self.emit(Progress(request.id, "Reading the weights", 0.25))
+            self._stop.wait(20)
+            return Stopped(request.id)
+        return Failed(request.id, "The policy p is not on this machine: choose its folder.")
+
+
+def test_what_was_asked_of_one_session_is_not_told_of_another(window, open_window, qtbot, tmp_path):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    again = opened(open_window, qtbot, path, Refuses)
+    badge = again.sessions.badge
+    load, _, cancel = badge.menu().actions()
+    qtbot.waitUntil(lambda: "not on this machine" in badge.toolTip(), timeout=10_000)
+    load.trigger()
+    qtbot.waitUntil(cancel.isEnabled, timeout=10_000)
+    cancel.trigger()
+    qtbot.waitUntil(lambda: not cancel.isEnabled(), timeout=10_000)
+    again.sessions.open(path)
+    qtbot.waitUntil(lambda: len(FakeEngine.last.asked(Load)) == 3, timeout=10_000)
+    qtbot.waitUntil(lambda: "not on this machine" in badge.toolTip(), timeout=10_000)
+    rest(again, qtbot)
+    assert again.notice.topic() != "session", "nobody asked for it"
+
+
+def test_what_is_typed_while_the_first_save_is_written_is_marked(
+    window, qtbot, tmp_path, monkeypatch
+):
+    go_on, true = threading.Event(), session_file.write
+
+    def write_slowly(*said):
+        go_on.wait(20)
+        return true(*said)
+
+    monkeypatch.setattr(session_file, "write", write_slowly)
+    window.ask.new_file = lambda title, name, filters: str(tmp_path / "s.qscope")
+    do(window, "save")
+    write(window, qtbot, " More.")
+    go_on.set()
+    qtbot.waitUntil(lambda: window.sessions.path is not None, timeout=10_000)
+    rest(window, qtbot)
+    assert window.isWindowModified()
 
 
 def test_a_beta_chosen_for_another_pair_stays_there(window, open_window, qtbot, tmp_path):
