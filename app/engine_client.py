@@ -270,7 +270,7 @@ class EngineClient(QObject):
             if self._engine is not None:
                 self._last_id += 1
                 self._engine.submit(Unload(self._last_id))
-        if self._replayed is not None and not (isinstance(request, Examine) and not request.loaded):
+        if self._replayed is not None and not _is_of_files(request):
             return self._replayed
         self.start()
         return self._engine
@@ -319,7 +319,7 @@ class EngineClient(QObject):
         """Let the pair that was loaded behind answer, in place of what was recorded of it."""
         self._replayed, self._pair_id = None, loaded.request.id
         for place, ticket in [*self._tickets.items()]:
-            if ticket is not loaded:
+            if ticket is not loaded and not _is_of_files(ticket.request):
                 self._silence(place)
         self.pair_let_go.emit()
 
@@ -329,3 +329,8 @@ class EngineClient(QObject):
             self.recording = Recording() if self._replayed is None else self._opened
         if self._replayed is None:
             self.recording.note(request, event)
+
+
+def _is_of_files(request: Request[Any]) -> bool:
+    """Return whether a request is of files alone, whatever pair is there: no recording answers."""
+    return isinstance(request, Examine) and not request.loaded
