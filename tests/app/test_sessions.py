@@ -96,6 +96,7 @@ def probed(window, qtbot):
 
 def opened(open_window, qtbot, path, engine=Absent, **more):
     window = open_window(spec=None, engine=engine, session=path, **more)
+    window.resize(1440, 900)  # more than the screen of a test has: the header shows all
     strip = window.view.history
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     qtbot.waitUntil(lambda: all(row.value == row.value for row in strip.rows), timeout=10_000)
@@ -299,6 +300,28 @@ def test_what_is_no_session_is_refused_and_the_texts_stay(window, qtbot, tmp_pat
     assert editor(window).text() == before and window.banner.isHidden()
 
 
+@pytest.mark.log_errors_expected
+@pytest.mark.parametrize(
+    "error, why",
+    [(ValueError("an odd number"), "an odd number"), (MemoryError(), "more memory than there is")],
+)
+def test_what_nobody_foresaw_is_told(window, qtbot, tmp_path, monkeypatch, error, why):
+    def fail(*said):
+        raise error
+
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    for name, do_it in (
+        ("write", lambda: do(window, "save")),
+        ("read", lambda: window.sessions.open(path)),
+    ):
+        monkeypatch.setattr(session_file, name, fail)
+        window.notice.dismiss_any()
+        do_it()
+        qtbot.waitUntil(lambda: window.notice.topic() == "session", timeout=10_000)
+        assert why in window.notice.message.text() and str(path) in window.notice.message.text()
+    assert window.isWindowModified()
+
+
 def test_a_session_is_dropped_on_a_window_and_undone(window, open_window, qtbot, tmp_path):
     write(window, qtbot, " More.")
     path = saved(window, qtbot, tmp_path / "s.qscope")
@@ -392,6 +415,20 @@ class OnlyHere(FakeEngine):
         if isinstance(request, Load) and not request.spec.policy.endswith("here"):
             return Failed(request.id, "There is no folder of that name: choose another.")
         return super()._answer(request)
+
+
+def test_there_is_nothing_to_cancel_once_another_pair_is_asked_for(
+    window, open_window, qtbot, tmp_path
+):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    again = open_window(spec=None, engine=Slow, session=path)
+    cancel = again.sessions.badge.menu().actions()[2]
+    qtbot.waitUntil(cancel.isEnabled, timeout=10_000)
+    do(again, "open_demo")
+    assert not cancel.isEnabled()
+    again.client.cancel(Load)
+    qtbot.waitUntil(lambda: not again.client.busy(), timeout=10_000)
 
 
 def test_the_badge_says_why_the_pair_is_not_loaded(window, open_window, qtbot, tmp_path):
@@ -492,6 +529,7 @@ def test_loading_behind_can_be_cancelled_and_the_recording_stays(
     path = saved(window, qtbot, tmp_path / "s.qscope")
     window.close()
     again = open_window(spec=None, engine=Slow, session=path)
+    again.resize(1440, 900)
     badge = again.sessions.badge
     qtbot.waitUntil(lambda: badge.text().endswith("loading 25 %"), timeout=10_000)
     assert len(again.view.scorings()) == 2, "it goes on behind"
