@@ -421,15 +421,19 @@ class Sessions(QObject):
         assert self._opened is not None
         parts, opened = self._parts, self._opened
         self._opened = None
+        recorded = opened.recording.info
+        others = recorded is not None and bool(other_weights(recorded, info))
         self._quiet = True
-        now = parts.history.history.current()
-        if now is not None and now.state.without_ids() == parts.texts.state():
+        history = parts.history.history
+        now = history.current()
+        if others:  # it may have another vocabulary
+            history.forget_numbers(tokens_too=True)
+        elif now is not None and now.state.without_ids() == parts.texts.state():
             parts.texts.keep_tokens(now.state)
         self._show_beta()
         parts.shown.show({**self._as_before, "page": ""})
         self._quiet = False
-        recorded = opened.recording.info
-        if recorded is not None and not other_weights(recorded, info):
+        if recorded is not None and not others:
             _carry_over(opened.recording, self._client.recording)
         self._check.begin(opened.recording, info, parts.shown.checkpoint())
 
