@@ -549,9 +549,16 @@ class Sessions(QObject):
 
 
 def _carry_over(old: Recording, new: Recording) -> None:
-    """Keep what was recorded of trees and states, which the pair was not asked for again."""
+    """Keep what was recorded of a pair and it has not been asked for again, as the older."""
     for pane, tree in old.trees.items():
         new.trees.setdefault(pane, tree)
     for key, state in old.states.items():
         new.states.setdefault(key, state)
     new.sweep = new.sweep or old.sweep
+    new.computed = new.computed or old.computed
+    asked = dict(new.responses)
+    for response in old.responses.values():
+        new.add(replace(response, scorings=dict(response.scorings)))
+    for key, response in asked.items():
+        before = old.responses[key].scorings if key in old.responses else {}
+        new.add(replace(response, scorings={**before, **response.scorings}))

@@ -630,3 +630,63 @@ def test_a_session_without_a_beta_leaves_the_pairs_own(window, open_window, qtbo
     qtbot.waitUntil(lambda: again.notice.topic() == "session", timeout=10_000)
     rest(again, qtbot)
     assert again.view.known_beta() == own
+
+
+class Never(FakeEngine):
+    """An engine that never comes to what is asked behind."""
+
+    def submit(self, request):
+        if not isinstance(request, ScoreVariants):
+            super().submit(request)
+
+
+def is_taken_over(window):
+    info = window.pair.info
+    return info is not None and not info.recorded
+
+
+def test_scorings_stay_in_the_file_once_the_pair_has_taken_over(
+    window, open_window, qtbot, tmp_path
+):
+    write(window, qtbot, " More.")
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    rest(window, qtbot)
+    window.close()
+    before = {key: set(it.scorings) for key, it in responses(path).items()}
+    assert len(before) > 2
+    again = open_window(spec=None, engine=Never, session=path)
+    qtbot.waitUntil(lambda: is_taken_over(again), timeout=10_000)
+    qtbot.waitUntil(lambda: len(again.view.scorings()) == 2, timeout=10_000)
+    write_over(again, qtbot)
+    again.close()
+    assert {key: set(it.scorings) for key, it in responses(path).items()} == before
+
+
+def responses(path):
+    return session_file.read(path).recording.responses
+
+
+def write_over(window, qtbot):
+    """Save into the file that is open, of which nothing has changed."""
+    before = window.sessions.path.stat().st_mtime_ns
+    do(window, "save")
+    qtbot.waitUntil(lambda: window.sessions.path.stat().st_mtime_ns != before, timeout=10_000)
+
+
+def test_tokens_of_other_weights_do_not_come_back(open_window, qtbot, tmp_path, monkeypatch):
+    info = replace(fake_engine.INFO, weights={"policy": "of then"})
+    monkeypatch.setattr(FakeEngine, "info", info)
+    window = open_window()
+    rest(window, qtbot)
+    assert window.view.replace("B", 2, int(window.view.scorings()["A"].ids[3]))
+    rest(window, qtbot)
+    text = editor(window).text()
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    rest(window, qtbot)
+    window.close()
+    monkeypatch.setattr(FakeEngine, "info", replace(info, weights={"policy": "of now"}))
+    again = opened(open_window, qtbot, path, FakeEngine)
+    qtbot.waitUntil(lambda: "its weights are others" in again.notice.message.text(), timeout=10_000)
+    rest(again, qtbot)
+    assert all(it.ids is None for it in FakeEngine.last.asked(Score))
+    assert editor(again).text() == text
