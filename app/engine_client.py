@@ -159,6 +159,8 @@ class EngineClient(QObject):
         self._closed = False
         self.recording = Recording()
         """What has been answered of the pair that was loaded last: what a session file keeps."""
+        self.recorded_of: PairSpec | None = None
+        """The pair that ``recording`` is of."""
         self._opened = Recording()
         self._behind = 0
         """The request for a pair that is loaded behind a recording."""
@@ -325,8 +327,9 @@ class EngineClient(QObject):
 
     def _note(self, request: Request[Any] | None, event: Event) -> None:
         """Record an answer, in another recording once another pair is loaded."""
-        if isinstance(event, Loaded) and not event.kept:
+        if isinstance(request, Load) and isinstance(event, Loaded) and not event.kept:
             self.recording = Recording() if self._replayed is None else self._opened
+            self.recorded_of = request.spec
         if self._replayed is None:
             self.recording.note(request, event)
 

@@ -27,7 +27,7 @@ from app.search.actions import SearchActions
 from app.sessions.badge import RecordedBadge
 from app.sessions.check import SessionCheck
 from app.sessions.files import ENDING, Read, SessionFiles
-from app.sessions.record import full_record, points_of, spec_of, state_of, with_part
+from app.sessions.record import full_record, points_of, spec_of, state_of, with_part, without_ids
 from app.sessions.shown import Shown
 from app.settings import Settings, pair_key
 from app.texts import Texts
@@ -200,10 +200,13 @@ class Sessions(QObject):
         parts, recording = self._parts, self._client.recording.snapshot()
         record = full_record(
             parts.texts.record(),
+            parts.pair.spec,
             parts.view.scorings(),
             parts.history.history,
             parts.shown.gather(),
         )
+        if not self._has_its_numbers():
+            record, recording = without_ids(record), Recording()
         picture = self._picture()
         self._saving = path
         self._saves += 1
@@ -212,6 +215,13 @@ class Sessions(QObject):
         self.changed.emit()
         self._files.save(path, record, recording, picture)
         self._look_at_states(path, record, picture)
+
+    def _has_its_numbers(self) -> bool:
+        """Return whether what is recorded is of the pair that is to be saved; another one may be
+        loading, or could not be loaded."""
+        pair, of = self._parts.pair, self._client.recorded_of
+        named = pair.spec is not None and of is not None and pair_key(pair.spec) == pair_key(of)
+        return pair.info is not None or named
 
     def _look_at_states(self, path: Path, record: SessionRecord, picture: bytes) -> None:
         """Have the pair say what else could stand at each token, and then save that too."""

@@ -1,6 +1,7 @@
 """Sessions on the real window: saved, opened without the pair and with it, under a scripted one."""
 
 import json
+import os
 import threading
 import zipfile
 from dataclasses import replace
@@ -690,3 +691,45 @@ def test_tokens_of_other_weights_do_not_come_back(open_window, qtbot, tmp_path, 
     rest(again, qtbot)
     assert all(it.ids is None for it in FakeEngine.last.asked(Score))
     assert editor(again).text() == text
+
+
+def test_numbers_are_not_saved_under_the_name_of_another_pair(window, qtbot, tmp_path, monkeypatch):
+    write(window, qtbot, " More.")
+    monkeypatch.setattr(FakeEngine, "load_seconds", 60.0)
+    window.pair.load(PairSpec(policy="q", reference="r"))
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    found = session_file.read(path)
+    assert found.record.pair.policy == "q" and not found.recording
+    assert len(found.record.history) == 2
+    assert all(it.ids_a is None and it.ids_b is None for it in found.record.history)
+    window.close()
+
+
+def test_numbers_of_a_pair_that_was_closed_are_saved(window, qtbot, tmp_path):
+    do(window, "close_pair")
+    qtbot.waitUntil(lambda: not window.client.busy(), timeout=10_000)
+    found = session_file.read(saved(window, qtbot, tmp_path / "s.qscope"))
+    assert found.record.pair.policy == "p" and len(found.recording.responses) == 2
+
+
+def test_the_draft_before_a_session_is_kept_once_it_is_restored(
+    window, open_window, qtbot, tmp_path
+):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    pair = PairSpec(policy="q", reference="r")
+    other = open_window(spec=pair)
+    rest(other, qtbot)
+    write(other, qtbot, " Mine.")
+    mine, drafts = editor(other).text(), other.texts.drafts
+    qtbot.waitUntil(lambda: drafts.newest(pair) is not None, timeout=10_000)
+    draft = drafts.newest(pair)
+    assert draft.record.b.text == mine
+    other.sessions.open(path)
+    qtbot.waitUntil(lambda: other.sessions.path == path, timeout=10_000)
+    rest(other, qtbot)
+    os.utime(draft.path, (1e9, 1e9))
+    do(other, "restore_session")
+    assert editor(other).text() == mine
+    qtbot.waitUntil(lambda: draft.path.stat().st_mtime > 1e9, timeout=10_000)
+    rest(other, qtbot)
