@@ -159,6 +159,8 @@ class EngineClient(QObject):
         self._closed = False
         self.recording = Recording()
         """What has been answered of the pair that was loaded last: what a session file keeps."""
+        self.recorded_of: PairSpec | None = None
+        """The pair that ``recording`` is of."""
         self._opened = Recording()
         self._behind = 0
         """The request for a pair that is loaded behind a recording."""
@@ -270,7 +272,7 @@ class EngineClient(QObject):
             if self._engine is not None:
                 self._last_id += 1
                 self._engine.submit(Unload(self._last_id))
-        if self._replayed is not None and not (isinstance(request, Examine) and not request.loaded):
+        if self._replayed is not None and not _is_of_files(request):
             return self._replayed
         self.start()
         return self._engine
@@ -319,13 +321,19 @@ class EngineClient(QObject):
         """Let the pair that was loaded behind answer, in place of what was recorded of it."""
         self._replayed, self._pair_id = None, loaded.request.id
         for place, ticket in [*self._tickets.items()]:
-            if ticket is not loaded:
+            if ticket is not loaded and not _is_of_files(ticket.request):
                 self._silence(place)
         self.pair_let_go.emit()
 
     def _note(self, request: Request[Any] | None, event: Event) -> None:
         """Record an answer, in another recording once another pair is loaded."""
-        if isinstance(event, Loaded) and not event.kept:
+        if isinstance(request, Load) and isinstance(event, Loaded) and not event.kept:
             self.recording = Recording() if self._replayed is None else self._opened
+            self.recorded_of = request.spec
         if self._replayed is None:
             self.recording.note(request, event)
+
+
+def _is_of_files(request: Request[Any]) -> bool:
+    """Return whether a request is of files alone, whatever pair is there: no recording answers."""
+    return isinstance(request, Examine) and not request.loaded

@@ -255,10 +255,10 @@ class Texts(QObject):
     def _turn_over(self) -> None:
         """Leave what was typed in its draft; what comes now is saved in another."""
         if self._edited and self.drafts is not None:
-            path, record = self._path(), self.record()
             if self._unsaved:
                 self._save_soon()
-            self._last = Draft(path, record)
+            spec = self._written_for  # it may have gone by now
+            self._last = Draft(self._path(spec), self._record(spec))
             self.session_changed.emit()
         self._paths = {}
 
@@ -361,17 +361,20 @@ class Texts(QObject):
 
     def record(self) -> SessionRecord:
         """Return the record of the texts as they stand."""
+        return self._record(self._whose())
+
+    def _record(self, spec: PairSpec | None) -> SessionRecord:
         now = self._now()
         beta = self._view.known_beta()
-        return record_of(self._whose(), beta, now.example, now.prompt, now.a, now.b)
+        return record_of(spec, beta, now.example, now.prompt, now.a, now.b)
 
     def _whose(self) -> PairSpec | None:
         return self._written_for if self._unsaved else self._pair()
 
-    def _path(self) -> Path:
-        """Return the draft of the pair, a new one for its first."""
+    def _path(self, spec: PairSpec | None) -> Path:
+        """Return the draft of a pair, a new one for its first."""
         assert self.drafts is not None
-        pair = self._whose() or PairNamed()
+        pair = spec or PairNamed()
         if pair_key(pair) not in self._paths:
             self._paths[pair_key(pair)] = self.drafts.new_path(pair)
         return self._paths[pair_key(pair)]
@@ -381,7 +384,7 @@ class Texts(QObject):
         """Have the texts written, and wait for nothing."""
         self._autosave.stop()
         if self.drafts is not None:
-            self.drafts.save(self._path(), self.record())
+            self.drafts.save(self._path(self._whose()), self.record())
             self._unsaved = False
 
     def save(self) -> bool:
@@ -392,7 +395,7 @@ class Texts(QObject):
         if self.drafts is None:
             return ""
         self._autosave.stop()
-        why = self.drafts.save_now(self._path(), self.record(), CLOSE_SECONDS)
+        why = self.drafts.save_now(self._path(self._whose()), self.record(), CLOSE_SECONDS)
         self._unsaved = bool(why)
         self._told = False
         self._written(why)

@@ -54,8 +54,7 @@ class RecordedBadge(QToolButton):
         """Say when and in which format the numbers of a recorded pair were computed."""
         recorded = info is not None and bool(info.recorded)
         self._words = recorded_words(info) if info is not None and recorded else ""
-        self.setToolTip(ABOUT)
-        self._say("")
+        self.show_loading("", None)
 
     def show_loading(self, what: str, fraction: float | None) -> None:
         """Show that the pair is being loaded behind; "" once that is over."""

@@ -9,9 +9,8 @@ from PySide6.QtCore import QObject, Signal, Slot
 from app.engine_client import EngineClient
 from app.inspect.variants import VariantsRun
 from core.engine.protocol import NoiseMeasured, PairInfo
-from core.recording import Recording
-from core.scoring import Scoring
-from core.session_check import compare, other_weights, recorded_scorings, variants_of
+from core.recording import Recording, ScoredResponse
+from core.session_check import compare, other_weights, variants_of
 
 
 class SessionCheck(QObject):
@@ -28,7 +27,8 @@ class SessionCheck(QObject):
         self._recording = Recording()
         self._weights: tuple[str, ...] = ()
         """Sentences on weights that are others now."""
-        self._recorded: tuple[Scoring, ...] = ()
+        self._asked: tuple[ScoredResponse, ...] = ()
+        """What was recorded of the responses that are scored, in their order."""
         self._scored = False
         self._noise: NoiseMeasured | None = None
         """Of the pair; None while it is not measured."""
@@ -39,13 +39,16 @@ class SessionCheck(QObject):
         client.noise_measured.connect(self._take_noise)
         client.pair_let_go.connect(self._forget)
 
-    def begin(self, recording: Recording, info: PairInfo) -> None:
-        """Compare a recording with the pair, which has just been loaded."""
-        checkpoint = info.checkpoints[-1].path if info.checkpoints else ""
+    def begin(self, recording: Recording, info: PairInfo, checkpoint: str) -> None:
+        """Compare a recording with the pair, which has just been loaded.
+
+        ``checkpoint``: of a run, the one that is to be shown; "" for no run.
+        """
         recorded = recording.info
         self._recording = recording
         self._weights = other_weights(recorded, info) if recorded is not None else ()
-        self._recorded = recorded_scorings(recording, checkpoint)
+        responses = recording.responses.values()
+        self._asked = tuple(it for it in responses if checkpoint in it.scorings)
         self._scored, self._exact = False, info.dtype == "float32"
         if variants := variants_of(recording, checkpoint):
             self._run.begin(variants)
@@ -82,6 +85,10 @@ class SessionCheck(QObject):
             return
         self._scored = False
         floors = self._recording.noise, self._noise.floor if self._noise is not None else None
-        found = compare(self._recorded, self._run.scorings, floors)
-        said = " ".join(filter(None, (*self._weights, found.sentence)))
-        self.said.emit(said, found.agrees and not self._weights)
+        # Another checkpoint may be shown by now, or the one that was wanted not be there.
+        then = [it.scorings.get(self._run.checkpoint) for it in self._asked]
+        both = zip(then, self._run.scorings, strict=True)
+        pairs = [(old, now) for old, now in both if old is not None]
+        found = compare([old for old, _ in pairs], [now for _, now in pairs], floors)
+        if said := " ".join(filter(None, (*self._weights, found.sentence))):
+            self.said.emit(said, found.agrees and not self._weights)

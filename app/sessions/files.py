@@ -5,6 +5,7 @@ knows nothing of views.
 """
 
 import json
+import logging
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -16,12 +17,14 @@ from PySide6.QtCore import QObject, Signal
 from app.later import Later
 from app.settings import Settings, is_path
 from core.errors import UserFacingError
+from core.failures import reason
 from core.recording import Recording
 from core.session_record import PairNamed, SessionRecord
 
 if TYPE_CHECKING:
     from core.session_file import Opened
 
+log = logging.getLogger(__name__)
 ENDING = ".qscope"
 """As core.session_file has it, which is not imported before a file is read or written."""
 RECENT = 10
@@ -107,8 +110,8 @@ class SessionFiles(QObject):
 
         try:
             opened = read(path)
-        except UserFacingError as error:
-            self.refused.emit(path, str(error), False)
+        except Exception as error:
+            self.refused.emit(path, _said(error, f"The session {path} cannot be read"), False)
             return
         self.was_read.emit(Read(path, opened, _missing(opened.record.pair)))
 
@@ -119,8 +122,8 @@ class SessionFiles(QObject):
 
         try:
             remarks = write(path, record, recording, thumbnail)
-        except UserFacingError as error:
-            self.refused.emit(path, str(error), True)
+        except Exception as error:
+            self.refused.emit(path, _said(error, f"The session {path} cannot be saved"), True)
             return
         self.was_written.emit(path, remarks)
 
@@ -130,6 +133,14 @@ class SessionFiles(QObject):
     def _look_for_last(self, last: str) -> None:
         if os.path.isfile(last):
             self.found_last.emit(Path(last))
+
+
+def _said(error: Exception, what: str) -> str:
+    """Return what an error says to the user; of one that nobody has foreseen, only its reason."""
+    if isinstance(error, UserFacingError):
+        return str(error)
+    log.exception(what)
+    return f"{what} ({reason(error)}): the details are in the log."
 
 
 def _missing(pair: PairNamed) -> tuple[str, ...]:

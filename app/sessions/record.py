@@ -19,22 +19,30 @@ LONGEST_WORDS = 200
 
 def full_record(
     texts: SessionRecord,
+    pair: PairSpec | None,
     scorings: Mapping[Side, Scoring],
     history: History,
     view: Mapping[str, str],
 ) -> SessionRecord:
-    """Return the record of texts with their tokens, as far as they are known, the history and how
-    the window shows it all."""
+    """Return the record of texts with the pair that is to be loaded for them, their tokens, as far
+    as they are known, the history and how the window shows it all."""
     prompts: dict[Prompt, int] = {}
     past = tuple(_past(point, prompts) for point in history)
     return msgspec.structs.replace(
         texts,
+        pair=PairNamed.of(pair),
         ids={side: it.tokens.ids for side, it in scorings.items()},
         view=dict(view),
         prompts=tuple(map(PromptSaid.of, prompts)),
         history=past,
         history_now=history.now,
     )
+
+
+def without_ids(record: SessionRecord) -> SessionRecord:
+    """Return the same without tokens, for a pair that they are not of."""
+    past = (msgspec.structs.replace(it, ids_a=None, ids_b=None) for it in record.history)
+    return msgspec.structs.replace(record, ids={}, history=tuple(past))
 
 
 def _past(point: Point, prompts: dict[Prompt, int]) -> Past:

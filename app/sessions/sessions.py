@@ -27,7 +27,7 @@ from app.search.actions import SearchActions
 from app.sessions.badge import RecordedBadge
 from app.sessions.check import SessionCheck
 from app.sessions.files import ENDING, Read, SessionFiles
-from app.sessions.record import full_record, points_of, spec_of, state_of, with_part
+from app.sessions.record import full_record, points_of, spec_of, state_of, with_part, without_ids
 from app.sessions.shown import Shown
 from app.settings import Settings, pair_key
 from app.texts import Texts
@@ -102,6 +102,8 @@ class Sessions(QObject):
         """How all was shown before the pair took the recording's place."""
         self._saving: Path | None = None
         """The file that is being written, or was last."""
+        self._saves = 0
+        """How often it has been saved, or another one opened."""
         self._quiet = False
         """What changes now is no change of the user's."""
         self._offered = False
@@ -198,17 +200,28 @@ class Sessions(QObject):
         parts, recording = self._parts, self._client.recording.snapshot()
         record = full_record(
             parts.texts.record(),
+            parts.pair.spec,
             parts.view.scorings(),
             parts.history.history,
             parts.shown.gather(),
         )
+        if not self._has_its_numbers():
+            record, recording = without_ids(record), Recording()
         picture = self._picture()
         self._saving = path
+        self._saves += 1
         self._say_briefly(f"Saving {path.name} …")
         self.modified = False  # what changes from now on is not in the file
         self.changed.emit()
         self._files.save(path, record, recording, picture)
         self._look_at_states(path, record, picture)
+
+    def _has_its_numbers(self) -> bool:
+        """Return whether what is recorded is of the pair that is to be saved; another one may be
+        loading, or could not be loaded."""
+        pair, of = self._parts.pair, self._client.recorded_of
+        named = pair.spec is not None and of is not None and pair_key(pair.spec) == pair_key(of)
+        return pair.info is not None or named
 
     def _look_at_states(self, path: Path, record: SessionRecord, picture: bytes) -> None:
         """Have the pair say what else could stand at each token, and then save that too."""
@@ -217,12 +230,13 @@ class Sessions(QObject):
         info = self._parts.pair.info
         if info is not None and not info.recorded and states:
             ticket = self._client.ask(InspectStates, states)
-            ticket.answered.connect(partial(self._save_states, path, record, picture))
+            ticket.answered.connect(partial(self._save_states, self._saves, path, record, picture))
 
     def _save_states(
-        self, path: Path, record: SessionRecord, picture: bytes, event: StatesDone
+        self, save: int, path: Path, record: SessionRecord, picture: bytes, event: StatesDone
     ) -> None:
-        if path == self._saving:
+        """Save once more what one save has written, unless another came after it."""
+        if path == self._saving and save == self._saves:
             self._files.save(path, record, self._client.recording.snapshot(), picture)
 
     def _picture(self) -> bytes:
@@ -329,7 +343,7 @@ class Sessions(QObject):
         if read.path != self._opening:
             return
         self._end_opening()
-        self._opened = read.opened
+        self._opened, self._asked = read.opened, False
         self._notice.dismiss(TOPIC)
         record, recording = read.opened.record, read.opened.recording
         self._spec = spec_of(record.pair)
@@ -381,6 +395,9 @@ class Sessions(QObject):
         self._quiet = False
 
     def _show_beta(self) -> None:
+        """Show the session's beta, where it has one; else the pair's own stays."""
+        if self._beta is None:
+            return
         self._parts.view.controls.set_beta(self._beta)
         if self._parts.searches.view is not None:
             self._parts.searches.view.set_beta(self._beta)
@@ -402,6 +419,8 @@ class Sessions(QObject):
             self._settle.start()
         elif self._is_its_pair():
             self._go_on_with_pair(info)
+        else:
+            self._opened = None  # the window has gone on to another pair
 
     def _is_its_pair(self) -> bool:
         spec, own = self._parts.pair.spec, self._spec
@@ -412,17 +431,21 @@ class Sessions(QObject):
         assert self._opened is not None
         parts, opened = self._parts, self._opened
         self._opened = None
+        recorded = opened.recording.info
+        others = recorded is not None and bool(other_weights(recorded, info))
         self._quiet = True
-        now = parts.history.history.current()
-        if now is not None and now.state.without_ids() == parts.texts.state():
+        history = parts.history.history
+        now = history.current()
+        if others:  # it may have another vocabulary
+            history.forget_numbers(tokens_too=True)
+        elif now is not None and now.state.without_ids() == parts.texts.state():
             parts.texts.keep_tokens(now.state)
         self._show_beta()
         parts.shown.show({**self._as_before, "page": ""})
         self._quiet = False
-        recorded = opened.recording.info
-        if recorded is not None and not other_weights(recorded, info):
+        if recorded is not None and not others:
             _carry_over(opened.recording, self._client.recording)
-        self._check.begin(opened.recording, info)
+        self._check.begin(opened.recording, info, parts.shown.checkpoint())
 
     @Slot()
     def _remember_looks(self) -> None:
@@ -517,13 +540,15 @@ class Sessions(QObject):
 
     @Slot()
     def _touch(self) -> None:
-        if not self._quiet and self.path is not None and not self.modified:
+        there = self.path is not None or self._saving is not None
+        if there and not (self._quiet or self.modified):
             self.modified = True
             self.changed.emit()
 
     @Slot(object)
     def _beta_chosen(self, beta: float | None) -> None:
-        self._beta = beta
+        if self._is_its_pair():
+            self._beta = beta
         self._touch()
 
     def _say(self, kind: Kind, sentence: str) -> None:
@@ -534,9 +559,16 @@ class Sessions(QObject):
 
 
 def _carry_over(old: Recording, new: Recording) -> None:
-    """Keep what was recorded of trees and states, which the pair was not asked for again."""
+    """Keep what was recorded of a pair and it has not been asked for again, as the older."""
     for pane, tree in old.trees.items():
         new.trees.setdefault(pane, tree)
     for key, state in old.states.items():
         new.states.setdefault(key, state)
     new.sweep = new.sweep or old.sweep
+    new.computed = new.computed or old.computed
+    asked = dict(new.responses)
+    for response in old.responses.values():
+        new.add(replace(response, scorings=dict(response.scorings)))
+    for key, response in asked.items():
+        before = old.responses[key].scorings if key in old.responses else {}
+        new.add(replace(response, scorings={**before, **response.scorings}))

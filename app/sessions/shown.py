@@ -84,6 +84,11 @@ class Shown(QObject):
             if place >= 0:
                 search.trees.mode.setCurrentIndex(place)
 
+    def checkpoint(self) -> str:
+        """Return the path of the checkpoint that is shown, or asked for; "" for no run."""
+        scrubbing = self._scrubbing
+        return scrubbing.checkpoints[scrubbing.wanted].path if scrubbing.checkpoints else ""
+
     def show_checkpoint(self, path: str) -> None:
         """Show a checkpoint of the run, by its path, if it is one."""
         paths = [it.path for it in self._scrubbing.checkpoints]

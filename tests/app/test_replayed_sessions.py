@@ -100,6 +100,16 @@ def test_files_are_examined_by_the_engine_all_the_same(client, engine, hear):
     assert hear(Examine, PairSpec(), loaded=True).needs_pair
 
 
+def test_files_that_are_examined_outlast_the_switch_to_the_pair(client, engine, hear, qtbot):
+    client.replay(made())
+    hear(Load, PairSpec(), recorded=True)
+    behind, heard = client.load_behind(PairSpec(policy="/p")), []
+    client.ask(Examine, PairSpec(policy="/q")).answered.connect(heard.append)
+    engine.emit(Loaded(behind.request.id, INFO))
+    engine.emit(Examined(engine.requests[-1].id, ()))
+    qtbot.waitUntil(lambda: bool(heard))
+
+
 def test_the_next_pair_that_is_loaded_is_a_real_one(client, engine, hear):
     recording = made()
     client.replay(recording)

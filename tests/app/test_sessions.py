@@ -1,6 +1,8 @@
 """Sessions on the real window: saved, opened without the pair and with it, under a scripted one."""
 
 import json
+import os
+import threading
 import zipfile
 from dataclasses import replace
 
@@ -13,7 +15,16 @@ from app.pair_loader import pair_to_begin_with
 from app.sessions import files
 from app.sessions.record import points_of
 from core import history, session_file
-from core.engine.protocol import Failed, Load, PairSpec, Progress, ScoreVariants, Stopped
+from core.engine.protocol import (
+    Failed,
+    InspectStates,
+    Load,
+    PairSpec,
+    Progress,
+    Score,
+    ScoreVariants,
+    Stopped,
+)
 from core.session_record import Past, PromptSaid, SessionRecord, Turn
 from tests.app import fake_engine
 from tests.app.conftest import do, drop, settled
@@ -86,6 +97,7 @@ def probed(window, qtbot):
 
 def opened(open_window, qtbot, path, engine=Absent, **more):
     window = open_window(spec=None, engine=engine, session=path, **more)
+    window.resize(1440, 900)  # more than the screen of a test has: the header shows all
     strip = window.view.history
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     qtbot.waitUntil(lambda: all(row.value == row.value for row in strip.rows), timeout=10_000)
@@ -154,6 +166,63 @@ def test_a_pair_that_says_else_is_told(window, open_window, qtbot, tmp_path, mon
     qtbot.waitUntil(lambda: "differ" in again.notice.message.text(), timeout=10_000)
     assert "(largest 0.21)" in again.notice.message.text()
     rest(again, qtbot)
+
+
+def test_the_checkpoint_that_was_shown_is_compared(open_window, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "info", fake_engine.RUN_INFO)
+    run = PairSpec(run="fake")
+    first = open_window(spec=run)
+    rest(first, qtbot)
+    write(first, qtbot, " Of the last.")
+    first.checkpoints.scrubbing.show_checkpoint(1)
+    rest(first, qtbot)
+    path = saved(first, qtbot, tmp_path / "s.qscope")
+    rest(first, qtbot)
+    first.close()
+    again = opened(open_window, qtbot, path, FakeEngine)
+    qtbot.waitUntil(lambda: again.notice.topic() == "session", timeout=10_000)
+    assert again.view.numbers.checkpoint().endswith("checkpoint-10")
+    assert again.notice.message.text().endswith("tokens agree.")
+    rest(again, qtbot)
+
+
+class Waits(FakeEngine):
+    """An engine that looks at states only once it is let: all else goes first."""
+
+    def submit(self, request):
+        if isinstance(request, InspectStates) and self.held is not None:
+            self.held.append(request)
+        else:
+            super().submit(request)
+
+    held = None
+
+    def let(self):
+        held, self.held = self.held, None
+        for request in held:
+            self.submit(request)
+
+
+def test_an_older_save_is_not_written_over_a_newer_one(open_window, qtbot, tmp_path):
+    window = open_window(engine=Waits)
+    rest(window, qtbot)
+    engine = FakeEngine.last
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    rest(window, qtbot)
+    first = editor(window).text()
+    write(window, qtbot, " X")
+    engine.held = []
+    do(window, "save")
+    qtbot.waitUntil(lambda: not window.isWindowModified(), timeout=10_000)
+    do(window, "go_back")
+    assert editor(window).text() == first
+    qtbot.waitUntil(lambda: not window.client.busy(Score), timeout=10_000)
+    do(window, "save")
+    assert len(engine.held) == 1, "all states of the text before have been looked at"
+    engine.let()
+    rest(window, qtbot)
+    window.close()
+    assert session_file.read(path).record.b.text == first
 
 
 def test_an_edit_marks_the_session_and_saving_unmarks_it(window, qtbot, tmp_path):
@@ -230,6 +299,28 @@ def test_what_is_no_session_is_refused_and_the_texts_stay(window, qtbot, tmp_pat
     qtbot.waitUntil(lambda: window.notice.topic() == "session", timeout=10_000)
     assert str(path) in window.notice.message.text() and window.sessions.path is None
     assert editor(window).text() == before and window.banner.isHidden()
+
+
+@pytest.mark.log_errors_expected
+@pytest.mark.parametrize(
+    "error, why",
+    [(ValueError("an odd number"), "an odd number"), (MemoryError(), "more memory than there is")],
+)
+def test_what_nobody_foresaw_is_told(window, qtbot, tmp_path, monkeypatch, error, why):
+    def fail(*said):
+        raise error
+
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    for name, do_it in (
+        ("write", lambda: do(window, "save")),
+        ("read", lambda: window.sessions.open(path)),
+    ):
+        monkeypatch.setattr(session_file, name, fail)
+        window.notice.dismiss_any()
+        do_it()
+        qtbot.waitUntil(lambda: window.notice.topic() == "session", timeout=10_000)
+        assert why in window.notice.message.text() and str(path) in window.notice.message.text()
+    assert window.isWindowModified()
 
 
 def test_a_session_is_dropped_on_a_window_and_undone(window, open_window, qtbot, tmp_path):
@@ -325,6 +416,20 @@ class OnlyHere(FakeEngine):
         if isinstance(request, Load) and not request.spec.policy.endswith("here"):
             return Failed(request.id, "There is no folder of that name: choose another.")
         return super()._answer(request)
+
+
+def test_there_is_nothing_to_cancel_once_another_pair_is_asked_for(
+    window, open_window, qtbot, tmp_path
+):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    again = open_window(spec=None, engine=Slow, session=path)
+    cancel = again.sessions.badge.menu().actions()[2]
+    qtbot.waitUntil(cancel.isEnabled, timeout=10_000)
+    do(again, "open_demo")
+    assert not cancel.isEnabled()
+    again.client.cancel(Load)
+    qtbot.waitUntil(lambda: not again.client.busy(), timeout=10_000)
 
 
 def test_the_badge_says_why_the_pair_is_not_loaded(window, open_window, qtbot, tmp_path):
@@ -425,6 +530,7 @@ def test_loading_behind_can_be_cancelled_and_the_recording_stays(
     path = saved(window, qtbot, tmp_path / "s.qscope")
     window.close()
     again = open_window(spec=None, engine=Slow, session=path)
+    again.resize(1440, 900)
     badge = again.sessions.badge
     qtbot.waitUntil(lambda: badge.text().endswith("loading 25 %"), timeout=10_000)
     assert len(again.view.scorings()) == 2, "it goes on behind"
@@ -433,3 +539,197 @@ def test_loading_behind_can_be_cancelled_and_the_recording_stays(
     qtbot.waitUntil(badge.isVisible, timeout=10_000)
     assert len(again.view.scorings()) == 2
     rest(again, qtbot)
+
+
+class AtFirstAbsent(FakeEngine):
+    """An engine on whose machine no pair but the demo is, until one has been put there."""
+
+    there = False
+
+    def _answer(self, request):
+        if isinstance(request, Load) and not (request.spec.demo or self.there):
+            return Failed(request.id, "The policy p is not on this machine: choose its folder.")
+        return super()._answer(request)
+
+
+class Refuses(FakeEngine):
+    """An engine that loads no pair: the second time it takes until that is cancelled."""
+
+    def _answer(self, request):
+        if not isinstance(request, Load):
+            return super()._answer(request)
+        if len(self.asked(Load)) == 2:
+            self.emit(Progress(request.id, "Reading the weights", 0.25))
+            self._stop.wait(20)
+            return Stopped(request.id)
+        return Failed(request.id, "The policy p is not on this machine: choose its folder.")
+
+
+def test_what_was_asked_of_one_session_is_not_told_of_another(window, open_window, qtbot, tmp_path):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    again = opened(open_window, qtbot, path, Refuses)
+    badge = again.sessions.badge
+    load, _, cancel = badge.menu().actions()
+    qtbot.waitUntil(lambda: "not on this machine" in badge.toolTip(), timeout=10_000)
+    load.trigger()
+    qtbot.waitUntil(cancel.isEnabled, timeout=10_000)
+    cancel.trigger()
+    qtbot.waitUntil(lambda: not cancel.isEnabled(), timeout=10_000)
+    again.sessions.open(path)
+    qtbot.waitUntil(lambda: len(FakeEngine.last.asked(Load)) == 3, timeout=10_000)
+    qtbot.waitUntil(lambda: "not on this machine" in badge.toolTip(), timeout=10_000)
+    rest(again, qtbot)
+    assert again.notice.topic() != "session", "nobody asked for it"
+
+
+def test_what_is_typed_while_the_first_save_is_written_is_marked(
+    window, qtbot, tmp_path, monkeypatch
+):
+    go_on, true = threading.Event(), session_file.write
+
+    def write_slowly(*said):
+        go_on.wait(20)
+        return true(*said)
+
+    monkeypatch.setattr(session_file, "write", write_slowly)
+    window.ask.new_file = lambda title, name, filters: str(tmp_path / "s.qscope")
+    do(window, "save")
+    write(window, qtbot, " More.")
+    go_on.set()
+    qtbot.waitUntil(lambda: window.sessions.path is not None, timeout=10_000)
+    rest(window, qtbot)
+    assert window.isWindowModified()
+
+
+def test_a_beta_chosen_for_another_pair_stays_there(window, open_window, qtbot, tmp_path):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    own = window.view.known_beta()
+    window.close()
+    again = opened(open_window, qtbot, path, AtFirstAbsent)
+    rest(again, qtbot)
+    do(again, "open_demo")
+    rest(again, qtbot)
+    again.view.controls.beta.setValue(0.9)
+    again.view.controls.choose("", "word")
+    FakeEngine.last.there = True
+    again.pair.load(PairSpec(policy="p", reference="r"))
+    rest(again, qtbot)
+    assert again.view.known_beta() == own
+    assert again.view.controls.unit() == "word", "it looks as it did when the session was left"
+
+
+def test_a_session_without_a_beta_leaves_the_pairs_own(window, open_window, qtbot, tmp_path):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    own = window.view.known_beta()
+    window.close()
+    found = session_file.read(path)
+    record = msgspec.structs.replace(found.record, beta=None)
+    session_file.write(path, record, found.recording)
+    again = opened(open_window, qtbot, path, FakeEngine)
+    assert again.view.known_beta() == own
+    qtbot.waitUntil(lambda: again.notice.topic() == "session", timeout=10_000)
+    rest(again, qtbot)
+    assert again.view.known_beta() == own
+
+
+class Never(FakeEngine):
+    """An engine that never comes to what is asked behind."""
+
+    def submit(self, request):
+        if not isinstance(request, ScoreVariants):
+            super().submit(request)
+
+
+def is_taken_over(window):
+    info = window.pair.info
+    return info is not None and not info.recorded
+
+
+def test_scorings_stay_in_the_file_once_the_pair_has_taken_over(
+    window, open_window, qtbot, tmp_path
+):
+    write(window, qtbot, " More.")
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    rest(window, qtbot)
+    window.close()
+    before = {key: set(it.scorings) for key, it in responses(path).items()}
+    assert len(before) > 2
+    again = open_window(spec=None, engine=Never, session=path)
+    qtbot.waitUntil(lambda: is_taken_over(again), timeout=10_000)
+    qtbot.waitUntil(lambda: len(again.view.scorings()) == 2, timeout=10_000)
+    write_over(again, qtbot)
+    again.close()
+    assert {key: set(it.scorings) for key, it in responses(path).items()} == before
+
+
+def responses(path):
+    return session_file.read(path).recording.responses
+
+
+def write_over(window, qtbot):
+    """Save into the file that is open, of which nothing has changed."""
+    before = window.sessions.path.stat().st_mtime_ns
+    do(window, "save")
+    qtbot.waitUntil(lambda: window.sessions.path.stat().st_mtime_ns != before, timeout=10_000)
+
+
+def test_tokens_of_other_weights_do_not_come_back(open_window, qtbot, tmp_path, monkeypatch):
+    info = replace(fake_engine.INFO, weights={"policy": "of then"})
+    monkeypatch.setattr(FakeEngine, "info", info)
+    window = open_window()
+    rest(window, qtbot)
+    assert window.view.replace("B", 2, int(window.view.scorings()["A"].ids[3]))
+    rest(window, qtbot)
+    text = editor(window).text()
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    rest(window, qtbot)
+    window.close()
+    monkeypatch.setattr(FakeEngine, "info", replace(info, weights={"policy": "of now"}))
+    again = opened(open_window, qtbot, path, FakeEngine)
+    qtbot.waitUntil(lambda: "its weights are others" in again.notice.message.text(), timeout=10_000)
+    rest(again, qtbot)
+    assert all(it.ids is None for it in FakeEngine.last.asked(Score))
+    assert editor(again).text() == text
+
+
+def test_numbers_are_not_saved_under_the_name_of_another_pair(window, qtbot, tmp_path, monkeypatch):
+    write(window, qtbot, " More.")
+    monkeypatch.setattr(FakeEngine, "load_seconds", 60.0)
+    window.pair.load(PairSpec(policy="q", reference="r"))
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    found = session_file.read(path)
+    assert found.record.pair.policy == "q" and not found.recording
+    assert len(found.record.history) == 2
+    assert all(it.ids_a is None and it.ids_b is None for it in found.record.history)
+    window.close()
+
+
+def test_numbers_of_a_pair_that_was_closed_are_saved(window, qtbot, tmp_path):
+    do(window, "close_pair")
+    qtbot.waitUntil(lambda: not window.client.busy(), timeout=10_000)
+    found = session_file.read(saved(window, qtbot, tmp_path / "s.qscope"))
+    assert found.record.pair.policy == "p" and len(found.recording.responses) == 2
+
+
+def test_the_draft_before_a_session_is_kept_once_it_is_restored(
+    window, open_window, qtbot, tmp_path
+):
+    path = saved(window, qtbot, tmp_path / "s.qscope")
+    window.close()
+    pair = PairSpec(policy="q", reference="r")
+    other = open_window(spec=pair)
+    rest(other, qtbot)
+    write(other, qtbot, " Mine.")
+    mine, drafts = editor(other).text(), other.texts.drafts
+    qtbot.waitUntil(lambda: drafts.newest(pair) is not None, timeout=10_000)
+    draft = drafts.newest(pair)
+    assert draft.record.b.text == mine
+    other.sessions.open(path)
+    qtbot.waitUntil(lambda: other.sessions.path == path, timeout=10_000)
+    rest(other, qtbot)
+    os.utime(draft.path, (1e9, 1e9))
+    do(other, "restore_session")
+    assert editor(other).text() == mine
+    qtbot.waitUntil(lambda: draft.path.stat().st_mtime > 1e9, timeout=10_000)
+    rest(other, qtbot)
