@@ -560,10 +560,8 @@ class Sessions(QObject):
 
 def _carry_over(old: Recording, new: Recording) -> None:
     """Keep what was recorded of a pair and it has not been asked for again, as the older."""
-    for pane, tree in old.trees.items():
-        new.trees.setdefault(pane, tree)
-    for key, state in old.states.items():
-        new.states.setdefault(key, state)
+    new.trees = {**old.trees, **new.trees}
+    new.states = {**old.states, **new.states}
     new.sweep = new.sweep or old.sweep
     new.computed = new.computed or old.computed
     asked = dict(new.responses)
