@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from PySide6.QtCore import QObject, Signal
 
 from app.later import Later
@@ -145,5 +146,6 @@ def _said(error: Exception, what: str) -> str:
 
 def _missing(pair: PairNamed) -> tuple[str, ...]:
     """Return which of a pair's folders and files, named by their whole paths, are gone."""
-    named = {role: getattr(pair, role) for role in ROLES}
-    return tuple(role for role, it in named.items() if os.path.isabs(it) and not os.path.exists(it))
+    named = msgspec.structs.asdict(pair)
+    paths = {role: named[role] for role in ROLES}
+    return tuple(role for role, it in paths.items() if os.path.isabs(it) and not os.path.exists(it))

@@ -86,5 +86,5 @@ def with_part(spec: PairSpec, role: str, path: str) -> PairSpec:
 
 def spec_of(pair: PairNamed) -> PairSpec | None:
     """Return the pair that is named, to be loaded without any risk; None where none is."""
-    spec = PairSpec(**{name: getattr(pair, name) for name in pair.__struct_fields__})
+    spec = PairSpec(**msgspec.structs.asdict(pair))
     return None if spec == PairSpec() else spec

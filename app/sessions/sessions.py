@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QObject, Qt, Signal, Slot
 from PySide6.QtGui import QImageWriter
 from PySide6.QtWidgets import QMainWindow
@@ -35,7 +36,7 @@ from app.widgets.timers import single_shot
 from core.engine.protocol import Failed, InspectStates, Load, PairInfo, PairSpec, StatesDone
 from core.recording import Recording
 from core.session_check import other_weights
-from core.session_record import SessionRecord
+from core.session_record import PairNamed, SessionRecord
 
 if TYPE_CHECKING:
     from core.session_file import Opened
@@ -374,10 +375,11 @@ class Sessions(QObject):
 
     def _say_missing(self, role: str) -> None:
         assert self._spec is not None  # it has a name that is gone
+        where = msgspec.structs.asdict(PairNamed.of(self._spec))[role]
         what = {"run": "run", "search_base": "third model"}.get(role, role)
         self._notice.show_notice(
             "warning",
-            f"The {what} was at {getattr(self._spec, role)}, which is not there.",
+            f"The {what} was at {where}, which is not there.",
             topic=TOPIC,
             action="Find it…",
             then=partial(self._find, role),
@@ -560,10 +562,8 @@ class Sessions(QObject):
 
 def _carry_over(old: Recording, new: Recording) -> None:
     """Keep what was recorded of a pair and it has not been asked for again, as the older."""
-    for pane, tree in old.trees.items():
-        new.trees.setdefault(pane, tree)
-    for key, state in old.states.items():
-        new.states.setdefault(key, state)
+    new.trees = {**old.trees, **new.trees}
+    new.states = {**old.states, **new.states}
     new.sweep = new.sweep or old.sweep
     new.computed = new.computed or old.computed
     asked = dict(new.responses)
