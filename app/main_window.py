@@ -196,6 +196,10 @@ class MainWindow(QMainWindow):
         bar.setObjectName("examples")
         bar.addWidget(self.pages.tabs)
         bar.addWidget(self.chip)
+        badge = self.sessions.badge  # never out of sight, however narrow the window is
+        in_bar = bar.addWidget(badge)
+        in_bar.setVisible(False)
+        badge.wanted.connect(in_bar.setVisible)
         room = QWidget()
         room.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         bar.addWidget(room)
@@ -207,10 +211,6 @@ class MainWindow(QMainWindow):
         self.example_box.setToolTip("Put an example's prompt and responses in place")
         label.setBuddy(self.example_box)
         bar.addWidget(self.example_box)
-        badge = self.sessions.badge
-        in_bar = bar.addWidget(badge)
-        in_bar.setVisible(False)
-        badge.wanted.connect(in_bar.setVisible)
         bar.addWidget(self.present_button)
         bar.addWidget(self.palette_button)
         middle = QWidget()
@@ -379,10 +379,10 @@ class MainWindow(QMainWindow):
     def _pair_changed(self, info: PairInfo | None) -> None:
         """Give the pair to all who show something of it; the credit view knows its beta first."""
         self._refresh_actions()
+        self.history.set_pair(info, self.pair.spec)  # what it has is of the pair before
         self.view.set_pair(info, self.pair.beta(), self.pair.limits() if info is not None else None)
         self.searches.set_pair(info, self.view.known_beta())
         self.checkpoints.set_pair(info)
-        self.history.set_pair(info, self.pair.spec)
         self.sessions.set_pair(info)
         spec = self.pair.spec
         demo = spec is None or spec.demo

@@ -82,7 +82,8 @@ def palette(window, qtbot):
 
 
 def test_it_lists_every_action(window, palette):
-    assert len(palette.shown()) == len(window.menus.actions)
+    listed = len(window.menus.actions) - 1  # recent sessions are a menu of their own
+    assert len(palette.shown()) == listed
 
 
 def test_enter_does_what_was_found(window, palette, qtbot):
