@@ -119,6 +119,7 @@ class TokenEditor(TokenView):
         if not (change[1] or change[2]):
             return
         self._changed = True
+        self.viewport().update(self._chip_place)
         self._rtl = right_to_left(new)
         self._any_rtl = bool(self._rtl.any())
         self._bytes16 = new.tobytes()

@@ -81,6 +81,8 @@ class TokenView(PlainEdit):
         self._boundaries, self._marks = True, False
         self._closing: tuple[str, int] | None = None
         self._closing_stale = False
+        self._chip_place = QRect()
+        """Where the chip was painted last: there it goes from, whatever becomes of the lines."""
         self._notes: tuple[Note, ...] = ()
         self._hover: int | None = None
         self._pin: int | None = None
@@ -376,6 +378,7 @@ class TokenView(PlainEdit):
             if colour != NO_COLOUR:
                 colour += len(self._scale.palette) * self._closing_stale
             paint_chip(painter, chip, colour, ink)
+            self._chip_place = chip.box.toAlignedRect()
         for note in self._notes:
             self._paint_note(painter, note)
         painter.setBrush(Qt.BrushStyle.NoBrush)

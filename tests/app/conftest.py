@@ -2,7 +2,7 @@
 
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QFontDatabase
 from PySide6.QtWidgets import QApplication
 
 from app import theme
@@ -29,6 +29,16 @@ def _at_once(monkeypatch):
     """Nothing rests or moves for looks' sake."""
     monkeypatch.setattr(evidence, "REST_MS", 1)
     monkeypatch.setattr(view, "FADE_MS", 0)
+
+
+@pytest.fixture
+def fonts(qapp):
+    """The fonts that Qscope brings, for one test: where letters end depends on them."""
+    before = qapp.font()
+    theme.load_fonts(qapp)
+    yield
+    QFontDatabase.removeAllApplicationFonts()
+    qapp.setFont(before)
 
 
 @pytest.fixture

@@ -54,16 +54,6 @@ def test_fonts_that_are_brought_have_their_licence():
         assert "Open Font License" in (fonts / f"LICENSE-{name}.txt").read_text()
 
 
-@pytest.fixture
-def fonts(qapp):
-    """The fonts that Qscope brings, for one test: where letters end depends on them."""
-    before = qapp.font()
-    theme.load_fonts(qapp)
-    yield
-    QFontDatabase.removeAllApplicationFonts()
-    qapp.setFont(before)
-
-
 def test_what_qscope_brings_writes_emoji_and_code(fonts):
     assert {"Inter", "JetBrains Mono", "Noto Emoji"} <= set(QFontDatabase.families())
     assert QFontInfo(theme.fixed_font(12)).family() == theme.MONO_FAMILY

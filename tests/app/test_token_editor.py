@@ -319,7 +319,12 @@ def test_the_closing_chip_is_whole_and_covers_nothing(editor, word, height):
                 assert not rect.intersects(box.adjusted(1, 1, -1, -1)), (words, index)
 
 
-def test_a_chip_that_goes_below_the_text_and_back_leaves_nothing_behind(editor):
+@pytest.mark.parametrize("written", ["plainly", "in the fonts that are brought"])
+def test_a_chip_that_goes_below_the_text_and_back_leaves_nothing_behind(request, written):
+    if written != "plainly":
+        request.getfixturevalue("fonts")
+    editor = request.getfixturevalue("editor")
+
     def on_screen():
         return editor.screen().grabWindow(editor.winId()).toImage()
 
