@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from shiboken6 import isValid
 
 from app import theme
 from app.actions.action import Menu, action
@@ -204,9 +205,9 @@ class CommandPalette(QFrame):
     def close_palette(self) -> None:
         """Close it, and give the keys back to who had them."""
         self.hide()
-        if self._before is not None:
-            self._before.setFocus()
-            self._before = None
+        before, self._before = self._before, None
+        if before is not None and isValid(before):  # it may have gone since, as a chip does
+            before.setFocus()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Close at Esc, and once something else has the keys."""

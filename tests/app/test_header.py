@@ -1,8 +1,8 @@
 """The header: the chip of the pair, the command palette, and the mode for a stage."""
 
 import pytest
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QCoreApplication, QEvent, Qt
+from PySide6.QtWidgets import QApplication, QPushButton
 
 from app import theme
 from app.actions.menus import Command
@@ -115,6 +115,17 @@ def test_escape_closes_it_and_unpins_nothing(window, palette, qtbot):
     do(window, "show_palette")
     qtbot.keyClick(palette.typed, Qt.Key.Key_Escape)
     assert window.view.focus_on.pinned == ("B", 2)
+
+
+def test_it_closes_when_what_had_the_keys_is_gone(window, qtbot):
+    gone = QPushButton("gone", window)
+    gone.show()
+    gone.setFocus()
+    do(window, "show_palette")
+    gone.deleteLater()
+    QCoreApplication.sendPostedEvents(gone, QEvent.Type.DeferredDelete.value)
+    qtbot.keyClick(window.commands.typed, Qt.Key.Key_Escape)
+    assert not window.commands.isVisible()
 
 
 def test_nothing_found_is_said_and_nothing_is_done(window, palette, qtbot):

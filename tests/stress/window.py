@@ -84,6 +84,8 @@ DEEDS = {
     "example": 0.6,
     "grow": 1.5,
     "load": 0.25,
+    "session": 0.6,
+    "past": 1.5,
     "rest": 3,
 }
 """What the monkey does, and how often."""
@@ -324,9 +326,9 @@ class Monkey:
         moves = "Left Right Up Down Home End PageUp PageDown".split()
         keys = [(name, m) for name in moves for m in (none, none, shift, control, control | shift)]
         keys += [(name, none) for name in "Backspace Delete Return Tab Space Escape".split()] * 4
-        keys += [(name, control) for name in "A C X V Z Z Z Y Backspace Delete".split()]
+        keys += [(name, control) for name in "A C X V Z Z Z Y K H Backspace Delete".split()]
         keys += [("Z", control | shift)] * 2 + [("Left", alt), ("Right", alt), ("Return", alt)]
-        keys += [(name, none) for name in "F3 F5 Plus Minus 0 F U".split()]
+        keys += [(name, none) for name in "F3 F5 F11 Plus Minus 0 F U".split()]
         name, modifiers = self.rng.choice(keys)
         widget = self.focus()
         self.say("key", type(widget).__name__, name, modifiers.value)
@@ -539,10 +541,42 @@ class Monkey:
         self.say("load", spec.run or spec.policy)
         self.window.pair.load(spec)
 
+    def do_session(self):
+        """Save a session, or open one: whole, cut off, or no session at all."""
+        saved = sorted((self.room / "files").glob("*.qscope"))
+        if self.rng.random() < 0.5:
+            path = self.room / "files" / f"saved {self.rng.randrange(4)}.qscope"
+            self.say("save", path.name)
+            self.window.ask.new_file = lambda title, name, filters: str(path)
+            self.window.menus.actions["save_as"].trigger()
+            self.window.ask.new_file = self.new_file
+            return
+        path = self.rng.choice(saved)
+        whole = path.read_bytes()
+        if self.rng.random() < 0.2:
+            path = path.with_name("cut.qscope")
+            path.write_bytes(whole[: self.rng.randrange(len(whole) + 1)])
+        self.say("open", path.name, len(whole))
+        self.window.sessions.open(path)
+
+    def do_past(self):
+        """Go to a state of the history, or compare it with the one that is shown."""
+        history = self.window.history
+        points = list(history.history)
+        if points:
+            number = self.rng.choice(points).number
+            act = self.rng.choice((history.go_to, history.go_to, history.compare))
+            self.say("past", act.__name__, number)
+            act(number)
+
     def do_rest(self):
         seconds = self.rng.choice((0.02, 0.1, 0.4))
         self.say("rest", seconds)
         self.spin(seconds)
+
+    def new_file(self, title, name, filters):
+        """Return where a file is to be saved, or that it is not."""
+        return self.rng.choice(("", str(self.room / "files" / name)))
 
     def a_file(self):
         """Return a file or folder of the room, good or bad."""
@@ -619,13 +653,14 @@ def second_engine(spec):
 
 
 def files(folder):
-    """Write what may be opened or dropped: texts, good and bad, a log, an empty folder."""
+    """Write what may be opened or dropped: texts and others, good and bad, an empty folder."""
     folder.mkdir()
     (folder / "text.txt").write_text("A text from a file. 🎉\n", encoding="utf-8")
     (folder / "bad.txt").write_bytes(b"\xff\xfe\x00bad\x80")
     (folder / "empty.txt").touch()
     (folder / "log.jsonl").write_text('{"step": 1, "loss": 0.7}\n{"step": 2, "loss": 0.6}\n')
     (folder / "folder").mkdir()
+    (folder / "no.qscope").write_bytes(b"PK\x05\x06 no session")
 
 
 def attend(monkey):
@@ -700,7 +735,8 @@ def child(room: Path, seed: int) -> None:
     rng = monkey.rng
     window.ask.file = lambda title, filters: rng.choice(("", monkey.a_file()))
     window.ask.folder = lambda title: rng.choice(("", str(run), monkey.a_file()))
-    window.ask.new_file = lambda title, name, filters: rng.choice(("", str(room / name)))
+    window.ask.new_file = monkey.new_file
+    window.history.ask_name = lambda name, parent: rng.choice((None, "", "named", "漢字 🎉" * 40))
     window.pair.ask_for_pair = lambda *asked: rng.choice((None, *specs))
     timer = attend(monkey)
     window.show()
