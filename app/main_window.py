@@ -5,7 +5,7 @@ owns one subject and its actions; none knows the window. Knows the parts' signal
 scores, trees, runs or models.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -46,7 +46,8 @@ from app.texts import Texts
 from app.widgets.boxes import ComboBox
 from app.widgets.drawer import Desk
 from app.widgets.icons import IconButton
-from core.engine.protocol import Failed, FilesChanged, PairInfo, PairSpec
+from core.engine.protocol import Failed, FilesChanged, PairInfo, PairSpec, Side
+from core.history import Reached
 from core.trace import mark
 
 CLOSE_SECONDS = 4.0
@@ -254,8 +255,7 @@ class MainWindow(QMainWindow):
         self.look.dark_changed.connect(view.set_dark)
         self.look.dark_changed.connect(self.strip.set_dark)
         self.look.size_changed.connect(view.set_text_size)
-        self.searches.send.connect(self._put_response)
-        self.searches.compared.connect(partial(self.pages.bring, self.credit.page))
+        self.searches.send.connect(self._put_responses)
         self.checkpoints.pair_wanted.connect(pair.load)
         self.checkpoints.named.connect(self._show_policy)
         self.checkpoints.checkpoint_shown.connect(self.searches.set_checkpoint)
@@ -418,10 +418,13 @@ class MainWindow(QMainWindow):
         if self.pair.info is not None:
             self.status.show_policy(policy, self.pair.info)
 
-    @Slot(str, str, object)
-    def _put_response(self, side: str, text: str, ids: tuple[int, ...] | None) -> None:
-        self.texts.put_response("B" if side == "B" else "A", text, ids)
-        self.statusBar().showMessage(f"Sent to {side}", 3000)
+    @Slot(object)
+    def _put_responses(self, responses: Mapping[Side, Reached]) -> None:
+        """Put responses from the search view into the editors; two are to be compared there."""
+        self.texts.put_responses(responses)
+        self.statusBar().showMessage(f"Sent to {' and '.join(responses)}", 3000)
+        if len(responses) > 1:
+            self.pages.bring(self.credit.page)
 
     def _take_drop(self, paths: list[str]) -> None:
         """Open what was dropped: a session, runs where the training view is in front, or a pair."""

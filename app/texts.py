@@ -6,7 +6,7 @@ responses together; what was typed before stays in a draft of its own. Knows the
 texts; knows nothing of scores.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -180,16 +180,18 @@ class Texts(QObject):
     def _read_response(self, side: Side) -> None:
         text = self._read(f"Read response {side}")
         if text is not None:
-            self.put_response(side, text, None)
+            self.put_responses({side: Reached(text)})
 
-    def put_response(self, side: Side, text: str, ids: tuple[int, ...] | None) -> None:
-        """Put a response from elsewhere into an editor, as one step of undo."""
+    def put_responses(self, responses: Mapping[Side, Reached]) -> None:
+        """Put responses from elsewhere into their editors, together one step of undo."""
         before = self._now()
         self._turn_over()
-        self._view.panels[side].swap_in(text, ids)
+        for side, it in responses.items():
+            self._view.panels[side].swap_in(it.text, it.ids)
         self._remember_step(before)
         self._view.edited.emit()
-        self._view.ask(side)
+        for side in responses:
+            self._view.ask(side)
 
     def _read(self, title: str) -> str | None:
         path = self._ask.file(title, TEXT_FILES)

@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 class SearchActions(QObject):
     """The searches of one window."""
 
-    send = Signal(str, str, object)
-    """A response for an editor: A or B, its text, its token ids (None where they mean nothing)."""
-    compared = Signal()
-    """Two have been sent, to be looked at in the credit view."""
+    send = Signal(object)
+    """A ``Reached`` for "A", "B" or both: what is to go into that editor."""
 
     def __init__(
         self,
@@ -73,7 +71,6 @@ class SearchActions(QObject):
         )
         controls, look = self._credit.controls, self._look
         view.send.connect(self.send)
-        view.compared.connect(self.compared)
         view.problem.connect(self._topic.show_error)
         controls.beta_changed.connect(view.set_beta)
         controls.legend.swap_changed.connect(view.set_swap)

@@ -32,6 +32,7 @@ from app import theme
 from app.widgets.colour_scale import ColourScale
 from app.widgets.layouts import fill, label
 from core import quantities
+from core.engine.protocol import Side
 from core.noise import NOISELESS, NoiseFloor
 from core.present.numerals import noise_words, plain, signed
 from core.search.grown import Hypothesis
@@ -311,10 +312,8 @@ class HypothesisTable(QTableView):
 class Hypotheses(QFrame):
     """A panel with the table and what can be done with its rows."""
 
-    send = Signal(str, int, str)
-    """Pane and entry of a hypothesis, and the editor, "A" or "B", that it is to go to."""
-    compared = Signal()
-    """Two have been sent, to be looked at beside each other."""
+    send = Signal(object)
+    """Pane and entry of the hypothesis that is to go into each editor, by "A" and "B"."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -366,16 +365,16 @@ class Hypotheses(QFrame):
 
     @Slot()
     def _to_a(self) -> None:
-        for row in self.table.chosen()[:1]:
-            self.send.emit(row.pane, row.found.index, "A")
+        self._send("A")
 
     @Slot()
     def _to_b(self) -> None:
-        for row in self.table.chosen()[:1]:
-            self.send.emit(row.pane, row.found.index, "B")
+        self._send("B")
 
     @Slot()
     def _compare(self) -> None:
-        for row, side in zip(self.table.chosen(), ("A", "B"), strict=True):
-            self.send.emit(row.pane, row.found.index, side)
-        self.compared.emit()
+        self._send("A", "B")
+
+    def _send(self, *sides: Side) -> None:
+        rows = zip(sides, self.table.chosen(), strict=True)
+        self.send.emit({side: (row.pane, row.found.index) for side, row in rows})

@@ -4,7 +4,7 @@ Acts on the node that is selected, and offers it all in a menu there. Knows pane
 that ask; knows nothing of how a node is shown.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from PySide6.QtCore import QObject, QPoint, Signal, Slot
@@ -16,6 +16,8 @@ from app.search.node_panel import NodePanel
 from app.search.pane import SearchPane
 from app.search.selection import Selection
 from app.search.trees import Trees
+from core.engine.protocol import Side
+from core.history import Reached
 from core.search.spec import Objective, SearchSpec
 from core.search.strategies import strategies
 from core.search.strategies.given import Given
@@ -25,8 +27,8 @@ from core.search.strategies.sampling import Sampling
 class NodeActions(QObject):
     """Does what the node panel, the menu and the table of hypotheses ask for."""
 
-    send = Signal(str, str, object)
-    """A or B, a response's text, and its token ids (None where they mean nothing here)."""
+    send = Signal(object)
+    """A ``Reached`` for "A", "B" or both: what is to go into that editor."""
 
     def __init__(
         self,
@@ -68,7 +70,7 @@ class NodeActions(QObject):
         pane = self._trees.panes[name]
         match action.split():
             case ["A" | "B" as side]:
-                self._send(name, entry, side)
+                self._send({side: (name, entry)})
             case ["collapse"]:
                 pane.canvas.toggle(entry)
             case ["unfold"]:
@@ -104,12 +106,20 @@ class NodeActions(QObject):
             spec = SearchSpec(Given((token,)), Objective(), max_tokens=1)
             self._trees.panes[name].grow_from(entry, spec)
 
-    @Slot(str, int, str)
-    def _send(self, name: str, entry: int, side: str) -> None:
-        """Give a node's whole response to an editor: the prefix, and the way to the node."""
+    @Slot(object)
+    def _send(self, places: Mapping[Side, tuple[str, int]]) -> None:
+        """Give the responses that end at nodes to the editors; nothing if a node has gone."""
+        found = {side: self._response(*place) for side, place in places.items()}
+        responses = {side: it for side, it in found.items() if it is not None}
+        if len(responses) == len(places):
+            self.send.emit(responses)
+
+    def _response(self, name: str, entry: int) -> Reached | None:
+        """Return a node's whole response: the prefix, and the way to the node; its token ids only
+        where they mean the same to the pair that is loaded."""
         pane = self._trees.panes[name]
         if pane.start is None or entry >= len(pane.tree):
-            return
+            return None
         tree = pane.tree
         way = tree.path(entry).tolist()
         if tree.is_closed(entry):
@@ -117,4 +127,4 @@ class NodeActions(QObject):
         pieces = [*pane.start.pieces, *(tree.pieces[i] for i in way)]
         text = b"".join(pieces).decode("utf-8", "replace")
         ids = (*pane.start.prefix, *(int(tree.token[i]) for i in way))
-        self.send.emit(side, text, ids if pane.fresh_pair else None)
+        return Reached(text, ids if pane.fresh_pair else None)

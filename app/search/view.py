@@ -61,10 +61,8 @@ KEY = (
 class SearchView(QWidget):
     """Trees of the responses to one prompt."""
 
-    send = Signal(str, str, object)
-    """A or B, a response's text, and its token ids (None where they mean nothing here)."""
-    compared = Signal()
-    """Two responses have been sent, to be looked at beside each other."""
+    send = Signal(object)
+    """A ``Reached`` for "A", "B" or both: what is to go into that editor."""
     problem = Signal(str)
     """A search could not be done: one sentence; "" once that is over."""
 
@@ -192,7 +190,6 @@ class SearchView(QWidget):
         trees.selected.connect(self.select)
         trees.actions_wanted.connect(self._offer_actions)
         self.node_actions.send.connect(self.send)
-        self.hypotheses.compared.connect(self.compared)
         self.grow_button.clicked.connect(self.grow)
         self.both_button.clicked.connect(self.grow_both)
         self.stop_button.clicked.connect(self.stop)

@@ -309,10 +309,12 @@ def test_two_hypotheses_are_compared_as_a_and_b(view, window, qtbot):
         asked = [r for r in FakeEngine.last.asked(Score) if r.side == side][-1]
         assert asked.ids == row.found.ids
     assert window.view.isVisible() and not view.isVisible()  # there they are compared
-    for panel in window.view.panels.values():
-        panel.editor.setFocus()
-        qtbot.keyClick(panel.editor, Qt.Key.Key_Z, CTRL)
+    editor = window.view.panels["B"].editor
+    editor.setFocus()
+    qtbot.keyClick(editor, Qt.Key.Key_Z, CTRL)  # one step for both
     assert [window.view.panels[side].text() for side in "AB"] == texts
+    qtbot.keyClick(editor, Qt.Key.Key_Z, CTRL | Qt.KeyboardModifier.ShiftModifier)
+    assert [window.view.panels[side].text() for side in "AB"] == [it.found.text for it in chosen]
     qtbot.waitUntil(lambda: settled(window), timeout=5000)
 
 
