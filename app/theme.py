@@ -134,11 +134,11 @@ ICON = 16
 
 UI_FAMILY, MONO_FAMILY = "Inter", "JetBrains Mono"
 OTHER_FAMILIES = (
-    *("Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei"),
+    *("Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "WenQuanYi Micro Hei"),
     *("Noto Color Emoji", "Apple Color Emoji", "Segoe UI Emoji", "Noto Emoji"),
 )
-"""Asked for, where the desktop has them, for letters that the fonts above lack; the last one is
-brought, so that emoji can be read everywhere."""
+"""Asked for, where the desktop has them, for letters that the fonts above lack; the last one of
+either row is brought, so that Chinese, Japanese, Korean and emoji can be read everywhere."""
 RESOURCES = Path(__file__).resolve().parents[1] / "resources"
 RESPONSE = 1.2
 """How much larger responses are than prompts."""
@@ -412,7 +412,7 @@ def set_faint(label: QLabel, on: bool) -> None:
 
 def load_fonts(application: QApplication) -> None:
     """Write with the fonts that Qscope brings; what they lack is in the desktop's own."""
-    for path in sorted((RESOURCES / "fonts").glob("*.[ot]tf")):
+    for path in sorted((RESOURCES / "fonts").glob("*.[ot]t[fc]")):
         QFontDatabase.addApplicationFont(str(path))
     if QFontDatabase.hasFamily(UI_FAMILY):
         font = application.font()
