@@ -5,6 +5,7 @@ imported only when that command is asked for.
 """
 
 import argparse
+import gc
 import importlib
 import os
 import sys
@@ -111,6 +112,8 @@ def open_window(argv: Sequence[str]) -> int:
     spec = options.pair_spec(parser, arguments)
     if arguments.screenshot:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
+
+    gc.disable()  # what is imported stays; app.garbage collects once the application is there
 
     from app.system import require_qt
 

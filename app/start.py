@@ -3,6 +3,7 @@
 Knows the application object, settings and paths; knows nothing of what the window shows.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -94,6 +95,7 @@ def open_window(
         if restore:
             window.texts.restore_session()
         window.show()
+        gc.freeze()  # modules and the window stay: no collection has to look at them
         # Qt's loop would not hear Ctrl+C in the terminal; the texts are saved as one types.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         status = application.exec()

@@ -168,7 +168,8 @@ class Table:
                 _, steps, values = points.whole()
                 order = np.lexsort((values, steps))
                 steps, values = steps[order], values[order]
-                found.update(steps[1:][(np.diff(steps) == 0) & (np.diff(values) > 0)].tolist())
+                again = (steps[1:] == steps[:-1]) & (values[1:] > values[:-1])
+                found.update(steps[1:][again].tolist())
         return len(found)
 
     def problems(self, where: str) -> list[str]:
