@@ -21,6 +21,7 @@ from PySide6.QtWidgets import QApplication
 from app.credit.examples import Example
 from app.main_window import MainWindow
 from app.settings import Settings
+from app.start import make_application
 from core.engine.protocol import PairSpec
 from core.text import Prompt
 
@@ -131,7 +132,7 @@ def summary(gaps: list[float]) -> dict[str, float]:
 
 def measure() -> dict[str, Any]:
     """Milliseconds between two ticks of an 8 ms timer, by phase."""
-    application = QApplication.instance() or QApplication([])
+    application = make_application()  # it collects garbage, as the program does
     window = MainWindow(PairSpec(demo=True), Settings(), theme_name="light", examples=(EXAMPLE,))
     window.show()
     watch = Watch(window)

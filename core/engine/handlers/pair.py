@@ -70,12 +70,13 @@ def load(session: Session, request: Load) -> Loaded:
         answer = Loaded(request.id, info)
     except (UserFacingError, Cancelled) as error:
         if session.info is None:
+            _clear(session)
             raise
         pair = session.pair
         can = isinstance(error, NotDownloaded)
         answer = Loaded(request.id, session.info, kept=True, why=str(error), downloadable=can)
     except BaseException:
-        _let_go(session)
+        _clear(session)
         raise
     _let_go(session)
     session.take_pair(request.id, pair, answer.info)
@@ -92,6 +93,14 @@ def unload(session: Session, request: Unload) -> Unloaded:
 
 
 def _let_go(session: Session) -> None:
+    """Let go of the pair, if there is one: to look for its weights takes up to a second, for which
+    the window stands still."""
+    if session.has_pair:
+        _clear(session)
+
+
+def _clear(session: Session) -> None:
+    """Let go of the pair and of whatever else was loaded."""
     session.forget_pair()
     collect_frozen(session.collect)
 
