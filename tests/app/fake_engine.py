@@ -252,7 +252,16 @@ class FakeEngine:
             self._changed.notify()
 
     def cancel(self, kind=None, topic=""):
-        self._stop.set()
+        with self._changed:
+            dropped = [
+                it
+                for it in self._waiting
+                if (kind is None or isinstance(it, kind)) and topic in ("", it.topic)
+            ]
+            self._waiting = [it for it in self._waiting if it not in dropped]
+            self._stop.set()
+        for request in dropped:
+            self.emit(Stopped(request.id))
 
     def close(self, timeout=5.0):
         began = time.monotonic()

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import threading
 import time
@@ -86,6 +87,7 @@ acts = st.lists(
 @example([("cut", [(1, 1.0)], 1), ("look", [], 0), ("write", [(2, 2.0)], 0), ("look", [], 0)])
 @example([("write", [(1, 1.0)], 0), ("look", [], 0), ("rewrite", [(1, 2.0)], 0)])
 @example([("write", [(1, 1.0)], 0), ("look", [], 0), ("delete", [], 0), ("look", [], 0)])
+@example([("write", [(0, math.inf), (0, math.inf)], 0)])
 @given(acts)
 def test_any_history_read_live_is_one_fresh_read(
     kind: str, tmp_path_factory: pytest.TempPathFactory, history: list[tuple[str, Any, int]]

@@ -119,7 +119,7 @@ def test_every_strategy_is_among_them():
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=NAMES)
 def test_a_search_goes_on_as_if_nothing_had_failed(strategy):
-    spec = SearchSpec(strategy, objective=Objective.dial(1.5), max_tokens=3)
+    spec = SearchSpec(strategy, objective=Objective.dial(1.5), max_tokens=2)
     expected, numbers, _ = searched(search_pair()[0], spec, plainly)
     tree, told, failures = searched(search_pair()[0], spec, failing_everywhere)
     assert failures > 20 * len(told)
