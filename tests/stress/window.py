@@ -744,14 +744,18 @@ def child(room: Path, seed: int) -> None:
     done = 0
     monkey.spin(1.0)
     going = tell(done=0)
-    while going:
-        monkey.step(done)
-        done += 1
-        if done % ROUND == 0:
-            monkey.check(compare)
-        if done % 50 == 0:
-            going = tell(done=done)
-    monkey.check(compare)
+    try:
+        while going:
+            monkey.step(done)
+            done += 1
+            if done % ROUND == 0:
+                monkey.check(compare)
+            if done % 50 == 0:
+                going = tell(done=done)
+        monkey.check(compare)
+    except Exception:  # the monkey's own: the hook above would keep it to itself
+        traceback.print_exc()
+        raise
     timer.stop()
     window.close()
     monkey.spin()
