@@ -80,11 +80,11 @@ class Request(Generic[Answer]):
 
     urgency: ClassVar[Urgency]
     gives_way: ClassVar[bool] = False
-    """Whether something more urgent stops it in mid-step; that step is then done again."""
+    """Whether something more urgent stops it, a job in mid-step; that is then done again."""
 
     is_done_again: ClassVar[bool] = False
-    """Whether a newer one that is as urgent stops it, once it takes long; it is then done again,
-    and goes on with what it had found."""
+    """Whether another that is as urgent, or a look, stops it once it takes long; it is then done
+    again, and goes on with what it had found."""
 
     id: int
 
@@ -526,6 +526,7 @@ class StatesInspected(JobStep):
     None. ``checkpoint`` as in Inspected.
     """
 
+    gives_way = True
     first: int
     inspections: tuple[Inspection | None, ...]
     fraction: float
@@ -581,6 +582,7 @@ class ListLabels(Request[LabelsListed]):
 
     urgency = Urgency.LOOK
 
+    gives_way = True
 
 # --- searches ---------------------------------------------------------------------------------
 

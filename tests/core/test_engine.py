@@ -69,10 +69,10 @@ def spec(folder):
 class Desk:
     """An engine and its answers, which come as from another process: as bytes."""
 
-    def __init__(self):
+    def __init__(self, **more):
         self.events = queue.Queue()
         self.threads = set()
-        self.engine = Engine(self._take)
+        self.engine = Engine(self._take, **more)
 
     def _take(self, event):
         self.threads.add(threading.current_thread().name)
@@ -167,7 +167,7 @@ def test_the_states_of_a_response_are_named(loaded):
 
 def test_a_survey_waits_in_a_place_of_its_own(spec):
     """It is overtaken by newer surveys only, and comes after what is more urgent."""
-    waiting = Desk()
+    waiting = Desk(clock=lambda: 0.0)
     waiting.engine.submit(Load(1, spec))
     state = StateRef(10**9, PROMPT, (65,))
     for id in (2, 3):
@@ -182,7 +182,7 @@ def test_a_survey_waits_in_a_place_of_its_own(spec):
 
 
 def test_what_searches_ask_waits_in_a_place_of_its_own(spec):
-    waiting = Desk()
+    waiting = Desk(clock=lambda: 0.0)
     waiting.engine.submit(Load(1, spec))
     for id, pane in enumerate(("", "left", "right"), 2):
         waiting.engine.submit(Inspect(id, StateRef(10**9, PROMPT, (65,), pane)))
