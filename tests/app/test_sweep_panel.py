@@ -19,7 +19,6 @@ WIDTHS = [1, 2, 4]
 class SweepEngine(FakeEngine):
     """Sweeps as it is asked to; every number follows from the prompt and the width."""
 
-    pause = 0.0
     fail_sweep = ""
 
     def cancel(self, kind=None, topic=""):
@@ -37,7 +36,7 @@ class SweepEngine(FakeEngine):
         )  # fmt: skip
         for question in range(spec.prompts):
             for width in spec.widths:
-                if self.pause and self._stop.wait(self.pause):
+                if not self._may_step(request):
                     return Stopped(request.id)
                 if self.fail_sweep:
                     return Failed(request.id, self.fail_sweep)
@@ -116,7 +115,7 @@ def test_enter_starts(window, panel, qtbot):
 
 
 def test_the_figure_grows_while_it_runs_and_stop_keeps_it(window, panel, engine, qtbot):
-    engine.pause = 0.02
+    FakeEngine.last.gated, FakeEngine.last.steps = (Sweep,), 7
     panel.prompts.setValue(1000)
     click(qtbot, panel.start)
     assert not panel.start.isEnabled() and panel.stop.isEnabled()
@@ -131,7 +130,7 @@ def test_the_figure_grows_while_it_runs_and_stop_keeps_it(window, panel, engine,
 
 
 def test_closing_the_panel_stops_the_sweep(window, panel, engine, qtbot):
-    engine.pause = 0.02
+    FakeEngine.last.gated, FakeEngine.last.steps = (Sweep,), 7
     panel.prompts.setValue(1000)
     click(qtbot, panel.start)
     qtbot.waitUntil(lambda: bool(panel.rows), timeout=10_000)
@@ -143,13 +142,12 @@ def test_closing_the_panel_stops_the_sweep(window, panel, engine, qtbot):
 
 
 def test_closing_the_pair_ends_the_sweep_in_the_panel(window, panel, engine, qtbot):
-    engine.pause = 0.02
+    FakeEngine.last.gated, FakeEngine.last.steps = (Sweep,), 7
     panel.prompts.setValue(1000)
     click(qtbot, panel.start)
     qtbot.waitUntil(lambda: bool(panel.rows), timeout=10_000)
     do(window, "close_pair")
     assert not panel.running and "the pair was closed" in panel.doing.text()
-    window.client._engine.cancel()
 
 
 def test_a_failure_is_told_in_the_panel_and_nothing_typed_is_lost(window, panel, engine, qtbot):
