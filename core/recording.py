@@ -43,7 +43,6 @@ from core.engine.protocol import (
     Steer,
     SteerAction,
     Steered,
-    Stopped,
     Sweep,
     SweepDone,
     Swept,
@@ -204,7 +203,7 @@ class Recording:
         self._growing: dict[str, int] = {}
         """The search of each pane whose steps were noted last, by its request's id."""
         self._asked: dict[str, Search] = {}
-        """The last search of each pane that took a step or was stopped."""
+        """The last search of each pane that took a step: what is gone on with."""
         self._sweeping = 0
 
     def __bool__(self) -> bool:
@@ -270,8 +269,6 @@ class Recording:
                         self._note_state(StateKey.of(event.checkpoint, state), inspection, KEPT)
             case Grown():
                 self._note_growth(request, event)
-            case Stopped() if isinstance(request, Search):
-                self._asked[request.pane] = request
             case Searched() if event.pane in self.trees:
                 search = request if isinstance(request, Search) else self._asked.get(event.pane)
                 if search is None or self._growing.get(event.pane) == search.id:

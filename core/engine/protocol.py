@@ -635,7 +635,7 @@ class Search(Job[Grown, Searched]):
 
 @dataclass(frozen=True, slots=True)
 class Resume(Job[Grown, Searched]):
-    """Resume the search of a pane that was stopped."""
+    """Resume the search of a pane that was stopped: the last one that has taken a step."""
 
     pane: str
 

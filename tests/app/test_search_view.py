@@ -10,10 +10,11 @@ from PySide6.QtGui import QColor, QWheelEvent
 from PySide6.QtWidgets import QApplication
 
 from app.search.hypotheses import COLUMNS
+from app.search.start import Start
 from app.search.trees import BESIDE, ONE, OVER
 from app.search.viewpoint import Viewpoint
 from app.settings import Settings
-from core.engine.protocol import Inspect, PairSpec, Resume, Score, Search, Steer
+from core.engine.protocol import Inspect, ListLabels, PairSpec, Resume, Score, Search, Steer
 from core.present.node_facts import fate
 from core.recording import Grow, Tree
 from core.search.grown import Reason, Status
@@ -497,8 +498,70 @@ def test_a_stopped_search_goes_on_to_the_same_tree(open_window, qtbot):
     assert set(left.tree.node.tolist()) == nodes and len(nodes) > len(known)
 
 
+@pytest.mark.parametrize("from_a_node", [False, True])
+def test_a_search_dropped_while_it_waited_is_the_one_that_resume_begins(
+    open_window, qtbot, from_a_node
+):
+    window = open_window(engine=Stepwise)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    do(window, "show_search")
+    view, engine = window.searches.view, FakeEngine.last
+    view.form.set_spec(SPEC)
+    view.grow()
+    left = pane(view)
+    engine.allow(3)
+    words = Words(word_id, WORDS)
+    known = nodes_of(Grower(words, (), SPEC).growths[:3])
+    qtbot.waitUntil(lambda: set(left.tree.node.tolist()) == known, timeout=10_000)
+    view.stop()
+    qtbot.waitUntil(lambda: left.state == "stopped", timeout=10_000)
+    engine.gated = (*engine.gated, ListLabels)
+    window.client.ask(ListLabels)  # what the next search waits for
+    other = SearchSpec(Beam(2), max_tokens=6)
+    prefix = left.tree.ids(1) if from_a_node else ()
+    if from_a_node:
+        left.grow_from(1, other)
+    else:
+        view.form.set_spec(other)
+        view.grow()
+    view.stop()
+    qtbot.waitUntil(lambda: left.state == "stopped", timeout=10_000)
+    assert set(left.tree.node.tolist()) == known
+    engine.allow()
+    qtbot.mouseClick(view.resume_button, Qt.MouseButton.LeftButton)
+    quiet(qtbot, window)
+    assert not engine.asked(Resume) and left.state == "done"
+    expected = nodes_of(Grower(words, tuple(prefix), other).growths)
+    assert set(left.tree.node.tolist()) == (known | expected if from_a_node else expected)
+    grows = window.client.recording.trees["left"].grows
+    assert [it.spec for it in grows] == ([SPEC, other] if from_a_node else [other])
+
+
 def nodes_of(growths):
     return {int(node) for growth in growths for node in growth.step.nodes}
+
+
+def test_a_search_stopped_on_the_given_path_goes_on_behind_it(open_window, qtbot):
+    window = open_window(engine=Stepwise)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    do(window, "show_search")
+    view, engine = window.searches.view, FakeEngine.last
+    view.form.set_spec(SPEC)
+    ids = window.view.scorings()["B"].tokens.ids
+    view.search_from(Start(window.view.prompt.prompt(), given=ids, name="token 1 of B"))
+    left = pane(view)
+    engine.allow(3)
+    qtbot.waitUntil(lambda: len(left.tree) == 3, timeout=10_000)
+    view.stop()
+    qtbot.waitUntil(lambda: left.state == "stopped", timeout=10_000)
+    engine.allow()
+    view.resume()
+    quiet(qtbot, window)
+    given, search = engine.asked(Search)
+    assert isinstance(given.spec.strategy, Given) and search.spec == SPEC
+    assert left.state == "done" and nodes_of(
+        Grower(Words(word_id, WORDS), (), SPEC).growths
+    ) <= set(left.tree.node.tolist())
 
 
 def test_a_failed_search_keeps_the_tree_that_is_there(view, window, qtbot):
@@ -741,8 +804,8 @@ def test_a_fast_search_is_taken_in_bit_by_bit(view, qtbot):
     """However much has gathered, one go takes in for some milliseconds only."""
     left = pane(view)
     for growth in random_growths(3000):
-        left._queue.append((growth, False))
-    left._anew = True
+        left._queue.append(growth)
+    left._starts = True
     left._take_in()
     assert len(left._queue) > 0
     begun = time.monotonic()
