@@ -458,7 +458,12 @@ class MainWindow(QMainWindow):
         """Offer a new process, the only one that can go on, whatever else the notice said."""
         self.texts.save()
         self.notice.show_notice(
-            "error", event.message, topic="lost", action="Start anew", then=self.start_anew
+            "error",
+            event.message,
+            topic="lost",
+            action="Start anew",
+            then=self.start_anew,
+            lasting=True,
         )
 
     @Slot(object)

@@ -257,7 +257,8 @@ class Sessions(QObject):
         self._files.remember(path)
         self._notice.dismiss(TOPIC)
         if remarks:
-            self._say("warning", f"{path.name} is saved, but {'; '.join(remarks)}.")
+            sentence = f"{path.name} is saved, but {'; '.join(remarks)}."
+            self._notice.show_notice("warning", sentence, topic=TOPIC, lasting=True)
         self._say_briefly(f"Saved {path.name}")
         self.changed.emit()
 
@@ -272,7 +273,7 @@ class Sessions(QObject):
             self._saving = None
         self._touch()
         self._notice.show_notice(
-            "error", sentence, topic=TOPIC, action="Save as…", then=self.save_as
+            "error", sentence, topic=TOPIC, action="Save as…", then=self.save_as, lasting=True
         )
 
     # --- opening ------------------------------------------------------------------------------
@@ -365,7 +366,7 @@ class Sessions(QObject):
         """Say what of the file could not be read, else what of its pair is not where it was."""
         if read.opened.remarks:
             clauses = "; ".join(read.opened.remarks)
-            self._say(
+            self._notice.show_notice(
                 "warning",
                 f"{read.path.name} is shown as far as it can be read: {clauses}. It is not written "
                 "over: save under another name.",
@@ -385,6 +386,8 @@ class Sessions(QObject):
             then=partial(self._find, role),
         )
 
+                topic=TOPIC,
+                lasting=True,
     def _show_texts(self) -> None:
         """Put the texts, the history and the looks of the session in place."""
         assert self._opened is not None
