@@ -32,6 +32,7 @@ from core.engine.protocol import (
     Replayed,
     Request,
     Score,
+    ScoreAgain,
     Scored,
     ScoreVariants,
     Scrubbed,
@@ -252,7 +253,7 @@ class Recording:
                 response = self._response(request.prompt, scoring.tokens, event.prompt_text)
                 self._held[event.side] = response.key
                 self._put(response, event.checkpoint, scoring)
-            case VariantsScored() if isinstance(request, ScoreVariants):
+            case VariantsScored() if isinstance(request, ScoreVariants | ScoreAgain):
                 self._note_variants(request, event)
             case Scrubbed() | Replayed():
                 self._note_checkpoint(event)
@@ -303,7 +304,7 @@ class Recording:
                 break
             self._size -= self.responses.pop(oldest).size
 
-    def _note_variants(self, request: ScoreVariants, event: VariantsScored) -> None:
+    def _note_variants(self, request: ScoreVariants | ScoreAgain, event: VariantsScored) -> None:
         variants = request.variants[event.first : event.first + len(event.scorings)]
         for variant, scoring in zip(variants, event.scorings, strict=True):
             if scoring is not None:

@@ -458,6 +458,21 @@ class ScoreVariants(Job[VariantsScored, VariantsDone]):
         return f"ScoreVariants {self.purpose}"
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreAgain(Job[VariantsScored, VariantsDone]):
+    """Score responses as ScoreVariants does, under a checkpoint that need not be the one shown,
+    which stays: to compare what was recorded. All else goes first.
+
+    ``checkpoint``: one of ``PairInfo.checkpoints``, by its path; "" for a pair that is of no run.
+    """
+
+    variants: tuple[Variant, ...]
+    checkpoint: str = ""
+
+    urgency = Urgency.REPLAY
+    gives_way = True
+
+
 # --- a state ------------------------------------------------------------------------------------
 
 
@@ -511,6 +526,7 @@ class Inspect(Request[Inspected]):
     purpose: str = ""
 
     urgency = Urgency.LOOK
+    gives_way = True
 
     @property
     def topic(self) -> str:
@@ -526,7 +542,6 @@ class StatesInspected(JobStep):
     None. ``checkpoint`` as in Inspected.
     """
 
-    gives_way = True
     first: int
     inspections: tuple[Inspection | None, ...]
     fraction: float
@@ -567,6 +582,7 @@ class Survey(Request[Surveyed]):
     state: StateRef
 
     urgency = Urgency.LOOK
+    gives_way = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -582,7 +598,6 @@ class ListLabels(Request[LabelsListed]):
 
     urgency = Urgency.LOOK
 
-    gives_way = True
 
 # --- searches ---------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from core.engine.protocol import (
     Replayed,
     Resume,
     Score,
+    ScoreAgain,
     Scored,
     ScoreVariants,
     Scrub,
@@ -232,8 +233,8 @@ class FakeEngine:
         self.emit = emit
         self.requests = []
         self._waiting = []
-        self._changed = threading.Condition()
         self._running = None
+        self._changed = threading.Condition()
         self._stop = threading.Event()
         self._closed = False
         self._last = {}
@@ -351,7 +352,7 @@ class FakeEngine:
                 self._last[request.side] = tokens
                 scoring = scoring_of(tokens, self._shown)
                 return Scored(request.id, request.side, scoring, "<user>…", self._asked())
-            case ScoreVariants():
+            case ScoreVariants() | ScoreAgain():
                 return self._score_variants(request)
             case ReadTexts():
                 return TextsRead(request.id, request.side, reading_of(self._last[request.side]))
@@ -384,14 +385,16 @@ class FakeEngine:
     def _score_variants(self, request):
         """One event for every few variants; a newer request of the same purpose overtakes it."""
         count = len(request.variants)
+        again = isinstance(request, ScoreAgain)
+        checkpoint, asked = (request.checkpoint,) * 2 if again else (self._shown, self._asked())
         for first in range(0, count, VARIANTS_A_STEP):
             if not self._may_step(request):
                 return Stopped(request.id)
             some = request.variants[first : first + VARIANTS_A_STEP]
-            scorings = tuple(scoring_of(self._tokens(it), self._shown) for it in some)
+            scorings = tuple(scoring_of(self._tokens(it), checkpoint) for it in some)
             fraction = (first + len(some)) / count
             problems = ("",) * len(some)
-            said = first, scorings, problems, fraction, self._asked()
+            said = first, scorings, problems, fraction, asked
             self.emit(VariantsScored(request.id, *said))
         return VariantsDone(request.id)
 
@@ -405,12 +408,12 @@ class FakeEngine:
     def _urgent(self, replay):
         """What waits, or comes before the next step, and does not stop a replay, taken out."""
         with self._changed:
-            stops = self._waiting and isinstance(self._waiting[0], Load | Unload | Replay)
-            return self._waiting.pop(0) if self._waiting and not stops else None
-
             held = isinstance(replay, self.gated)
             over = lambda: self.steps > 0 or self._stop.is_set() or self._closed  # noqa: E731
             self._changed.wait_for(lambda: not held or self._waiting or over())
+            stops = self._waiting and isinstance(self._waiting[0], Load | Unload | Replay)
+            return self._waiting.pop(0) if self._waiting and not stops else None
+
     def _replay(self, request):
         """One event for each checkpoint; what else is asked meanwhile is answered between them."""
         for number, checkpoint in enumerate(request.checkpoints, 1):
