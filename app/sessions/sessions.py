@@ -27,7 +27,7 @@ from app.pair_loader import PairLoader
 from app.search.actions import SearchActions
 from app.sessions.badge import RecordedBadge
 from app.sessions.check import SessionCheck
-from app.sessions.files import ENDING, Read, SessionFiles
+from app.sessions.files import Read, SessionFiles
 from app.sessions.record import full_record, points_of, spec_of, state_of, with_part, without_ids
 from app.sessions.shown import Shown
 from app.settings import Settings, pair_key
@@ -37,7 +37,7 @@ from app.widgets.tool_button import make_reachable
 from core.engine.protocol import Failed, InspectStates, Load, PairInfo, PairSpec, StatesDone
 from core.recording import Recording
 from core.session_check import other_weights
-from core.session_record import PairNamed, SessionRecord
+from core.session_record import ENDING, PairNamed, SessionRecord
 
 if TYPE_CHECKING:
     from core.session_file import Opened
@@ -386,6 +386,8 @@ class Sessions(QObject):
                 "warning",
                 f"{read.path.name} is shown as far as it can be read: {clauses}. It is not written "
                 "over: save under another name.",
+                topic=TOPIC,
+                lasting=True,
             )
         elif read.missing:
             self._say_missing(read.missing[0])
@@ -402,8 +404,6 @@ class Sessions(QObject):
             then=partial(self._find, role),
         )
 
-                topic=TOPIC,
-                lasting=True,
     def _show_texts(self) -> None:
         """Put the texts, the history and the looks of the session in place."""
         assert self._opened is not None

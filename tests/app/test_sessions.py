@@ -513,10 +513,6 @@ def test_the_badge_says_why_the_pair_is_not_loaded(window, open_window, qtbot, t
     assert badge.isVisible() and len(again.view.scorings()) == 2, "what was recorded stays"
 
 
-def test_the_ending_is_the_cores():
-    assert files.ENDING == session_file.ENDING
-
-
 def test_the_last_pair_is_reopened_where_that_is_wanted(open_window, qtbot):
     window = open_window()
     rest(window, qtbot)
