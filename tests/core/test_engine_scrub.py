@@ -301,7 +301,8 @@ def test_a_score_stops_a_replay_in_mid_step_which_is_done_again(desk, monkeypatc
     desk.engine.submit(Score(11, "B", PROMPT, text=TEXTS["B"] + " Yes."))
     heard = []
     while not heard or heard[-1].id != 10 or isinstance(heard[-1], Replayed):
-        heard.append(desk.events.get(timeout=WAIT))
+        event = desk.events.get(timeout=WAIT)
+        heard += [] if isinstance(event, Progress) else [event]  # on a busy machine it takes long
     assert [type(event) for event in heard] == [Scored, Replayed, Replayed, ReplayDone]
     assert calls[:3] == [desk.paths[1], desk.paths[1], desk.paths[3]]
     assert calls[3:] == [desk.paths[1]] * 2 + [desk.paths[2]] * 2
