@@ -555,7 +555,7 @@ def test_a_tree_stays_in_the_file_once_the_pair_has_taken_over(
         tree = again.searches.view.trees.panes["left"]
         qtbot.waitUntil(lambda tree=tree: len(tree.tree) == nodes, timeout=10_000)
         if engine is FakeEngine:
-            qtbot.waitUntil(lambda again=again: again.notice.topic() == "session")
+            qtbot.waitUntil(lambda again=again: again.notice.topic() == "session", timeout=10_000)
         rest(again, qtbot)
         assert [it.text for it in tree.hypotheses()] == found
         do(again, "save")
