@@ -99,13 +99,15 @@ def window_parser() -> argparse.ArgumentParser:
 
 
 def open_window(argv: Sequence[str]) -> int:
+    from core.session_record import ENDING  # the window needs it anyway, --help does not
+
     parser = window_parser()
     arguments = parser.parse_args(argv)
     runs = arguments.run
     given = arguments.demo or arguments.policy
     arguments.run = None if given else options.with_checkpoints(runs)
     session = arguments.session
-    if session is not None and session.suffix != ".qscope":
+    if session is not None and session.suffix != ENDING:
         parser.error(f"{session} is no command, and no session file (FILE.qscope)")
     if session is not None and (given or runs or arguments.restore or arguments.screenshot):
         parser.error("a session file brings its own pair and texts: name it alone")

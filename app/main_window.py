@@ -37,7 +37,6 @@ from app.present import Present
 from app.replay.actions import CheckpointActions
 from app.replay.strip import CheckpointStrip
 from app.search.actions import SearchActions
-from app.sessions.files import ENDING
 from app.sessions.sessions import Parts, Sessions
 from app.sessions.shown import Shown
 from app.settings import Settings
@@ -48,6 +47,7 @@ from app.widgets.drawer import Desk
 from app.widgets.icons import IconButton
 from core.engine.protocol import Failed, FilesChanged, PairInfo, PairSpec, Side
 from core.history import Reached
+from core.session_record import ENDING
 from core.trace import mark
 
 CLOSE_SECONDS = 4.0
@@ -458,7 +458,12 @@ class MainWindow(QMainWindow):
         """Offer a new process, the only one that can go on, whatever else the notice said."""
         self.texts.save()
         self.notice.show_notice(
-            "error", event.message, topic="lost", action="Start anew", then=self.start_anew
+            "error",
+            event.message,
+            topic="lost",
+            action="Start anew",
+            then=self.start_anew,
+            lasting=True,
         )
 
     @Slot(object)

@@ -12,6 +12,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
@@ -179,16 +181,49 @@ def _why(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
+class Weight(IntEnum):
+    """What a notice gives way to: the heaviest is in front, of those that are alike the newest."""
+
+    ADDED = 0
+    """Stands below those that were added before; others hide it for a while."""
+    PASSING = 1
+    """The next one takes its place."""
+    LASTING = 2
+    """Of something lost or not saved: it stays until it is closed or taken back."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What the strip says: a sentence and its details, and a button that does something."""
+
+    kind: Kind
+    sentence: str
+    details: str
+    topic: str
+    action: str
+    then: Callable[[], object] | None
+    weight: Weight
+
+    def replaces(self, other: "Notice") -> bool:
+        """Return whether another one goes once this is shown."""
+        if self.topic and self.topic == other.topic:
+            return self.weight >= other.weight
+        return self.weight == other.weight == Weight.PASSING
+
+
 class NoticeBar(QFrame):
-    """A strip with one sentence and its details; it stays until it is closed or taken back."""
+    """A strip with one sentence and its details; it stays until it is closed or taken back.
+
+    What is lighter waits behind what is lasting, and is shown once that is gone.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("notice")
-        self._topic = self._details = ""
+        self._notices: list[Notice] = []
+        """The one in front is the last."""
         self._kept: list[str] = []
-        """Sentences that are shown again once what came after them is taken back."""
-        self._then: Callable[[], object] | None = None
+        """Sentences that were added and not closed."""
         self.sign = QLabel()
         self.message = QLabel()
         self.message.setWordWrap(True)
@@ -199,13 +234,15 @@ class NoticeBar(QFrame):
         self.action = QPushButton()
         self.copy = QPushButton("Copy")
         self.copy.setToolTip("Copy the message and its details")
+        self.more = QLabel()
+        self.more.setObjectName("muted")
         self.close_button = IconButton("close", "Close this notice")
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 6, 6, 6)
         row.addWidget(self.sign)
         row.addWidget(self.message, 1)
-        for button in (self.action, self.copy, self.close_button):
-            row.addWidget(button)
+        for widget in (self.action, self.copy, self.more, self.close_button):
+            row.addWidget(widget)
         self.copy.clicked.connect(self._copy)
         self.close_button.clicked.connect(self.dismiss_any)
         self.action.clicked.connect(self._act)
@@ -219,59 +256,75 @@ class NoticeBar(QFrame):
         topic: str = "",
         action: str = "",
         then: Callable[[], object] | None = None,
+        lasting: bool = False,
     ) -> None:
         """Show a sentence; ``topic`` names what it is about, so that it can be taken back.
 
         ``action`` is the text of a button that takes the notice away and calls ``then``.
+        ``lasting``: it is of something lost or not saved; no other takes its place.
         """
-        self._topic, self._details, self._then = topic, details, then
-        self.setProperty("kind", kind)
-        self.style().unpolish(self)
-        self.style().polish(self)
-        self.sign.setText(SIGNS[kind])
-        sentence = in_window(sentence)
-        self.message.setText(sentence)
-        self.message.setToolTip(details[-3000:])
-        self.message.setAccessibleName(f"{kind}: {sentence}")
-        self.action.setText(action)
-        self.action.setVisible(bool(action))
-        self.copy.setVisible(kind == "error")
-        self.show()
+        weight = Weight.LASTING if lasting else Weight.PASSING
+        self._put(Notice(kind, in_window(sentence), details, topic, action, then, weight))
 
     def add(self, kind: Kind, sentence: str) -> None:
         """Show a sentence below those that were added and not closed; another notice hides it
         only for a while."""
         if sentence not in self._kept:
             self._kept.append(sentence)
-        self.show_notice(kind, "\n".join(self._kept[:MOST_KEPT]), topic=KEPT)
+        every = in_window("\n".join(self._kept[:MOST_KEPT]))
+        self._put(Notice(kind, every, "", KEPT, "", None, Weight.ADDED))
 
     def topic(self) -> str:
         """Return what the shown notice is about; "" where none shows."""
-        return "" if self.isHidden() else self._topic
+        return self._notices[-1].topic if self._notices else ""
 
     def dismiss(self, topic: str) -> None:
-        """Take a notice back, if it is about this."""
-        if self._topic == topic and topic:
-            self.dismiss_any()
+        """Take back what is about this."""
+        if topic:
+            self._notices = [it for it in self._notices if it.topic != topic]
+            self._show_front()
 
     @Slot()
     def dismiss_any(self) -> None:
         """Take back whatever notice is shown."""
-        if self._topic == KEPT:
+        if self._notices and self._notices.pop().topic == KEPT:
             self._kept.clear()
-        self._topic = ""
-        self.hide()
-        if self._kept:
-            self.show_notice("warning", "\n".join(self._kept[:MOST_KEPT]), topic=KEPT)
+        self._show_front()
+
+    def _put(self, notice: Notice) -> None:
+        stay = [it for it in self._notices if not notice.replaces(it)]
+        self._notices = sorted([*stay, notice], key=lambda it: it.weight)
+        self._show_front()
+
+    def _show_front(self) -> None:
+        if not self._notices:
+            self.hide()
+            return
+        *behind, front = self._notices
+        self.setProperty("kind", front.kind)
+        self.style().unpolish(self)
+        self.style().polish(self)
+        self.sign.setText(SIGNS[front.kind])
+        self.message.setText(front.sentence)
+        self.message.setToolTip(front.details[-3000:])
+        self.message.setAccessibleName(f"{front.kind}: {front.sentence}")
+        self.action.setText(front.action)
+        self.action.setVisible(bool(front.action))
+        self.copy.setVisible(front.kind == "error")
+        self.more.setText(f"{len(behind)} more")
+        self.more.setToolTip("\n".join(it.sentence for it in reversed(behind)))
+        self.more.setVisible(bool(behind))
+        self.show()
 
     @Slot()
     def _copy(self) -> None:
-        text = self.message.text() + ("\n\n" + self._details if self._details else "")
+        details = self._notices[-1].details if self._notices else ""
+        text = self.message.text() + ("\n\n" + details if details else "")
         QGuiApplication.clipboard().setText(text)
 
     @Slot()
     def _act(self) -> None:
-        then = self._then
+        then = self._notices[-1].then if self._notices else None
         self.dismiss_any()
         if then is not None:
             then()

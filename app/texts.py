@@ -439,6 +439,7 @@ class Texts(QObject):
             "warning",
             f"Your texts could not be saved ({why}): make room on the disk, or copy them{more}.",
             topic="draft file",
+            lasting=True,
         )
 
     @Slot(str)

@@ -30,6 +30,10 @@ def calm(report: Report) -> Report:
     return passed_on
 
 
+def nothing() -> None:
+    """Do nothing: nobody wants to know."""
+
+
 def never() -> bool:
     """Never stop."""
     return False

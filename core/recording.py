@@ -32,6 +32,7 @@ from core.engine.protocol import (
     Replayed,
     Request,
     Score,
+    ScoreAgain,
     Scored,
     ScoreVariants,
     Scrubbed,
@@ -43,7 +44,6 @@ from core.engine.protocol import (
     Steer,
     SteerAction,
     Steered,
-    Stopped,
     Sweep,
     SweepDone,
     Swept,
@@ -204,7 +204,7 @@ class Recording:
         self._growing: dict[str, int] = {}
         """The search of each pane whose steps were noted last, by its request's id."""
         self._asked: dict[str, Search] = {}
-        """The last search of each pane that took a step or was stopped."""
+        """The last search of each pane that took a step: what is gone on with."""
         self._sweeping = 0
 
     def __bool__(self) -> bool:
@@ -253,7 +253,7 @@ class Recording:
                 response = self._response(request.prompt, scoring.tokens, event.prompt_text)
                 self._held[event.side] = response.key
                 self._put(response, event.checkpoint, scoring)
-            case VariantsScored() if isinstance(request, ScoreVariants):
+            case VariantsScored() if isinstance(request, ScoreVariants | ScoreAgain):
                 self._note_variants(request, event)
             case Scrubbed() | Replayed():
                 self._note_checkpoint(event)
@@ -270,8 +270,6 @@ class Recording:
                         self._note_state(StateKey.of(event.checkpoint, state), inspection, KEPT)
             case Grown():
                 self._note_growth(request, event)
-            case Stopped() if isinstance(request, Search):
-                self._asked[request.pane] = request
             case Searched() if event.pane in self.trees:
                 search = request if isinstance(request, Search) else self._asked.get(event.pane)
                 if search is None or self._growing.get(event.pane) == search.id:
@@ -306,7 +304,7 @@ class Recording:
                 break
             self._size -= self.responses.pop(oldest).size
 
-    def _note_variants(self, request: ScoreVariants, event: VariantsScored) -> None:
+    def _note_variants(self, request: ScoreVariants | ScoreAgain, event: VariantsScored) -> None:
         variants = request.variants[event.first : event.first + len(event.scorings)]
         for variant, scoring in zip(variants, event.scorings, strict=True):
             if scoring is not None:

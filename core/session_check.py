@@ -6,7 +6,7 @@ and draws nothing.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,10 +75,53 @@ def variants_of(recording: Recording, checkpoint: str) -> tuple[Variant, ...]:
     )
 
 
-def recorded_scorings(recording: Recording, checkpoint: str) -> tuple[Scoring, ...]:
-    """Return what was recorded of each of ``variants_of``, in its order."""
-    found = (it.scorings.get(checkpoint) for it in recording.responses.values())
-    return tuple(it for it in found if it is not None)
+def to_compare(
+    recording: Recording, info: PairInfo, shown: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the checkpoints under which anything was recorded and that the pair has, the shown one
+    first, then by step; and what there is to say of those that are not compared, a sentence each.
+
+    Whole models but the one that is shown are left out, as each would have to be read; a pair that
+    is of no run has the one checkpoint "".
+    """
+    there = {it.path: it for it in info.checkpoints}
+    recorded = recording.checkpoints()
+    known = [path for path in there or ("",) if path in recorded]
+    found = [path for path in known if path == shown or not (there and there[path].whole)]
+    said = []
+    if gone := len(recorded) - len(known):
+        is_are = "checkpoint is" if gone == 1 else "checkpoints are"
+        said.append(f"{gone} recorded {is_are} not there now.")
+    if whole := len(known) - len(found):
+        is_are = "checkpoint is a whole model" if whole == 1 else "checkpoints are whole models"
+        said.append(f"{whole} other {is_are} and not compared.")
+    return tuple(sorted(found, key=lambda path: path != shown)), tuple(said)
+
+
+def in_all(found: Collection[Agreement]) -> Agreement:
+    """Return what several comparisons say together."""
+    return Agreement(
+        tokens=sum(it.tokens for it in found),
+        differ=sum(it.differ for it in found),
+        largest=max((it.largest for it in found), default=0.0),
+        other_tokens=sum(it.other_tokens for it in found),
+        unscored=sum(it.unscored for it in found),
+    )
+
+
+def over_checkpoints(found: Mapping[str, Agreement], info: PairInfo) -> str:
+    """Return what came of the comparisons under checkpoints, by their paths; "" if nothing was
+    compared. Of several those that do not agree are named by their steps."""
+    whole = in_all(found.values())
+    if len(found) < 2 or not whole.sentence:
+        return whole.sentence
+    steps = {it.path: it.step for it in info.checkpoints}
+    apart = [steps.get(path, 0) for path, it in found.items() if it.sentence and not it.agrees]
+    under = f"{len(found)} checkpoints were compared"
+    if not apart:
+        return f"{whole.sentence} {under}."
+    named = ", ".join(f"step {step}" for step in sorted(apart))
+    return f"{whole.sentence} {under}; not alike: {named}."
 
 
 def compare(

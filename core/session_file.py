@@ -41,7 +41,6 @@ from core.safe_files import write_synced
 from core.session_numbers import pack, unpack
 from core.session_record import LARGEST, VERSION, SessionRecord, decode_all, encode
 
-ENDING = ".qscope"
 RECORD, NUMBERS, THUMBNAIL = "session.json", "numbers.safetensors", "thumbnail.png"
 MOST = {RECORD: LARGEST, NUMBERS: 512_000_000, THUMBNAIL: 4_000_000}
 """Bytes of each member at most."""

@@ -100,6 +100,8 @@ OF_REFERENCE = ("logp_reference", "rank_reference", "kl", "kl_reverse", "entropy
 """Fields of a Scoring that are None where there is no reference."""
 ROUNDED = 1e-3
 """Nats by which rounding may lead a log-prob above 0, or a divergence below it."""
+MOST_WIDTHS = 1000
+"""Widths of a sweep at most: each has figures that take a while."""
 
 # --- the JSON -----------------------------------------------------------------------------------
 
@@ -707,6 +709,14 @@ def _spec(said: SpecSaid) -> SearchSpec:
 
 def _sweep(plain: Any) -> RecordedSweep:
     said = _converted(plain, SweepSaid)
+    info, rows = said.info, said.rows
+    _require(
+        0 < len(info.widths) <= MOST_WIDTHS,
+        all(0 < width < 2**31 for width in info.widths),
+        len({(row.question, row.width) for row in rows}) == len(rows),
+        all(row.width in info.widths and 0 <= row.question < info.prompts for row in rows),
+        all(0 <= it.tokens < 2**31 for row in rows for it in (row.answer, row.against)),
+    )
     return RecordedSweep(_without_risks(said.spec), said.info, list(said.rows), said.ended)
 
 

@@ -21,6 +21,9 @@ from core.engine.protocol import PairSpec
 from core.errors import UserFacingError
 from core.text import Message, Prompt
 
+ENDING = ".qscope"
+"""Of a session file's name; it stands here, as core.session_file is not imported before a file is
+read or written."""
 VERSION = 1
 LARGEST = 32_000_000
 """Most bytes of a record."""

@@ -6,6 +6,7 @@ Offsets count code points of a Python string.
 
 import json
 import re
+import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -113,6 +114,28 @@ def align(a: Tokens, b: Tokens) -> Alignment:
     return Alignment(tuple(pairs), tuple(edited_a), tuple(edited_b))
 
 
+# Scripts that put no space between words are cut as well as can be told without a dictionary: an
+# ideograph by itself, a run of hiragana or of katakana, a cluster of Thai, Lao, Burmese or Khmer
+# letters that is never divided (a consonant with the vowels and signs around it).
+_IDEOGRAPH = r"\u3007\u3021-\u3029\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_HIRAGANA, _KATAKANA = r"\u3041-\u3096\u309d-\u309f", r"\u30a1-\u30fa\u30fd-\u30ff\u31f0-\u31ff"
+_BEFORE = r"\u0e40-\u0e44\u0ec0-\u0ec4"  # vowels that stand before their consonant
+_LETTER = r"\u0e01-\u0e2e\u0e81-\u0eae\u0edc-\u0edf\u1000-\u102a\u103f\u1050-\u1055\u1780-\u17b3"
+_JOINS = r"\u1039\u17d2"  # the next letter stands below this one
+_SIGNS = "".join(
+    chr(code)
+    for code in (*range(0x0E00, 0x10A0), *range(0x1780, 0x1800))
+    if unicodedata.category(chr(code)) in ("Mn", "Mc")
+)
+_AFTER = rf"\u0e2f-\u0e33\u0e45\u0e46\u0eaf-\u0eb3\u0ebd\u0ec6{_SIGNS}"
+_GOES_ON = r"\u3005\u303b\u3099-\u309c\u30fc\uff9e\uff9f\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_UNSPACED = (
+    rf"[{_IDEOGRAPH}][{_GOES_ON}]*|[{_HIRAGANA}][{_HIRAGANA}{_GOES_ON}]*"
+    rf"|[{_KATAKANA}\uff66-\uff9d][{_KATAKANA}\uff66-\uff9d{_GOES_ON}]*"
+    rf"|[{_BEFORE}]*[{_LETTER}](?:[{_JOINS}][{_LETTER}]|[{_AFTER}])*|[{_BEFORE}]+"
+)
+_DENSE_LETTER = rf"{_IDEOGRAPH}{_HIRAGANA}{_KATAKANA}\uff66-\uff9d{_BEFORE}{_LETTER}"
+
 # Marks, which are no part of a word, and scripts that put no space between words.
 _MARK = (
     r"!-/:-@\[-`{-~\u00a1-\u00bf\u2010-\u2018\u201a-\u206f\u20a0-\u20cf"
@@ -125,7 +148,7 @@ _DENSE = (
 _EDITED_WORD = re.compile(
     rf"(?:(?<!\w)[-−+])?[$€£¥₹₩]?\d(?:[\d.,:/'’]*\d)?[^\s{_MARK}{_DENSE}]*[%‰°€]?"  # −$1,050.5K
     rf"|[^\s{_MARK}{_DENSE}]+(?:['’-][^\s{_MARK}{_DENSE}]+)*"  # isn't, son-in-law
-    r"|\S"
+    rf"|{_UNSPACED}|\S"
 )
 
 
@@ -193,8 +216,14 @@ def shared_prefix(a: str | tuple[int, ...], b: str | tuple[int, ...]) -> int:
 
 # Where a unit ends. White space goes with what follows it, as in the tokens of most vocabularies.
 _LINE = r"(?<!\s)(?=\s*\n)"
+_OPENING = r"(\[{<«‘“‹「『（【〈《〔［｛〖$€£¥₹₩＄￥#@"  # marks that go with what follows them
 _BREAKS: dict[Unit, re.Pattern[str]] = {
-    "word": re.compile(r"(?<!\s)(?=\s)"),
+    "word": re.compile(
+        rf"[^\s\w]*(?:(?:{_UNSPACED})[^\s\w{_OPENING}]*"
+        rf"|[^\W{_DENSE_LETTER}]"
+        rf"(?:[^\s{_DENSE_LETTER}{_OPENING}]+|[{_OPENING}]+(?![{_DENSE_LETTER}{_OPENING}]))*)"
+        r"|[^\s\w]+"
+    ),
     "sentence": re.compile(r"[.!?…][\"'”’»)\]]*(?=\s)|[。！？][\"'”’」』）)\]]*|" + _LINE),
     "line": re.compile(_LINE),
 }
@@ -205,7 +234,7 @@ def units(tokens: Tokens, kind: Unit) -> tuple[int, ...]:
 
     A token belongs to the unit of its first character that is not white space; a token of white
     space alone goes with what follows it, or at the end with what came before. Words are split at
-    white space and keep their punctuation.
+    white space, and where scripts put none; they keep their punctuation.
     """
     if kind == "token":
         return tuple(range(len(tokens)))

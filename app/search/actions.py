@@ -126,11 +126,14 @@ class SearchActions(QObject):
             self.view.set_checkpoint(path)
 
     def show_again(self, recording: Recording) -> None:
-        """Show the trees that were recorded, if there are any; what is in front stays there."""
+        """Show the trees and the sweep that were recorded, if there are any; what is in front stays
+        there."""
         if recording.trees:
             self._pages.prepare(self.page)
         if self.view is not None:
             self.view.show_again(recording)
+        if recording.sweep is not None and recording.sweep.info is not None:
+            self._made_panel().show_again(recording.sweep)
 
     # --- what the user asks for ---------------------------------------------------------------
 
@@ -195,10 +198,15 @@ class SearchActions(QObject):
     )
     def sweep_widths(self) -> None:
         """Open the panel that sweeps beam widths."""
+        panel = self._made_panel()
+        panel.show()
+        panel.raise_()
+        panel.activateWindow()
+
+    def _made_panel(self) -> "SweepPanel":
+        """Return the sweep's panel, made when it is first wanted."""
         if self.sweep_panel is None:
             from app.search.sweep_panel import SweepPanel
 
             self.sweep_panel = SweepPanel(self._client, self._ask, self._pages.window())
-        self.sweep_panel.show()
-        self.sweep_panel.raise_()
-        self.sweep_panel.activateWindow()
+        return self.sweep_panel

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PySide6.QtCore import QPoint, QRect, Qt, Signal, Slot
@@ -40,7 +40,7 @@ from core.engine.protocol import (
 )
 from core.noise import NOISELESS
 from core.present.node_facts import popup_html
-from core.recording import Grow, Tree
+from core.recording import Tree
 from core.search.grown import GrownTree, Growth, Hypothesis, Status
 from core.search.spec import SearchSpec, named
 from core.search.strategies.given import Given
@@ -55,6 +55,15 @@ EMPTY = (
     "credit view and press Ctrl+Return to search from there."
 )
 PaneState = Literal["empty", "growing", "done", "stopped", "failed", "closed"]
+
+
+class Asked(NamedTuple):
+    """A search that was asked for."""
+
+    start: Start
+    prefix: tuple[int, ...]
+    spec: SearchSpec
+    anew: bool
 
 
 class SearchPane(QFrame):
@@ -77,6 +86,7 @@ class SearchPane(QFrame):
         self.spec: SearchSpec | None = None
         """The last search from the tree's start: hypotheses are ranked by it."""
         self.start: Start | None = None
+        """Where the tree begins."""
         self.growths: list[Growth] = []
         """All growths of the tree, so that it can be drawn together with another."""
         self.fresh_pair = True
@@ -88,14 +98,19 @@ class SearchPane(QFrame):
         self._beta = 0.1
         self.noise = NOISELESS
         """The noise floor of the pair that the tree is of."""
-        self._next: tuple[Start, SearchSpec] | None = None
-        self._anew = False
-        self._is_given = False
-        self._again: deque[Grow] = deque()
+        self._asked: Asked | None = None
+        """What was asked for last, of the pair that is loaded."""
+        self._began = False
+        """Whether that has taken a step: only then does the engine go on with it."""
+        self._next: Asked | None = None
+        """What is asked for once that has ended."""
+        self._again: deque[Asked] = deque()
         """Searches of a recorded tree that are still to be asked for, in their order."""
         self._steer_again: dict[int, SteerAction] = {}
         """What is to be pinned or pruned by hand once they have grown, by the nodes' numbers."""
-        self._queue: deque[tuple[Growth, bool]] = deque()
+        self._queue: deque[Growth] = deque()
+        self._starts = False
+        """The next growth begins a new tree."""
         self._ending: Searched | Stopped | Failed | None = None
         self._earlier: dict[int, None] = {}
         self._other_prompt = False
@@ -135,17 +150,15 @@ class SearchPane(QFrame):
 
     def grow(self, start: Start, spec: SearchSpec) -> None:
         """Grow a new tree; first the response that follows the start, if there is one."""
-        self.start = start
         self._forget_recorded()
-        self._anew = True
+        search = Asked(start, start.prefix, spec, anew=True)
+        self._next = None
         if start.given is not None:
-            self._next = start, spec
+            self._next = search._replace(anew=False)
             tokens = Given(start.given, closed=True)
             room = len(start.given) + 1
-            self._ask(start.prefix, replace(spec, strategy=tokens, max_tokens=room), given=True)
-        else:
-            self._next = None
-            self._ask(start.prefix, spec)
+            search = search._replace(spec=replace(spec, strategy=tokens, max_tokens=room))
+        self._ask(search)
 
     def grow_from(self, entry: int, spec: SearchSpec) -> None:
         """Let the tree grow from one of its nodes."""
@@ -153,22 +166,16 @@ class SearchPane(QFrame):
             return
         self._next = None
         self._forget_recorded()
-        self._anew = False
-        given = isinstance(spec.strategy, Given)
-        self._ask((*self.start.prefix, *self.tree.ids(entry)), spec, given)
+        prefix = (*self.start.prefix, *self.tree.ids(entry))
+        self._ask(Asked(self.start, prefix, spec, anew=False))
 
     def show_again(self, start: Start, recorded: Tree) -> None:
         """Ask for the searches that made a recorded tree, one after another, and then for what was
         pinned or pruned by hand."""
-        self.start, self._next = start, None
-        self._again = deque(recorded.grows)
+        self._next = None
+        self._again = deque(Asked(start, it.prefix, it.spec, it.anew) for it in recorded.grows)
         self._steer_again = dict(recorded.steered)
-        self._ask_again()
-
-    def _ask_again(self) -> None:
-        search = self._again.popleft()
-        self._anew = search.anew
-        self._ask(search.prefix, search.spec, isinstance(search.spec.strategy, Given))
+        self._ask(self._again.popleft())
 
     def _forget_recorded(self) -> None:
         """Ask for nothing more of a recorded tree: another one, or none, is to be shown."""
@@ -188,30 +195,37 @@ class SearchPane(QFrame):
         node, start = int(self.tree.node[entry]), self.start
         return StateRef(node, start.prompt, ids, self.name, start.context)
 
-    def _ask(self, prefix: tuple[int, ...], spec: SearchSpec, given: bool = False) -> None:
-        assert self.start is not None
+    def _ask(self, search: Asked) -> None:
         self._other_prompt = False
         self._queue.clear()
         self._ending = None
-        self._is_given = given
-        if not self._anew:
+        self._asked, self._began, self._starts = search, False, False
+        start, prefix, spec, anew = search
+        if not anew:
             self._earlier.update(dict.fromkeys(self.tree.best.tolist()))
-        if not given:
+        if not isinstance(spec.strategy, Given):
             self.spec = spec
         self._fraction, self._note = 0.0, ""
         self.problem.emit("")
         self._set_state("growing")
-        start, anew = self.start, self._anew
         self._await(
             self._client.ask(Search, self.name, start.prompt, prefix, spec, anew, start.context)
         )
 
+    def can_resume(self) -> bool:
+        """Return whether there is a search that was stopped and can go on."""
+        return self.state == "stopped" and self._asked is not None
+
     def resume(self) -> None:
-        """Resume the search that was stopped."""
-        if self.state == "stopped" and self.fresh_pair:
-            self._ending = None
-            self._set_state("growing")
-            self._await(self._client.ask(Resume, self.name))
+        """Resume the search that was stopped; begin the one that was stopped before it began."""
+        if self._asked is None or not self.can_resume():
+            return
+        if not self._began:
+            self._ask(self._asked)
+            return
+        self._ending = None
+        self._set_state("growing")
+        self._await(self._client.ask(Resume, self.name))
 
     def steer(self, entry: int, action: SteerAction) -> None:
         """Prune, pin or release a node."""
@@ -231,6 +245,7 @@ class SearchPane(QFrame):
         self._next = None
         self._forget_recorded()
         self._flush()
+        self._asked = None
         if len(self.tree):
             self.fresh_pair = False
             self._set_state("closed")
@@ -240,9 +255,12 @@ class SearchPane(QFrame):
     # --- answers ----------------------------------------------------------------------------
 
     def _grown(self, event: Grown) -> None:
-        if self._anew:
+        assert self._asked is not None  # another pair silences what was asked of this one
+        if self._asked.anew and not self._began:
             self.checkpoint = event.checkpoint
-        self._queue.append((event.growth, self._is_given))
+            self._starts = True
+        self._began = True
+        self._queue.append(event.growth)
         if not self._take.isActive():
             self._take.start(0)
 
@@ -261,7 +279,7 @@ class SearchPane(QFrame):
             self._refresh()
         elif self._queue:
             while self._queue and time.perf_counter() - now < TAKE_MS / 1000:
-                self._add(*self._queue.popleft())
+                self._add(self._queue.popleft())
         elif self._ending is not None:
             ending, self._ending = self._ending, None
             self._finish(ending)
@@ -273,20 +291,23 @@ class SearchPane(QFrame):
         self._take.stop()
         if self._queue:
             while self._queue:
-                self._add(*self._queue.popleft())
+                self._add(self._queue.popleft())
             self._refresh()
 
-    def _add(self, growth: Growth, given: bool) -> None:
-        if self._anew:
-            self._anew = False
+    def _add(self, growth: Growth) -> None:
+        assert self._asked is not None
+        start, _, spec, _ = self._asked
+        if self._starts:
+            self._starts = False
+            self.start = start
             self.fresh_pair = True
             self.growths = []
             self._earlier.clear()
-            prefix = b"".join(self.start.pieces).decode("utf-8", "replace") if self.start else ""
+            prefix = b"".join(start.pieces).decode("utf-8", "replace")
             tail = prefix if len(prefix) < 24 else "…" + prefix[-23:]
             self.canvas.set_picture(self.canvas.new_picture(tail.replace("\n", "↵") or START))
         self._undrawn = True
-        self.picture.take(growth, given)
+        self.picture.take(growth, isinstance(spec.strategy, Given))
         self.growths.append(growth)
         self._fraction = growth.step.fraction
 
@@ -302,7 +323,7 @@ class SearchPane(QFrame):
 
     def _finish(self, event: Searched | Stopped | Failed) -> None:
         if self._again and not isinstance(event, Failed):
-            self._ask_again()
+            self._ask(self._again.popleft())
             return
         match event:
             case Searched():
@@ -311,14 +332,12 @@ class SearchPane(QFrame):
                     f"{event.seconds:.1f} s · {event.cache}"
                 )
                 if self._next is not None:
-                    start, spec = self._next
-                    self._next = None
-                    self._ask(start.prefix, spec)
+                    search, self._next = self._next, None
+                    self._ask(search)
                     return
                 self._set_state("done")
                 self._steer_as_before()
             case Stopped():
-                self._next = None
                 self._set_state("stopped")
                 self._steer_as_before()
             case Failed():

@@ -31,8 +31,10 @@ from app.search.sweep_plot import SweepPlot, save
 from app.widgets.boxes import ComboBox
 from app.widgets.path_edit import PathEdit
 from app.widgets.settings_form import SettingsForm, whole
+from app.widgets.timers import single_shot
 from core.engine.protocol import Failed, Stopped, Sweep, SweepDone, Swept
 from core.errors import UserFacingError
+from core.recording import RecordedSweep
 from core.setting import figure, settings_of
 from core.sweeps.judges import JudgeKind, judge_kinds
 from core.sweeps.problems import check
@@ -40,6 +42,8 @@ from core.sweeps.questions import USUAL, sources
 from core.sweeps.record import AGAINST, JudgeSpec, SweepInfo, SweepRow, SweepSpec, as_json
 
 SETTINGS = {setting.name: setting for setting in settings_of(SweepSpec)}
+DRAW_MS = 100
+"""Milliseconds after which what has come is drawn: the figure's intervals take a while."""
 LINES = "JSON Lines (*.jsonl);;All files (*)"
 NUMBERS = {
     "objective": "&Objective λ",
@@ -97,6 +101,7 @@ class SweepPanel(QDialog):
         self.doing.setObjectName("muted")
         self.notice = NoticeBar()
         self.plot = SweepPlot()
+        self._soon = single_shot(self, self._draw, DRAW_MS)
         self._lay_out()
         self._connect()
         self._show_needed()
@@ -171,6 +176,22 @@ class SweepPanel(QDialog):
         check(spec)
         return spec
 
+    def _show_spec(self, spec: SweepSpec) -> None:
+        """Have the fields say what a sweep is of, as far as they can."""
+        self.widths.setText(", ".join(map(str, spec.widths)))
+        if spec.prompt_file:
+            self.source.setCurrentIndex(self.source.findData(""))
+            self.prompt_file.show_path(spec.prompt_file)
+        else:
+            _choose(self.source, spec.source or self.source.itemData(0))
+        if spec.prompts is not None:
+            self.prompts.setValue(spec.prompts)
+        if spec.judge is not None:
+            _choose(self.judge, spec.judge.kind)
+            self.judge_path.show_path(spec.judge.path)
+        _choose(self.against, spec.against)
+        self.numbers.show_values({name: getattr(spec, name) for name in NUMBERS})
+
     @Slot()
     def begin(self) -> None:
         """Start what the fields ask for."""
@@ -179,6 +200,14 @@ class SweepPanel(QDialog):
         except UserFacingError as error:
             self.notice.show_notice("error", str(error), topic="sweep")
             return
+        self._begin(spec)
+
+    def show_again(self, sweep: RecordedSweep) -> None:
+        """Show a sweep that was recorded, by asking for it, and in the fields what it was of."""
+        self._show_spec(sweep.spec)
+        self._begin(sweep.spec)
+
+    def _begin(self, spec: SweepSpec) -> None:
         self.notice.dismiss("sweep")
         self.rows, self.info = [], None
         self.plot.show_sweep(None, ())
@@ -205,9 +234,9 @@ class SweepPanel(QDialog):
         self.doing.setText(event.what)
         if event.row is not None:
             self.rows.append(event.row)
-            # The figure is drawn anew when a prompt is through: its intervals take a while.
-            if event.row.question == 0 or event.row.width == event.info.widths[-1]:
-                self._draw()
+            through = event.row.question == 0 or event.row.width == event.info.widths[-1]
+            if through and not self._soon.isActive():
+                self._soon.start()
 
     @Slot(object)
     def _done(self, event: SweepDone) -> None:
@@ -232,7 +261,9 @@ class SweepPanel(QDialog):
         self._draw()
         self._show_state(words)
 
+    @Slot()
     def _draw(self) -> None:
+        self._soon.stop()
         self.plot.show_sweep(self.info, self.rows)
         self._allow_saving()
 
@@ -310,6 +341,12 @@ def _choice(name: str, offered: Sequence[tuple[str, str, str]]) -> QComboBox:
         box.addItem(words[0].upper() + words[1:], chosen)
         box.setItemData(row, tip, Qt.ItemDataRole.ToolTipRole)
     return box
+
+
+def _choose(box: QComboBox, chosen: str) -> None:
+    """Choose one of a box's lines, if it has it."""
+    if (row := box.findData(chosen)) >= 0:
+        box.setCurrentIndex(row)
 
 
 def _path(name: str, choose: Callable[[], str]) -> PathEdit:

@@ -407,7 +407,7 @@ class SearchView(QWidget):
         self.both_button.setEnabled(loaded)
         self.grow_button.setToolTip("Grow a tree as the form says (Ctrl+G)" if loaded else NO_PAIR)
         self.stop_button.setEnabled(self.trees.are_growing())
-        self.resume_button.setEnabled(pane.state == "stopped" and pane.fresh_pair)
+        self.resume_button.setEnabled(pane.can_resume())
 
     @Slot()
     def _grew(self) -> None:

@@ -1,16 +1,33 @@
 """Has all that a session recorded scored again by the pair that is loaded, and says how it agrees.
 
-That goes on behind whatever else is asked. Knows the engine's client and recordings; knows nothing
-of files or texts.
+One checkpoint after another, the one that is shown first; all that is asked meanwhile goes before.
+Knows the engine's client and recordings; knows nothing of files or texts.
 """
+
+from collections import deque
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from app.engine_client import EngineClient
-from app.inspect.variants import VariantsRun
-from core.engine.protocol import NoiseMeasured, PairInfo
-from core.recording import Recording, ScoredResponse
-from core.session_check import compare, other_weights, variants_of
+from app.engine_client import EngineClient, JobTicket
+from core.engine.protocol import (
+    Failed,
+    NoiseMeasured,
+    PairInfo,
+    ScoreAgain,
+    Stopped,
+    VariantsDone,
+    VariantsScored,
+)
+from core.recording import Recording
+from core.scoring import Scoring
+from core.session_check import (
+    Agreement,
+    compare,
+    other_weights,
+    over_checkpoints,
+    to_compare,
+    variants_of,
+)
 
 
 class SessionCheck(QObject):
@@ -23,19 +40,26 @@ class SessionCheck(QObject):
 
     def __init__(self, client: EngineClient, parent: QObject) -> None:
         super().__init__(parent)
-        self._run = VariantsRun(client, "session", self)
+        self._client = client
         self._recording = Recording()
-        self._weights: tuple[str, ...] = ()
-        """Sentences on weights that are others now."""
-        self._asked: tuple[ScoredResponse, ...] = ()
-        """What was recorded of the responses that are scored, in their order."""
+        self._info: PairInfo | None = None
+        self._remarks: list[str] = []
+        """Sentences on what is not compared, or is another by its weights."""
+        self._left: deque[str] = deque()
+        """Checkpoints that are not compared yet; the first one is being scored."""
+        self._ticket: JobTicket[VariantsScored, VariantsDone] | None = None
+        self._then: list[Scoring] = []
+        self._now: list[Scoring | None] = []
+        """What was recorded under the checkpoint that is being scored, and what comes."""
+        self._found: dict[str, tuple[list[Scoring], list[Scoring | None]]] = {}
+        """The same of those that are done."""
+        self._count = self._done = 0
+        """Responses of all checkpoints, and those that are scored."""
         self._scored = False
         self._noise: NoiseMeasured | None = None
         """Of the pair; None while it is not measured."""
         self._exact = True
         """The pair computes in float32, whose noise is waited for by nobody."""
-        self._run.stepped.connect(self._tell_progress)
-        self._run.ended.connect(self._finish)
         client.noise_measured.connect(self._take_noise)
         client.pair_let_go.connect(self._forget)
 
@@ -45,34 +69,69 @@ class SessionCheck(QObject):
         ``checkpoint``: of a run, the one that is to be shown; "" for no run.
         """
         recorded = recording.info
-        self._recording = recording
-        self._weights = other_weights(recorded, info) if recorded is not None else ()
-        responses = recording.responses.values()
-        self._asked = tuple(it for it in responses if checkpoint in it.scorings)
-        self._scored, self._exact = False, info.dtype == "float32"
-        if variants := variants_of(recording, checkpoint):
-            self._run.begin(variants)
+        self._recording, self._info = recording, info
+        checkpoints, remarks = to_compare(recording, info, checkpoint)
+        others = other_weights(recorded, info) if recorded is not None else ()
+        self._remarks = [*others, *remarks]
+        self._left, self._found = deque(checkpoints), {}
+        self._count = sum(len(variants_of(recording, it)) for it in checkpoints)
+        self._done, self._scored, self._exact = 0, False, info.dtype == "float32"
+        if self._left:
             self.progress.emit(0.0)
-        elif self._weights:
-            self.said.emit(" ".join(self._weights), False)
+        self._go_on()
 
+    @Slot()
     def stop(self) -> None:
-        """Compare nothing any more."""
-        self._run.stop()
+        """Compare nothing more; say what is known."""
+        if self._ticket is not None:
+            self._client.drop(self._ticket)
+
+    def _go_on(self) -> None:
+        """Have the next checkpoint's responses scored; say what came of all once none is left."""
+        if not self._left:
+            self.progress.emit(None)
+            self._scored = True
+            self._say()
+            return
+        checkpoint = self._left[0]
+        variants = variants_of(self._recording, checkpoint)
+        responses = self._recording.responses.values()
+        self._then = [it.scorings[checkpoint] for it in responses if checkpoint in it.scorings]
+        self._now = []
+        self._ticket = self._client.ask(ScoreAgain, variants, checkpoint)
+        self._ticket.stepped.connect(self._take)
+        self._ticket.answered.connect(self._end_one)
+        self._ticket.failed.connect(self._fail_one)
+        self._ticket.stopped.connect(self._stopped)
+
+    def _take(self, event: VariantsScored) -> None:
+        self._now += event.scorings
+        self._done += len(event.scorings)
+        self.progress.emit(self._done / self._count)
+
+    def _end_one(self, event: VariantsDone) -> None:
+        self._ticket = None
+        self._found[self._left.popleft()] = self._then, self._now
+        self._go_on()
+
+    def _fail_one(self, event: Failed) -> None:
+        self._ticket = None
+        self._left.popleft()
+        self._remarks.append(event.message)
+        self._go_on()
+
+    def _stopped(self, event: Stopped) -> None:
+        self._ticket = None
+        left = "checkpoint" if len(self._left) == 1 else f"{len(self._left)} checkpoints"
+        self._remarks.append(f"The comparison was stopped before the last {left}.")
+        self._left.clear()
+        self._go_on()
 
     @Slot()
     def _forget(self) -> None:
-        self._noise, self._scored = None, False
-
-    @Slot()
-    def _tell_progress(self) -> None:
-        self.progress.emit(len(self._run.scorings) / max(self._run.count, 1))
-
-    @Slot(str)
-    def _finish(self, why: str) -> None:
+        self._ticket, self._noise, self._scored = None, None, False
+        self._left.clear()
         self.progress.emit(None)
-        self._scored = not why
-        self._say()
 
     @Slot(object)
     def _take_noise(self, event: NoiseMeasured) -> None:
@@ -81,14 +140,16 @@ class SessionCheck(QObject):
 
     def _say(self) -> None:
         """Say what came of it, once all is scored and the noise of the pair is known."""
-        if not self._scored or (self._noise is None and not self._exact):
+        if not self._scored or self._info is None or (self._noise is None and not self._exact):
             return
         self._scored = False
         floors = self._recording.noise, self._noise.floor if self._noise is not None else None
-        # Another checkpoint may be shown by now, or the one that was wanted not be there.
-        then = [it.scorings.get(self._run.checkpoint) for it in self._asked]
-        both = zip(then, self._run.scorings, strict=True)
-        pairs = [(old, now) for old, now in both if old is not None]
-        found = compare([old for old, _ in pairs], [now for _, now in pairs], floors)
-        if said := " ".join(filter(None, (*self._weights, found.sentence))):
-            self.said.emit(said, found.agrees and not self._weights)
+        found = {it: compare(then, now, floors) for it, (then, now) in self._found.items()}
+        said = " ".join([*self._remarks, over_checkpoints(found, self._info)]).strip()
+        if said:
+            agrees = not self._remarks and all(map(_is_fine, found.values()))
+            self.said.emit(said, agrees)
+
+
+def _is_fine(found: Agreement) -> bool:
+    return found.agrees or not found.sentence

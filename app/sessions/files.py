@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from core.session_file import Opened
 
 log = logging.getLogger(__name__)
-ENDING = ".qscope"
-"""As core.session_file has it, which is not imported before a file is read or written."""
 RECENT = 10
 KEY, LAST = "recent sessions", "session"
 ROLES = ("policy", "reference", "base", "run", "search_base")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QObject, Qt, Signal, Slot
 from PySide6.QtGui import QImageWriter
-from PySide6.QtWidgets import QMainWindow
+from PySide6.QtWidgets import QMainWindow, QToolButton
 
 from app.actions.action import Entry, Listing, Menu, action
 from app.ask import AskPath
@@ -27,16 +27,17 @@ from app.pair_loader import PairLoader
 from app.search.actions import SearchActions
 from app.sessions.badge import RecordedBadge
 from app.sessions.check import SessionCheck
-from app.sessions.files import ENDING, Read, SessionFiles
+from app.sessions.files import Read, SessionFiles
 from app.sessions.record import full_record, points_of, spec_of, state_of, with_part, without_ids
 from app.sessions.shown import Shown
 from app.settings import Settings, pair_key
 from app.texts import Texts
 from app.widgets.timers import single_shot
+from app.widgets.tool_button import make_reachable
 from core.engine.protocol import Failed, InspectStates, Load, PairInfo, PairSpec, StatesDone
 from core.recording import Recording
 from core.session_check import other_weights
-from core.session_record import PairNamed, SessionRecord
+from core.session_record import ENDING, PairNamed, SessionRecord
 
 if TYPE_CHECKING:
     from core.session_file import Opened
@@ -50,6 +51,11 @@ SLOW_MS = 500
 """After which it is said that a file is being read, and can be cancelled."""
 STATES_LOOKED_AT = 1500
 """Most states that a session is given which nobody has looked at."""
+COMPARING_LOOK = """
+QToolButton { padding: 0 6px; border: none; }
+QToolButton:hover, QToolButton:focus { text-decoration: underline; }
+"""
+"""A button that is no higher than a line of the status bar."""
 TOPIC = "session"
 NUMBERS = ("float32", "bfloat16", "float16")
 
@@ -112,10 +118,20 @@ class Sessions(QObject):
         """The user has asked for the pair, and is to be told why it cannot be loaded."""
         self._settle = single_shot(self, self._load_behind, SETTLE_MS)
         self._slow = single_shot(self, self._say_slow, SLOW_MS)
+        self.comparing = QToolButton()
+        """How far the pair is compared with the recording; a click stops that."""
+        self._compares_long = single_shot(self, self.comparing.show, SLOW_MS)
         self._connect()
 
     def _connect(self) -> None:
         files, pair, view = self._files, self._parts.pair, self._parts.view
+        self.comparing.setAutoRaise(True)
+        self.comparing.setStyleSheet(COMPARING_LOOK)
+        self.comparing.setToolTip("Stop comparing, and say what is known so far")
+        make_reachable(self.comparing)
+        self.comparing.clicked.connect(self._check.stop)
+        self._window.statusBar().addPermanentWidget(self.comparing)
+        self.comparing.hide()
         files.was_read.connect(self._take)
         files.was_written.connect(self._written)
         files.refused.connect(self._refused)
@@ -257,7 +273,8 @@ class Sessions(QObject):
         self._files.remember(path)
         self._notice.dismiss(TOPIC)
         if remarks:
-            self._say("warning", f"{path.name} is saved, but {'; '.join(remarks)}.")
+            sentence = f"{path.name} is saved, but {'; '.join(remarks)}."
+            self._notice.show_notice("warning", sentence, topic=TOPIC, lasting=True)
         self._say_briefly(f"Saved {path.name}")
         self.changed.emit()
 
@@ -272,7 +289,7 @@ class Sessions(QObject):
             self._saving = None
         self._touch()
         self._notice.show_notice(
-            "error", sentence, topic=TOPIC, action="Save as…", then=self.save_as
+            "error", sentence, topic=TOPIC, action="Save as…", then=self.save_as, lasting=True
         )
 
     # --- opening ------------------------------------------------------------------------------
@@ -365,10 +382,12 @@ class Sessions(QObject):
         """Say what of the file could not be read, else what of its pair is not where it was."""
         if read.opened.remarks:
             clauses = "; ".join(read.opened.remarks)
-            self._say(
+            self._notice.show_notice(
                 "warning",
                 f"{read.path.name} is shown as far as it can be read: {clauses}. It is not written "
                 "over: save under another name.",
+                topic=TOPIC,
+                lasting=True,
             )
         elif read.missing:
             self._say_missing(read.missing[0])
@@ -535,8 +554,14 @@ class Sessions(QObject):
 
     @Slot(object)
     def _show_progress(self, fraction: float | None) -> None:
-        if fraction is not None:
-            self._say_briefly(f"Comparing with the recording: {100 * fraction:.0f} %")
+        if fraction is None:
+            self._compares_long.stop()
+            self.comparing.hide()
+            return
+        self.comparing.setText(f"Stop comparing with the recording ({100 * fraction:.0f} %)")
+        self.comparing.setAccessibleName(self.comparing.text())
+        if self.comparing.isHidden() and not self._compares_long.isActive():
+            self._compares_long.start()
 
     # --- what has changed ---------------------------------------------------------------------
 

@@ -54,6 +54,8 @@ class Shown(QObject):
         if self._searches.view is not None:
             found["search form"] = self._searches.view.form.remembered()
             found["search trees"] = self._searches.view.trees.arrangement()
+        panel = self._searches.sweep_panel
+        found["sweep panel"] = str(int(panel is not None and panel.isVisible()))
         return found
 
     def show(self, said: Mapping[str, str]) -> None:
@@ -76,13 +78,16 @@ class Shown(QObject):
         self._pages.bring_named(said.get("page", ""))
 
     def show_search(self, said: Mapping[str, str]) -> None:
-        """Show the search view, if it is there, as it is said."""
+        """Show the search view and the sweep's panel, if they are there, as it is said."""
         search = self._searches.view
         if search is not None:
             search.form.recall(said.get("search form", ""))
             place = search.trees.mode.findData(said.get("search trees", ""))
             if place >= 0:
                 search.trees.mode.setCurrentIndex(place)
+        panel = self._searches.sweep_panel
+        if panel is not None and said.get("sweep panel") == "1":
+            panel.show()
 
     def checkpoint(self) -> str:
         """Return the path of the checkpoint that is shown, or asked for; "" for no run."""

@@ -21,6 +21,7 @@ from core.engine.session import Session
 from core.engine.startup import thaw
 from core.errors import Cancelled, UserFacingError
 from core.failures import LONGEST, is_device_lost, is_out_of_memory
+from core.progress import nothing
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ class Answering:
     """Answers requests about one pair at a time.
 
     ``emit`` is told of progress and notices; ``cancelled`` says whether what is being done is not
-    wanted any more; ``collect`` has all garbage collected.
+    wanted any more; ``collect`` has all garbage collected; ``got_on`` is told when a piece is done
+    that stays, should the rest be cancelled.
     """
 
     def __init__(
@@ -56,8 +58,9 @@ class Answering:
         emit: Callable[[Event], None],
         cancelled: Callable[[], bool],
         collect: Callable[[], object] = gc.collect,
+        got_on: Callable[[], object] = nothing,
     ) -> None:
-        self.session = Session(emit, cancelled, collect)
+        self.session = Session(emit, cancelled, collect, got_on)
         self._lost = ""
         """Why the device does nothing more for this process; "" while it does."""
 

@@ -5,11 +5,12 @@ and stops the running one at the next layer; what was overtaken is answered by `
 request is answered by exactly one final event, and none follows ``close``. Nothing that is raised,
 by a handler or by whoever hears an event, ends the thread.
 
-A job takes a step whenever nothing more urgent waits, and tells of each. One that gives way is
-interrupted in mid-step when something more urgent comes, and does that step again afterwards. A
-response that takes long to score lets the other go first, if that is asked for meanwhile. After
-each load the engine asks itself for the pair's noise floor, which gives way too, and is not begun
-before nothing was asked for a moment, so that first colours and keys never wait for it.
+A job takes a step whenever nothing more urgent waits, and tells of each. What gives way is
+interrupted when something more urgent comes, and done again afterwards, a job from its last step
+on. A response that takes long to score lets the other go first, and looks too, if they are asked
+for meanwhile; it then goes on with what it had found. After each load the engine asks itself for
+the pair's noise floor, which gives way too, and is not begun before nothing was asked for a moment,
+so that first colours and keys never wait for it.
 
 Knows slots and urgencies, and no request but its own; knows nothing of Qt: events go to a callable,
 called on the engine thread. What is done for a request is core.engine.answering's business.
@@ -40,7 +41,9 @@ from core.engine.protocol import (
 log = logging.getLogger(__name__)
 
 LONG = 0.25
-"""Seconds after which a request that is done again makes way for a newer one."""
+"""Seconds after which a request that is done again makes way for others."""
+IN_VAIN = 3
+"""How often it does so while nothing that it does stays: then it first finishes a piece."""
 QUIET = 0.5
 """Seconds without a request before what the engine asks of itself is begun or resumed."""
 Asked = Request[Event]
@@ -50,20 +53,26 @@ class Engine:
     """Answers requests one at a time, the most urgent first.
 
     ``emit`` is called on the engine thread with each event; it must return at once. ``collect`` has
-    Python's garbage collected, on whichever thread it must be.
+    Python's garbage collected, on whichever thread it must be. ``clock`` tells the seconds.
     """
 
     def __init__(
-        self, emit: Callable[[Event], None], collect: Callable[[], object] = gc.collect
+        self,
+        emit: Callable[[Event], None],
+        collect: Callable[[], object] = gc.collect,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._hear = emit
+        self._hear, self._clock = emit, clock
         self._changed = threading.Condition()
         self._waiting: dict[Slot, Asked] = {}
         self._running: Asked | None = None
         self._since = 0.0
-        """When what runs was begun (time.perf_counter)."""
-        self._later: set[Asked] = set()
-        """What has made way, and waits to be done again after all that is as urgent."""
+        """When what runs was begun, by the clock."""
+        self._in_vain = 0
+        """How often it has made way since a piece of it was done that stays."""
+        self._later: dict[int, int] = {}
+        """What has made way, by its id, and how often in vain: it waits to be done again after all
+        that is as urgent, and after looks."""
         self._jobs: dict[Urgency, Job[Any, Event]] = {}
         """The jobs that have been begun and go on when nothing more urgent waits."""
         self._unwanted = threading.Event()
@@ -72,7 +81,7 @@ class Engine:
         """It shall stop only to be done again, after something more urgent."""
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="qscope-engine", daemon=True)
-        self._answering = Answering(self._emit, self._unwanted.is_set, collect)
+        self._answering = Answering(self._emit, self._is_unwanted, collect, self._get_on)
         self.session = self._answering.session
         """What is loaded; for the engine thread, and for tests and benchmarks that look into it."""
 
@@ -92,12 +101,6 @@ class Engine:
                 self._waiting.clear()
             self._waiting[slot] = request
             overtaken += self._stop(lambda old: all_goes or old.slot == slot)
-            running = self._running
-            if running is not None and not self._unwanted.is_set():
-                waits = request.urgency >= running.urgency
-                if (running.gives_way and not waits) or self._makes_way(running, request):
-                    self._interrupted = True
-                    self._unwanted.set()
             self._changed.notify()
         for old in overtaken:
             self._emit(Stopped(old.id))
@@ -115,9 +118,30 @@ class Engine:
         for request in dropped:
             self._emit(Stopped(request.id))
 
-    def _makes_way(self, running: Asked, request: Asked) -> bool:
-        long = time.perf_counter() - self._since > LONG
-        return running.is_done_again and request.urgency == running.urgency and long
+    def _is_unwanted(self) -> bool:
+        """Return whether what runs shall stop; asked between two layers of it."""
+        if not self._unwanted.is_set():
+            with self._changed:
+                if any(self._goes_before(request) for request in self._waiting.values()):
+                    self._interrupted = True
+                    self._unwanted.set()
+        return self._unwanted.is_set()
+
+    def _goes_before(self, request: Asked) -> bool:
+        """Return whether what runs makes way for a request that waits."""
+        running = self._running
+        if running is None:
+            return False
+        if running.gives_way:
+            return self._urgency(request) < running.urgency
+        if not running.is_done_again or request.id in self._later or self._in_vain >= IN_VAIN:
+            return False
+        return request.urgency <= Urgency.LOOK and self._clock() - self._since > LONG
+
+    def _get_on(self) -> None:
+        """Take note that a piece of what runs is done that stays, should it make way."""
+        with self._changed:
+            self._in_vain = 0
 
     def _stop(self, unwanted: Callable[[Asked], bool]) -> list[Asked]:
         """Stop what runs, if it is unwanted; return jobs that were stopped between two steps."""
@@ -167,9 +191,10 @@ class Engine:
                 goes_on = (step or interrupted) and wanted
                 if goes_on and isinstance(request, Job):
                     self._jobs[urgency] = request
-                elif interrupted and request.is_done_again:
+                elif interrupted:
                     self._waiting[request.slot] = request
-                    self._later.add(request)
+                    if request.is_done_again:
+                        self._later[request.id] = self._in_vain + 1
                 elif request is self._jobs.get(urgency):
                     del self._jobs[urgency]
             if not silent and not interrupted:
@@ -187,20 +212,28 @@ class Engine:
                 return None
             first = min(self._waiting.values(), key=self._turn, default=None)
             job = self._jobs[min(self._jobs)] if self._jobs else None
-            if job is not None and (first is None or first.urgency >= job.urgency):
+            if job is not None and (first is None or self._urgency(first) >= job.urgency):
                 self._running = job
             else:
                 assert first is not None
                 self._running = self._waiting.pop(first.slot)
-            self._later &= {*self._waiting.values()}
-            self._since = time.perf_counter()
+            self._in_vain = self._later.get(self._running.id, 0)
+            waiting = {request.id for request in self._waiting.values()}
+            self._later = {id: often for id, often in self._later.items() if id in waiting}
+            self._since = self._clock()
             self._unwanted.clear()
             self._interrupted = False
             return self._running
 
     def _turn(self, request: Asked) -> tuple[Urgency, bool, int, str]:
         """Return what decides which of those that wait is next: the least."""
-        return request.urgency, request in self._later, request.size, request.topic
+        later = request.id in self._later
+        return self._urgency(request), later, request.size, request.topic
+
+    def _urgency(self, request: Asked) -> Urgency:
+        """Return how urgent a request is that waits: one that has made way waits as a look does."""
+        later = request.id in self._later
+        return max(request.urgency, Urgency.LOOK) if later else request.urgency
 
     def _wait(self) -> None:
         """Wait until there is something to do; for what nobody asked, until it is quiet too."""

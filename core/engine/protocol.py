@@ -80,11 +80,11 @@ class Request(Generic[Answer]):
 
     urgency: ClassVar[Urgency]
     gives_way: ClassVar[bool] = False
-    """Whether something more urgent stops it in mid-step; that step is then done again."""
+    """Whether something more urgent stops it, a job in mid-step; that is then done again."""
 
     is_done_again: ClassVar[bool] = False
-    """Whether a newer one that is as urgent stops it, once it takes long; it is then done again,
-    and goes on with what it had found."""
+    """Whether another that is as urgent, or a look, stops it once it takes long; it is then done
+    again, and goes on with what it had found."""
 
     id: int
 
@@ -458,6 +458,21 @@ class ScoreVariants(Job[VariantsScored, VariantsDone]):
         return f"ScoreVariants {self.purpose}"
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreAgain(Job[VariantsScored, VariantsDone]):
+    """Score responses as ScoreVariants does, under a checkpoint that need not be the one shown,
+    which stays: to compare what was recorded. All else goes first.
+
+    ``checkpoint``: one of ``PairInfo.checkpoints``, by its path; "" for a pair that is of no run.
+    """
+
+    variants: tuple[Variant, ...]
+    checkpoint: str = ""
+
+    urgency = Urgency.REPLAY
+    gives_way = True
+
+
 # --- a state ------------------------------------------------------------------------------------
 
 
@@ -511,6 +526,7 @@ class Inspect(Request[Inspected]):
     purpose: str = ""
 
     urgency = Urgency.LOOK
+    gives_way = True
 
     @property
     def topic(self) -> str:
@@ -566,6 +582,7 @@ class Survey(Request[Surveyed]):
     state: StateRef
 
     urgency = Urgency.LOOK
+    gives_way = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -633,7 +650,7 @@ class Search(Job[Grown, Searched]):
 
 @dataclass(frozen=True, slots=True)
 class Resume(Job[Grown, Searched]):
-    """Resume the search of a pane that was stopped."""
+    """Resume the search of a pane that was stopped: the last one that has taken a step."""
 
     pane: str
 

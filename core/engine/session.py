@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_ch
 
 from core.engine.protocol import Event, FilesChanged, PairInfo, Progress, Request, Side
 from core.errors import Cancelled, UserFacingError
+from core.progress import nothing
 
 if TYPE_CHECKING:
     from core.checkpoints.identity import Identity
@@ -45,7 +46,8 @@ class Session:
     """The pair that is loaded, if any, and what is known of it.
 
     ``emit`` is told of progress and of notices; ``cancelled`` says whether what is being done is
-    not wanted any more; ``collect`` has all garbage collected.
+    not wanted any more; ``collect`` has all garbage collected; ``got_on`` is told when a piece is
+    done that stays, should the rest be cancelled.
     """
 
     load_id: int
@@ -62,8 +64,10 @@ class Session:
         emit: Callable[[Event], None],
         cancelled: Callable[[], bool],
         collect: Callable[[], object] = gc.collect,
+        got_on: Callable[[], object] = nothing,
     ) -> None:
-        self.emit, self.cancelled, self.collect = emit, cancelled, collect
+        self.emit, self.cancelled = emit, cancelled
+        self.collect, self.got_on = collect, got_on
         self.forget_pair()
 
     def forget_pair(self) -> None:

@@ -40,7 +40,7 @@ from core.models.kv import Store
 from core.models.lane import Lane, Way
 from core.models.line import Line, Nodes
 from core.models.rope import Regime
-from core.progress import Report, never, silent
+from core.progress import Report, never, nothing, silent
 from core.runs.records import START
 from core.tree import TokenTree
 
@@ -125,6 +125,8 @@ class Pair:
     """Tells whether files of what was loaded have been written anew."""
     report: Report = silent
     """Told how far the numbers of a text are, 0..1."""
+    got_on: Callable[[], object] = nothing
+    """Told when a piece of that is done, which stays if the rest is cancelled."""
 
     def __post_init__(self) -> None:
         self._placed = self.version
@@ -521,6 +523,7 @@ class Pair:
                 with self._told(lane, read):
                     lane.run_path(store, ids[:stop], start, physical)
                 line.ready[ready, start:stop] = True
+                self.got_on()
 
     @contextmanager
     def _told(self, lane: Lane, read: tuple[float, float]) -> Iterator[None]:
@@ -755,6 +758,7 @@ class Pair:
             self.report("scoring", READING + (1 - READING) * first / len(nodes))
             chunk = nodes[first : first + step]
             self._fill(chunk, self.tree.parent[chunk], room)
+            self.got_on()
 
     def _fill(self, nodes: Nodes, states: Nodes, room: torch.Tensor | None) -> None:
         """Write the columns of edges into ``nodes`` and of the ``states`` that they leave."""

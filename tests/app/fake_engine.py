@@ -4,9 +4,9 @@ A "token" is a word with the space before it; its log-probs depend on itself and
 before, so that an edit has an effect downstream.
 """
 
+import math
 import re
 import threading
-import time
 import zlib
 from dataclasses import replace
 
@@ -22,6 +22,7 @@ from core.engine.protocol import (
     Inspect,
     Inspected,
     InspectStates,
+    Job,
     LabelsListed,
     ListLabels,
     Load,
@@ -34,6 +35,7 @@ from core.engine.protocol import (
     Replayed,
     Resume,
     Score,
+    ScoreAgain,
     Scored,
     ScoreVariants,
     Scrub,
@@ -209,9 +211,12 @@ def labels():
 
 
 class FakeEngine:
-    """Answers on a thread of its own, in order, after ``delay`` seconds."""
+    """Answers on a thread of its own, in order."""
 
-    delay = 0.0
+    gated: tuple[type, ...] = ()
+    """Kinds of requests that go on by as many steps as are allowed: a job's steps, others whole."""
+    steps = 0
+    """How many may still be taken."""
     load_seconds = 0.0
     fail_load = ""
     keeps = False
@@ -221,7 +226,6 @@ class FakeEngine:
     lost = False
     fail_search = ""
     fail_scrub = ""
-    step_delay = 0.0
     info = INFO
     last: "FakeEngine"
 
@@ -229,6 +233,7 @@ class FakeEngine:
         self.emit = emit
         self.requests = []
         self._waiting = []
+        self._running = None
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._closed = False
@@ -236,7 +241,7 @@ class FakeEngine:
         self._shown = ""
         self._rest = {}
         self._pruned = set()
-        self.closed_in = None
+        self.ended = False
         self._thread = threading.Thread(target=self._work, daemon=True)
         FakeEngine.last = self
 
@@ -247,31 +252,54 @@ class FakeEngine:
         with self._changed:
             self.requests.append(request)
             self._waiting.append(request)
-            if isinstance(request, Load | Unload | Search | Resume | Replay):
+            running = self._running
+            if isinstance(request, Load | Unload) or (running and running.slot == request.slot):
                 self._stop.set()  # what runs is overtaken
-            self._changed.notify()
+            self._changed.notify_all()
 
     def cancel(self, kind=None, topic=""):
+        """Drop what waits and stop what runs, as the real one does."""
+
+        def meant(request):
+            return (kind is None or isinstance(request, kind)) and topic in ("", request.topic)
+
         with self._changed:
-            dropped = [
-                it
-                for it in self._waiting
-                if (kind is None or isinstance(it, kind)) and topic in ("", it.topic)
-            ]
-            self._waiting = [it for it in self._waiting if it not in dropped]
-            self._stop.set()
+            dropped = [request for request in self._waiting if meant(request)]
+            self._waiting = [request for request in self._waiting if not meant(request)]
+            if self._running is not None and meant(self._running):
+                self._stop.set()
+            self._changed.notify_all()
         for request in dropped:
             self.emit(Stopped(request.id))
 
+    def allow(self, steps=math.inf):
+        """Let so many more steps be taken of what is gated."""
+        with self._changed:
+            self.steps += steps
+            self._changed.notify_all()
+
+    def _may_step(self, request):
+        """Wait until a request may take a step; return False if it is not wanted any more."""
+
+        def unwanted():
+            return self._stop.is_set() or self._closed or self._is_overtaken(request)
+
+        with self._changed:
+            gated = isinstance(request, self.gated)
+            self._changed.wait_for(lambda: not gated or self.steps > 0 or unwanted())
+            if unwanted():
+                return False
+            self.steps -= gated
+            return True
+
     def close(self, timeout=5.0):
-        began = time.monotonic()
         with self._changed:
             self._closed = True
             self._stop.set()
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join(timeout)
-        self.closed_in = time.monotonic() - began
-        return not self._thread.is_alive()
+        self.ended = not self._thread.is_alive()
+        return self.ended
 
     def asked(self, kind):
         return [r for r in self.requests if isinstance(r, kind)]
@@ -282,9 +310,13 @@ class FakeEngine:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
                 if self._closed:
                     return
-                request = self._waiting.pop(0)
+                request = self._running = self._waiting.pop(0)
                 self._stop.clear()
-            event = self._answer(request)
+            waits = isinstance(request, self.gated) and not isinstance(request, Job)
+            refused = waits and not self._may_step(request)
+            event = Stopped(request.id) if refused else self._answer(request)
+            with self._changed:
+                self._running = None
             if not self._closed:
                 self.emit(event)
 
@@ -302,7 +334,6 @@ class FakeEngine:
                     return Failed(request.id, self.fail_load, downloadable=self.downloadable)
                 return Loaded(request.id, self.info)
             case Examine():
-                time.sleep(self.delay)
                 named = request.spec.policy or request.spec.run
                 level = "stop" if "nowhere" in named else "ok"
                 found = [Finding("policy", level, f"{named}: pass it with --base DIR.")]
@@ -315,14 +346,13 @@ class FakeEngine:
                     self.emit(Progress(request.id, "scoring", 0.25))
                     assert self._stop.wait(60)
                     return Stopped(request.id)
-                time.sleep(self.delay)
                 if self.fail_score:
                     return Failed(request.id, self.fail_score, self.lost)
                 tokens = self._tokens(request)
                 self._last[request.side] = tokens
                 scoring = scoring_of(tokens, self._shown)
                 return Scored(request.id, request.side, scoring, "<user>…", self._asked())
-            case ScoreVariants():
+            case ScoreVariants() | ScoreAgain():
                 return self._score_variants(request)
             case ReadTexts():
                 return TextsRead(request.id, request.side, reading_of(self._last[request.side]))
@@ -345,7 +375,6 @@ class FakeEngine:
                     self._pruned.add(request.node)
                 return Steered(request.id, request.pane, request.node)
             case Scrub():
-                time.sleep(self.delay)
                 if request.checkpoint in self.fail_scrub:
                     return Failed(request.id, self.fail_scrub)
                 self._shown = request.checkpoint
@@ -356,36 +385,41 @@ class FakeEngine:
     def _score_variants(self, request):
         """One event for every few variants; a newer request of the same purpose overtakes it."""
         count = len(request.variants)
+        again = isinstance(request, ScoreAgain)
+        checkpoint, asked = (request.checkpoint,) * 2 if again else (self._shown, self._asked())
         for first in range(0, count, VARIANTS_A_STEP):
-            if self._stop.wait(self.step_delay) or self._closed or self._is_overtaken(request):
+            if not self._may_step(request):
                 return Stopped(request.id)
             some = request.variants[first : first + VARIANTS_A_STEP]
-            scorings = tuple(scoring_of(self._tokens(it), self._shown) for it in some)
+            scorings = tuple(scoring_of(self._tokens(it), checkpoint) for it in some)
             fraction = (first + len(some)) / count
             problems = ("",) * len(some)
-            said = first, scorings, problems, fraction, self._asked()
+            said = first, scorings, problems, fraction, asked
             self.emit(VariantsScored(request.id, *said))
         return VariantsDone(request.id)
 
     def _is_overtaken(self, request):
-        with self._changed:
-            return any(it.slot == request.slot for it in self._waiting)
+        """Whether a newer request waits in the place of this one."""
+        return any(it.slot == request.slot for it in [*self._waiting])
 
     def _scorings(self, checkpoint):
         return {side: scoring_of(tokens, checkpoint) for side, tokens in self._last.items()}
 
-    def _urgent(self):
-        """What waits and does not stop a replay, taken out."""
+    def _urgent(self, replay):
+        """What waits, or comes before the next step, and does not stop a replay, taken out."""
         with self._changed:
+            held = isinstance(replay, self.gated)
+            over = lambda: self.steps > 0 or self._stop.is_set() or self._closed  # noqa: E731
+            self._changed.wait_for(lambda: not held or self._waiting or over())
             stops = self._waiting and isinstance(self._waiting[0], Load | Unload | Replay)
             return self._waiting.pop(0) if self._waiting and not stops else None
 
     def _replay(self, request):
         """One event for each checkpoint; what else is asked meanwhile is answered between them."""
         for number, checkpoint in enumerate(request.checkpoints, 1):
-            while (urgent := self._urgent()) is not None:
+            while (urgent := self._urgent(request)) is not None:
                 self.emit(self._answer(urgent))
-            if self._stop.wait(self.step_delay) or self._closed:
+            if not self._may_step(request):
                 return Stopped(request.id)
             fraction = number / len(request.checkpoints)
             self.emit(Replayed(request.id, checkpoint, self._scorings(checkpoint), fraction))
@@ -400,7 +434,7 @@ class FakeEngine:
     def _grow(self, request, growths):
         """One event for each growth; those that are left when it is stopped are kept."""
         for number, growth in enumerate(growths):
-            if self._stop.wait(self.step_delay) or self._closed:
+            if not self._may_step(request):
                 self._rest[request.pane] = growths[number:]
                 return Stopped(request.id)
             self.emit(Grown(request.id, request.pane, growth, self._asked()))

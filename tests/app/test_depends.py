@@ -20,7 +20,7 @@ def engine(monkeypatch):
             whole = "$53K" in variant.prompt.messages[-1].content
             scored.append(scoring_of(self._tokens(variant), self._shown if whole else "another"))
         for first, scoring in enumerate(scored):
-            if self._stop.wait(self.step_delay) or self._is_overtaken(request):
+            if not self._may_step(request):
                 return Stopped(request.id)
             fraction = (first + 1) / len(scored)
             self.emit(VariantsScored(request.id, first, (scoring,), ("",), fraction))
@@ -104,15 +104,14 @@ def test_words_and_turns_are_parts_too_and_one_part_alone_is_refused(window, pag
 
 
 def test_it_shows_progress_and_escape_cancels(window, page, qtbot, monkeypatch):
-    monkeypatch.setattr(FakeEngine, "step_delay", 60.0)
+    FakeEngine.last.gated = (ScoreVariants,)
     qtbot.mouseClick(page.start, Qt.MouseButton.LeftButton)
     assert page.findings.progress.isVisible() and page.findings.bar.maximum() == 2
     qtbot.keyClick(window.view.panels["B"].editor, Qt.Key.Key_Escape)
     assert (
         not page.findings.progress.isVisible() and "Cancelled: 0 of 2" in page.findings.about.text()
     )
-    monkeypatch.setattr(FakeEngine, "step_delay", 0.0)
-    FakeEngine.last.cancel()
+    FakeEngine.last.allow()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
 
 

@@ -114,7 +114,7 @@ def test_edits_that_flip_the_margin_are_marked(window, page, qtbot):
 def test_it_shows_progress_and_escape_keeps_what_was_found(window, page, qtbot, monkeypatch):
     find(window, page, qtbot, budget=300)
     qtbot.waitUntil(lambda: not window.view.probing.edits.running, timeout=20_000)
-    monkeypatch.setattr(FakeEngine, "step_delay", 60.0)
+    FakeEngine.last.gated = (ScoreVariants,)
     qtbot.mouseClick(page.start, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: window.view.probing.edits.run.running, timeout=10_000)
     assert page.findings.progress.isVisible() and page.findings.bar.maximum() == 300
@@ -122,6 +122,5 @@ def test_it_shows_progress_and_escape_keeps_what_was_found(window, page, qtbot, 
     qtbot.keyClick(window.view.panels["B"].editor, Qt.Key.Key_Escape)
     assert not page.findings.progress.isVisible() and page.start.isEnabled()
     assert "Cancelled" in page.findings.about.text() and page.isVisible()
-    monkeypatch.setattr(FakeEngine, "step_delay", 0.0)
-    FakeEngine.last.cancel()
+    FakeEngine.last.allow()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)

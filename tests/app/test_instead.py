@@ -149,7 +149,7 @@ def test_a_heading_sorts_and_another_click_turns_it_around(window, page, qtbot):
 
 
 def test_it_shows_progress_and_escape_cancels(window, page, qtbot, monkeypatch):
-    monkeypatch.setattr(FakeEngine, "step_delay", 60.0)
+    FakeEngine.last.gated = (ScoreVariants,)
     page.own.setText(", ".join(f"word{i}" for i in range(9)))
     view = window.view
     view.focus_on.pin("B", 6)
@@ -162,8 +162,7 @@ def test_it_shows_progress_and_escape_cancels(window, page, qtbot, monkeypatch):
     assert not page.findings.progress.isVisible() and page.start.isEnabled()
     assert "Cancelled" in page.findings.about.text()
     assert view.focus_on.pinned == ("B", 6)  # the first Esc cancels, the second unpins
-    monkeypatch.setattr(FakeEngine, "step_delay", 0.0)
-    FakeEngine.last.cancel()
+    FakeEngine.last.allow()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     qtbot.keyClick(view.panels["B"].editor, Qt.Key.Key_Escape)
     assert view.focus_on.pinned is None
@@ -199,7 +198,7 @@ def test_another_beta_asks_nothing_and_the_table_is_copied(window, page, qtbot):
 
 
 def test_what_runs_stops_once_its_text_is_another(window, page, qtbot, monkeypatch):
-    monkeypatch.setattr(FakeEngine, "step_delay", 60.0)
+    FakeEngine.last.gated = (ScoreVariants,)
     view = window.view
     view.focus_on.pin("B", 6)
     do(window, "score_instead")
@@ -209,8 +208,7 @@ def test_what_runs_stops_once_its_text_is_another(window, page, qtbot, monkeypat
     qtbot.keyClicks(panel.editor, "So ")
     assert not page.findings.progress.isVisible() and page.start.isEnabled()
     assert "has changed since" in page.findings.about.text()
-    monkeypatch.setattr(FakeEngine, "step_delay", 0.0)
-    FakeEngine.last.cancel()
+    FakeEngine.last.allow()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
 
 

@@ -8,7 +8,7 @@ from PySide6.QtCore import QPoint, Qt
 
 from app.replay import scrubbing
 from app.replay.scrubbing import cost_text
-from core.engine.protocol import Inspect, PairSpec, Replay, Scrub
+from core.engine.protocol import Inspect, PairSpec, Replay, Score, Scrub
 from core.present.measures import rewards
 from tests.app.conftest import do, settled
 from tests.app.fake_engine import CHECKPOINTS, RUN_INFO, FakeEngine, scoring_of
@@ -23,12 +23,8 @@ class OfRun(FakeEngine):
     info = RUN_INFO
 
 
-class Slow(OfRun):
-    delay = 0.25
-
-
 class Stepwise(OfRun):
-    step_delay = 0.1
+    gated = (Replay,)
 
 
 class Whole(OfRun):
@@ -122,24 +118,27 @@ def test_at_the_start_the_policy_is_the_reference(window, qtbot):
     assert window.view.summary.figures["margin"].text() == "0.000"
 
 
-def test_the_handle_never_waits_and_the_label_tells_both(open_run, qtbot):
-    window = open_run(Slow)
+def test_the_handle_never_waits_and_the_label_tells_both(window, qtbot):
+    FakeEngine.last.gated = (Scrub,)
     drag(qtbot, window, 2, 0)
     assert window.strip.axis.value() == 0 and window.view.by_checkpoint.shown == LAST
     assert "step 30" in window.strip.label.text() and "→ step 0" in window.strip.label.text()
+    FakeEngine.last.allow()
     wait_shown(qtbot, window, 0)
     assert "→" not in window.strip.label.text()
     assert window.strip.label.accessibleName() == "step 0 of 30 · 1 of 4"
 
 
-def test_a_scrub_that_comes_after_an_edit_paints_no_stale_tokens(open_run, qtbot):
-    window = open_run(Slow)
+def test_a_scrub_that_comes_after_an_edit_paints_no_stale_tokens(window, qtbot):
+    FakeEngine.last.gated = (Scrub, Score)
     panel = window.view.panels["A"]
     before = panel.scoring
     qtbot.mouseClick(window.strip.axis, LEFT, pos=tick(window, 1))
     qtbot.keyClicks(panel.editor, "Well, ")
+    FakeEngine.last.allow(1)
     qtbot.waitUntil(lambda: window.view.by_checkpoint.shown == 1, timeout=10_000)
     assert panel.scoring is before and not panel.is_current()
+    FakeEngine.last.allow()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert panel.scoring.tokens.text == panel.text() and panel.text().startswith("Well, ")
     assert np.array_equal(panel.scoring.logp_policy, expected(window, "A", 1).logp_policy)
@@ -235,13 +234,16 @@ def test_dragging_stops_the_play(window, qtbot):
 
 def test_an_idle_window_replays_what_is_not_known_nearest_first(open_window, qtbot, monkeypatch):
     monkeypatch.setattr(scrubbing, "IDLE_MS", 150)
-    window = open_window(spec=RUN, engine=OfRun)
-    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    window = open_window(spec=RUN, engine=Stepwise)
+    qtbot.waitUntil(lambda: len(window.view.scorings()) == 2, timeout=10_000)
     window.strip.go_to(1)
-    wait_shown(qtbot, window, 1)
-    qtbot.waitUntil(lambda: len(window.view.by_checkpoint.known()) == 4, timeout=5000)
-    (replay,) = FakeEngine.last.asked(Replay)
-    assert replay.checkpoints == (CHECKPOINTS[0].path, CHECKPOINTS[2].path)
+    qtbot.waitUntil(lambda: window.view.by_checkpoint.shown == 1, timeout=10_000)
+    nearest_first = CHECKPOINTS[0].path, CHECKPOINTS[2].path
+    asked = FakeEngine.last.asked
+    last = lambda: [it.checkpoints for it in asked(Replay)][-1:]  # noqa: E731
+    qtbot.waitUntil(lambda: last() == [nearest_first], timeout=10_000)
+    FakeEngine.last.allow()
+    qtbot.waitUntil(lambda: len(window.view.by_checkpoint.known()) == 4, timeout=10_000)
     assert window.view.by_checkpoint.shown == 1
     assert window.strip.axis.known == {0, 1, 2, 3}
     assert not window.strip.replay.isVisible()
@@ -253,13 +255,16 @@ def test_an_idle_window_replays_what_is_not_known_nearest_first(open_window, qtb
 
 def test_typing_stops_a_replay_which_begins_again(open_window, qtbot, monkeypatch):
     monkeypatch.setattr(scrubbing, "IDLE_MS", 50)
-    monkeypatch.setattr(scrubbing, "EDITED_MS", 400)
+    monkeypatch.setattr(scrubbing, "EDITED_MS", 10_000_000)
     window = open_window(spec=RUN, engine=Stepwise)
     qtbot.waitUntil(lambda: window.strip.replaying, timeout=10_000)
     qtbot.keyClicks(window.view.panels["A"].editor, "x")
     assert not window.strip.replaying and window.strip.axis.known == frozenset()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert len(FakeEngine.last.asked(Replay)) == 1
+    monkeypatch.setattr(scrubbing, "EDITED_MS", 50)
+    FakeEngine.last.allow()
+    qtbot.keyClicks(window.view.panels["A"].editor, "y")
     qtbot.waitUntil(lambda: len(window.view.by_checkpoint.known()) == 4, timeout=10_000)
     assert len(FakeEngine.last.asked(Replay)) == 2
 
@@ -270,6 +275,7 @@ def test_a_replay_that_was_stopped_by_hand_stays_stopped(open_window, qtbot, mon
     qtbot.waitUntil(lambda: window.strip.replaying, timeout=10_000)
     qtbot.mouseClick(window.strip.replay, LEFT)
     assert not window.strip.replaying
+    FakeEngine.last.allow()
     window.strip.go_to(1)
     wait_shown(qtbot, window, 1)
     qtbot.wait(200)

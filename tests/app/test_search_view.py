@@ -10,10 +10,11 @@ from PySide6.QtGui import QColor, QWheelEvent
 from PySide6.QtWidgets import QApplication
 
 from app.search.hypotheses import COLUMNS
+from app.search.start import Start
 from app.search.trees import BESIDE, ONE, OVER
 from app.search.viewpoint import Viewpoint
 from app.settings import Settings
-from core.engine.protocol import Inspect, PairSpec, Resume, Score, Search, Steer
+from core.engine.protocol import Inspect, ListLabels, PairSpec, Resume, Score, Search, Steer
 from core.present.node_facts import fate
 from core.recording import Grow, Tree
 from core.search.grown import Reason, Status
@@ -30,8 +31,8 @@ CTRL = Qt.KeyboardModifier.ControlModifier
 SPEC = SearchSpec(Beam(3), max_tokens=8)
 
 
-class Slow(FakeEngine):
-    step_delay = 0.05
+class Stepwise(FakeEngine):
+    gated = (Search, Resume)
 
 
 class NoSearch(FakeEngine):
@@ -117,7 +118,7 @@ def test_a_click_shows_the_node_and_asks_what_may_follow(view, window, qtbot):
     click(qtbot, canvas, entry)
     assert canvas.chosen == entry and view.side.currentWidget() is view.node_page
     assert view.node.text.text() == tree.text(entry)
-    qtbot.waitUntil(lambda: view.node.following.rowCount() == 8, timeout=3000)
+    qtbot.waitUntil(lambda: view.node.following.rowCount() == 8, timeout=10_000)
     asked = FakeEngine.last.asked(Inspect)[-1]
     assert asked.state.node == tree.node[entry] and asked.state.pane == "left"
     # And by text, if the engine has evicted the node.
@@ -302,7 +303,7 @@ def test_two_hypotheses_are_compared_as_a_and_b(view, window, qtbot):
     chosen = table.chosen()
     assert len(chosen) == 2
     qtbot.mouseClick(view.hypotheses.compare, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: settled(window), timeout=5000)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     for side, row in zip("AB", chosen, strict=True):
         assert window.view.panels[side].text() == row.found.text
         assert window.view.panels[side].scoring.tokens.ids == row.found.ids
@@ -315,7 +316,7 @@ def test_two_hypotheses_are_compared_as_a_and_b(view, window, qtbot):
     assert [window.view.panels[side].text() for side in "AB"] == texts
     qtbot.keyClick(editor, Qt.Key.Key_Z, CTRL | Qt.KeyboardModifier.ShiftModifier)
     assert [window.view.panels[side].text() for side in "AB"] == [it.found.text for it in chosen]
-    qtbot.waitUntil(lambda: settled(window), timeout=5000)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
 
 
 def test_a_response_that_was_cut_is_not_called_finished(window, qtbot):
@@ -348,7 +349,7 @@ def test_a_closed_hypothesis_is_sent_without_its_closing_token(window, qtbot):
     assert closed
     view.select("left", closed[0])
     qtbot.mouseClick(view.node.buttons["A"], Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: settled(window), timeout=5000)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert window.view.panels["A"].text() == tree.text(closed[0])
     assert FakeEngine.last.asked(Score)[-1].ids == tree.ids(closed[0])[:-1]
     assert not view.node.buttons["grow"].isEnabled()
@@ -403,7 +404,7 @@ def test_a_token_is_forced_from_the_alternatives_and_the_vocabulary(view, window
     entry = int(np.flatnonzero(tree.depth == 2)[0])
     canvas.go_to(entry)
     following = view.node.following
-    qtbot.waitUntil(lambda: following.rowCount() == 8, timeout=3000)
+    qtbot.waitUntil(lambda: following.rowCount() == 8, timeout=10_000)
     following.setFocus()
     following.setCurrentCell(7, 0)
     qtbot.keyClick(following, Qt.Key.Key_Return)
@@ -416,7 +417,7 @@ def test_a_token_is_forced_from_the_alternatives_and_the_vocabulary(view, window
     assert child is not None and pane(view).picture.given[child]
     assert pane(view).spec == SPEC  # hypotheses are ranked as before
     qtbot.keyClicks(view.node.search, "manage")
-    qtbot.waitUntil(lambda: following.rowCount() == 1, timeout=3000)
+    qtbot.waitUntil(lambda: following.rowCount() == 1, timeout=10_000)
     assert FakeEngine.last.asked(Inspect)[-1].query == "manage"
     qtbot.keyClick(view.node.search, Qt.Key.Key_Return)
     quiet(qtbot, window)
@@ -453,7 +454,7 @@ def test_a_response_is_searched_from_its_token_and_shown_as_a_path(window, qtbot
     assert int(way[-1]) in listed and len(listed) == 4  # the response beside what was found
     view.select("left", int(way[-1]))
     qtbot.mouseClick(view.node.buttons["B"], Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: settled(window), timeout=5000)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert window.view.panels["B"].text() == tokens.text
     qtbot.mouseClick(view.start_clear, Qt.MouseButton.LeftButton)
     view.grow()
@@ -472,26 +473,95 @@ def test_search_from_here_needs_a_token(window):
 
 
 def test_a_stopped_search_goes_on_to_the_same_tree(open_window, qtbot):
-    window = open_window(engine=Slow)
+    window = open_window(engine=Stepwise)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     do(window, "show_search")
     view = window.searches.view
     view.form.set_spec(SPEC)
     view.grow()
     left = pane(view)
-    qtbot.waitUntil(lambda: len(left.tree) > 8, timeout=5000)
+    FakeEngine.last.allow(3)
+    growths = Grower(Words(word_id, WORDS), (), SPEC).growths
+    known = nodes_of(growths[:3])
+    qtbot.waitUntil(lambda: set(left.tree.node.tolist()) == known, timeout=10_000)
     assert view.stop_button.isEnabled() and not view.resume_button.isEnabled()
     assert "growing" in left.about.text()
     qtbot.keyClick(window, Qt.Key.Key_Period, CTRL)
-    qtbot.waitUntil(lambda: left.state == "stopped", timeout=3000)
-    size = len(left.tree)
+    qtbot.waitUntil(lambda: left.state == "stopped", timeout=10_000)
+    assert set(left.tree.node.tolist()) == known
     assert "stopped" in left.about.text() and not view.stop_button.isEnabled()
+    FakeEngine.last.allow()
     qtbot.mouseClick(view.resume_button, Qt.MouseButton.LeftButton)
     quiet(qtbot, window)
     assert FakeEngine.last.asked(Resume)[-1].pane == "left" and left.state == "done"
-    growths = Grower(Words(word_id, WORDS), (), SPEC).growths
-    nodes = {int(node) for growth in growths for node in growth.step.nodes}
-    assert set(left.tree.node.tolist()) == nodes and len(nodes) > size
+    nodes = nodes_of(growths)
+    assert set(left.tree.node.tolist()) == nodes and len(nodes) > len(known)
+
+
+@pytest.mark.parametrize("from_a_node", [False, True])
+def test_a_search_dropped_while_it_waited_is_the_one_that_resume_begins(
+    open_window, qtbot, from_a_node
+):
+    window = open_window(engine=Stepwise)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    do(window, "show_search")
+    view, engine = window.searches.view, FakeEngine.last
+    view.form.set_spec(SPEC)
+    view.grow()
+    left = pane(view)
+    engine.allow(3)
+    words = Words(word_id, WORDS)
+    known = nodes_of(Grower(words, (), SPEC).growths[:3])
+    qtbot.waitUntil(lambda: set(left.tree.node.tolist()) == known, timeout=10_000)
+    view.stop()
+    qtbot.waitUntil(lambda: left.state == "stopped", timeout=10_000)
+    engine.gated = (*engine.gated, ListLabels)
+    window.client.ask(ListLabels)  # what the next search waits for
+    other = SearchSpec(Beam(2), max_tokens=6)
+    prefix = left.tree.ids(1) if from_a_node else ()
+    if from_a_node:
+        left.grow_from(1, other)
+    else:
+        view.form.set_spec(other)
+        view.grow()
+    view.stop()
+    qtbot.waitUntil(lambda: left.state == "stopped", timeout=10_000)
+    assert set(left.tree.node.tolist()) == known
+    engine.allow()
+    qtbot.mouseClick(view.resume_button, Qt.MouseButton.LeftButton)
+    quiet(qtbot, window)
+    assert not engine.asked(Resume) and left.state == "done"
+    expected = nodes_of(Grower(words, tuple(prefix), other).growths)
+    assert set(left.tree.node.tolist()) == (known | expected if from_a_node else expected)
+    grows = window.client.recording.trees["left"].grows
+    assert [it.spec for it in grows] == ([SPEC, other] if from_a_node else [other])
+
+
+def nodes_of(growths):
+    return {int(node) for growth in growths for node in growth.step.nodes}
+
+
+def test_a_search_stopped_on_the_given_path_goes_on_behind_it(open_window, qtbot):
+    window = open_window(engine=Stepwise)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    do(window, "show_search")
+    view, engine = window.searches.view, FakeEngine.last
+    view.form.set_spec(SPEC)
+    ids = window.view.scorings()["B"].tokens.ids
+    view.search_from(Start(window.view.prompt.prompt(), given=ids, name="token 1 of B"))
+    left = pane(view)
+    engine.allow(3)
+    qtbot.waitUntil(lambda: len(left.tree) == 3, timeout=10_000)
+    view.stop()
+    qtbot.waitUntil(lambda: left.state == "stopped", timeout=10_000)
+    engine.allow()
+    view.resume()
+    quiet(qtbot, window)
+    given, search = engine.asked(Search)
+    assert isinstance(given.spec.strategy, Given) and search.spec == SPEC
+    assert left.state == "done" and nodes_of(
+        Grower(Words(word_id, WORDS), (), SPEC).growths
+    ) <= set(left.tree.node.tolist())
 
 
 def test_a_failed_search_keeps_the_tree_that_is_there(view, window, qtbot):
@@ -526,14 +596,15 @@ def test_what_was_pruned_in_a_recorded_tree_is_not_pruned_in_another(view, windo
 
 
 def test_a_pair_closed_while_a_tree_grows_leaves_the_tree(open_window, qtbot):
-    window = open_window(engine=Slow)
+    window = open_window(engine=Stepwise)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     do(window, "show_search")
     view = window.searches.view
     view.form.set_spec(SPEC)
     view.grow()
     left = pane(view)
-    qtbot.waitUntil(lambda: len(left.canvas.picture) > 8, timeout=5000)
+    FakeEngine.last.allow(4)
+    qtbot.waitUntil(lambda: len(left.canvas.picture) > 8, timeout=10_000)
     do(window, "close_pair")
     assert left.state == "closed" and "no longer loaded" in left.about.text()
     assert not view.grow_button.isEnabled() and not view.stop_button.isEnabled()
@@ -549,20 +620,22 @@ def test_a_pair_closed_while_a_tree_grows_leaves_the_tree(open_window, qtbot):
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert left.tree.text(3) == kept and not left.can_grow_from(3)
     view.grow()
-    qtbot.waitUntil(lambda: left.can_grow_from(1), timeout=5000)
+    FakeEngine.last.allow(2)
+    qtbot.waitUntil(lambda: left.can_grow_from(1), timeout=10_000)
     view.stop()
     quiet(qtbot, window)
 
 
 def test_the_window_closes_at_once_while_a_tree_grows(open_window, qtbot):
-    window = open_window(engine=Slow)
+    window = open_window(engine=Stepwise)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     do(window, "show_search")
     window.searches.view.form.set_spec(SearchSpec(Beam(3), max_tokens=500))
     window.searches.view.grow()
-    qtbot.waitUntil(lambda: len(pane(window.searches.view).tree) > 3, timeout=5000)
+    FakeEngine.last.allow(3)
+    qtbot.waitUntil(lambda: len(pane(window.searches.view).tree) > 3, timeout=10_000)
     window.close()
-    assert FakeEngine.last.closed_in < 2.0
+    assert FakeEngine.last.ended
 
 
 def test_absurd_settings_are_refused_and_nothing_is_asked(view, qtbot):
@@ -606,7 +679,7 @@ def test_text_is_found_and_gone_through(view, window, qtbot):
     word = picture.tree.text(picture.best_leaf()).split()[2]
     qtbot.keyClicks(view.find_bar.box, word)
     wanted = picture.search(word)
-    qtbot.waitUntil(lambda: picture.found == set(wanted), timeout=3000)
+    qtbot.waitUntil(lambda: picture.found == set(wanted), timeout=10_000)
     assert view.find_bar.count.text() == str(len(wanted))
     for count in (1, 2):
         qtbot.keyClick(view.find_bar.box, Qt.Key.Key_Return)
@@ -615,7 +688,7 @@ def test_text_is_found_and_gone_through(view, window, qtbot):
     qtbot.mouseClick(view.find_bar.previous_button, Qt.MouseButton.LeftButton)
     assert canvas.chosen == wanted[0]
     view.find_bar.box.clear()
-    qtbot.waitUntil(lambda: not picture.found, timeout=3000)
+    qtbot.waitUntil(lambda: not picture.found, timeout=10_000)
 
 
 def test_two_dials_are_compared_beside_and_over_each_other(view, window, qtbot):
@@ -637,8 +710,10 @@ def test_two_dials_are_compared_beside_and_over_each_other(view, window, qtbot):
     view.trees.mode.setCurrentIndex(view.trees.mode.findData(OVER))
     assert view.trees.over.isVisible() and not right.isVisible()
     nodes = {*pane(view).tree.node.tolist(), *right.tree.node.tolist()}
-    qtbot.waitUntil(lambda: set(view.trees.over.picture.tree.node.tolist()) == nodes, timeout=3000)
-    qtbot.waitUntil(lambda: not view.trees.is_comparing(), timeout=3000)
+    qtbot.waitUntil(
+        lambda: set(view.trees.over.picture.tree.node.tolist()) == nodes, timeout=10_000
+    )
+    qtbot.waitUntil(lambda: not view.trees.is_comparing(), timeout=10_000)
     both = view.trees.over.picture.tree
     entry = next(e for e in range(len(both)) if pane(view).tree.entry(int(both.node[e])) is None)
     view.trees.over.fit()
@@ -729,8 +804,8 @@ def test_a_fast_search_is_taken_in_bit_by_bit(view, qtbot):
     """However much has gathered, one go takes in for some milliseconds only."""
     left = pane(view)
     for growth in random_growths(3000):
-        left._queue.append((growth, False))
-    left._anew = True
+        left._queue.append(growth)
+    left._starts = True
     left._take_in()
     assert len(left._queue) > 0
     begun = time.monotonic()

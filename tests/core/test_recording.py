@@ -150,6 +150,7 @@ def test_a_tree_is_its_searches_in_order():
     assert not tree.grows[0].is_asked_by(replace(second, id=99))
     anew = Search(10, "left", OTHER, (), SPEC)
     recording.note(anew, Stopped(10))
+    recording.note(Resume(11, "left"), Searched(11, "left", 9, 9, 0.1, "tree"))
     assert recording.trees["left"] is tree  # it was stopped before it began
     recording.note(anew, Grown(10, "left", growth(1, [7], [0]), START))
     assert [it.prompt for it in recording.trees["left"].grows] == [OTHER]
@@ -164,12 +165,11 @@ def test_a_search_that_took_no_step_says_nothing_of_the_one_before():
     recording.note(second, Searched(6, "left", 0, 0, 0.1, "tree"))
     (grow,) = recording.trees["left"].grows
     assert grow.ended is None
-    recording.note(second, Stopped(6))
+    recording.note(second, Stopped(6))  # what is gone on with is the first
     recording.note(Resume(7, "left"), Grown(7, "left", growth(1, [2, 3], [1, 2]), LAST))
     recording.note(Resume(7, "left"), Searched(7, "left", 1, 9, 0.1, "tree"))
-    _, other = recording.trees["left"].grows
-    assert len(grow.growths) == len(other.growths) == 1 and other.is_asked_by(second)
-    assert grow.ended is None and other.ended is not None
+    (grow,) = recording.trees["left"].grows
+    assert len(grow.growths) == 2 and grow.is_asked_by(first) and grow.ended is not None
 
 
 def test_how_a_text_is_read_is_kept_with_it_alone():

@@ -10,7 +10,14 @@ from hypothesis.extra import numpy as arrays
 
 from core.noise import NoiseFloor
 from core.runs.records import START, Checkpoint
-from core.session_check import compare, other_weights, recorded_scorings, variants_of
+from core.session_check import (
+    Agreement,
+    compare,
+    other_weights,
+    over_checkpoints,
+    to_compare,
+    variants_of,
+)
 from tests.core.made_recordings import FLOOR, INFO, LAST, made, scoring_of
 
 
@@ -90,13 +97,47 @@ def test_it_counts_as_one_would_by_hand(before, after, token):
     assert found.tokens == 5 and found.largest == pytest.approx(max(apart), abs=1e-12)
 
 
-def test_the_variants_are_those_of_a_checkpoint_in_the_order_of_their_scorings():
+def test_the_variants_are_those_of_a_checkpoint_in_the_order_of_the_recording():
     recording = made()
     for checkpoint, texts in ((LAST, ["cd\n", "ab", "e"]), (START, ["ab"]), ("/none", [])):
         variants = variants_of(recording, checkpoint)
-        scorings = recorded_scorings(recording, checkpoint)
         assert sorted(it.text for it in variants) == sorted(texts)
-        assert [it.ids for it in variants] == [it.tokens.ids for it in scorings]
+        known = [it for it in recording.responses.values() if checkpoint in it.scorings]
+        assert [it.ids for it in variants] == [it.tokens.ids for it in known]
+
+
+def test_the_shown_checkpoint_is_compared_first_and_the_others_by_step():
+    assert to_compare(made(), INFO, LAST) == ((LAST, START), ())
+    assert to_compare(made(), INFO, START) == ((START, LAST), ())
+    assert to_compare(made(), INFO, "/another") == ((START, LAST), ())
+
+
+def test_what_is_not_compared_is_said():
+    gone = replace(INFO, checkpoints=(Checkpoint(0, START), Checkpoint(20, "/run/checkpoint-20")))
+    assert to_compare(made(), gone, START) == (
+        (START,), ("1 recorded checkpoint is not there now.",)
+    )  # fmt: skip
+    whole = replace(INFO, checkpoints=(Checkpoint(0, START), Checkpoint(10, LAST, whole=True)))
+    said = "1 other checkpoint is a whole model and not compared."
+    assert to_compare(made(), whole, START) == ((START,), (said,))
+    assert to_compare(made(), whole, LAST) == ((LAST, START), ())
+    assert to_compare(made(), replace(INFO, checkpoints=()), "") == (
+        (), ("2 recorded checkpoints are not there now.",)
+    )  # fmt: skip
+
+
+def test_those_that_differ_are_named_by_their_steps():
+    fine, apart = Agreement(40), Agreement(41, 3, 0.21)
+    assert over_checkpoints({LAST: fine}, INFO) == "All 40 tokens agree."
+    assert over_checkpoints({}, INFO) == ""
+    both = {LAST: fine, START: Agreement(41)}
+    assert over_checkpoints(both, INFO) == "All 81 tokens agree. 2 checkpoints were compared."
+    assert over_checkpoints({LAST: apart, START: fine}, INFO) == (
+        "3 of 81 tokens differ beyond the floor (largest 0.21). 2 checkpoints were compared; not "
+        "alike: step 10."
+    )
+    unread = {LAST: Agreement(0, unscored=2), START: apart}
+    assert over_checkpoints(unread, INFO).endswith("not alike: step 0, step 10.")
 
 
 def test_other_weights_are_said_by_their_role():

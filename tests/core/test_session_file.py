@@ -245,6 +245,10 @@ CHANGES = {
     "a floor below 0": lambda it: it["noise"].update(token=-1.0),
     "a date of none": lambda it: it.update(computed="yesterday"),
     "a sweep of none": lambda it: it["sweep"].update(rows=[1]),
+    "a sweep of no widths": lambda it: it["sweep"]["info"].update(widths=[]),
+    "a sweep of other widths": lambda it: it["sweep"]["rows"][0].update(width=99),
+    "a sweep of other prompts": lambda it: it["sweep"]["rows"][0].update(question=10**9),
+    "a sweep that says it twice": lambda it: it["sweep"]["rows"].append(it["sweep"]["rows"][0]),
     "lists that are none": lambda it: it.update(responses=5, states={"a": 1}),
     "trees that are none": lambda it: it.update(trees=[1]),
 }

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.text import UNITS, Prompt, Tokens, align, shared_prefix, units
+from core.text import UNITS, Prompt, Tokens, align, shared_prefix, spans, units, words
 
 
 def tokens_of(pieces):
@@ -63,6 +63,8 @@ EDITS = [
     ("skip Porto and see Lisbon", "skip Lisbon and see Porto", [
         ("Porto", "Lisbon"), ("Lisbon", "Porto")]),
     ("日本語の試験だ", "日本語の試合だ", [("験", "合")]),
+    ("これは本です", "これは本でした", [("です", "でした")]),
+    ("ดีมาก", "ดีที่สุด", [("มาก", "ที่สุด")]),
     ("wir trafen uns", "wir trafen euch", [("uns", "euch")]),
     ("नमस्ते दुनिया", "नमस्ते दोस्त", [("दुनिया", "दोस्त")]),
     ("all the same", "all the same", []),
@@ -149,6 +151,61 @@ def test_units(kind, expected):
     pieces = ["Th", "ey", " got", " it", "!", " So", " $", "53", "\n", "New", " line", " 5", "."]
     pieces[3] = "it"  # " got" + "it": one word
     assert units(tokens_of(pieces), kind) == expected
+
+
+# The words of texts whose scripts put no space between them, or only some.
+UNSPACED = [
+    ("私は東京に行きます。", "私|は|東|京|に|行|きます。"),
+    ("我喜欢北京，「真的」！", "我|喜|欢|北|京，|「真|的」！"),
+    ("コーヒーを飲んだ", "コーヒー|を|飲|んだ"),
+    ("ｺｰﾋｰとらーめん屋", "ｺｰﾋｰ|とらーめん|屋"),
+    ("GPT模型在2024年发布了3.5版", "GPT|模|型|在|2024|年|发|布|了|3.5|版"),
+    ("人々の", "人々|の"),
+    ("价格$5万(约)", "价|格|$5|万|(约)"),
+    ('He said "东京" (日本).', 'He| said| "东|京"| (日|本).'),
+    ("나는 한국어를 쓴다.", "나는| 한국어를| 쓴다."),
+    ("나는 東京에서", "나는| 東|京|에서"),
+    ("ภาษาไทยดีมาก", "ภา|ษา|ไท|ย|ดี|มา|ก"),
+    ("ที่นี่ ๒๕ บาท", "ที่|นี่| ๒๕| บา|ท"),
+    ("ភាសាខ្មែរ", "ភា|សា|ខ្មែ|រ"),
+    ("a「b」c isn't (one) $5.", "a「b」c| isn't| (one)| $5."),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), UNSPACED)
+def test_words_end_where_no_space_is_too(text, expected):
+    wanted = expected.split("|")
+    assert [text[start:stop] for start, stop in spans(text, "word")] == wanted
+    single = tokens_of([*text])
+    numbers = [number for number, word in enumerate(wanted) for _ in word]
+    assert units(single, "word") == tuple(numbers)
+    joined = tokens_of(re.findall(r"\s?..?", text))  # a token goes with its first letter's word
+    found = units(joined, "word")
+    bare = [start + (joined.text[start] == " ") for start in joined.starts]
+    seen = dict.fromkeys(numbers[place] for place in bare)
+    assert found == tuple([*seen].index(numbers[place]) for place in bare)
+
+
+@given(st.text(alphabet="aé$5.,-'\"(「」)한 \n🎉\u0301ह\u093f", max_size=30))
+def test_where_spaces_divide_words_nothing_else_does(text):
+    written = len(text.rstrip())
+    cuts = [it.end() for it in re.finditer(r"(?<!\s)(?=\s)", text) if 0 < it.end() < written]
+    assert spans(text, "word") == [*pairwise([0, *cuts, len(text)])]
+
+
+@given(st.text(max_size=40), st.sampled_from(UNITS[1:]))
+def test_spans_cover_a_text_without_gaps(text, kind):
+    found = spans(text, kind)
+    assert "".join(text[start:stop] for start, stop in found) == text
+
+
+@given(st.text(alphabet="東京はコーヒーกที่ขា្ a1。「", max_size=25), st.integers(1, 3))
+def test_any_text_is_made_of_whole_words_of_its_tokens(text, size):
+    tokens = tokens_of([text[at : at + size] for at in range(0, len(text), size)])
+    found = words(tokens)
+    assert [index for word in found for index in word] == [*range(len(tokens))]
+    steps = [b - a for a, b in pairwise((-1, *units(tokens, "word")))]
+    assert all(step in (0, 1) for step in steps)
 
 
 def test_white_space_goes_with_what_follows():

@@ -5,7 +5,7 @@ from core.engine.handlers import answers
 from core.engine.protocol import Event, ReadTexts, Request, Score, Scored, TextsRead
 from core.engine.session import Response, Session
 from core.errors import Cancelled, UserFacingError
-from core.progress import calm, silent
+from core.progress import calm, nothing, silent
 from core.text import Tokens
 
 
@@ -16,11 +16,11 @@ def score(session: Session, request: Score) -> Scored:
 
     pair = session.pair_for(request)
     tokens = _tokens(session, request)
-    pair.report = calm(session.reporter(request))
+    pair.report, pair.got_on = calm(session.reporter(request)), session.got_on
     try:
         scoring = score(pair, request.prompt, tokens, session.cancelled, hold=request.side)
     finally:
-        pair.report = silent
+        pair.report, pair.got_on = silent, nothing
     session.responses[request.side] = Response(request.prompt, tokens, scoring)
     prompt_text = pair.codec.prompt_text(request.prompt)
     return Scored(request.id, request.side, scoring, prompt_text, pair.shown)

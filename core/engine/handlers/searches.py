@@ -41,9 +41,12 @@ class Searches:
 
 @steps(Search)
 def search(session: Session, request: Search, again: bool) -> Grown | Searched:
-    """Begin a search and take its first step, or take another one."""
+    """Begin a search and take its first step, or take another one.
+
+    Until it has taken that, the pane's search is the one before: that is gone on with.
+    """
     if again:
-        return _step(session, request)
+        return _step(session, request, session.own(Searches).by_pane[request.pane])
     from core.search.run import Run
 
     by_pane = session.own(Searches).by_pane
@@ -54,24 +57,23 @@ def search(session: Session, request: Search, again: bool) -> Grown | Searched:
     if old is not None and not request.anew:
         for node, action in old.run.steered():  # it is the same tree
             run.steer(node, action)
-    by_pane[request.pane] = PaneSearch(run, shown, [] if old is None else old.nodes())
-    found = _step(session, request)
-    if request.anew:
-        by_pane[request.pane].before.clear()  # the tree that was there is no longer shown
+    begun = PaneSearch(run, shown, [] if old is None or request.anew else old.nodes())
+    found = _step(session, request, begun)
+    by_pane[request.pane] = begun
     return found
 
 
 @steps(Resume)
 def resume(session: Session, request: Resume, again: bool) -> Grown | Searched:
     """Take another step of a pane's search."""
-    if request.pane not in session.own(Searches).by_pane:
+    search = session.own(Searches).by_pane.get(request.pane)
+    if search is None:
         session.pair  # noqa: B018 -- without one, that is what is to be said
         raise UserFacingError("There is no search to go on with: start one.")
-    return _step(session, request)
+    return _step(session, request, search)
 
 
-def _step(session: Session, request: Search | Resume) -> Grown | Searched:
-    search = session.own(Searches).by_pane[request.pane]
+def _step(session: Session, request: Search | Resume, search: PaneSearch) -> Grown | Searched:
     session.pair_for(request, search.shown)
     run = search.run
     growth = run.step(session.cancelled)

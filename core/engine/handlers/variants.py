@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from core.engine.handlers import steps
-from core.engine.protocol import ScoreVariants, Variant, VariantsDone, VariantsScored
+from core.engine.handlers.responses import warm
+from core.engine.protocol import ScoreAgain, ScoreVariants, Variant, VariantsDone, VariantsScored
 from core.engine.session import Session, Shown
 from core.errors import UserFacingError
 from core.scoring import Scoring
@@ -32,10 +33,19 @@ class Variants:
     scorings: list[Scoring] = field(default_factory=list)
     """Of the step that was taken last, so that it is not evicted before it is shown."""
 
+    def begin(self, shown: Shown) -> None:
+        """Begin with others, under a checkpoint."""
+        self.done, self.most, self.shown, self.scorings = 0, FIRST, shown, []
+
     def nodes(self) -> Iterator[Nodes]:
         """Yield the nodes of which the numbers are wanted."""
         for scoring in self.scorings:
             yield scoring.nodes
+
+
+@dataclass
+class Again(Variants):
+    """The same of the variants that are scored again."""
 
 
 @steps(ScoreVariants)
@@ -45,11 +55,38 @@ def score_variants(
     """Score the next batch; what cannot be scored is named, and the others go on."""
     state = session.own(Variants)
     if not again:
-        state.done, state.most, state.shown, state.scorings = 0, FIRST, session.shown, []
+        state.begin(session.shown)
+    return _step(session, request, state) or VariantsDone(request.id)
+
+
+@steps(ScoreAgain)
+def score_again(
+    session: Session, request: ScoreAgain, again: bool
+) -> VariantsScored | VariantsDone:
+    """Score the next batch under the checkpoint as it lies on disk when this begins.
+
+    As its last act what is shown is made ready for the next edit.
+    """
+    state = session.own(Again)
+    if not again:
+        session.pair.use(request.checkpoint)
+        state.begin((session.pair.shown, session.pair.version))
+    found = _step(session, request, state)
+    if found is not None:
+        return found
+    if state.shown != session.shown:
+        warm(session, request)
+    return VariantsDone(request.id)
+
+
+def _step(
+    session: Session, request: ScoreVariants | ScoreAgain, state: Variants
+) -> VariantsScored | None:
+    """Score the next batch; return None where there is none left."""
     variants = request.variants
     if state.done >= len(variants):
         state.scorings = []
-        return VariantsDone(request.id)
+        return None
     pair, began = session.pair_for(request, state.shown), time.perf_counter()
     batch = _batch(variants[state.done :], state.most)
     first, stop = state.done, state.done + len(batch)
