@@ -17,7 +17,7 @@ from core.present.verdict import Edit, Verdict
 QUOTED = re.compile("“([^”]*)”")
 ASIDE = re.compile(r"; [^;()]*\)")
 """What stands last in brackets: it gives way first."""
-WAITS = "Write two responses: which one the policy prefers, and why, is said here."
+WAITS = "Which response is preferred, and why, is said here."
 
 
 def isolated(sentence: str) -> str:
