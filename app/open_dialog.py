@@ -25,7 +25,7 @@ from app.engine_client import EngineClient
 from app.widgets.beta_box import BetaBox
 from app.widgets.boxes import ComboBox
 from app.widgets.finding_list import FindingList
-from app.widgets.layouts import fill, label, resize_on_screen, scrolled
+from app.widgets.layouts import as_tip, fill, label, resize_on_screen, scrolled
 from app.widgets.path_edit import PathEdit
 from app.widgets.timers import single_shot
 from core.codec import RULES
@@ -72,8 +72,10 @@ class OpenDialog(QDialog):
         )
         self.run = self._folder("Training run", "In place of a policy: a run with its checkpoints")
         self.run.edit.setToolTip(
-            "The folder that holds checkpoint-10, checkpoint-20, …: the last one is the policy, "
-            "and a strip at the window's foot shows the others"
+            as_tip(
+                "The folder that holds checkpoint-10, checkpoint-20, …: the last one is the "
+                "policy, and a strip at the window's foot shows the others"
+            )
         )
         self.reference = self._folder("Reference", REFERENCE)
         self.base = self._folder("Base", "Only if the adapters' base has moved")
@@ -106,6 +108,7 @@ class OpenDialog(QDialog):
         self.findings = FindingList()
         self.findings.setAccessibleName("What the files say of this pair")
         self.findings.setMinimumHeight(110)
+        self.findings.hide()  # until there is something to say, its room is the fields'
         self.said = label("", "muted")
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel
@@ -258,6 +261,7 @@ class OpenDialog(QDialog):
             return
         self.said.setText("What the files say:" if findings else "")
         self.findings.show_findings(findings)
+        self.findings.setVisible(bool(findings))
 
 
 def recent_text(pair: PairSpec) -> str:

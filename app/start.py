@@ -43,6 +43,8 @@ def make_application() -> QApplication:
     found = QApplication.instance()
     if isinstance(found, QApplication):
         return found
+    # Bold text has the heaviest letters that are brought: thickened ones run into each other.
+    os.environ.setdefault("QT_NO_SYNTHESIZED_BOLD", "1")
     # Fusion on every platform, so that a picture looks the same everywhere. Named here, because
     # to ask for a style in Python makes its class with hundreds of constants (8 ms).
     application = QApplication([*sys.argv[:1], "-style", "fusion"])

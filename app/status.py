@@ -3,6 +3,7 @@
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtWidgets import QLabel, QStatusBar
 
+from app.widgets.clipped import Clipped
 from core.engine.protocol import Memory, PairInfo
 from core.losses import TrainingLoss
 from core.noise import NoiseFloor
@@ -26,7 +27,7 @@ class Status(QObject):
 
     def __init__(self, bar: QStatusBar) -> None:
         super().__init__(bar)
-        self.pair, self.machine, self.update = QLabel(), QLabel(), QLabel()
+        self.pair, self.machine, self.update = Clipped(), QLabel(), QLabel()
         self.noise = QLabel()
         bar.setSizeGripEnabled(False)
         for label, stretch in (
@@ -53,7 +54,7 @@ class Status(QObject):
         """Name both models and the machine; of their noise nothing is known yet."""
         self.show_noise(None, None)
         if info is None:
-            self.pair.setText("No pair")
+            self.pair.show_words("No pair")
             self.machine.setText("")
             self.machine.setToolTip("")
             self.update.setText("")
@@ -91,7 +92,7 @@ class Status(QObject):
     def show_policy(self, policy: str, info: PairInfo) -> None:
         """Name both models; the policy may be an earlier state of the one that was loaded."""
         reference = info.reference or "none"
-        self.pair.setText(f"π: {policy}     π_ref: {reference}")
+        self.pair.show_words(f"π: {policy}     π_ref: {reference}")
         said = [f"Policy π: {policy}", f"Reference π_ref: {reference}", *_of_loss(info.objective)]
         self.pair.setToolTip("\n".join(said))
 

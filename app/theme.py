@@ -6,6 +6,7 @@ asks for. Text on its background has a contrast of at least 4.5:1, outlines of c
 neither blue nor red, which are the signs of rewards. Knows Qt; knows no widgets of Qscope.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,8 @@ from typing import Literal
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
 from PySide6.QtWidgets import QApplication, QLabel, QStyle, QWidget
+
+from app.tall_font import tall_font
 
 Theme = Literal["auto", "light", "dark", "contrast"]
 
@@ -133,6 +136,10 @@ CONTROL = ROW - 6
 ICON = 16
 
 UI_FAMILY, MONO_FAMILY = "Inter", "JetBrains Mono"
+ROOMY_FAMILY = "Roomy"
+"""The letters of Inter, on higher lines: made when fonts are loaded."""
+LINES = 1.5
+"""How high its lines are, in sizes of the text."""
 OTHER_FAMILIES = (
     *("Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "WenQuanYi Micro Hei"),
     *("Noto Color Emoji", "Apple Color Emoji", "Segoe UI Emoji", "Noto Emoji"),
@@ -362,7 +369,11 @@ def style_sheet(dark: bool) -> str:
     QSplitter::handle {{ background: transparent; }}
     QSplitter::handle:hover {{ background: {c.line}; }}
     QHeaderView::section {{ background: {c.card}; color: {c.muted}; border: none;
-        border-bottom: 1px solid {c.line}; padding: 1px 4px; }}
+        border-bottom: 1px solid {c.line}; padding: 4px 4px 1px 4px; }}
+    QHeaderView::up-arrow {{ image: url({look}/up.svg); }}
+    QHeaderView::down-arrow {{ image: url({look}/down.svg); }}
+    QHeaderView::up-arrow, QHeaderView::down-arrow {{ width: 8px; height: 7px;
+        subcontrol-origin: border; subcontrol-position: top center; }}
     QTableView, QTreeView, QListView {{ selection-background-color: {c.chosen};
         selection-color: {c.text}; gridline-color: {c.line}; }}
     QScrollBar {{ background: transparent; border: none; }}
@@ -412,8 +423,12 @@ def set_faint(label: QLabel, on: bool) -> None:
 
 def load_fonts(application: QApplication) -> None:
     """Write with the fonts that Qscope brings; what they lack is in the desktop's own."""
-    for path in sorted((RESOURCES / "fonts").glob("*.[ot]t[fc]")):
+    folder = RESOURCES / "fonts"
+    for path in sorted(folder.glob("*.[ot]t[fc]")):
         QFontDatabase.addApplicationFont(str(path))
+    with suppress(OSError, ValueError):  # without it lines are lower, and all is there
+        letters = (folder / f"{UI_FAMILY}-Regular.otf").read_bytes()
+        QFontDatabase.addApplicationFontFromData(tall_font(letters, ROOMY_FAMILY, LINES))
     if QFontDatabase.hasFamily(UI_FAMILY):
         font = application.font()
         font.setFamilies([UI_FAMILY, *font.families(), *OTHER_FAMILIES])
@@ -421,9 +436,14 @@ def load_fonts(application: QApplication) -> None:
         application.setFont(font)
 
 
-def reading_font(points: float) -> QFont:
-    """Return the font for prompts and responses: that of the window, at this size."""
+def reading_font(points: float, roomy: bool = False) -> QFont:
+    """Return the font for prompts and responses: that of the window, at this size.
+
+    ``roomy``: on lines of LINES sizes, where there is room for them.
+    """
     font = QFont(QApplication.font())
+    if roomy and QFontDatabase.hasFamily(ROOMY_FAMILY):
+        font.setFamilies([ROOMY_FAMILY, *font.families()])
     font.setPointSizeF(points)
     font.setFeature(QFont.Tag("calt"), 0)  # letters are shown as they are, without ligatures
     return font

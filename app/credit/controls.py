@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QWidg
 
 from app.widgets.beta_box import ABOUT, BetaBox
 from app.widgets.boxes import ComboBox
-from app.widgets.layouts import fill
+from app.widgets.layouts import as_tip, fill
 from app.widgets.legend import Legend
 from core.losses import UNNAMED, TrainingLoss
 from core.present.measures import MEASURES, Measure, of_training, why_not
@@ -57,8 +57,10 @@ class Controls(QWidget):
             self.units.addItem(UNIT_NAMES[unit], unit)
         self.units.setAccessibleName("Units")
         self.units.setToolTip(
-            "Colour each token by itself, each word by its strongest token, or each sentence or "
-            "line by the sum over it"
+            as_tip(
+                "Colour each token by itself, each word by its strongest token, or each sentence "
+                "or line by the sum over it"
+            )
         )
         self.beta = BetaBox()
         self.beta.setMaximumWidth(88)
@@ -98,7 +100,7 @@ class Controls(QWidget):
             measure = of_training(key, objective)
             why = why_not(measure, objective, alone)
             model.item(row).setEnabled(not why)
-            model.item(row).setToolTip(why or measure.explanation)
+            model.item(row).setToolTip(as_tip(why or measure.explanation))
             offered += [] if why else [row]
         with QSignalBlocker(self.colour_by):
             if self.colour_by.currentIndex() not in offered:
@@ -125,7 +127,7 @@ class Controls(QWidget):
 
     def _describe(self) -> None:
         measure = self.measure()
-        self.colour_by.setToolTip(measure.explanation)
+        self.colour_by.setToolTip(as_tip(measure.explanation))
         quantity = measure.quantity
         if self.unit() != "token":
             sums = "strongest in" if self.unit() == "word" else "summed over"
@@ -134,7 +136,7 @@ class Controls(QWidget):
         beta = self.beta.beta()
         self.legend.set_quantity(quantity, measure.unit_at(beta))
         tip = f"{ABOUT}\n{self._source}" if beta is not None else ASKED
-        self.beta.setToolTip(tip if self.beta.isEnabled() else NO_REWARDS)
+        self.beta.setToolTip(as_tip(tip if self.beta.isEnabled() else NO_REWARDS))
 
     @Slot()
     def _beta_chosen(self) -> None:

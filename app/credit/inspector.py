@@ -7,7 +7,7 @@ one says ``chosen``. Knows scorings and inspections; asks nothing itself.
 from html import escape
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -22,9 +22,10 @@ from app import theme
 from app.inspect.choices import Choices
 from app.inspect.facts import FactGrid
 from app.inspect.search_box import VocabularySearch
+from app.widgets.clipped import Clipped
 from app.widgets.colour_scale import ColourScale
 from app.widgets.icons import IconButton
-from app.widgets.layouts import fill, scrolled
+from app.widgets.layouts import as_tip, fill, scrolled
 from core.noise import NOISELESS, NoiseFloor
 from core.present.token_facts import Fact, token_facts
 from core.scoring import Alternative, Inspection, Scoring
@@ -32,6 +33,8 @@ from core.scoring import Alternative, Inspection, Scoring
 ALONE = "It needs a reference, and the policy is alone."
 FACTS = 300
 """Pixels of the column of numbers."""
+LOW = 260
+"""Pixels of height below which why a token has its colour is one line, the rest in its tool tip."""
 EMPTY = (
     "Point at a token to see its numbers.\n\nClick it, or press Alt+← and Alt+→, to pin it: then "
     "you can put another token in its place and keep the rest of the text."
@@ -69,13 +72,14 @@ class Inspector(QFrame):
         self.why.setWordWrap(True)
         self.why.setTextFormat(Qt.TextFormat.PlainText)
         self.why.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.why_brief = Clipped()
         self.facts = FactGrid()
         self.search = VocabularySearch(
             "Search the vocabulary for a token",
             "Find any token; Enter takes the first, a double-click any other",
         )
-        self.by_policy = Choices("Likeliest under the policy")
-        self.by_reference = Choices("Likeliest under the reference")
+        self.by_policy = Choices("Likeliest under the policy", spare="π_ref")
+        self.by_reference = Choices("Likeliest under the reference", spare="π")
         self.found = Choices("Tokens found")
         self.policy_title = QLabel("Likeliest under the policy π")
         self.reference_title = QLabel("Likeliest under the reference π_ref")
@@ -107,7 +111,8 @@ class Inspector(QFrame):
         words = QVBoxLayout()
         parts = self.search, (sides, 1)
         others = fill(QHBoxLayout(), facts, (fill(words, *parts, spacing=4), 1), spacing=theme.GAP)
-        fill(QVBoxLayout(self.body), self.why, (others, 1), margins=(0, 6, 0, 0), spacing=6)
+        rows = self.why, self.why_brief, (others, 1)
+        fill(QVBoxLayout(self.body), *rows, margins=(0, theme.TIGHT, 0, 0), spacing=theme.TIGHT)
         for title, table in (
             (self.found_title, self.found),
             (self.policy_title, self.by_policy),
@@ -175,8 +180,21 @@ class Inspector(QFrame):
 
     def show_why(self, sentences: tuple[str, ...]) -> None:
         """Say why the token has its colour; of a policy alone there is nothing to say."""
-        self.why.setText(" ".join(sentences))
-        self.why.setVisible(bool(sentences))
+        said = " ".join(sentences)
+        self.why.setText(said)
+        self.why_brief.show_words(said)
+        self.why_brief.setToolTip(as_tip(said))
+        self._place_why()
+
+    def _place_why(self) -> None:
+        """Show the sentences, or their beginning where the panel is low."""
+        said, low = bool(self.why.text()), self.height() < LOW
+        self.why.setVisible(said and not low)
+        self.why_brief.setVisible(said and low)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place_why()
 
     def show_alternatives(
         self, inspection: Inspection | None, beta: float, scale: ColourScale

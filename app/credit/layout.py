@@ -32,13 +32,14 @@ NARROW = 640
 CRAMPED = 1100
 """Pixels of the whole view below which the post is a drawer."""
 SMALL, SMALLER = QSize(1100, 560), 0.85
-"""A view that is narrower or lower than so many pixels has its texts smaller by this factor."""
+"""A view that is narrower or lower than so many pixels has its texts smaller by this factor, and on
+lower lines."""
 POST = 540
 """Pixels that the post is wide."""
-INSPECTOR, LEAST_INSPECTOR = 340, 216
-"""Pixels that the inspector is high, and in a low window."""
-FIRST_LINES = 84
-"""Pixels of B that the inspector leaves to be seen, where the window is high enough."""
+INSPECTOR, LEAST_INSPECTOR = 340, 170
+"""Pixels that the inspector is high, and at least, whatever it covers then."""
+PARTLY = 240
+"""Pixels that the inspector is high at least, if it leaves more than the first line of B."""
 SIDES: tuple[Side, Side] = ("A", "B")
 
 
@@ -61,7 +62,7 @@ class CreditLayout(QWidget):
         self.show_prompt = IconButton("post", "Prompt", "Show the prompt over the responses")
         self.show_prompt.setCheckable(True)
         self._points, self._small = 15.0, False
-        self._fonts = theme.reading_font(15), theme.fixed_font(14)
+        self._fonts = theme.reading_font(15, roomy=True), theme.fixed_font(14)
         self._lay_out()
         self.show_prompt.toggled.connect(self._place_prompt)
         for side, panel in self.panels.items():
@@ -142,10 +143,15 @@ class CreditLayout(QWidget):
 
     @Slot()
     def _place_inspector(self) -> None:
-        """Let the inspector be as high as it is meant to, but leave the responses to be seen."""
-        last = self.panels[SIDES[-1]]
-        top = last.mapTo(self._right, QPoint(0, 0)).y()
-        room = self._right.height() - top - FIRST_LINES
+        """Let the inspector be as high as it is meant to, but leave the responses to be seen: whole
+        lines of B, and all of them where there is room for that."""
+        editor = self.panels[SIDES[-1]].editor
+        line, margin = editor.fontMetrics().height(), round(editor.document().documentMargin())
+        top = editor.viewport().mapTo(self._right, QPoint(0, margin)).y() + theme.TIGHT
+        rooms = [self._right.height() - top - line * lines for lines in (1, 2, 3, 4)]
+        rooms = [rooms[0], *(room for room in rooms[1:] if room >= PARTLY)]
+        lines = max(round(editor.document().documentLayout().documentSize().height()), 1)
+        room = rooms[min(len(rooms), lines) - 1]
         self._right.set_reach(max(min(INSPECTOR, room), LEAST_INSPECTOR))
 
     @Slot()
@@ -170,8 +176,9 @@ class CreditLayout(QWidget):
         self._points = points
         if self._small:
             points *= SMALLER
-        reading = theme.reading_font(points * theme.RESPONSE)
-        self._fonts = theme.reading_font(points), theme.fixed_font(max(points - 1, 6))
+        roomy = not self._small
+        reading = theme.reading_font(points * theme.RESPONSE, roomy)
+        self._fonts = theme.reading_font(points, roomy), theme.fixed_font(max(points - 1, 6))
         self.prompt.set_fonts(*self._fonts)
         for panel in self.panels.values():
             panel.editor.setFont(reading)

@@ -4,7 +4,6 @@ Knows Prompt and Message; knows nothing of templates (what the models read is gi
 """
 
 from collections.abc import Sequence
-from html import escape
 
 from PySide6.QtCore import QEvent, QSize, Signal, Slot
 from PySide6.QtGui import (
@@ -33,7 +32,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.credit.evidence import Found
-from app.widgets.layouts import fill, label
+from app.widgets.layouts import as_tip, fill, label
 from app.widgets.plain_edit import PlainEdit
 from app.widgets.spans import utf16
 from app.widgets.timers import single_shot
@@ -46,12 +45,18 @@ DEBOUNCE_MS = 150
 LEAST_LINES, MOST_LINES, WHOLE_LINES = 2, 12, 60
 """Lines that a turn shows at least; at most, of a longer text, where the panel has no room; and up
 to which it is shown whole where there is."""
+INSTRUCTION = 120
+"""Letters that a line has at most which says what is to be done with the text below it."""
 KEY = ("template", False), ("prompt", False), ("response", False), ("scored", True)
 """The words of the key to how the models read the texts, and whether each is underlined."""
 
 
 class TurnEdit(PlainEdit):
-    """An editor for one turn, as high as its text, up to a limit."""
+    """An editor for one turn, as high as its text, up to a limit.
+
+    What a user asks in a line of its own, above a text that it is about, is grey: the text is what
+    is read.
+    """
 
     _whole = 0  # Qt asks before __init__ is through
 
@@ -66,6 +71,10 @@ class TurnEdit(PlainEdit):
         self.document().contentsChanged.connect(self._fit)
         self._fit()
         self._marks: list[tuple[QTextCursor, str]] = []
+        self._looks: list[QTextEdit.ExtraSelection] = []
+        self._coloured = False
+        self._grey = 0
+        self.document().contentsChanged.connect(self._follow_instruction)
 
     @Slot()
     def _fit(self) -> None:
@@ -93,6 +102,32 @@ class TurnEdit(PlainEdit):
         if event.type() == QEvent.Type.FontChange:
             self._fit()
 
+    def instruction(self) -> int:
+        """Return how many UTF-16 units the line has that says what is to be done with the text
+        after the empty line below it; 0 for none."""
+        first = self.document().firstBlock()
+        length, gap = first.length() - 1, first.next()
+        about = gap.next()
+        if self.role != "user" or not 0 < length <= INSTRUCTION or not about.isValid():
+            return 0
+        return 0 if gap.length() > 1 else length
+
+    @Slot()
+    def _follow_instruction(self) -> None:
+        if self.instruction() != self._grey:
+            self._show_looks()
+
+    def _show_looks(self) -> None:
+        """Show what is marked, and the instruction in grey below it."""
+        self._grey = self.instruction()
+        look = QTextEdit.ExtraSelection()
+        cursor, style = QTextCursor(self.document()), QTextCharFormat()
+        cursor.setPosition(self._grey, QTextCursor.MoveMode.KeepAnchor)
+        style.setForeground(QColor(theme.colours(theme.is_dark_palette(self.palette())).muted))
+        look.cursor, look.format = cursor, style
+        grey = self._grey and not self._coloured  # on colours all text has its own
+        self.setExtraSelections([look, *self._looks] if grey else self._looks)
+
     def show_marks(self, found: Sequence[Found], colour: QColor) -> None:
         """Underline these sentences; pointing at one says its sentence."""
         self._marks, looks = [], []
@@ -112,7 +147,8 @@ class TurnEdit(PlainEdit):
             look.cursor, look.format = cursor, style
             looks.append(look)
             self._marks.append((cursor, it.said))
-        self.setExtraSelections(looks)
+        self._looks, self._coloured = looks, False
+        self._show_looks()
 
     def show_colours(self, spans: Sequence[tuple[int, int, str, bool]]) -> None:
         """Colour stretches of the text, in code points, in place of marks: start, stop, #rrggbb or
@@ -131,7 +167,8 @@ class TurnEdit(PlainEdit):
                 style.setBackground(QColor(colour))
             look.cursor, look.format = cursor, style
             looks.append(look)
-        self.setExtraSelections(looks)
+        self._looks, self._coloured = looks, bool(looks)
+        self._show_looks()
 
     def event(self, event: QEvent) -> bool:
         """Say of a marked sentence under the mouse how it bears on the word."""
@@ -141,7 +178,7 @@ class TurnEdit(PlainEdit):
             at = self.cursorForPosition(self.viewport().mapFromParent(event.pos())).position()
             for cursor, said in self._marks:
                 if cursor.selectionStart() <= at <= cursor.selectionEnd():
-                    QToolTip.showText(event.globalPos(), f"<p>{escape(said)}</p>", self)
+                    QToolTip.showText(event.globalPos(), as_tip(said), self)
                     return True
         return super().event(event)
 
@@ -187,8 +224,10 @@ class PromptPanel(QFrame):
         self.drop_turn.setToolTip("Take the last assistant and user turn away")
         self.raw = QCheckBox("As the models read it")
         self.raw.setToolTip(
-            "Show every token of the prompt and of the response that was scored last, and what "
-            "writes it (read-only)"
+            as_tip(
+                "Show every token of the prompt and of the response that was scored last, and what "
+                "writes it (read-only)"
+            )
         )
         self.system = TurnEdit("system", "What the assistant is told before the conversation")
         self.raw_text = QPlainTextEdit()

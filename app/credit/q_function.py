@@ -14,6 +14,7 @@ from app.credit.numbers import CreditNumbers
 from app.credit.q_page import QPage
 from app.inspect.answers import Question, StateAnswers, SurveyLookup
 from app.widgets.boxes import ComboBox
+from app.widgets.layouts import as_tip
 from core.engine.protocol import Side
 from core.gauge import response_gauge
 from core.present.credit import IMPLICIT, Credit
@@ -39,8 +40,10 @@ class ChartChoice(ComboBox):
         self.setItemText(0, credit.title)
         cast(QStandardItemModel, self.model()).item(1).setEnabled(not credit.alone)
         self.setToolTip(
-            f"{credit.title}: of A and B, with running sums. {Q_CHART}: Q, V, advantage and raw "
-            f"reward of the response whose editor or token was chosen last."
+            as_tip(
+                f"{credit.title}: of A and B, with running sums. {Q_CHART}: Q, V, advantage and "
+                f"raw reward of the response whose editor or token was chosen last."
+            )
         )
 
 

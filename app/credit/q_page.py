@@ -25,7 +25,7 @@ from app import theme
 from app.inspect.choices import Choices
 from app.inspect.facts import show_fact
 from app.widgets.colour_scale import ColourScale
-from app.widgets.layouts import fill
+from app.widgets.layouts import as_tip, fill
 from core.gauge import FLOOR, Gauge, check_state, state_rewards
 from core.present.numerals import percent, plain, signed
 from core.present.token_facts import gauge_facts
@@ -95,9 +95,11 @@ class QPage(QScrollArea):
         self.check.setWordWrap(True)
         self.check.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.check.setToolTip(
-            "Summed over the vocabulary in double precision, from the numbers that are shown: the "
-            "policy is the reference reweighted by exp(r/β); and Eq. 16, what the reference "
-            "expects to be rewarded with"
+            as_tip(
+                "Summed over the vocabulary in double precision, from the numbers that are shown: "
+                "the policy is the reference reweighted by exp(r/β); and Eq. 16, what the "
+                "reference expects to be rewarded with"
+            )
         )
         floor = percent(float(np.log(FLOOR)))
         tip = f"By reward, among the tokens that π or π_ref gives at least {floor}"
@@ -110,7 +112,7 @@ class QPage(QScrollArea):
         label = QLabel(text)
         label.setObjectName("heading")
         label.setWordWrap(True)
-        label.setToolTip(tip)
+        label.setToolTip(as_tip(tip))
         return label
 
     def _fact_grid(self) -> QGridLayout:

@@ -15,7 +15,7 @@ from app.credit.scoring_progress import ScoringProgress
 from app.theme import SIDE_COLOURS, set_faint
 from app.widgets.clipped import Clipped
 from app.widgets.colour_scale import ColourScale
-from app.widgets.layouts import fill, label
+from app.widgets.layouts import as_tip, fill, label
 from app.widgets.spans import TokenSpans
 from app.widgets.timers import single_shot
 from app.widgets.token_editor import TokenEditor
@@ -258,7 +258,7 @@ class ResponsePanel(QFrame):
         hidden = abs(float(parts_of.sum())) < floor
         set_faint(self.sum, hidden)
         what = f"Response score: {credit.meaning}, closing token too"
-        self.sum.setToolTip(what + (f"; {noise_words(noise, floor)}" if hidden else ""))
+        self.sum.setToolTip(as_tip(what + (f"; {noise_words(noise, floor)}" if hidden else "")))
         forced = sum(self.scoring.tokens.forced)
         parts = [f"{count} tokens", f"mean {signed(float(parts_of.mean()))}/token"]
         if forced:
@@ -267,9 +267,11 @@ class ResponsePanel(QFrame):
             parts = ["empty: only the closing token is scored"]
         self.about.show_words(self._problem or " · ".join(parts))
         self.about.setToolTip(
-            self.scoring.note
-            or "The closing (end-of-turn) token is counted. Responses compare by the sum; the "
-            "mean is only beside it, since averaging hides length."
+            as_tip(
+                self.scoring.note
+                or "The closing (end-of-turn) token is counted. Responses compare by the sum; the "
+                "mean is only beside it, since averaging hides length."
+            )
         )
 
     def show_problem(self, sentence: str) -> None:

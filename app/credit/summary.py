@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QWidget
 
 from app.theme import set_faint
 from app.widgets.clipped import Clipped
+from app.widgets.layouts import as_tip
 from core.noise import NOISELESS, NoiseFloor
 from core.present.credit import IMPLICIT, Credit
 from core.present.numerals import as_number, noise_words, signed
@@ -68,7 +69,7 @@ class PairSummary(QFrame):
             grid.addWidget(figure, 0, 2 * column + 1)
             self.figures[key], self._names[key] = figure, title
         self.delta = Clipped()
-        self.delta.setToolTip(DELTA)
+        self.delta.setToolTip(as_tip(DELTA))
         grid.addWidget(self.delta, 1, 0, 1, 2 * len(FIGURES))
         self.set_credit(IMPLICIT)
 
@@ -78,7 +79,7 @@ class PairSummary(QFrame):
         for column, (key, title) in enumerate(self._names.items()):
             name, meaning = self._meanings.get(key, ("", ""))
             title.setText(name)
-            title.setToolTip(meaning)
+            title.setToolTip(as_tip(meaning))
             self.figures[key].setAccessibleName(name)
             self.figures[key].setVisible(bool(name))
             self._grid.setColumnStretch(2 * column + 1, int(bool(name)))
@@ -128,7 +129,7 @@ class PairSummary(QFrame):
 def _say_noise(label: QLabel, meaning: str, why: str) -> None:
     """Show a label in grey, with the reason in its tooltip, where there is one."""
     set_faint(label, bool(why))
-    label.setToolTip(f"{meaning}; {why}" if why else meaning)
+    label.setToolTip(as_tip(f"{meaning}; {why}" if why else meaning))
 
 
 def delta_sentence(split: Split | None, credit: Credit = IMPLICIT) -> str:

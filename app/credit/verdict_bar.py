@@ -10,12 +10,14 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolButton, QVB
 
 from app import theme
 from app.widgets.clipped import Clipped
-from app.widgets.layouts import fill
+from app.widgets.layouts import as_tip, fill
 from app.widgets.spans import right_to_left, utf16
 from core.present.verdict import Edit, Verdict
 
 QUOTED = re.compile("“([^”]*)”")
-WAITS = "Write two responses: which one the policy prefers, and why, is said here."
+ASIDE = re.compile(r"; [^;()]*\)")
+"""What stands last in brackets: it gives way first."""
+WAITS = "Which response is preferred, and why, is said here."
 
 
 def isolated(sentence: str) -> str:
@@ -56,8 +58,8 @@ class VerdictBar(QFrame):
         """Show a verdict; one that is not ``fresh`` is grey: the text was edited meanwhile."""
         self._edit, self._detail = found.edit, found.detail
         self.headline.show_words(isolated(found.headline) or WAITS)
-        self.headline.setToolTip(found.headline)
-        self.detail.show_words(isolated(found.detail))
+        self.headline.setToolTip(as_tip(found.headline))
+        self._show_detail(found.detail)
         self.try_it.setText(isolated(f"{found.edit.invitation} ›") if found.edit else "")
         self.try_it.setVisible(found.edit is not None)
         self.set_fresh(fresh)
@@ -69,12 +71,16 @@ class VerdictBar(QFrame):
             for widget in (self.headline, self.detail, self.try_it):
                 theme.restyle(widget, "narrow", "true" if narrow else "false")
             for line in (self.headline, self.detail):
-                line.show_words(line.words)
+                line.fit()
 
     def show_evidence(self, sentence: str) -> None:
         """Say more of the word that is named: what in the prompt it depends on; "" for nothing."""
-        self.detail.show_words(isolated(" ".join(filter(None, (self._detail, sentence)))))
-        self.detail.setToolTip(self.detail.words)
+        self._show_detail(" ".join(filter(None, (self._detail, sentence))))
+        self.detail.setToolTip(as_tip(self.detail.words))
+
+    def _show_detail(self, sentences: str) -> None:
+        said = isolated(sentences)
+        self.detail.show_words(said, ASIDE.sub(")", said))
 
     def set_fresh(self, fresh: bool) -> None:
         """Show whether the verdict is of the texts on the screen."""

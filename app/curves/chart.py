@@ -19,7 +19,7 @@ from app.curves.charts import STOP_ROLE, ChartKind, source_words
 from app.curves.lines import CurveLine, DrawnLine, on_axis
 from app.curves.styles import CURVE_STYLES, hue, line_sample, mark
 from app.widgets.drawing import translucent
-from app.widgets.layouts import fill
+from app.widgets.layouts import as_tip, fill
 from app.widgets.plots import dress, prepare
 from core.runs.explain import best_step
 from core.runs.records import HELD_OUT, Series
@@ -94,7 +94,7 @@ class Chart(QFrame):
         self.setAccessibleName(f"{self.kind.title} over steps")
         self.setToolTip("")
         self.title.setObjectName("heading")
-        self.title.setToolTip(self.kind.tip)
+        self.title.setToolTip(as_tip(self.kind.tip))
         self.key.setObjectName("muted")
         self.key.setWordWrap(True)
         self.key.setTextFormat(Qt.TextFormat.RichText)
@@ -226,7 +226,7 @@ class Chart(QFrame):
         if marks:
             parts.append("(" + ",\u00a0".join(marks) + ")")
         self.key.setText("\u00a0\u00a0\u00a0 ".join(parts))
-        self.key.setToolTip(self.kind.tip)
+        self.key.setToolTip(as_tip(self.kind.tip))
 
     def _show_best(self) -> None:
         """Draw a line at each run's step of best held-out localisation."""

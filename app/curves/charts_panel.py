@@ -20,6 +20,7 @@ from app.curves.session import OpenRun, Session
 from app.curves.smoothing import smooth
 from app.settings import Settings
 from app.widgets.boxes import Slider
+from app.widgets.layouts import as_tip
 from app.widgets.tool_button import make_reachable
 from core.runs.explain import Explanation, explain
 from core.runs.records import RunLog
@@ -86,7 +87,7 @@ class ChartsPanel(QWidget):
             action = charts.addAction(kind.title)
             action.setCheckable(True)
             action.setChecked(True)
-            action.setToolTip(kind.tip)
+            action.setToolTip(as_tip(kind.tip))
             self.toggles[kind.key] = action
         charts.addSeparator()
         charts.addMenu(self.others_menu)

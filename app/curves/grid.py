@@ -20,8 +20,10 @@ from app.widgets.layouts import fill
 FIRST = "rewards"
 FIRST_HEIGHT, HEIGHT = 330, 220
 """Pixels that a row wants; the window's height is shared in this proportion if it has more."""
-LEAST = 210
-"""Pixels that the reward chart has at least, whatever is noted below it."""
+LEAST, LOWEST = 210, 130
+"""Pixels that the reward chart has at least, whatever is noted below it; and where both together
+are to be seen in a low window."""
+NOTE_GAP = 4
 NARROW, WIDE = 640, 1350
 """Widths from which two and three charts stand side by side."""
 
@@ -39,7 +41,7 @@ class ChartGrid(QScrollArea):
         """Made when they first have something to show."""
         self.note = Note()
         self._shown: tuple[str, ...] = ()
-        self._columns = self._height = 0
+        self._columns = self._height = self._first_height = 0
         self._dark = self._log_x = False
         self._log_y: frozenset[str] = frozenset()
         self._step: int | None = None
@@ -48,7 +50,7 @@ class ChartGrid(QScrollArea):
         self.rows = QSplitter(Qt.Orientation.Vertical)
         self._first = QWidget()
         column = QVBoxLayout(self._first)
-        self._first_column = fill(column, self.note, margins=(0, 0, 0, 0), spacing=4)
+        self._first_column = fill(column, self.note, margins=(0, 0, 0, 0), spacing=NOTE_GAP)
         self.rows.setChildrenCollapsible(False)
         self.rows.setHandleWidth(7)
         inside = QWidget()
@@ -174,7 +176,7 @@ class ChartGrid(QScrollArea):
         if FIRST in self._shown:
             self._first_column.insertWidget(0, self.charts[FIRST], 1)
             self.charts[FIRST].show()
-        heights = [FIRST_HEIGHT if FIRST in self._shown else 0]
+        heights = [0]
         for start in range(0, len(rest), self._columns):
             row = QSplitter(Qt.Orientation.Horizontal)
             row.setChildrenCollapsible(False)
@@ -192,6 +194,7 @@ class ChartGrid(QScrollArea):
             row.deleteLater()
         self._height = sum(heights) + 7 * (len(heights) - 1)
         self._make_room()
+        heights[0] = self._first_height
         self.rows.setSizes(heights)
         for place, height in enumerate(heights):
             self.rows.setStretchFactor(place, height)
@@ -202,13 +205,28 @@ class ChartGrid(QScrollArea):
         self._make_room()
 
     def _make_room(self) -> None:
-        """Let chart and note stand below each other: a splitter knows no height for a width."""
-        width = self.viewport().width() - 4  # the margin's
-        note = 0 if self.note.isHidden() else self.note.heightForWidth(width)
-        self.note.setMinimumHeight(note)
-        first = LEAST + note if FIRST in self._shown else 0
-        self._first.setMinimumHeight(first)
-        self.rows.setMinimumHeight(self._height + max(0, first - FIRST_HEIGHT))
+        """Let chart and note stand below each other: a splitter knows no height for a width.
+
+        In a low window both are seen whole: the note is brief, the chart lower.
+        """
+        width, room = self.viewport().width() - 4, self.viewport().height()  # less the margin's
+        brief = LEAST + self._note_height(width, False) > room
+        note = self._note_height(width, brief)
+        self.note.set_brief(brief)
+        least = min(LEAST, max(LOWEST, room - note)) + note
+        there = FIRST in self._shown
+        self.note.setMinimumHeight(max(note - NOTE_GAP, 0))
+        self._first.setMinimumHeight(least if there else 0)
+        first = max(min(FIRST_HEIGHT, room), least) if there else 0
+        self.rows.setMinimumHeight(self._height + first)
+        if first != self._first_height:
+            self._first_height = first
+            self.rows.setSizes([first, *self.rows.sizes()[1:]])
+
+    def _note_height(self, width: int, brief: bool) -> int:
+        """Return how many pixels of height the note takes, with what parts it from the chart."""
+        high = self.note.height_for(width, brief)
+        return high + NOTE_GAP if high else 0
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

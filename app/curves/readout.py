@@ -22,7 +22,7 @@ from app import theme
 from app.curves.charts import kind_of, source_words, value_at
 from app.curves.lines import CurveLine
 from app.curves.styles import CURVE_STYLES, mark, swatch
-from app.widgets.layouts import fill, label
+from app.widgets.layouts import as_tip, fill, label
 from core.present.numerals import as_number, real_minus
 from core.present.table import delimited
 
@@ -128,7 +128,7 @@ class Readout(QWidget):
                 item = QTableWidgetItem(kind_of(row).title)
                 item.setForeground(muted)
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled)
-                item.setToolTip(kind_of(row).tip)
+                item.setToolTip(as_tip(kind_of(row).tip))
                 self.table.setItem(number, 0, item)
                 self.table.setSpan(number, 0, 1, self.table.columnCount())
                 self._titles.append(item)

@@ -1,6 +1,7 @@
 """A table of the actions at a state: tokens that could stand there, one of which may be taken."""
 
 from PySide6.QtCore import Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from app.inspect.rows import Cell, Line, Rows, shaded
@@ -10,6 +11,8 @@ from core.present.token_facts import alternative_tip
 from core.scoring import Alternative
 
 TITLES = "token", "r", "π", "π_ref"
+ROOMY = 245
+"""Pixels of width from which all columns are shown."""
 COPIED = "token", "reward", "logp_policy", "logp_reference"
 
 
@@ -20,11 +23,17 @@ class Choices(Rows):
     """
 
     def __init__(
-        self, name: str, verb: str = "Put it in place", parent: QWidget | None = None
+        self,
+        name: str,
+        verb: str = "Put it in place",
+        parent: QWidget | None = None,
+        spare: str = "",
     ) -> None:
-        """``verb``: what taking a token does, as its menu says."""
+        """``verb``: what taking a token does, as its menu says; ``spare``: the title of the column
+        that is left out where there is little room."""
         super().__init__(name, TITLES, COPIED, verb, "token", parent)
         self._choices: tuple[Alternative, ...] = ()
+        self._spare, self._alone = spare, False
         self.cellDoubleClicked.connect(self._take)
 
     def show_choices(
@@ -32,10 +41,21 @@ class Choices(Rows):
     ) -> None:
         """Fill the rows; the token that stands there now (``current``, an id) is marked."""
         self._choices = choices
-        alone = any(choice.logp_reference is None for choice in choices)
-        for column in (TITLES.index("r"), TITLES.index("π_ref")):
-            self.setColumnHidden(column, alone)
+        self._alone = any(choice.logp_reference is None for choice in choices)
+        self._hide_columns()
         self.show_lines([_line(it, beta, scale, it.id == current) for it in choices], scale)
+
+    def _hide_columns(self) -> None:
+        """Leave out what needs a reference, where there is none, and what there is no room for."""
+        hidden = {"r", "π_ref"} if self._alone else set()
+        if self.width() < ROOMY:
+            hidden |= {self._spare}
+        for column, title in enumerate(TITLES):
+            self.setColumnHidden(column, title in hidden)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._hide_columns()
 
     def choice(self, row: int) -> Alternative | None:
         """Return what stands in a row."""

@@ -6,15 +6,25 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QLabel
 
 from app import theme
+from app.widgets.layouts import as_tip
+from app.widgets.spans import right_to_left, utf16
 from core.present.token_facts import Fact
 
 
 def show_fact(labels: tuple[QLabel, QLabel], fact: Fact) -> None:
     """Put a fact into the labels of its name and its value."""
-    for label, text in zip(labels, (fact.name, fact.value), strict=True):
+    for label, text in zip(labels, (fact.name, _in_order(fact.value)), strict=True):
         label.setText(text)
-        label.setToolTip(fact.meaning)
+        label.setToolTip(as_tip(fact.meaning))
     theme.set_faint(labels[1], fact.faint)
+
+
+def _in_order(value: str) -> str:
+    """Return a value whose first part, if it is written from right to left, turns no other."""
+    first, dot, rest = value.partition("  ·  ")
+    if not right_to_left(utf16(first)).any():
+        return value
+    return f"\u200e\u2068{first}\u2069{dot}{rest}"
 
 
 class FactGrid(QGridLayout):

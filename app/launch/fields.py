@@ -7,6 +7,7 @@ from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import QDoubleSpinBox, QSpinBox
 
 from app.widgets.boxes import DoubleSpinBox, SpinBox
+from app.widgets.layouts import as_tip
 from core.setting import Setting
 
 MOST = 2**31 - 1
@@ -52,5 +53,5 @@ def number_box(setting: Setting) -> QSpinBox | RateBox:
     box.setValue(setting.default)
     box.setSuffix(f" {setting.unit}" if setting.unit else "")
     box.setAccessibleName(setting.title)
-    box.setToolTip(setting.meaning)
+    box.setToolTip(as_tip(setting.meaning))
     return box

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.replay.checkpoint_slider import share_of
 from app.widgets.drawing import painting, smaller, translucent
+from app.widgets.layouts import as_tip
 from core import quantities
 from core.engine.protocol import Side
 from core.present.credit import IMPLICIT, Credit
@@ -95,7 +96,7 @@ class MarginPlot(QWidget):
         self._side: Side = "A"
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(220, 120)
-        self.setToolTip(TIP)
+        self.setToolTip(as_tip(TIP))
 
     def sizeHint(self) -> QSize:
         return QSize(280, 200)

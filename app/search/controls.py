@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.widgets.boxes import ComboBox, Slider
+from app.widgets.layouts import as_tip
 from app.widgets.settings_form import SettingsForm, fraction
 from core.search.spec import WEIGHT, Objective, SearchSpec, Strategy, problems
 from core.search.strategies import strategies
@@ -79,13 +80,15 @@ class SearchForm(QScrollArea):
         self.dial.setValue(round(WEIGHT.default * TICKS))
         self.dial.setTickPosition(QSlider.TickPosition.TicksBelow)
         self.dial.setAccessibleName("Dial from the reference's to the reward's wish, lambda")
-        self.dial.setToolTip(WEIGHT.meaning)
+        self.dial.setToolTip(as_tip(WEIGHT.meaning))
         self.weight.setAccessibleName("Lambda")
         self.lengths.show_settings(settings_of(SearchSpec), LABELS)
-        self.reward_alone.setToolTip(SUM)
+        self.reward_alone.setToolTip(as_tip(SUM))
         self.emulated.setToolTip(
-            "Emulated fine-tuning: the likelihood of the larger model that was opened with the "
-            "pair, plus λ times the pair's Σ r / β (Eqs. 14, 15)"
+            as_tip(
+                "Emulated fine-tuning: the likelihood of the larger model that was opened with the "
+                "pair, plus λ times the pair's Σ r / β (Eqs. 14, 15)"
+            )
         )
         self.emulated.hide()
         for label in (self.meaning, self.dial_meaning, self.problem):
@@ -150,7 +153,7 @@ class SearchForm(QScrollArea):
         for row, kind in enumerate(self._strategies.values()):
             offered = not (alone and kind.needs_reference)
             model.item(row).setEnabled(offered)
-            model.item(row).setToolTip(kind.meaning if offered else ALONE)
+            model.item(row).setToolTip(as_tip(kind.meaning if offered else ALONE))
         if alone:
             if self._strategies[self.strategy.currentData()].needs_reference:
                 self.strategy.setCurrentIndex(self.strategy.findData(Beam.name))
@@ -164,7 +167,7 @@ class SearchForm(QScrollArea):
             (self.reward_alone, SUM),
         ):
             widget.setEnabled(not alone)
-            widget.setToolTip(ALONE if alone else tip)
+            widget.setToolTip(as_tip(ALONE if alone else tip))
         self._describe()
 
     def _objective(self) -> Objective:
@@ -288,4 +291,4 @@ class SearchForm(QScrollArea):
         self.dial_meaning.setText(meaning)
         meaning = self._strategies[self.strategy.currentData()].meaning
         self.meaning.setText(meaning)
-        self.strategy.setToolTip(meaning)
+        self.strategy.setToolTip(as_tip(meaning))

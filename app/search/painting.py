@@ -60,8 +60,8 @@ class TreeInk:
 
     @cached_property
     def fills(self) -> list[QColor]:
-        """Return the colours of boxes by class: strong, then faint."""
-        return _colours(np.concatenate([self.scale.palette, self.scale.faded]))
+        """Return the colours of boxes by class."""
+        return _colours(self.scale.palette)
 
     @cached_property
     def bars(self) -> list[QColor]:
@@ -71,13 +71,12 @@ class TreeInk:
         grey, paper = oklab(_rgb(self.colours.muted)), oklab(_rgb(self.colours.window))
         share = np.abs(value) ** 0.6
         far = np.where(value < 0, ends[0], ends[-1])
-        strong = (0.45 * paper + 0.55 * grey) * (1 - share) + far * share
-        faint = 0.66 * paper + 0.34 * strong
-        return _colours(np.clip(from_oklab(np.concatenate([strong, faint])), 0, 255))
+        mixed = (0.45 * paper + 0.55 * grey) * (1 - share) + far * share
+        return _colours(np.clip(from_oklab(mixed), 0, 255))
 
     @cached_property
     def edges(self) -> list[QColor]:
-        """Return the colours of lines: strong, faint, best."""
+        """Return the colours of lines: to what was kept, to what was pruned, to the best."""
         c = self.colours
         grey, paper = oklab(_rgb(c.muted)), oklab(_rgb(c.window))
         greys = from_oklab(np.stack([0.35 * paper + 0.65 * grey, 0.72 * paper + 0.28 * grey]))
@@ -196,7 +195,7 @@ def _connect(
     x = view.x(placed.x[heads])
     gap = GAP * view.zoom
     thick = np.clip(THICKEST * view.zoom * picture.chance[heads], 1.0, None)
-    kind = np.where(picture.best[heads], 2, np.where(picture.faint[heads], 1, 0))
+    kind = np.where(picture.best[heads], 2, np.where(picture.pruned[heads], 1, 0))
     lower = y > y_above + 0.5
     start = np.where(lower, x - gap / 2, np.round(view.x(placed.x[above] + placed.box[above])))
     across = np.stack([start, y - thick / 2, x - start, thick], axis=1)
@@ -213,16 +212,17 @@ def _connect(
 def _bars(
     fill: Fill, picture: Picture, ink: TreeInk, entries: Ints, boxes: Floats, high: float
 ) -> None:
-    """Draw each token as a bar in the middle of its box, as thick as it is likely."""
-    faint = picture.faint[entries]
+    """Draw each token as a bar in the middle of its box, as thick as it is likely; what was pruned
+    has gaps."""
+    pruned = picture.pruned[entries]
     thick = np.maximum(1.0, np.round(high * (0.3 + 0.7 * picture.chance[entries])))
     rects = boxes.copy()
     rects[:, 1] = np.round(rects[:, 1] + (high - thick) / 2)
     rects[:, 2] = np.maximum(rects[:, 2], 1.0)
     rects[:, 3] = thick
-    classes = picture.classes[entries] + len(ink.scale.palette) * faint
-    for which in (faint, ~faint):
-        fill(rects[which], ink.bars, classes[which])
+    classes = picture.classes[entries]
+    fill(rects[pruned], ink.bars, classes[pruned], dashed=True)
+    fill(rects[~pruned], ink.bars, classes[~pruned])
     marked = picture.best[entries]
     fill(_underlines(rects[marked], high), [QColor(ink.colours.accent)])
     found = np.isin(entries, list(picture.found))
@@ -261,17 +261,17 @@ def _boxes(
     rects: Floats,
     high: float,
 ) -> None:
-    """Draw boxes with an outline around each token or folded run."""
-    faint = picture.faint[entries]
+    """Draw boxes with an outline around each token or folded run, dashed where it was pruned: how
+    strong a colour is says how large a reward is, and nothing else."""
+    pruned = picture.pruned[entries]
     best, c = picture.best[entries], ink.colours
     # Outlines are larger rectangles below: tokens of one run are one box, so they join there.
-    fill(_grown(rects[faint], 1), [ink.edges[1]])
-    fill(_grown(rects[~faint], 1), [ink.edges[0]])
+    fill(_grown(rects[pruned], 1), [ink.edges[0]], dashed=True)
+    fill(_grown(rects[~pruned], 1), [ink.edges[0]])
     fill(_grown(rects[best], 2), [QColor(c.accent)])
     found = np.isin(entries, list(picture.found))
     fill(_grown(rects[found], 3), [QColor(FOUND[ink.scale.dark])])
-    classes = picture.classes[entries] + len(ink.scale.palette) * faint
-    fill(rects, ink.fills, classes)
+    fill(rects, ink.fills, picture.classes[entries])
     _marks(fill, painter, picture, ink, entries, rects, high)
 
 
@@ -295,7 +295,7 @@ def _marks(
     ended[cut, 3] /= 2  # what was not closed has half a bar
     fill(ended, [ink.text])
     for x, y, wide, tall in rects[picture.given[entries]].tolist():
-        painter.setPen(QPen(ink.text, max(1.0, high / 12), Qt.PenStyle.DashLine))
+        painter.setPen(QPen(ink.text, max(1.0, high / 12)))
         painter.drawLine(QPointF(x, y + tall + 1.5), QPointF(x + wide, y + tall + 1.5))
     pinned = np.isin(entries, list(picture.pinned))
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -331,16 +331,12 @@ def _letters(
     x = view.x(placed.x[heads]) + pad
     drop = (BOX * view.zoom - cache.metrics.height()) / 2
     y = np.round(view.y(placed.row[heads]) + drop)
-    strong, faint = ink.text, QColor(ink.colours.muted)
-    is_faint = picture.faint[heads].tolist()
-    for pale in (True, False):
-        painter.setPen(faint if pale else strong)
-        for i, head in enumerate(heads.tolist()):
-            if is_faint[i] is pale:
-                room = float(placed.box[head]) * view.zoom - 2 * pad + 1
-                label = cache.get(picture.box_label(head), room)
-                painter.drawStaticText(QPointF(round(x[i]), y[i]), label)
-    painter.setPen(faint)
+    painter.setPen(ink.text)
+    for i, head in enumerate(heads.tolist()):
+        room = float(placed.box[head]) * view.zoom - 2 * pad + 1
+        label = cache.get(picture.box_label(head), room)
+        painter.drawStaticText(QPointF(round(x[i]), y[i]), label)
+    painter.setPen(QColor(ink.colours.muted))
     for entry in entries[placed.inside[entries] > 0].tolist():
         note = cache.get(f"+{int(placed.inside[entry])}", 1e9)
         at = view.x(placed.x[entry] + placed.width[entry]) + pad / 2

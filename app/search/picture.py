@@ -36,7 +36,7 @@ class Picture:
         self.rewards: Floats = np.zeros(0)
         self.classes: Ints = np.zeros(0, dtype=np.int64)
         self.chance: Floats = np.zeros(0)
-        self.faint: Flags = np.zeros(0, dtype=bool)
+        self.pruned: Flags = np.zeros(0, dtype=bool)
         self.best: Flags = np.zeros(0, dtype=bool)
         self.given: Flags = np.zeros(0, dtype=bool)
         """Which entries are of a response that was put there by hand."""
@@ -85,13 +85,13 @@ class Picture:
             if width is None:
                 width = self._widths[label] = self._measure(label)
             self._letters.append(width)
-        self.faint = tree.status == Status.PRUNED
+        self.pruned = tree.status == Status.PRUNED
         self.best = np.zeros(len(tree), dtype=bool)
         if len(tree.best):
             self.best[tree.path(int(tree.best[0]))] = True
         pinned = np.zeros(len(tree), dtype=np.int64)
         pinned[list(self.pinned)] = 1
-        kind = self.faint + 2 * self.given + 4 * pinned
+        kind = self.pruned + 2 * self.given + 4 * pinned
         if self.only is not None:
             # A tree that has grown since it was compared: nothing is known of the rest yet.
             self.only = np.append(self.only, np.zeros(len(tree) - len(self.only), dtype=np.int64))

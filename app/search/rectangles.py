@@ -9,15 +9,28 @@ from typing import Protocol
 import numpy as np
 import shiboken6
 from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QImage, QPainter
+from PySide6.QtGui import QBrush, QColor, QImage, QPainter
 
 from app.search.layout import Floats, Ints
 
+DASH = 3
+"""Pixels of a dash, and of the gap after it."""
+
 
 class Fill(Protocol):
-    """A way to fill rectangles, [n, 4] as x, y, width, height; ``index`` [n] has their colours."""
+    """A way to fill rectangles, [n, 4] as x, y, width, height; ``index`` [n] has their colours.
 
-    def __call__(self, rects: Floats, colours: list[QColor], index: Ints | None = None) -> None: ...
+    ``dashed``: with gaps, through which is seen what lies below.
+    """
+
+    def __call__(
+        self,
+        rects: Floats,
+        colours: list[QColor],
+        index: Ints | None = None,
+        *,
+        dashed: bool = False,
+    ) -> None: ...
 
 
 class Brushes:
@@ -26,7 +39,14 @@ class Brushes:
     def __init__(self, painter: QPainter) -> None:
         self._painter = painter
 
-    def __call__(self, rects: Floats, colours: list[QColor], index: Ints | None = None) -> None:
+    def __call__(
+        self,
+        rects: Floats,
+        colours: list[QColor],
+        index: Ints | None = None,
+        *,
+        dashed: bool = False,
+    ) -> None:
         if not len(rects):
             return
         self._painter.setPen(Qt.PenStyle.NoPen)
@@ -37,7 +57,8 @@ class Brushes:
         cuts = np.flatnonzero(np.diff(index)) + 1
         for start, stop in zip([0, *cuts.tolist()], [*cuts.tolist(), len(index)], strict=True):
             part = rects[start:stop]
-            self._painter.setBrush(colours[int(index[start])])
+            colour = colours[int(index[start])]
+            self._painter.setBrush(_dashes(colour) if dashed else colour)
             # The array's memory is what C++ has in an array of QRectF: four doubles each.
             first = shiboken6.wrapInstance(part.ctypes.data, QRectF)
             self._painter.drawRects(first, len(part))  # type: ignore[call-overload]
@@ -58,7 +79,14 @@ class Pixels:
         self._ratio = ratio
         self._pixels.fill(paper.rgb())
 
-    def __call__(self, rects: Floats, colours: list[QColor], index: Ints | None = None) -> None:
+    def __call__(
+        self,
+        rects: Floats,
+        colours: list[QColor],
+        index: Ints | None = None,
+        *,
+        dashed: bool = False,
+    ) -> None:
         high, wide = self._pixels.shape
         ratio = self._ratio
         left = np.rint(rects[:, 0] * ratio).clip(0, wide).astype(np.int64)
@@ -71,8 +99,13 @@ class Pixels:
         nth = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
         down, along = np.divmod(nth, across[of])
         values = np.array([colour.rgb() for colour in colours], dtype=np.uint32)
-        ink = values[0] if index is None else values[index][of]
-        self._pixels[top[of] + down, left[of] + along] = ink
+        ink = np.broadcast_to(values[0], of.shape) if index is None else values[index][of]
+        rows, columns = top[of] + down, left[of] + along
+        if dashed:
+            dash = max(round(DASH * ratio), 1)
+            on = along // dash % 2 == 0
+            rows, columns, ink = rows[on], columns[on], ink[on]
+        self._pixels[rows, columns] = ink
 
     def put(self, painter: QPainter) -> None:
         """Draw all pixels. The image looks at the array's memory, so it must not stay."""
@@ -81,3 +114,12 @@ class Pixels:
         image = QImage(self._pixels.data, wide, high, 4 * wide, form)
         image.setDevicePixelRatio(self._ratio)
         painter.drawImage(0, 0, image)
+
+
+def _dashes(colour: QColor) -> QBrush:
+    """Return a brush that leaves gaps along lines, level or upright ones."""
+    across, down = np.meshgrid(np.arange(2 * DASH), np.arange(2 * DASH))
+    on = (across + down) // DASH % 2 == 0
+    pixels = np.where(on, colour.rgba(), 0).astype(np.uint32)
+    image = QImage(pixels.data, 2 * DASH, 2 * DASH, 8 * DASH, QImage.Format.Format_ARGB32)
+    return QBrush(image.copy())

@@ -53,8 +53,8 @@ TABLE_MS = 250
 NO_PAIR = "Nothing is loaded: open a policy and its reference, then press Grow."
 BLANK = "The prompt is empty: write one in the credit view, then press Grow."
 KEY = (
-    "thick: likely · pale: pruned · outlined: the best · dashed: a given response · dot: pinned · "
-    "bar at the end: finished, half a bar: cut at the most tokens"
+    "thick: likely · dashed: pruned · outlined: the best · underlined: a given response · "
+    "dot: pinned · bar at the end: finished, half a bar: cut at the most tokens"
 )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
+from app.widgets.layouts import as_tip
 from app.widgets.tool_button import make_reachable
 from core.engine.protocol import PairInfo
 
@@ -60,12 +61,12 @@ class RecordedBadge(QToolButton):
         """Show that the pair is being loaded behind; "" once that is over."""
         self._cancel.setEnabled(bool(what))
         share = "…" if fraction is None else f"{100 * fraction:.0f} %"
-        self.setToolTip(f"{ABOUT}\n\n{what} {share}" if what else ABOUT)
+        self.setToolTip(as_tip(f"{ABOUT}\n\n{what} {share}" if what else ABOUT))
         self._say(f" · loading {share}" if what else "")
 
     def show_trouble(self, sentence: str) -> None:
         """Say why the pair is not loaded behind."""
-        self.setToolTip(f"{ABOUT}\n\n{sentence}" if sentence else ABOUT)
+        self.setToolTip(as_tip(f"{ABOUT}\n\n{sentence}" if sentence else ABOUT))
 
     def _say(self, more: str) -> None:
         self.setText(self._words + more if self._words else "")

@@ -4,6 +4,7 @@ from PySide6.QtCore import QSignalBlocker, Slot
 from PySide6.QtWidgets import QDoubleSpinBox, QWidget
 
 from app.widgets.boxes import DoubleSpinBox
+from app.widgets.layouts import as_tip
 
 USUAL = 0.1
 """What the arrows begin with where nothing is known: the beta of most DPO runs."""
@@ -27,7 +28,7 @@ class BetaBox(DoubleSpinBox):
         self.setKeyboardTracking(False)
         self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
         self.setAccessibleName("Beta")
-        self.setToolTip(ABOUT)
+        self.setToolTip(as_tip(ABOUT))
         self.lineEdit().cursorPositionChanged.connect(self._select_word)
 
     def beta(self) -> float | None:

@@ -10,17 +10,23 @@ class Clipped(QLabel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words = ""
+        self.words = self._shorter = ""
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setMinimumWidth(20)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
-    def show_words(self, words: str) -> None:
-        """Show as much of a line as there is room for."""
-        self.words = words
-        end = Qt.TextElideMode.ElideRight
-        self.setText(self.fontMetrics().elidedText(words, end, max(self.width(), 20)))
+    def show_words(self, words: str, shorter: str = "") -> None:
+        """Show as much of a line as there is room for; ``shorter``: in its place, if not of all."""
+        self.words, self._shorter = words, shorter
+        self.fit()
+
+    def fit(self) -> None:
+        """Show as much as there is room for now: the font or the width has changed."""
+        room, metrics = max(self.contentsRect().width(), 20), self.fontMetrics()
+        fits = not self._shorter or metrics.horizontalAdvance(self.words) <= room
+        shown = self.words if fits else self._shorter
+        self.setText(metrics.elidedText(shown, Qt.TextElideMode.ElideRight, room))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.show_words(self.words)
+        self.fit()

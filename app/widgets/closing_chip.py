@@ -27,12 +27,13 @@ class Chip:
 
 
 def place_chip(
-    label: str, line: QTextLine, origin: QPointF, rtl: bool, room: QSizeF, font: QFont
+    label: str, line: QTextLine, origin: QPointF, rtl: bool, room: QSizeF, font: QFont, free: int
 ) -> Chip:
     """Return the chip that follows ``line``: behind it, else below it, else a short one behind it.
 
     ``origin`` is where the line's layout stands in a viewport with this ``room`` (pixels); a height
-    of 0 says that nothing can stand below the last line.
+    of 0 says that nothing can stand below the last line. ``free`` pixels of its line stay so above
+    the chip and below it.
     """
     font = QFont(font)
     font.setPointSizeF(max(font.pointSizeF() * 0.78, 6.5))
@@ -54,7 +55,8 @@ def place_chip(
             font, wide = _fitting(label, space - _GAP - 2, font)
     left = start - _GAP - wide if rtl else start + _GAP
     left = min(max(left, 1.0), max(room.width() - wide - 1, 1.0))
-    return Chip(QRectF(round(left), round(top) + 1, round(wide), round(high) - 2), label, font)
+    box = QRectF(round(left), round(top) + free, round(wide), round(high) - 2 * free)
+    return Chip(box, label, font)
 
 
 def _fitting(label: str, room: float, font: QFont) -> tuple[QFont, float]:

@@ -6,6 +6,10 @@ chroma, so equal magnitudes look equally strong, to colour-blind readers too: bl
 differ on the axis that the common kinds of colour blindness spare. Full colours stop where one text
 colour per theme still has a contrast of 4.5:1, so text is never recoloured token by token.
 
+On white, equal steps of value are equal steps along the line. On the dark surface the eye sees less
+of what OKLab calls a step, the less the darker it is, so weak values go farther along their line:
+they contrast with it at least as much as the same values do with white.
+
 Values are cut into a small palette of classes, because painting is fast with few brushes. Knows
 NumPy; knows nothing of Qt, tokens or models.
 """
@@ -32,8 +36,10 @@ DARK_SURFACE: Rgb = (15, 16, 20)
 DARK_TEXT: Rgb = (244, 245, 248)
 
 _LIGHT_END = (0.655, 0.165)
-_DARK_END = (0.505, 0.155)
+_DARK_END = (0.545, 0.19)
 """OKLab lightness and chroma of a full colour; the largest that sRGB and the contrast allow."""
+_LIGHT_BEND, _DARK_BEND = 1.0, 0.6
+"""A value goes along its line by its share of the limit to this power."""
 _BLUE, _RED, _VIOLET = 259.0, 33.0, 305.0
 """OKLab hues in degrees."""
 _FADED = 0.38
@@ -149,7 +155,8 @@ class ColourScale:
 
     def _mix(self, strength: float) -> NDArray[np.uint8]:
         """Return the classes' colours: straight OKLab lines from the surface to full colours."""
-        t = np.linspace(0.0, strength, STEPS + 1)[:, None]
+        bend = _DARK_BEND if self.dark else _LIGHT_BEND
+        t = strength * np.linspace(0.0, 1.0, STEPS + 1)[:, None] ** bend
         base = oklab(self.surface)
         low, high = self.ends()
         rows = base * (1 - t) + high * t

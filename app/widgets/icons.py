@@ -10,6 +10,7 @@ from PySide6.QtGui import QIcon, QImage, QImageReader, QPixmap
 from PySide6.QtWidgets import QApplication, QToolButton, QWidget
 
 from app import theme
+from app.widgets.layouts import as_tip
 
 ANEW = (
     QEvent.Type.Polish,  # a widget that was not shown yet hears of no theme before
@@ -59,7 +60,7 @@ class IconButton(QToolButton):
         self._icon = name
         self.setAutoRaise(True)
         self.setAccessibleName(says)
-        self.setToolTip(tip or says)
+        self.setToolTip(as_tip(tip or says))
         self.setIconSize(QSize(theme.ICON, theme.ICON))
         self.setIcon(icon_for(self, name))
 

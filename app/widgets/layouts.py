@@ -3,6 +3,7 @@
 Knows Qt's widgets and the object names of app.theme; knows nothing of what they say.
 """
 
+import textwrap
 from typing import TypeVar
 
 from PySide6.QtCore import Qt
@@ -10,6 +11,8 @@ from PySide6.QtWidgets import QBoxLayout, QFrame, QLabel, QLayout, QScrollArea, 
 
 Box = TypeVar("Box", bound=QBoxLayout)
 Part = QWidget | QLayout
+TIP = 90
+"""Letters in a line of a tool tip."""
 FRAME = 40
 """Pixels that the frame of a dialog may take of a small screen."""
 
@@ -51,8 +54,17 @@ def label(text: str, kind: str, tip: str = "") -> QLabel:
     """Return a label that is styled as its kind: "heading", "muted" or "figure"."""
     made = QLabel(text)
     made.setObjectName(kind)
-    made.setToolTip(tip)
+    made.setToolTip(as_tip(tip))
     return made
+
+
+def as_tip(text: str) -> str:
+    """Return what a tool tip says in lines that can be read: Qt breaks those of rich text alone."""
+    lines = (
+        textwrap.fill(line, TIP, break_long_words=False, break_on_hyphens=False)
+        for line in text.split("\n")
+    )
+    return "\n".join(lines)
 
 
 def scrolled(inside: QWidget) -> QScrollArea:

@@ -21,7 +21,7 @@ from app.widgets.boxes import DoubleSpinBox
 from app.widgets.colour_scale import ColourScale
 from app.widgets.drawing import pack, painting, picture_of, smaller, translucent
 from app.widgets.icons import IconButton
-from app.widgets.layouts import fill
+from app.widgets.layouts import as_tip, fill
 from core.present.numerals import real_minus
 
 _STEPS = (1.0, 2.0, 5.0)
@@ -89,9 +89,11 @@ class ScaleBar(QWidget):
             sides = "Blue" if not scale.swap else "Red"
             sides = f"{sides} is positive, {'blue' if scale.swap else 'red'} is negative. "
         self.setToolTip(
-            f"{quantity} in {unit}. {sides}Neutral at 0: a value of 0 has the editor's own "
-            f"background. Values beyond {beyond} have the full colour; pale colours are stale, "
-            f"dots under the text mean not scored. {self._noise()}{self.note}".rstrip()
+            as_tip(
+                f"{quantity} in {unit}. {sides}Neutral at 0: a value of 0 has the editor's own "
+                f"background. Values beyond {beyond} have the full colour; pale colours are stale, "
+                f"dots under the text mean not scored. {self._noise()}{self.note}".rstrip()
+            )
         )
         self.updateGeometry()
         self.update()
@@ -265,8 +267,10 @@ class Legend(QWidget):
             self.swap.setEnabled(diverging)
         unit = f" {self._unit}" if self._unit else ""
         self.limit.setToolTip(
-            f"Values beyond {shown_number(self._scale.limit)}{unit} have the full colour. "
-            "Setting the limit locks it."
+            as_tip(
+                f"Values beyond {shown_number(self._scale.limit)}{unit} have the full colour. "
+                "Setting the limit locks it."
+            )
         )
 
     @Slot()
@@ -291,7 +295,10 @@ class Legend(QWidget):
         self.lock.show_icon("lock" if locked else "unlock")
         self.more.show_icon("lock" if locked else "more")
         self.lock.setToolTip(
-            "The range is locked: it stays for new values, so that views compare. Click to unlock."
-            if locked
-            else "Lock the range, so that it stays for new values and views compare"
+            as_tip(
+                "The range is locked: it stays for new values, so that views compare. "
+                "Click to unlock."
+                if locked
+                else "Lock the range, so that it stays for new values and views compare"
+            )
         )

@@ -19,6 +19,7 @@ from PySide6.QtCore import QLineF, QPointF, QRect, Qt
 from PySide6.QtGui import (
     QColor,
     QFont,
+    QFontInfo,
     QFontMetricsF,
     QImage,
     QPainter,
@@ -33,6 +34,8 @@ from app.widgets.drawing import Pixels, mix, pack, picture_of
 _BARE, _GAP = -1, -2
 SLIVER = 3
 """Width in pixels that an empty or zero-width token is given."""
+BOX = 1.25
+"""How high the background of a token is at most, in sizes of its letters."""
 NEWLINE = "\u21b5"
 
 
@@ -54,6 +57,8 @@ class Ink:
     boundaries: bool
     marks: bool
     ratio: float
+    box: float
+    """Pixels that the background of a token is high at most."""
 
     @classmethod
     def of(
@@ -75,7 +80,13 @@ class Ink:
             boundaries=boundaries,
             marks=marks,
             ratio=ratio,
+            box=BOX * QFontInfo(font).pixelSize(),
         )
+
+    def inset(self, high: float) -> int:
+        """Return how many pixels of a line, ``high`` as it is, stay free above a token's background
+        and below it: one at least."""
+        return max(round((high - self.box) / 2), 1)
 
     def colour(self, brush: int) -> QColor:
         """Return the colour of a class, of a faded class, or (-1) of the surface."""
@@ -231,21 +242,21 @@ def paint_strip(line: QTextLine, text: LineText, columns: Columns, ink: Ink) -> 
     """Return a picture of the line's backgrounds and marks, as wide as its columns."""
     ratio = ink.ratio
     wide, high = len(columns.unit), round(round(line.height()) * ratio)
-    one = max(round(ratio), 1)
-    if wide < 1 or high < 6 * one:
+    one, free = max(round(ratio), 1), round(ink.inset(line.height()) * ratio)
+    if wide < 1 or high < 2 * free + 4 * one:
         return QImage()
     brushes = np.append(text.units[:, 2], (_GAP, _BARE))  # at the indices _GAP and _BARE
     brush_at = brushes[columns.unit]
     rows = np.empty((high, wide), dtype=np.uint32)
     rows[:] = ink.pixels[brush_at]
-    rows[:one] = rows[-one:] = ink.pixels[_GAP]
-    rows[high - 5 * one : high - one, columns.ticks] = ink.tick
+    rows[:free] = rows[-free:] = ink.pixels[_GAP]
+    rows[high - free - 4 * one : high - free, columns.ticks] = ink.tick
     if text.scored:
         # Dots under what has no colour, so that it is not taken for a value of 0.
         natural = line.naturalTextRect()
         left, right = max(round(natural.left() * ratio), 0), round(natural.right() * ratio)
         bare = np.flatnonzero(brush_at[left:right] == _BARE) + left
-        rows[-2 * one : -one, bare[bare // one % 3 != 2]] = ink.unscored
+        rows[-free - one : -free, bare[bare // one % 3 != 2]] = ink.unscored
     picture = picture_of(rows)
     picture.setDevicePixelRatio(ratio)
     shows_newline = text.newline and (

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
+from app.widgets.layouts import as_tip
 from app.widgets.token_chart import NOWHERE, TokenChart
 from core.gauge import Gauge
 from core.present.numerals import signed, tiny
@@ -69,9 +70,11 @@ class QChart(TokenChart):
             self.item.addItem(self.lines[line.key])
         self.key.setWordWrap(True)
         self.key.setToolTip(
-            "Q, V and the raw reward are fixed up to a constant per state; the policy's raw "
-            "logits choose it. The advantage Q − V does not depend on that choice. The Bellman "
-            "residual is what rounding leaves of r raw = r + V(s) − V(s′)."
+            as_tip(
+                "Q, V and the raw reward are fixed up to a constant per state; the policy's raw "
+                "logits choose it. The advantage Q − V does not depend on that choice. The Bellman "
+                "residual is what rounding leaves of r raw = r + V(s) − V(s′)."
+            )
         )
         self.setAccessibleName("Chart of Q, V, advantage and raw reward per token")
 

@@ -11,6 +11,7 @@ from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
 
 from app.widgets.boxes import ComboBox, DoubleSpinBox, SpinBox
+from app.widgets.layouts import as_tip
 from core.setting import Setting
 
 WIDEST = 10_000_000
@@ -52,7 +53,7 @@ def fraction(setting: Setting) -> QDoubleSpinBox:
 
 def _dressed(made: C, setting: Setting) -> C:
     made.setAccessibleName(setting.title)
-    made.setToolTip(setting.described)
+    made.setToolTip(as_tip(setting.described))
     return made
 
 

@@ -180,7 +180,8 @@ class TokenView(PlainEdit):
         return -1
 
     def token_rects(self, index: int) -> list[QRect]:
-        """Return where a token is in the viewport: one rectangle per line or visual run."""
+        """Return where a token's background is in the viewport: a rectangle for each line or visual
+        run."""
         if self._spans is None or index < 0:
             return []
         if index == self._spans.tokens:
@@ -191,6 +192,7 @@ class TokenView(PlainEdit):
             return []
         start, end = int(self._spans.starts[row]), int(self._spans.ends[row])
         rects: list[QRect] = []
+        ink = self._current_ink()
         block = self.document().findBlock(start)
         while block.isValid() and block.position() <= max(end - 1, start):
             origin = self.blockBoundingGeometry(block).translated(self.contentOffset()).topLeft()
@@ -202,11 +204,12 @@ class TokenView(PlainEdit):
                 if block.position() + line.textStart() > end + slack:
                     break
                 text, rows = self._line_text(block, line)
-                top = round(origin.y() + line.y())
-                for unit, left, right in measure(line, text, self._current_ink()):
+                free = ink.inset(line.height()) - 1
+                top, high = round(origin.y() + line.y()) + free, round(line.height()) - 2 * free
+                for unit, left, right in measure(line, text, ink):
                     if rows[unit] == row:
                         left += round(origin.x())
-                        rects.append(QRect(left, top, right - left, round(line.height())))
+                        rects.append(QRect(left, top, right - left, high))
             block = block.next()
         return rects
 
@@ -316,7 +319,8 @@ class TokenView(PlainEdit):
         bar = self.verticalScrollBar()
         below = self.viewport().height() if bar.minimum() == bar.maximum() else 0
         room = QSizeF(self.viewport().width(), below)
-        return place_chip(self._closing[0], line, origin, rtl, room, self.font())
+        free = self._current_ink().inset(line.height())
+        return place_chip(self._closing[0], line, origin, rtl, room, self.font(), free)
 
     # --- painting ---------------------------------------------------------------------------
 
@@ -379,8 +383,6 @@ class TokenView(PlainEdit):
                 colour += len(self._scale.palette) * self._closing_stale
             paint_chip(painter, chip, colour, ink)
             self._chip_place = chip.box.toAlignedRect()
-        for note in self._notes:
-            self._paint_note(painter, note)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         for index, pen_width, strength in ((self._hover, 1.5, 170), (self._pin, 2.5, 255)):
             if index is None or (index == self._hover == self._pin and pen_width < 2):
@@ -388,6 +390,8 @@ class TokenView(PlainEdit):
             painter.setPen(QPen(translucent(ink.text, strength), pen_width))
             for rect in self.token_rects(index):
                 painter.drawRoundedRect(QRectF(rect).adjusted(-0.5, 0.5, -0.5, -0.5), 2.5, 2.5)
+        for note in self._notes:
+            self._paint_note(painter, note)
 
     def _paint_note(self, painter: QPainter, note: Note) -> None:
         """Paint a note at the upper edge of its tokens, where letters seldom reach."""
@@ -410,8 +414,8 @@ class TokenView(PlainEdit):
             painter.setPen(QPen(colour, 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(first.adjusted(0, 1, -1, -1), 4, 4)
-        letters = QFontMetricsF(self.font())
-        capitals = first.top() + letters.ascent() - letters.capHeight()
+        # Both fonts have them in the middle of their lines.
+        capitals = first.center().y() - QFontMetricsF(self.font()).capHeight() / 2
         painter.setFont(smaller(self.font(), 0.52 * self.font().pointSizeF()))
         metrics = painter.fontMetrics()
         wide, high = metrics.horizontalAdvance(note.text) + 6, metrics.ascent()

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.widgets.colour_scale import ColourScale
 from app.widgets.drawing import mix, picture_of, said_once, translucent
-from app.widgets.layouts import fill
+from app.widgets.layouts import as_tip, fill
 from app.widgets.plots import dress, dress_note, fit_button, prepare
 from core.present.numerals import plain, signed
 
@@ -169,8 +169,11 @@ class VocabularyPlot(QWidget):
         self.view.sigRangeChanged.connect(self._range_changed)
         self.reset = fit_button(self.fit)
         self.title.setToolTip(
-            "Each dot is a token that could stand here. Point at one, or walk with the arrow keys "
-            "from the likeliest under π_ref on. Far left, log-ratios are large and mean little."
+            as_tip(
+                "Each dot is a token that could stand here. Point at one, or walk with the arrow "
+                "keys from the likeliest under π_ref on. Far left, log-ratios are large and mean "
+                "little."
+            )
         )
         top = fill(QHBoxLayout(), (self.title, 1), self.reset)
         fill(QVBoxLayout(self), top, (self.plot, 1), margins=(0, 0, 0, 0), spacing=2)

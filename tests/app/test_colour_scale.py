@@ -47,15 +47,34 @@ def test_both_sides_are_equally_light_and_equally_colourful(dark):
     assert np.abs(chroma[0][-1] - chroma[1][-1]) < 0.005
 
 
-@pytest.mark.parametrize("dark", THEMES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_equal_steps_of_value_are_equal_steps_of_colour(kind, dark):
-    scale = ColourScale(1.0, kind, dark=dark)
+def test_on_white_equal_steps_of_value_are_equal_steps_of_colour(kind):
+    scale = ColourScale(1.0, kind)
     steps = np.linalg.norm(np.diff(oklab(scale.palette[scale.zero :]), axis=0), axis=1)
     # 8-bit rounding moves a step by up to 0.003; the steps themselves are about 0.012.
     assert steps.std() / steps.mean() < 0.2
     smooth = np.linalg.norm(np.diff(oklab(scale.palette[scale.zero :: 4]), axis=0), axis=1)
     assert smooth.max() / smooth.min() < 1.15
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_the_dark_a_larger_value_always_has_a_stronger_colour(kind):
+    scale = ColourScale(1.0, kind, dark=True)
+    lab = oklab(scale.palette[scale.zero :])
+    far = np.linalg.norm(lab - oklab(scale.surface), axis=1)
+    assert np.diff(far).min() > 0.004  # 8-bit rounding moves a colour by up to 0.003
+    steps = np.diff(far[::4])
+    assert (steps[1:] < steps[:-1] + 0.003).all()  # none is larger than the one before
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.33])
+def test_weak_values_are_seen_in_the_dark_at_least_as_well_as_on_white(side, share):
+    light, dark = (ColourScale(3.0, dark=dark) for dark in THEMES)
+    seen = [
+        contrast(scale.colours(3.0 * side * share), scale.surface).min() for scale in (light, dark)
+    ]
+    assert seen[1] >= seen[0]
 
 
 def test_blue_is_positive_and_swap_exchanges_the_sides():

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtGui import QFontInfo
 
 from core.engine.protocol import Inspect
 from tests.app.conftest import do, settled
@@ -98,6 +99,38 @@ def test_an_open_inspector_moves_nothing_and_covers_no_token_that_is_pinned(size
     for rect in editor.token_rects(6):
         corner = editor.viewport().mapTo(window, rect.topLeft())
         assert not QRect(corner, rect.size()).intersects(place(window, view.inspector))
+
+
+@pytest.mark.parametrize("size", [*ROOMY, (1024, 600)])
+def test_all_that_is_known_of_a_token_is_seen_without_scrolling(sized, qtbot, size):
+    window = sized(*size)
+    pin(qtbot, window)
+    inspector = window.view.inspector
+    qtbot.waitUntil(lambda: inspector.inspection() is not None, timeout=5000)
+    seen = place(window, inspector)
+    shown = [row for row in inspector.facts.rows if row[0].isVisible()]
+    assert len(shown) >= 8 and "coloured by" not in shown[0][0].text()
+    for label in (label for row in shown for label in row):
+        qtbot.waitUntil(lambda label=label: seen.contains(place(window, label)), timeout=3000)
+    above = [place(window, name).bottom() for name, _ in shown]
+    assert above == sorted(above)
+    area = inspector.facts.rows[0][0].parentWidget().parentWidget()
+    assert area.rect().contains(area.mapFromGlobal(shown[-1][0].mapToGlobal(QPoint(0, 0))))
+
+
+@pytest.mark.parametrize("size, lines", [((1440, 900), 1.5), ((1024, 600), 1.25)])
+def test_lines_are_high_where_there_is_room(sized, fonts, size, lines):
+    window = sized(*size)
+    view = window.view
+    window.look.zoom_reset()  # the fonts have just been loaded
+    for editor in (view.prompt.first_turn(), view.panels["A"].editor):
+        editor.grab()
+        pixels = QFontInfo(editor.font()).pixelSize()
+        high = editor.document().firstBlock().layout().lineAt(0).height()
+        assert high <= lines * pixels + 0.5 and (lines != 1.5 or high >= lines * pixels - 0.5)
+    if lines == 1.5:
+        assert QFontInfo(view.prompt.first_turn().font()).pixelSize() == 20
+        assert QFontInfo(view.panels["B"].editor.font()).pixelSize() == 24
 
 
 def test_a_post_that_moves_into_its_drawer_keeps_its_text_undo_and_size(sized, qtbot):

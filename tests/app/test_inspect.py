@@ -200,6 +200,16 @@ def test_facts_come_and_go(qtbot):
     assert grid.rows[0][1].textFormat() == Qt.TextFormat.PlainText
 
 
+def test_a_token_that_is_written_from_right_to_left_turns_nothing_else(qtbot):
+    widget = QWidget()
+    qtbot.addWidget(widget)
+    grid = FactGrid()
+    widget.setLayout(grid)
+    grid.show_facts([Fact("token", "'עברית'  ·  40 of 116"), Fact("token", "'it'  ·  4 of 5")])
+    arabic, latin = (value.text() for _, value in grid.rows)
+    assert arabic == "\u200e\u2068'עברית'\u2069  ·  40 of 116" and latin == "'it'  ·  4 of 5"
+
+
 def test_a_query_is_said_once_it_rests_and_entered_after_that(qtbot):
     box = VocabularySearch("Search", "tip")
     qtbot.addWidget(box)

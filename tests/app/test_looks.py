@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QEvent, QObject, QPoint, QRect
-from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QAbstractButton, QLabel, QToolButton
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt
+from PySide6.QtGui import QAction, QColor
+from PySide6.QtWidgets import QAbstractButton, QComboBox, QLabel, QToolButton, QWidget
 
 import app
 from app import theme
@@ -53,6 +53,22 @@ def test_no_words_of_other_views_are_clipped(window, qtbot, size, page):
     do(window, page)
     qtbot.waitUntil(lambda: window.pages.currentWidget() is not window.view, timeout=10_000)
     qtbot.waitUntil(lambda: not clipped(window))
+
+
+def test_tool_tips_have_short_lines(window, qtbot):
+    """Qt would show them on one, as wide as the screen."""
+    for page in ("show_search", "show_training", "show_credit"):
+        do(window, page)
+    window.view.make_chart()
+    window.view.focus_on.pin("B", 6)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    texts = {it.toolTip() for it in window.findChildren(QWidget)}
+    texts |= {it.toolTip() for it in window.findChildren(QAction)}
+    boxes = window.findChildren(QComboBox)
+    texts |= {box.itemData(i, Qt.ItemDataRole.ToolTipRole) or "" for box in boxes
+              for i in range(box.count())}  # fmt: skip
+    assert len(texts) > 40
+    assert [line for text in texts for line in text.split("\n") if len(line) > 110] == []
 
 
 class FirstFrame(QObject):

@@ -42,7 +42,7 @@ def test_rewards_are_beta_times_the_difference(picture):
 def test_the_best_path_and_the_pruned_are_known(picture):
     tree = picture.tree
     assert np.flatnonzero(picture.best).tolist() == tree.path(int(tree.best[0])).tolist()
-    assert (picture.faint == (tree.status == Status.PRUNED)).all() and picture.faint.any()
+    assert (picture.pruned == (tree.status == Status.PRUNED)).all() and picture.pruned.any()
 
 
 def test_walking_goes_to_parents_children_and_siblings(picture):

@@ -369,11 +369,11 @@ def test_steering_is_asked_for_and_shown(view, window, qtbot):
         asked = FakeEngine.last.asked(Steer)[-1]
         assert (asked.pane, asked.node, asked.action) == ("left", node, action)
         assert (entry in picture.pinned) == (action == "pin")
-    assert picture.tree.reason[entry] == Reason.BY_HAND and picture.faint[entry]
+    assert picture.tree.reason[entry] == Reason.BY_HAND and picture.pruned[entry]
     assert view.node.buttons["prune"].text() == "Take back"
     qtbot.mouseClick(view.node.buttons["prune"], Qt.MouseButton.LeftButton)
     quiet(qtbot, window)
-    assert picture.tree.status[entry] == before and not picture.faint[entry]
+    assert picture.tree.status[entry] == before and not picture.pruned[entry]
 
 
 def test_a_node_is_grown_from_with_any_strategy(view, window, qtbot):
@@ -744,6 +744,29 @@ def test_light_and_dark(view, window):
         assert inside == QColor(canvas.ink.scale.css(r))
 
 
+def test_what_was_pruned_has_a_dashed_outline_and_the_colour_of_its_reward(view, window):
+    canvas = pane(view).canvas
+    assert "dashed: pruned" in view.key.text()
+    for name in ("theme dark", "theme light"):
+        do(window, name)
+        canvas.look_from(Viewpoint(1.0, -40.0, -40.0))
+        image, ink, picture = canvas.grab().toImage(), canvas.ink, canvas.picture
+        paper, seen = QColor(ink.colours.window), {True: 0, False: 0}
+        for entry in range(1, len(picture)):
+            box = canvas.rect_of(entry)
+            if not canvas.rect().contains(box.adjusted(-4, -4, 4, 4)) or picture.best[entry]:
+                continue
+            if picture.placed.run[entry] > 1:
+                continue
+            pruned = bool(picture.pruned[entry])
+            fill = QColor(ink.scale.css(float(picture.rewards[entry])))
+            assert image.pixelColor(box.left() + 2, box.top() + 2) == fill
+            edge = {image.pixel(x, box.top() - 1) for x in range(box.left(), box.right())}
+            assert (paper.rgb() in edge) == pruned and ink.edges[0].rgb() in edge
+            seen[pruned] += 1
+        assert all(seen.values())
+
+
 def test_from_afar_each_token_is_a_bar_of_its_colour(view):
     canvas = pane(view).canvas
     canvas.fit()
@@ -755,9 +778,12 @@ def test_from_afar_each_token_is_a_bar_of_its_colour(view):
     ]
     assert plain
     for entry in plain:
-        at = canvas.rect_of(entry).center()
-        index = int(picture.classes[entry]) + 65 * int(picture.faint[entry])
-        assert image.pixelColor(at) == ink.bars[index], entry
+        box = canvas.rect_of(entry)
+        across = range(box.left(), box.right())
+        seen = [image.pixelColor(x, box.center().y()) for x in across]
+        colour = ink.bars[int(picture.classes[entry])]
+        assert colour in seen, entry
+        assert (QColor(ink.colours.window) in seen) == bool(picture.pruned[entry]), entry
 
 
 @pytest.mark.parametrize("size", [(900, 600), (1600, 1000)])

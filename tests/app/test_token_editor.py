@@ -9,6 +9,7 @@ from PySide6.QtGui import QInputMethodEvent, QTextCursor
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPlainTextEdit
 
+from app import theme
 from app.widgets.colour_scale import ColourScale
 from app.widgets.spans import TokenSpans
 from app.widgets.token_editor import TokenEditor
@@ -121,6 +122,25 @@ def test_a_wrapped_token_has_a_rectangle_on_each_line(editor):
     QApplication.processEvents()
     assert len(editor.token_rects(0)) >= 2
     assert len({box.top() for box in editor.token_rects(0)}) == len(editor.token_rects(0))
+
+
+def test_on_high_lines_backgrounds_are_no_higher_and_stay_where_their_letters_are(editor, fonts):
+    editor.setFont(theme.reading_font(18, roomy=True))
+    text = "one two three four five six seven eight nine ten " * 3
+    spans = show(editor, text.strip())
+    block = editor.document().firstBlock()
+    line = block.layout().lineAt(0)
+    for index in range(len(spans)):
+        (box,) = editor.token_rects(index)
+        assert box.height() < 0.9 * line.height()
+        assert editor.token_at(box.center()) == index
+        assert shown(editor, index) == expected(spans, index)
+    tops = sorted({editor.token_rects(index)[0].top() for index in range(len(spans))})
+    assert len(tops) >= 2 and np.diff(tops).tolist() == [round(line.height())] * (len(tops) - 1)
+    image = editor.viewport().grab().toImage()
+    first, second = editor.token_rects(0)[0], tops[1]
+    between = image.pixelColor(first.center().x(), (first.bottom() + second) // 2)
+    assert between.getRgb()[:3] == SCALE.surface
 
 
 def test_typing_colours_only_what_is_known(editor):

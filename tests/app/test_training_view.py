@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, Qt
 from PySide6.QtGui import QGuiApplication, QImage, QWheelEvent
 from PySide6.QtWidgets import QApplication
 
@@ -695,6 +695,23 @@ def test_a_long_note_stands_below_its_chart_in_a_small_window(make_view, there, 
     note, chart = view.charts.grid.note, view.charts.grid.charts["rewards"]
     qtbot.waitUntil(lambda: note.height() >= note.heightForWidth(note.width()), timeout=5000)
     assert chart.geometry().bottom() < note.geometry().top()
+
+
+@pytest.mark.parametrize("size", [(1000, 330), (1000, 420), (1200, 760)])
+def test_the_note_and_its_chart_are_seen_whole_in_a_low_window_too(make_view, qtbot, size):
+    view = opened(qtbot, make_view(size), A, B)
+    grid = view.charts.grid
+    note, chart, frame = grid.note, grid.charts["rewards"], grid.viewport()
+    for part in (chart, note):
+        qtbot.waitUntil(
+            lambda part=part: frame.rect().contains(
+                QRect(part.mapTo(frame, QPoint(0, 0)), part.size())
+            ),
+            timeout=5000,
+        )
+    assert note.height() >= note.heightForWidth(note.width())
+    said = note.text.text() + note.text.toolTip().replace("\n", " ")
+    assert "Chosen falls" in note.text.text() and said.count("Usual after SFT") == 1
 
 
 def test_beside_many_runs_the_names_of_curves_stay(make_view, there, qtbot):
