@@ -6,6 +6,8 @@ from shiboken6 import delete
 
 from app.gentle_import import import_gently, import_then
 
+BROKEN = "raise ImportError('by hand')  # of another size: it may be written in the same second\n"
+
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
@@ -35,7 +37,7 @@ def test_the_window_lives_while_modules_are_imported(qtbot, package):
 
 
 def test_a_broken_library_leaves_nothing_behind(qtbot, package):
-    (package / "c.py").write_text("raise ImportError('by hand')\n")
+    (package / "c.py").write_text(BROKEN)
     finders = list(sys.meta_path)
     with pytest.raises(ImportError, match="by hand"):
         import_gently("slow_charts")
@@ -57,7 +59,7 @@ def test_who_wants_a_library_meanwhile_gets_all_of_it(qtbot, package):
     assert got == [True, True]
     import_then("slow_charts", owner, take)
     assert got == [True, True, True]
-    (package / "c.py").write_text("raise ImportError('by hand')\n")
+    (package / "c.py").write_text(BROKEN)
     for name in [name for name in sys.modules if name.startswith("slow_charts")]:
         del sys.modules[name]
     with pytest.raises(ImportError, match="by hand"):
