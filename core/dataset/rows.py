@@ -41,7 +41,7 @@ ID = ("id", "_id", "uid", "uuid", "example_id", "pair_id", "sample_id")
 WRONG = ("wrong", "spans")
 """Columns with the ranges of code points that are known to be wrong in the rejected response."""
 REFERENCE_LOGPS = {
-    False: ("ref_chosen_logps", "ref_rejected_logps"), True: ("reference_logps",),
+    False: ("ref_chosen_logps", "ref_rejected_logps"), True: ("ref_logps",),
 }  # fmt: skip
 """What TRL calls the reference's summed log-probs that it has computed beforehand: of a pair, and
 of a single response."""
