@@ -42,6 +42,8 @@ JOB = "job.json"
 ANEW = "anew"
 """Its name is that of a file which says that the output that is there may be replaced."""
 PART = "part-{:06}.parquet"
+SIGN = 5.0
+"""Seconds between two signs of a process that works."""
 SILENT = 600.0
 """Seconds without a sign of another process after which it is taken to have ended."""
 PAUSE = 0.2
@@ -58,6 +60,7 @@ class Parts:
 
     def __init__(self, out: Path, job: Job, rank: int = 0) -> None:
         self.out, self.job, self.rank = out, job, rank
+        self._signed = -SIGN
         self.folder = parts_of(out)
 
     @contextmanager
@@ -125,9 +128,12 @@ class Parts:
         return self.folder / PART.format(window)
 
     def alive(self) -> None:
-        """Give a sign of this process to the others."""
-        with suppress(OSError):
-            (self.folder / f"rank-{self.rank}.alive").touch()
+        """Give a sign of this process to the others, now and then."""
+        now = time.monotonic()
+        if now - self._signed > SIGN:
+            self._signed = now
+            with suppress(OSError):
+                (self.folder / f"rank-{self.rank}.alive").touch()
 
     def wait(self, windows: Sequence[int], cancelled: Stop) -> Iterator[int]:
         """Wait until the parts of all windows are there; yields how many are missing, now and then.
