@@ -21,7 +21,7 @@ from core.dataset.parts import Parts
 from core.dataset.rows import Row, Skipped, Source, has_changed
 from core.dataset.scored import About, Counts, Job, ScoredRow, counted, read_about, table_of
 from core.engine.protocol import PairInfo
-from core.errors import UserFacingError
+from core.errors import Cancelled, UserFacingError
 from core.models.packed import Logps, log_probs
 from core.models.pair import BOTH, POLICY, Pair, Rows
 from core.noise import NOISELESS, NoiseFloor
@@ -238,8 +238,9 @@ class _Work:
                 self._count(1, isinstance(scored, Skipped))
         odd = [it for it in skipped if NOT_FINITE in it.why]
         if odd and not found:
+            first = min(odd, key=lambda it: it.number)
             raise UserFacingError(
-                f"Every row of {self._source.path} from {odd[0].place} on {odd[0].why}: the "
+                f"Every row of {self._source.path} from {first.place} on {first.why}: the "
                 f"checkpoint is damaged, or overflows in this number format; use --dtype float32, "
                 f"or choose another one."
             )
@@ -254,6 +255,8 @@ class _Work:
         """Yield what the models say of rows, in no order."""
         kept: list[tuple[Row, tuple[Tokens, ...]]] = []
         for row in rows:
+            if self._cancelled():
+                raise Cancelled
             tokens = self._tokens(row)
             if isinstance(tokens, Skipped):
                 yield tokens

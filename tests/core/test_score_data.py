@@ -29,7 +29,7 @@ from core.models.score import score
 from core.preferences import load_preferences
 from core.progress import silent
 from tests.core.test_trl_parity import BETA, ROWS, base, trained  # noqa: F401
-from tests.tiny import save_adapters, save_pair, save_run
+from tests.tiny import save_adapters, save_model, save_pair, save_run
 
 ROOT = Path(__file__).parents[2]
 TIMES = 10
@@ -170,8 +170,7 @@ def test_what_trl_logs_of_an_evaluation_is_reproduced(trl, base, tmp_path):  # n
 
 
 def test_single_responses_conversations_and_a_policy_alone(tmp_path):
-    policy, _ = save_pair(tmp_path / "pair")
-    pair, info = load_pair(PairSpec(policy=str(policy)), silent)
+    pair, info = load_pair(PairSpec(policy=str(save_model(tmp_path / "policy"))), silent)
     talk = [
         {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Where?"},
         {"role": "assistant", "content": "In May."},
