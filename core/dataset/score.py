@@ -158,6 +158,7 @@ class _Work:
             columns=dict(source.layout.named),
             limit=limit,
             shard=(share.shard, share.shards),
+            window=WINDOW,
         )
 
     def about(self) -> About:

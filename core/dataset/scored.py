@@ -82,13 +82,15 @@ class Job(msgspec.Struct, frozen=True):
     limit: int | None
     shard: tuple[int, int]
     """Which of how many shards, from 1."""
+    window: int
+    """Rows of a part."""
     version: int = VERSION
 
 
 DIFFERS = {
     "policy": "the policy", "reference": "the reference", "dtype": "the number format",
     "reading": "how texts are read", "source": "the data", "bytes": "the data",
-    "columns": "--columns", "limit": "--limit", "shard": "--shard", "version": "Qscope's version",
+    "columns": "--columns", "limit": "--limit", "shard": "--shard", "window": "Qscope's version", "version": "Qscope's version",
 }  # fmt: skip
 
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -503,30 +505,29 @@ def test_ctrl_c_says_how_to_go_on(adapters, tmp_path):
     assert "Traceback" not in err and not said
 
 
-FULL = """
-import resource, signal
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))
-"""
+@contextmanager
+def disk_of(most):
+    """Within, the system refuses to write files larger than that, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("most", [200, 20_000])
-def test_a_disk_that_is_full_is_said_and_nothing_is_lost(adapters, tmp_path, most, monkeypatch):
-    """The system refuses larger files: of 200 bytes any part, of 20,000 the whole output."""
-    path = write(tmp_path / "d.jsonl", made(160))
+@pytest.mark.parametrize(("most", "kept"), [(5000, 0), (20_000, 13)])
+def test_a_disk_that_is_full_is_said_and_nothing_is_lost(loaded, small, tmp_path, most, kept):
+    """Files of 5,000 bytes have room for no part, of 20,000 for each, but not for the output."""
+    pair, info = loaded
+    source = open_source(write(tmp_path / "d.jsonl", made(100)))
     out = tmp_path / "out.parquet"
-    argv = options(adapters, "--data", path, "--out", out)
-    done = subprocess.run(
-        [sys.executable, "-c", FULL.format(most=most) + COMMAND, *argv],
-        cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 1, done.stderr
-    last = done.stderr.splitlines()[-1]
-    assert "cannot be written" in last and "the same command goes on" in last
-    assert "Traceback" not in done.stderr and not out.exists()
-    monkeypatch.setattr(scoring, "WINDOW", 8)
-    assert main.main(argv) == 0
-    assert len(rows_of(out)) == 160
+    said = "out.parquet cannot be written .*: make room .* the same command goes on from"
+    with disk_of(most), pytest.raises(UserFacingError, match=said):
+        score_data(pair, info, source, out)
+    assert not out.exists() and len(parts_in(tmp_path / "out.parquet.parts")) == kept
+    score_data(pair, info, source, out)
+    assert len(rows_of(out)) == 100
     assert sorted(it.name for it in tmp_path.iterdir()) == ["d.jsonl", "out.parquet"]
 
 

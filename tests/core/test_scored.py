@@ -33,7 +33,7 @@ from core.noise import NoiseFloor
 from core.preferences import Preference
 from core.text import Message
 
-JOB = Job("p", "r", "float32", "chat template, turn", "source", 10, {}, None, (1, 1))
+JOB = Job("p", "r", "float32", "chat template, turn", "source", 10, {}, None, (1, 1), 256)
 ABOUT = About(
     JOB, Counts(), "policy", "reference", {"policy": "p"}, 0.1, TrainingLoss(("ipo",)), "d.jsonl",
     "JSON Lines", {"prompt": ("q",)}, 3, noise=NoiseFloor("bfloat16", 0.1, 0.01, 0.0, 9, "so"),
