@@ -90,7 +90,8 @@ class Job(msgspec.Struct, frozen=True):
 DIFFERS = {
     "policy": "the policy", "reference": "the reference", "dtype": "the number format",
     "reading": "how texts are read", "source": "the data", "bytes": "the data",
-    "columns": "--columns", "limit": "--limit", "shard": "--shard", "window": "Qscope's version", "version": "Qscope's version",
+    "columns": "--columns", "limit": "--limit", "shard": "--shard",
+    "window": "Qscope's version", "version": "Qscope's version",
 }  # fmt: skip
 
 

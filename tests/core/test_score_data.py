@@ -34,7 +34,6 @@ from tests.core.test_trl_parity import BETA, ROWS, base, trained  # noqa: F401
 from tests.tiny import save_adapters, save_model, save_pair, save_run
 
 ROOT = Path(__file__).parents[2]
-TIMES = 10
 
 
 def made(count, long=()):
@@ -455,41 +454,6 @@ def started(argv, **environment):
 
 def parts_in(folder):
     return {path.name for path in folder.glob("part-*.parquet")}
-
-
-def test_killed_ten_times_and_finished_equal(adapters, tmp_path, monkeypatch):
-    monkeypatch.setattr(scoring, "WINDOW", 8)
-    path = write(tmp_path / "d.jsonl", made(200, long=[50, 120]))
-    out = tmp_path / "out.parquet"
-    folder = tmp_path / "out.parquet.parts"
-    argv = options(adapters, "--data", path, "--out", out)
-    kills = 0
-    for number in range(TIMES):
-        before = parts_in(folder)
-        process = started(argv)
-        # Now in the middle of a window, now between two, now before the first.
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
-            if number == 0 and folder.exists():
-                break
-            if number and len(parts_in(folder) - before) >= 1 + number % 2:
-                time.sleep(0.01 * number)
-                break
-            time.sleep(0.002)
-        assert process.poll() is None, process.communicate()[1]
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += 1
-        assert before <= parts_in(folder) and not out.exists()
-    assert kills == TIMES
-    process = started(argv)
-    said, err = process.communicate()
-    assert process.returncode == 0, err
-    assert "198 rows scored, 2 skipped" in said
-    assert not folder.exists()
-    assert main.main(options(adapters, "--data", path, "--out", tmp_path / "whole.parquet")) == 0
-    same(out, tmp_path / "whole.parquet")
-    assert read_about(out).counts == read_about(tmp_path / "whole.parquet").counts
 
 
 def test_ctrl_c_says_how_to_go_on(adapters, tmp_path):

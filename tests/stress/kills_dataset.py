@@ -19,6 +19,10 @@ KILLS = 10
 """Kills of each file before it is let end."""
 ROWS = 400, 20_000
 """Rows of a file that is killed in a test of a few steps, and in a long run."""
+PARTS = 80
+"""Parts of a file, so that some are left after each kill."""
+EARLY = 0.2
+"""How often a process is killed at any moment, and not soon after a part."""
 LONG = 10
 """Steps from which on a run is a long one."""
 CLOSE = 1e-4
@@ -39,7 +43,7 @@ def stress(room: Path, seed: int, more: Callable[[int], bool]) -> Report:
     os.environ["QSCOPE_CACHE"] = str(room / "cache")
     pair = make_pair(room)
     rows = ROWS[more(LONG)]
-    report.figures = {"files compared": 0.0, "rows": float(rows), "resumed in a part": 0.0}
+    report.figures = {"files compared": 0.0, "rows": float(rows), "killed at work": 0.0}
     while more(report.done):
         try:
             one_file(room, pair, rows, rng, report, more)
@@ -63,7 +67,9 @@ def one_file(
 
     def score(to: Path) -> int:
         import main
+        from core.dataset import score as scoring
 
+        scoring.WINDOW = rows // PARTS
         return main.main(["score", *pair, "--data", str(data), "--out", str(to)])
 
     patience = PATIENCE + rows  # a second more a row: it may be long
@@ -71,11 +77,19 @@ def one_file(
     for _ in range(KILLS):
         if not more(report.done):
             break
+        before = parts_in(out)
         child = Child(lambda: score(out), room / "killed")
-        time.sleep(rng.uniform(0, took) if rng.random() < 0.5 else rng.uniform(0, took / KILLS))
+        if rng.random() < EARLY:
+            time.sleep(rng.uniform(0, took))
+        else:
+            while len(parts_in(out)) < len(before) + 1 and child.alive():
+                time.sleep(0.002)
+            time.sleep(rng.uniform(0, 0.1))
+        report.figures["killed at work"] += child.alive() and bool(parts_in(out))
         child.kill()
         report.done += 1
-        report.figures["resumed in a part"] += bool(list(room.glob(f"{out.name}.parts/*.new")))
+        if before - parts_in(out) and not out.exists():
+            raise WrongError("a part was lost")
     Child(lambda: score(out), room / "last").end(patience)
     compare(out, whole)
     left = [it.name for it in room.glob(f"{out.name}*") if it != out]
@@ -84,6 +98,11 @@ def one_file(
     report.figures["files compared"] += 1
     for path in (data, out, whole):
         path.unlink()
+
+
+def parts_in(out: Path) -> set[str]:
+    """The parts that are there of an output."""
+    return {it.name for it in out.with_name(f"{out.name}.parts").glob("part-*.parquet")}
 
 
 def compare(out: Path, whole: Path) -> None:
