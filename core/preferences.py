@@ -11,7 +11,7 @@ import ast
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +36,8 @@ Side = str | tuple[Message, ...]
 PROMPT = "prompt", "question", "instruction", "query", "input"
 CHOSEN = "chosen", "chosen_response", "response_chosen", "chosen_messages", "response_j"
 REJECTED = "rejected", "rejected_response", "response_rejected", "rejected_messages", "response_k"
+RESPONSE = "response", "completion", "output", "answer", "generation", "reply"
+"""Of files that hold one response to each prompt."""
 TURNS = "messages", "conversations", "conversation"
 SYSTEM = "system", "system_prompt", "system_message"
 MEDIA = "image", "images", "video", "videos", "audio", "audios"
@@ -138,6 +140,21 @@ class Preference:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadRow:
+    """What was read of a row; in a row with a single response both sides are that."""
+
+    pair: Preference
+    roles: Mapping[str, tuple[str, ...]]
+    """The columns that were taken, by what they were taken for: "prompt", "chosen", "system", …"""
+    left: tuple[str, ...]
+    """The columns that hold something which was not used."""
+    notes: tuple[str, ...]
+    """What of the row means something else than it may seem, each to follow "in this pair"."""
+    made_turns: bool
+    """Whether it holds plain text, which a system text, a history or tools made into turns."""
+
+
+@dataclass(frozen=True, slots=True)
 class Preferences:
     """What was read of a file: all of it, or its first rows."""
 
@@ -224,22 +241,17 @@ def read_preferences(path: Path, limit: int | None = None) -> Preferences:
             continue
         try:
             value = table.parse(item)
-            if not isinstance(value, dict):
-                raise RowFault("is not a table with prompt, chosen and rejected")
-            first = first or value
-            columns |= {_fold(name): _shown(name) for name in value}
-            row = _Row(value, prompted=not columns.keys().isdisjoint(PROMPT))
-            pair = row.pair()
+            if isinstance(value, dict):
+                first = first or value
+                columns |= {fold(name): shown_name(name) for name in value}
+            row = read_row(value, prompted=not columns.keys().isdisjoint(PROMPT))
         except RowFault as error:
             faults.append(f"{place} {error}")
             continue
-        except RecursionError:
-            faults.append(f"{place} is nested too deeply")
-            continue
-        pairs.append(pair)
-        kinds.setdefault((pair.conversational, row.made_turns), place)
-        left |= dict.fromkeys(row.left())
-        notes.update([*row.notes])
+        pairs.append(row.pair)
+        kinds.setdefault((row.pair.conversational, row.made_turns), place)
+        left |= dict.fromkeys(row.left)
+        notes.update(row.notes)
     if not rows:
         raise UserFacingError(f"{path} is empty: choose a file that holds preference pairs.")
     if not pairs:
@@ -253,11 +265,34 @@ def read_preferences(path: Path, limit: int | None = None) -> Preferences:
         pairs = [as_turns(pair) for pair in pairs]
     told = [table.note] if table.note else []
     told += [f"in {count:,} of {len(pairs):,} pairs {note}" for note, count in notes.items()]
-    told += [f"not used: {_listed(left)} (every pair counts the same)"] if left else []
+    told += [f"not used: {listed(left)} (every pair counts the same)"] if left else []
     said = tuple(f"{note[0].upper()}{note[1:]}." for note in told)
     return Preferences(
         path, table.format, rows, tuple(columns.values()), tuple(pairs), tuple(faults), said
     )
+
+
+def read_row(value: Any, prompted: bool, single: bool = False) -> ReadRow:
+    """Return a row of a file as a pair.
+
+    Args:
+        value: what the file holds there.
+        prompted: the file has a column for the prompt, so that text in it must not lack one.
+        single: it holds one response to a prompt, and no pair.
+
+    Raises:
+        RowFault: it is none; its words follow the row's place.
+    """
+    if not isinstance(value, dict):
+        want = "prompt and response" if single else "prompt, chosen and rejected"
+        raise RowFault(f"is not a table with {want}")
+    row = _Row(value, prompted)
+    try:
+        pair = row.single() if single else row.pair()
+    except RecursionError as error:
+        raise RowFault("is nested too deeply") from error
+    roles = {role: tuple(names) for role, names in row.roles.items()}
+    return ReadRow(pair, roles, tuple(row.left()), tuple(row.notes), row.made_turns)
 
 
 def inspect_preferences(path: Path) -> Preferences:
@@ -299,7 +334,7 @@ def as_turns(pair: Preference) -> Preference:
 
 def _no_pairs(path: Path, row: dict[str, Any], faults: list[str]) -> UserFacingError:
     """Return why no row of a file is a pair, by the columns of one."""
-    names = {*map(_fold, row)}
+    names = {*map(fold, row)}
     sides = {"chosen": names & {*CHOSEN}, "rejected": names & {*REJECTED}}
     if sides["rejected"] and not sides["chosen"]:  # so ms-swift writes it
         sides["chosen"] = names & {"response", *TURNS}
@@ -323,7 +358,7 @@ def _no_pairs(path: Path, row: dict[str, Any], faults: list[str]) -> UserFacingE
         return UserFacingError(
             f"{path} holds one response to each prompt, as SFT takes it, and no pairs: {want}."
         )
-    there = _listed(_shown(name) for name in row) or "none"
+    there = listed(shown_name(name) for name in row) or "none"
     return UserFacingError(
         f"{path} has no column {' and no column '.join(missing)}; its columns are: {there}. Write "
         f"the better response of each row as chosen, the other as rejected."
@@ -334,26 +369,23 @@ def _no_pairs(path: Path, row: dict[str, Any], faults: list[str]) -> UserFacingE
 
 
 class _Row:
-    """A row of a file, and what of it has been used.
-
-    ``prompted``: the file has a column for the prompt, so that text in it must not lack one;
-    ``made_turns``: it holds plain text, which a system text, a history or tools made into turns.
-    """
+    """A row of a file, and what of it has been used; ``prompted`` as for ``read_row``."""
 
     def __init__(self, row: dict[str, Any], prompted: bool) -> None:
         self._prompted = prompted
         self._row = row
-        self._names = {_fold(name): name for name in row}
+        self._names = {fold(name): name for name in row}
         self._cells = {key: row[name] for key, name in self._names.items()}
         self._used: set[str] = set()
         self.notes: dict[str, None] = {}
         self.made_turns = False
+        self.roles: dict[str, list[str]] = {}
 
     def left(self) -> list[str]:
         """Return the columns that hold something which was not used."""
         used = {self._names[key] for key in self._used}
         return [
-            _shown(name) or "a column without a name"
+            shown_name(name) or "a column without a name"
             for name, cell in self._row.items()
             if name not in used and not _blank(cell)
         ]
@@ -364,9 +396,40 @@ class _Row:
         Raises:
             RowFault: it is none.
         """
+        self._refuse_media()
+        return self._whole(*self._prompt(*self._responses()))
+
+    def single(self) -> Preference:
+        """Return a row with one response as a pair whose two sides are that.
+
+        Raises:
+            RowFault: it is none.
+        """
+        self._refuse_media()
+        name = self._find(RESPONSE)
+        if not name and not (name := self._find(TURNS)):
+            there = any(self._cells.get(other) is not None for other in RESPONSE)
+            raise RowFault(f"has {'an empty' if there else 'no'} response")
+        response = self._side("response", name)
+        if not isinstance(response, str) and response[-1].role != "assistant":
+            raise RowFault("has a response that does not end with a turn of the assistant")
+        given = None if name in TURNS else self._given(response, 0)
+        if given is None and not isinstance(response, str) and len(response) > 1:
+            given, response = response[:-1], response[-1:]
+        elif isinstance(given, tuple) and response[: len(given)] == given:
+            response = response[len(given) :]
+        if given is None:
+            raise RowFault("has no prompt")
+        if _blank(response):
+            raise RowFault("has nothing in response behind the prompt")
+        return self._whole(given, response, response)
+
+    def _refuse_media(self) -> None:
         if self._find(MEDIA):
             raise RowFault("has images, video or sound, which are not read")
-        prompt, chosen, rejected = self._prompt(*self._responses())
+
+    def _whole(self, prompt: Side, chosen: Side, rejected: Side) -> Preference:
+        """Return a pair with what a system text, a history and settings add to its prompt."""
         for what, side in (("chosen", chosen), ("rejected", rejected)):
             if _blank(side):
                 raise RowFault(f"has nothing in {what} behind the prompt")
@@ -446,6 +509,7 @@ class _Row:
             if shared and not isinstance(chosen, str):
                 if side not in [turn.content for turn in chosen[:shared]]:
                     self._used.discard(name)  # it says something else, which is told
+                    self.roles.pop("prompt", None)
                 return None
             more = self._text(("input",)) if name == "instruction" else ""
             return f"{side}\n{more}" if more else side  # as LLaMA-Factory joins them
@@ -478,7 +542,7 @@ class _Row:
         """Return the turns before the prompt, which LLaMA-Factory keeps as [[question, answer]]."""
         if not (name := self._find(("history",))):
             return ()
-        value = self._take(name)
+        value = self._take("history", name)
         if isinstance(value, str):
             value = _parsed(value)
         if not isinstance(value, list) or not all(
@@ -495,7 +559,7 @@ class _Row:
         found: dict[str, Any] = {}
         for name, kind in (("chat_template_kwargs", dict), ("tools", list)):
             if self._find((name,)):
-                value = self._take(name)
+                value = self._take(name, name)
                 value = _parsed(value) if isinstance(value, str) else value
                 if not isinstance(value, kind):
                     raise RowFault(f"has {name} that are no {'list' if kind is list else 'object'}")
@@ -508,9 +572,10 @@ class _Row:
         """Return the first of some columns that holds something, "" if none does."""
         return next((name for name in names if not _blank(self._cells.get(name))), "")
 
-    def _take(self, name: str) -> Any:
-        """Return what a column holds, and count it as used."""
+    def _take(self, role: str, name: str) -> Any:
+        """Return what a column holds, and note that it is used, and for what."""
         self._used.add(name)
+        self.roles.setdefault(role, []).append(shown_name(self._names[name]))
         value = self._cells[name]
         if isinstance(value, str) and value.strip().casefold() in NOTHING:
             self._note(f"{name} is the word {value}, as some programs write an empty cell")
@@ -520,7 +585,7 @@ class _Row:
         """Return the text of the first of some columns that has any, "" if none has."""
         if not (name := self._find(names)):
             return ""
-        value = self._take(name)
+        value = self._take("prompt" if name in PROMPT else "system", name)
         if not isinstance(value, str):
             raise RowFault(f"has a {name} that is no text")
         return value
@@ -530,7 +595,7 @@ class _Row:
 
     def _side(self, what: str, name: str) -> Side:
         """Return what a column holds as text or as turns."""
-        value = self._take(name)
+        value = self._take(what, name)
         if isinstance(value, str):
             _check(what, value)
             written = _parsed(value) if WRITTEN.match(value) else None
@@ -559,7 +624,7 @@ class _Row:
         role = ROLES.get(turn[who].strip().casefold())
         if role is None:
             raise RowFault(
-                f"has the role {_shown(turn[who])!r} in {what}, which is none of system, user, "
+                f"has the role {shown_name(turn[who])!r} in {what}, which is none of system, user, "
                 f"assistant and tool"
             )
         key = next((key for key in CONTENTS if key in turn), "")
@@ -588,24 +653,24 @@ class _Row:
         _check(what, content)
         used = {who, key, "function_call", *MORE}
         if left := [name for name in turn if name not in used and not _blank(turn[name])]:
-            self._note(f"{_listed(sorted(map(_shown, left)))} of the turns is not used")
+            self._note(f"{listed(sorted(map(shown_name, left)))} of the turns is not used")
         besides = json.dumps(more, ensure_ascii=False) if more else ""
         _check(what, besides)
         return Message(role, content, besides)
 
 
-def _fold(name: Any) -> str:
+def fold(name: Any) -> str:
     """Return a column's name as it is looked for."""
     return str(name).strip().casefold()
 
 
-def _shown(name: Any) -> str:
+def shown_name(name: Any) -> str:
     """Return a name for the eye: one line, not too long, of letters that can be printed."""
     text = str(name)[:LONGEST_NAME]
     return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
     """Return names in a row; of very many the first."""
     found = list(names)
     return ", ".join(found[:MOST_NAMES]) + (", …" if len(found) > MOST_NAMES else "")

@@ -5,8 +5,10 @@
 
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 BAD = ".bad"
 """Behind the name of a file that was set aside."""
@@ -51,19 +53,48 @@ def write_whole(path: Path, data: bytes) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        file = beside.open("xb")
+        file = _beside(path).open("xb")
     except OSError:
         path.write_bytes(data)
         return
+    with _put_in_place(path, file):
+        file.write(data)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to, which is put in place of ``path`` when all is written; who is killed
+    or fails meanwhile leaves the old one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = Path(os.path.realpath(path))
+    _beside(path).unlink(missing_ok=True)
+    file = _beside(path).open("xb")
+    with _put_in_place(path, file):
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
+
+
+@contextmanager
+def _put_in_place(path: Path, file: BinaryIO) -> Iterator[None]:
+    """Put what is written inside to ``file``, beside ``path``, in its place; if it fails, nothing
+    of it stays."""
+    beside = _beside(path)
     try:
         with file:
-            file.write(data)
+            yield
         if path.exists():
             shutil.copymode(path, beside)
         beside.replace(path)
-    except OSError:
+    except BaseException:
         beside.unlink(missing_ok=True)
         raise
 

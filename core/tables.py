@@ -1,8 +1,10 @@
 """Rows of a file, whatever its form: JSON, JSON Lines, CSV, Parquet, Arrow, a datasets folder.
 
 What a file holds tells its kind, not its name; text may be UTF-8, UTF-16 or UTF-32, and packed by
-gzip, bzip2 or xz. ``datasets`` itself would copy each file into a cache and name no line that is at
-fault, so only pyarrow, which it brings along, is used. Knows nothing of what rows mean.
+gzip, bzip2 or xz. JSON Lines, CSV, Parquet and Arrow are read row by row, whatever their size;
+other JSON, other encodings and packed text are held in memory. ``datasets`` itself would copy each
+file into a cache and name no line that is at fault, so only pyarrow is used. Knows nothing of what
+rows mean.
 """
 
 import bz2
@@ -19,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from core.errors import UserFacingError
 from core.failures import in_words, reason
@@ -28,15 +30,21 @@ from core.files import entries, open_file, read_file
 KINDS = "JSON Lines, JSON, CSV, Parquet or a folder that the library datasets saved"
 LARGEST = 1 << 31
 """Bytes of a file of text, unpacked, all of which is held in memory."""
+LONGEST_LINE = 1 << 26
+"""Bytes of a line of JSON Lines; a longer one is a fault of its row."""
 PACKED_TO = 100
 """A packed file of text has at most so many times its size, beyond ``SMALL``."""
 SMALL = 1 << 26
 XZ_MEMORY = 1 << 28
 """Bytes; unpacking what xz has packed best takes a quarter."""
 MOST_COLUMNS = 10_000
+BATCH = 250
+"""Rows of a Parquet file that are read at once."""
 FOREIGN = {b"PK\x03\x04": "a ZIP archive or an Excel file", b"\x28\xb5\x2f\xfd": "packed by zstd"}
 ARROW = b"ARROW1", b"\xff\xff\xff\xff"
 """How Arrow's two kinds of files begin; the second is what datasets saves and caches."""
+PACKERS = ".gz", ".bz2", ".xz"
+JSON_SUFFIXES = ".jsonl", ".ndjson", ".json"
 SEPARATORS = ",\t;|"
 SPEAKERS = ("role", "from", "speaker", "author")
 """Keys that say whose turn an object is: a list of such objects is a conversation, no table."""
@@ -70,7 +78,7 @@ def open_table(path: Path, columns: frozenset[str]) -> Table:
     Raises:
         UserFacingError: it cannot be read; while the items are drawn too.
     """
-    try:
+    with _readable(path):
         if path.is_dir():
             return _folder(path)
         with open_file(path) as file:
@@ -81,12 +89,18 @@ def open_table(path: Path, columns: frozenset[str]) -> Table:
                 return Table("Arrow", _arrow_files([path]), _arrow_row)
             if foreign := [FOREIGN[magic] for magic in FOREIGN if start.startswith(magic)]:
                 raise UserFacingError(f"{path} is {foreign[0]}: unpack it, or save it as CSV.")
+            unpack = next((PACKED[magic] for magic in PACKED if start.startswith(magic)), None)
+            if unpack is None and json.detect_encoding(start) in ("utf-8", "utf-8-sig"):
+                file.seek(0)
+                if (streamed := _by_row(path, file)) is not None:
+                    return streamed
             if os.fstat(file.fileno()).st_size > LARGEST:
                 raise UserFacingError(
-                    f"{path} has more than {LARGEST >> 30} GB of text: save it as Parquet."
+                    f"{path} has more than {LARGEST >> 30} GB of text: save it as JSON Lines or "
+                    f"Parquet, not packed."
                 )
-            data = start + file.read()  # with a number, room for that many would be taken
-        unpack = next((PACKED[magic] for magic in PACKED if start.startswith(magic)), None)
+            file.seek(0)
+            data = file.read()  # with a number, room for that many would be taken
         if unpack is not None:
             most = min(LARGEST, max(SMALL, PACKED_TO * len(data)))
             data = unpack(data, most)
@@ -96,6 +110,13 @@ def open_table(path: Path, columns: frozenset[str]) -> Table:
                     f"it, or choose another file."
                 )
         return _text(path, _utf8(data), columns)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise what a file of text raises inside as UserFacingError."""
+    try:
+        yield
     except UnicodeError as error:
         raise UserFacingError(f"{path} is not the text it seems to be: choose {KINDS}.") from error
     except RecursionError as error:
@@ -165,18 +186,73 @@ def _utf8(data: bytes) -> bytes:
     return data[3:] if encoding == "utf-8-sig" else data.decode(encoding).encode()
 
 
+def _by_row(path: Path, file: BinaryIO) -> Table | None:
+    """Return JSON Lines or CSV that are read row by row; None if a file of UTF-8 is something else,
+    or has no more than one line.
+
+    ``file``: the file, read from its beginning here.
+    """
+    lines = (line.strip() for _, line in _lines(file) if line is not None)
+    first, more = next(lines, b""), next(lines, b"")
+    if first[:1] == b"{" and more:
+        try:
+            by_line = isinstance(_parsed(first), dict)
+        except RowFault:
+            by_line = False
+        return Table("JSON Lines", _json_lines(path), _parsed) if by_line else None
+    separator = _separator(path, first)
+    return Table("CSV", _csv(path, None, separator), _csv_row) if separator else None
+
+
+def _separator(path: Path, first: bytes) -> str:
+    """Return what separates the cells of a CSV by its first line; "" if a file is none."""
+    suffix = _suffix(path)
+    if not first or first[:1] in (b"{", b"[") or suffix in JSON_SUFFIXES:
+        return ""
+    separator = max(SEPARATORS, key=lambda sign: first.count(sign.encode()))
+    known = suffix in (".csv", ".tsv")
+    known = known or (suffix in (".txt", ".tab") and separator.encode() in first)
+    return separator if known else ""
+
+
+def _suffix(path: Path) -> str:
+    """Return how a file's name ends, what packed it left aside."""
+    return Path(
+        path.name.removesuffix(path.suffix if path.suffix in PACKERS else "")
+    ).suffix.lower()
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """Yield the lines that hold something, with their number from 1; None for one that is longer
+    than LONGEST_LINE."""
+    number, begun = 0, b"\xef\xbb\xbf"
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        whole = len(line) <= LONGEST_LINE or line.endswith(b"\n")
+        while not whole and (rest := file.readline(LONGEST_LINE)):
+            if rest.endswith(b"\n"):
+                break
+        if number == 1:
+            line = line.removeprefix(begun)
+        if not whole or line.strip():
+            yield number, line if whole else None
+
+
+def _json_lines(path: Path) -> Items:
+    with _readable(path), open_file(path) as file:
+        for number, line in _lines(file):
+            yield f"line {number}", line
+
+
 def _text(path: Path, data: bytes, columns: frozenset[str]) -> Table:
     found = re.search(rb"\S[^\r\n]*", data)
     first = found[0] if found else b""
-    suffix = path.name.removesuffix(path.suffix if path.suffix in (".gz", ".bz2", ".xz") else "")
-    suffix = Path(suffix).suffix.lower()
     if not first:
         return Table("empty", iter(()), lambda row: row)
-    if first[:1] in (b"{", b"[") or suffix in (".jsonl", ".ndjson", ".json"):
-        return _json(path, data, columns)
-    separator = max(SEPARATORS, key=lambda sign: first.count(sign.encode()))
-    if suffix in (".csv", ".tsv") or (suffix in (".txt", ".tab") and separator.encode() in first):
+    if separator := _separator(path, first):
         return Table("CSV", _csv(path, data, separator), _csv_row)
+    if first[:1] in (b"{", b"[") or _suffix(path) in JSON_SUFFIXES:
+        return _json(path, data, columns)
     raise UserFacingError(f"{path} is no table of rows: choose {KINDS}.")
 
 
@@ -210,7 +286,9 @@ def _json(path: Path, data: bytes, columns: frozenset[str]) -> Table:
     )
 
 
-def _parsed(line: bytes) -> Any:
+def _parsed(line: bytes | None) -> Any:
+    if line is None:
+        raise RowFault(f"is longer than {LONGEST_LINE >> 20} MB")
     try:
         return _DECODER.decode(line.decode())
     except RecursionError as error:
@@ -316,30 +394,43 @@ def split_of(path: Path, names: list[str]) -> tuple[str, str]:
     return "train", f"of the splits {', '.join(names)} only train is read"
 
 
-def _csv(path: Path, data: bytes, separator: str) -> Items:
+def _csv(path: Path, data: bytes | None, separator: str) -> Items:
+    """Yield the rows of a CSV: of some bytes, or else of the file itself, as they are read."""
     csv.field_size_limit(10_000_000)
-    try:
-        text = io.StringIO(data.decode(), newline="")
-        reader = csv.DictReader(text, delimiter=separator, strict=True)
-        names = reader.fieldnames or ()
-        if len(names) > MOST_COLUMNS:
+    with _readable(path), io.BytesIO(data) if data is not None else open_file(path) as file:
+        text = io.TextIOWrapper(file, "utf-8-sig", newline="")
+        try:
+            reader = csv.DictReader(text, delimiter=separator, strict=True)
+            names = reader.fieldnames or ()
+            if len(names) > MOST_COLUMNS:
+                raise UserFacingError(
+                    f"{path} has {len(names):,} columns, more than a table of pairs: save it anew."
+                )
+            if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+                raise UserFacingError(
+                    f"{path} has more than one column {twice[0][:80]!r}: rename or delete one of "
+                    f"them."
+                )
+            for row in reader:
+                yield f"line {reader.line_num}", row
+        except UnicodeDecodeError as error:
             raise UserFacingError(
-                f"{path} has {len(names):,} columns, more than a table of pairs: save it anew."
-            )
-        if twice := sorted(name for name, count in Counter(names).items() if count > 1):
-            raise UserFacingError(
-                f"{path} has more than one column {twice[0][:80]!r}: rename or delete one of them."
-            )
-        for row in reader:
-            yield f"line {reader.line_num}", row
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserFacingError(
-            f"Line {line} of {path} is not UTF-8 text: save it anew as UTF-8 (from Latin-1, for "
-            f"instance, iconv -f latin1 -t utf-8 does it)."
-        ) from error
-    except csv.Error as error:
-        raise UserFacingError(f"{path} is not a CSV table ({error}): save it anew.") from error
+                f"Line {_not_utf8(file)} of {path} is not UTF-8 text: save it anew as UTF-8 (from "
+                f"Latin-1, for instance, iconv -f latin1 -t utf-8 does it)."
+            ) from error
+        except csv.Error as error:
+            raise UserFacingError(f"{path} is not a CSV table ({error}): save it anew.") from error
+
+
+def _not_utf8(file: BinaryIO) -> int:
+    """Return the number of a file's first line that is not UTF-8, 0 if all are."""
+    file.seek(0)
+    for number, line in enumerate(file, 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            return number
+    return 0
 
 
 def _csv_row(row: dict[Any, Any]) -> Any:
@@ -403,8 +494,9 @@ def _parquet(files: list[Path]) -> Items:
     for path in files:
         with _undamaged(path):
             open_file(path).close()  # a pipe would be waited for
-        with _undamaged(path), module.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1000):
+        # Without a buffer of its own it would hold all of a row group.
+        with _undamaged(path), module.ParquetFile(path, buffer_size=1 << 20) as file:
+            for batch in file.iter_batches(batch_size=BATCH):
                 yield from _rows_of(batch, number)
                 number += batch.num_rows
 
@@ -437,7 +529,7 @@ def _arrow(path: Path, module: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise UserFacingError(
-            f"Reading {path} needs the package pyarrow: run pip install -e '.[train]' in the "
+            f"Reading {path} needs the package pyarrow: run pip install -e . in the "
             f"folder of main.py."
         ) from error
 

@@ -93,6 +93,7 @@ def _data() -> Iterator[str]:
         "prompt": preferences.PROMPT,
         "chosen": preferences.CHOSEN,
         "rejected": preferences.REJECTED,
+        "response (of data to score)": preferences.RESPONSE,
         "turns": preferences.TURNS,
         "system": preferences.SYSTEM,
     }

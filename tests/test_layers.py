@@ -54,6 +54,7 @@ RANKS = {
     "core.models": 4,
     "core.search": 5,
     "core.sweeps": 5,
+    "core.dataset": 5,
     "core.demo": 5,
     "core.evaluation": 5,
     "core.runs": 5,

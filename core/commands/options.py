@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.errors import UserFacingError
 from core.setting import Setting, figure
 
 if TYPE_CHECKING:
-    from core.engine.protocol import PairSpec
+    from core.engine.protocol import PairInfo, PairSpec
+    from core.models.pair import Pair
 
 
 def positive(text: str) -> float:
@@ -185,6 +187,22 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         trainer=arguments.trainer,
         download="yes" if arguments.download else "",
     )
+
+
+def show(pair: "Pair", info: "PairInfo", step: int) -> "PairInfo":
+    """Let the policy be the run's checkpoint of a step.
+
+    Raises:
+        UserFacingError: there is none.
+    """
+    paths = {checkpoint.step: checkpoint.path for checkpoint in info.checkpoints}
+    if step not in paths:
+        raise UserFacingError(
+            f"The run has no whole checkpoint of step {step}: choose one of "
+            f"{', '.join(map(str, paths))}."
+        )
+    pair.use(paths[step])
+    return info.at(paths[step])
 
 
 def with_checkpoints(runs: Sequence[Path]) -> Path | None:

@@ -1,10 +1,11 @@
-"""Score responses under a policy and its reference, without a window.
+"""Score responses under a policy and its reference, without a window: one text or a million.
 
 Prints the implicit reward of every token of a response, the closing (end-of-turn) token last:
 as a table, or with --json as one object. With --jsonl FILE, one object for each line of the file,
 the models loaded once. "score" is what the training's loss makes of the response and of each token;
 what is not known, or needs a reference that is not there, is null. "noise" says how far the number
-format alone moves a log-ratio, of one token and of the response's sum, in nats. Progress and
+format alone moves a log-ratio, of one token and of the response's sum, in nats. With --data FILE
+all rows of a file of pairs or single responses are scored into one Parquet file. Progress and
 remarks go to stderr. One line ending at the very end of --prompt-file and --response-file is the
 editor's, not the text's, and is left out.
 """
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.commands import options
+from core.commands import options, score_data
 from core.commands.console import Reporter
 from core.errors import UserFacingError
 
@@ -59,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="with --run: the checkpoint of this step is the policy (0: the start of the run)",
     )
+    score_data.add_arguments(parser)
     options.add_pair_arguments(parser)
 
 
@@ -72,11 +74,15 @@ def run(arguments: argparse.Namespace) -> int:
     files = arguments.prompt_file, arguments.response_file
     if arguments.jsonl and any(files):
         parser.error("--jsonl and --prompt-file/--response-file exclude each other")
-    if not arguments.jsonl and not all(files):
-        parser.error("give --prompt-file and --response-file, or --jsonl")
-    options.require_pair(parser, arguments)
+    if score_data.is_meant(arguments) and (arguments.jsonl or any(files)):
+        parser.error("--data and --jsonl or --prompt-file/--response-file exclude each other")
     if arguments.checkpoint is not None and not arguments.run:
         parser.error("--checkpoint needs --run")
+    if score_data.is_meant(arguments):
+        return score_data.run(parser, arguments)
+    if not arguments.jsonl and not all(files):
+        parser.error("give --prompt-file and --response-file, or --jsonl, or --data")
+    options.require_pair(parser, arguments)
     spec = options.pair_spec(parser, arguments)
     # Before the models are loaded, so that a slip in the last line does not cost the wait for it.
     items = read_items(arguments)
@@ -89,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         for note in info.notes:
             reporter.say(note)
         if arguments.checkpoint is not None:
-            info = show(pair, info, arguments.checkpoint)
+            info = options.show(pair, info, arguments.checkpoint)
         measurement = Measurement(pair)
         for count, item in enumerate(items, 1):
             pair.trim()
@@ -110,22 +116,6 @@ def run(arguments: argparse.Namespace) -> int:
             if arguments.jsonl:
                 reporter.count(f"{count} scored")
     return 0
-
-
-def show(pair: "Pair", info: "PairInfo", step: int) -> "PairInfo":
-    """Let the policy be the run's checkpoint of a step.
-
-    Raises:
-        UserFacingError: there is none.
-    """
-    paths = {checkpoint.step: checkpoint.path for checkpoint in info.checkpoints}
-    if step not in paths:
-        raise UserFacingError(
-            f"The run has no whole checkpoint of step {step}: choose one of "
-            f"{', '.join(map(str, paths))}."
-        )
-    pair.use(paths[step])
-    return info.at(paths[step])
 
 
 def score_item(pair: "Pair", item: Item) -> "Scoring":

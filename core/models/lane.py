@@ -246,6 +246,25 @@ class Lane:
         store.put_hidden(hidden, rows, cells, seen.visible.shape[1])
 
     @torch.inference_mode()
+    def run_apart(
+        self, ids: torch.Tensor, seen: Branches, rows: slice | None = None
+    ) -> torch.Tensor:
+        """Run T tokens of any texts in one forward (TREE) and return their last hidden states,
+        [rows, T, d]; nothing is cached.
+
+        Args:
+            ids: int64 [T].
+            seen: over these tokens alone.
+
+        Raises:
+            Cancelled: between two layers.
+        """
+        rows = self._activate(rows)
+        store = self.store()
+        store.after(rows, 0)  # without a cache transformers guesses texts by their positions
+        return self._masked(store, ids, ids, seen.to(self.device), rows)
+
+    @torch.inference_mode()
     def run_tips(
         self,
         store: Store,

@@ -376,6 +376,31 @@ class Pair:
         # At the start of a run the reference's logits are the policy's too.
         return out.expand(2, -1, -1) if len(out) == 1 else out[[0, *range(len(out))]]
 
+    def forwards(
+        self, rows: Rows = BOTH, cancelled: Callable[[], bool] = never
+    ) -> list[tuple[Lane, slice, list[Rows]]]:
+        """Return the forwards that ask some models: a lane, its rows, and the models that each of
+        these rows stands for. The policy's weights are in place.
+
+        Raises:
+            UserFacingError: the checkpoint that is shown cannot be loaded.
+            Cancelled: soon after ``cancelled()`` turns true.
+        """
+        meant = self._models_for(rows)
+        if POLICY in meant:
+            self._place(cancelled)
+        found: list[tuple[Lane, slice, list[Rows]]] = []
+        for lane, covers in self._covering:
+            lane.cancelled = cancelled
+            if not (wanted := [row for row in meant if row in covers]):
+                continue
+            stand: list[Rows] = [(row,) for row in wanted] if lane.rows > 1 else [tuple(wanted)]
+            if self.shown == START and not self.alone:  # the reference is the policy too
+                asked = tuple(row for row in rows if row in BOTH)
+                stand = [asked if REFERENCE in it else it for it in stand]
+            found.append((lane, _physical(lane, covers, wanted), stand))
+        return found
+
     def has_kv(self, node: int) -> bool:
         """Return whether both models' KV of a node is cached."""
         if self.version not in (START, self._placed):

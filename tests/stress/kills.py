@@ -76,13 +76,13 @@ class Child:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
 
-    def end(self) -> float:
+    def end(self, patience: float = PATIENCE) -> float:
         """Let it end; return the seconds that it took.
 
         Raises:
             WrongError: it failed, or it hangs.
         """
-        while time.monotonic() - self.began < PATIENCE:
+        while time.monotonic() - self.began < patience:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 if status:
@@ -92,7 +92,7 @@ class Child:
                 return time.monotonic() - self.began
             time.sleep(0.01)
         self.kill()
-        raise WrongError(f"the process after it hangs: it took more than {PATIENCE:.0f} s")
+        raise WrongError(f"the process after it hangs: it took more than {patience:.0f} s")
 
 
 class Kills:

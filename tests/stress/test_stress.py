@@ -60,6 +60,12 @@ def test_kills_leave_nothing_half():
     assert alone_for("kills", 5, 7).faults == []
 
 
+def test_a_data_set_whose_scoring_is_killed_comes_out_the_same():
+    report = alone_for("kills_dataset", 3, 10)
+    assert report.faults == [] and report.figures["files compared"] == 1
+    assert report.figures["killed at work"] > 5
+
+
 def test_memory_stays_within_its_budgets():
     report = alone_for("soak", 1, 100)
     assert report.faults == [] and report.done >= 100
