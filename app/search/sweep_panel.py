@@ -35,7 +35,7 @@ from app.widgets.timers import single_shot
 from core.engine.protocol import Failed, Stopped, Sweep, SweepDone, Swept
 from core.errors import UserFacingError
 from core.recording import RecordedSweep
-from core.setting import figure, settings_of
+from core.setting import figure, settings_of, values_of
 from core.sweeps.judges import JudgeKind, judge_kinds
 from core.sweeps.problems import check
 from core.sweeps.questions import USUAL, sources
@@ -190,7 +190,8 @@ class SweepPanel(QDialog):
             _choose(self.judge, spec.judge.kind)
             self.judge_path.show_path(spec.judge.path)
         _choose(self.against, spec.against)
-        self.numbers.show_values({name: getattr(spec, name) for name in NUMBERS})
+        values = values_of(spec)
+        self.numbers.show_values({name: values[name] for name in NUMBERS})
 
     @Slot()
     def begin(self) -> None:

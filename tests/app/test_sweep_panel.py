@@ -150,10 +150,9 @@ def test_a_sweep_is_shown_again_when_its_session_is_opened(
     other = again.searches.sweep_panel
     qtbot.waitUntil(lambda: not other.running, timeout=10_000)
     assert shown(other) == before and other.isVisible()
-    assert not again.client._engine.asked(Sweep)
     qtbot.waitUntil(lambda: again.pair.info and not again.pair.info.recorded, timeout=10_000)
     qtbot.waitUntil(lambda: settled(again), timeout=10_000)
-    assert shown(other) == before
+    assert shown(other) == before and not FakeEngine.last.asked(Sweep)
     found = again.client.recording.sweep
     assert found.spec == before["spec"] and found.ended is not stopped and found.rows == other.rows
 
