@@ -89,6 +89,8 @@ class Lane:
         self.model: Any = model
         self.device: torch.device = model.device
         self.rows = 1 if active is None else active.rows.stop
+        self.has_base = active is not None
+        """True where adapters lie over a base that can be run without them."""
         self._active = active or ActiveRows()
         self._active.rows = slice(0, self.rows)
         self.config: Any = self.model.config.get_text_config()
@@ -349,6 +351,27 @@ class Lane:
             with self._entered():
                 return plain_logits(self.model, self._batch(ids)).float()
         finally:
+            self.use(chosen)
+
+    @torch.inference_mode()
+    def base_logits(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return what ``plain_logits`` does of the base without its adapters, [T] -> [T, V].
+
+        Only where ``has_base``.
+
+        Raises:
+            Cancelled: between two layers, when ``cancelled()``.
+        """
+        chosen = self.way
+        self._activate(slice(0, 1))
+        self.set_regime(self.regime(len(ids)))
+        self.use(Way.WHOLE)
+        self._active.bare = True
+        try:
+            with self._entered():
+                return plain_logits(self.model, self._batch(ids))[0].float()
+        finally:
+            self._active.bare = False
             self.use(chosen)
 
     @torch.inference_mode()
