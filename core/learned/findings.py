@@ -46,7 +46,7 @@ class _Stats:
     error: Floats
     count: Ints
     over_members: Bools
-    responses: Ints
+    contexts: Ints
 
     @property
     def low(self) -> Floats:
@@ -54,8 +54,16 @@ class _Stats:
         return np.abs(self.effect) - ERRORS * self.error
 
     @property
-    def strength(self) -> Floats:
+    def t(self) -> Floats:
+        """Return effects in standard errors, their sign dropped."""
         return np.abs(self.effect) / np.maximum(self.error, 1e-12)
+
+    @property
+    def strength(self) -> Floats:
+        """Return how much of the residuals effects explain: the root of the sum of squares that
+        goes with each. A family has more of it than its members, and than a wider set in which
+        others only dilute them."""
+        return np.abs(self.effect) * np.sqrt(self.contexts)
 
 
 class Evidence:
@@ -123,7 +131,7 @@ class Evidence:
             error,
             count.astype(np.int64),
             over_members,
-            responses.astype(np.int64),
+            by_context[0].astype(np.int64),
         )
 
 
@@ -147,13 +155,14 @@ def find(
         return [], left, 0
     evidence = Evidence(units, candidates)
     stats = evidence.stats(residual, left)
-    discovered = discoveries(stats.strength)
+    discovered = discoveries(stats.t)
     found: list[Finding] = []
     while len(found) < most:
         passing = stats.low >= floor
         if not passing.any():
             break
         best = int(np.argmax(np.where(passing, stats.strength, -1.0)))
+        best = _whole(best, candidates, stats, passing)
         candidate = candidates[best]
         score, alive = evidence.scores(residual, left)
         for unit in candidate.units[alive[candidate.units]].tolist():
@@ -166,6 +175,19 @@ def find(
         found.append(_finding(candidate, best, stats, units, score, alive, tuple(family)))
         stats = after
     return found, left, discovered
+
+
+def _whole(best: int, candidates: Sequence[Candidate], stats: _Stats, passing: Bools) -> int:
+    """Return the candidate that weighs both sides where ``best`` is one of its sides: a positive
+    half can hide behind a negative one."""
+    if candidates[best].other:
+        return best
+    own = set(candidates[best].units.tolist())
+    for i in np.flatnonzero(passing).tolist():
+        whole = candidates[i]
+        if whole.other and whole.kind == candidates[best].kind and own <= {*whole.units.tolist()}:
+            return i if abs(stats.effect[i]) >= abs(stats.effect[best]) / 2 else best
+    return best
 
 
 def _finding(

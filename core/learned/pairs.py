@@ -121,7 +121,7 @@ def _put(
     if not head or head.endswith("\n"):
         tail = re.sub(r"^[,;:.!]?[ \t]*", "", tail)
     elif head.endswith(" ") and (tail[:1] in " .,;:!?\n" or not tail):
-        head = head[:-1]
+        head = head[:-1].removesuffix(",")
     opened = not head.strip() or head.rstrip()[-1:] in ".!?"
     if opened and before[:1].isupper():
         at = len(tail) - len(tail.lstrip())

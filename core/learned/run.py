@@ -74,8 +74,8 @@ def of_states(
     floor = max(FLOOR, TIMES_NOISE * noise.token if noise is not None else 0.0)
     found, left, discovered = find(states, units, every, line.residual, floor)
     found += of_closing(states, floor)
+    found.sort(key=lambda it: -abs(it.effect) * it.responses**0.5)
     found += of_properties(states, units, line.residual, left)
-    found.sort(key=lambda it: -abs(it.effect) / max(it.error, 1e-12))
     method = Method(
         responses=len(states.texts),
         states=len(states),

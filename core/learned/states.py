@@ -196,7 +196,6 @@ def _score(
     pair: "Pair", part: list[Sample], base: bool, found: _Gathered, cancelled: Stop
 ) -> list[int]:
     """Score some responses to one prompt; return how many states each has."""
-    import torch
 
     from core.models.pair import positions
     from core.models.score import path_of
@@ -217,12 +216,9 @@ def _score(
         )
     pair.reach(np.unique([path[-2] for path, _ in paths]), cancelled=cancelled, line=LINE)
     step = positions(pair.lanes[0].device.type, pair.vocab_size)
-    for path, first in paths:
+    alone = _alone(pair, paths) if base else [None] * len(paths)
+    for (path, first), bare in zip(paths, alone, strict=True):
         states, taken = path[first - 1 : -1], pair.tree.token[path[first:]]
-        bare = None
-        if base:
-            bare = pair.lanes[-1].base_logits(torch.from_numpy(pair.tree.token[path[:-1]]))
-            bare = bare[first - 1 :]
         for begin in range(0, len(states), step):
             if cancelled():
                 raise Cancelled
@@ -231,6 +227,23 @@ def _score(
             own = None if bare is None else bare[part_of, : pair.shared].to(logits.device)
             _take(pair, logits, own, taken[part_of], begin, found)
     return [len(path) - first for path, first in paths]
+
+
+def _alone(pair: "Pair", paths: "list[tuple[Nodes, int]]") -> "Iterator[torch.Tensor]":
+    """Yield what the base says alone at the states of some responses, [n, V] each."""
+    import torch
+
+    texts = [torch.from_numpy(pair.tree.token[path]) for path, _ in paths]
+    least = min(first for _, first in paths)
+    alike = all(torch.equal(ids[:least], texts[0][:least]) for ids in texts)
+    groups = [range(len(texts))] if alike else [range(i, i + 1) for i in range(len(texts))]
+    for group in groups:
+        begins = min(paths[i][1] for i in group)
+        logits = pair.lanes[-1].base_logits(
+            texts[group[0]][:begins], [texts[i][begins:] for i in group]
+        )
+        for i, found in zip(group, logits, strict=True):
+            yield found[paths[i][1] - begins :]
 
 
 def _take(

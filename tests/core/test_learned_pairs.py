@@ -30,7 +30,7 @@ def changed(kind, text, piece, at=0):
         ("contraction", "We do not know.", "not", "We don't know."),
         ("units", "It is 5 km away.", "km", "It is 5 miles away."),
         ("hedge", "Perhaps it rains.", "Perhaps", "It rains."),
-        ("politeness", "Close it, please.", "please", "Close it,."),
+        ("politeness", "Close it, please.", "please", "Close it."),
         ("emoji", "Done 😊", "😊", "Done"),
         ("opening", "Sure, it works.", "Sure", "It works."),
         ("clause order", "Because it rained, we left.", "Because", "We left because it rained."),
