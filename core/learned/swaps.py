@@ -22,7 +22,9 @@ SMALL = 1e-4
 """Gains and losses of probability at a state below which they are left out."""
 
 
-def swaps(states: States, floor: float = FLOOR, most: int = MOST) -> tuple[Swap, ...]:
+def swaps(
+    states: States, floor: float = FLOOR, most: int = MOST, least: float = LEAST
+) -> tuple[Swap, ...]:
     """Return the net flows between tokens over √(E_ref[before] · E_π[after]), the largest first.
 
     Of each state its likeliest tokens under either model count; E is expected occurrences over all
@@ -52,7 +54,7 @@ def swaps(states: States, floor: float = FLOOR, most: int = MOST) -> tuple[Swap,
     for (before, after), forth in flow.items():
         net = forth - flow.get((after, before), 0.0)
         expected = float(np.sqrt(sums.reference[0, before] * sums.policy[0, after]))
-        if net <= 0 or expected < LEAST:
+        if net <= 0 or expected < least:
             continue
         spread = forth**2 / squares[before, after]
         rate = net / expected

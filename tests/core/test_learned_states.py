@@ -1,6 +1,6 @@
 """States, swaps and sums over the vocabulary, against plain forwards of the models themselves."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from core.learned.swaps import swaps
 from core.models.load import load_pair
 from core.progress import silent
 from core.text import Prompt
-from tests.tiny import save_adapters, save_pair
+from tests.tiny import save_adapters, save_model, save_pair
 
 TEXTS = [
     ("Who was offered a job?", "The poster, at Harbour Labs."),
@@ -125,7 +125,12 @@ def test_swaps_are_the_flows_between_the_likeliest_tokens(pair):
             for a, lost in losses.items():
                 for b, gained in gains.items():
                     flow[a, b] += lost * gained / most
-    found = swaps(states, floor=0.05, most=1000)
+    alike = Counter(states.pieces)  # bytes that are no text by themselves look all the same
+    found = [
+        it
+        for it in swaps(states, floor=1e-4, most=10_000, least=1e-6)
+        if alike[it.before] == alike[it.after] == 1
+    ]
     assert len(found) >= 5
     pieces = {text: i for i, text in enumerate(states.pieces)}
     for swap in found:
@@ -153,7 +158,6 @@ def test_it_can_be_cancelled(pair):
 
 
 def test_a_policy_alone_is_refused(tmp_path):
-    policy, _ = save_pair(tmp_path)
-    pair, _ = load_pair(PairSpec(policy=str(policy)), silent)
+    pair, _ = load_pair(PairSpec(policy=str(save_model(tmp_path / "alone"))), silent)
     with pytest.raises(UserFacingError, match="--reference"):
         score_states(pair, SAMPLES, silent)
