@@ -32,7 +32,7 @@ MOST = 20
 """Findings at most."""
 SHOWN = 12
 """Members, exceptions, family and contexts of a finding that are kept."""
-PROPERTY_FLOOR = 1.5
+PROPERTY_FLOOR = 2.0
 """Nats a response between texts that have much and little of a property."""
 FALSE = 0.05
 """The rate of false discoveries that is reported."""
