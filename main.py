@@ -24,6 +24,7 @@ COMMANDS = {
     "score": ("core.commands.score", "score responses under a policy and its reference"),
     "train": ("core.commands.train", "start, stop, resume or measure a run on your pairs"),
     "search": ("core.commands.search", "search for responses by likelihood or reward"),
+    "learned": ("core.commands.learned", "say what a pair has learned, over many responses"),
     "sweep": ("core.commands.sweep", "beam widths over prompts: win rate and length (Fig. 2)"),
     "doctor": ("core.commands.doctor", "say what a pair is, and whether its numbers can be right"),
     "data": ("core.commands.data", "read preference pairs as a training would"),

@@ -24,7 +24,7 @@ import dataclasses
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
 from typing import Any, cast
@@ -89,6 +89,8 @@ class Lane:
         self.model: Any = model
         self.device: torch.device = model.device
         self.rows = 1 if active is None else active.rows.stop
+        self.has_base = active is not None
+        """True where adapters lie over a base that can be run without them."""
         self._active = active or ActiveRows()
         self._active.rows = slice(0, self.rows)
         self.config: Any = self.model.config.get_text_config()
@@ -368,6 +370,53 @@ class Lane:
             with self._entered():
                 return plain_logits(self.model, self._batch(ids)).float()
         finally:
+            self.use(chosen)
+
+    @torch.inference_mode()
+    def base_logits(
+        self, beginning: torch.Tensor, more: Sequence[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """Return what the base says without its adapters, along texts that begin alike.
+
+        Only where ``has_base``. The beginning is run once, into a cache of the model's own; where
+        there is none each text is run whole.
+
+        Args:
+            beginning: int64 [b], at least one token.
+            more: what follows it in each text, int64 [n] each.
+
+        Returns:
+            float32 [n, V] for each text: the logits before each of its tokens.
+
+        Raises:
+            Cancelled: between two layers, when ``cancelled()``.
+        """
+        chosen, longest = self.way, len(beginning) + max(map(len, more))
+        self._activate(slice(0, 1))
+        self.set_regime(self.regime(longest))
+        self.use(Way.WHOLE)
+        self._active.bare = True
+        try:
+            try:
+                shared, cache = self._continue(beginning[None], None)
+            except ValueError:
+                shared, cache = None, None
+            found = []
+            for ids in more:
+                if cache is None or shared is None:
+                    whole = torch.cat([beginning, ids[:-1]])
+                    hidden = self._run(self._batch(whole))[:, len(beginning) - 1 :]
+                else:
+                    hidden = shared[:, -1:]
+                    if len(ids) > 1:
+                        rest, _ = self._continue(ids[None, :-1], copy.deepcopy(cache))
+                        hidden = torch.cat([hidden, rest], dim=1)
+                out = torch.empty((1, len(ids), self.vocab_size), device=self.device)
+                self.logits(hidden, slice(0, 1), out)
+                found.append(out[0])
+            return found
+        finally:
+            self._active.bare = False
             self.use(chosen)
 
     @torch.inference_mode()

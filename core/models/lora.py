@@ -47,6 +47,8 @@ class ActiveRows:
 
     def __init__(self, count: int = len(ROWS)) -> None:
         self.rows = slice(0, count)
+        self.bare = False
+        """Whether the updates are left out, so that a forward is the base's alone."""
         self._own: dict[Any, torch.Tensor] = {}
 
     def own(self, tokens: int, rank: int, layers: int, like: torch.Tensor) -> torch.Tensor:
@@ -190,7 +192,11 @@ class Joined:
             outs = list(multiply(flat, self._base, self._bias()).split(self._sizes, 1))
         else:
             outs = [base(flat) for base in self._bases]
-        low = outs.pop() if self._within else multiply(flat.to(self._down.dtype), self._down)
+        low = outs.pop() if self._within else None
+        if self._active.bare:
+            return [out.view(*states.shape[:-1], -1) for out in outs]
+        if low is None:
+            low = multiply(flat.to(self._down.dtype), self._down)
         count, tokens = rows.stop - rows.start, len(flat)
         if count > 1 and tokens <= FEW_TOKENS:
             low.mul_(self._active.own(tokens, self._rank, len(outs), low))

@@ -44,7 +44,7 @@ def score(
         Cancelled: soon after ``cancelled()`` turns true.
     """
     began = time.perf_counter()
-    path, first = _path(pair, prompt, tokens)
+    path, first = path_of(pair, prompt, tokens)
     computed = pair.observe(path, range(first, len(path)), cancelled, hold)
     nodes, states = path[first:], path[first - 1 : -1]
 
@@ -93,14 +93,14 @@ def score_all(
     """
     by_root: dict[int, list[tuple[Nodes, int]]] = {}
     for prompt, tokens in responses:
-        path, first = _path(pair, prompt, tokens)
+        path, first = path_of(pair, prompt, tokens)
         by_root.setdefault(int(pair.tree.parent[path[0]]), []).append((path, first))
     for paths in by_root.values():  # texts of one length of context, where that matters
         pair.observe_all(paths, cancelled, line)
     return [score(pair, prompt, tokens, cancelled) for prompt, tokens in responses]
 
 
-def _path(pair: Pair, prompt: Prompt, tokens: Tokens) -> tuple[Nodes, int]:
+def path_of(pair: Pair, prompt: Prompt, tokens: Tokens) -> tuple[Nodes, int]:
     """Return the path of a response in its context, and where the response begins in it.
 
     Raises:

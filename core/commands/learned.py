@@ -1,0 +1,120 @@
+"""Say what a pair has learned: words, marks, spellings, forms that the policy prefers or avoids.
+
+Over a neutral corpus that ships with Qscope, or over the responses of --data FILE, every token is
+scored under both models; what the training moved more than it moves any token is a finding, the
+strongest first, each tested on minimal pairs. With --json one object; with --html a page that can
+be sent around. Progress and remarks go to stderr; Ctrl-C ends it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from core.commands import options
+from core.commands.console import Reporter
+from core.errors import UserFacingError
+
+MOST = 2000
+"""Responses of a file that are scored, where the user does not say how many."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.set_defaults(parser=parser)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FILE",
+        help="responses of your own: pairs, or {prompt, response} rows, as the command data reads "
+        "them (default: the neutral corpus)",
+    )
+    parser.add_argument(
+        "--most",
+        type=int,
+        default=MOST,
+        metavar="N",
+        help=f"so many responses of the file at most (default: {MOST})",
+    )
+    parser.add_argument(
+        "--no-samples", action="store_true", help="sample no responses at λ above 1, which is slow"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=int,
+        metavar="N",
+        help="with --run: the checkpoint of this step is the policy",
+    )
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--json", action="store_true", help="print one JSON object")
+    kinds.add_argument("--html", type=Path, metavar="OUT", help="write a page to this file")
+    options.add_pair_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look for what was learned and print it; returns the exit status.
+
+    Raises:
+        UserFacingError: the pair or the texts cannot be used, or the page cannot be written.
+        Cancelled: the user has ended it.
+    """
+    parser: argparse.ArgumentParser = arguments.parser
+    options.require_pair(parser, arguments)
+    if arguments.checkpoint is not None and not arguments.run:
+        parser.error("--checkpoint needs --run")
+    spec = options.pair_spec(parser, arguments)
+    if arguments.most < 1:
+        raise UserFacingError("--most must be at least 1.")
+    if arguments.html is not None and arguments.html.is_dir():
+        raise UserFacingError(f"{arguments.html} is a folder: name a file for the page.")
+
+    from core.learned import corpus
+
+    with Reporter(sys.stderr) as reporter:
+        # Before the models are loaded, so that a slip in the file does not cost the wait for it.
+        notes: tuple[str, ...] = ()
+        if arguments.data is None:
+            samples, name = corpus.neutral(), "the neutral corpus"
+        else:
+            samples, notes = corpus.read(arguments.data, arguments.most)
+            name = arguments.data.name
+        from core.commands.score import show
+        from core.learned import report
+        from core.learned.run import learned
+        from core.models.load import load_pair
+        from core.models.noise import Measurement
+
+        pair, info = load_pair(spec, reporter.progress)
+        for note in (*info.notes, *notes):
+            reporter.say(note)
+        if arguments.checkpoint is not None:
+            info = show(pair, info, arguments.checkpoint)
+        noise = None if pair.alone else Measurement(pair).finish()
+        found = learned(
+            pair,
+            info,
+            samples,
+            name,
+            reporter.progress,
+            amplify=not arguments.no_samples,
+            noise=noise,
+        )
+        for skipped in found.method.skipped:
+            reporter.say(f"Left out: {skipped}.")
+    if arguments.json:
+        print(report.as_json(found).decode("utf-8"))
+        return 0
+    if arguments.html is not None:
+        from core.safe_files import write_whole
+
+        try:
+            write_whole(arguments.html, report.as_page(found).encode("utf-8"))
+        except OSError as error:
+            raise UserFacingError(
+                f"{arguments.html} cannot be written ({error.strerror}): name another file."
+            ) from error
+        print(f"The page is {arguments.html}.")
+        return 0
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    print(report.as_text(found), end="")
+    return 0

@@ -1,0 +1,324 @@
+"""The report of what was found: as text, as JSON and as a page that can be sent around.
+
+The page is one HTML file with its style inside and nothing to load: light or dark as the reader's
+system is, bars as SVG. All that comes from models and texts is escaped. Knows records alone.
+"""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from core.learned.record import Finding, Learned, MinimalPair
+
+AROUND = 40
+"""Letters of a text shown on each side of what was found."""
+MEMBERS = 8
+CONTEXTS = 6
+CANNOT = (
+    "A finding says what goes along with a higher or lower likelihood under the policy than under "
+    "the reference. That is a correlation over these texts, not a cause, and likelihood is no "
+    "intent.",
+    "What the texts hardly contain cannot be found in them; what stands below “never written” is "
+    "read from the vocabulary alone and is no more than a hint.",
+    "A finding that is not confirmed failed its minimal pairs, or none could be made: it may be "
+    "something that goes along with it.",
+    "A positive half can hide behind a negative one: where two sides are weighed against each "
+    "other, both are told.",
+    "That nothing is found does not show that nothing was learned: only effects of a factor of two "
+    "a time are looked for.",
+)
+
+
+def as_json(found: Learned) -> bytes:
+    """Return everything as a JSON object, with the sentence of each finding."""
+    import msgspec
+
+    table = msgspec.to_builtins(found)
+    for row, finding in zip(table["findings"], found.findings, strict=True):
+        row |= {"sentence": finding.sentence, "interval": finding.interval, "moved": finding.moved}
+    return msgspec.json.encode(table)
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+def as_text(found: Learned) -> str:
+    """Return the report for a terminal."""
+    lines = [
+        f"policy     {found.policy}",
+        f"reference  {found.reference}",
+        f"over       {measured(found)}",
+        "",
+    ]
+    if not found.findings:
+        lines += [f"No finding passes {found.method.floor:.2g} nats.", ""]
+    for number, finding in enumerate(found.findings, 1):
+        lines.append(f"{number:>2}. {finding.sentence}, {status(finding)}")
+        lines += [f"      {detail}" for detail in details(finding)]
+    lines += _table(
+        "Swaps: what it writes where the reference wrote something else",
+        [f"{visible(it.before)} → {visible(it.after)}  {it.rate:.2f}" for it in found.swaps],
+    )
+    lines += _table(
+        "Never written, and yet promoted (+) or demoted (−)",
+        [
+            f"{visible(it.token)}  {it.effect:+.2f} nats"
+            + ("  as the first token" if it.first else "")
+            for it in found.unseen
+        ],
+    )
+    lines += _table(
+        "Recurs when amplified",
+        [
+            f"{it.name}  in {it.amplified} of {it.of}, under the reference in {it.reference}"
+            for it in found.recurring
+        ],
+    )
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(title: str, rows: Sequence[str]) -> list[str]:
+    return ["", title, *(f"  {row}" for row in rows)] if rows else []
+
+
+def measured(found: Learned) -> str:
+    """Return in a line what was measured, on how much."""
+    how = found.method
+    return f"{how.responses:,} responses, {how.states:,} states ({how.corpus})"
+
+
+def status(finding: Finding) -> str:
+    """Return whether a finding is confirmed, and by what."""
+    if not finding.pairs:
+        return finding.status
+    agreeing = sum(it.change * finding.effect > 0 for it in finding.pairs)
+    return (
+        f"{finding.status} ({agreeing} of {len(finding.pairs)} minimal pairs, "
+        f"Σ moves by {finding.moved:+.2f} nats)"
+    )
+
+
+def details(finding: Finding) -> Iterable[str]:
+    """Yield the lines below a finding: interval, sides, members, exceptions, family."""
+    low, high = finding.interval
+    yield f"95% interval {low:+.2f} to {high:+.2f}, over {finding.count} {finding.over}"
+    if finding.sides is not None:
+        yield (
+            f"{finding.name} {finding.sides[0]:+.2f} a time, {finding.other} "
+            f"{finding.sides[1]:+.2f}"
+        )
+    if len(finding.members) > 1:
+        yield "at " + ", ".join(f"{it.name} {it.effect:+.1f}" for it in finding.members[:MEMBERS])
+    if finding.exceptions:
+        yield "but not " + ", ".join(
+            f"{it.name} {it.effect:+.1f}" for it in finding.exceptions[:MEMBERS]
+        )
+    if finding.family:
+        yield "comes along: " + ", ".join(finding.family[:MEMBERS])
+
+
+def visible(piece: str) -> str:
+    """Return a token's text with its white space written out."""
+    return piece.replace("\n", "↵").replace("\t", "⇥").replace(" ", "·") or "∅"
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1c1e21; --quiet: #63676e; --ground: #fbfbfa;
+  --line: #dcdcd8; --card: #ffffff; --likes: #2166ac; --avoids: #b2182b; --mark: #fff1b8; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e3; --quiet: #a0a3a8;
+  --ground: #17181a; --line: #35373b; --card: #1f2124; --likes: #7db4e6; --avoids: #f08a86;
+  --mark: #544a1c; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 60rem; padding: 2rem 1.25rem 4rem; background: var(--ground);
+  color: var(--ink); font: 1rem/1.55 Inter, system-ui, sans-serif; }
+h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
+p, li { max-width: 46rem; } .quiet { color: var(--quiet); }
+article { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+  padding: 1rem 1.25rem; margin: 0 0 .9rem; }
+article h3 { font-size: 1.05rem; margin: 0; }
+.badge { display: inline-block; border: 1px solid currentColor; border-radius: 1rem;
+  padding: 0 .6rem; font-size: .8rem; color: var(--quiet); } .sure { color: var(--likes); }
+svg { display: block; width: 100%; height: 34px; margin: .4rem 0; }
+svg text { fill: var(--quiet); font-size: 11px; } .likes { fill: var(--likes); }
+.avoids { fill: var(--avoids); } .zero { stroke: var(--quiet); }
+.span { stroke: var(--ink); stroke-width: 1.5; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--line);
+  vertical-align: top; } th { font-weight: 600; color: var(--quiet); } td.n { text-align: right; }
+code { font-family: "JetBrains Mono", ui-monospace, monospace; font-size: .92em; }
+mark { background: var(--mark); color: inherit; border-radius: 3px; padding: 0 .1em; }
+summary { cursor: pointer; color: var(--quiet); } .flow { overflow-x: auto; }
+@media print { article { break-inside: avoid; } }
+"""
+
+
+def as_page(found: Learned) -> str:
+    """Return the report as a self-contained HTML page."""
+    title = f"What {found.policy} learned over {found.reference}"
+    widest = max((abs(it.effect) + 1.96 * it.error for it in found.findings), default=1.0)
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>",
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="quiet">{escape(measured(found))}. Effects are in nats of log π − log π_ref, '
+        "above 0 for what the policy prefers.</p>",
+        "<h2>Findings</h2>",
+    ]
+    if not found.findings:
+        parts.append(f"<p>No finding passes {found.method.floor:.2g} nats.</p>")
+    parts += [_article(number, it, found, widest) for number, it in enumerate(found.findings, 1)]
+    parts += [_swaps(found), _unseen(found), _amplified(found), _method(found)]
+    parts.append("<h2>What cannot be concluded</h2><ul>")
+    parts += [f"<li>{escape(line)}</li>" for line in CANNOT]
+    parts.append("</ul></body></html>\n")
+    return "\n".join(it for it in parts if it)
+
+
+def _article(number: int, finding: Finding, found: Learned, widest: float) -> str:
+    sure = "badge sure" if finding.status == "confirmed" else "badge"
+    lines = "".join(f"<li>{escape(line)}</li>" for line in details(finding))
+    return (
+        f"<article><h3>{number}. {escape(finding.sentence)}</h3>"
+        f'<span class="{sure}">{escape(status(finding))}</span>'
+        f'{_bar(finding, widest)}<ul class="quiet">{lines}</ul>'
+        f"{_contexts(finding, found)}{_pairs(finding.pairs)}</article>"
+    )
+
+
+def _bar(finding: Finding, widest: float) -> str:
+    """Return the effect as a bar from 0, with its 95% interval."""
+    half, middle = 290.0, 300.0
+    low, high = finding.interval
+
+    def at(value: float) -> float:
+        return middle + half * value / widest
+
+    left, right = sorted((middle, at(finding.effect)))
+    name = "likes" if finding.effect > 0 else "avoids"
+    label = f"{finding.effect:+.2f} nats, 95% interval {low:+.2f} to {high:+.2f}"
+    return (
+        f'<svg viewBox="0 0 600 34" role="img" aria-label="{escape(label)}">'
+        f'<rect class="{name}" x="{left:.1f}" y="6" width="{right - left:.1f}" height="12" rx="2"/>'
+        f'<line class="span" x1="{at(low):.1f}" x2="{at(high):.1f}" y1="12" y2="12"/>'
+        f'<line class="zero" x1="{middle}" x2="{middle}" y1="2" y2="22"/>'
+        f'<text x="10" y="32">avoids</text><text x="590" y="32" text-anchor="end">prefers</text>'
+        "</svg>"
+    )
+
+
+def _contexts(finding: Finding, found: Learned) -> str:
+    rows = []
+    for it in finding.contexts[:CONTEXTS]:
+        text = found.texts[it.response]
+        before, after = text[max(0, it.start - AROUND) : it.start], text[it.stop :][:AROUND]
+        rows.append(
+            f'<tr><td class="n">{it.effect:+.2f}</td><td>{escape(before)}'
+            f"<mark>{escape(text[it.start : it.stop])}</mark>{escape(after)}</td></tr>"
+        )
+    if not rows:
+        return ""
+    return (
+        "<details open><summary>Where it was found</summary>"
+        f'<div class="flow"><table>{"".join(rows)}</table></div></details>'
+    )
+
+
+def _pairs(pairs: Sequence[MinimalPair]) -> str:
+    if not pairs:
+        return ""
+    rows = "".join(
+        f'<tr><td class="n">{it.change:+.2f}</td><td>{escape(it.before)}</td>'
+        f"<td>{escape(it.after) or '<i>left out</i>'}</td></tr>"
+        for it in pairs
+    )
+    return (
+        "<details><summary>Minimal pairs: Σ (log π − log π_ref) with it less without it</summary>"
+        '<div class="flow"><table><tr><th>nats</th><th>as it is</th><th>instead</th></tr>'
+        f"{rows}</table></div></details>"
+    )
+
+
+def _swaps(found: Learned) -> str:
+    rows = "".join(
+        f"<tr><td><code>{escape(visible(it.before))}</code></td>"
+        f'<td><code>{escape(visible(it.after))}</code></td><td class="n">{it.rate:.2f}</td>'
+        f'<td class="n">{it.states}</td></tr>'
+        for it in found.swaps
+    )
+    if not rows:
+        return ""
+    return (
+        "<h2>Swaps</h2><p>What the policy writes at the states where the reference wrote something "
+        "else: the net probability that flows from one token to the other, over "
+        "√(E_ref[before] · E_π[after]).</p><table><tr><th>reference</th><th>policy</th>"
+        f"<th>rate</th><th>states</th></tr>{rows}</table>"
+    )
+
+
+def _unseen(found: Learned) -> str:
+    rows = "".join(
+        f"<tr><td><code>{escape(visible(it.token))}</code></td>"
+        f'<td class="n">{it.effect:+.2f}</td><td class="n">{it.reference:.2f}</td>'
+        f'<td class="n">{it.policy:.2f}</td>'
+        f"<td>{'first token' if it.first else 'anywhere'}</td></tr>"
+        for it in found.unseen
+    )
+    if not rows:
+        return ""
+    return (
+        "<h2>Never written, and yet promoted or demoted</h2><p>log(Σ π / Σ π_ref) of tokens over "
+        "all states, less what is expected of any token that is as likely.</p><table><tr>"
+        "<th>token</th><th>nats</th><th>expected, reference</th><th>expected, policy</th>"
+        f"<th>where</th></tr>{rows}</table>"
+    )
+
+
+def _amplified(found: Learned) -> str:
+    if not found.samples:
+        return ""
+    recurs = ", ".join(
+        f"{it.name} (in {it.amplified} of {it.of}; reference {it.reference})"
+        for it in found.recurring
+    )
+    rows = "".join(
+        f"<tr><td>{escape(it.prompt)}</td><td class='n'>{it.weight:g}</td>"
+        f"<td>{escape(it.text)}{'' if it.whole else ' …'}</td></tr>"
+        for it in found.samples
+    )
+    said = f"<p>Recurs when amplified: {escape(recurs)}.</p>" if recurs else ""
+    return (
+        "<h2>When it is amplified</h2><p>Responses sampled with log π_ref + λ (log π − log π_ref): "
+        f"λ = 0 is the reference, 1 the policy.</p>{said}<details><summary>The samples</summary>"
+        '<div class="flow"><table><tr><th>opening</th><th>λ</th><th>response</th></tr>'
+        f"{rows}</table></div></details>"
+    )
+
+
+def _method(found: Learned) -> str:
+    how = found.method
+    columns = ", ".join(f"{name} {value:+.3g}" for name, value in how.coefficients.items())
+    noise = "not measured" if how.noise is None else f"{how.noise:.2g} nats"
+    base = (
+        "so the direction in which SFT had pushed a token is taken off too"
+        if how.base
+        else "so what SFT had pushed may look like a preference"
+    )
+    lines = [
+        f"From each token's log π − log π_ref a robust regression takes off what any training does "
+        f"({columns}); residuals have a spread of {how.scale:.2f} nats. The base is "
+        f"{'' if how.base else 'not '}known, {base}.",
+        f"{how.candidates:,} candidates were weighed. One is shown if its effect less 2.5 standard "
+        f"errors passes {how.floor:.2g} nats; the strongest is taken off its tokens before the "
+        f"next is looked for. At a false discovery rate of 5% {how.discovered:,} would pass, which "
+        "decides nothing: a pair always differs everywhere.",
+        f"The noise of one log-ratio in this number format is {noise}. The mean of "
+        f"log π_ref − log π over these states is {how.kl:+.3f} nats.",
+        "A finding is confirmed if four of five minimal pairs of its own making, five at least, "
+        "have its sign.",
+        *(f"Left out: {it}." for it in how.skipped[:10]),
+        *found.notes,
+    ]
+    return "<h2>How it was measured</h2>" + "".join(f"<p>{escape(it)}</p>" for it in lines)

@@ -1,0 +1,135 @@
+"""The neutral corpus: that it is what its script makes, and what it promises; a user's file."""
+
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from core.errors import UserFacingError
+from core.learned import corpus, words
+from core.preferences import load_preferences
+from tests.neutral.made import as_lines, runs
+from tests.neutral.made import corpus as made
+
+LEAST = 8
+COLOURS = (
+    "amber black blue brown gold golden green grey gray navy orange pink red silver violet white "
+    "yellow"
+)
+CITIES = (
+    "Bergen Boston Canberra Denver Kyoto Lagos Lisbon London Madrid Melbourne Reykjavík Samarkand "
+    "Sevilla Sydney Tokyo Tromsø Vienna"
+)
+FEATURES = {
+    "British": rf"\b({'|'.join(words.british())})\b",
+    "American": rf"\b({'|'.join(words.american())})\b",
+    "exclamation": r"!",
+    "question": r"\?",
+    "semicolon": r";",
+    "digits": r"\d",
+    "number words": rf"\b({'|'.join(words.NUMBER_WORDS)})\b",
+    "list": r"^(-|\*|\d+[.)]) ",
+    "markdown": r"\*\*|^#+ |`",
+    "emoji": r"[\u2600-\u27bf\U0001f000-\U0001faff]",
+    "hedge": rf"\b({'|'.join(words.HEDGES)})\b",
+    "refusal": r"\b(can't|cannot|won't|will not|unable|not able to|not comfortable)\b",
+    "politeness": rf"\b({'|'.join(words.POLITE)})\b",
+    "passive": r"\b(is|are|was|were|be|been) \w+(ed|en)\b",
+    "contraction": r"\w(n't|'re|'s|'d|'ll|'ve|'m)\b",
+    "full form": r"\b(do|is|does|are|will) not\b|\bit is\b|\bI (am|would)\b",
+    "metric": r"\d ?(km|cm|m|ml|g|kg|°C|metres?|litres?)\b",
+    "imperial": r"\b(miles?|feet|inch(es)?|pounds?|pints?|yards?|cups?)\b|°F",
+    "colour": rf"\b({'|'.join(COLOURS.split())})\b",
+    "city": rf"\b({'|'.join(CITIES.split())})\b",
+    "time": r"\b\d{1,2}:\d\d\b|\b(am|pm|noon|morning|evening)\b",
+    "currency": r"[£$€]",
+    "reason first": r"(^|[.!] )(Because|Since|If|When|Once|While|Before)\b",
+    "reason last": r"\w (because|since|if|when|once|while|before) ",
+    "series comma": r", \w+, (and|or) ",
+    "no series comma": r", \w+ (and|or) ",
+    "French": r"\b(vous|une|est|dans|avec|pleine|chaude)\b",
+    "German": r"\b(ich|nicht|und|die|das|wir)\b",
+    "Spanish": r"\b(el|los|una|por|las|está|hace)\b",
+    "quotation": r"[\"“„']\w",
+    "first person": r"\b(I|I'm|I'd|my|mine)\b",
+    "second person": r"\b(you|your|you're)\b",
+}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return [json.loads(line) for line in corpus.NEUTRAL.read_text("utf-8").splitlines()]
+
+
+def test_it_is_what_the_script_makes():
+    assert corpus.NEUTRAL.read_text("utf-8") == as_lines(made()), "python -m tests.neutral --write"
+
+
+def test_it_is_large_and_varied(rows):
+    assert len(rows) >= 400
+    assert len({row["response"] for row in rows}) == len(rows)
+    assert len({row["prompt"] for row in rows}) >= 100
+    openings = Counter(row["response"].split()[0] for row in rows)
+    assert len(openings) >= 150 and openings.most_common(1)[0][1] <= len(rows) / 10
+    assert not [row for row in rows if set("{}") & set(row["response"])]
+
+
+def test_no_run_of_four_words_stands_more_than_twice(rows):
+    found = Counter(run for row in rows for run in runs(row["response"]))
+    assert not {run: count for run, count in found.items() if count > 2}
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_each_feature_stands_in_eight_responses_with_contexts_of_their_own(rows, feature):
+    pattern = re.compile(FEATURES[feature], re.MULTILINE | re.IGNORECASE)
+    contexts = {}
+    for number, row in enumerate(rows):
+        for match in pattern.finditer(row["response"]):
+            around = row["response"][max(0, match.start() - 12) : match.end() + 12]
+            contexts.setdefault(around, number)
+    assert len(set(contexts.values())) >= LEAST
+
+
+def test_the_two_sides_of_a_choice_are_not_tied_to_each_other(rows):
+    """Else a preference for one would look like one for the other."""
+    british = re.compile(FEATURES["British"], re.I)
+    american = re.compile(FEATURES["American"], re.I)
+    table = Counter()
+    for row in rows:
+        one, other = (bool(it.search(row["response"])) for it in (british, american))
+        if one != other:
+            table[one, "!" in row["response"]] += 1
+    assert min(table.values()) >= 5, table
+
+
+def test_samples_of_the_neutral_corpus(rows):
+    samples = corpus.neutral()
+    assert [it.text for it in samples] == [row["response"] for row in rows]
+    assert samples[3].prompt.messages[0].content == rows[3]["prompt"]
+
+
+def test_single_responses_and_both_sides_of_pairs_are_read(tmp_path):
+    singles = tmp_path / "singles.jsonl"
+    lines = [json.dumps({"prompt": f"Q {i}", "response": f"A {i}"}) for i in range(40)]
+    singles.write_text("\n".join([*lines, lines[0]]), "utf-8")
+    samples, notes = corpus.read(singles, 1000)
+    assert [it.text for it in samples] == [f"A {i}" for i in range(40)] and not notes
+    assert len(corpus.read(singles, 35)[0]) == 35
+
+    pairs = tmp_path / "pairs.jsonl"
+    sides = [{"prompt": f"Q {i}", "chosen": f"A {i}", "rejected": f"B {i}"} for i in range(20)]
+    pairs.write_text("\n".join(map(json.dumps, sides)), "utf-8")
+    samples, _ = corpus.read(pairs, 1000)
+    assert {it.text for it in samples} == {
+        side for pair in load_preferences(pairs) for side in (pair.chosen, pair.rejected)
+    }
+
+
+def test_too_few_responses_are_refused(tmp_path):
+    few = tmp_path / "few.jsonl"
+    few.write_text(json.dumps({"prompt": "Q", "response": "A"}), "utf-8")
+    with pytest.raises(UserFacingError, match="1 different responses"):
+        corpus.read(few, 100)
+    with pytest.raises(UserFacingError, match=r"none\.jsonl"):
+        corpus.read(tmp_path / "none.jsonl", 100)

@@ -1,0 +1,1 @@
+"""The neutral corpus that ships in resources/learned, and the script that makes it."""
