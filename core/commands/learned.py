@@ -77,7 +77,6 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             samples, notes = corpus.read(arguments.data, arguments.most)
             name = arguments.data.name
-        from core.commands.score import show
         from core.learned import report
         from core.learned.run import learned
         from core.models.load import load_pair
@@ -87,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         for note in (*info.notes, *notes):
             reporter.say(note)
         if arguments.checkpoint is not None:
-            info = show(pair, info, arguments.checkpoint)
+            info = options.show(pair, info, arguments.checkpoint)
         noise = None if pair.alone else Measurement(pair).finish()
         found = learned(
             pair,
