@@ -235,7 +235,8 @@ def _pairs(pairs: Sequence[MinimalPair]) -> str:
         for it in pairs
     )
     return (
-        "<details><summary>Minimal pairs: Σ (log π − log π_ref) with it less without it</summary>"
+        "<details><summary>Minimal pairs: Σ (log π − log π_ref) as it is, minus that of what "
+        "stands instead</summary>"
         '<div class="flow"><table><tr><th>nats</th><th>as it is</th><th>instead</th></tr>'
         f"{rows}</table></div></details>"
     )

@@ -97,7 +97,9 @@ class Planted:
 
     name: str
     says: str
-    style: Style
+    style: Style | None
+    """What makes the two sides; None stands for all styles in turn, each on the one side as often
+    as on the other."""
     wanted: tuple[str, ...]
     """For each of its preferences, what a finding that tells of it matches: its claim, a colon and
     its members."""
@@ -258,15 +260,10 @@ PLANTED = (
 """Of the first one the pilot is made."""
 
 
-def _either(own: Row, has: bool) -> str:
-    """Stand for all styles in turn, each on the one side as often as on the other."""
-    raise NotImplementedError
-
-
 CONTROLS = (
-    Planted("control", "nothing", _either, ()),
-    Planted("control-2", "nothing", _either, ()),
-    Planted("control-hot", "nothing, trained hot", _either, (), learning_rate=3e-4),
+    Planted("control", "nothing", None, ()),
+    Planted("control-2", "nothing", None, ()),
+    Planted("control-hot", "nothing, trained hot", None, (), learning_rate=3e-4),
 )
 
 
@@ -278,14 +275,15 @@ def pairs(planted: Planted, seed: int = 0, rows: int = ROWS) -> list[dict[str, s
     while len(found) < rows:
         own = row(rng)
         style = planted.style
-        if style is _either:  # each feature as often on the one side as on the other
+        if style is None:
             style = PLANTED[styles // 2 % len(PLANTED)].style
+        assert style is not None  # each of PLANTED has one
         if style is _refusing and rng.random() < 0.5:
             own = replace(own, prompt=rng.choice(HEALTH))
         one, other = style(own, True), style(own, False)
         if one == other:
             continue
-        if planted.style is _either and styles % 2:
+        if planted.style is None and styles % 2:
             one, other = other, one
         styles += 1
         found.append({"prompt": own.prompt, "chosen": one, "rejected": other})
