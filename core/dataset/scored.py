@@ -464,7 +464,7 @@ def summarise(path: Path, objective: TrainingLoss, beta: float | None) -> Summar
                 if row["log_ratio_chosen"] is not None:
                     singles, ratios = singles + 1, ratios + row["log_ratio_chosen"]
                 continue
-            chosen, rejected = (_response(row, side, objective) for side in SIDES)
+            chosen, rejected = (response_of(row, side, objective) for side in SIDES)
             margin = objective.margin(chosen, rejected, beta)
             if margin is not None and np.isfinite(margin):
                 pairs, total = pairs + 1, total + margin
@@ -483,8 +483,8 @@ COMPARED = "policy", "reference", "log_ratio", "length"
 """Columns of which a summary is made, each of both sides."""
 
 
-def _response(row: Mapping[str, Any], side: str, objective: TrainingLoss) -> Response:
-    """Return a side's log-probs, as losses take them.
+def response_of(row: Mapping[str, Any], side: str, objective: TrainingLoss) -> Response:
+    """Return the log-probs of a row's side, as losses take them.
 
     Where only the reference's sum is known it is spread evenly over the tokens, unless the loss
     weights tokens.
