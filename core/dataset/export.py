@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from core.dataset.scored import SOURCE, Counts, preference, write
-from core.dataset.table import WHOLE, Rows, ScoredTable
+from core.dataset.table import WHOLE, Rows, ScoredTable, as_arrow
 from core.errors import Cancelled, UserFacingError
 from core.failures import in_words, reason
 from core.progress import Report, Stop, never, silent
@@ -127,7 +127,6 @@ def _parquet(table: ScoredTable, rows: Rows, path: Path, report: Report, cancell
 def _tables(
     table: ScoredTable, rows: Rows, report: Report, cancelled: Stop
 ) -> Iterator["pa.Table"]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     of = np.searchsorted(table.groups, rows, side="right") - 1
@@ -139,7 +138,7 @@ def _tables(
             if cancelled():
                 raise Cancelled
             inside = rows[of == group]
-            found = file.read_row_group(int(group)).take(pa.array(inside - table.groups[group]))
+            found = file.read_row_group(int(group)).take(as_arrow(inside - table.groups[group]))
             if found.column("row").to_pylist() != table.numbers["row"][inside].tolist():
                 raise UserFacingError(f"{table.path} is another file now: open it again.")
             yield found

@@ -10,7 +10,7 @@ import difflib
 import math
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.dataset.scored import SOURCE, batches
-from core.dataset.table import TEXTS, ScoredTable, readable
+from core.dataset.table import TEXTS, ScoredTable, as_numpy, readable
 from core.errors import Cancelled, UserFacingError
 from core.progress import Stop, never
 
@@ -102,21 +102,21 @@ class Find:
         return flags
 
     def _in(self, batch: "pa.Table") -> Flags:
-        import pyarrow as pa
         import pyarrow.compute as pc
 
         flags = np.zeros(len(batch), dtype=bool)
         turns = batch.column("turns").to_pylist()
+        wanted = self.text.casefold()
         for name in self.columns:
             texts = batch.column(name)
             if name in TEXTS and any(turns):
-                said = map(readable, texts.to_pylist(), turns)
-                texts = pa.chunked_array([pa.array(said, pa.string())])
+                said = [it.casefold() for it in map(readable, texts.to_pylist(), turns)]
+                flags |= [it == wanted if self.whole else wanted in it for it in said]
+                continue
+            hits = as_numpy(pc.match_substring(texts, self.text, ignore_case=True))
             if self.whole:
-                hits = pc.equal(pc.utf8_lower(texts), self.text.lower())
-            else:
-                hits = pc.match_substring(texts, self.text, ignore_case=True)
-            flags |= pc.fill_null(hits, False).to_numpy()
+                hits = hits & (as_numpy(pc.utf8_length(texts)) == len(self.text))
+            flags |= hits & ~as_numpy(texts.is_null())
         return flags
 
 
@@ -160,6 +160,14 @@ def _flags(term: Term, table: ScoredTable, beta: float | None, cancelled: Stop) 
         table.found.pop(next(iter(table.found)))
     table.found[term] = found
     return found
+
+
+def compared(terms: Sequence[Term]) -> Iterator[str]:
+    """Yield the names of the numbers that terms compare."""
+    for term in terms:
+        inside = term.term if isinstance(term, Not) else term
+        if isinstance(inside, Comparison):
+            yield inside.name
 
 
 def _reads(term: Term) -> bool:

@@ -24,13 +24,16 @@ from core.dataset.figures import (
     flip_threshold,
     length_bias,
 )
-from core.dataset.filters import Flags, matching, parse, written
+from core.dataset.filters import Flags, compared, matching, parse, written
+from core.dataset.scored import SOURCE
 from core.dataset.table import Rows, ScoredTable
 from core.errors import Cancelled
 from core.progress import Stop, never
 
 FEW = 12
 """Different numbers of a column up to which each is a group of its own."""
+OF_MARGINS = "margin", "preference", "reward_chosen", "reward_rejected"
+"""Columns by which who chooses rows chooses their accuracy too."""
 PARTS = 5
 """Groups of equal size into which other numbers are cut."""
 
@@ -104,6 +107,8 @@ class Look:
     shown: Rows
     """Those of them within the bands, in the order that was asked for."""
     summary: Summary
+    by_margin: bool = False
+    """The rows were chosen by their margins, so that their accuracy says nothing."""
 
 
 def look(table: ScoredTable, question: Question, cancelled: Stop = never) -> Look:
@@ -114,7 +119,8 @@ def look(table: ScoredTable, question: Question, cancelled: Stop = never) -> Loo
         Cancelled: soon after ``cancelled()`` turns true.
     """
     beta = question.beta
-    flags = matching(table, parse(question.text, table), beta, cancelled)
+    terms = parse(question.text, table)
+    flags = matching(table, terms, beta, cancelled)
     matched = np.flatnonzero(flags)
     for band in question.bands:
         flags = flags & _within(table, band, beta)
@@ -123,7 +129,9 @@ def look(table: ScoredTable, question: Question, cancelled: Stop = never) -> Loo
     shown = table.order(np.flatnonzero(flags), question.by, beta, question.descending)
     if cancelled():
         raise Cancelled
-    return Look(question, matched, shown, summarise(table, np.sort(shown), beta, question.group))
+    summary = summarise(table, np.sort(shown), beta, question.group)
+    names = {*compared(terms), *(band.name for band in question.bands)}
+    return Look(question, matched, shown, summary, not names.isdisjoint(OF_MARGINS))
 
 
 def _within(table: ScoredTable, band: Band, beta: float | None) -> Flags:
@@ -170,17 +178,16 @@ def threshold(table: ScoredTable, beta: float | None) -> float:
 
 
 def groupings(table: ScoredTable) -> tuple[str, ...]:
-    """Return the columns by whose values accuracy can be given: the source's own first."""
-    own = [it.name for it in table.columns if it.kind != "text"]
-    mine = ("length_chosen", "length_difference", "parts", "alike")
-    return (*(name for name in own if "." in name), *(name for name in mine if name in own))
+    """Return the columns by whose values accuracy can be given; the source's words come first."""
+    numbers = [name for name in table.numbers if name.startswith(SOURCE)]
+    return (*table.words, *numbers, "length_chosen", "length_difference", "parts", "alike")
 
 
 def _groups(
     table: ScoredTable, name: str, rows: Rows, margins: Array, beta: float | None
 ) -> tuple[Group, ...]:
     """Return the groups of a column's values that hold pairs, the least accurate first."""
-    title = written(name.removeprefix("source."))
+    title = written(name.removeprefix(SOURCE))
     if name in table.words:
         words = table.words[name]
         labels = [(kind, f"{title} = {written(kind)}") for kind in words.kinds]

@@ -5,6 +5,7 @@ beginning of its texts. Whole texts and log-probs are read again by the row's pl
 wanted. Scores hold no beta, so that another beta needs no file. Knows nothing of models or windows.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,26 @@ class Words:
     codes: NDArray[np.int32]
 
 
+class Lines:
+    """Many short texts, held in few long ones: an object each would take twice the memory."""
+
+    def __init__(self) -> None:
+        self._blocks: list[tuple[str, NDArray[np.int64]]] = []
+        self._starts = [0]
+
+    def append(self, lines: Sequence[str]) -> None:
+        """Put some more behind the others."""
+        ends = np.cumsum([0, *map(len, lines)])
+        self._blocks.append(("".join(lines), ends))
+        self._starts.append(self._starts[-1] + len(lines))
+
+    def __getitem__(self, place: int) -> str:
+        block = bisect_right(self._starts, place) - 1
+        text, ends = self._blocks[block]
+        inside = place - self._starts[block]
+        return text[ends[inside] : ends[inside + 1]]
+
+
 @dataclass(eq=False)
 class ScoredTable:
     """The rows of a scored file, by their places from 0."""
@@ -88,8 +109,8 @@ class ScoredTable:
     words: dict[str, Words]
     searched: tuple[str, ...]
     """The source's columns of text, which are only on disk."""
-    beginnings: Mapping[str, Any]
-    """The beginnings of texts and the ids, as Arrow's arrays of text."""
+    beginnings: Mapping[str, "Lines"]
+    """The beginnings of texts, and the ids."""
     talks: bool
     """Whether texts are turns of a conversation."""
     groups: Array
@@ -189,8 +210,7 @@ class ScoredTable:
 
     def beginning(self, name: str, row: int) -> str:
         """Return how a text of a row begins, one of ``TEXTS`` or "id", in one line."""
-        found = self.beginnings[name][row].as_py()
-        return found or ""
+        return self.beginnings[name][row]
 
     def read(
         self, rows: Sequence[int] | Rows, columns: Sequence[str] = WHOLE
@@ -200,8 +220,6 @@ class ScoredTable:
         Raises:
             UserFacingError: the file cannot be read any more, or is another one now.
         """
-        import pyarrow as pa
-
         wanted = tuple(dict.fromkeys((*columns, "row")))
         places = np.asarray(rows, dtype=np.int64)
         of = np.searchsorted(self.groups, places, side="right") - 1
@@ -211,7 +229,7 @@ class ScoredTable:
                 table = self._group(int(group), wanted)
                 at = np.flatnonzero(of == group)
                 inside = places[at] - int(self.groups[group])
-                for place, row in zip(at, table.take(pa.array(inside)).to_pylist(), strict=True):
+                for place, row in zip(at, table.take(as_arrow(inside)).to_pylist(), strict=True):
                     found[place] = row
         numbers = self.numbers["row"][places]
         if any(row["row"] != number for row, number in zip(found, numbers, strict=True)):
@@ -374,7 +392,7 @@ class _Reader:
         self._kinds: dict[str, dict[str, int]] = {}
         self._many: dict[str, None] = {}
         """Columns of the source that have too many different words."""
-        self._texts: dict[str, list[Any]] = {name: [] for name in (*TEXTS, "id")}
+        self._texts = {name: Lines() for name in (*TEXTS, "id")}
 
     def take(self, table: "pa.Table") -> None:
         """Take in the next rows of the file."""
@@ -398,24 +416,18 @@ class _Reader:
 
     def table(self, path: Path, about: About, note: str, groups: Array) -> ScoredTable:
         """Return what has been gathered."""
-        import pyarrow as pa
-
         numbers = {name: np.concatenate(parts) for name, parts in self._numbers.items()}
         if not self.count:
-            names = ("row", "parts", "log_ratio_chosen", "alike", *(f"{a}_{b}" for a in ("length", "score")
-                                                for b in SIDES))  # fmt: skip
+            of_sides = (f"{kind}_{side}" for kind in ("length", "score") for side in SIDES)
+            names = ("row", "parts", "log_ratio_chosen", "alike", *of_sides)
             numbers = dict.fromkeys(names, np.zeros(0))
         words = {
             name: Words(tuple(self._kinds[name]), np.concatenate(parts))
             for name, parts in self._codes.items()
         }
-        texts = {
-            name: pa.chunked_array(parts, pa.string()).combine_chunks()
-            for name, parts in self._texts.items()
-        }
         return ScoredTable(
-            path, about, self.count, self._credit, note, numbers, words, tuple(self._many), texts,
-            self._talks, groups,
+            path, about, self.count, self._credit, note, numbers, words, tuple(self._many),
+            self._texts, self._talks, groups,
         )  # fmt: skip
 
     def _scores(self, table: "pa.Table", known: Mapping[str, Array]) -> dict[str, Array]:
@@ -441,18 +453,18 @@ class _Reader:
         kinds = self._kinds.setdefault(name, {})
         found = column.cast(pa.string()).combine_chunks().dictionary_encode()
         own = found.dictionary.to_pylist()
-        codes = np.array([*(kinds.setdefault(word, len(kinds)) for word in own), -1], np.int32)
+        codes = np.array([kinds.setdefault(word, len(kinds)) for word in own], np.int32)
         if len(kinds) > MOST_KINDS:
             self._many[name] = None
             self._codes.pop(name, None)
             return
-        places = found.indices.fill_null(len(own)).to_numpy(zero_copy_only=False)
-        self._codes.setdefault(name, []).append(codes[places])
+        known = ~as_numpy(found.is_null())
+        places = np.full(len(found), -1, np.int32)
+        places[known] = codes[as_numpy(found.indices)[known]]
+        self._codes.setdefault(name, []).append(places)
 
     def _take_texts(self, table: "pa.Table") -> None:
         """Keep how texts begin; of the two sides what follows that which they begin with alike."""
-        import pyarrow as pa
-
         turns = table.column("turns").to_pylist()
         self._talks = self._talks or any(turns)
         texts = {name: list(map(readable, table.column(name).to_pylist(), turns)) for name in TEXTS}
@@ -462,8 +474,8 @@ class _Reader:
         for name, side in zip(SIDES, zip(*pairs, strict=True), strict=True):
             shown[name] = list(map(_line, side, starts))
         for name, lines in shown.items():
-            self._texts[name].append(pa.array(lines, pa.string()))
-        self._texts["id"].append(table.column("id").combine_chunks())
+            self._texts[name].append(lines)
+        self._texts["id"].append([it or "" for it in table.column("id").to_pylist()])
 
 
 def readable(text: str | None, turns: bool) -> str:
@@ -497,8 +509,35 @@ def _floats(column: "pa.ChunkedArray") -> Array:
     """Return a column of numbers, NaN for null."""
     import pyarrow as pa
 
-    found: Array = column.cast(pa.float64(), safe=False).to_numpy()
+    found: Array = as_numpy(column.cast(pa.float64(), safe=False)).copy()
+    found[as_numpy(column.is_null())] = np.nan
     return found
+
+
+def as_numpy(array: "pa.Array | pa.ChunkedArray") -> Any:
+    """Return an array of numbers or truths as NumPy's, not to be written to; any value for null.
+
+    Arrow's own ways to and from Python's values import pandas where that is installed, which may
+    take seconds.
+    """
+    import pyarrow as pa
+
+    whole = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    if pa.types.is_boolean(whole.type):
+        return as_numpy(whole.cast(pa.uint8())).astype(bool)
+    values = whole.buffers()[1]
+    if values is None or not len(whole):
+        return np.zeros(0, whole.type.to_pandas_dtype())
+    found = np.frombuffer(values, whole.type.to_pandas_dtype())
+    return found[whole.offset : whole.offset + len(whole)]
+
+
+def as_arrow(places: Rows) -> "pa.Array":
+    """Return places of rows as Arrow's array."""
+    import pyarrow as pa
+
+    whole = np.ascontiguousarray(places, dtype=np.int64)
+    return pa.Array.from_buffers(pa.int64(), len(whole), [None, pa.py_buffer(whole)])
 
 
 def _lists(column: "pa.ChunkedArray") -> tuple[Any, Any]:
@@ -506,8 +545,8 @@ def _lists(column: "pa.ChunkedArray") -> tuple[Any, Any]:
     import pyarrow.compute as pc
 
     lists = column.combine_chunks()
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
-    return lists.flatten().to_numpy(), np.concatenate([[0], np.cumsum(lengths)])
+    lengths = np.where(as_numpy(lists.is_null()), 0, as_numpy(pc.list_value_length(lists)))
+    return as_numpy(lists.flatten()), np.concatenate([[0], np.cumsum(lengths)])
 
 
 def _sums(column: "pa.ChunkedArray") -> Array:
@@ -517,14 +556,14 @@ def _sums(column: "pa.ChunkedArray") -> Array:
     filled = np.flatnonzero(np.diff(offsets))
     if len(filled):
         found[filled] = np.add.reduceat(values.astype(np.float64), offsets[filled])
-    found[column.is_null().to_numpy()] = np.nan
+    found[as_numpy(column.is_null())] = np.nan
     return found
 
 
 def _alike(table: "pa.Table") -> Array:
     sides = [_lists(table.column(f"ids_{side}")) for side in SIDES]
     found = derived.alike(*sides[0], *sides[1])
-    found[table.column("ids_rejected").is_null().to_numpy()] = np.nan
+    found[as_numpy(table.column("ids_rejected").is_null())] = np.nan
     return found
 
 
