@@ -224,14 +224,14 @@ class Histogram(BrushedPlot):
         self.bands_chosen.emit(())
 
 
-def edges_of(values: Array, low: float, high: float) -> Array:
-    """Return the edges of a histogram's bars: one for each whole number where there are few."""
+def edges_of(values: Array, low: float, high: float, bars: int = BARS) -> Array:
+    """Return the edges of at most so many bars: of whole numbers each holds as many of these."""
     known = values[~np.isnan(values)]
     whole = bool(len(known)) and bool(np.all(known == np.round(known)))
     if whole:
-        step = max(1, math.ceil((high - low + 1) / BARS))
+        step = max(1, math.ceil((high - low + 1) / bars))
         return np.arange(math.floor(low), math.ceil(high) + step + 0.5, step) - 0.5
-    return np.linspace(low, high, BARS + 1)
+    return np.linspace(low, high, bars + 1)
 
 
 class Scatter(BrushedPlot):
@@ -268,9 +268,10 @@ class Scatter(BrushedPlot):
         self.points.setVisible(not many)
         self.fields.setVisible(many)
         if many:
-            counts, _, _ = np.histogram2d(
-                self._x, self._y, bins=FIELDS, range=((left, right), (low, high))
-            )
+            wide = edges_of(self._x, left, right, FIELDS[0])
+            tall = edges_of(self._y, low, high, FIELDS[1])
+            left, right, low, high = map(float, (wide[0], wide[-1], tall[0], tall[-1]))
+            counts, _, _ = np.histogram2d(self._x, self._y, bins=(wide, tall))
             shade = np.log1p(counts)
             steps = [mix(QColor(c.surface), QColor(c.accent), 0.12 + 0.88 * s) for s in
                      np.linspace(0, 1, 255)]  # fmt: skip

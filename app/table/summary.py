@@ -30,8 +30,8 @@ from core.present.numerals import signed
 
 WILSON = "95%: Wilson's interval."
 BY_MARGIN = (
-    "These rows were chosen by their margins: their accuracy, calibration and displacement say "
-    "nothing about the policy."
+    "These rows were chosen by their margins, so their accuracy and calibration would say nothing "
+    "about the policy: they are left out."
 )
 
 
@@ -103,14 +103,12 @@ class SummaryPanel(QWidget):
         else:
             rows += self._of_pairs(look, table, unit)
         self._show(rows)
-        self._show_groups(found.groups)
+        self._show_groups(found.groups, look.by_margin)
 
     def _of_pairs(self, look: Look, table: ScoredTable, unit: str) -> list[tuple[str, str, str]]:
         found, symbol = look.summary, table.credit.of_pairs
         lengths = found.lengths
         rows = [
-            ("Accuracy", _share(found.accuracy),
-             f"Share of pairs whose chosen side scores higher; a tie is half a pair. {WILSON}"),
             ("Mean margin", _number(found.mean_margin, unit), f"{symbol} chosen − {symbol} "
              f"rejected"),
         ]  # fmt: skip
@@ -121,29 +119,35 @@ class SummaryPanel(QWidget):
                  f"Pairs whose margin is no larger than what rounding in {noise.dtype} may do")
             )  # fmt: skip
         rows += [
+            ("“Longer wins”", _share(lengths.rule),
+             f"What the rule that the longer side is preferred would score; of equal lengths half. "
+             f"{WILSON}"),
+            ("Alike", _part(found.alike, found.pairs),
+             f"Pairs whose sides have at least {ALIKE:.0%} of their tokens in common"),
+        ]  # fmt: skip
+        if found.calibration is not None:
+            rows.append(("Likely flips", _part(found.flips, found.pairs), FLIPS))
+        if look.by_margin:
+            return rows
+        rows = [
+            ("Accuracy", _share(found.accuracy),
+             f"Share of pairs whose chosen side scores higher; a tie is half a pair. {WILSON}"),
+            *rows,
             ("Chosen longer", _share(lengths.longer, counted=True),
              f"Accuracy where the chosen side has more tokens. {WILSON}"),
             ("Chosen shorter", _share(lengths.shorter, counted=True),
              f"Accuracy where the chosen side has fewer tokens. {WILSON}"),
-            ("“Longer wins”", _share(lengths.rule),
-             f"What the rule that the longer side is preferred would score; of equal lengths half. "
-             f"{WILSON}"),
             ("Margin ~ length", _correlation(lengths.correlation, lengths.low, lengths.high),
              "Pearson's correlation of the margin and n chosen − n rejected, with Fisher's 95% "
              "interval"),
         ]  # fmt: skip
         if found.calibration is not None:
-            rows += [
-                ("Calibration error", f"{found.calibration.error:.3f}"
-                 if not math.isnan(found.calibration.error) else "–",
+            error = found.calibration.error
+            rows.append(
+                ("Calibration error", "–" if math.isnan(error) else f"{error:.3f}",
                  "Expected calibration error: how far σ(|m|) is from the share of pairs in which "
-                 "the policy is right, averaged over bins"),
-                ("Likely flips", _part(found.flips, found.pairs), FLIPS),
-            ]  # fmt: skip
-        rows.append(
-            ("Alike", _part(found.alike, found.pairs),
-             f"Pairs whose sides have at least {ALIKE:.0%} of their tokens in common")
-        )  # fmt: skip
+                 "the policy is right, averaged over bins")
+            )  # fmt: skip
         if found.displaced is not None:
             tip = (
                 "Pairs whose chosen side is less likely under the policy than under the reference "
@@ -175,9 +179,11 @@ class SummaryPanel(QWidget):
             self.lines[name].setText(said)
             self.lines[name].setAccessibleName(f"{name}: {said}")
 
-    def _show_groups(self, groups: Sequence[Group]) -> None:
+    def _show_groups(self, groups: Sequence[Group], by_margin: bool) -> None:
+        if by_margin:
+            groups = sorted(groups, key=lambda it: -it.accuracy.count)
         self._filters = tuple(it.filter for it in groups)
-        self.groups.show_groups(groups)
+        self.groups.show_groups(groups, known=not by_margin)
 
     @Slot(int, int)
     def _want(self, row: int, column: int) -> None:
@@ -206,14 +212,14 @@ class GroupTable(QTableWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
 
-    def show_groups(self, groups: Sequence[Group]) -> None:
-        """Show these groups."""
+    def show_groups(self, groups: Sequence[Group], known: bool) -> None:
+        """Show these groups; ``known``: their accuracy says something."""
         self.setVisible(bool(groups))
         self.setRowCount(len(groups))
         for row, group in enumerate(groups):
             cells = (
                 group.label.replace("\n", "↵"),
-                _share(group.accuracy),
+                _share(group.accuracy) if known else "–",
                 f"{group.accuracy.count:,}",
             )
             for column, text in enumerate(cells):

@@ -28,7 +28,7 @@ from app.table.charts import CalibrationChart, Histogram, Scatter
 from app.table.explorer import Explorer, ReadRow
 from app.table.filter_bar import FilterBar
 from app.table.model import PairsModel
-from app.table.summary import SummaryPanel
+from app.table.summary import BY_MARGIN, SummaryPanel
 from app.table.texts import PairTexts
 from app.widgets.beta_box import BetaBox
 from app.widgets.layouts import fill
@@ -45,7 +45,7 @@ EMPTY = (
 )
 WIDTHS = {"prompt": 220, "chosen": 260, "rejected": 260, "id": 110}
 LINE = 24
-TEXT_OF_NO_SCORE = "σ(m) is no probability here: β is not known, or the loss makes it none."
+NO_PREFERENCE = "σ(m) is no probability here: β is not known, or the loss makes it none."
 
 
 class PairsView(QTableView):
@@ -313,10 +313,12 @@ class DataView(QWidget):
         table = self.explorer.table
         if table is None:
             return
-        row = self.current_row() if self._wanted_row < 0 else self._wanted_row
+        question = found.question
+        row = self._wanted_row
+        if self.answer is not None and _places(self.answer.question) == _places(question):
+            row = self.current_row()  # only numbers are others
         self._wanted_row = -1
         self.answer = found
-        question = found.question
         self._by, self._descending = question.by, question.descending
         self.model.show_rows(found.shown, question.beta, question.by, question.descending)
         self.filter.show_problem("")
@@ -339,8 +341,11 @@ class DataView(QWidget):
             return
         beta, rows, chart = found.question.beta, found.matched, self.charts.currentWidget()
         if chart is self.calibration:
-            said = "Of the rows shown." if found.summary.calibration else TEXT_OF_NO_SCORE
-            self.calibration.show_calibration(found.summary.calibration, said)
+            known = None if found.by_margin else found.summary.calibration
+            said = (
+                BY_MARGIN if found.by_margin else "Of the rows shown." if known else NO_PREFERENCE
+            )
+            self.calibration.show_calibration(known, said)
             return
         if chart is self.histogram and self.histogram.columns():
             (name,) = self.histogram.columns()
@@ -481,6 +486,11 @@ class DataView(QWidget):
     def remember(self, settings: Settings) -> None:
         """Remember how rooms are shared."""
         settings.remember_splitters(**self._splitters())
+
+
+def _places(question: Question) -> tuple[object, ...]:
+    """Return what of a question says which rows are shown where."""
+    return question.text, question.bands, question.by, question.descending
 
 
 def _card(inside: QWidget) -> QFrame:

@@ -99,7 +99,7 @@ def length_bias(margins: Array, differences: Array) -> LengthBias:
     known = ~(np.isnan(margins) | np.isnan(differences))
     m, d = margins[known], differences[known]
     r = low = high = math.nan
-    if len(m) > 3 and np.ptp(m) > 0 and np.ptp(d) > 0:
+    if len(m) > 3 and m.std() > 0 and d.std() > 0:
         r = float(np.corrcoef(m, d)[0, 1])
         middle, half = math.atanh(max(-1 + 1e-15, min(1 - 1e-15, r))), Z / math.sqrt(len(m) - 3)
         low, high = math.tanh(middle - half), math.tanh(middle + half)
