@@ -252,6 +252,7 @@ class Scatter(BrushedPlot):
         self.frame.hide()
         self._x = self._y = np.zeros(0)
         self._rows: Any = np.zeros(0, np.int64)
+        self.points.sigClicked.connect(self._point_clicked)
 
     def show_values(self, y: Array, x: Array, rows: Any, bands: Sequence[Band]) -> None:
         """Draw rows by two columns; ``rows``: their places in the file."""
@@ -316,6 +317,11 @@ class Scatter(BrushedPlot):
                 self.band(down, over.top(), over.bottom()),
             )
             self.bands_chosen.emit(bands)
+
+    @Slot(object, object, object)
+    def _point_clicked(self, item: Any, points: Any, ev: Any) -> None:
+        """Take a click that the points have kept from the box."""
+        self._click(self.box.mapSceneToView(ev.scenePos()))
 
     @Slot(object)
     def _click(self, place: Any) -> None:

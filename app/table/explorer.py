@@ -66,7 +66,8 @@ class Explorer(QObject):
         self.table: ScoredTable | None = None
         self._later = Later("data")
         self._numbers = dict.fromkeys(WHAT, 0)
-        """Of each kind, the newest question's number."""
+        """Of each kind, the newest question's number, and of the newest answer."""
+        self._answers = dict(self._numbers)
         self._told.connect(self._tell)
         self._answered.connect(self._take)
 
@@ -104,8 +105,12 @@ class Explorer(QObject):
     def cancel(self) -> None:
         """Open, look for and write nothing after all."""
         for kind in self._numbers:
-            self._numbers[kind] += 1
+            self._answers[kind] = self._numbers[kind] = self._numbers[kind] + 1
         self.progress.emit("", None)
+
+    def rests(self) -> bool:
+        """Return whether all that was asked is answered."""
+        return self._numbers == self._answers
 
     def close(self, seconds: float) -> None:
         """Stop what is under way and end the thread."""
@@ -151,13 +156,14 @@ class Explorer(QObject):
     def _take(self, kind: str, number: int, found: Any, problem: str | None) -> None:
         if self._numbers[kind] != number:
             return  # overtaken, or cancelled
+        self._answers[kind] = number
         self.progress.emit("", None)
         if problem is not None:
             self.refused.emit(kind, problem)
         elif kind == OPEN:
             self.table = found
-            self._numbers[LOOK] += 1  # what is asked of the one before says nothing of this
-            self._numbers[READ] += 1
+            for other in (LOOK, READ):  # what is asked of the file before says nothing of this
+                self._answers[other] = self._numbers[other] = self._numbers[other] + 1
             self.opened.emit(found)
         elif kind == LOOK:
             table, answer = found

@@ -62,6 +62,10 @@ class FilterBox(QLineEdit):
         """Complete these names of columns, and these values of some."""
         self._names, self._values = tuple(names), values
 
+    def completer_popup(self) -> QAbstractItemView:
+        """Return the list of what the word may become."""
+        return self._popup
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         popup = self._popup
         taking = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Tab)
@@ -136,6 +140,10 @@ class FilterBar(QWidget):
     def text(self) -> str:
         """Return the filter."""
         return self.box.text()
+
+    def waits(self) -> bool:
+        """Return whether what was typed has not been asked yet."""
+        return self._rest.isActive()
 
     def set_text(self, text: str) -> None:
         """Put a filter into the box; nobody is asked."""

@@ -48,7 +48,8 @@ def margin(chosen: Array, rejected: Array, scale: float) -> Array:
 
 def preference(margins: Array) -> Array:
     """Return the probability σ(m) = 1 / (1 + exp(−m)) that the chosen side is preferred (Eq. 8)."""
-    found: Array = np.exp(-np.logaddexp(0.0, -margins))
+    with np.errstate(invalid="ignore"):  # NaN stays NaN
+        found: Array = np.exp(-np.logaddexp(0.0, -margins))
     return found
 
 
