@@ -378,10 +378,10 @@ class CalibrationChart(QWidget):
         """Draw a calibration; ``why``: what there is to say where there is none."""
         bins = found.bins if found is not None else ()
         x = np.array([it.confidence for it in bins])
-        y, low, high = (
-            np.array([getattr(it.accuracy, name) for it in bins])
-            for name in ("value", "low", "high")
-        )
+        y = np.array([it.accuracy.value for it in bins])
+        low, high = (np.array(ends) for ends in (
+            [it.accuracy.low for it in bins], [it.accuracy.high for it in bins]
+        ))  # fmt: skip
         self.intervals.setOpts(x=x, y=y, top=high - y, bottom=y - low)
         self.points.setData(x, y)
         if found is not None and not math.isnan(found.error):

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from core.preferences import Preference
 
 log = logging.getLogger(__name__)
-OPEN, LOOK, READ, EXPORT = "open", "look", "read", "export"
+OPEN, LOOK, FIND, READ, EXPORT = "open", "look", "find", "read", "export"
 WHAT = {
     OPEN: "The scored file cannot be opened",
     LOOK: "The rows cannot be filtered",
+    FIND: "Known errors cannot be looked for",
     READ: "The pair cannot be read",
     EXPORT: "The rows cannot be written",
 }
@@ -50,12 +51,15 @@ class Explorer(QObject):
     """A ScoredTable has taken the place of the one before."""
     looked = Signal(object)
     """A Look answers the newest question."""
+    localised = Signal(object)
+    """A Localised: how well known errors are found in the rows that were named."""
     read = Signal(object)
     """A ReadRow."""
     exported = Signal(object, int)
     """The path of a file that has been written, and its rows."""
     refused = Signal(str, str)
-    """What was asked ("open", "look", "read", "export"), and why it cannot be done, a sentence."""
+    """What was asked ("open", "look", "find", "read", "export"), and why it cannot be done, a
+    sentence."""
     progress = Signal(str, object)
     """What takes long, and how far it is; "" once it is over."""
     _told = Signal(str, int, str, object)
@@ -88,8 +92,16 @@ class Explorer(QObject):
         if self.table is not None:
             from core.dataset.look import look
 
+            self._stop(FIND)
             table = self.table
             self._ask(LOOK, lambda report, cancelled: (table, look(table, question, cancelled)))
+
+    def localise(self, rows: "Rows") -> None:
+        """Ask how well known errors are found in some rows."""
+        if self.table is not None:
+            from core.dataset.localised import localise
+
+            self._ask(FIND, partial(localise, self.table, rows))
 
     def read_row(self, row: int, wanted: bool = False) -> None:
         """Have a whole row read; ``wanted``: to be shown in the credit view."""
@@ -105,7 +117,7 @@ class Explorer(QObject):
     def cancel(self) -> None:
         """Open, look for and write nothing after all."""
         for kind in self._numbers:
-            self._answers[kind] = self._numbers[kind] = self._numbers[kind] + 1
+            self._stop(kind)
         self.progress.emit("", None)
 
     def rests(self) -> bool:
@@ -116,6 +128,9 @@ class Explorer(QObject):
         """Stop what is under way and end the thread."""
         self.cancel()
         self._later.close(seconds)
+
+    def _stop(self, kind: str) -> None:
+        self._answers[kind] = self._numbers[kind] = self._numbers[kind] + 1
 
     def _ask(self, kind: str, work: Callable[[Report, Stop], object]) -> None:
         self._numbers[kind] += 1
@@ -162,13 +177,16 @@ class Explorer(QObject):
             self.refused.emit(kind, problem)
         elif kind == OPEN:
             self.table = found
-            for other in (LOOK, READ):  # what is asked of the file before says nothing of this
-                self._answers[other] = self._numbers[other] = self._numbers[other] + 1
+            for other in (LOOK, FIND, READ):  # what is asked of the file before is not of this one
+                self._stop(other)
             self.opened.emit(found)
         elif kind == LOOK:
             table, answer = found
             if table is self.table:
                 self.looked.emit(answer)
+        elif kind == FIND:
+            if found is not None:
+                self.localised.emit(found)
         elif kind == READ:
             self.read.emit(found)
         else:

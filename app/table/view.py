@@ -28,12 +28,14 @@ from app.table.charts import CalibrationChart, Histogram, Scatter
 from app.table.explorer import Explorer, ReadRow
 from app.table.filter_bar import FilterBar
 from app.table.model import PairsModel
-from app.table.summary import BY_MARGIN, SummaryPanel
+from app.table.summary import SummaryPanel
 from app.table.texts import PairTexts
 from app.widgets.beta_box import BetaBox
 from app.widgets.layouts import fill
 from core.dataset.filters import names
+from core.dataset.localised import Localised
 from core.dataset.look import Band, Look, Question, Ready, groupings, most_wrong, ready
+from core.dataset.said import BY_MARGIN
 from core.dataset.table import Rows, ScoredTable
 
 COMMAND = "python main.py score --data FILE --out scored.parquet"
@@ -188,6 +190,7 @@ class DataView(QWidget):
         explorer, bar = self.explorer, self.filter
         explorer.opened.connect(self._show_table)
         explorer.looked.connect(self._show_look)
+        explorer.localised.connect(self._show_localised)
         explorer.read.connect(self._show_row)
         explorer.refused.connect(self._refused)
         explorer.progress.connect(self._show_progress)
@@ -331,7 +334,15 @@ class DataView(QWidget):
         else:
             self.texts.show_nothing()
         self._walked = False
+        if table.has_errors:
+            self.explorer.localise(found.shown)
         self.changed.emit()
+
+    @Slot(object)
+    def _show_localised(self, found: Localised) -> None:
+        table, answer = self.explorer.table, self.answer
+        if table is not None and answer is not None:
+            self.summary.show_look(table, answer, found)
 
     @Slot()
     def _draw(self) -> None:

@@ -15,6 +15,10 @@ rejected)                               null without a reference, or where its s
 log_ratio_chosen, log_ratio_rejected    float64, Σ log π − log π_ref in nats, never times beta
 length_chosen, length_rejected          int32, tokens that are scored
 parts                                   int32, the first token in which the two sides differ
+places                                  of rows with ``wrong``: a [start, end] for each token of
+                                        rejected, in code points of its last turn's text, [−1, −1]
+                                        for tokens that are not of it; else, and before Qscope
+                                        wrote this, null or no such column
 note                                    string, what of the row is not scored or unlike the training
 source.NAME                             the source's other columns that hold one value
 ======================================= =======================================================
@@ -187,6 +191,8 @@ class ScoredRow:
     reference: tuple[Floats, ...] | None
     log_ratio: tuple[float, ...] | None
     note: str = ""
+    places: tuple[tuple[int, int], ...] | None = None
+    """Where the rejected side's tokens are in its last turn's text; None where nobody asks."""
 
     @property
     def parts(self) -> int | None:
@@ -214,6 +220,7 @@ def schema() -> "pa.Schema":
         "reference_rejected": logps, "log_ratio_chosen": pa.float64(),
         "log_ratio_rejected": pa.float64(), "length_chosen": pa.int32(),
         "length_rejected": pa.int32(), "parts": pa.int32(), "note": pa.string(),
+        "places": pa.list_(pa.list_(pa.int32())),
     }  # fmt: skip
     return pa.schema(kinds)
 
@@ -234,6 +241,7 @@ def table_of(rows: Sequence[ScoredRow]) -> "pa.Table":
         columns["wrong"].append([list(span) for span in it.row.wrong] or None)
         columns["parts"].append(it.parts)
         columns["note"].append(it.note)
+        columns["places"].append(None if it.places is None else [list(at) for at in it.places])
         for side, (name, text) in enumerate(zip(SIDES, (pair.chosen, pair.rejected), strict=True)):
             there = side < sides
             reference, ratio = it.reference, it.log_ratio

@@ -47,6 +47,7 @@ LEAD = 12
 """Letters that both sides begin with from which on these are left out of their beginnings."""
 MOST_KINDS = 200
 """Different words of a column of the source up to which it is held in memory, as a category."""
+PLACES = "places"
 TEXTS = "prompt", "chosen", "rejected"
 WHOLE = (*TEXTS, "turns", "settings", "wrong", "id", "note", "row")
 """What is read of a row for a reader."""
@@ -121,7 +122,16 @@ class ScoredTable:
     _near: dict[tuple[int, tuple[str, ...]], "pa.Table"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.columns = (*_own_columns(self.credit, self.is_single), *self._columns_of_source())
+        own = _own_columns(self.credit, self.is_single)
+        if self.has_errors:
+            own = (*own, ERRORS)
+        self.columns = (*own, *self._columns_of_source())
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether it is known of some rows which of their tokens are wrong."""
+        found = self.numbers.get("errors")
+        return found is not None and bool((found > 0).any())
 
     @property
     def is_single(self) -> bool:
@@ -317,6 +327,12 @@ def _own_columns(credit: Credit, single: bool) -> tuple[Column, ...]:
     )  # fmt: skip
 
 
+ERRORS = Column(
+    "errors",
+    "errors",
+    "Known errors of the rejected side: the source's spans, where their tokens are known",
+)
+
 # --- opening ----------------------------------------------------------------------------------
 
 
@@ -342,6 +358,8 @@ def open_scored(path: Path, report: Report = silent, cancelled: Stop = never) ->
             f"The scored rows in {path} cannot be read ({reason(error)}): score the data again."
         ) from error
     for wanted in schema():
+        if wanted.name == PLACES and wanted.name not in there.names:
+            continue  # of a Qscope that did not write them
         if wanted.name not in there.names or there.field(wanted.name).type != wanted.type:
             raise UserFacingError(
                 f"The scored rows in {path} have no column {wanted.name} as Qscope writes it: "
@@ -349,7 +367,8 @@ def open_scored(path: Path, report: Report = silent, cancelled: Stop = never) ->
             )
     credit, note = credit_of(about)
     own = [it.name for it in there if it.name.startswith(SOURCE)]
-    reader = _Reader(credit, {name: str(there.field(name).type) for name in own})
+    kinds = {name: str(there.field(name).type) for name in own}
+    reader = _Reader(credit, kinds, PLACES in there.names)
     for table in batches(path, reader.columns):
         if cancelled():
             raise Cancelled
@@ -375,8 +394,8 @@ def credit_of(about: About) -> tuple[Credit, str]:
 class _Reader:
     """Gathers a file's numbers and the beginnings of its texts, batch by batch."""
 
-    def __init__(self, credit: Credit, source: Mapping[str, str]) -> None:
-        self._credit, self._source = credit, source
+    def __init__(self, credit: Credit, source: Mapping[str, str], places: bool) -> None:
+        self._credit, self._source, self._places = credit, source, places
         objective = credit.objective
         self._fast = derived.is_plain(objective)
         self._likely = credit.alone or not objective.main.reference or not self._fast
@@ -385,7 +404,8 @@ class _Reader:
             more += [f"reference_{side}" for side in SIDES]
         plain = "row", "id", *TEXTS, "turns", "parts"
         of_sides = [f"{kind}_{side}" for kind in ("ids", "log_ratio", "length") for side in SIDES]
-        self.columns = [*plain, *of_sides, *more, *source]
+        known = ["wrong", PLACES] if places else []
+        self.columns = [*plain, *of_sides, *more, *known, *source]
         self.count, self._talks = 0, False
         self._numbers: dict[str, list[Array]] = {}
         self._codes: dict[str, list[NDArray[np.int32]]] = {}
@@ -405,6 +425,8 @@ class _Reader:
         }
         found |= self._scores(table, found)
         found["alike"] = _alike(table)
+        if self._places:
+            found["errors"] = _errors(table)
         for name, kind in self._source.items():
             if kind in ("int64", "double"):
                 found[name] = _floats(table.column(name))
@@ -564,6 +586,16 @@ def _alike(table: "pa.Table") -> Array:
     sides = [_lists(table.column(f"ids_{side}")) for side in SIDES]
     found = derived.alike(*sides[0], *sides[1])
     found[as_numpy(table.column("ids_rejected").is_null())] = np.nan
+    return found
+
+
+def _errors(table: "pa.Table") -> Array:
+    """Return the number of known errors of each row; NaN where it is not known where they are."""
+    import pyarrow.compute as pc
+
+    wrong, places = (table.column(name).combine_chunks() for name in ("wrong", PLACES))
+    found: Array = as_numpy(pc.list_value_length(wrong)).astype(np.float64)
+    found[as_numpy(wrong.is_null()) | as_numpy(places.is_null())] = np.nan
     return found
 
 
