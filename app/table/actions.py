@@ -65,6 +65,8 @@ class DataActions(QObject):
         """To be opened as soon as the view is there."""
         self._opening: Path | None = None
         self._info: PairInfo | None = None
+        self._told: tuple[Path, PairInfo | None] | None = None
+        """Of which file and pair it was said that they do not belong together."""
         self.view: DataView | None = None
         """Made when it is first wanted."""
         self.page = Page(
@@ -188,7 +190,9 @@ class DataActions(QObject):
         self._texts.put_pair(prompt, a, b)
         self._pages.bring(self._credit)
         about, info = view.explorer.table.about, self._info
-        if info is not None and dict(info.weights) != dict(about.weights):
+        other = info is not None and dict(info.weights) != dict(about.weights)
+        if other and self._told != (view.explorer.table.path, info):
+            self._told = view.explorer.table.path, info
             self._remarks.show_remark(OTHER_PAIR.format(policy=about.policy))
 
     def _has_rows(self) -> bool:

@@ -94,7 +94,7 @@ class Explorer(QObject):
 
             self._stop(FIND)
             table = self.table
-            self._ask(LOOK, lambda report, cancelled: (table, look(table, question, cancelled)))
+            self._ask(LOOK, lambda report, stop: (table, look(table, question, stop, report)))
 
     def localise(self, rows: "Rows") -> None:
         """Ask how well known errors are found in some rows."""

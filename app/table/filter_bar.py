@@ -30,6 +30,8 @@ from core.dataset.filters import HELP, written
 from core.dataset.look import Band, Ready
 from core.present.numerals import real_minus
 
+WIDEST = 190
+"""Pixels of what is said of a stretch that was chosen in a chart."""
 REST_MS = 250
 """How long typing rests before rows are filtered."""
 WORD = re.compile(
@@ -120,7 +122,6 @@ class FilterBar(QWidget):
         self.problem.setWordWrap(True)
         self.problem.hide()
         self.band = QToolButton()
-        self.band.setToolTip("Chosen in a chart; a click lets all rows in again")
         self.band.hide()
         self.ready: list[QPushButton] = []
         self._row = QHBoxLayout()
@@ -171,9 +172,12 @@ class FilterBar(QWidget):
         self.problem.setText(sentence)
         self.problem.setVisible(bool(sentence))
 
-    def show_bands(self, bands: Sequence[Band]) -> None:
-        """Show what is chosen in a chart, to be let go by a click."""
-        self.band.setText("  ".join(map(band_words, bands)) + "  ✕")
+    def show_bands(self, bands: Sequence[Band], titles: Mapping[str, str]) -> None:
+        """Show what is chosen in a chart, to be let go by a click; ``titles``: of columns."""
+        said = ", ".join(band_words(it, titles.get(it.name, it.name)) for it in bands)
+        metrics = self.band.fontMetrics()
+        self.band.setText(metrics.elidedText(said, Qt.TextElideMode.ElideRight, WIDEST) + "  ✕")
+        self.band.setToolTip(f"{said}: chosen in a chart; a click lets all rows in again")
         self.band.setVisible(bool(bands))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -200,9 +204,8 @@ class FilterBar(QWidget):
         self.changed.emit()
 
 
-def band_words(band: Band) -> str:
-    """Return a stretch of a column in a few words."""
-    name = band.name.removeprefix("source.")
+def band_words(band: Band, name: str) -> str:
+    """Return a stretch of a column of this name in a few words."""
     low, high = (real_minus(f"{end:.3g}") for end in (band.low, band.high))
     if math.isinf(band.low) and math.isinf(band.high):
         return name

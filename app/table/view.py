@@ -325,7 +325,7 @@ class DataView(QWidget):
         self._by, self._descending = question.by, question.descending
         self.model.show_rows(found.shown, question.beta, question.by, question.descending)
         self.filter.show_problem("")
-        self.filter.show_bands(question.bands)
+        self.filter.show_bands(question.bands, {it.name: it.title for it in table.columns})
         self.summary.show_look(table, found)
         self._draw()
         place = self.model.place_of(row)

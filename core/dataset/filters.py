@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from core.dataset.scored import SOURCE, batches
 from core.dataset.table import TEXTS, ScoredTable, as_numpy, readable
 from core.errors import Cancelled, UserFacingError
-from core.progress import Stop, never
+from core.progress import Report, Stop, never, silent
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +36,7 @@ PART = re.compile(
     r'(?P<minus>-)?(?:"(?P<quoted>[^"]*)"|(?P<bare>[^\s"<>=!:]+))'
     r'(?:\s*(?P<sign><=|>=|!=|==|[<>=:])\s*(?:"(?P<text>[^"]*)"|(?P<value>[^\s"]+))?)?(?=\s|$)'
 )
+LOOKING = "Looking for “{}”"
 REMEMBERED = 8
 """Words whose rows are remembered."""
 HELP = (
@@ -50,7 +51,9 @@ HELP = (
 class Term(Protocol):
     """One part of a filter."""
 
-    def flags(self, table: ScoredTable, beta: float | None, cancelled: Stop) -> Flags:
+    def flags(
+        self, table: ScoredTable, beta: float | None, cancelled: Stop, report: Report
+    ) -> Flags:
         """Return of which rows it is true, [count]."""
 
 
@@ -62,7 +65,9 @@ class Comparison:
     sign: str
     value: float
 
-    def flags(self, table: ScoredTable, beta: float | None, cancelled: Stop) -> Flags:
+    def flags(
+        self, table: ScoredTable, beta: float | None, cancelled: Stop, report: Report
+    ) -> Flags:
         numbers = table.values(self.name, beta)
         found: Flags = COMPARE[self.sign](numbers, self.value) & ~np.isnan(numbers)
         return found
@@ -75,7 +80,9 @@ class OneOf:
     name: str
     wanted: Callable[[str], bool]
 
-    def flags(self, table: ScoredTable, beta: float | None, cancelled: Stop) -> Flags:
+    def flags(
+        self, table: ScoredTable, beta: float | None, cancelled: Stop, report: Report
+    ) -> Flags:
         words = table.words[self.name]
         of_kinds = np.array([*map(self.wanted, words.kinds), self.wanted("")], dtype=bool)
         found: Flags = of_kinds[words.codes]  # −1 is the last
@@ -90,12 +97,16 @@ class Find:
     text: str
     whole: bool = False
 
-    def flags(self, table: ScoredTable, beta: float | None, cancelled: Stop) -> Flags:
-        found = [np.zeros(0, dtype=bool)]
+    def flags(
+        self, table: ScoredTable, beta: float | None, cancelled: Stop, report: Report
+    ) -> Flags:
+        found, done = [np.zeros(0, dtype=bool)], 0
         for batch in batches(table.path, [*self.columns, "turns"]):
             if cancelled():
                 raise Cancelled
             found.append(self._in(batch))
+            done += len(batch)
+            report(LOOKING.format(self.text), min(1.0, done / table.count))
         flags = np.concatenate(found)
         if len(flags) != table.count:
             raise UserFacingError(f"{table.path} is another file now: open it again.")
@@ -126,12 +137,18 @@ class Not:
 
     term: Term
 
-    def flags(self, table: ScoredTable, beta: float | None, cancelled: Stop) -> Flags:
-        return ~self.term.flags(table, beta, cancelled)
+    def flags(
+        self, table: ScoredTable, beta: float | None, cancelled: Stop, report: Report
+    ) -> Flags:
+        return ~self.term.flags(table, beta, cancelled, report)
 
 
 def matching(
-    table: ScoredTable, terms: Sequence[Term], beta: float | None, cancelled: Stop = never
+    table: ScoredTable,
+    terms: Sequence[Term],
+    beta: float | None,
+    cancelled: Stop = never,
+    report: Report = silent,
 ) -> Flags:
     """Return of which rows all terms are true, [count]. What is on disk is looked for last.
 
@@ -143,19 +160,21 @@ def matching(
     for term in sorted(terms, key=_reads):
         if not flags.any():
             break
-        flags &= _flags(term, table, beta, cancelled)
+        flags &= _flags(term, table, beta, cancelled, report)
     return flags
 
 
-def _flags(term: Term, table: ScoredTable, beta: float | None, cancelled: Stop) -> Flags:
+def _flags(
+    term: Term, table: ScoredTable, beta: float | None, cancelled: Stop, report: Report
+) -> Flags:
     """Return of which rows a term is true; what was looked for on disk lately is remembered."""
     if isinstance(term, Not):
-        return ~_flags(term.term, table, beta, cancelled)
+        return ~_flags(term.term, table, beta, cancelled, report)
     if not isinstance(term, Find):
-        return term.flags(table, beta, cancelled)
+        return term.flags(table, beta, cancelled, report)
     if (known := table.found.get(term)) is not None:
         return known
-    found = term.flags(table, beta, cancelled)
+    found = term.flags(table, beta, cancelled, report)
     while len(table.found) >= REMEMBERED:
         table.found.pop(next(iter(table.found)))
     table.found[term] = found

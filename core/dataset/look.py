@@ -28,7 +28,7 @@ from core.dataset.filters import Flags, compared, matching, parse, written
 from core.dataset.scored import SOURCE
 from core.dataset.table import Rows, ScoredTable
 from core.errors import Cancelled
-from core.progress import Stop, never
+from core.progress import Report, Stop, never, silent
 
 FEW = 12
 """Different numbers of a column up to which each is a group of its own."""
@@ -111,7 +111,9 @@ class Look:
     """The rows were chosen by their margins, so that their accuracy says nothing."""
 
 
-def look(table: ScoredTable, question: Question, cancelled: Stop = never) -> Look:
+def look(
+    table: ScoredTable, question: Question, cancelled: Stop = never, report: Report = silent
+) -> Look:
     """Return the rows that a question leaves, and their figures.
 
     Raises:
@@ -120,7 +122,7 @@ def look(table: ScoredTable, question: Question, cancelled: Stop = never) -> Loo
     """
     beta = question.beta
     terms = parse(question.text, table)
-    flags = matching(table, terms, beta, cancelled)
+    flags = matching(table, terms, beta, cancelled, report)
     matched = np.flatnonzero(flags)
     for band in question.bands:
         flags = flags & _within(table, band, beta)

@@ -67,6 +67,12 @@ def _of_margins(found: Summary) -> Iterator[Line]:
         tip = f"Accuracy where the chosen side is {name}, in tokens. {WILSON}"
         yield Line(f"  chosen {name}", share_words(own, counted=True), tip)
     yield Line(
+        "“Longer wins”",
+        share_words(lengths.rule),
+        f"What the rule that the longer side is preferred would score; of equal lengths half. "
+        f"{WILSON}",
+    )
+    yield Line(
         "Margin ~ length",
         _correlation(lengths.correlation, lengths.low, lengths.high),
         "Pearson's correlation of the margin and n chosen − n rejected, with Fisher's 95% interval",
@@ -87,12 +93,6 @@ def _of_margins(found: Summary) -> Iterator[Line]:
 def _of_pairs(table: ScoredTable, found: Summary, symbol: str, unit: str) -> Iterator[Line]:
     yield Line(
         "Mean margin", _number(found.mean_margin, unit), f"{symbol} chosen − {symbol} rejected"
-    )
-    yield Line(
-        "“Longer wins”",
-        share_words(found.lengths.rule),
-        f"What the rule that the longer side is preferred would score; of equal lengths half. "
-        f"{WILSON}",
     )
     noise = table.about.noise
     if noise is not None and noise.matters:

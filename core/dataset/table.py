@@ -407,6 +407,8 @@ class _Reader:
         known = ["wrong", PLACES] if places else []
         self.columns = [*plain, *of_sides, *more, *known, *source]
         self.count, self._talks = 0, False
+        self._all_begin: str | None = None
+        """What the prompts of the first batch begin with, and so, it may be, do all."""
         self._numbers: dict[str, list[Array]] = {}
         self._codes: dict[str, list[NDArray[np.int32]]] = {}
         self._kinds: dict[str, dict[str, int]] = {}
@@ -492,7 +494,12 @@ class _Reader:
         texts = {name: list(map(readable, table.column(name).to_pylist(), turns)) for name in TEXTS}
         pairs = list(zip(texts["chosen"], texts["rejected"], strict=True))
         starts = [_where_to_begin(one, other) for one, other in pairs]
-        shown = {"prompt": [_line(text, 0) for text in texts["prompt"]]}
+        if self._all_begin is None:
+            self._all_begin = _beginning_of_all(texts["prompt"])
+        same = self._all_begin
+        shown = {
+            "prompt": [_line(text, len(same) * text.startswith(same)) for text in texts["prompt"]]
+        }
         for name, side in zip(SIDES, zip(*pairs, strict=True), strict=True):
             shown[name] = list(map(_line, side, starts))
         for name, lines in shown.items():
@@ -513,6 +520,14 @@ def readable(text: str | None, turns: bool) -> str:
 
 class _Turn(msgspec.Struct):
     content: Any = ""
+
+
+def _beginning_of_all(texts: Sequence[str]) -> str:
+    """Return the whole words that all texts begin with; "" for less than ``LEAD`` letters."""
+    first, last = min(texts), max(texts)
+    same = first[: shared_prefix(first, last)] if first != last else ""
+    whole = same[: max(same.rfind(" "), same.rfind("\n")) + 1]
+    return whole if len(whole) >= LEAD else ""
 
 
 def _where_to_begin(one: str, other: str) -> int:

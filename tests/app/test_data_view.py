@@ -1,6 +1,7 @@
 """The data view on the real window, with real mouse and keys: sort, filter, brush, open, export."""
 
 import json
+import time
 
 import msgspec
 import numpy as np
@@ -13,6 +14,7 @@ from PySide6.QtWidgets import QApplication
 
 from core.dataset.scored import batches, table_of
 from core.dataset.table import open_scored
+from core.errors import Cancelled
 from core.preferences import Preference
 from core.text import Message
 from tests.app.conftest import do, drop, settled
@@ -420,6 +422,26 @@ def test_rooms_are_shared_as_they_were_left(open_window, made, qtbot):
     again.data.open(made)
     qtbot.waitUntil(lambda: is_quiet(again) and settled(again), timeout=20_000)
     assert again.data.view.columns.sizes() == pytest.approx(sizes, abs=2)
+
+
+def test_reading_says_how_far_it_is_and_is_cancelled(window, view, made, qtbot, monkeypatch):
+    def slowly(path, report, cancelled):
+        deadline = time.monotonic() + 10
+        while not cancelled() and time.monotonic() < deadline:
+            report("Reading the scored rows", 0.25)
+            time.sleep(0.01)
+        raise Cancelled
+
+    before = view.explorer.table
+    monkeypatch.setattr("core.dataset.table.open_scored", slowly)
+    window.data.open(made)
+    qtbot.waitUntil(view.under_way.isVisible, timeout=5000)
+    assert view.said.text() == "Reading the scored rows …" and view.bar.value() == 250
+    qtbot.mouseClick(view.cancel_button, Qt.MouseButton.LeftButton)
+    assert not view.under_way.isVisible() and view.explorer.rests()
+    assert view.explorer.table is before
+    write_filter(qtbot, view, "row=3")  # the thread is free again
+    assert shown(view) == [3]
 
 
 def test_the_window_closes_while_a_file_is_read(open_window, made, qtbot):

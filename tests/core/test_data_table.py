@@ -345,3 +345,17 @@ assert "pandas" not in sys.modules
 
 def test_pandas_is_not_imported(made):
     subprocess.run([sys.executable, "-c", QUIETLY, made], check=True, cwd=ROOT)
+
+
+def test_what_all_prompts_begin_with_is_left_out_of_their_beginnings(tmp_path):
+    prompts = [f"Summarise this post in one sentence.\n\nPost {n} is short." for n in range(3)]
+    rows = [scored(n, Preference(it, "a", "b")) for n, it in enumerate([*prompts, "Summarise."])]
+    tables = [table_of(rows[:3]), table_of(rows[3:])]
+    table = open_scored(write_table(tmp_path / "s.parquet", tables, about(4)))
+    shown = [table.beginning("prompt", n) for n in range(4)]
+    whole = [it.replace("\n", "↵") for it in prompts]
+    assert shown == [*whole, "Summarise."]  # they are read at once: not all begin so
+    table = open_scored(write_table(tmp_path / "s.parquet", tables[:1], about(3)))
+    assert [table.beginning("prompt", n) for n in range(3)] == [
+        f"… {n} is short." for n in range(3)
+    ]
