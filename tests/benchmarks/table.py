@@ -3,8 +3,8 @@
 "sort" orders all rows by their margin; "filter" keeps rows by two numbers and a category; "words"
 looks for a word in prompt, chosen and rejected, which the table reads from the file and pandas has
 in memory; "look" is all that follows from a question in the window: filter, order and figures.
-Opening is from the path to the table; pandas reads the columns that it needs. All take turns. Memory
-is what each holds, by what the process's peak grows; pandas comes last.
+Opening is from the path to the table; pandas reads the columns that it needs. All take turns.
+Memory is by how much opening raises the peak of the process.
 """
 
 import resource
