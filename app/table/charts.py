@@ -25,6 +25,7 @@ from core.dataset.look import Band
 from core.dataset.table import Column
 
 BARS = 48
+FEWEST = 8
 MANY = 4000
 """Points from which on a scatter counts them in small fields."""
 FIELDS = 120, 90
@@ -231,7 +232,8 @@ def edges_of(values: Array, low: float, high: float, bars: int = BARS) -> Array:
     if whole:
         step = max(1, math.ceil((high - low + 1) / bars))
         return np.arange(math.floor(low), math.ceil(high) + step + 0.5, step) - 0.5
-    return np.linspace(low, high, bars + 1)
+    enough = math.ceil(2 * len(known) ** (1 / 3))  # Rice's rule
+    return np.linspace(low, high, min(bars, max(FEWEST, enough)) + 1)
 
 
 class Scatter(BrushedPlot):

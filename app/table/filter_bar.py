@@ -55,6 +55,7 @@ class FilterBox(QLineEdit):
         self._popup = cast(QAbstractItemView, completer.popup())
         self._completer = completer
         self.setClearButtonEnabled(True)
+        self.setAcceptDrops(False)  # what is dropped is the window's
         self.setPlaceholderText(EXAMPLE)
         self.setAccessibleName("Filter")
         self.setToolTip(HELP)

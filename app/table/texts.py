@@ -23,7 +23,7 @@ from app.widgets.layouts import fill, label
 from core.preferences import Preference, as_text
 from core.text import shared_prefix
 
-LONGEST = 200_000
+LONGEST = 20_000
 """Letters of a text that are shown here; the credit view takes all."""
 OPEN_TIP = "The pair in the credit view, A = chosen, B = rejected (Enter, or a double click)"
 
@@ -67,16 +67,16 @@ class PairTexts(QWidget):
     def show_row(self, pair: Preference, cells: dict[str, Any]) -> None:
         """Show a row's texts."""
         single = cells["rejected"] is None
-        prompt, chosen, rejected = (
-            as_text(side)[:LONGEST] for side in (pair.prompt, pair.chosen, pair.rejected)
-        )
+        whole = [as_text(side) for side in (pair.prompt, pair.chosen, pair.rejected)]
+        prompt, chosen, rejected = (text[:LONGEST] for text in whole)
+        cut = f"the first {LONGEST:,} letters" if max(map(len, whole)) > LONGEST else ""
         self._boxes[2].setVisible(not single)
         self._same = 0 if single else shared_prefix(chosen, rejected)
         texts = prompt, chosen, "" if single else rejected
         for field, text in zip(self.fields.values(), texts, strict=True):
             field.setPlainText(text)
         self._mark()
-        said = [f"Row {cells['row']:,}", cells["id"] and f"id {cells['id']}", cells["note"]]
+        said = [f"Row {cells['row']:,}", cells["id"] and f"id {cells['id']}", cut, cells["note"]]
         self.about.setText(" · ".join(filter(None, said)))
         self.open_button.setEnabled(True)
 

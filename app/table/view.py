@@ -5,8 +5,9 @@ of a chart or another beta is a new question, and its answer is shown by all of 
 module imports pyqtgraph. Knows tables and looks; knows nothing of files, models or the credit view.
 """
 
+import numpy as np
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal, Slot
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -37,6 +38,8 @@ from core.dataset.localised import Localised
 from core.dataset.look import Band, Look, Question, Ready, groupings, most_wrong, ready
 from core.dataset.said import BY_MARGIN
 from core.dataset.table import Rows, ScoredTable
+from core.present.numerals import as_number
+from core.present.table import delimited
 
 COMMAND = "python main.py score --data FILE --out scored.parquet"
 EMPTY = (
@@ -47,6 +50,8 @@ EMPTY = (
 )
 WIDTHS = {"prompt": 220, "chosen": 260, "rejected": 260, "id": 110}
 LINE = 24
+MOST_COPIED = 1000
+"""Lines that are copied; an export takes all."""
 NO_PREFERENCE = "σ(m) is no probability here: β is not known, or the loss makes it none."
 
 
@@ -55,9 +60,12 @@ class PairsView(QTableView):
 
     opened = Signal()
     sort_wanted = Signal(int)
+    filter_wanted = Signal()
+    """A slash was pressed: the keys are for the filter."""
 
     def __init__(self, model: PairsModel) -> None:
         super().__init__()
+        self.pairs = model
         self.setModel(model)
         self.setAccessibleName("Scored pairs")
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -79,11 +87,35 @@ class PairsView(QTableView):
         header.sectionClicked.connect(self.sort_wanted)
         self.doubleClicked.connect(self.opened)
 
+    def lines(self) -> Rows:
+        """Return the lines that are selected, ascending."""
+        found = self.selectionModel().selection()
+        ranges = [found.at(place) for place in range(found.count())]
+        parts = [np.arange(it.top(), it.bottom() + 1) for it in ranges]
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *parts]))
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.opened.emit()
-            return
-        super().keyPressEvent(event)
+        elif event.matches(QKeySequence.StandardKey.Copy):
+            self.copy_lines()
+        elif event.text() == "/":
+            self.filter_wanted.emit()
+        else:
+            super().keyPressEvent(event)
+
+    def keyboardSearch(self, search: str) -> None:
+        """Look for nothing: Qt would go through all rows, and the filter is there for that."""
+
+    def copy_lines(self) -> None:
+        """Copy the selected lines as they are shown, tab-separated, below their titles."""
+        model = self.model()
+        titles = [it.title for it in self.pairs.columns]
+        rows = [
+            [as_number(str(model.index(line, at).data())) for at in range(model.columnCount())]
+            for line in self.lines()[:MOST_COPIED].tolist()
+        ]
+        QGuiApplication.clipboard().setText(delimited([titles, *rows], "\t"))
 
 
 class EmptyPage(QWidget):
@@ -203,6 +235,7 @@ class DataView(QWidget):
         self.export_button.clicked.connect(self.export)
         self.rows.sort_wanted.connect(self._sort_by)
         self.rows.opened.connect(self.open_row)
+        self.rows.filter_wanted.connect(bar.box.setFocus)
         self.rows.selectionModel().currentRowChanged.connect(self._row_changed)
         self.rows.selectionModel().selectionChanged.connect(self._selection_changed)
         self.texts.open_wanted.connect(self.open_row)
@@ -394,15 +427,14 @@ class DataView(QWidget):
 
     def selected(self) -> Rows:
         """Return the places in the file of the rows that are selected."""
-        lines = sorted(it.row() for it in self.rows.selectionModel().selectedRows())
-        found: Rows = self.model.rows[lines]
+        found: Rows = self.model.rows[self.rows.lines()]
         return found
 
     def exported(self) -> Rows:
         """Return what an export writes: the selection if it is more than one row, else all that is
         shown."""
-        chosen = self.rows.selectionModel().selectedRows()
-        return self.selected() if len(chosen) > 1 else self.model.rows
+        chosen = self.selected()
+        return chosen if len(chosen) > 1 else self.model.rows
 
     @Slot()
     def export(self) -> None:
@@ -461,7 +493,7 @@ class DataView(QWidget):
 
     @Slot()
     def _selection_changed(self) -> None:
-        many = len(self.rows.selectionModel().selectedRows())
+        many = len(self.rows.lines())
         count = many if many > 1 else len(self.model.rows)
         rows = f"{count:,} selected row" if many > 1 else f"{count:,} row"
         self.export_button.setText(f"Export {rows}{'s' if count != 1 else ''}…")

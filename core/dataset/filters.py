@@ -68,6 +68,11 @@ class Comparison:
     def flags(
         self, table: ScoredTable, beta: float | None, cancelled: Stop, report: Report
     ) -> Flags:
+        if self.name == "preference" and not table.prefers(beta):
+            raise UserFacingError(
+                "σ(m) is not known here (β is not, or the loss makes it no probability): compare "
+                "the margin instead."
+            )
         numbers = table.values(self.name, beta)
         found: Flags = COMPARE[self.sign](numbers, self.value) & ~np.isnan(numbers)
         return found

@@ -410,6 +410,22 @@ def test_rows_that_are_shown_or_selected_are_exported(window, view, rows, qtbot,
     qtbot.waitUntil(lambda: "has to end in" in window.notice.message.text(), timeout=5000)
 
 
+def test_lines_are_copied_as_they_are_shown(view, rows, qtbot):
+    view.rows.setFocus()
+    qtbot.keyClick(view.rows, Qt.Key.Key_Down, Qt.KeyboardModifier.ShiftModifier)
+    qtbot.keyClick(view.rows, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    titles, *lines = [it.split("\t") for it in QApplication.clipboard().text().splitlines()]
+    assert len(lines) == 2
+    for line, row in zip(lines, rows, strict=False):
+        cells = dict(zip(titles, line, strict=True))
+        assert float(cells["margin"]) == pytest.approx(row["margin"], abs=5e-4)
+        assert cells["id"] == row["id"] and cells["category"] == row["source.category"]
+    qtbot.keyClick(view.rows, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    assert view.export_button.text() == f"Export {ROWS} selected rows…"
+    qtbot.keyClicks(view.rows, "/")
+    assert QApplication.focusWidget() is view.filter.box and not view.filter.text()
+
+
 def test_rooms_are_shared_as_they_were_left(open_window, made, qtbot):
     first = open_window()
     first.data.open(made)

@@ -127,6 +127,11 @@ def test_no_text_is_read_with_another_error(table, text):
         parse(text, table)
 
 
+def test_a_preference_that_is_not_known_is_not_compared(table):
+    with pytest.raises(UserFacingError, match="compare the margin instead"):
+        matching(table, parse("preference > 0.5", table), None)
+
+
 def test_signs_and_spaces(table, rows):
     assert matches(table, "  ") == list(range(table.count))
     assert matches(table, "margin > \u22121") == matches(table, "MARGIN>-1")
