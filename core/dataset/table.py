@@ -117,26 +117,22 @@ class ScoredTable:
     groups: Array
     """Before which row each of the file's row groups begins, and the count."""
     columns: tuple[Column, ...] = ()
+    is_single: bool = False
+    """Whether no row is a pair."""
+    has_errors: bool = False
+    """Whether it is known of some rows which of their tokens are wrong."""
     found: dict[Any, NDArray[np.bool_]] = field(default_factory=dict)
     """Of words that were looked for: the rows that have them (core.dataset.filters)."""
     _near: dict[tuple[int, tuple[str, ...]], "pa.Table"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.is_single = bool(np.isnan(self.numbers["length_rejected"]).all())
+        errors = self.numbers.get("errors")
+        self.has_errors = errors is not None and bool((errors > 0).any())
         own = _own_columns(self.credit, self.is_single)
         if self.has_errors:
             own = (*own, ERRORS)
         self.columns = (*own, *self._columns_of_source())
-
-    @property
-    def has_errors(self) -> bool:
-        """Whether it is known of some rows which of their tokens are wrong."""
-        found = self.numbers.get("errors")
-        return found is not None and bool((found > 0).any())
-
-    @property
-    def is_single(self) -> bool:
-        """Whether no row is a pair."""
-        return bool(np.isnan(self.numbers["length_rejected"]).all())
 
     def column(self, name: str) -> Column | None:
         """Return a column by its name; None if there is none."""
