@@ -43,6 +43,7 @@ class SummaryPanel(QWidget):
         self.note.setWordWrap(True)
         self.lines: dict[str, QLabel] = {}
         """The figures by their names."""
+        self._labels: list[tuple[QLabel, QLabel]] = []
         self._grid = QGridLayout()
         self._grid.setHorizontalSpacing(10)
         self._grid.setVerticalSpacing(3)
@@ -95,24 +96,27 @@ class SummaryPanel(QWidget):
         self._show_groups(found.groups, look.by_margin)
 
     def _show(self, rows: Sequence[Line]) -> None:
-        """Show lines; labels that are there are used again."""
-        if [line.name for line in rows] != list(self.lines):
-            while (item := self._grid.takeAt(0)) is not None:
-                if (widget := item.widget()) is not None:
-                    widget.hide()
-                    widget.deleteLater()
-            self.lines = {}
-            for place, line in enumerate(rows):
-                value = QLabel()
-                value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-                title = label(line.name, "muted", line.tip)
-                value.setToolTip(as_tip(line.tip))
-                self._grid.addWidget(title, place, 0)
-                self._grid.addWidget(value, place, 1)
+        """Show lines; labels stay where they are, so that none flickers."""
+        while len(self._labels) < len(rows):
+            title, value = label("", "muted"), QLabel()
+            value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            place = len(self._labels)
+            self._grid.addWidget(title, place, 0)
+            self._grid.addWidget(value, place, 1)
+            self._labels.append((title, value))
+        self.lines = {}
+        for place, (title, value) in enumerate(self._labels):
+            there = place < len(rows)
+            title.setVisible(there)
+            value.setVisible(there)
+            if there:
+                line = rows[place]
+                title.setText(line.name)
+                value.setText(line.value)
+                for part in (title, value):
+                    part.setToolTip(as_tip(line.tip))
+                value.setAccessibleName(f"{line.name}: {line.value}")
                 self.lines[line.name] = value
-        for line in rows:
-            self.lines[line.name].setText(line.value)
-            self.lines[line.name].setAccessibleName(f"{line.name}: {line.value}")
 
     def _show_groups(self, groups: Sequence[Group], by_margin: bool) -> None:
         if by_margin:

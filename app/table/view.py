@@ -367,9 +367,9 @@ class DataView(QWidget):
         else:
             self.texts.show_nothing()
         self._walked = False
-        if table.has_errors:
+        if table.has_errors and not found.by_margin:
             self.explorer.localise(found.shown)
-        self.changed.emit()
+        self._selection_changed()
 
     @Slot(object)
     def _show_localised(self, found: Localised) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from core.dataset.scored import SOURCE, Counts, preference, write
+from core.dataset.scored import SOURCE, Counts, write
 from core.dataset.table import WHOLE, Rows, ScoredTable, as_arrow
 from core.errors import Cancelled, UserFacingError
 from core.failures import in_words, reason
@@ -80,7 +80,7 @@ def _lines(
         some = rows[first : first + AT_ONCE]
         for place, row in zip(some.tolist(), table.read(some, columns), strict=True):
             said = {name: _known(float(values[place])) for name, values in numbers.items()}
-            line = {**_row(row), "qscope": {"row": row["row"], **said, "beta": beta}}
+            line = {**_row(table, row), "qscope": {"row": row["row"], **said, "beta": beta}}
             yield json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         report(WRITING, min(1.0, (first + AT_ONCE) / len(rows)))
 
@@ -89,9 +89,9 @@ def _sources(table: ScoredTable) -> list[str]:
     return [it.name for it in table.columns if it.name.startswith(SOURCE)]
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
+def _row(table: ScoredTable, row: dict[str, Any]) -> dict[str, Any]:
     """Return a row as a source has it: its pair or response, its id and its other columns."""
-    found = preference(row).row()
+    found = table.preference_of(row).row()
     if row["rejected"] is None:
         del found["rejected"]
         found["response"] = found.pop("chosen")

@@ -210,7 +210,7 @@ def _cut(
 ) -> tuple[list[tuple[str, str]], "np.ndarray[tuple[int], np.dtype[np.int32]]"]:
     """Return what groups of numbers are called and how a filter asks for them, and each number's
     group, −1 for none: single values where there are few, else parts of about equal size."""
-    known = ~np.isnan(values)
+    known = np.isfinite(values)
     codes = np.full(len(values), -1, np.int32)
     kinds = np.unique(values[known])
     if len(kinds) <= FEW:

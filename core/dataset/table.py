@@ -261,7 +261,16 @@ class ScoredTable:
             UserFacingError: the file cannot be read any more, or is another one now.
         """
         (found,) = self.read([row])
-        return preference(found), found
+        return self.preference_of(found), found
+
+    def preference_of(self, row: Mapping[str, Any]) -> Preference:
+        """Return the pair of a row that was read.
+
+        Raises:
+            UserFacingError: its texts are damaged.
+        """
+        with in_words("A row of", self.path, "it is damaged, so score the data again"):
+            return preference(row)
 
     def _columns_of_source(self) -> tuple[Column, ...]:
         found = []

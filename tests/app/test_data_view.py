@@ -370,6 +370,29 @@ def test_a_pair_that_the_credit_view_cannot_show_is_said(window, qtbot, tmp_path
     assert window.pages.front() == "show_data"
 
 
+def test_numbers_that_are_not_finite_and_files_without_rows(window, qtbot, tmp_path):
+    rests = [{"x": float("inf")}, {"x": float("-inf")}, {"x": 1.5}, {"x": None}]
+    rows = [scored(n, rest=rest) for n, rest in enumerate(rests)]
+    path = write_table(tmp_path / "s.parquet", [table_of(rows)], about(4))
+    window.data.open(path)
+    qtbot.waitUntil(lambda: is_quiet(window), timeout=20_000)
+    view = window.data.view
+    for chart in (view.histogram, view.scatter):
+        view.charts.setCurrentWidget(chart)
+        for choice in chart.choices:
+            for place in range(choice.count()):
+                choice.setCurrentIndex(place)
+                choice.activated.emit(place)
+    click_header(qtbot, view, "source.x")
+    assert shown(view) == [1, 2, 0, 3]
+    write_table(path, [table_of([])], about(0))
+    view.answer = None
+    window.data.open(path)
+    qtbot.waitUntil(lambda: is_quiet(window), timeout=20_000)
+    assert shown(view) == [] and not view.export_button.isEnabled()
+    do(window, "next_wrong")
+
+
 def test_single_responses_are_shown_without_what_needs_pairs(window, qtbot, tmp_path):
     rows = [scored(n, ids=((1, 2, 3),), ratios=(n - 1.0,)) for n in range(3)]
     window.data.open(write_table(tmp_path / "s.parquet", [table_of(rows)], about(3)))
