@@ -83,13 +83,15 @@ class SummaryPanel(QWidget):
         place = self.by.currentIndex()
         return self._names[place] if 0 <= place < len(self._names) else ""
 
-    def show_look(self, table: ScoredTable, look: Look, localised: Localised | None = None) -> None:
+    def show_look(
+        self, table: ScoredTable, look: Look, localised: Localised | None = None, caveat: str = ""
+    ) -> None:
         """Show the figures of a look; ``localised``: how known errors are found, once known."""
         found, single = look.summary, table.is_single
         what = "responses" if single else "pairs"
         total = f" of {table.count:,}" if found.rows != table.count else ""
         self.count.setText(f"{found.rows:,}{total} {what}")
-        notes = [BY_MARGIN if look.by_margin and not single else "", table.note]
+        notes = [caveat, BY_MARGIN if look.by_margin and not single else "", table.note]
         self.note.setText(" ".join(filter(None, notes)))
         self.note.setVisible(any(notes))
         self._show(lines(table, look, localised))

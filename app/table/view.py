@@ -359,7 +359,7 @@ class DataView(QWidget):
         self.model.show_rows(found.shown, question.beta, question.by, question.descending)
         self.filter.show_problem("")
         self.filter.show_bands(question.bands, {it.name: it.title for it in table.columns})
-        self.summary.show_look(table, found)
+        self.summary.show_look(table, found, caveat=self.filter.caveat(question.text))
         self._draw()
         place = self.model.place_of(row)
         if len(found.shown):
@@ -375,7 +375,8 @@ class DataView(QWidget):
     def _show_localised(self, found: Localised) -> None:
         table, answer = self.explorer.table, self.answer
         if table is not None and answer is not None:
-            self.summary.show_look(table, answer, found)
+            caveat = self.filter.caveat(answer.question.text)
+            self.summary.show_look(table, answer, found, caveat)
 
     @Slot()
     def _draw(self) -> None:

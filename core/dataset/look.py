@@ -241,6 +241,8 @@ class Ready:
     filter: str
     by: str
     descending: bool
+    caveat: str = ""
+    """What cannot be concluded of the rows."""
 
 
 def ready(table: ScoredTable, beta: float | None) -> Sequence[Ready]:
@@ -262,8 +264,8 @@ def ready(table: ScoredTable, beta: float | None) -> Sequence[Ready]:
                     "Likely flips",
                     f"Pairs that the policy gives the other label with at least the confidence "
                     f"that pairs have in their own on average (σ(m) ≤ {limit:.3f}; confident "
-                    f"learning, arXiv 1911.00068). {FLIPS}",
-                    f"preference <= {limit:.3f}", "margin", False,
+                    f"learning, arXiv 1911.00068)",
+                    f"preference <= {limit:.3f}", "margin", False, FLIPS,
                 )
             )  # fmt: skip
     found.append(

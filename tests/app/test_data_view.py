@@ -229,6 +229,7 @@ def test_ready_questions_write_their_filter(view, rows, qtbot):
     qtbot.mouseClick(view.filter.ready[1], Qt.MouseButton.LeftButton)
     rest(qtbot, view)
     assert view.filter.text().startswith("preference <= ")
+    assert "may be labelled the wrong way round, but also be hard" in view.summary.note.text()
     assert set(shown(view)) < set(wrong) and len(shown(view)) > 0
 
 
