@@ -19,8 +19,8 @@ from core.engine.protocol import (
     Loaded,
     PairSpec,
     Score,
-    ScoreData,
     Scored,
+    ScoreData,
     Stopped,
 )
 from core.models.load import load_pair
