@@ -109,7 +109,7 @@ def test_a_scored_file_is_opened_by_the_menu_and_is_recent(window, made, qtbot):
     do(window, "open_scored")
     qtbot.waitUntil(lambda: is_quiet(window), timeout=20_000)
     view = window.data.view
-    assert window.pages.currentWidget() is view and shown(view) == list(range(ROWS))
+    assert window.pages.front() == "show_data" and shown(view) == list(range(ROWS))
     assert view.summary.count.text() == f"{ROWS} pairs"
     (entry,) = window.data.recent_listing().entries()
     assert entry.title == made.name and entry.tip == str(made)
