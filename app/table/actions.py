@@ -215,7 +215,7 @@ class DataActions(QObject):
     @action(
         Menu.EDIT.at(6, 1),
         "Next most &wrong pair",
-        "Alt+Down",
+        "F8",
         "Of the scored data: the pair with the next larger margin",
         enabled=_has_rows,
     )
@@ -226,7 +226,7 @@ class DataActions(QObject):
     @action(
         Menu.EDIT.at(6, 2),
         "Previous most wron&g pair",
-        "Alt+Up",
+        "Shift+F8",
         "Of the scored data: the pair with the next smaller margin",
         enabled=_has_rows,
     )

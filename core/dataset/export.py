@@ -7,9 +7,10 @@ opens like any other. Knows tables; knows nothing of windows.
 
 import json
 import math
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -58,12 +59,33 @@ def export(
             _parquet(table, np.sort(rows), path, report, cancelled)
         else:
             with whole_file(path) as file:
-                for line in _lines(table, rows, beta, report, cancelled):
-                    file.write(line)
+                _json_lines(table, rows, file, path.parent, beta, report, cancelled)
     except OSError as error:
         raise UserFacingError(
             f"{path} cannot be written ({reason(error)}): make room, or choose another folder."
         ) from error
+
+
+def _json_lines(
+    table: ScoredTable,
+    rows: Rows,
+    file: BinaryIO,
+    folder: Path,
+    beta: float | None,
+    report: Report,
+    cancelled: Stop,
+) -> None:
+    """Write rows in their order: each is read in the table's, as its neighbours lie beside it, and
+    waits in a file of its own."""
+    by_place = np.argsort(rows, kind="stable")
+    with tempfile.TemporaryFile(dir=folder) as waiting:
+        ends = [0]
+        for line in _lines(table, rows[by_place], beta, report, cancelled):
+            waiting.write(line)
+            ends.append(ends[-1] + len(line))
+        for number in np.argsort(by_place, kind="stable").tolist():
+            waiting.seek(ends[number])
+            file.write(waiting.read(ends[number + 1] - ends[number]))
 
 
 def _lines(

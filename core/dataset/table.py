@@ -63,7 +63,6 @@ class Column:
     tip: str
     kind: Kind = "number"
     digits: int = 0
-    unit: str = ""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -110,11 +109,9 @@ class ScoredTable:
     words: dict[str, Words]
     searched: tuple[str, ...]
     """The source's columns of text, which are only on disk."""
-    beginnings: Mapping[str, "Lines"]
+    beginnings: Mapping[str, Lines]
     """The beginnings of texts, and the ids."""
-    talks: bool
-    """Whether texts are turns of a conversation."""
-    groups: Array
+    groups: NDArray[np.int64]
     """Before which row each of the file's row groups begins, and the count."""
     columns: tuple[Column, ...] = ()
     is_single: bool = False
@@ -202,11 +199,9 @@ class ScoredTable:
         """
         if name in self.words:
             column = self.words[name]
-            rank = np.empty(len(column.kinds) + 1)
-            rank[np.argsort(np.array([*column.kinds, ""], dtype=object)[:-1])] = np.arange(
-                len(column.kinds)
-            )
-            rank[-1] = np.nan  # of the code −1
+            rank = np.full(len(column.kinds) + 1, np.nan)  # the last is of the code −1
+            places = sorted(range(len(column.kinds)), key=column.kinds.__getitem__)
+            rank[places] = np.arange(len(column.kinds))
             keys = rank[column.codes[rows]]
         else:
             keys = self.values(name, beta)[rows]
@@ -411,7 +406,7 @@ class _Reader:
         of_sides = [f"{kind}_{side}" for kind in ("ids", "log_ratio", "length") for side in SIDES]
         known = ["wrong", PLACES] if places else []
         self.columns = [*plain, *of_sides, *more, *known, *source]
-        self.count, self._talks = 0, False
+        self.count = 0
         self._all_begin: str | None = None
         """What the prompts of the first batch begin with, and so, it may be, do all."""
         self._numbers: dict[str, list[Array]] = {}
@@ -443,7 +438,7 @@ class _Reader:
             self._numbers.setdefault(name, []).append(values)
         self._take_texts(table)
 
-    def table(self, path: Path, about: About, note: str, groups: Array) -> ScoredTable:
+    def table(self, path: Path, about: About, note: str, groups: NDArray[np.int64]) -> ScoredTable:
         """Return what has been gathered."""
         numbers = {name: np.concatenate(parts) for name, parts in self._numbers.items()}
         if not self.count:
@@ -456,7 +451,7 @@ class _Reader:
         }
         return ScoredTable(
             path, about, self.count, self._credit, note, numbers, words, tuple(self._many),
-            self._texts, self._talks, groups,
+            self._texts, groups,
         )  # fmt: skip
 
     def _scores(self, table: "pa.Table", known: Mapping[str, Array]) -> dict[str, Array]:
@@ -495,7 +490,6 @@ class _Reader:
     def _take_texts(self, table: "pa.Table") -> None:
         """Keep how texts begin; of the two sides what follows that which they begin with alike."""
         turns = table.column("turns").to_pylist()
-        self._talks = self._talks or any(turns)
         texts = {name: list(map(readable, table.column(name).to_pylist(), turns)) for name in TEXTS}
         pairs = list(zip(texts["chosen"], texts["rejected"], strict=True))
         starts = [_where_to_begin(one, other) for one, other in pairs]
