@@ -129,8 +129,9 @@ class EmptyPage(QWidget):
         self.text.setMaximumWidth(560)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.open_button = QPushButton("Open a scored file…")
+        self.score_button = QPushButton("Score a data set…")
         column = fill(QVBoxLayout(), 1, self.text, spacing=8)
-        fill(column, fill(QHBoxLayout(), self.open_button, 1), 2)
+        fill(column, fill(QHBoxLayout(), self.open_button, self.score_button, 1), 2)
         fill(QHBoxLayout(self), 1, (column, 8), 1)
 
 
@@ -139,6 +140,8 @@ class DataView(QWidget):
 
     open_wanted = Signal()
     """Ask for a scored file."""
+    score_wanted = Signal()
+    """Ask for a data set to be scored."""
     pair_wanted = Signal(object)
     """A ReadRow that is to be shown in the credit view."""
     export_wanted = Signal(object)
@@ -247,6 +250,7 @@ class DataView(QWidget):
         self.summary.grouping_changed.connect(self.ask)
         self.summary.group_wanted.connect(self._filter_by)
         self.empty.open_button.clicked.connect(self.open_wanted)
+        self.empty.score_button.clicked.connect(self.score_wanted)
 
     # --- asking -------------------------------------------------------------------------------
 

@@ -102,6 +102,14 @@ def test_an_empty_view_says_how_data_are_scored(window, qtbot):
     assert "Score a data set" in text and "main.py score --data FILE --out scored.parquet" in text
     assert not window.menus.actions["next_wrong"].isEnabled()
     assert not window.menus.actions["export_rows"].isEnabled()
+    asked = []
+    window.data.score_wanted.disconnect()
+    window.data.score_wanted.connect(lambda: asked.append("score"))
+    window.data.view.open_wanted.disconnect()
+    window.data.view.open_wanted.connect(lambda: asked.append("open"))
+    for button in (window.data.view.empty.open_button, window.data.view.empty.score_button):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert asked == ["open", "score"]
 
 
 def test_a_scored_file_is_opened_by_the_menu_and_is_recent(window, made, qtbot):
