@@ -27,6 +27,9 @@ from core.dataset.look import Group, Look
 from core.dataset.said import BY_MARGIN, Line, lines, share_words
 from core.dataset.table import Column, ScoredTable
 
+MOST_GROUPS = 50
+"""Groups that are shown, the least accurate first: more take the window too long."""
+
 
 class SummaryPanel(QWidget):
     """Figures, one below the other, and a table of groups."""
@@ -123,7 +126,7 @@ class SummaryPanel(QWidget):
     def _show_groups(self, groups: Sequence[Group], by_margin: bool) -> None:
         if by_margin:
             groups = sorted(groups, key=lambda it: -it.accuracy.count)
-        self._filters = tuple(it.filter for it in groups)
+        self._filters = tuple(it.filter for it in groups[:MOST_GROUPS])
         self.groups.show_groups(groups, known=not by_margin)
 
     @Slot(int, int)
@@ -156,7 +159,10 @@ class GroupTable(QTableWidget):
     def show_groups(self, groups: Sequence[Group], known: bool) -> None:
         """Show these groups; ``known``: their accuracy says something."""
         self.setVisible(bool(groups))
-        self.setRowCount(len(groups))
+        more, groups = max(0, len(groups) - MOST_GROUPS), groups[:MOST_GROUPS]
+        self.setRowCount(len(groups) + bool(more))
+        if more:
+            self.setItem(len(groups), 0, QTableWidgetItem(f"… {more:,} more groups"))
         for row, group in enumerate(groups):
             cells = (
                 group.label.replace("\n", "↵"),
@@ -170,4 +176,4 @@ class GroupTable(QTableWidget):
                         Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
                     )
                 self.setItem(row, column, item)
-        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + 22 * len(groups) + 4)
+        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + 22 * self.rowCount() + 4)

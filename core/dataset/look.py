@@ -175,8 +175,9 @@ def _mean(values: Array) -> float:
 
 
 def threshold(table: ScoredTable, beta: float | None) -> float:
-    """Return the σ(m) up to which a pair of the file is a likely flip (flip_threshold)."""
-    return flip_threshold(table.values("margin", beta))
+    """Return the σ(m) up to which a pair of the file is a likely flip (flip_threshold), to the
+    three digits that filters have."""
+    return round(flip_threshold(table.values("margin", beta)), 3)
 
 
 def groupings(table: ScoredTable) -> tuple[str, ...]:

@@ -270,6 +270,18 @@ def test_a_group_is_filtered_by_a_click(view, rows, qtbot):
     assert len(shown(view)) == len(mine)
 
 
+def test_of_many_groups_the_least_accurate_are_shown(window, qtbot, tmp_path):
+    rows = [scored(n, rest={"name": f"name {n:03}"}, ratios=(float(n > 4), 0.5)) for n in range(70)]
+    window.data.open(write_table(tmp_path / "s.parquet", [table_of(rows)], about(70)))
+    qtbot.waitUntil(lambda: is_quiet(window), timeout=20_000)
+    groups = window.data.view.summary.groups
+    shown = [groups.item(i, 0).text() for i in range(groups.rowCount())]
+    assert shown[:5] == [f"name {n:03}" for n in range(5)] and len(shown) == 51
+    assert shown[-1] == "… 20 more groups"
+    groups.cellClicked.emit(50, 0)
+    assert window.data.view.filter.text() == ""
+
+
 # --- charts ---
 
 
