@@ -5,10 +5,17 @@ curves do, never with the step. Knows lines; knows nothing of charts.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
+from PySide6.QtGui import (
+    QColor,
+    QFontMetrics,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -29,6 +36,11 @@ from core.present.table import delimited
 Key = tuple[str, int, str]
 """A curve by its chart's key, its role's place and its source."""
 NAME_WIDTH, VALUE_WIDTH, ALONE_WIDTH = 96, 68, 112
+"""Pixels of the column of names, and least ones of a run's column: of several, and of one alone."""
+HEAD = 28
+"""Pixels of a run's column that its name does not have: its swatch, and the margins."""
+LONGEST = 76
+"""Pixels that a word of a run's name may widen its column to; a longer one is cut."""
 
 
 class Readout(QWidget):
@@ -83,16 +95,22 @@ class Readout(QWidget):
         self.table.setColumnCount(1 + len(runs))
         self.table.setHorizontalHeaderItem(0, QTableWidgetItem())
         self._heads = []
-        wide = VALUE_WIDTH if len(runs) > 1 else ALONE_WIDTH
+        metrics = self.table.horizontalHeader().fontMetrics()
+        longest = max(
+            (metrics.horizontalAdvance(it) for n in runs.values() for it in words(n)), default=0
+        )
+        least = VALUE_WIDTH if len(runs) > 1 else ALONE_WIDTH
+        wide = max(least, HEAD + min(longest, LONGEST))
         for place, (number, name) in enumerate(runs.items(), start=1):
-            room = wide - 26  # the swatch's and the margins'
-            head = QTableWidgetItem(swatch(number, self._dark), in_lines(name, room, self._widths))
+            head = QTableWidgetItem(
+                swatch(number, self._dark), in_lines(name, wide - HEAD, metrics)
+            )
             head.setToolTip(name)
             self.table.setHorizontalHeaderItem(place, head)
             self._heads.append(head)
         header = self.table.horizontalHeader()
         header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setMinimumSectionSize(40)
         for place in range(1, 1 + len(runs)):
             header.setSectionResizeMode(place, QHeaderView.ResizeMode.Fixed)
@@ -100,9 +118,6 @@ class Readout(QWidget):
         self._name_rows()
         self._share_room()
         self.show_step(self._step)
-
-    def _widths(self, text: str) -> int:
-        return self.table.horizontalHeader().fontMetrics().horizontalAdvance(text)
 
     def _share_room(self) -> None:
         """Give the curves' names all the room there is; where that is too little, one scrolls."""
@@ -196,19 +211,20 @@ def shown(value: float) -> str:
     return real_minus(text)
 
 
-def in_lines(name: str, room: int, width: Callable[[str], int]) -> str:
-    """Return a name in lines that have room, all of it: where it can, it is divided at a mark."""
-    lines, line = [], ""
-    for part in re.findall(r"[^-_/ .]+[-_/ .]*|[-_/ .]+", name):
-        if line and width(line + part.rstrip()) > room:
-            lines.append(line)
-            line = ""
-        for letter in part:
-            if line and width((line + letter).rstrip()) > room:
-                lines.append(line)
-                line = ""
-            line += letter
-    return "\n".join([*lines, line]).strip()
+def words(name: str) -> list[str]:
+    """Return the parts of a run's name, each with the marks behind it."""
+    return re.findall(r"[^-_/ .]+[-_/ .]*|[-_/ .]+", name)
+
+
+def in_lines(name: str, room: int, metrics: QFontMetrics) -> str:
+    """Return a name in lines of whole words; a word that is wider than the room ends in dots."""
+    lines = [""]
+    for word in words(name):
+        if lines[-1] and metrics.horizontalAdvance((lines[-1] + word).rstrip()) > room:
+            lines.append("")
+        lines[-1] += word
+    cut = (metrics.elidedText(line.strip(), Qt.TextElideMode.ElideRight, room) for line in lines)
+    return "\n".join(cut).strip()
 
 
 def _order(key: Key) -> tuple[str, int]:
