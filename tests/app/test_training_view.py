@@ -145,7 +145,7 @@ def test_runs_lie_over_each_other_in_hues_of_their_own(view):
     lines = view.charts.grid.charts["rewards"].lines
     # B's beta is not known: its -beta KL is not drawn.
     assert [(line.run, line.curve.label) for line in lines] == [
-        ("a", "chosen"), ("a", "rejected"), ("a", "−β KL(π_ref‖π)"),
+        ("a", "chosen"), ("a", "rejected"), ("a", "−β KL(π_ref\u202f||\u202fπ)"),
         ("b", "chosen"), ("b", "rejected"),
     ]  # fmt: skip
     chosen, rejected = view.charts.grid.charts["rewards"].drawn[:2]

@@ -126,7 +126,7 @@ def test_the_lists_and_the_check_are_of_the_whole_vocabulary(window, page):
     policy = np.array([_logp(before, i, "pi") for i in known])
     first, second = page.check.text().splitlines()
     assert number(first.rpartition(" ")[2]) == pytest.approx(np.exp(policy).sum(), rel=1e-5)
-    assert "Σ π_ref·exp(r/β)" in first and "−β·KL(π_ref‖π)" in second
+    assert "Σ π_ref·exp(r/β)" in first and "−β·KL(π_ref\u202f||\u202fπ)" in second
 
 
 def test_the_plot_marks_the_token_and_the_extremes(window, page):
