@@ -7,11 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyqtgraph as pg
-from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QToolButton
+from PySide6.QtGui import QColor, QFont
+from PySide6.QtWidgets import QApplication, QToolButton
+
+from app import theme
 
 TOP = 7
 """Pixels above a plot, for the upper half of the numbers at its upper edge."""
+
+
+def note_font() -> QFont:
+    """Return the font of numbers and names at axes."""
+    font = QFont(QApplication.font())
+    font.setPixelSize(theme.NOTE)
+    return font
 
 
 def prepare(item: Any, axes: Sequence[str]) -> None:

@@ -159,8 +159,10 @@ def test_the_chart_lines_up_after_an_edit_and_goes_by_the_unit(window, qtbot, un
     sums = [pytest.approx(rewards(it, view.beta()).sum()) for it in (a, b)]
     qtbot.waitUntil(lambda: [bars_of(view.chart, side)[1].sum() for side in "AB"] == sums)
     (x_a, r_a), (x_b, r_b) = (bars_of(view.chart, side) for side in "AB")
+    wide_a, wide_b = (view.chart.bars[side].opts["width"] for side in "AB")
     for back in (1, 2, 3):  # the closing tokens, and the words before them, are the same
-        assert np.floor(x_a[-back] + 0.5) == np.floor(x_b[-back] + 0.5)
+        touch = x_a[-back] + wide_a[-back] / 2
+        assert touch == pytest.approx(x_b[-back] - wide_b[-back] / 2, abs=1e-6)
     for scoring, heights in ((a, r_a), (b, r_b)):
         words = len(scoring.tokens.text.split()) + 1
         if unit == "word":
@@ -168,8 +170,8 @@ def test_the_chart_lines_up_after_an_edit_and_goes_by_the_unit(window, qtbot, un
     viewport, jitter = view.chart.plot.viewport(), itertools.cycle([0, 1])
 
     def points_at_b():
-        x = np.floor(bars_of(view.chart, "B")[0][-2] + 0.5)
-        scene = view.chart.view.mapViewToScene(QPointF(float(x) + 0.2, 0.0))
+        x = bars_of(view.chart, "B")[0][-2]
+        scene = view.chart.view.mapViewToScene(QPointF(float(x), 0.0))
         at = view.chart.plot.mapFromScene(scene)  # pyqtgraph leaves out moves that come too fast
         qtbot.mouseMove(viewport, at + QPoint(0, next(jitter)))
         return view.chart.marked()[0] == "B"
