@@ -134,6 +134,8 @@ RADIUS, CARD_RADIUS = 5, 8
 CONTROL = ROW - 6
 """Within the frame of a field."""
 ICON = 16
+HAIR, PEN, THICK = 1, 2, 4
+"""Widths of lines in plots: of what helps to read, of what is shown, of what is under the mouse."""
 
 UI_FAMILY, MONO_FAMILY = "Inter", "JetBrains Mono"
 ROOMY_FAMILY = "Roomy"

@@ -90,4 +90,4 @@ def swatch(place: int, dark: bool, size: int = 12) -> QIcon:
         painter.setBrush(hue(place, dark))
         painter.drawRoundedRect(0, 0, size, size, 3, 3)
 
-    return QIcon(draw_picture(size, size, 1, draw))
+    return QIcon(draw_picture(size, size, 2, draw))

@@ -19,8 +19,10 @@ from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QColor, QResizeEvent
 from PySide6.QtWidgets import QLabel, QWidget
 
+from app import theme
 from app.widgets.colour_scale import fit_limit
 from app.widgets.drawing import translucent
+from app.widgets.plots import pen
 from app.widgets.token_chart import EDGE, NOWHERE, TokenChart
 from core.present.numerals import signed
 
@@ -69,6 +71,7 @@ class RewardChart(TokenChart):
             self.bars[side] = pg.BarGraphItem(x0=[], y0=[], width=0.4, height=[])
             self.lines[side] = pg.PlotDataItem(connect="finite")
             self.item.addItem(self.bars[side])
+            self.lines[side].setZValue(1)  # over the bars of both
             self.item.addItem(self.lines[side])
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.empty.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
@@ -128,7 +131,11 @@ class RewardChart(TokenChart):
             left = self.view.sceneBoundingRect().left()
             spans = _closed(np.asarray(spans, dtype=np.float64) - left)
         before = self._spans
-        if (before is None) != (spans is None) or not np.array_equal(before, spans):
+        if before is None or spans is None:
+            same = before is spans
+        else:
+            same = np.array_equal(before, spans)
+        if not same:
             self._spans = spans
             self._refresh()
             self.fit()
@@ -198,7 +205,7 @@ class RewardChart(TokenChart):
             colour = QColor(COLOURS[dark][side])
             self.bars[side].setOpts(brush=colour, pen=None)
             style = Qt.PenStyle.SolidLine if side == "A" else Qt.PenStyle.DashLine
-            self.lines[side].setPen(pg.mkPen(colour, width=2, style=style))
+            self.lines[side].setPen(pen(colour, theme.PEN, style))
         a, b = (COLOURS[dark][side] for side in SIDES)
         self.key.setText(
             f'<b style="color:{a}">■ A</b> {word}, <b style="color:{a}">—</b> its running sum '
@@ -284,7 +291,7 @@ class RewardChart(TokenChart):
         )
         total = float(np.nansum(rewards[: bar + 1]))
         colour = QColor(COLOURS[self.dark][side])
-        self.mark.setPen(pg.mkPen(translucent(colour, 150), width=1.5))
+        self.mark.setPen(pen(translucent(colour, 150), 1.5))
         self._dots.setData([self._middle(column)], [total / self._shrink], brush=colour, pen=None)
         label = self._labels[side][bar] if self._labels[side] else f"{self._what} {bar}"
         word = "r" if self._symbol == "Σr" else self._word()

@@ -13,14 +13,14 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetricsF, QPen
+from PySide6.QtGui import QColor, QFontMetricsF
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app import theme
 from app.widgets.colour_scale import DARK_SURFACE, DARK_TEXT, LIGHT_SURFACE, LIGHT_TEXT
 from app.widgets.drawing import translucent
 from app.widgets.layouts import fill
-from app.widgets.plots import dress, dress_note, fit_button, note_font, prepare
+from app.widgets.plots import dress, dress_note, fit_button, note_font, pen, prepare
 from core.present.numerals import real_minus
 
 NOWHERE = ("", -1)
@@ -159,7 +159,8 @@ class TokenChart(QWidget):
         self.view.sigResized.connect(self._follow_size)
         self.plot.viewport().installEventFilter(self)
         self.reset = fit_button(self.fit)
-        self.header = fill(QHBoxLayout(), (self.key, 1), self.reset, margins=(8, 2, 4, 0))
+        parts = (self.key, 1), self.reset
+        self.header = fill(QHBoxLayout(), *parts, margins=(8, 2, 4, 0), spacing=theme.GAP)
         fill(QVBoxLayout(self), self.header, (self.plot, 1), margins=(0, 0, 0, 0), spacing=2)
 
     # --- what a subclass says ---------------------------------------------------------------
@@ -258,12 +259,12 @@ class TokenChart(QWidget):
             axis.setTextPen(muted)
             if isinstance(axis, InnerAxis):
                 axis.setPen(None)
-                axis.setTickPen(faint)
+                axis.setTickPen(pen(faint))
                 axis.ground = translucent(surface, 220)
                 axis.setZValue(1)
         self.names.setStyle(tickAlpha=FAINT)
         self.item.getAxis("left").setGrid(GRID)
-        self._zero.setPen(QPen(faint, 0))
+        self._zero.setPen(pen(faint))
         return text, faint
 
     def _put_note(self, column: int, text: str) -> None:
