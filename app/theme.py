@@ -258,6 +258,7 @@ def style_sheet(dark: bool) -> str:
         border-radius: {CARD_RADIUS}px; }}
     QLabel#refusal {{ color: {c.text}; background: {c.error}; border-radius: {RADIUS}px;
         padding: 5px; }}
+    QLabel#remark {{ background: {c.warning}; border-radius: {RADIUS}px; padding: 5px; }}
     QFrame#strip {{ background: {c.raised}; border-radius: {CARD_RADIUS}px; }}
     QFrame#strip[kind="error"] {{ background: {c.error}; }}
     QFrame#banner {{ background: {c.info}; border: 1px solid {c.accent};

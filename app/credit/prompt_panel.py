@@ -5,7 +5,7 @@ Knows Prompt and Message; knows nothing of templates (what the models read is gi
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QSize, Signal, Slot
+from PySide6.QtCore import QEvent, QSize, Qt, Signal, Slot
 from PySide6.QtGui import (
     QColor,
     QFont,
@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QFrame,
     QHBoxLayout,
+    QLabel,
     QPlainTextEdit,
     QScrollArea,
     QSizePolicy,
@@ -47,8 +48,11 @@ LEAST_LINES, MOST_LINES, WHOLE_LINES = 2, 12, 60
 to which it is shown whole where there is."""
 INSTRUCTION = 120
 """Letters that a line has at most which says what is to be done with the text below it."""
-KEY = ("template", False), ("prompt", False), ("response", False), ("scored", True)
-"""The words of the key to how the models read the texts, and whether each is underlined."""
+KEY = (
+    "<span style='color: {muted}'>template</span> &nbsp; prompt &nbsp; "
+    "<span style='background-color: {chosen}'>&nbsp;response&nbsp;</span> &nbsp; <u>scored</u>"
+)
+"""The key to how the models read the texts, in the looks of their tokens."""
 
 
 class TurnEdit(PlainEdit):
@@ -234,6 +238,9 @@ class PromptPanel(QFrame):
         self.raw_text.setReadOnly(True)
         self.raw_text.setAccessibleName("Texts as the models read them")
         self.raw_text.setPlaceholderText("Appears once a pair is loaded and a response is scored.")
+        self.raw_key, self.remarks = QLabel(), label("", "remark")
+        self.raw_key.setTextFormat(Qt.TextFormat.RichText)
+        self.remarks.setWordWrap(True)
         self._lay_out()
         self._rest = single_shot(self, self.changed, DEBOUNCE_MS)
         self.use_system.toggled.connect(self._system_toggled)
@@ -260,8 +267,14 @@ class PromptPanel(QFrame):
         inside.setAutoFillBackground(False)
         self.pages = QStackedWidget()
         self.pages.addWidget(area)
-        self.pages.addWidget(self.raw_text)
         self.raw_text.setFrameShape(QFrame.Shape.NoFrame)
+        self.raw_text.document().setDocumentMargin(0)
+        reading = QWidget()
+        parts = self.remarks, self.raw_key, (self.raw_text, 1)
+        around = theme.MARGIN + theme.TIGHT, theme.GAP, theme.TIGHT, theme.TIGHT
+        fill(QVBoxLayout(reading), *parts, margins=around, spacing=theme.GAP)
+        self.pages.addWidget(reading)
+        self.show_reading(None)
         fill(QVBoxLayout(self), top, (self.pages, 1), margins=(2, 0, 2, 2), spacing=2)
 
     @staticmethod
@@ -335,15 +348,16 @@ class PromptPanel(QFrame):
     def show_reading(self, read: AsRead | None) -> None:
         """Show how the models read the texts, token by token, after a key; None: not known."""
         self.raw_text.clear()
+        said = [it.sentence for it in read.findings if it.level != "ok"] if read is not None else []
+        self.remarks.setText("\n".join(said))
+        self.remarks.setVisible(bool(said))
+        self.raw_key.setVisible(read is not None)
         if read is None:
             return
+        c = theme.colours(theme.is_dark_palette(self.palette()))
+        self.raw_key.setText(KEY.format(muted=c.muted, chosen=c.chosen))
         cursor = QTextCursor(self.raw_text.document())
         cursor.beginEditBlock()
-        for word, scored in KEY:
-            cursor.insertText(word, self._look(word, scored))
-            cursor.insertText("   ", QTextCharFormat())
-        said = (f"{it.sentence}\n" for it in read.findings if it.level != "ok")
-        cursor.insertText("\n" + "".join(said) + "\n")
         for i, (text, role) in enumerate(zip(read.labels, read.roles, strict=True)):
             scored = read.first <= i < read.stop
             look = self._look(role, scored)
@@ -353,12 +367,14 @@ class PromptPanel(QFrame):
         cursor.endEditBlock()
 
     def _look(self, role: str, scored: bool) -> QTextCharFormat:
-        """Return the look of a token: the template faint, the response bold, scored underlined."""
+        """Return the look of a token: the template faint, the response on a ground of its own,
+        what is scored underlined."""
         look = QTextCharFormat()
         if role == "template":
             look.setForeground(self.raw_text.palette().color(QPalette.ColorRole.PlaceholderText))
         if role == "response":
-            look.setFontWeight(QFont.Weight.Bold)
+            dark = theme.is_dark_palette(self.palette())
+            look.setBackground(QColor(theme.colours(dark).chosen))
         look.setFontUnderline(scored)
         return look
 

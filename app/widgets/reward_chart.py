@@ -24,6 +24,7 @@ from app.widgets.colour_scale import fit_limit
 from app.widgets.drawing import translucent
 from app.widgets.plots import pen
 from app.widgets.token_chart import EDGE, NOWHERE, TokenChart
+from core.present.columns import bare
 from core.present.numerals import signed
 
 SIDES = ("A", "B")
@@ -130,12 +131,8 @@ class RewardChart(TokenChart):
         if spans is not None:
             left = self.view.sceneBoundingRect().left()
             spans = _closed(np.asarray(spans, dtype=np.float64) - left)
-        before = self._spans
-        if before is None or spans is None:
-            same = before is spans
-        else:
-            same = np.array_equal(before, spans)
-        if not same:
+        known, told = (np.zeros(0) if it is None else it for it in (self._spans, spans))
+        if not np.array_equal(known, told):
             self._spans = spans
             self._refresh()
             self.fit()
@@ -266,8 +263,7 @@ class RewardChart(TokenChart):
         for side in SIDES:
             bar = int(np.searchsorted(self._places[side], column))
             if bar < len(self._labels[side]) and self._places[side][bar] == column:
-                name = self._labels[side][bar]
-                words.append(name.strip("·") or name)
+                words.append(bare(self._labels[side][bar]))
         return "\n".join(list(dict.fromkeys(words))[-lines:])
 
     def _lengths(self) -> dict[str, int]:

@@ -117,7 +117,7 @@ class InnerAxis(pg.AxisItem):
                 rect.moveLeft(theme.TIGHT)
             else:
                 rect.moveRight(-theme.TIGHT)
-            painter.fillRect(rect.adjusted(-theme.TIGHT, 0, theme.TIGHT, 0), self.ground)
+            painter.fillRect(rect.adjusted(-theme.TIGHT, 0, theme.GAP, 0), self.ground)
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextDontClip
             painter.drawText(rect, flags, real_minus(text))
 

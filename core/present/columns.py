@@ -26,6 +26,11 @@ class Bars:
     """The bar that each row (token) belongs to, [n]."""
 
 
+def bare(label: str) -> str:
+    """Return a label without the mark of the space before it."""
+    return label.strip("·") or label
+
+
 def bars(values: Floats, scoring: Scoring, unit: Unit) -> Bars:
     """Return the bars of a response by its rows' values [n], in columns of its own.
 

@@ -589,14 +589,15 @@ def test_every_token_that_the_models_read_is_shown_with_its_role(window, qtbot):
     prompt = window.view.prompt
     prompt.raw.setChecked(True)
     qtbot.waitUntil(lambda: "<user>" in prompt.raw_text.toPlainText(), timeout=5000)
-    text = prompt.raw_text.toPlainText()
-    assert "It says a date." in text and "All is well." not in text
-    assert "<end>" in text
-    key = text.partition("\n")[0].split()
-    assert key == ["template", "prompt", "response", "scored"]
+    assert "<end>" in prompt.raw_text.toPlainText()
+    assert prompt.remarks.isVisible() and prompt.remarks.text() == "It says a date."
+    assert all(it in prompt.raw_key.text() for it in ("template", "prompt", "response", "scored"))
     document = prompt.raw_text.document()
     looks = {name: document.find(name).charFormat() for name in ("<user>", "offered", "<end>", "↵")}
     assert [looks[name].fontUnderline() for name in looks] == [False, True, True, False]
+    chosen = theme.colours(False).chosen
+    assert looks["offered"].background().color().name() == chosen
+    assert chosen in prompt.raw_key.text()
     assert looks["<user>"].toolTip() == "template, not scored · id 1"
     assert looks["offered"].toolTip().startswith("response, scored")
 
