@@ -236,6 +236,7 @@ class PromptPanel(QFrame):
         self.system = TurnEdit("system", "What the assistant is told before the conversation")
         self.raw_text = QPlainTextEdit()
         self.raw_text.setReadOnly(True)
+        self.raw_text.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.raw_text.setAccessibleName("Texts as the models read them")
         self.raw_text.setPlaceholderText("Appears once a pair is loaded and a response is scored.")
         self.raw_key, self.remarks = QLabel(), label("", "remark")

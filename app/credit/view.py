@@ -53,6 +53,8 @@ MOST_NOTED = 4000
 """Tokens of both responses up to which the worst words are looked for with each key."""
 MOSTLY = 0.75
 """The share of the chart's columns that stand under words of B at least, if they shall."""
+TRIES = 8
+"""How often it is scrolled towards a token: Qt takes a paragraph that was not shown for a line."""
 CHART_MS = 40
 """How long the chart waits for more to draw, so that colours and keys come first."""
 
@@ -715,6 +717,27 @@ class CreditView(CreditLayout):
     @Slot(str, int, bool)
     def _looked_at(self, side: str, index: int, pinned: bool) -> None:
         self.show_inspector(pinned)
+        if pinned:
+            QTimer.singleShot(0, self._reveal_pinned)  # the inspector has its place then
+
+    @Slot()
+    def _reveal_pinned(self) -> None:
+        """Scroll to the pinned token where it is out of sight, or under the inspector."""
+        if self.focus_on.pinned is None:
+            return
+        side, index = self.focus_on.pinned
+        editor = self.panels[side].editor
+        seen = editor.viewport().rect()
+        if self.inspector.isVisible():
+            below = self.inspector.mapTo(self, QPoint()) - editor.viewport().mapTo(self, QPoint())
+            seen.setBottom(min(seen.bottom(), below.y()))
+        bar, line = editor.verticalScrollBar(), editor.fontMetrics().lineSpacing()
+        above = seen.height() // (2 * line)  # lines that stay above it
+        for _ in range(TRIES):
+            rects = editor.token_rects(index)
+            if not rects or seen.contains(rects[0]):
+                return
+            bar.setValue(bar.value() + rects[0].top() // line - above)
 
     @Slot()
     def _looked_away(self) -> None:

@@ -91,6 +91,28 @@ def test_each_bar_stands_under_its_word_of_b(sized, qtbot, size):
     qtbot.waitUntil(lined_up, timeout=5000)
 
 
+@pytest.mark.parametrize("size", [*ROOMY, (1024, 600)])
+def test_a_token_that_is_pinned_in_the_chart_is_scrolled_to(sized, qtbot, size):
+    """Also where the inspector would cover it."""
+    window = sized(*size)
+    view = window.view
+    text = "\n".join(" ".join(f"word{i}" for i in range(150)) for _ in range(6))
+    view.put_texts(view.prompt.prompt(), text, text)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    for side, index in (("B", 420), ("A", 880), ("B", 3)):
+        view.chart.clicked.emit(side, index)
+        editor = view.panels[side].editor
+
+        def seen(editor=editor, index=index):
+            """All of it is in the editor, and nothing lies over it."""
+            rect = editor.token_rects(index)[0]
+            over = QRect(view.inspector.mapTo(window, QPoint(0, 0)), view.inspector.size())
+            there = rect.translated(editor.viewport().mapTo(window, QPoint(0, 0)))
+            return editor.viewport().rect().contains(rect) and not over.intersects(there)
+
+        qtbot.waitUntil(lambda: view.inspector.isVisible() and seen(), timeout=5000)
+
+
 def test_bars_stand_side_by_side_where_b_has_several_lines(sized, qtbot):
     window = sized(1024, 600)
     view = window.view
