@@ -140,6 +140,7 @@ class TokenChart(QWidget):
         axes = {name: InnerAxis(name) for name in self.axes if name != "bottom"}
         self.names = TokenAxis()
         self.plot = pg.PlotWidget(enableMenu=False, axisItems={**axes, "bottom": self.names})
+        self.plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # in the editors keys walk the tokens
         self.item: Any = self.plot.getPlotItem()
         self.view: Any = self.item.getViewBox()
         self.key = QLabel()
