@@ -26,6 +26,12 @@ _OPTION = f"--({'|'.join(FIELDS)})"
 _RULES = (
     (re.compile(r", or keep the others with python main\.py data .* --write \S+(?=\.)"), ""),
     (re.compile(r"\(--against \S+\)"), "at “Compared with”"),
+    (re.compile(r"use --anew\b"), "tick “Begin anew”"),
+    (re.compile(r"(?:with )?--anew\b"), "with “Begin anew”"),
+    (re.compile(r" with --out\b"), ""),
+    (re.compile(r"with --columns \S+ or \S+(?=\.)"), "at “Columns”"),
+    (re.compile(r"leave --data out for"), "choose"),
+    (re.compile(r" with --data FILE\b"), ""),
     (re.compile(r"write them with --write-pairs first"), "choose another file, or another judge"),
     (re.compile(f"(?:with )?{_OPTION}(?: DIR)?, or in Open a pair"), "“{}” in Open a pair"),
     (re.compile(f"with {_OPTION} DIR"), "as “{}” in Open a pair"),

@@ -87,13 +87,16 @@ class RewardChart(TokenChart):
         labels: tuple[str, ...] = (),
         places: ArrayLike | None = None,
         rows: ArrayLike | None = None,
+        *,
+        draw: bool = True,
     ) -> None:
         """Show one side's rewards, [n] in nats times beta, and what they are of, [n] or none.
 
         ``places`` [n] are their columns, ascending; ``rows`` [tokens] says which reward each token
         is a part of. Without them every token has a reward, in a column of its own.
 
-        An empty array takes the side away. The view follows unless the user has zoomed.
+        An empty array takes the side away. The view follows unless the user has zoomed. Without
+        ``draw`` nothing is drawn anew until the other side is set, or columns are put.
 
         Raises:
             ValueError: there are labels, but not one for each reward.
@@ -107,6 +110,8 @@ class RewardChart(TokenChart):
         self._rows[side] = own if rows is None else np.asarray(rows)
         if self._marked[0] == side:
             self._marked = NOWHERE
+        if not draw:
+            return
         self._refresh()
         if not self._zoomed:
             self.fit()
@@ -125,22 +130,26 @@ class RewardChart(TokenChart):
             if not self._zoomed:
                 self.fit()
 
-    def put_under(self, spans: NDArray[np.float64] | None) -> None:
+    def put_under(self, spans: NDArray[np.float64] | None, *, draw: bool = False) -> None:
         """Put the columns where words are: from left to right edge of each, [columns, 2], in pixels
-        of the plot's viewport, NaN for a column without a word. None: one beside the other."""
+        of the plot's viewport, NaN for a column without a word. None: one beside the other.
+
+        ``draw``: also draw anew what was set without being drawn.
+        """
         if spans is not None:
             left = self.view.sceneBoundingRect().left()
             spans = _closed(np.asarray(spans, dtype=np.float64) - left)
         known, told = (np.zeros(0) if it is None else it for it in (self._spans, spans))
-        if not np.array_equal(known, told):
-            self._spans = spans
+        moved, self._spans = not np.array_equal(known, told), spans
+        if moved or draw:
             self._refresh()
+        if moved or (draw and not self._zoomed):
             self.fit()
 
     def clear(self) -> None:
         """Show that there is nothing to show."""
         for side in SIDES:
-            self.set_series(side, [])
+            self.set_series(side, [], draw=side == SIDES[-1])
 
     def fit(self) -> None:
         """Show all tokens and values, and follow new ones again."""

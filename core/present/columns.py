@@ -26,6 +26,9 @@ class Bars:
     """The bar that each row (token) belongs to, [n]."""
 
 
+NO_BARS = Bars(np.zeros(0), (), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
 def bare(label: str) -> str:
     """Return a label without the mark of the space before it."""
     return label.strip("·") or label

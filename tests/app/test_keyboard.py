@@ -11,7 +11,16 @@ from tests.app.conftest import settled
 
 STOPS = 100
 SEEN, PIXELS = 40, 20
-"""How much pixels must differ, of 255, and how many must, for a reader to see where the focus is."""
+"""How much pixels must differ, of 255, and how many must, for it to be seen where the focus is."""
+
+
+@pytest.fixture(autouse=True)
+def _steady(qapp):
+    """The caret does not blink."""
+    before = qapp.cursorFlashTime()
+    qapp.setCursorFlashTime(0)
+    yield
+    qapp.setCursorFlashTime(before)
 
 
 def stops(qtbot, top):
@@ -64,8 +73,8 @@ def test_it_is_seen_where_the_focus_is(open_window, qtbot, theme_name):
 def test_tab_reaches_the_inspector_and_nothing_under_it(window, qtbot):
     view = window.view
     view.make_chart()
-    before = stops(qtbot, window)
-    assert view.chart.reset in before
+    qtbot.waitUntil(view.chart.reset.isVisible)
+    assert view.chart.reset in stops(qtbot, window)
     view.focus_on.pin("B", 4)
     qtbot.waitUntil(view.inspector.isVisible)
     view.panels["B"].editor.setFocus()
