@@ -381,8 +381,9 @@ def style_sheet(dark: bool) -> str:
     QHeaderView::down-arrow {{ image: url({look}/down.svg); }}
     QHeaderView::up-arrow, QHeaderView::down-arrow {{ width: 8px; height: 7px;
         subcontrol-origin: border; subcontrol-position: top center; }}
-    QTableView, QTreeView, QListView {{ selection-background-color: {c.chosen};
-        selection-color: {c.text}; gridline-color: {c.line}; }}
+    QTableView, QTreeView, QListView {{ border: 1px solid transparent;
+        selection-background-color: {c.chosen}; selection-color: {c.text};
+        gridline-color: {c.line}; }}
     QScrollArea:focus, QTableView:focus, QTreeView:focus, QListView:focus, QTextBrowser:focus {{
         border: 1px solid {c.accent}; border-radius: {RADIUS}px; }}
     QScrollBar {{ background: transparent; border: none; }}
