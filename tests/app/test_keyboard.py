@@ -30,7 +30,7 @@ def stops(qtbot, top):
         here = QApplication.focusWidget()
         if here in found:
             break
-        if here is not None:
+        if here not in (None, top):
             found.append(here)
         qtbot.keyClick(here or top, Qt.Key.Key_Tab)
     return found
@@ -68,6 +68,13 @@ def test_it_is_seen_where_the_focus_is(open_window, qtbot, theme_name):
     window.view.focus_on.pin("B", 4)
     qtbot.waitUntil(lambda: window.view.inspector.inspection() is not None, timeout=10_000)
     assert without_ring(qtbot, window) == []
+
+
+def test_nothing_has_the_focus_at_first(window, qtbot):
+    """A ring would be the first thing that is seen."""
+    assert window.focusWidget() is window
+    qtbot.keyClick(window, Qt.Key.Key_Tab)
+    assert window.isAncestorOf(QApplication.focusWidget())
 
 
 def test_tab_reaches_the_inspector_and_nothing_under_it(window, qtbot):
