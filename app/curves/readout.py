@@ -36,10 +36,10 @@ from core.present.table import delimited
 Key = tuple[str, int, str]
 """A curve by its chart's key, its role's place and its source."""
 NAME_WIDTH, VALUE_WIDTH, ALONE_WIDTH = 96, 68, 112
-"""Pixels of the column of names, and least ones of a run's column: of several, and of one alone."""
+"""Least pixels of the column of names, and of a run's: of several, and of one alone."""
 HEAD = 28
 """Pixels of a run's column that its name does not have: its swatch, and the margins."""
-LONGEST = 76
+LONGEST = 96
 """Pixels that a word of a run's name may widen its column to; a longer one is cut."""
 
 
@@ -95,16 +95,8 @@ class Readout(QWidget):
         self.table.setColumnCount(1 + len(runs))
         self.table.setHorizontalHeaderItem(0, QTableWidgetItem())
         self._heads = []
-        metrics = self.table.horizontalHeader().fontMetrics()
-        longest = max(
-            (metrics.horizontalAdvance(it) for n in runs.values() for it in words(n)), default=0
-        )
-        least = VALUE_WIDTH if len(runs) > 1 else ALONE_WIDTH
-        wide = max(least, HEAD + min(longest, LONGEST))
         for place, (number, name) in enumerate(runs.items(), start=1):
-            head = QTableWidgetItem(
-                swatch(number, self._dark), in_lines(name, wide - HEAD, metrics)
-            )
+            head = QTableWidgetItem(swatch(number, self._dark), name)
             head.setToolTip(name)
             self.table.setHorizontalHeaderItem(place, head)
             self._heads.append(head)
@@ -114,18 +106,24 @@ class Readout(QWidget):
         header.setMinimumSectionSize(40)
         for place in range(1, 1 + len(runs)):
             header.setSectionResizeMode(place, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(place, wide)
         self._name_rows()
         self._share_room()
         self.show_step(self._step)
 
     def _share_room(self) -> None:
-        """Give the curves' names all the room there is; where that is too little, one scrolls."""
+        """Let runs have columns for the words of their names, and curves' names all that is left;
+        where that is too little, one scrolls."""
         if not self._rows:
             return
-        header = self.table.horizontalHeader()
-        values = sum(map(header.sectionSize, range(1, header.count())))
-        short = self.table.viewport().width() - values < NAME_WIDTH
+        header, room = self.table.horizontalHeader(), self.table.viewport().width()
+        metrics = header.fontMetrics()
+        least = VALUE_WIDTH if len(self._names) > 1 else ALONE_WIDTH
+        longest = [max(map(metrics.horizontalAdvance, words(it)), default=0) for it in self._names]
+        widths = [max(least, HEAD + min(long, LONGEST)) for long in longest]
+        for place, (head, wide) in enumerate(zip(self._heads, widths, strict=True), start=1):
+            head.setText(in_lines(self._names[place - 1], wide - HEAD, metrics))
+            header.resizeSection(place, wide)
+        short = room - sum(widths) < NAME_WIDTH
         modes = QHeaderView.ResizeMode
         header.setSectionResizeMode(0, modes.Fixed if short else modes.Stretch)
         if short:

@@ -172,7 +172,7 @@ def test_a_row_hides_and_removes_its_run(view, qtbot):
     assert view.session.runs[0].hue == 0
 
 
-def test_names_of_runs_are_shown_whole_or_end_in_dots(make_view, qtbot, there):
+def test_names_of_runs_are_shown_whole_or_end_in_dots(make_view, qtbot, there, fonts):
     """No word of one breaks; the whole is in the tool tip."""
     names = ["without-sft", "a_run-with_a-verylongwordthatnobodyhasroomfor"]
     paths = [Path(f"/runs/{name}") for name in names]
