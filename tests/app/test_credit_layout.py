@@ -123,6 +123,20 @@ def test_bars_stand_side_by_side_where_b_has_several_lines(sized, qtbot):
 
 
 @pytest.mark.parametrize("size", ROOMY)
+def test_responses_of_two_lines_need_no_scrolling(sized, fonts, qtbot, size):
+    window = sized(*size)
+    view = window.view
+    text = "They were offered a job as a manager of analysts for $250K a year and answer by Friday."
+    view.put_texts(view.prompt.prompt(), text, text)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    for panel in view.panels.values():
+        assert panel.editor.document().documentLayout().documentSize().height() == 2
+        assert not panel.editor.verticalScrollBar().maximum()
+    window.resize(1024, 600)  # it can still be made as small as before
+    qtbot.waitUntil(lambda: (window.width(), window.height()) == (1024, 600))
+
+
+@pytest.mark.parametrize("size", ROOMY)
 def test_the_prompt_stands_at_the_left(sized, size):
     window = sized(*size)
     view = window.view
