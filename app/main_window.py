@@ -41,6 +41,7 @@ from app.sessions.sessions import Parts, Sessions
 from app.sessions.shown import Shown
 from app.settings import Settings
 from app.status import Status
+from app.table.actions import DataActions
 from app.texts import Texts
 from app.widgets.boxes import ComboBox
 from app.widgets.drawer import Desk
@@ -105,7 +106,7 @@ class MainWindow(QMainWindow):
         self.palette_button = IconButton("palette", "All actions", "Find any action (Ctrl+K)")
         self.present_button = IconButton("present", "Present", "Full screen, for a stage (F11)")
         self._make_parts(spec, data_folder, notices, theme_name, examples)
-        for page in (self.credit.page, self.searches.page, self.runs.page):
+        for page in (self.credit.page, self.searches.page, self.runs.page, self.data.page):
             self.pages.add(page)
         self._lay_out()
         self.menus = Menus(self.menuBar(), self._declared())
@@ -151,6 +152,9 @@ class MainWindow(QMainWindow):
             self.client, self.view, self.strip, settings, notice, self.ask
         )
         self.runs = RunActions(self.launching, self.look, settings, notice, self.ask, self.pages)
+        self.data = DataActions(
+            self.texts, self.credit.page, self.look, settings, notice, self.ask, self.pages
+        )
         self.editing = Editing(self)
         self.sessions = self._make_sessions()
         self.help = HelpActions(self, notice, notices, self._key_rows)
@@ -178,6 +182,7 @@ class MainWindow(QMainWindow):
             self.searches,
             self.checkpoints,
             self.runs,
+            self.data,
             self.look,
             self.present,
             self.help,
@@ -185,7 +190,8 @@ class MainWindow(QMainWindow):
             self,
         )
         own = [declared for owner in owners for declared in actions_of(owner)]
-        listings = self.sessions.recent_listing(), self.look.theme_choice()
+        recent = self.sessions.recent_listing(), self.data.recent_listing()
+        listings = *recent, self.look.theme_choice()
         return [*own, *self.pages.actions_to_show(), *listings]
 
     def _lay_out(self) -> None:
@@ -242,6 +248,7 @@ class MainWindow(QMainWindow):
             texts.steps_changed,
             self.editing.changed,
             self.history.changed,
+            self.data.changed,
         ):
             changed.connect(self._refresh_actions)
         view.problem.connect(Topic(self.notice, "score").show_error)
@@ -340,6 +347,7 @@ class MainWindow(QMainWindow):
         self.searches.remember(self.settings)
         self.checkpoints.remember(self.settings)
         self.runs.close()
+        self.data.close()
         self.sessions.close(CLOSE_SECONDS)
         self.settings.look_whether_saved()
         self.hide()
@@ -384,6 +392,7 @@ class MainWindow(QMainWindow):
         self.view.set_pair(info, self.pair.beta(), self.pair.limits() if info is not None else None)
         self.searches.set_pair(info, self.view.known_beta())
         self.checkpoints.set_pair(info)
+        self.data.set_pair(info)
         self.sessions.set_pair(info)
         spec = self.pair.spec
         demo = spec is None or spec.demo
@@ -428,11 +437,12 @@ class MainWindow(QMainWindow):
             self.pages.bring(self.credit.page)
 
     def _take_drop(self, paths: list[str]) -> None:
-        """Open what was dropped: a session, runs where the training view is in front, or a pair."""
+        """Open what was dropped: a session, scored data, runs where the training view is in front,
+        or a pair."""
         sessions = [path for path in paths if path.endswith(ENDING)]
         if sessions:
             self.sessions.open(Path(sessions[0]))
-        elif not self.runs.take_drop(paths):
+        elif not (self.data.take_drop(paths) or self.runs.take_drop(paths)):
             self.pair.open_folders(paths[:2])
 
     # --- what is said -------------------------------------------------------------------------
