@@ -10,7 +10,6 @@ from PySide6.QtGui import (
     QColor,
     QFont,
     QHelpEvent,
-    QPalette,
     QResizeEvent,
     QTextCharFormat,
     QTextCursor,
@@ -19,8 +18,6 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QFrame,
     QHBoxLayout,
-    QLabel,
-    QPlainTextEdit,
     QScrollArea,
     QSizePolicy,
     QStackedWidget,
@@ -33,12 +30,12 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.credit.evidence import Found
+from app.credit.reading import Reading
 from app.widgets.layouts import as_tip, fill, label
 from app.widgets.plain_edit import PlainEdit
 from app.widgets.spans import utf16
 from app.widgets.timers import single_shot
 from app.widgets.undo_keys import leaves_to_the_window
-from core.as_read import AsRead
 from core.dependence import Part
 from core.text import Message, Prompt
 
@@ -48,11 +45,6 @@ LEAST_LINES, MOST_LINES, WHOLE_LINES = 2, 12, 60
 to which it is shown whole where there is."""
 INSTRUCTION = 120
 """Letters that a line has at most which says what is to be done with the text below it."""
-KEY = (
-    "<span style='color: {muted}'>template</span> &nbsp; prompt &nbsp; "
-    "<span style='background-color: {chosen}'>&nbsp;response&nbsp;</span> &nbsp; <u>scored</u>"
-)
-"""The key to how the models read the texts, in the looks of their tokens."""
 
 
 class TurnEdit(PlainEdit):
@@ -234,14 +226,7 @@ class PromptPanel(QFrame):
             )
         )
         self.system = TurnEdit("system", "What the assistant is told before the conversation")
-        self.raw_text = QPlainTextEdit()
-        self.raw_text.setReadOnly(True)
-        self.raw_text.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.raw_text.setAccessibleName("Texts as the models read them")
-        self.raw_text.setPlaceholderText("Appears once a pair is loaded and a response is scored.")
-        self.raw_key, self.remarks = QLabel(), label("", "remark")
-        self.raw_key.setTextFormat(Qt.TextFormat.RichText)
-        self.remarks.setWordWrap(True)
+        self.reading = Reading()
         self._lay_out()
         self._rest = single_shot(self, self.changed, DEBOUNCE_MS)
         self.use_system.toggled.connect(self._system_toggled)
@@ -269,14 +254,7 @@ class PromptPanel(QFrame):
         inside.setAutoFillBackground(False)
         self.pages = QStackedWidget()
         self.pages.addWidget(area)
-        self.raw_text.setFrameShape(QFrame.Shape.NoFrame)
-        self.raw_text.document().setDocumentMargin(0)
-        reading = QWidget()
-        around = theme.MARGIN + theme.TIGHT, theme.GAP, theme.TIGHT, theme.TIGHT
-        column = fill(QVBoxLayout(reading), self.remarks, self.raw_key, margins=around)
-        fill(column, (self.raw_text, 1), spacing=theme.GAP)
-        self.pages.addWidget(reading)
-        self.show_reading(None)
+        self.pages.addWidget(self.reading)
         fill(QVBoxLayout(self), top, (self.pages, 1), margins=(2, 0, 2, 2), spacing=2)
 
     @staticmethod
@@ -347,39 +325,6 @@ class PromptPanel(QFrame):
         """Return whether something has been undone in a turn."""
         return any(turn.document().isRedoAvailable() for turn in (self.system, *self._turns))
 
-    def show_reading(self, read: AsRead | None) -> None:
-        """Show how the models read the texts, token by token, after a key; None: not known."""
-        self.raw_text.clear()
-        said = [it.sentence for it in read.findings if it.level != "ok"] if read is not None else []
-        self.remarks.setText("\n".join(said))
-        self.remarks.setVisible(bool(said))
-        self.raw_key.setVisible(read is not None)
-        if read is None:
-            return
-        c = theme.colours(theme.is_dark_palette(self.palette()))
-        self.raw_key.setText(KEY.format(muted=c.muted, chosen=c.chosen))
-        cursor = QTextCursor(self.raw_text.document())
-        cursor.beginEditBlock()
-        for i, (text, role) in enumerate(zip(read.labels, read.roles, strict=True)):
-            scored = read.first <= i < read.stop
-            look = self._look(role, scored)
-            look.setToolTip(f"{role}, {'scored' if scored else 'not scored'} · id {read.ids[i]}")
-            cursor.insertText(text, look)
-            cursor.insertText("\n" if "↵" in text else "\N{THIN SPACE}", QTextCharFormat())
-        cursor.endEditBlock()
-
-    def _look(self, role: str, scored: bool) -> QTextCharFormat:
-        """Return the look of a token: the template faint, the response on a ground of its own,
-        what is scored underlined."""
-        look = QTextCharFormat()
-        if role == "template":
-            look.setForeground(self.raw_text.palette().color(QPalette.ColorRole.PlaceholderText))
-        if role == "response":
-            dark = theme.is_dark_palette(self.palette())
-            look.setBackground(QColor(theme.colours(dark).chosen))
-        look.setFontUnderline(scored)
-        return look
-
     def show_evidence(self, found: Sequence[Found]) -> None:
         """Underline the sentences that bear on a word; pointing at one says how."""
         colour = QColor(theme.colours(theme.is_dark_palette(self.palette())).evidence)
@@ -405,7 +350,7 @@ class PromptPanel(QFrame):
 
     def set_fonts(self, reading: QFont, fixed: QFont) -> None:
         """Set the fonts of turns and of the texts as the models read them."""
-        self.raw_text.setFont(fixed)
+        self.reading.set_font(fixed)
         for turn in (self.system, *self._turns):
             turn.setFont(reading)
         self._reading = reading

@@ -269,7 +269,7 @@ class CreditView(CreditLayout):
         self.answers.forget()
         self.focus_on.clear()
         self._scored_last = None
-        self.prompt.show_reading(None)
+        self.prompt.reading.show_reading(None)
         for panel in self.panels.values():
             panel.forget_tokens()
             panel.show_problem("")
@@ -435,7 +435,7 @@ class CreditView(CreditLayout):
             asked.answered.connect(self._show_reading)
 
     def _show_reading(self, event: TextsRead) -> None:
-        self.prompt.show_reading(event.read)
+        self.prompt.reading.show_reading(event.read)
 
     def show_checkpoint(self, index: int, frame: Frame) -> None:
         """Show what another checkpoint says, which is the policy now; texts and pins stay."""

@@ -588,21 +588,24 @@ def test_notes_of_a_pair_are_one_sentence_and_a_button_for_the_others(
 def test_every_token_that_the_models_read_is_shown_with_its_role(window, qtbot):
     prompt = window.view.prompt
     prompt.raw.setChecked(True)
-    qtbot.waitUntil(lambda: "<user>" in prompt.raw_text.toPlainText(), timeout=5000)
-    assert "<end>" in prompt.raw_text.toPlainText()
-    assert prompt.remarks.isVisible() and prompt.remarks.text() == "It says a date."
-    assert all(it in prompt.raw_key.text() for it in ("template", "prompt", "response", "scored"))
-    document = prompt.raw_text.document()
+    qtbot.waitUntil(lambda: "<user>" in prompt.reading.tokens.toPlainText(), timeout=5000)
+    assert "<end>" in prompt.reading.tokens.toPlainText()
+    assert prompt.reading.remarks.isVisible() and prompt.reading.remarks.text() == "It says a date."
+    assert all(
+        it in prompt.reading.key.text() for it in ("template", "prompt", "response", "scored")
+    )
+    document = prompt.reading.tokens.document()
     looks = {name: document.find(name).charFormat() for name in ("<user>", "offered", "<end>", "↵")}
     assert [looks[name].fontUnderline() for name in looks] == [False, True, True, False]
     chosen = theme.colours(False).chosen
     assert looks["offered"].background().color().name() == chosen
-    assert chosen in prompt.raw_key.text()
-    assert looks["<user>"].toolTip() == "template, not scored · id 1"
-    assert looks["offered"].toolTip().startswith("response, scored")
+    assert chosen in prompt.reading.key.text()
+    for name, said in (("<user>", "template, not scored · id 1"), ("offered", "response, scored")):
+        where = document.find(name).selectionStart() + 1
+        assert prompt.reading.tokens.said_of(where).startswith(said)
 
     def faint():
-        return prompt.raw_text.document().find("<user>").charFormat().foreground().color()
+        return prompt.reading.tokens.document().find("<user>").charFormat().foreground().color()
 
     for name in ("dark", "light"):
         do(window, f"theme {name}")
