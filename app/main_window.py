@@ -36,6 +36,7 @@ from app.palette import CommandPalette
 from app.present import Present
 from app.replay.actions import CheckpointActions
 from app.replay.strip import CheckpointStrip
+from app.scoring.actions import ScoringActions
 from app.search.actions import SearchActions
 from app.sessions.sessions import Parts, Sessions
 from app.sessions.shown import Shown
@@ -155,6 +156,10 @@ class MainWindow(QMainWindow):
         self.data = DataActions(
             self.texts, self.credit.page, self.look, settings, notice, self.ask, self.pages
         )
+        self.scoring = ScoringActions(
+            self.client, self.data.open, self.data.show, notice, self.ask, self
+        )
+        self.data.put_above(self.scoring.bar)
         self.editing = Editing(self)
         self.sessions = self._make_sessions()
         self.help = HelpActions(self, notice, notices, self._key_rows)
@@ -182,6 +187,7 @@ class MainWindow(QMainWindow):
             self.searches,
             self.checkpoints,
             self.runs,
+            self.scoring,
             self.data,
             self.look,
             self.present,
@@ -249,6 +255,7 @@ class MainWindow(QMainWindow):
             self.editing.changed,
             self.history.changed,
             self.data.changed,
+            self.scoring.changed,
         ):
             changed.connect(self._refresh_actions)
         view.problem.connect(Topic(self.notice, "score").show_error)
@@ -393,6 +400,7 @@ class MainWindow(QMainWindow):
         self.searches.set_pair(info, self.view.known_beta())
         self.checkpoints.set_pair(info)
         self.data.set_pair(info)
+        self.scoring.set_pair(info)
         self.sessions.set_pair(info)
         spec = self.pair.spec
         demo = spec is None or spec.demo
