@@ -298,6 +298,7 @@ class MainWindow(QMainWindow):
         self.view.controls.set_beta(self.pair.first_beta())
         self.view.recall_limits(self.pair.limits())
         self.texts.begin()
+        self.setFocus()  # or Qt gives it to the tabs, whose ring is all that is seen first
         self.settings.tell(self._say_setting)
 
     def _recall_place(self) -> None:
