@@ -5,15 +5,18 @@ of a chart or another beta is a new question, and its answer is shown by all of 
 module imports pyqtgraph. Knows tables and looks; knows nothing of files, models or the credit view.
 """
 
+from functools import partial
+
 import numpy as np
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal, Slot
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
+from PySide6.QtGui import QContextMenuEvent, QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
     QHBoxLayout,
     QHeaderView,
     QLabel,
+    QMenu,
     QProgressBar,
     QPushButton,
     QSplitter,
@@ -66,6 +69,8 @@ class PairsView(QTableView):
     def __init__(self, model: PairsModel) -> None:
         super().__init__()
         self.pairs = model
+        self.hidden: frozenset[str] = frozenset()
+        """Names of columns that the user has hidden."""
         self.setModel(model)
         self.setAccessibleName("Scored pairs")
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -103,6 +108,33 @@ class PairsView(QTableView):
             self.filter_wanted.emit()
         else:
             super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        menu = self.menu()
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(event.globalPos())
+
+    def menu(self) -> QMenu:
+        """Return what can be done with the selected lines, and which columns are shown."""
+        menu = QMenu(self)
+        menu.addAction("Open in the credit view", self.opened.emit)
+        menu.addAction("Copy the lines", self.copy_lines)
+        columns = menu.addMenu("Columns")
+        for column in self.pairs.columns:
+            shown = columns.addAction(column.title.replace("&", "&&"))
+            shown.setCheckable(True)
+            shown.setChecked(column.name not in self.hidden)
+            shown.toggled.connect(partial(self._show_column, column.name))
+        return menu
+
+    def hide_columns(self) -> None:
+        """Hide the columns that the user has hidden; those of the source may be of another."""
+        for section, column in enumerate(self.pairs.columns):
+            self.setColumnHidden(section, column.name in self.hidden)
+
+    def _show_column(self, name: str, shown: bool) -> None:
+        self.hidden = self.hidden - {name} if shown else self.hidden | {name}
+        self.hide_columns()
 
     def keyboardSearch(self, search: str) -> None:
         """Look for nothing: Qt would go through all rows, and the filter is there for that."""
@@ -347,6 +379,7 @@ class DataView(QWidget):
         for section, column in enumerate(self.model.columns):
             title = metrics.horizontalAdvance(f"{column.title} ▾") + 18
             self.rows.setColumnWidth(section, max(title, WIDTHS.get(column.name, 62)))
+        self.rows.hide_columns()
 
     @Slot(object)
     def _show_look(self, found: Look) -> None:

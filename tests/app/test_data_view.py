@@ -471,6 +471,23 @@ def test_lines_are_copied_as_they_are_shown(view, rows, qtbot):
     assert QApplication.focusWidget() is view.filter.box and not view.filter.text()
 
 
+def test_columns_are_hidden_and_stay_so(window, view, made, qtbot):
+    def columns():
+        inside = next(it.menu() for it in view.rows.menu().actions() if it.menu() is not None)
+        return {it.text(): it for it in inside.actions()}
+
+    columns()["σ(m)"].setChecked(False)
+    assert view.rows.isColumnHidden(section(view, "preference"))
+    click_header(qtbot, view, "margin")
+    assert view.rows.isColumnHidden(section(view, "preference"))
+    view.answer = None
+    window.data.open(made)
+    qtbot.waitUntil(lambda: is_quiet(window), timeout=20_000)
+    assert view.rows.isColumnHidden(section(view, "preference"))
+    columns()["σ(m)"].setChecked(True)
+    assert not view.rows.isColumnHidden(section(view, "preference"))
+
+
 def test_rooms_are_shared_as_they_were_left(open_window, made, qtbot):
     first = open_window()
     first.data.open(made)
