@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from core.registrations import register
 
@@ -23,6 +24,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the other workers have the other core
 _modules = tempfile.TemporaryDirectory(prefix="qscope-modules-")
 os.environ["HF_MODULES_CACHE"] = _modules.name
 register()
+# How long a machine takes says nothing about what is tested.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 class _Errors(logging.Handler):

@@ -191,9 +191,7 @@ def whole(edit):
 
 @pytest.mark.parametrize("make", [TokenEditor, lambda: TurnEdit("user", "")])
 @given(st.sampled_from(TEXTS), st.integers(0, 60), st.lists(steps, max_size=24))
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_same_events_do_what_they_do_in_a_plain_editor(qtbot, make, text, at, events):
     editor = make()
     editor.resize(400, 200)

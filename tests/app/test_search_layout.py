@@ -37,7 +37,7 @@ def boxes(placed):
 
 
 @given(trees())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_boxes_never_overlap_and_children_stand_to_the_right(tree):
     placed = Layout().place(*tree)
     found = boxes(placed)
@@ -53,7 +53,7 @@ def test_boxes_never_overlap_and_children_stand_to_the_right(tree):
 
 
 @given(trees())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_box_lies_in_the_way_of_a_branch(tree):
     """The line down from a box to its lowest child crosses nothing."""
     placed = Layout().place(*tree)
@@ -69,7 +69,7 @@ def test_no_box_lies_in_the_way_of_a_branch(tree):
 
 
 @given(trees())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_first_child_goes_straight_on(tree):
     order = tree[1]
     placed = Layout().place(*tree)
@@ -84,7 +84,7 @@ def test_the_first_child_goes_straight_on(tree):
 
 
 @given(trees())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_folding_keeps_the_order_of_tokens(tree):
     parent, _, _, kind, _, unfolded = tree
     placed = Layout().place(*tree)
@@ -99,7 +99,7 @@ def test_folding_keeps_the_order_of_tokens(tree):
 
 
 @given(trees())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_exactly_what_is_below_a_collapsed_entry_is_hidden(tree):
     parent, collapsed = tree[0], tree[4]
     placed = Layout().place(*tree)
@@ -114,7 +114,7 @@ def test_exactly_what_is_below_a_collapsed_entry_is_hidden(tree):
 
 
 @given(trees(60), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_grown_bit_by_bit_is_the_same_as_anew(tree, data):
     """With children that arrive late, statuses that change and boxes that open and close."""
     parent, order, letters, kind, collapsed, unfolded = tree

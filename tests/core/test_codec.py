@@ -32,7 +32,7 @@ TEXTS = st.text(
     ]
 )
 BOTH = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
-LONG = settings(max_examples=80, deadline=None)
+LONG = settings(max_examples=80)
 
 
 def check(tokens):
@@ -92,7 +92,7 @@ def test_a_replaced_token_survives_edits_elsewhere(codec, text, data):
 
 
 @BOTH
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_edited_tokens_always_spell_the_text(codec, data):
     """Also where characters of many bytes were broken by tokens put in place."""
@@ -168,7 +168,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_what_was_read_before_changes_nothing(kind, data):
     """After any edits of prompt and response, tokens put in place by hand among them."""
@@ -198,7 +198,7 @@ def test_what_was_read_before_changes_nothing(kind, data):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_what_is_scored_is_what_is_rendered(kind, data):
     """After edits too: the ids are those of the whole text as the tokenizer alone reads it."""

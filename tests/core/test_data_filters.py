@@ -85,7 +85,7 @@ def holds(part, row):
             return any(word.lower() in text.lower() for text in texts)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(parts=st.lists(st.tuples(st.booleans(), PARTS), max_size=3))
 def test_a_filter_is_what_it_says(table, rows, parts):
     text = "  ".join("-" * minus + as_text(part) for minus, part in parts)
@@ -120,7 +120,6 @@ def test_what_cannot_be_read_says_so_in_one_sentence(table, text, words):
     assert "\n" not in str(caught.value) and str(caught.value).endswith((".", ")."))
 
 
-@settings(deadline=None)
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
 def test_no_text_is_read_with_another_error(table, text):
     with suppress(UserFacingError):

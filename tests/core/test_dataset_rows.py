@@ -232,7 +232,7 @@ LINES = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=st.lists(LINES, max_size=8))
 def test_every_row_is_read_or_skipped_with_a_reason(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("any") / "d.jsonl"

@@ -196,7 +196,6 @@ def test_a_noise_measurement_that_raises_leaves_the_engine_alive(spec, faults):
 @pytest.mark.log_errors_expected
 @settings(
     max_examples=15,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),

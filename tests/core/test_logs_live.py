@@ -83,7 +83,7 @@ acts = st.lists(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @example([("cut", [(1, 1.0)], 1), ("look", [], 0), ("write", [(2, 2.0)], 0), ("look", [], 0)])
 @example([("write", [(1, 1.0)], 0), ("look", [], 0), ("rewrite", [(1, 2.0)], 0)])
 @example([("write", [(1, 1.0)], 0), ("look", [], 0), ("delete", [], 0), ("look", [], 0)])

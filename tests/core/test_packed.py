@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.engine.protocol import PairSpec
@@ -21,7 +21,6 @@ TEXTS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(texts=TEXTS)
 def test_texts_are_laid_out_as_one_tree(texts):
     pack = lay_out(texts)
@@ -35,7 +34,6 @@ def test_texts_are_laid_out_as_one_tree(texts):
             assert list(np.flatnonzero(pack.visible[node])) == list(path[: depth + 1])
 
 
-@settings(deadline=None)
 @given(
     groups=st.lists(
         st.lists(st.integers(0, 2), min_size=2, max_size=9).map(lambda it: ((tuple(it), 1),)),

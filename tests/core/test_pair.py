@@ -201,10 +201,10 @@ class ChunksFrontierMachine(FrontierMachine):
     way = Way.CHUNKS
 
 
-EditMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=8, deadline=None)
+EditMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=8)
 TestEdits = EditMachine.TestCase
 TestStatesEdits = StatesEditMachine.TestCase
-FEW = settings(max_examples=12, stateful_step_count=8, deadline=None)
+FEW = settings(max_examples=12, stateful_step_count=8)
 for machine in (
     StatesEditMachine,
     FrontierMachine,

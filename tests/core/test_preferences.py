@@ -453,7 +453,7 @@ SAID = st.fixed_dictionaries(
 CELLS = VALUES | st.lists(SAID | VALUES, max_size=3) | SAID
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.dictionaries(KEYS, CELLS, max_size=6) | VALUES, min_size=1, max_size=3))
 def test_whatever_a_row_holds_is_read_or_refused(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("any") / "rows.jsonl"

@@ -246,7 +246,7 @@ def check(reader, name, text):
 
 
 @pytest.mark.parametrize("name", [name for name in (*LOCAL, *NOT_LOCAL) if name != "dropout"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_an_edited_text_is_read_as_a_new_one(name, data):
     reader = Reader(tokenizer(name))
@@ -260,7 +260,7 @@ def test_an_edited_text_is_read_as_a_new_one(name, data):
 
 
 @pytest.mark.parametrize("name", [name for name in LOCAL if name not in SEAMED])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=TEXTS, place=st.integers(0, 400))
 def test_what_lies_beyond_a_cut_changes_nothing(name, text, place):
     """Reading the two sides is reading the whole."""

@@ -335,7 +335,7 @@ def test_what_was_said_is_said_again(desk, tmp_path, examples):
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=examples, stateful_step_count=12, deadline=None, suppress_health_check=slow
+            max_examples=examples, stateful_step_count=12, suppress_health_check=slow
         ),
     )
 

@@ -346,7 +346,7 @@ def check_opened(path):
     assert read(again).whole
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_mutated_files_open_or_are_refused_in_a_sentence(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("fuzz")
@@ -380,7 +380,7 @@ def places(plain, way=()):
             yield from places(value, (*way, key))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_a_record_with_any_value_changed_opens(tmp_path_factory, data):
     """With right checksums, so that only what it says can give it away."""
@@ -400,7 +400,7 @@ def test_a_record_with_any_value_changed_opens(tmp_path_factory, data):
     check_opened(path)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_numbers_with_right_checksums_are_still_not_believed(tmp_path_factory, data):
     """Any bytes in place of some numbers: what opens has log-probs and ranks that can be."""

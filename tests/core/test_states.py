@@ -296,7 +296,7 @@ def test_where_running_anew_is_cheaper_it_is_done():
     costs=st.tuples(st.floats(1.0, 100.0), st.floats(0.0, 3.0)),
 )
 @example(Way.CHUNKS, 0, 257, (1.0, 1.0))  # one token behind a multiple of the spacing
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_path_is_run_to_its_end_and_only_as_is_exact(way, start, more, costs):
     manner = MANNERS[way]
     manner = Manner(manner.chunks, manner.singles, *costs)

@@ -478,5 +478,5 @@ def test_any_order_of_edits_swaps_and_searches_equals_fresh_computation(tiny_run
                 check(self.pair, policy, reference, ids, len(self.prompt))
 
     run_state_machine_as_test(
-        SwapMachine, settings=settings(max_examples=15, stateful_step_count=8, deadline=None)
+        SwapMachine, settings=settings(max_examples=15, stateful_step_count=8)
     )

@@ -128,7 +128,7 @@ class TreeMachine(RuleBasedStateMachine):
                 self.tree.path(node)
 
 
-TreeMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TreeMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=20)
 TestTree = TreeMachine.TestCase
 
 
