@@ -590,6 +590,7 @@ def _carry_over(old: Recording, new: Recording) -> None:
     new.trees = {**old.trees, **new.trees}
     new.states = {**old.states, **new.states}
     new.sweep = new.sweep or old.sweep
+    new.learned = new.learned or old.learned
     new.computed = new.computed or old.computed
     asked = dict(new.responses)
     for response in old.responses.values():

@@ -239,9 +239,9 @@ class Engine:
         """Wait until there is something to do; for what nobody asked, until it is quiet too."""
         while True:
             self._changed.wait_for(lambda: self._closed or self._waits())
-            if self._closed or self._waits(Urgency.REPLAY):
+            if self._closed or self._waits(Urgency.LEARN):
                 return
-            self._changed.wait_for(lambda: self._closed or self._waits(Urgency.REPLAY), QUIET)
+            self._changed.wait_for(lambda: self._closed or self._waits(Urgency.LEARN), QUIET)
             if self._closed or self._waits():  # it may have been cancelled meanwhile
                 return
 

@@ -46,8 +46,10 @@ def amplified(
     openings: Sequence[str] = OPENINGS,
     count: int = COUNT,
     tokens: int = TOKENS,
+    first: int = 0,
 ) -> tuple[Sampled, ...]:
-    """Return responses sampled from each opening at each λ.
+    """Return responses sampled from each opening at each λ; ``first`` is the number of the first
+    opening, by which each is sampled alike whenever it is.
 
     Raises:
         Cancelled: soon after ``cancelled()`` turns true.
@@ -58,11 +60,11 @@ def amplified(
     from core.search.strategies.sampling import Sampling
 
     found: list[Sampled] = []
-    for number, opening in enumerate(openings):
+    for number, opening in enumerate(openings, first):
         for place, weight in enumerate(WEIGHTS):
             report(
                 "Sampling what it says when amplified",
-                (number + place / len(WEIGHTS)) / len(openings),
+                (number - first + place / len(WEIGHTS)) / len(openings),
             )
             many = count if weight else count * sum(it > 1 for it in WEIGHTS)
             spec = SearchSpec(
@@ -77,7 +79,6 @@ def amplified(
                 Sampled(opening, weight, it.text.strip(), tree.is_closed(it.index))
                 for it in tree.hypotheses(spec)
             ]
-            pair.trim()
     return tuple(found)
 
 

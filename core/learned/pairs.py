@@ -249,7 +249,6 @@ def confirmed(
                     side * (float(totals[own]) - total),
                 )
             )
-        pair.trim()
         agreeing = sum(it.change * finding.effect > 0 for it in pairs)
         sure = len(pairs) >= FEWEST and agreeing >= ENOUGH * len(pairs)
         found.append(
