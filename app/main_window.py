@@ -27,6 +27,7 @@ from app.engine_client import EngineClient, MakeEngine, real_engine
 from app.help import HelpActions
 from app.history import EditHistory
 from app.launch.launching import Launching
+from app.learned.actions import LearnedActions
 from app.look import Look
 from app.notices import NoticeBar, Notices, Topic
 from app.pages import Pages
@@ -46,7 +47,7 @@ from app.widgets.boxes import ComboBox
 from app.widgets.drawer import Desk
 from app.widgets.icons import IconButton
 from core.engine.protocol import Failed, FilesChanged, PairInfo, PairSpec, Side
-from core.history import Reached
+from core.history import Reached, State
 from core.session_record import ENDING
 from core.trace import mark
 
@@ -105,7 +106,7 @@ class MainWindow(QMainWindow):
         self.palette_button = IconButton("palette", "All actions", "Find any action (Ctrl+K)")
         self.present_button = IconButton("present", "Present", "Full screen, for a stage (F11)")
         self._make_parts(spec, data_folder, notices, theme_name, examples)
-        for page in (self.credit.page, self.searches.page, self.runs.page):
+        for page in (self.credit.page, self.searches.page, self.runs.page, self.learned.page):
             self.pages.add(page)
         self._lay_out()
         self.menus = Menus(self.menuBar(), self._declared())
@@ -151,6 +152,9 @@ class MainWindow(QMainWindow):
             self.client, self.view, self.strip, settings, notice, self.ask
         )
         self.runs = RunActions(self.launching, self.look, settings, notice, self.ask, self.pages)
+        self.learned = LearnedActions(
+            self.client, self.history, self.look, notice, self.ask, self.pages
+        )
         self.editing = Editing(self)
         self.sessions = self._make_sessions()
         self.help = HelpActions(self, notice, notices, self._key_rows)
@@ -160,7 +164,9 @@ class MainWindow(QMainWindow):
     def _make_sessions(self) -> Sessions:
         scrubbing = self.checkpoints.scrubbing
         shown = Shown(self.view, self.searches, scrubbing, self.pages)
-        parts = Parts(self.view, self.texts, self.history, self.searches, self.pair, shown)
+        parts = Parts(
+            self.view, self.texts, self.history, self.searches, self.learned, self.pair, shown
+        )
         return Sessions(self, self.client, parts, self.banner, self.settings, self.notice, self.ask)
 
     def _key_rows(self) -> list[tuple[str, str]]:
@@ -178,6 +184,7 @@ class MainWindow(QMainWindow):
             self.searches,
             self.checkpoints,
             self.runs,
+            self.learned,
             self.look,
             self.present,
             self.help,
@@ -256,6 +263,7 @@ class MainWindow(QMainWindow):
         self.look.dark_changed.connect(self.strip.set_dark)
         self.look.size_changed.connect(view.set_text_size)
         self.searches.send.connect(self._put_responses)
+        self.learned.put.connect(self._put_state)
         self.checkpoints.pair_wanted.connect(pair.load)
         self.checkpoints.named.connect(self._show_policy)
         self.checkpoints.checkpoint_shown.connect(self.searches.set_checkpoint)
@@ -383,6 +391,7 @@ class MainWindow(QMainWindow):
         self.view.set_pair(info, self.pair.beta(), self.pair.limits() if info is not None else None)
         self.searches.set_pair(info, self.view.known_beta())
         self.checkpoints.set_pair(info)
+        self.learned.set_pair(info)
         self.sessions.set_pair(info)
         spec = self.pair.spec
         demo = spec is None or spec.demo
@@ -425,6 +434,12 @@ class MainWindow(QMainWindow):
         self.statusBar().showMessage(f"Sent to {' and '.join(responses)}", 3000)
         if len(responses) > 1:
             self.pages.bring(self.credit.page)
+
+    @Slot(object)
+    def _put_state(self, state: State) -> None:
+        """Put a prompt and its responses in place, as one step of undo, and show them."""
+        self.texts.put_state(state)
+        self.pages.bring(self.credit.page)
 
     def _take_drop(self, paths: list[str]) -> None:
         """Open what was dropped: a session, runs where the training view is in front, or a pair."""

@@ -100,10 +100,14 @@ class Finding:
     @property
     def sentence(self) -> str:
         """Return it in words: what the policy does, how much, and how often that was seen."""
+        return f"{self.claim} ({self.figures})"
+
+    @property
+    def figures(self) -> str:
+        """Return how much it is, and how often that was seen."""
         per = {"properties": "a response", "length": "at the end of a sentence"}
         size = per.get(self.kind, "a time")
-        seen = f"{self.agreeing} of {self.responses} responses"
-        return f"{self.claim} ({self.effect:+.2f} nats {size}, {seen})"
+        return f"{self.effect:+.2f} nats {size}, {self.agreeing} of {self.responses} responses"
 
     @property
     def claim(self) -> str:

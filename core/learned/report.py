@@ -13,6 +13,8 @@ AROUND = 40
 """Letters of a text shown on each side of what was found."""
 MEMBERS = 8
 CONTEXTS = 6
+ERRORS = 2.5
+"""Standard errors that are taken off an effect before it is compared with the floor."""
 CANNOT = (
     "A finding says what goes along with a higher or lower likelihood under the policy than under "
     "the reference. That is a correlation over these texts, not a cause, and likelihood is no "
@@ -114,6 +116,29 @@ def details(finding: Finding) -> Iterable[str]:
         )
     if finding.family:
         yield "comes along: " + ", ".join(finding.family[:MEMBERS])
+
+
+def appeared(found: Learned, number: int) -> str:
+    """Return when a finding appeared, in a sentence: from which checkpoint on it passed the floor
+    less its errors, as it does at the last one; "" where checkpoints were not asked."""
+    if not found.over:
+        return ""
+    floor, last = found.method.floor, found.findings[number].effect
+    since = None
+    for at in found.over:
+        effect, error = at.effects[number], at.errors[number]
+        passes = (
+            effect is not None
+            and error is not None
+            and effect * last > 0
+            and abs(effect) - ERRORS * error >= floor
+        )
+        since = (at if since is None else since) if passes else None
+    if since is None:
+        return "It passes the floor at no checkpoint for good."
+    if since is found.over[0]:
+        return f"It is there from the first checkpoint on (step {since.step})."
+    return f"It appeared by step {since.step} of {found.over[-1].step}."
 
 
 def visible(piece: str) -> str:
@@ -298,7 +323,8 @@ def _amplified(found: Learned) -> str:
     )
 
 
-def _method(found: Learned) -> str:
+def how_measured(found: Learned) -> list[str]:
+    """Return how it was measured, in sentences, and what there is to say of the pair."""
     how = found.method
     columns = ", ".join(f"{name} {value:+.3g}" for name, value in how.coefficients.items())
     noise = "not measured" if how.noise is None else f"{how.noise:.2g} nats"
@@ -307,7 +333,7 @@ def _method(found: Learned) -> str:
         if how.base
         else "so what SFT had pushed may look like a preference"
     )
-    lines = [
+    return [
         f"From each token's log π − log π_ref a robust regression takes off what any training does "
         f"({columns}); residuals have a spread of {how.scale:.2f} nats. The base is "
         f"{'' if how.base else 'not '}known, {base}.",
@@ -322,4 +348,8 @@ def _method(found: Learned) -> str:
         *(f"Left out: {it}." for it in how.skipped[:10]),
         *found.notes,
     ]
+
+
+def _method(found: Learned) -> str:
+    lines = how_measured(found)
     return "<h2>How it was measured</h2>" + "".join(f"<p>{escape(it)}</p>" for it in lines)
