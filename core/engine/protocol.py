@@ -15,7 +15,7 @@ from typing import ClassVar, Generic, Literal, Never, TypeVar
 from core import quantities
 from core.as_read import AsRead
 from core.finding import Finding
-from core.learned.record import Learned
+from core.learned.record import MOST_RESPONSES, Learned
 from core.losses import UNNAMED, TrainingLoss
 from core.noise import NoiseFloor
 from core.plausibility import Plausibility
@@ -771,9 +771,6 @@ class Replay(Job[Replayed, ReplayDone]):
 
 
 # --- what was learned -------------------------------------------------------------------------
-
-MOST_RESPONSES = 2000
-"""Responses of a file that are looked through, where the user does not say how many."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -9,6 +9,8 @@ from typing import Literal
 
 from core.text import Prompt
 
+MOST_RESPONSES = 2000
+"""Responses of a file that are looked through, where the user does not say how many."""
 Status = Literal["confirmed", "seen, not confirmed"]
 
 

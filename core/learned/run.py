@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from core.text import Prompt
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
+ANY = -float("inf")
+"""A floor that everything passes."""
 TIMES_NOISE = 2.0
 """An effect must be so many times the noise of one log-ratio."""
 WINDOW = 16
@@ -325,22 +328,27 @@ def of_states(
         prompts=states.prompts,
         texts=states.texts,
         notes=info.notes,
-        weighed=_weighed(states, units, every, line.residual),
+        weighed=_weighed(states, units, every, line.residual, left),
     )
 
 
 def _weighed(
-    states: "States", units: "Units", candidates: "Sequence[Candidate]", residual: Floats
+    states: "States",
+    units: "Units",
+    candidates: "Sequence[Candidate]",
+    residual: Floats,
+    left: Bools,
 ) -> tuple[Weighed, ...]:
-    """Return what all candidates come to before anything is taken off."""
-    from core.learned.findings import Evidence
+    """Return what all candidates come to before anything is taken off, and whole responses."""
+    from core.learned.findings import Evidence, of_closing, of_properties
 
+    whole = [*of_closing(states, ANY), *of_properties(states, units, residual, left, ANY)]
+    found = [Weighed(*it.key, it.effect, it.error) for it in whole]
     if not candidates:
-        return ()
+        return tuple(found)
     stats = Evidence(units, candidates).stats(residual, ~states.closing)
-    effects, errors = stats.effect.tolist(), stats.error.tolist()
-    return tuple(
-        Weighed(it.kind, it.name, it.other, effect, error)
-        for it, effect, error in zip(candidates, effects, errors, strict=True)
-        if error < float("inf")
+    each = zip(candidates, stats.effect.tolist(), stats.error.tolist(), strict=True)
+    return (
+        *(Weighed(it.kind, it.name, it.other, *of) for it, *of in each if of[1] < float("inf")),
+        *found,
     )

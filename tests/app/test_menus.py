@@ -174,8 +174,8 @@ TIPS = {
     "S&earch": "The tree of responses that searches grow",
     "&Training": "Runs over steps, and what they mean",
     "Lea&rned": "What the pair has learned, over many responses",
-    "&What did it learn?": "Look through many responses for what the training made likelier or less "
-    "likely",
+    "&What did it learn?": "Look through many responses for what the training made likelier "
+    "or less likely",
     "A &beside B": "Or one below the other",
     "&Token boundaries": "Ticks between tokens",
     "&Inspector": "Keep it open",
@@ -263,6 +263,7 @@ def test_the_tabs_and_the_tool_bar(window):
         "The credit view (Ctrl+1)",
         "The search view (Ctrl+2)",
         "The training view (Ctrl+3)",
+        "The learned view (Ctrl+5)",
     ]
     offered = [one.text() for one in window.chip.menu().actions()]
     assert offered == [
