@@ -5,7 +5,6 @@ Knows the engine's client and reports; knows nothing of the window.
 """
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal, Slot
@@ -29,6 +28,7 @@ from app import theme
 from app.ask import AskPath
 from app.engine_client import EngineClient, JobTicket
 from app.files import write_text
+from app.learned.compared_page import ComparedPage
 from app.learned.finding_panel import FindingPanel
 from app.learned.findings_list import FindingsList
 from app.learned.more_pages import (
@@ -46,9 +46,12 @@ from app.widgets.layouts import fill, label
 from core.engine.protocol import Failed, Learn, LearnStep, Learnt, PairInfo, Stopped, Variant
 from core.errors import UserFacingError
 from core.learned import report
+from core.learned.compare import Comparison
 from core.learned.record import Learned
 from core.recording import RecordedLearning
 
+Make = Callable[[Learned, Comparison | None], str]
+"""Makes a text of a report and of what it is compared with."""
 DATA = "Pairs or responses (*.jsonl *.json *.csv *.parquet);;All files (*)"
 NEUTRAL, HERE, CHOOSE = "neutral", "here", "choose"
 NO_PAIR = (
@@ -97,6 +100,8 @@ class LearnedView(QWidget):
         self._ticket: JobTicket[LearnStep, Learnt] | None = None
         self.found: Learned | None = None
         """What is shown."""
+        self._before: Learned | None = None
+        """What was shown of the pair before."""
         self._asked: Learn | None = None
         """What that answers."""
         self._chosen = 0
@@ -105,7 +110,7 @@ class LearnedView(QWidget):
         self.samples = QCheckBox("Amplified samples")
         self.start = QPushButton("What did it learn?")
         self.over = QPushButton("When did it appear?")
-        self.export = QToolButton()
+        self.compare, self.export = QToolButton(), QToolButton()
         self.bar, self.cancel = QProgressBar(), QPushButton("Cancel")
         self.progress = QWidget()
         self.about = Clipped()
@@ -116,6 +121,7 @@ class LearnedView(QWidget):
         self.swaps, self.unseen = swaps_page(), unseen_page()
         self.amplified = TextPage("What it says when amplified")
         self.method = TextPage("How it was measured")
+        self.compared = ComparedPage()
         self.tabs = QTabWidget()
         self.hint = label("", "muted")
         self.stack = QStackedWidget()
@@ -148,16 +154,18 @@ class LearnedView(QWidget):
         self.start.setDefault(True)
         self.start.setToolTip("Look through the responses; all else goes first meanwhile")
         self.over.setToolTip("Weigh each finding at every checkpoint of the run")
-        self.export.setText("Export")
-        self.export.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.export.setToolTip("The report as a page to send around, as JSON, or as text")
-        self.export.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        menu = QMenu(self.export)
+        menu = _with_menu(
+            self.export, "Export", "The report as a page to send around, as JSON, or as text"
+        )
         menu.addAction("Save as a &page (HTML)…", self.save_page)
         menu.addAction("Save as &JSON…", self.save_json)
         menu.addSeparator()
         menu.addAction("&Copy as text", self.copy_text)
-        self.export.setMenu(menu)
+        menu = _with_menu(
+            self.compare, "Compare", "What this pair has learned, and another one has not"
+        )
+        self._with_before = menu.addAction("With the pair &before", self.compare_before)
+        menu.addAction("With a saved &report (JSON)…", self.compare_saved)
         self.bar.setAccessibleName("Progress")
         self.bar.setRange(0, 1000)
         self.cancel.setToolTip("Stop; looking again goes on where it was")
@@ -173,7 +181,7 @@ class LearnedView(QWidget):
         over.setBuddy(self.source)
         top = fill(
             QHBoxLayout(), over, self.source, self.samples, self.start, (self.about, 8), 1,
-            self.over, self.export, margins=(0, 0, 0, 0), spacing=theme.GAP,
+            self.over, self.compare, self.export, margins=(0, 0, 0, 0), spacing=theme.GAP,
         )  # fmt: skip
         fill(QHBoxLayout(self.progress), (self.bar, 1), self.cancel, margins=(0, 0, 0, 0))
         listed = QFrame()
@@ -215,6 +223,7 @@ class LearnedView(QWidget):
     def set_pair(self, info: PairInfo | None) -> None:
         """Take another pair, or none: what was found is of the one before."""
         self._info = info
+        self._before = self.found or self._before
         self._show_report(None, None)
 
     def show_again(self, recorded: RecordedLearning) -> None:
@@ -327,6 +336,8 @@ class LearnedView(QWidget):
     def _show_report(self, found: Learned | None, asked: Learn | None) -> None:
         """Show a report; None for none. The finding that is chosen stays chosen where it is there
         again."""
+        if (place := self.tabs.indexOf(self.compared)) >= 0:
+            self.tabs.removeTab(place)
         before = self.findings.current()
         same = self.found is not None and found is not None and (
             [it.key for it in self.found.findings] == [it.key for it in found.findings]
@@ -364,7 +375,13 @@ class LearnedView(QWidget):
         can = info is not None and not info.alone
         self.start.setEnabled(can and not self.running)
         self.progress.setVisible(self.running)
-        self.export.setEnabled(found is not None)
+        for button in (self.export, self.compare):
+            button.setEnabled(found is not None)
+        before = self._before
+        self._with_before.setEnabled(before is not None)
+        self._with_before.setText(
+            "With the pair &before" if before is None else f"With {_named(before)}, shown &before"
+        )
         run = info is not None and len(info.checkpoints) > 1
         self.over.setVisible(run or bool(found is not None and found.over))
         self.over.setEnabled(
@@ -386,8 +403,43 @@ class LearnedView(QWidget):
         self._dark = dark
         self.findings.set_dark(dark)
         self.panel.set_dark(dark)
+        self.compared.set_dark(dark)
         if self.found is not None:
             self._show_pages(self.found)
+
+    # --- another pair beside it -----------------------------------------------------------------
+
+    @Slot()
+    def compare_before(self) -> None:
+        """Compare with what was shown of the pair before."""
+        if self._before is not None:
+            self._compare(self._before)
+
+    @Slot()
+    def compare_saved(self) -> None:
+        """Ask for a report that was saved as JSON, and compare with it."""
+        path = self._ask.file("Compare with a saved report", "Reports (*.json);;All files (*)")
+        if not path:
+            return
+        from core.learned.saved import read
+
+        try:
+            other = read(Path(path))
+        except UserFacingError as error:
+            self.problem.emit(str(error))
+            return
+        self._compare(other)
+
+    def _compare(self, other: Learned) -> None:
+        if self.found is None:
+            return
+        from core.learned.compare import compared
+
+        self.problem.emit("")
+        self.compared.show_comparison(compared(self.found, other), self.found.method.floor)
+        if self.tabs.indexOf(self.compared) < 0:
+            self.tabs.insertTab(1, self.compared, "Compared")
+        self.tabs.setCurrentWidget(self.compared)
 
     # --- taking it away -------------------------------------------------------------------------
 
@@ -399,17 +451,16 @@ class LearnedView(QWidget):
     @Slot()
     def save_json(self) -> None:
         """Ask for a file and write everything into it, as JSON."""
-        as_text = partial(_decoded, report.as_json)
-        self._save("Save what was found", "learned.json", "JSON (*.json)", as_text)
+        self._save("Save what was found", "learned.json", "JSON (*.json)", _json)
 
-    def _save(self, title: str, name: str, kinds: str, make: Callable[[Learned], str]) -> None:
+    def _save(self, title: str, name: str, kinds: str, make: Make) -> None:
         if self.found is None:
             return
         path = self._ask.new_file(title, name, kinds)
         if not path:
             return
         try:
-            write_text(Path(path), make(self.found))
+            write_text(Path(path), make(self.found, self._against()))
         except UserFacingError as error:
             self.problem.emit(str(error))
 
@@ -417,8 +468,29 @@ class LearnedView(QWidget):
     def copy_text(self) -> None:
         """Put the report on the clipboard, as text."""
         if self.found is not None:
-            QApplication.clipboard().setText(report.as_text(self.found))
+            QApplication.clipboard().setText(report.as_text(self.found, self._against()))
+
+    def _against(self) -> Comparison | None:
+        """Return what the report is compared with now."""
+        there = self.tabs.indexOf(self.compared) >= 0
+        return self.compared.comparison if there else None
 
 
-def _decoded(make: Callable[[Learned], bytes], found: Learned) -> str:
-    return make(found).decode("utf-8")
+def _with_menu(button: QToolButton, text: str, tip: str) -> QMenu:
+    """Make a button open a menu, and return that."""
+    button.setText(text)
+    button.setToolTip(tip)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    menu = QMenu(button)
+    button.setMenu(menu)
+    return menu
+
+
+def _named(found: Learned) -> str:
+    """Return what a report's policy is called in a menu."""
+    return found.policy.replace("&", "&&")
+
+
+def _json(found: Learned, against: Comparison | None) -> str:
+    return report.as_json(found, against).decode("utf-8")

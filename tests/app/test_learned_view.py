@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QApplication
 
 from app.learned.view import ALONE, NO_PAIR, NOTHING, READY, UNDER_WAY
 from core.engine.protocol import Learn, ScoreVariants
+from core.learned.report import as_json
 from tests.app.conftest import PAIR, do, settled
 from tests.app.fake_engine import INFO, RUN_INFO, FakeEngine
 from tests.core.made_learned import FINDINGS, MARK, PROMPTS, SPELLING, TEXTS, learned
@@ -296,6 +297,55 @@ def test_the_report_is_saved_and_copied(window, found, tmp_path):
     assert "cannot be written" in window.notice.message.text()
     copy.trigger()
     assert "avoids “!”" in QApplication.clipboard().text()
+
+
+# --- another pair beside it -----------------------------------------------------------------------
+
+
+def compared(view):
+    model = view.compared.list.compared
+    return [model.words(row) for row in range(model.rowCount())]
+
+
+def test_a_saved_report_is_compared_with_and_goes_into_what_is_saved(window, found, tmp_path):
+    other = tmp_path / "other.json"
+    other.write_bytes(as_json(learned([SPELLING], policy="runs/other")))
+    bad = tmp_path / "bad.json"
+    bad.write_text("{}")
+    answers = ["", str(bad), str(other)]
+    window.ask.file = lambda title, kinds: answers.pop(0)
+    before, saved = found.compare.menu().actions()
+    assert not before.isEnabled()
+    saved.trigger()
+    assert found.tabs.indexOf(found.compared) < 0 and not window.notice.isVisible()
+    saved.trigger()
+    assert "is no report" in window.notice.message.text()
+    saved.trigger()
+    assert found.tabs.currentWidget() is found.compared and not window.notice.isVisible()
+    assert "There: runs/other" in found.compared.about.text()
+    assert [it.partition(":")[0] for it in compared(found)] == ["Only here", "Only here", "In both"]
+    assert "here −1.46 ± 0.29, there –: not weighed there" in compared(found)[0]
+    page = tmp_path / "a.html"
+    window.ask.new_file = lambda *_: str(page)
+    found.export.menu().actions()[0].trigger()
+    assert "Compared with runs/other" in page.read_text("utf-8")
+
+
+def test_the_pair_before_is_compared_with(window, found, engine, qtbot):
+    engine.learned = learned([MARK], policy="runs/b", weighed=learned().weighed)
+    window.pair.load(PAIR)
+    qtbot.waitUntil(lambda: settled(window) and found.found is None, timeout=10_000)
+    click(qtbot, found.start)
+    qtbot.waitUntil(lambda: found.found is not None, timeout=10_000)
+    before, _ = found.compare.menu().actions()
+    assert "runs/dpo/checkpoint-30" in before.text()
+    before.trigger()
+    assert [it.partition(":")[0] for it in compared(found)] == [
+        "In both", "Only there", "Only there",
+    ]  # fmt: skip
+    click(qtbot, found.start)
+    qtbot.waitUntil(lambda: len(asked()) == 3 and not found.running, timeout=10_000)
+    assert found.tabs.indexOf(found.compared) < 0  # it was of the report before
 
 
 # --- sessions -------------------------------------------------------------------------------------
