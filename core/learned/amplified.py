@@ -46,6 +46,7 @@ def amplified(
     openings: Sequence[str] = OPENINGS,
     count: int = COUNT,
     tokens: int = TOKENS,
+    weights: Sequence[float] = WEIGHTS,
     first: int = 0,
 ) -> tuple[Sampled, ...]:
     """Return responses sampled from each opening at each λ; ``first`` is the number of the first
@@ -61,10 +62,10 @@ def amplified(
 
     found: list[Sampled] = []
     for number, opening in enumerate(openings, first):
-        for place, weight in enumerate(WEIGHTS):
+        for place, weight in enumerate(weights):
             report(
                 "Sampling what it says when amplified",
-                (number - first + place / len(WEIGHTS)) / len(openings),
+                (number - first + place / len(weights)) / len(openings),
             )
             many = count if weight else count * sum(it > 1 for it in WEIGHTS)
             spec = SearchSpec(

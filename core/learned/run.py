@@ -4,6 +4,7 @@ A step at a time, so that whoever waits for the models can come in between; a st
 is taken again. Each part is a module of its own.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -36,23 +37,21 @@ ANY = -float("inf")
 """A floor that everything passes."""
 TIMES_NOISE = 2.0
 """An effect must be so many times the noise of one log-ratio."""
-WINDOW = 16
-"""Responses that are scored in one step, about; those to one prompt stay together."""
-SCORED, FOUND, TESTED = 0.6, 0.7, 0.85
+TOGETHER = 16
+"""Responses to one prompt that one step scores at most."""
+QUICK, SLOW = 0.4, 1.5
+"""Seconds: a quicker step is followed by one of twice as many prompts, a slower one by half."""
+SCORED, LOOKED, TESTED = 0.6, 0.65, 0.85
 """The share that is done once all is scored, looked through, tested; the rest is sampling."""
-SCORING = "Scoring the responses"
-LOOKING = "Looking for what the training moved"
-TESTING = "Testing the findings on minimal pairs"
-SAMPLING = "Sampling what it says when amplified"
-WEIGHING = "Weighing the findings at each checkpoint"
 
 
-class Step(NamedTuple):
-    """Something to do, what to call it, and the share of all that is done after it."""
+class Stage(NamedTuple):
+    """Something to do in steps: what to call it, the share of all that is done after it, and what
+    takes a step and returns which share of the stage is done."""
 
     what: str
-    share: float
-    do: Callable[[Stop], None]
+    until: float
+    step: Callable[[Stop], float]
 
 
 class Learning:
@@ -76,18 +75,21 @@ class Learning:
         """All that is known so far; None until the states have been looked through."""
         self.fraction = 0.0
         self.noise = noise
-        self._pair, self._info, self._corpus, self._amplify = pair, info, corpus, amplify
+        self._pair, self._info, self._corpus = pair, info, corpus
         self._own = pair.shown, pair.version
-        self._windows = windows(samples)
-        self._gathered = _Gathered()
+        self._samples = alike(samples)
+        self._scoring = Scoring(self._samples)
         self._states: States | None = None
         self._watched: Watched | None = None
-        count = len(self._windows)
-        self._todo = deque(
-            Step(SCORING, SCORED * (number + 1) / count, partial(self._score, window))
-            for number, window in enumerate(self._windows)
-        )
-        self._todo.append(Step(LOOKING, FOUND, self._look))
+        self._tested = self._sampled = 0
+        stages = [
+            Stage("Scoring the responses", SCORED, self._score),
+            Stage("Looking for what the training moved", LOOKED, self._look),
+            Stage("Testing the findings on minimal pairs", TESTED if amplify else 1.0, self._test),
+        ]
+        if amplify:
+            stages.append(Stage("Sampling what it says when amplified", 1.0, self._sample))
+        self._todo, self._begun = deque(stages), 0.0
 
     @property
     def ended(self) -> bool:
@@ -107,55 +109,56 @@ class Learning:
             Cancelled: soon after ``cancelled()`` turns true; the step is not taken.
         """
         self._pair.use(*self._own)
-        step = self._todo[0]
-        step.do(cancelled)
-        self._todo.popleft()
-        self.fraction = step.share
+        stage = self._todo[0]
+        share = stage.step(cancelled)
+        self.fraction = self._begun + (stage.until - self._begun) * share
+        if share >= 1.0:
+            self._todo.popleft()
+            self._begun = stage.until
 
-    # --- the last checkpoint --------------------------------------------------------------------
+    # --- under the checkpoint that is shown -----------------------------------------------------
 
-    def _score(self, window: Sequence[Sample], cancelled: Stop) -> None:
-        self._gathered.score(self._pair, window, cancelled)
+    def _score(self, cancelled: Stop) -> float:
+        return self._scoring.step(self._pair, cancelled)
 
-    def _look(self, cancelled: Stop) -> None:
-        self._states = self._gathered.states()
-        self._gathered = _Gathered()
+    def _look(self, cancelled: Stop) -> float:
+        self._states = self._scoring.states()
         self.found = of_states(self._states, self._info, self._corpus, self.noise)
-        count = len(self.found.findings)
-        steps = [
-            Step(TESTING, FOUND + (TESTED - FOUND) * (i + 1) / count, partial(self._test, i))
-            for i in range(count)
-        ]
-        if self._amplify:
-            from core.learned.amplified import OPENINGS
+        return 1.0
 
-            count = len(OPENINGS)
-            steps += [
-                Step(SAMPLING, TESTED + (1 - TESTED) * (i + 1) / count, partial(self._sample, i))
-                for i in range(count)
-            ]
-        self._todo.extend(steps)
-
-    def _test(self, number: int, cancelled: Stop) -> None:
+    def _test(self, cancelled: Stop) -> float:
         from core.learned.pairs import confirmed
 
         assert self._states is not None and self.found is not None
-        findings = [*self.found.findings]
-        findings[number : number + 1] = confirmed(
-            self._pair, findings[number : number + 1], self._states, silent, cancelled
+        findings, at = [*self.found.findings], self._tested
+        if at == len(findings):
+            return 1.0
+        findings[at : at + 1] = confirmed(
+            self._pair, findings[at : at + 1], self._states, silent, cancelled
         )
         self.found = replace(self.found, findings=tuple(findings))
+        self._tested += 1
+        return self._tested / len(findings)
 
-    def _sample(self, number: int, cancelled: Stop) -> None:
-        from core.learned.amplified import OPENINGS, amplified, recurring
+    def _sample(self, cancelled: Stop) -> float:
+        from core.learned.amplified import OPENINGS, WEIGHTS, amplified, recurring
 
         assert self.found is not None
-        opening = OPENINGS[number : number + 1]
-        more = amplified(self._pair, silent, cancelled, opening, first=number)
+        number, place = divmod(self._sampled, len(WEIGHTS))
+        more = amplified(
+            self._pair,
+            silent,
+            cancelled,
+            OPENINGS[number : number + 1],
+            weights=WEIGHTS[place : place + 1],
+            first=number,
+        )
         sampled = (*self.found.samples, *more)
         self.found = replace(self.found, samples=sampled, recurring=recurring(sampled))
+        self._sampled += 1
+        return self._sampled / (len(OPENINGS) * len(WEIGHTS))
 
-    # --- the checkpoints of its run -------------------------------------------------------------
+    # --- under the checkpoints of its run -------------------------------------------------------
 
     def go_over(self, checkpoints: Iterable[Checkpoint]) -> None:
         """Have the findings weighed under these checkpoints too; to be called once all else has
@@ -163,25 +166,17 @@ class Learning:
         assert self.found is not None
         known = {it.step for it in self.found.over}
         each = [it for it in checkpoints if it.step not in known]
-        self.fraction = 0.0
-        for number, one in enumerate(each):
-            scored = one.path in (START, self._own[0])  # nothing was trained, or it is known
-            windows = () if scored else self._windows
-            parts = len(windows) + 1
-            for part, window in enumerate(windows, 1):
-                share = (number + part / parts) / len(each)
-                self._todo.append(Step(WEIGHING, share, partial(self._score_at, one, window)))
-            share = (number + 1) / len(each)
-            self._todo.append(Step(WEIGHING, share, partial(self._weigh, one)))
+        self.fraction = self._begun = 0.0
+        self._todo.extend(
+            Stage(
+                "Weighing the findings at each checkpoint",
+                (number + 1) / len(each),
+                partial(self._weigh, one),
+            )
+            for number, one in enumerate(each)
+        )
 
-    def _score_at(self, checkpoint: Checkpoint, window: Sequence[Sample], cancelled: Stop) -> None:
-        if self._gathered.under[0] != checkpoint.path:
-            self._pair.use(checkpoint.path)
-            self._gathered = _Gathered((self._pair.shown, self._pair.version))
-        self._pair.use(*self._gathered.under)
-        self._gathered.score(self._pair, window, cancelled)
-
-    def _weigh(self, checkpoint: Checkpoint, cancelled: Stop) -> None:
+    def _weigh(self, checkpoint: Checkpoint, cancelled: Stop) -> float:
         from core.learned.appearing import Watched
 
         assert self._states is not None and self.found is not None
@@ -192,30 +187,68 @@ class Learning:
         elif checkpoint.path == self._own[0]:
             effects = self._watched.effects(self._states)
         else:
-            effects = self._watched.effects(self._gathered.states())
+            scoring = self._scoring
+            if scoring.under[0] != checkpoint.path:
+                self._pair.use(checkpoint.path)
+                under = self._pair.shown, self._pair.version
+                scoring = self._scoring = Scoring(self._samples, under, scoring.most)
+            self._pair.use(*scoring.under)
+            if not scoring.ended:
+                return min(scoring.step(self._pair, cancelled), 0.99)
+            effects = self._watched.effects(scoring.states())
         found = AtCheckpoint(checkpoint.step, PurePath(checkpoint.path).name, *effects)
-        self._gathered = _Gathered()
         over = sorted((*self.found.over, found), key=lambda it: it.step)
         self.found = replace(self.found, over=tuple(over))
+        return 1.0
 
 
-class _Gathered:
-    """The states of some windows, under one checkpoint."""
+class Scoring:
+    """The states of some responses, scored a step at a time, under one checkpoint.
 
-    def __init__(self, under: "tuple[str, Identity | str]" = ("", "")) -> None:
-        self.under = under
-        """The checkpoint, as Pair has it; "" for the pair's own."""
+    ``most``: prompts whose responses one step scores, which suits how quick that is: what comes
+    between has the step taken again, so it should not be long.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sequence[Sample]],
+        under: "tuple[str, Identity | str]" = ("", ""),
+        most: int = 1,
+    ) -> None:
+        """Begin with none; ``samples`` as ``alike`` gives them, ``under`` as Pair has it."""
+        self.under, self.most = under, most
+        self._samples = samples
+        self._done = 0
         self._parts: list[States] = []
         self._skipped: list[str] = []
 
-    def score(self, pair: "Pair", window: Sequence[Sample], cancelled: Stop) -> None:
-        """Add the states of some responses."""
+    @property
+    def ended(self) -> bool:
+        """Return whether all are scored."""
+        return self._done == len(self._samples)
+
+    def step(self, pair: "Pair", cancelled: Stop) -> float:
+        """Score some more responses; return which share is scored.
+
+        Raises:
+            UserFacingError, Cancelled: as ``score_states``; none of these is scored.
+        """
         from core.learned.states import NothingScored, score_states
 
+        began = time.perf_counter()
+        part = self._samples[self._done : self._done + self.most]
         try:
-            self._parts.append(score_states(pair, window, silent, cancelled))
+            every = [it for each in part for it in each]
+            self._parts.append(score_states(pair, every, silent, cancelled))
         except NothingScored as error:
             self._skipped += error.skipped
+        self._done += len(part)
+        seconds = time.perf_counter() - began
+        if seconds < QUICK:
+            self.most *= 2
+        elif seconds > SLOW:
+            self.most = max(self.most // 2, 1)
+        return self._done / len(self._samples)
 
     def states(self) -> "States":
         """Return the states of all of them.
@@ -230,18 +263,16 @@ class _Gathered:
         return joined(self._parts, tuple(self._skipped))
 
 
-def windows(samples: Sequence[Sample]) -> list[list[Sample]]:
-    """Return samples in windows of a step each; those to one prompt stand together."""
+def alike(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Return samples by their prompts, a few at most of one in each part."""
     by_prompt: dict[Prompt, list[Sample]] = {}
     for sample in samples:
         by_prompt.setdefault(sample.prompt, []).append(sample)
-    found: list[list[Sample]] = [[]]
-    for alike in by_prompt.values():
-        for begin in range(0, len(alike), WINDOW):
-            if len(found[-1]) >= WINDOW:
-                found.append([])
-            found[-1] += alike[begin : begin + WINDOW]
-    return found
+    return [
+        each[begin : begin + TOGETHER]
+        for each in by_prompt.values()
+        for begin in range(0, len(each), TOGETHER)
+    ]
 
 
 def learned(

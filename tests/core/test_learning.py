@@ -27,9 +27,10 @@ from core.engine.protocol import (
 )
 from core.engine.recorded import RecordedEngine
 from core.errors import Cancelled
+from core.learned.amplified import OPENINGS
 from core.learned.appearing import Watched
 from core.learned.corpus import FEWEST, Sample
-from core.learned.run import WINDOW, Learning, learned, of_states, windows
+from core.learned.run import TOGETHER, Learning, Scoring, alike, learned, of_states
 from core.learned.states import joined, score_states
 from core.models.load import load_pair
 from core.progress import never, silent
@@ -46,7 +47,7 @@ from tests.tiny import save_model, save_pair, save_run
 ENDS = ("!", ".", " soon.", " in May!")
 ROWS = [
     ("Who?" if i % 3 else "Where?", f"The poster number {i} was offered a job at Labs{end}")
-    for i in range(10)
+    for i in range(8)
     for end in ENDS
 ]
 SAMPLES = [Sample(Prompt.of(prompt), text, f"text {i}") for i, (prompt, text) in enumerate(ROWS)]
@@ -87,19 +88,33 @@ def to_the_end(desk, id):
 # --- steps ----------------------------------------------------------------------------------------
 
 
-def test_windows_keep_responses_to_a_prompt_together_and_lose_none():
-    found = windows(SAMPLES)
-    flat = [it for window in found for it in window]
+def test_responses_to_a_prompt_stay_together_and_none_is_lost():
+    found = alike(SAMPLES)
+    flat = [it for each in found for it in each]
     assert sorted(it.place for it in flat) == sorted(it.place for it in SAMPLES)
-    assert all(len(it) < 2 * WINDOW for it in found) and len(found) > 1
-    prompts = [it.prompt for it in flat]
-    assert sum(a != b for a, b in pairwise(prompts)) == 1
+    assert all(len({it.prompt for it in each}) == 1 for each in found)
+    assert max(map(len, found)) == TOGETHER
+    assert sum(a != b for a, b in pairwise(it.prompt for it in flat)) == 1
+
+
+def test_a_step_has_as_many_responses_as_suits_its_time(spec, monkeypatch):
+    pair, _ = load_pair(spec, silent)
+    monkeypatch.setattr("core.learned.run.QUICK", 1e9)
+    each = [[it] for it in SAMPLES]
+    scoring, shares = Scoring(each), []
+    while not scoring.ended:
+        shares.append(scoring.step(pair, never))
+    assert shares == [it / 32 for it in (1, 3, 7, 15, 31, 32)]
+    monkeypatch.setattr("core.learned.run.QUICK", 0.0)
+    monkeypatch.setattr("core.learned.run.SLOW", 0.0)
+    scoring = Scoring(each, most=4)
+    assert [scoring.step(pair, never) for _ in range(3)] == [it / 32 for it in (4, 6, 7)]
 
 
 def test_joined_windows_are_the_states_of_all(spec):
     pair, _ = load_pair(spec, silent)
     whole = score_states(pair, SAMPLES, silent)
-    parts = joined([score_states(pair, it, silent) for it in windows(SAMPLES)])
+    parts = joined([score_states(pair, it, silent) for it in alike(SAMPLES)])
     assert parts.texts == whole.texts and parts.prompts == whole.prompts
     for name in ("response", "place", "token", "start", "stop", "closing", "vector_of"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
@@ -178,6 +193,7 @@ def test_effects_grow_as_what_is_planted_does():
 
 def test_a_run_is_weighed_at_each_checkpoint_and_shows_what_it_did(run_spec, monkeypatch):
     monkeypatch.setattr("core.learned.findings.FLOOR", 0.01)
+    monkeypatch.setattr("core.learned.pairs.TESTED", 2)
     engine = Answering(lambda event: None, lambda: False)
     info = engine.answer(Load(1, run_spec)).info
     engine.answer(Score(2, "A", HELD, "The poster."))
@@ -211,7 +227,8 @@ def run(engine, request, steps=()):
 # --- the engine -----------------------------------------------------------------------------------
 
 
-def test_it_tells_of_steps_and_lets_all_else_go_first(desk):
+def test_it_tells_of_steps_and_lets_all_else_go_first(desk, monkeypatch):
+    monkeypatch.setattr("core.learned.amplified.OPENINGS", OPENINGS[:2])
     desk.engine.submit(Learn(2, responses=RESPONSES))
     assert isinstance(desk.answer(2), LearnStep)
     assert isinstance(desk.ask(Score(3, "A", HELD, "The poster.")), Scored)
