@@ -192,7 +192,7 @@ class Photographer(QObject):
     @Slot()
     def _look(self) -> None:
         view, info = self.window.view, self.window.pair.info
-        unready = view.chart is None or len(view.scorings()) < 2 or view.evidence.is_to_ask()
+        unready = view.chart is None or len(view.scorings()) < 2 or view.is_to_tell()
         if unready or self.window.client.busy():
             self._settled = 0
             return

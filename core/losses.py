@@ -13,6 +13,7 @@ these is None.
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -61,6 +62,12 @@ class Loss:
     """What is unlike DPO, one sentence."""
 
 
+@lru_cache
+def _main(losses: tuple[str, ...]) -> Loss:
+    found = [LOSSES[name] for name in losses]
+    return next((loss for loss in found if loss.name != "sft"), found[0] if found else UNKNOWN)
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingLoss:
     """What a policy was trained to minimise. Parameters that nobody named are TRL's defaults."""
@@ -92,8 +99,7 @@ class TrainingLoss:
     @property
     def main(self) -> Loss:
         """Return the loss that says how responses are scored; UNKNOWN if none is known."""
-        found = [LOSSES[name] for name in self.losses]
-        return next((loss for loss in found if loss.name != "sft"), found[0] if found else UNKNOWN)
+        return _main(self.losses)
 
     @property
     def reference_free(self) -> bool:

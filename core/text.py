@@ -10,6 +10,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -18,6 +19,9 @@ UNITS: tuple[Unit, ...] = ("token", "word", "sentence", "line")
 
 Match = tuple[int, int, int]
 """A stretch of what is equal: where it starts in A and in B, and its length."""
+
+KEPT = 16
+"""Responses whose words and units are kept: what is shown asks for the same ones many times."""
 
 FEW_EDITS = 60
 """Edits up to which the fewest are looked for: that takes time as the square of their number."""
@@ -90,6 +94,7 @@ class Alignment:
     edited_b: tuple[range, ...]
 
 
+@lru_cache(KEPT)
 def align(a: Tokens, b: Tokens) -> Alignment:
     """Return how two responses are aligned: by words, numbers and marks whose tokens are equal.
 
@@ -152,7 +157,8 @@ _EDITED_WORD = re.compile(
 )
 
 
-def words(tokens: Tokens) -> list[range]:
+@lru_cache(KEPT)
+def words(tokens: Tokens) -> tuple[range, ...]:
     """Return the tokens of each word, number or mark; words that a token joins are one."""
     matches = list(_EDITED_WORD.finditer(tokens.text))
     begins, ends = [match.start() for match in matches], [match.end() for match in matches]
@@ -163,7 +169,7 @@ def words(tokens: Tokens) -> list[range]:
         if first > reach:
             cuts.append(index)
         reach = max(reach, first, bisect_left(begins, tokens.ends[index]) - 1)
-    return [range(*cut) for cut in pairwise([*cuts, len(tokens)])]
+    return tuple(range(*cut) for cut in pairwise([*cuts, len(tokens)]))
 
 
 def _equal_runs(a: Sequence[Hashable], b: Sequence[Hashable]) -> list[Match]:
@@ -229,6 +235,7 @@ _BREAKS: dict[Unit, re.Pattern[str]] = {
 }
 
 
+@lru_cache(KEPT)
 def units(tokens: Tokens, kind: Unit) -> tuple[int, ...]:
     """Return the number of the unit that each token belongs to, ascending from 0.
 

@@ -28,7 +28,7 @@ from core.engine.protocol import PairInfo, ReadTexts, Scored, Scrub, Side, Texts
 from core.history import Reached
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
-from core.present.columns import bars
+from core.present.columns import NO_BARS, bars
 from core.present.credit import IMPLICIT, Credit
 from core.present.measures import REWARD
 from core.present.numerals import signed
@@ -116,6 +116,10 @@ class CreditView(CreditLayout):
         self._align.setSingleShot(True)
         self._align.setInterval(ALIGN_MS)
         self._align.timeout.connect(self._align_now)
+        self._tell = QTimer(self)  # after other events: colours are painted before it is told
+        self._tell.setSingleShot(True)
+        self._tell.timeout.connect(self._tell_now)
+        self._to_tell: list[Side] = []
         self._draw = QTimer(self)
         self._draw.setSingleShot(True)
         self._draw.setInterval(CHART_MS)
@@ -405,14 +409,15 @@ class CreditView(CreditLayout):
             self.problem.emit("")
         if self.numbers.align():
             self._align.start()
-        self._recolour()
+        self._colour()
+        self._to_tell.append(event.side)
+        self._tell.start()
         scoring = event.scoring
         total = scoring.computed + scoring.reused
         self.updated.emit(
             f"{event.side}: {1000 * scoring.seconds:.0f} ms, {scoring.computed} of {total} "
             f"tokens computed, at {time.strftime('%H:%M:%S')}"
         )
-        self.scored.emit(event.side)
 
     @Slot()
     def _ask_reading(self) -> None:
@@ -481,6 +486,11 @@ class CreditView(CreditLayout):
     @Slot()
     def _recolour(self) -> None:
         """Show all numbers anew, from what is known already."""
+        self._colour()
+        self._tell_now()
+
+    def _colour(self) -> None:
+        """Colour the tokens anew and note what the words cost."""
         numbers, beta = self.numbers, self.beta()
         numbers.colour()
         self._fit_scale()
@@ -499,11 +509,23 @@ class CreditView(CreditLayout):
             panel.paint(numbers.values[side], scale)
             panel.show_sum(numbers.credit, beta, numbers.noise)
         self._show_notes(known if together else {})
+
+    def is_to_tell(self) -> bool:
+        """Return whether something is still to be said about the colours that are shown."""
+        return self._tell.isActive() or self.evidence.is_to_ask()
+
+    @Slot()
+    def _tell_now(self) -> None:
+        """Say what the colours come to: the verdict, the chart, and who else follows them."""
+        self._tell.stop()
         self._show_summary()
         self.focus_on.refresh()
         if self.chart is not None and not self._draw.isActive():
             self._draw.start()
         self.recoloured.emit()
+        sides, self._to_tell = self._to_tell, []
+        for side in sides:
+            self.scored.emit(side)
 
     def _show_notes(self, known: Mapping[Side, Scoring]) -> None:
         """Write above the words that cost most what they cost, where rewards are shown."""
@@ -566,15 +588,15 @@ class CreditView(CreditLayout):
         self.chart.set_symbol(credit.symbol)
         self.q_function.show_chart()
         shown = self.numbers.bars()
-        for side, panel in self.panels.items():
-            drawn = panel.scoring, self.beta(), unit, self.numbers.alignment
-            if self._drawn.get(side) == drawn:
-                continue
-            self._drawn[side] = drawn
-            if (found := shown.get(side)) is not None:
-                self.chart.set_series(side, found.values, found.labels, found.places, found.rows)
-            else:
-                self.chart.set_series(side, [])
+        beta, alignment = self.beta(), self.numbers.alignment
+        drawn = {side: (it.scoring, beta, unit, alignment) for side, it in self.panels.items()}
+        changed = [side for side in SIDES if self._drawn.get(side) != drawn[side]]
+        self._drawn |= drawn
+        for side in changed:
+            it = shown.get(side, NO_BARS)
+            self.chart.set_series(
+                side, it.values, it.labels, it.places, it.rows, draw=side == changed[-1]
+            )
         self.focus_on.mark_again()
 
     def _clear_chart(self) -> None:

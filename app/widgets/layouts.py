@@ -4,6 +4,7 @@ Knows Qt's widgets and the object names of app.theme; knows nothing of what they
 """
 
 import textwrap
+from functools import lru_cache
 from typing import TypeVar
 
 from PySide6.QtCore import Qt
@@ -58,6 +59,7 @@ def label(text: str, kind: str, tip: str = "") -> QLabel:
     return made
 
 
+@lru_cache(256)
 def as_tip(text: str) -> str:
     """Return what a tool tip says in lines that can be read: Qt breaks those of rich text alone."""
     lines = (

@@ -74,13 +74,16 @@ class RewardChart(TokenChart):
         labels: tuple[str, ...] = (),
         places: ArrayLike | None = None,
         rows: ArrayLike | None = None,
+        *,
+        draw: bool = True,
     ) -> None:
         """Show one side's rewards, [n] in nats times beta, and what they are of, [n] or none.
 
         ``places`` [n] are their columns, ascending; ``rows`` [tokens] says which reward each token
         is a part of. Without them every token has a reward, in a column of its own.
 
-        An empty array takes the side away. The view follows unless the user has zoomed.
+        An empty array takes the side away. The view follows unless the user has zoomed. Without
+        ``draw`` nothing is drawn anew until the other side is set.
 
         Raises:
             ValueError: there are labels, but not one for each reward.
@@ -94,6 +97,8 @@ class RewardChart(TokenChart):
         self._rows[side] = own if rows is None else np.asarray(rows)
         if self._marked[0] == side:
             self._marked = NOWHERE
+        if not draw:
+            return
         self._refresh()
         if not self._zoomed:
             self.fit()
@@ -115,7 +120,7 @@ class RewardChart(TokenChart):
     def clear(self) -> None:
         """Show that there is nothing to show."""
         for side in SIDES:
-            self.set_series(side, [])
+            self.set_series(side, [], draw=side == SIDES[-1])
 
     def fit(self) -> None:
         """Show all tokens and values, and follow new ones again."""

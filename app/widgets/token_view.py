@@ -7,7 +7,7 @@ line's picture is cached (line_painting.py).
 
 from bisect import bisect_left
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,9 +188,13 @@ class TokenView(PlainEdit):
             chip = self._chip()
             return [chip.box.toAlignedRect()] if chip else []
         row = self._spans.row(index)
-        if row < 0:
+        return self._rects(row, row) if row >= 0 else []
+
+    def _rects(self, first_row: int, last_row: int) -> list[QRect]:
+        """Return where the backgrounds of some rows are, line by line."""
+        if self._spans is None:
             return []
-        start, end = int(self._spans.starts[row]), int(self._spans.ends[row])
+        start, end = int(self._spans.starts[first_row]), int(self._spans.ends[last_row])
         rects: list[QRect] = []
         ink = self._current_ink()
         block = self.document().findBlock(start)
@@ -206,10 +210,10 @@ class TokenView(PlainEdit):
                 text, rows = self._line_text(block, line)
                 free = ink.inset(line.height()) - 1
                 top, high = round(origin.y() + line.y()) + free, round(line.height()) - 2 * free
-                for unit, left, right in measure(line, text, ink):
-                    if rows[unit] == row:
-                        left += round(origin.x())
-                        rects.append(QRect(left, top, right - left, high))
+                here = text.units[(rows >= first_row) & (rows <= last_row)]
+                for _, left, right in measure(line, replace(text, units=here), ink):
+                    left += round(origin.x())
+                    rects.append(QRect(left, top, right - left, high))
             block = block.next()
         return rects
 
@@ -401,7 +405,7 @@ class TokenView(PlainEdit):
         rows = [spans.row(index) for index in note.tokens]
         if any(row < 0 or spans.freshness[row] != Freshness.FRESH for row in rows):
             return
-        rects = [QRectF(it) for index in note.tokens for it in self.token_rects(index)]
+        rects = [QRectF(it) for it in self._rects(rows[0], rows[-1])] if rows else []
         if not rects:
             return
         first = rects[0]

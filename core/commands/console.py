@@ -18,8 +18,8 @@ from core.inert import shown
 
 EVERY = 0.1
 """Seconds between two updates of the line on a terminal."""
-EVERY_LINE = 5.0
-"""Seconds between two lines of a count in a file."""
+EVERY_LINE = 10.0
+"""Seconds between two lines about one stage in a file."""
 CLEAR = "\r\x1b[K"
 """Takes the line off a terminal."""
 
@@ -124,13 +124,14 @@ class Reporter:
     def progress(self, what: str, fraction: float | None) -> None:
         """Show a stage and the share of it that is done (None: not known)."""
         now = time.monotonic()
+        share = "" if fraction is None else f" {fraction:.0%}"
         if self._terminal:
             if what != self._what or fraction == 1.0 or now - self._shown > EVERY:
-                share = "" if fraction is None else f" {fraction:.0%}"
                 self._write(f"{CLEAR}{shown(what)}{share}")
                 self._shown = now
-        elif what != self._what:
-            self._write(f"{shown(what)}\n")
+        elif what != self._what or (share and now - self._shown > EVERY_LINE):
+            self._write(f"{shown(what)}{share if what == self._what else ''}\n")
+            self._shown = now
         self._what = what
 
     def count(self, what: str) -> None:

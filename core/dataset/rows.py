@@ -49,7 +49,7 @@ ROLES = {
     "prompt": PROMPT, "chosen": CHOSEN, "rejected": REJECTED, "response": RESPONSE,
     "system": SYSTEM, "id": ID,
 }  # fmt: skip
-"""What ``--columns`` can name a column for, and the names that are looked for otherwise."""
+"""What a column can be named for, and the names that are looked for otherwise."""
 LONGEST_ID = 200
 Scalar = str | int | float | bool | None
 Item = tuple[int, str, Any]

@@ -8,7 +8,8 @@ that its trainer logs. Knows nothing of the command line or windows on a screen.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -77,6 +78,9 @@ class Progress:
 Told = Callable[[Progress], None]
 
 
+Steps = Generator[Progress | None, None, About | None]
+
+
 def score_data(
     pair: Pair,
     info: PairInfo,
@@ -100,13 +104,49 @@ def score_data(
             window give no numbers, or the output cannot be written; what was scored stays.
         Cancelled: soon after ``cancelled()`` turns true; what was scored stays.
     """
-    work = _Work(pair, info, source, limit, share, floor, told, cancelled)
+    steps = scoring(
+        pair, info, source, out, limit=limit, share=share, anew=anew, floor=floor,
+        cancelled=cancelled,
+    )  # fmt: skip
+    with closing(steps):
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as end:
+                found: About | None = end.value
+                return found
+            if progress is None:
+                raise Cancelled
+            told(progress)
+
+
+def scoring(
+    pair: Pair,
+    info: PairInfo,
+    source: Source,
+    out: Path,
+    *,
+    limit: int | None = None,
+    share: Share = Share(),
+    anew: bool = False,
+    floor: NoiseFloor | None = None,
+    cancelled: Stop = never,
+) -> Steps:
+    """Do what ``score_data`` does, a step at a time; yield how far it is and return what that does.
+
+    Soon after ``cancelled()`` turns true it yields None, and goes on when it is asked for more.
+
+    Raises:
+        UserFacingError: as ``score_data`` does.
+        Cancelled: before the first step, while other processes are waited for.
+    """
+    work = _Work(pair, info, source, limit, share, floor, cancelled)
     parts = Parts(out, work.job, share.rank)
     with parts.begun(anew, cancelled) as finished:
         if finished:
             return read_about(out)
         of_shard, own = share.windows(work.windows)
-        work.fill(parts, own)
+        yield from work.fill(parts, own)
         if has_changed(source):
             raise UserFacingError(
                 f"{source.path} was written to while it was scored: begin anew with --anew once it "
@@ -115,7 +155,7 @@ def score_data(
         if share.rank:
             return None
         for missing in parts.wait(of_shard, cancelled):
-            work.wait(missing)
+            yield work.waits(missing)
         about = parts.put_together(work.about(), of_shard)
         parts.remove()
         return about
@@ -132,11 +172,10 @@ class _Work:
         limit: int | None,
         share: Share,
         floor: NoiseFloor | None,
-        told: Told,
         cancelled: Stop,
     ) -> None:
         self._pair, self._info, self._source, self._limit = pair, info, source, limit
-        self._floor, self._told, self._cancelled = floor, told, cancelled
+        self._floor, self._cancelled = floor, cancelled
         self._rows = source.rows if limit is None else min(limit, source.rows)
         self.windows = -(-self._rows // WINDOW)
         self._findings: dict[str, None] = dict.fromkeys(info.notes)
@@ -183,8 +222,8 @@ class _Work:
             made=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
-    def fill(self, parts: Parts, windows: range) -> None:
-        """Score the windows whose parts are missing, and write these."""
+    def fill(self, parts: Parts, windows: range) -> Iterator[Progress | None]:
+        """Score the windows whose parts are missing, and write these; yield how far it is."""
         there = parts.done()
         known = Counts()
         for window in windows:
@@ -195,35 +234,38 @@ class _Work:
         self._done = known.rows + known.skipped
         self._began, self._first = time.monotonic(), self._done
         self._sign = parts.alive
-        self._tell()
+        yield self._progress()
         rows = self._source.items(self._limit)
         for window in range(self.windows):
             items = list(islice(rows, WINDOW))
             if self._precomputed is None:
-                self._precomputed = self._checked([self._source.read(it) for it in items])
+                read = [self._source.read(it) for it in items]
+                self._precomputed = yield from self._checked(read)
             if window in there or window not in windows:
                 continue
             read = [self._source.read(item) for item in items]
-            found, skipped = self._score(read)
+            found, skipped = yield from self._score(read)
             found.sort(key=lambda it: it.row.number)
             skipped.sort(key=lambda it: it.number)
             parts.put(window, table_of(found), counted(len(found), skipped))
 
-    def wait(self, missing: int) -> None:
-        """Tell that other processes are waited for."""
+    def waits(self, missing: int) -> Progress:
+        """Return how far it is while other processes are waited for."""
         self._sign()
-        self._told(Progress(self._total, self._done, self._skipped, None, missing))
+        return Progress(self._total, self._done, self._skipped, None, missing)
 
-    def _tell(self) -> None:
+    def _progress(self) -> Progress:
         self._sign()
         seconds, more = time.monotonic() - self._began, self._done - self._first
         rate = more / seconds if more and seconds > 1 else None
-        self._told(Progress(self._total, self._done, self._skipped, rate))
+        return Progress(self._total, self._done, self._skipped, rate)
 
-    def _score(self, read: Sequence[Row | Skipped]) -> tuple[list[ScoredRow], list[Skipped]]:
+    def _score(
+        self, read: Sequence[Row | Skipped]
+    ) -> Generator[Progress | None, None, tuple[list[ScoredRow], list[Skipped]]]:
         """Return the rows of a window that have numbers, in no order, and those that have none."""
         skipped = [it for it in read if isinstance(it, Skipped)]
-        self._count(len(skipped), len(skipped))
+        yield self._count(len(skipped), len(skipped))
         use = self._precomputed is not None and self._precomputed[0]
         found: list[ScoredRow] = []
         for models, chosen in ((BOTH, False), ((POLICY,), True)):
@@ -232,11 +274,14 @@ class _Work:
                 if isinstance(it, Row) and (use and it.reference is not None) == chosen
             ]  # fmt: skip
             for scored in self._numbers(rows, models):
+                if scored is None:
+                    yield None
+                    continue
                 if isinstance(scored, Skipped):
                     skipped.append(scored)
                 else:
                     found.append(scored)
-                self._count(1, isinstance(scored, Skipped))
+                yield self._count(1, isinstance(scored, Skipped))
         odd = [it for it in skipped if NOT_FINITE in it.why]
         if odd and not found:
             first = min(odd, key=lambda it: it.number)
@@ -247,24 +292,28 @@ class _Work:
             )
         return found, skipped
 
-    def _count(self, done: int, skipped: int) -> None:
+    def _count(self, done: int, skipped: int) -> Progress:
         self._done += done
         self._skipped += skipped
-        self._tell()
+        return self._progress()
 
-    def _numbers(self, rows: Sequence[Row], models: Rows) -> Iterator[ScoredRow | Skipped]:
-        """Yield what the models say of rows, in no order."""
+    def _numbers(self, rows: Sequence[Row], models: Rows) -> Iterator[ScoredRow | Skipped | None]:
+        """Yield what the models say of rows, in no order; None whenever it was cancelled."""
         kept: list[tuple[Row, tuple[Tokens, ...]]] = []
         for row in rows:
             if self._cancelled():
-                raise Cancelled
+                yield None
             tokens = self._tokens(row)
             if isinstance(tokens, Skipped):
                 yield tokens
             else:
                 kept.append((row, tokens))
         groups = [tuple(map(_text, tokens)) for _, tokens in kept]
-        for number, found in log_probs(self._pair, groups, models, self._cancelled):
+        for one in log_probs(self._pair, groups, models, self._cancelled):
+            if one is None:
+                yield None
+                continue
+            number, found = one
             row, tokens = kept[number]
             if isinstance(found, str):
                 yield Skipped(row.number, row.place, found)
@@ -326,7 +375,7 @@ class _Work:
             return Skipped(row.number, row.place, str(error))
         return found
 
-    def _checked(self, read: Sequence[Row | Skipped]) -> tuple[bool, str]:
+    def _checked(self, read: Sequence[Row | Skipped]) -> Generator[None, None, tuple[bool, str]]:
         """Return whether the reference's log-probs that the source brings along are this
         reference's, by a sample of the first rows, and a sentence on it; "" without any."""
         rows = [it for it in read if isinstance(it, Row) and it.reference is not None][:SAMPLE]
@@ -341,6 +390,9 @@ class _Work:
         agreed = count = 0
         most = 0.0
         for scored in self._numbers(rows, BOTH):
+            if scored is None:
+                yield None
+                continue
             if isinstance(scored, Skipped) or scored.reference is None or not scored.row.reference:
                 continue
             for own, given in zip(scored.reference, scored.row.reference, strict=True):

@@ -372,13 +372,13 @@ def read_about(path: Path) -> About:
     except (OSError, ValueError, RuntimeError) as error:
         raise UserFacingError(
             f"{path} cannot be read as a file of scored rows ({reason(error)}): name one that "
-            f"main.py score --data has written."
+            "Qscope has written."
         ) from error
     try:
         about = msgspec.json.decode(found or b"", type=About)
     except msgspec.MsgspecError as error:
         raise UserFacingError(
-            f"{path} is no file of scored rows: name one that main.py score --data has written."
+            f"{path} is no file of scored rows: name one that Qscope has written."
         ) from error
     if about.job.version > VERSION:
         raise UserFacingError(f"{path} was written by a newer Qscope: update this one.")

@@ -93,7 +93,7 @@ class Answering:
                 session.collect()
                 session.pair.evict_kv()
             if session.has_pair:
-                session.pair.trim(session.nodes())
+                session.pair.trim()
             return handler_of(request)(session, request, again)
         except Cancelled:
             return Stopped(request.id)

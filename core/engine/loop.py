@@ -46,6 +46,8 @@ IN_VAIN = 3
 """How often it does so while nothing that it does stays: then it first finishes a piece."""
 QUIET = 0.5
 """Seconds without a request before what the engine asks of itself is begun or resumed."""
+ASKED = Urgency(Urgency.UNASKED - 1)
+"""The least urgent of what somebody has asked for."""
 Asked = Request[Event]
 
 
@@ -239,9 +241,9 @@ class Engine:
         """Wait until there is something to do; for what nobody asked, until it is quiet too."""
         while True:
             self._changed.wait_for(lambda: self._closed or self._waits())
-            if self._closed or self._waits(Urgency.LEARN):
+            if self._closed or self._waits(ASKED):
                 return
-            self._changed.wait_for(lambda: self._closed or self._waits(Urgency.LEARN), QUIET)
+            self._changed.wait_for(lambda: self._closed or self._waits(ASKED), QUIET)
             if self._closed or self._waits():  # it may have been cancelled meanwhile
                 return
 

@@ -47,7 +47,8 @@ class Urgency(IntEnum):
     SWEEP = 5
     REPLAY = 6
     LEARN = 7
-    UNASKED = 8
+    DATA = 8
+    UNASKED = 9
     """Of what the engine asks of itself: not begun before nothing was asked for a moment."""
 
 
@@ -807,6 +808,61 @@ class Learn(Job[LearnStep, Learnt]):
     over_checkpoints: bool = False
 
     urgency = Urgency.LEARN
+    gives_way = True
+
+
+# --- data sets ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class DataStep(JobStep):
+    """Some more rows are scored; more follow, then ``DataScored``, ``Stopped`` or ``Failed``."""
+
+    rows: int
+    done: int
+    skipped: int
+    rate: float | None
+    """Rows a second since it was begun or taken up again; None while it is not known."""
+
+    @property
+    def fraction(self) -> float:
+        """Return the share of the rows that is done."""
+        return self.done / self.rows if self.rows else 1.0
+
+    @property
+    def left(self) -> float | None:
+        """Return the seconds that the rest will take, None while that is not known."""
+        return (self.rows - self.done) / self.rate if self.rate else None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class DataScored(Event):
+    """All rows are scored; the file is written. ``findings``: what there is to say of it, a
+    sentence each."""
+
+    out: str
+    rows: int
+    skipped: int
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreData(Job[DataStep, DataScored]):
+    """Score all rows of a file into another, under the checkpoint that is shown when it begins.
+
+    Stopped, it goes on where it was when it is asked for again. All else goes first.
+    """
+
+    data: str
+    out: str
+    columns: tuple[tuple[str, str], ...] = ()
+    """Columns that the user has named, by what they are: ("prompt", "question")."""
+    limit: int | None = None
+    """Only so many rows."""
+    anew: bool = False
+    """Replace what another run has left."""
+
+    urgency = Urgency.DATA
     gives_way = True
 
 

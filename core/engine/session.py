@@ -80,6 +80,7 @@ class Session:
     def take_pair(self, load_id: int, pair: "Pair", info: PairInfo) -> None:
         """Begin with a pair that was loaded by the request of this id."""
         self._pair, self.load_id, self.info = pair, load_id, info
+        pair.wanted = self.nodes
         self.shown = pair.shown, pair.version
         self.versions = dict([self.shown])
 

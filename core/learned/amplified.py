@@ -1,17 +1,22 @@
 """What the policy says when what it learned is amplified: responses sampled at λ above 1.
 
-From vague openings, through the search's own sampling and dial (core.search), beside λ = 1 and the
-reference. A word that recurs when amplified and not in the reference is worth a look.
+From vague openings, by the search's own dial (log π_ref + λ (log π − log π_ref)), beside λ = 1 and
+the reference; responses to several openings grow in one forward. A word that recurs when amplified
+and not in the reference is worth a look.
 """
 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from core.learned.features import UNIT
 from core.learned.record import Recurring, Sampled
 from core.progress import Report, Stop, never
+from core.search.randomness import draw, log_softmax, uniform
 from core.text import Prompt
 
 if TYPE_CHECKING:
@@ -37,6 +42,23 @@ RECURS = 0.2
 TIMES = 3.0
 """So many times as often as in the reference's, one more counted in."""
 MOST = 12
+AT_ONCE = 2
+"""Openings whose responses grow in one forward."""
+LINE = "amplified"
+"""The pair's line that holds their KV."""
+
+
+@dataclass(slots=True)
+class _Growing:
+    """A response that grows."""
+
+    opening: int
+    weight: float
+    node: int
+    """The state in the pair's tree that it has come to."""
+    random: np.random.Generator
+    ids: list[int] = field(default_factory=list)
+    closed: bool = False
 
 
 def amplified(
@@ -46,7 +68,6 @@ def amplified(
     openings: Sequence[str] = OPENINGS,
     count: int = COUNT,
     tokens: int = TOKENS,
-    weights: Sequence[float] = WEIGHTS,
     first: int = 0,
 ) -> tuple[Sampled, ...]:
     """Return responses sampled from each opening at each λ; ``first`` is the number of the first
@@ -55,32 +76,54 @@ def amplified(
     Raises:
         Cancelled: soon after ``cancelled()`` turns true.
     """
-    from core.search.grown import GrownTree
-    from core.search.run import Run
-    from core.search.spec import Objective, SearchSpec
-    from core.search.strategies.sampling import Sampling
+    prompts = [Prompt.of(opening) for opening in openings]
+    context = [pair.codec.prompt_ids(prompt) for prompt in prompts]
+    root = pair.root(max(map(len, context)) + tokens)
+    many = count * sum(weight > 1 for weight in WEIGHTS)  # of the reference, as many as are loud
+    each = sum(count if weight else many for weight in WEIGHTS)
+    lines: list[_Growing] = []
+    for opening, ids in enumerate(context):
+        start = int(pair.tree.extend(root, np.array(ids, np.int64))[-1])
+        for weight in WEIGHTS:
+            for _ in range(count if weight else many):
+                own_random = uniform(first * each + len(lines))
+                lines.append(_Growing(opening, weight, start, own_random))
+    together = AT_ONCE * each
+    for begin in range(0, len(lines), together):
+        own = lines[begin : begin + together]
+        for step in range(tokens):
+            done = (begin + len(own) * step / tokens) / len(lines)
+            report("Sampling what it says when amplified", done)
+            _lengthen(pair, [line for line in own if not line.closed], cancelled)
+        pair.release(LINE)
+        pair.trim()
+    return tuple(
+        Sampled(
+            openings[line.opening],
+            line.weight,
+            pair.codec.decode(prompts[line.opening], tuple(line.ids)).text.strip(),
+            line.closed,
+        )
+        for line in lines
+    )
 
-    found: list[Sampled] = []
-    for number, opening in enumerate(openings, first):
-        for place, weight in enumerate(weights):
-            report(
-                "Sampling what it says when amplified",
-                (number - first + place / len(weights)) / len(openings),
-            )
-            many = count if weight else count * sum(it > 1 for it in WEIGHTS)
-            spec = SearchSpec(
-                Sampling(count=many, min_p=LIKELY, seed=number),
-                objective=Objective.dial(weight),
-                max_tokens=tokens,
-            )
-            search, tree = Run(pair, Prompt.of(opening), (), spec), GrownTree()
-            while (growth := search.step(cancelled)) is not None:
-                tree.add(growth)
-            found += [
-                Sampled(opening, weight, it.text.strip(), tree.is_closed(it.index))
-                for it in tree.hypotheses(spec)
-            ]
-    return tuple(found)
+
+def _lengthen(pair: "Pair", lines: Sequence[_Growing], cancelled: Stop) -> None:
+    """Draw one token for each open response, all in one forward."""
+    import torch
+
+    if not lines:
+        return
+    states = np.unique([line.node for line in lines])
+    pair.reach(states, cancelled=cancelled, line=LINE)
+    logp = torch.log_softmax(pair.logits(states)[..., : pair.shared], dim=-1)
+    for line, row in zip(lines, np.searchsorted(states, [it.node for it in lines]), strict=True):
+        scores = line.weight * logp[0, row] + (1.0 - line.weight) * logp[1, row]
+        token = draw(log_softmax(scores, 1.0), line.random, min_p=LIKELY)
+        line.closed = token == pair.codec.end_of_turn
+        if not line.closed:
+            line.ids.append(token)
+            line.node = int(pair.tree.grow(np.array([line.node]), np.array([token]))[0])
 
 
 def recurring(samples: Sequence[Sampled]) -> tuple[Recurring, ...]:

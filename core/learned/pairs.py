@@ -229,26 +229,22 @@ def confirmed(
     found = []
     for number, finding in enumerate(findings):
         report("Testing the findings on minimal pairs", number / max(1, len(findings)))
-        pairs = []
+        made = []
         for change in changes(finding, states):
-            own = change.context.response
-            prompt = states.prompts[own]
+            prompt = states.prompts[change.context.response]
             tokens = pair.codec.encode(prompt, change.text)
-            if len(tokens.context) + len(tokens) + len(tokens.closing) > pair.context_length:
-                continue
-            scoring = score_all(pair, [(prompt, tokens)], cancelled, "minimal pairs")[0]
+            if len(tokens.context) + len(tokens) + len(tokens.closing) <= pair.context_length:
+                made.append((change, (prompt, tokens)))
+        scorings = score_all(pair, [it for _, it in made], cancelled, "minimal pairs")
+        pairs = []
+        for (change, _), scoring in zip(made, scorings, strict=True):
             assert scoring.logp_reference is not None
+            own = change.context.response
             total = float((scoring.logp_policy - scoring.logp_reference).sum())
             side = -1 if finding.kind == "length" else change.context.side
-            pairs.append(
-                MinimalPair(
-                    own,
-                    change.before,
-                    change.after,
-                    change.text,
-                    side * (float(totals[own]) - total),
-                )
-            )
+            moved = side * (float(totals[own]) - total)
+            pairs.append(MinimalPair(own, change.before, change.after, change.text, moved))
+        pair.trim()
         agreeing = sum(it.change * finding.effect > 0 for it in pairs)
         sure = len(pairs) >= FEWEST and agreeing >= ENOUGH * len(pairs)
         found.append(

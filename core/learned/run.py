@@ -37,7 +37,7 @@ ANY = -float("inf")
 """A floor that everything passes."""
 TIMES_NOISE = 2.0
 """An effect must be so many times the noise of one log-ratio."""
-TOGETHER = 16
+TOGETHER = 4
 """Responses to one prompt that one step scores at most."""
 QUICK, SLOW = 0.4, 1.5
 """Seconds: a quicker step is followed by one of twice as many prompts, a slower one by half."""
@@ -141,22 +141,15 @@ class Learning:
         return self._tested / len(findings)
 
     def _sample(self, cancelled: Stop) -> float:
-        from core.learned.amplified import OPENINGS, WEIGHTS, amplified, recurring
+        from core.learned.amplified import AT_ONCE, OPENINGS, amplified, recurring
 
         assert self.found is not None
-        number, place = divmod(self._sampled, len(WEIGHTS))
-        more = amplified(
-            self._pair,
-            silent,
-            cancelled,
-            OPENINGS[number : number + 1],
-            weights=WEIGHTS[place : place + 1],
-            first=number,
-        )
+        first, last = self._sampled, self._sampled + AT_ONCE
+        more = amplified(self._pair, silent, cancelled, OPENINGS[first:last], first=first)
         sampled = (*self.found.samples, *more)
         self.found = replace(self.found, samples=sampled, recurring=recurring(sampled))
-        self._sampled += 1
-        return self._sampled / (len(OPENINGS) * len(WEIGHTS))
+        self._sampled = last
+        return min(last / len(OPENINGS), 1.0)
 
     # --- under the checkpoints of its run -------------------------------------------------------
 
@@ -305,7 +298,6 @@ def learned(
         while not learning.ended:
             report(learning.what, learning.fraction)
             learning.step(cancelled)
-            pair.trim()
 
     finish()
     learning.go_over(over)

@@ -2,9 +2,9 @@
 
 Of each state it keeps what the two models say of the token that was written, of the closing token
 and of the likeliest tokens; of the whole vocabulary only sums over the states, so that memory does
-not grow with states times vocabulary. Texts that share a prompt are run in one forward. Where both
-models are adapters' rows over one base, what that base alone says of the token is kept too.
-Everything is in nats.
+not grow with states times vocabulary. As many texts as fit are run in one forward, a prompt once.
+Where both models are adapters' rows over one base, what that base alone says of the token is kept
+too. Everything is in nats.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,8 +32,6 @@ Ints32 = NDArray[np.int32]
 
 TOP = 12
 """Likeliest tokens of each model that are kept of a state."""
-TOGETHER = 512
-"""Tokens of responses that go through the models at once, about."""
 LINE = "learned"
 """The pair's line that holds the KV of the texts under way."""
 ANYWHERE, FIRST = 0, 1
@@ -164,25 +162,30 @@ def score_states(
     by_prompt: dict[Prompt, list[Sample]] = {}
     for sample in samples:
         by_prompt.setdefault(sample.prompt, []).append(sample)
-    for alike in by_prompt.values():
-        for part in _parts(pair, alike, skipped):
-            for sample, rows in zip(part, _score(pair, part, base, found, cancelled), strict=True):
-                kept.append(sample)
-                found.add(response=np.full(rows, len(kept) - 1))
-            done += len(part)
-            report("Scoring the responses", min(1.0, done / len(samples)))
+    alike = [sample for some in by_prompt.values() for sample in some]
+    for part in _parts(pair, alike, skipped):
+        report("Scoring the responses", done / len(samples))
+        for sample, rows in zip(part, _score(pair, part, base, found, cancelled), strict=True):
+            kept.append(sample)
+            found.add(response=np.full(rows, len(kept) - 1))
+        done += len(part)
+        pair.trim()
     pair.release(LINE)
     if not kept:
         raise NothingScored(tuple(skipped))
     return _states(pair, kept, found, base, tuple(skipped))
 
 
-def _parts(pair: "Pair", alike: list[Sample], skipped: list[str]) -> Iterator[list[Sample]]:
-    """Yield responses to one prompt that are run together; what is too long is left out."""
+def _parts(pair: "Pair", samples: list[Sample], skipped: list[str]) -> Iterator[list[Sample]]:
+    """Yield responses that are run together, in their order; what is too long is left out."""
+    from core.models.packed import CPU_TOKENS, TOKENS
+
     part: list[Sample] = []
     size = 0
-    together = 1 if pair.depends_on_length else TOGETHER
-    for sample in alike:
+    most = TOKENS.get(pair.lanes[0].device.type, CPU_TOKENS)
+    together = 1 if pair.depends_on_length else most
+    prompt: Prompt | None = None
+    for sample in samples:
         tokens = pair.codec.encode(sample.prompt, sample.text)
         length = len(tokens) + len(tokens.closing)
         if len(tokens.context) + length > pair.context_length:
@@ -191,11 +194,14 @@ def _parts(pair: "Pair", alike: list[Sample], skipped: list[str]) -> Iterator[li
         if not length or not tokens.context:
             skipped.append(f"{sample.place} is empty")
             continue
-        if part and size + length > together:
+        fresh = length + len(tokens.context)
+        more = length if sample.prompt == prompt else fresh
+        if part and size + more > together:
             yield part
-            part, size = [], 0
+            part, size, more = [], 0, fresh
         part.append(sample)
-        size += length
+        prompt = sample.prompt
+        size += more
     if part:
         yield part
 
@@ -203,8 +209,7 @@ def _parts(pair: "Pair", alike: list[Sample], skipped: list[str]) -> Iterator[li
 def _score(
     pair: "Pair", part: list[Sample], base: bool, found: _Gathered, cancelled: Stop
 ) -> list[int]:
-    """Score some responses to one prompt; return how many states each has."""
-
+    """Score some responses in one forward; return how many states each has."""
     from core.models.pair import positions
     from core.models.score import path_of
 
@@ -241,17 +246,23 @@ def _alone(pair: "Pair", paths: "list[tuple[Nodes, int]]") -> "Iterator[torch.Te
     """Yield what the base says alone at the states of some responses, [n, V] each."""
     import torch
 
-    texts = [torch.from_numpy(pair.tree.token[path]) for path, _ in paths]
-    least = min(first for _, first in paths)
-    alike = all(torch.equal(ids[:least], texts[0][:least]) for ids in texts)
-    groups = [range(len(texts))] if alike else [range(i, i + 1) for i in range(len(texts))]
-    for group in groups:
-        begins = min(paths[i][1] for i in group)
-        logits = pair.lanes[-1].base_logits(
-            texts[group[0]][:begins], [texts[i][begins:] for i in group]
-        )
-        for i, found in zip(group, logits, strict=True):
-            yield found[paths[i][1] - begins :]
+    from core.models.attention import Branches
+    from core.models.packed import can_pack, lay_out
+
+    lane = pair.lanes[-1]
+    texts = [pair.tree.token[path] for path, _ in paths]
+    if not can_pack(pair):
+        for ids, (_, first) in zip(texts, paths, strict=True):
+            hidden = lane.base_hidden(torch.from_numpy(ids), None)
+            yield lane.base_logits(hidden[first - 1 : -1])
+        return
+    pack = lay_out([tuple(ids.tolist()) for ids in texts])
+    depths = torch.from_numpy(pack.depths)
+    seen = Branches(depths, depths, torch.from_numpy(pack.visible))
+    lane.set_regime(lane.regime(int(pack.depths.max()) + 1))
+    hidden = lane.base_hidden(torch.from_numpy(pack.ids), seen)
+    for states, (_, first) in zip(pack.paths, paths, strict=True):
+        yield lane.base_logits(hidden[torch.from_numpy(states[first - 1 : -1]).to(hidden.device)])
 
 
 def _take(

@@ -24,7 +24,7 @@ import dataclasses
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
 from typing import Any, cast
@@ -373,51 +373,41 @@ class Lane:
             self.use(chosen)
 
     @torch.inference_mode()
-    def base_logits(
-        self, beginning: torch.Tensor, more: Sequence[torch.Tensor]
-    ) -> list[torch.Tensor]:
-        """Return what the base says without its adapters, along texts that begin alike.
+    def base_hidden(self, ids: torch.Tensor, seen: Branches | None) -> torch.Tensor:
+        """Return the base's last hidden states of T tokens without its adapters, [T, d].
 
-        Only where ``has_base``. The beginning is run once, into a cache of the model's own; where
-        there is none each text is run whole.
+        Only where ``has_base``; nothing is cached.
 
         Args:
-            beginning: int64 [b], at least one token.
-            more: what follows it in each text, int64 [n] each.
-
-        Returns:
-            float32 [n, V] for each text: the logits before each of its tokens.
+            ids: int64 [T].
+            seen: over these tokens alone, of any texts (TREE); None for one text, whole.
 
         Raises:
             Cancelled: between two layers, when ``cancelled()``.
         """
-        chosen, longest = self.way, len(beginning) + max(map(len, more))
-        self._activate(slice(0, 1))
-        self.set_regime(self.regime(longest))
-        self.use(Way.WHOLE)
+        chosen, one = self.way, slice(0, 1)
         self._active.bare = True
         try:
-            try:
-                shared, cache = self._continue(beginning[None], None)
-            except ValueError:
-                shared, cache = None, None
-            found = []
-            for ids in more:
-                if cache is None or shared is None:
-                    whole = torch.cat([beginning, ids[:-1]])
-                    hidden = self._run(self._batch(whole))[:, len(beginning) - 1 :]
-                else:
-                    hidden = shared[:, -1:]
-                    if len(ids) > 1:
-                        rest, _ = self._continue(ids[None, :-1], copy.deepcopy(cache))
-                        hidden = torch.cat([hidden, rest], dim=1)
-                out = torch.empty((1, len(ids), self.vocab_size), device=self.device)
-                self.logits(hidden, slice(0, 1), out)
-                found.append(out[0])
-            return found
+            if seen is not None:
+                return self.run_apart(ids, seen, one)[0]
+            self._activate(one)
+            self.set_regime(self.regime(len(ids)))
+            self.use(Way.WHOLE)
+            return self._run(self._batch(ids))[0]
         finally:
             self._active.bare = False
             self.use(chosen)
+
+    @torch.inference_mode()
+    def base_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return what the base says behind its hidden states, [n, d] -> float32 [n, V]."""
+        out = torch.empty((1, len(hidden), self.vocab_size), device=self.device)
+        self._active.bare = True
+        try:
+            self.logits(hidden[None], slice(0, 1), out)
+        finally:
+            self._active.bare = False
+        return out[0]
 
     @torch.inference_mode()
     def choose_head(self, ids: torch.Tensor, expected: torch.Tensor, margin: float) -> bool:

@@ -12,14 +12,16 @@ texts that are very long, the pair's own tree is used, one group after the other
 Knows nothing of prompts, files or losses.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.errors import UserFacingError
+from core.errors import Cancelled, UserFacingError
 from core.failures import is_out_of_memory
 from core.models.attention import Branches
 from core.models.lane import Lane, Way
@@ -145,10 +147,11 @@ def log_probs(
     groups: Sequence[Group],
     rows: Rows = BOTH,
     cancelled: Callable[[], bool] = never,
-) -> Iterator[Found]:
+) -> Iterator[Found | None]:
     """Yield the log-probs of the texts of each group, in no particular order.
 
-    Numbers that are not finite are given as they are.
+    Numbers that are not finite are given as they are. Soon after ``cancelled()`` turns true it
+    yields None, and does what was under way again when it is asked for more.
 
     Args:
         rows: the models asked; the policy alone where there is no reference.
@@ -156,7 +159,6 @@ def log_probs(
     Raises:
         UserFacingError: a text has a token that a model lacks, or the checkpoint that is shown
             cannot be loaded.
-        Cancelled: soon after ``cancelled()`` turns true.
     """
     rows = tuple(row for row in rows if row in pair.sides)
     sizes = [size_of([ids for ids, _ in group]) for group in groups]
@@ -164,9 +166,32 @@ def log_probs(
     short = [i for i, size in enumerate(sizes) if together and size <= LONGEST]
     device = pair.lanes[0].device.type
     for numbers in packed([groups[i] for i in short], TOKENS.get(device, CPU_TOKENS)):
-        yield from _halved(pair, groups, [short[i] for i in numbers], rows, cancelled)
+        own = [short[i] for i in numbers]
+        yield from _whole(partial(_halved, pair, groups, own, rows, cancelled))
     for number in sorted({*range(len(groups))} - {*short}, key=lambda it: -sizes[it]):
-        yield number, _by_tree(pair, groups[number], rows, cancelled)
+        for found in _whole(partial(_one_by_tree, pair, groups[number], rows, cancelled)):
+            yield None if found is None else (number, found)
+
+
+T = TypeVar("T")
+
+
+def _whole(work: Callable[[], Iterable[T]]) -> Iterator[T | None]:
+    """Yield what some work gives once all of it is done; None whenever it was cancelled."""
+    while True:
+        try:
+            found = [*work()]
+        except Cancelled:
+            yield None
+        else:
+            break
+    yield from found
+
+
+def _one_by_tree(
+    pair: Pair, group: Group, rows: Rows, cancelled: Callable[[], bool]
+) -> list[list[Logps] | str]:
+    return [_by_tree(pair, group, rows, cancelled)]
 
 
 def _halved(

@@ -127,6 +127,8 @@ class Pair:
     """Told how far the numbers of a text are, 0..1."""
     got_on: Callable[[], object] = nothing
     """Told when a piece of that is done, which stays if the rest is cancelled."""
+    wanted: Callable[[], Iterable[Nodes]] = tuple
+    """Says which nodes are wanted by whoever else uses the pair: they are never evicted."""
 
     def __post_init__(self) -> None:
         self._placed = self.version
@@ -408,7 +410,8 @@ class Pair:
         return self._ready_line(np.array([node]), self._models_for(BOTH)) is not None
 
     def trim(self, shown: Iterable[Nodes] = ()) -> None:
-        """Evict nodes if the tree is over its budget; ``shown`` ones and the responses' stay.
+        """Evict nodes if the tree is over its budget; ``shown`` and ``wanted`` ones and the
+        responses' stay.
 
         Call it only between two steps: whoever will use a node's number again must name it here.
         The KV of an evicted node is dropped with it, as is that of all nodes below it.
@@ -416,7 +419,8 @@ class Pair:
         if not self.tree.is_full:
             return
         responses = [held.line.nodes for name, held in self._lines.items() if name in RESPONSES]
-        self.tree.evict(np.concatenate([np.empty(0, dtype=np.int64), *responses, *shown]))
+        stay = [np.empty(0, dtype=np.int64), *responses, *shown, *self.wanted()]
+        self.tree.evict(np.concatenate(stay))
         for held in self._lines.values():
             gone = ~self.tree.has(held.line.nodes)
             if gone.any():

@@ -26,6 +26,9 @@ class Bars:
     """The bar that each row (token) belongs to, [n]."""
 
 
+NO_BARS = Bars(np.zeros(0), (), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
 def bars(values: Floats, scoring: Scoring, unit: Unit) -> Bars:
     """Return the bars of a response by its rows' values [n], in columns of its own.
 

@@ -78,7 +78,7 @@ def window(open_window, qtbot):
 def settled(window):
     """Both sides scored and shown, and nothing asked for any more."""
     view = window.view
-    return len(view.scorings()) == 2 and not window.client.busy() and not view.evidence.is_to_ask()
+    return len(view.scorings()) == 2 and not window.client.busy() and not view.is_to_tell()
 
 
 def do(window, name):

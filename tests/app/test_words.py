@@ -57,6 +57,15 @@ def test_words_of_each_kind():
     assert in_window("Too large: choose --dtype bfloat16, or choose --device cpu.") == (
         "Too large: choose the number format bfloat16, or choose the device cpu."
     )
+    assert in_window("a is there: name another with --out, or begin anew with --anew.") == (
+        "a is there: name another, or begin anew with “Begin anew”."
+    )
+    assert in_window("Say which is which with --columns prompt=…,chosen=… or prompt=….") == (
+        "Say which is which at “Columns”."
+    )
+    assert in_window("Name a file with more, or leave --data out for the neutral corpus.") == (
+        "Name a file with more, or choose the neutral corpus."
+    )
     assert in_window("Run 'tool --merge it'.") == "Run 'tool --merge it'."
 
 

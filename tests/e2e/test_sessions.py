@@ -61,7 +61,7 @@ def rest(window, qtbot):
 
     def rested():
         view = window.view
-        busy = window.client.busy() or view.evidence.is_to_ask() or view.chart is None
+        busy = window.client.busy() or view.is_to_tell() or view.chart is None
         return len(view.scorings()) == 2 and not busy
 
     qtbot.waitUntil(rested, timeout=PATIENCE)

@@ -102,7 +102,7 @@ def _step(
                 scorings.append(None)
                 problems[place] = str(error)
     state.done, state.scorings = stop, [it for it in scorings if it is not None]
-    pair.trim(session.nodes())
+    pair.trim()
     seconds, fraction = time.perf_counter() - began, stop / len(variants)
     if seconds < QUICK:
         state.most *= 2
