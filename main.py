@@ -79,6 +79,12 @@ def window_parser() -> argparse.ArgumentParser:
         "another pair, the checkpoints of the first one are loaded as the pair",
     )
     parser.add_argument(
+        "--scored",
+        type=Path,
+        metavar="FILE.parquet",
+        help="open what score --data has written in the data view",
+    )
+    parser.add_argument(
         "--theme", choices=("light", "dark"), help="light or dark, whatever the desktop says"
     )
     parser.add_argument(
@@ -92,7 +98,7 @@ def window_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--view",
-        choices=("credit", "token", "search", "training"),
+        choices=("credit", "token", "search", "training", "data"),
         default="credit",
         help="which view --screenshot draws (default: credit)",
     )
@@ -132,12 +138,14 @@ def open_window(argv: Sequence[str]) -> int:
             size=arguments.size,
             view=arguments.view,
             runs=runs,
+            scored=arguments.scored,
         )
     return show(
         spec if session is None else None,
         theme=arguments.theme,
         size=arguments.size,
         runs=runs,
+        scored=arguments.scored,
         restore=arguments.restore,
         session=session,
         named=arguments.demo or spec != type(spec)(demo=True),

@@ -42,12 +42,13 @@ from app.sessions.sessions import Parts, Sessions
 from app.sessions.shown import Shown
 from app.settings import Settings
 from app.status import Status
+from app.table.actions import DataActions
 from app.texts import Texts
 from app.widgets.boxes import ComboBox
 from app.widgets.drawer import Desk
 from app.widgets.icons import IconButton
 from core.engine.protocol import Failed, FilesChanged, PairInfo, PairSpec, Side
-from core.history import Reached, State
+from core.history import Reached
 from core.session_record import ENDING
 from core.trace import mark
 
@@ -106,7 +107,8 @@ class MainWindow(QMainWindow):
         self.palette_button = IconButton("palette", "All actions", "Find any action (Ctrl+K)")
         self.present_button = IconButton("present", "Present", "Full screen, for a stage (F11)")
         self._make_parts(spec, data_folder, notices, theme_name, examples)
-        for page in (self.credit.page, self.searches.page, self.runs.page, self.learned.page):
+        pages = self.credit, self.searches, self.runs, self.learned, self.data
+        for page in (it.page for it in pages):
             self.pages.add(page)
         self._lay_out()
         self.menus = Menus(self.menuBar(), self._declared())
@@ -153,7 +155,17 @@ class MainWindow(QMainWindow):
         )
         self.runs = RunActions(self.launching, self.look, settings, notice, self.ask, self.pages)
         self.learned = LearnedActions(
-            self.client, self.history, self.look, notice, self.ask, self.pages
+            self.client,
+            self.texts,
+            self.history,
+            self.credit.page,
+            self.look,
+            notice,
+            self.ask,
+            self.pages,
+        )
+        self.data = DataActions(
+            self.texts, self.credit.page, self.look, settings, notice, self.ask, self.pages
         )
         self.editing = Editing(self)
         self.sessions = self._make_sessions()
@@ -185,6 +197,7 @@ class MainWindow(QMainWindow):
             self.checkpoints,
             self.runs,
             self.learned,
+            self.data,
             self.look,
             self.present,
             self.help,
@@ -192,7 +205,8 @@ class MainWindow(QMainWindow):
             self,
         )
         own = [declared for owner in owners for declared in actions_of(owner)]
-        listings = self.sessions.recent_listing(), self.look.theme_choice()
+        recent = self.sessions.recent_listing(), self.data.recent_listing()
+        listings = *recent, self.look.theme_choice()
         return [*own, *self.pages.actions_to_show(), *listings]
 
     def _lay_out(self) -> None:
@@ -249,6 +263,7 @@ class MainWindow(QMainWindow):
             texts.steps_changed,
             self.editing.changed,
             self.history.changed,
+            self.data.changed,
         ):
             changed.connect(self._refresh_actions)
         view.problem.connect(Topic(self.notice, "score").show_error)
@@ -263,7 +278,6 @@ class MainWindow(QMainWindow):
         self.look.dark_changed.connect(self.strip.set_dark)
         self.look.size_changed.connect(view.set_text_size)
         self.searches.send.connect(self._put_responses)
-        self.learned.put.connect(self._put_state)
         self.checkpoints.pair_wanted.connect(pair.load)
         self.checkpoints.named.connect(self._show_policy)
         self.checkpoints.checkpoint_shown.connect(self.searches.set_checkpoint)
@@ -347,6 +361,7 @@ class MainWindow(QMainWindow):
         self.searches.remember(self.settings)
         self.checkpoints.remember(self.settings)
         self.runs.close()
+        self.data.close()
         self.sessions.close(CLOSE_SECONDS)
         self.settings.look_whether_saved()
         self.hide()
@@ -392,6 +407,7 @@ class MainWindow(QMainWindow):
         self.searches.set_pair(info, self.view.known_beta())
         self.checkpoints.set_pair(info)
         self.learned.set_pair(info)
+        self.data.set_pair(info)
         self.sessions.set_pair(info)
         spec = self.pair.spec
         demo = spec is None or spec.demo
@@ -435,18 +451,13 @@ class MainWindow(QMainWindow):
         if len(responses) > 1:
             self.pages.bring(self.credit.page)
 
-    @Slot(object)
-    def _put_state(self, state: State) -> None:
-        """Put a prompt and its responses in place, as one step of undo, and show them."""
-        self.texts.put_state(state)
-        self.pages.bring(self.credit.page)
-
     def _take_drop(self, paths: list[str]) -> None:
-        """Open what was dropped: a session, runs where the training view is in front, or a pair."""
+        """Open what was dropped: a session, scored data, runs where the training view is in front,
+        or a pair."""
         sessions = [path for path in paths if path.endswith(ENDING)]
         if sessions:
             self.sessions.open(Path(sessions[0]))
-        elif not self.runs.take_drop(paths):
+        elif not (self.data.take_drop(paths) or self.runs.take_drop(paths)):
             self.pair.open_folders(paths[:2])
 
     # --- what is said -------------------------------------------------------------------------

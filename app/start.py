@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import (
@@ -62,16 +63,17 @@ def open_window(
     theme: Theme | None = None,
     size: tuple[int, int] | None = None,
     runs: Sequence[Path] = (),
+    scored: Path | None = None,
     restore: bool = False,
     session: Path | None = None,
     named: bool = True,
 ) -> int:
     """Show the window until it is closed, and return the exit status.
 
-    ``runs`` are opened in the training view, ``session`` is a session file to open; with one there
-    is no other pair (``spec`` None). ``named``: the user has named the pair, so that none of
-    another time is opened in its place. ``restore``: begin with the texts of the last session,
-    whatever pair they were of.
+    ``runs`` are opened in the training view, ``scored`` in the data view; ``session`` is a session
+    file to open; with one there is no other pair (``spec`` None). ``named``: the user has named the
+    pair, so that none of another time is opened in its place. ``restore``: begin with the texts of
+    the last session, whatever pair they were of.
     """
     import platformdirs
 
@@ -97,6 +99,8 @@ def open_window(
         if restore:
             window.texts.restore_session()
         window.show()
+        if scored is not None:
+            QTimer.singleShot(0, partial(window.data.open, scored))
         gc.freeze()  # modules and the window stay: no collection has to look at them
         # Qt's loop would not hear Ctrl+C in the terminal; the texts are saved as one types.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -123,12 +127,13 @@ def screenshot(
     size: tuple[int, int] | None = None,
     view: str = "credit",
     runs: Sequence[Path] = (),
+    scored: Path | None = None,
 ) -> int:
     """Draw a view into a PNG; remembers nothing.
 
     ``view``: "credit", as it is seen first, "token", with the most blamed token pinned, "search",
-    with a tree grown from the first example's prompt, or "training", with ``runs``, else the
-    demo's.
+    with a tree grown from the first example's prompt, "training", with ``runs``, else the demo's,
+    or "data", with ``scored``, if any.
 
     Raises:
         UserFacingError: the pair cannot be loaded, or the file cannot be written.
@@ -138,7 +143,7 @@ def screenshot(
     window = MainWindow(spec, Settings(), theme_name=theme or "light")
     window.resize(*(size or (1440, 900)))
     photographer = PHOTOGRAPHERS[view](window)
-    photographer.runs = runs
+    photographer.runs, photographer.scored = runs, scored
     window.show()
     application.exec()
     window.close()
@@ -172,6 +177,8 @@ class Photographer(QObject):
         self.picture = QPixmap()
         self.runs: Sequence[Path] = ()
         """To be shown in the training view."""
+        self.scored: Path | None = None
+        """To be shown in the data view."""
         self._settled = 0
         self._noise_known = False
         self._poll = QTimer(self)
@@ -273,11 +280,37 @@ class TrainingPhotographer(Photographer):
         self._end()
 
 
+class DataPhotographer(Photographer):
+    """Waits until a scored file is shown, or the view that none is open in."""
+
+    _begun = False
+
+    def _is_ready(self) -> bool:
+        data = self.window.data
+        if data.view is None:
+            self.window.pages.bring(data.page)
+            return False
+        if not self._begun:
+            self._begun = True
+            data.view.problem.connect(self._refused)
+            if self.scored is not None:
+                data.open(self.scored)
+        there = self.scored is None or data.view.answer is not None
+        return there and data.view.explorer.rests()
+
+    @Slot(str)
+    def _refused(self, sentence: str) -> None:
+        if sentence:
+            self.problem = sentence
+            self._end()
+
+
 PHOTOGRAPHERS: dict[str, type[Photographer]] = {
     "credit": Photographer,
     "token": TokenPhotographer,
     "search": SearchPhotographer,
     "training": TrainingPhotographer,
+    "data": DataPhotographer,
 }
 
 

@@ -254,6 +254,10 @@ class Texts(QObject):
         put = partial(self._view.put_texts, texts.prompt, texts.a, texts.b)
         self._replace(put, texts.example)
 
+    def put_pair(self, prompt: Prompt, a: str, b: str) -> None:
+        """Put a prompt and two responses from elsewhere in place, as one step of undo."""
+        self._put(Standing(prompt, a, b))
+
     def _turn_over(self) -> None:
         """Leave what was typed in its draft; what comes now is saved in another."""
         if self._edited and self.drafts is not None:

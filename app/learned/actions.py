@@ -6,7 +6,7 @@ views; knows nothing of files, or of how a pair is loaded.
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtCore import QObject, Slot
 from PySide6.QtWidgets import QWidget
 
 from app.actions.action import Menu, action
@@ -16,7 +16,9 @@ from app.history import EditHistory
 from app.look import Look
 from app.notices import NoticeBar, Topic
 from app.pages import Page, Pages
+from app.texts import Texts
 from core.engine.protocol import PairInfo, Variant
+from core.history import State
 from core.recording import Recording
 
 if TYPE_CHECKING:
@@ -26,20 +28,21 @@ if TYPE_CHECKING:
 class LearnedActions(QObject):
     """What the pair of one window has learned."""
 
-    put = Signal(object)
-    """A ``State`` that is to stand in the credit view."""
-
     def __init__(
         self,
         client: EngineClient,
+        texts: Texts,
         history: EditHistory,
+        credit: Page,
         look: Look,
         notice: NoticeBar,
         ask: AskPath,
         pages: Pages,
     ) -> None:
+        """``credit``: the page in which responses are shown."""
         super().__init__(pages)
-        self._client, self._history, self._look = client, history, look
+        self._client, self._texts, self._history = client, texts, history
+        self._credit, self._look = credit, look
         self._ask, self._pages = ask, pages
         self._topic = Topic(notice, "learned")
         self._pair: PairInfo | None = None
@@ -48,7 +51,7 @@ class LearnedActions(QObject):
         self.page = Page(
             "show_learned",
             "Lea&rned",
-            "Ctrl+5",
+            "Ctrl+4",
             "What the pair has learned, over many responses",
             make=self._make,
             focus=self._focus,
@@ -59,7 +62,7 @@ class LearnedActions(QObject):
 
         self.view = view = LearnedView(self._client, self._ask, self._responses)
         view.problem.connect(self._topic.show_error)
-        view.put.connect(self.put)
+        view.put.connect(self._put)
         self._look.dark_changed.connect(view.set_dark)
         view.set_dark(self._look.dark)
         view.set_pair(self._pair)
@@ -69,6 +72,11 @@ class LearnedActions(QObject):
     def _focus(self) -> None:
         if self.view is not None:
             (self.view.findings if self.view.found is not None else self.view.start).setFocus()
+
+    @Slot(object)
+    def _put(self, state: State) -> None:
+        self._texts.put_pair(state.prompt, state.a.text, state.b.text)
+        self._pages.bring(self._credit)
 
     def _responses(self) -> tuple[Variant, ...]:
         """Return the responses that were scored in this window, each once."""

@@ -23,6 +23,7 @@ from core.dataset.rows import Row, Skipped, Source, has_changed
 from core.dataset.scored import About, Counts, Job, ScoredRow, counted, read_about, table_of
 from core.engine.protocol import PairInfo
 from core.errors import Cancelled, UserFacingError
+from core.evaluation.localisation import located
 from core.models.packed import Logps, log_probs
 from core.models.pair import BOTH, POLICY, Pair, Rows
 from core.noise import NOISELESS, NoiseFloor
@@ -338,7 +339,12 @@ class _Work:
         elif row.reference is not None and not self._pair.alone:
             ratios = tuple(a - b for a, b in zip(totals, row.reference, strict=True))
         ids = tuple((*it.ids, *it.closing) for it in tokens)
-        return ScoredRow(row, ids, policy, reference, ratios, self._note(tokens))
+        places = None
+        if row.wrong and not row.single:
+            first, spans = located(tokens[1], row.pair.replies[1][-1].content)
+            after = len(ids[1]) - first - len(spans)
+            places = ((-1, -1),) * first + spans + ((-1, -1),) * after
+        return ScoredRow(row, ids, policy, reference, ratios, self._note(tokens), places)
 
     def _note(self, tokens: Sequence[Tokens]) -> str:
         """Return what is to be said of a row's responses."""

@@ -15,6 +15,10 @@ rejected)                               null without a reference, or where its s
 log_ratio_chosen, log_ratio_rejected    float64, Σ log π − log π_ref in nats, never times beta
 length_chosen, length_rejected          int32, tokens that are scored
 parts                                   int32, the first token in which the two sides differ
+places                                  of rows with ``wrong``: a [start, end] for each token of
+                                        rejected, in code points of its last turn's text, [−1, −1]
+                                        for tokens that are not of it; else, and before Qscope
+                                        wrote this, null or no such column
 note                                    string, what of the row is not scored or unlike the training
 source.NAME                             the source's other columns that hold one value
 ======================================= =======================================================
@@ -187,6 +191,8 @@ class ScoredRow:
     reference: tuple[Floats, ...] | None
     log_ratio: tuple[float, ...] | None
     note: str = ""
+    places: tuple[tuple[int, int], ...] | None = None
+    """Where the rejected side's tokens are in its last turn's text; None where nobody asks."""
 
     @property
     def parts(self) -> int | None:
@@ -214,6 +220,7 @@ def schema() -> "pa.Schema":
         "reference_rejected": logps, "log_ratio_chosen": pa.float64(),
         "log_ratio_rejected": pa.float64(), "length_chosen": pa.int32(),
         "length_rejected": pa.int32(), "parts": pa.int32(), "note": pa.string(),
+        "places": pa.list_(pa.list_(pa.int32())),
     }  # fmt: skip
     return pa.schema(kinds)
 
@@ -234,6 +241,7 @@ def table_of(rows: Sequence[ScoredRow]) -> "pa.Table":
         columns["wrong"].append([list(span) for span in it.row.wrong] or None)
         columns["parts"].append(it.parts)
         columns["note"].append(it.note)
+        columns["places"].append(None if it.places is None else [list(at) for at in it.places])
         for side, (name, text) in enumerate(zip(SIDES, (pair.chosen, pair.rejected), strict=True)):
             there = side < sides
             reference, ratio = it.reference, it.log_ratio
@@ -464,7 +472,7 @@ def summarise(path: Path, objective: TrainingLoss, beta: float | None) -> Summar
                 if row["log_ratio_chosen"] is not None:
                     singles, ratios = singles + 1, ratios + row["log_ratio_chosen"]
                 continue
-            chosen, rejected = (_response(row, side, objective) for side in SIDES)
+            chosen, rejected = (response_of(row, side, objective) for side in SIDES)
             margin = objective.margin(chosen, rejected, beta)
             if margin is not None and np.isfinite(margin):
                 pairs, total = pairs + 1, total + margin
@@ -483,8 +491,8 @@ COMPARED = "policy", "reference", "log_ratio", "length"
 """Columns of which a summary is made, each of both sides."""
 
 
-def _response(row: Mapping[str, Any], side: str, objective: TrainingLoss) -> Response:
-    """Return a side's log-probs, as losses take them.
+def response_of(row: Mapping[str, Any], side: str, objective: TrainingLoss) -> Response:
+    """Return the log-probs of a row's side, as losses take them.
 
     Where only the reference's sum is known it is spread evenly over the tokens, unless the loss
     weights tokens.

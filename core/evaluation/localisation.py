@@ -20,7 +20,7 @@ from core.preferences import Preference
 from core.progress import Report
 from core.runs.records import Checkpoint
 from core.scoring import Scoring
-from core.text import Prompt
+from core.text import Prompt, Tokens
 
 if TYPE_CHECKING:
     from core.models.pair import Pair
@@ -120,24 +120,51 @@ def _score(models: "Pair", pairs: dict[int, Preference], line: str) -> list[Scor
 
 def _scored(pair: Preference, chosen: Scoring, rejected: Scoring) -> Scored:
     """Return the figures of a pair; what precedes an answer (earlier turns) is in no unit."""
-    tokens, answer = rejected.tokens, pair.answers[1]
+    answer = pair.answers[1]
     assert chosen.logp_reference is not None and chosen.kl_reverse is not None
     assert rejected.logp_reference is not None  # core.commands.evaluate refuses a policy alone
-    before = len(tokens.text) - len(answer)
-    first = max(tokens.opening, bisect_left(tokens.starts, before))
-    spans = zip(tokens.starts[first:], tokens.ends[first:], strict=True)
-    words, errors = units(answer, [(a - before, b - before) for a, b in spans], pair.wrong)
-    closing = np.full(len(rejected) - len(tokens), words.max(initial=-1) + 1)
-    return Scored(
+    first, places = located(rejected.tokens, answer)
+    return scored(
         pair,
-        policy=rejected.logp_policy[first:],
-        reference=rejected.logp_reference[first:],
-        words=np.append(words, closing),
-        spans=errors,
+        answer,
+        places,
+        rejected.logp_policy[first:],
+        rejected.logp_reference[first:],
         chosen=float((chosen.logp_policy - chosen.logp_reference).sum()),
         rejected=float((rejected.logp_policy - rejected.logp_reference).sum()),
         kl=float(chosen.kl_reverse.sum()),
     )
+
+
+def located(tokens: Tokens, answer: str) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """Return the first token of an answer that ends a response, and where each from there on is in
+    it, in code points."""
+    before = len(tokens.text) - len(answer)
+    first = max(tokens.opening, bisect_left(tokens.starts, before))
+    spans = zip(tokens.starts[first:], tokens.ends[first:], strict=True)
+    return first, tuple((start - before, end - before) for start, end in spans)
+
+
+def scored(
+    pair: Preference,
+    answer: str,
+    places: Sequence[tuple[int, int]],
+    policy: Array,
+    reference: Array,
+    *,
+    chosen: float,
+    rejected: float,
+    kl: float = 0.0,
+) -> Scored:
+    """Return a pair with its units.
+
+    Args:
+        answer: the rejected one's text; places: where its tokens are in it.
+        policy, reference: log-probs of these tokens, and of the closing ones behind them.
+    """
+    words, errors = units(answer, places, pair.wrong)
+    closing = np.full(len(policy) - len(places), words.max(initial=-1) + 1)
+    return Scored(pair, policy, reference, np.append(words, closing), errors, chosen, rejected, kl)
 
 
 def units(

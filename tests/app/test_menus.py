@@ -19,6 +19,8 @@ MENUS = {
         ("Open a &pair…", "Ctrl+O"),
         ("Open training r&un…", "Ctrl+Shift+R"),
         ("Open training &log…", ""),
+        ("Open sc&ored data…", ""),
+        ("Recentl&y scored data", ""),
         ("Open a run's chec&kpoints…", "Ctrl+Shift+O"),
         ("Open the &demo pair", "Ctrl+Shift+D"),
         ("Compute in &float32", ""),
@@ -34,6 +36,7 @@ MENUS = {
         LINE,
         ("Save the &table…", "Ctrl+T"),
         ("Save a p&icture…", "Ctrl+P"),
+        ("E&xport scored rows…", ""),
         LINE,
         ("&Quit", "Ctrl+Q"),
     ],
@@ -62,6 +65,9 @@ MENUS = {
         ("&Earlier state", "Alt+PgUp"),
         ("&Later state", "Alt+PgDown"),
         ("&Name this state…", ""),
+        LINE,
+        ("Next most &wrong pair", "Alt+Down"),
+        ("Previous most wron&g pair", "Alt+Up"),
     ],
     "&Search": [
         ("&Grow a tree", "Ctrl+G"),
@@ -89,7 +95,8 @@ MENUS = {
         ("&Credit", "Ctrl+1"),
         ("S&earch", "Ctrl+2"),
         ("&Training", "Ctrl+3"),
-        ("Lea&rned", "Ctrl+5"),
+        ("Lea&rned", "Ctrl+4"),
+        ("&Data", "Ctrl+5"),
         LINE,
         ("A &beside B", "Ctrl+L"),
         ("&Token boundaries", ""),
@@ -123,6 +130,11 @@ TIPS = {
     "Open a &pair…": "Choose a policy and its reference",
     "Open training r&un…": "A run's folder, to see its curves in the training view",
     "Open training &log…": "A log of a run, in any usual format",
+    "Open sc&ored data…": "What score --data has written, as a table of pairs",
+    "E&xport scored rows…": "The selected rows, or all that are shown: pairs as JSON Lines, or a "
+    "scored Parquet",
+    "Next most &wrong pair": "Of the scored data: the pair with the next larger margin",
+    "Previous most wron&g pair": "Of the scored data: the pair with the next smaller margin",
     "Open a run's chec&kpoints…": "Choose a training run's folder, to see how credit emerges in it",
     "Open the &demo pair": "Load the pair Qscope brings",
     "Compute in &float32": "Load the pair again in float32: slower and larger, but without the "
@@ -176,6 +188,7 @@ TIPS = {
     "Lea&rned": "What the pair has learned, over many responses",
     "&What did it learn?": "Look through many responses for what the training made likelier "
     "or less likely",
+    "&Data": "A scored data set: sort, filter, charts and figures",
     "A &beside B": "Or one below the other",
     "&Token boundaries": "Ticks between tokens",
     "&Inspector": "Keep it open",
@@ -211,6 +224,9 @@ DISABLED = {
     "Select a&ll",
     "&Earlier state",
     "&Later state",
+    "E&xport scored rows…",
+    "Next most &wrong pair",
+    "Previous most wron&g pair",
 }
 """Of a window with a pair in float32, no last session, nothing edited and the keys in no editor."""
 
@@ -257,13 +273,14 @@ def test_one_theme_is_chosen(window):
 
 def test_the_tabs_and_the_tool_bar(window):
     tabs = window.pages.tabs
-    titles = ["Credit", "Search", "Training", "Learned"]
+    titles = ["Credit", "Search", "Training", "Learned", "Data"]
     assert [tabs.tabText(i) for i in range(tabs.count())] == titles
     assert [tabs.tabToolTip(i) for i in range(tabs.count())] == [
         "The credit view (Ctrl+1)",
         "The search view (Ctrl+2)",
         "The training view (Ctrl+3)",
-        "The learned view (Ctrl+5)",
+        "The learned view (Ctrl+4)",
+        "The data view (Ctrl+5)",
     ]
     offered = [one.text() for one in window.chip.menu().actions()]
     assert offered == [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.made_scored import write_scored
 from tests.tiny import save_pair
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +41,7 @@ def run(tmp_path, *command):
     )
 
 
-@pytest.mark.parametrize("view", ["credit", "token", "search", "training"])
+@pytest.mark.parametrize("view", ["credit", "token", "search", "training", "data"])
 def test_a_picture_is_made(tmp_path, pair, view):
     target = tmp_path / "new" / "picture.png"
     options = ("--policy", pair[0], "--reference", pair[1], "--theme", "dark", "--size", "900x600")
@@ -65,3 +66,21 @@ def test_closing_at_any_moment_exits_cleanly(tmp_path, pair, delay):
     done = run(tmp_path, "-c", CLOSE_SOON.format(delay=delay), *pair)
     assert done.returncode == 0, done.stderr.decode()
     assert b"Traceback" not in done.stderr
+
+
+def test_a_picture_of_scored_data_is_made_or_refused(tmp_path, pair):
+    target, made = tmp_path / "picture.png", write_scored(tmp_path / "s.parquet", 30)
+    options = (
+        "--policy",
+        pair[0],
+        "--reference",
+        pair[1],
+        "--view",
+        "data",
+        "--screenshot",
+        target,
+    )
+    done = run(tmp_path, "main.py", *options, "--scored", made)
+    assert (done.returncode, done.stderr.decode()) == (0, "") and target.read_bytes()[:8] == PNG
+    done = run(tmp_path, "main.py", *options, "--scored", target)
+    assert done.returncode == 1 and b"cannot be read as a file of scored rows" in done.stderr

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.dataset.rows import Row, Skipped
@@ -62,6 +62,7 @@ TALKS = st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None)  # the first one imports pyarrow
 @given(pair=st.one_of(PLAIN, TALKS))
 def test_pairs_come_back_as_they_were(pair):
     (row,) = table_of([scored(0, pair)]).to_pylist()

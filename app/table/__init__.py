@@ -1,0 +1,1 @@
+"""The data view: a table of scored pairs, their charts and figures."""
