@@ -24,10 +24,11 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.learned.bars import Bars
-from app.learned.findings_list import BAR, NARROW, NARROW_BAR, PAD, capital, paint_ground
+from app.learned.findings_list import BAR, NARROW, NARROW_BAR, PAD, paint_ground
 from app.widgets.drawing import said_once
 from app.widgets.layouts import as_tip, fill, label
 from core.learned.compare import Comparison, Row
+from core.learned.report import capital
 from core.present.numerals import real_minus
 
 Index = QModelIndex | QPersistentModelIndex

@@ -12,7 +12,6 @@ from app import theme
 from app.engine_client import EngineClient
 from app.inspect.variants import VariantsRun
 from app.learned.contexts_list import ContextRow, ContextsList
-from app.learned.findings_list import capital
 from app.learned.over_lines import OverLines
 from app.widgets.layouts import fill, label
 from app.widgets.timers import single_shot
@@ -94,7 +93,7 @@ class FindingPanel(QFrame):
         if found is None or self._finding is None:
             return
         finding = self._finding
-        self.claim.setText(capital(finding.claim))
+        self.claim.setText(report.capital(finding.claim))
         self.status.setText(real_minus(f"{finding.figures}; {report.status(finding)}"))
         self.figures.setText(real_minus("\n".join(report.details(finding))))
         self.over.show_finding(found, number)

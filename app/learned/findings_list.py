@@ -108,7 +108,9 @@ class FindingDelegate(QStyledItemDelegate):
         painter.setFont(bold)
         painter.setPen(QColor(colours.text))
         elide = Qt.TextElideMode.ElideRight
-        claim = painter.fontMetrics().elidedText(capital(finding.claim), elide, words.width())
+        claim = painter.fontMetrics().elidedText(
+            report.capital(finding.claim), elide, words.width()
+        )
         painter.drawText(words, top, claim)
         painter.setFont(plain)
         sure = finding.status == "confirmed"
@@ -125,11 +127,6 @@ class FindingDelegate(QStyledItemDelegate):
             aside, bottom, painter.fontMetrics().elidedText(mark, elide, max(aside.width(), 0))
         )
         painter.restore()
-
-
-def capital(claim: str) -> str:
-    """Return a claim as a sentence begins."""
-    return claim[:1].upper() + claim[1:]
 
 
 def figures_of(finding: Finding) -> str:

@@ -355,11 +355,12 @@ class LearnedView(QWidget):
         show_unseen(self.unseen, found, self._dark)
         self.amplified.setHtml(amplified_html(found, self._dark))
         self.method.setHtml(method_html(found))
-        counts = len(found.findings), len(found.swaps), len(found.unseen)
-        for place, (title, count) in enumerate(
-            zip(("Findings", "Swaps", "Never written"), counts, strict=True)
+        for page, title, count in (
+            (self.split, "Findings", len(found.findings)),
+            (self.swaps, "Swaps", len(found.swaps)),
+            (self.unseen, "Never written", len(found.unseen)),
         ):
-            self.tabs.setTabText(place, f"{title} ({count})")
+            self.tabs.setTabText(self.tabs.indexOf(page), f"{title} ({count})")
         measured = report.measured(found)
         self.about.show_words(f"{found.policy}: {measured}", measured)
         self.about.setToolTip(f"{found.policy} over {found.reference}: {report.measured(found)}")

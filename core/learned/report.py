@@ -159,7 +159,13 @@ def appeared(found: Learned, number: int) -> str:
 def _over(found: Learned, number: int) -> str:
     """Return a finding's effects over the checkpoints, on a line."""
     each = ((at.step, at.effects[number]) for at in found.over)
-    return "  ".join(f"{step}: {'–' if it is None else f'{it:+.2f}'}" for step, it in each)
+    said = (f"step {step} {'–' if it is None else f'{it + 0.0:+.2f}'}" for step, it in each)
+    return ", ".join(said)
+
+
+def capital(claim: str) -> str:
+    """Return a claim as a sentence begins."""
+    return claim[:1].upper() + claim[1:]
 
 
 def visible(piece: str) -> str:
@@ -185,13 +191,13 @@ article { background: var(--card); border: 1px solid var(--line); border-radius:
 article h3 { font-size: 1.05rem; margin: 0; }
 .badge { display: inline-block; border: 1px solid currentColor; border-radius: 1rem;
   padding: 0 .6rem; font-size: .8rem; color: var(--quiet); } .sure { color: var(--likes); }
-svg { display: block; width: 100%; height: 34px; margin: .4rem 0; }
+svg { display: block; width: 100%; max-width: 600px; margin: .4rem 0; }
 svg text { fill: var(--quiet); font-size: 11px; } .likes { fill: var(--likes); }
 .avoids { fill: var(--avoids); } .zero { stroke: var(--quiet); }
-.floor { stroke: var(--quiet); stroke-dasharray: 1.5 2.5; } svg.over { height: 72px; }
+.floor { stroke: var(--quiet); stroke-dasharray: 1.5 2.5; }
 .band { opacity: .2; } .path { fill: none; stroke-width: 2; }
 .path.likes { stroke: var(--likes); } .path.avoids { stroke: var(--avoids); }
-.span { stroke: var(--ink); stroke-width: 1.5; }
+.span { stroke: var(--ink); stroke-width: 1.5; fill: none; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; } th { font-weight: 600; color: var(--quiet); } td.n { text-align: right; }
@@ -232,7 +238,7 @@ def _article(number: int, finding: Finding, found: Learned, widest: float) -> st
     sure = "badge sure" if finding.status == "confirmed" else "badge"
     lines = "".join(f"<li>{escape(line)}</li>" for line in details(finding))
     return (
-        f"<article><h3>{number}. {escape(finding.sentence)}</h3>"
+        f"<article><h3>{number}. {escape(capital(finding.sentence))}</h3>"
         f'<span class="{sure}">{escape(status(finding))}</span>'
         f"{_drawn(finding.effect, finding.interval, widest, found.method.floor)}"
         f'<ul class="quiet">{lines}</ul>'
@@ -241,9 +247,14 @@ def _article(number: int, finding: Finding, found: Learned, widest: float) -> st
 
 
 def _drawn(
-    effect: float, interval: tuple[float, float], widest: float, floor: float | None = None
+    effect: float,
+    interval: tuple[float, float],
+    widest: float,
+    floor: float | None = None,
+    ends: tuple[str, str] = ("avoids", "prefers"),
 ) -> str:
-    """Return an effect as a bar from 0, with its 95% interval and the floor it must pass."""
+    """Return an effect as a bar from 0, with its 95% interval and the floor it must pass; ``ends``:
+    what stands below it at the left and at the right."""
     half, middle = 290.0, 300.0
     low, high = interval
 
@@ -259,10 +270,11 @@ def _drawn(
     )
     return (
         f'<svg viewBox="0 0 600 34" role="img" aria-label="{escape(label)}">{floors}'
-        f'<rect class="{name}" x="{left:.1f}" y="6" width="{right - left:.1f}" height="12" rx="2"/>'
-        f'<line class="span" x1="{at(low):.1f}" x2="{at(high):.1f}" y1="12" y2="12"/>'
+        f'<rect class="{name}" x="{left:.1f}" y="8" width="{right - left:.1f}" height="8" rx="2"/>'
+        f'<path class="span" d="M{at(low):.1f} 6v12m0 -6H{at(high):.1f}m0 -6v12"/>'
         f'<line class="zero" x1="{middle}" x2="{middle}" y1="2" y2="22"/>'
-        f'<text x="10" y="32">avoids</text><text x="590" y="32" text-anchor="end">prefers</text>'
+        f'<text x="10" y="32">{ends[0]}</text>'
+        f'<text x="590" y="32" text-anchor="end">{ends[1]}</text>'
         "</svg>"
     )
 
@@ -315,8 +327,8 @@ def _compared(against: Comparison) -> str:
     parts = [
         f"<h2>Compared with {escape(against.there)}</h2>",
         *(f"<p>{escape(it)}</p>" for it in against.notes),
-        "<p>The upper bar is of this pair, the lower one of the other. Apart: the 95% interval of "
-        "the difference leaves 0 out.</p>",
+        f"<p>Here is {escape(against.here)}, there {escape(against.there)}. Apart: the 95% "
+        "interval of the difference leaves 0 out.</p>",
     ]
     for where in ORDER:
         rows = [row for row in against.rows if row.where == where]
@@ -328,10 +340,12 @@ def _compared(against: Comparison) -> str:
 
 def _beside(row: Row, widest: float) -> str:
     bars = "".join(
-        _drawn(side.effect, side.interval, widest) for side in (row.here, row.there) if side
+        _drawn(side.effect, side.interval, widest, ends=(name, ""))
+        for name, side in (("here", row.here), ("there", row.there))
+        if side is not None
     )
     return (
-        f"<article><h3>{escape(row.finding.claim)}</h3>"
+        f"<article><h3>{escape(capital(row.finding.claim))}</h3>"
         f'<p class="quiet">{escape(row.figures)}</p>{bars}</article>'
     )
 

@@ -121,7 +121,10 @@ def test_saved_reports_are_compared_without_models(files, capsys, tmp_path):
 
 def test_the_page_and_the_text_say_when_a_finding_appeared():
     text, page = as_text(learned()), as_page(learned())
-    assert "It appeared by step 20 of 30." in text and "0: -0.00  10: -0.29  20: -1.31" in text
+    assert (
+        "It appeared by step 20 of 30." in text
+        and "step 0 +0.00, step 10 -0.29, step 20 -1.31" in text
+    )
     assert page.count('<svg class="over"') == 3 and "step 30</text>" in page
     assert '<svg class="over"' not in as_page(learned(over=()))
 
