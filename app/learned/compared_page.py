@@ -29,7 +29,7 @@ from app.widgets.drawing import said_once
 from app.widgets.layouts import as_tip, fill, label
 from core.learned.compare import Comparison, Row
 from core.learned.report import capital
-from core.present.numerals import real_minus
+from core.present.numerals import with_minuses
 
 Index = QModelIndex | QPersistentModelIndex
 WHERE = {"only here": "Only here", "both": "In both", "only there": "Only there"}
@@ -51,7 +51,7 @@ class ComparedModel(QAbstractListModel):
     def words(self, row: int) -> str:
         """Return all that a row says."""
         it = self.rows[row]
-        return real_minus(f"{WHERE[it.where]}: {it.finding.claim}; {it.figures}")
+        return with_minuses(f"{WHERE[it.where]}: {it.finding.claim}; {it.figures}")
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 -- as Qt has it
         return 0 if parent.isValid() else len(self.rows)
@@ -100,7 +100,7 @@ class ComparedDelegate(QStyledItemDelegate):
         column = max(map(painter.fontMetrics().horizontalAdvance, WHERE.values())) + 2 * PAD
         beside = words.adjusted(column, 0, 0, 0)
         elide = Qt.TextElideMode.ElideRight
-        figures = painter.fontMetrics().elidedText(real_minus(row.figures), elide, beside.width())
+        figures = painter.fontMetrics().elidedText(with_minuses(row.figures), elide, beside.width())
         bottom = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom
         painter.drawText(beside, bottom, figures)
         bold = QFont(plain)

@@ -36,7 +36,7 @@ from app.widgets.drawing import said_once
 from app.widgets.layouts import as_tip
 from app.widgets.spans import utf16_offsets
 from core.learned.record import Context, MinimalPair
-from core.present.numerals import real_minus
+from core.present.numerals import with_minuses
 from core.scoring import Scoring
 
 Index = QModelIndex | QPersistentModelIndex
@@ -74,7 +74,7 @@ class ContextRow:
             swapped = (
                 f"{self.pair.before or '∅'} → {self.pair.after or '∅'}" if short else "changed"
             )
-            said.append(real_minus(f"{swapped}: Σ differs by {self.pair.change:+.2f}"))
+            said.append(with_minuses(f"{swapped}: Σ differs by {self.pair.change:+.2f}"))
         return " · ".join([*said, " ".join(self.prompt.split())])
 
     def spans(self) -> list[tuple[int, int, float]]:
@@ -113,7 +113,7 @@ class ContextsModel(QAbstractListModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return row.text
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return real_minus(f"{row.context.effect:+.2f} nats, {row.found}, in: {row.text}")
+            return with_minuses(f"{row.context.effect:+.2f} nats, {row.found}, in: {row.text}")
         if role == Qt.ItemDataRole.ToolTipRole:
             return as_tip(f"{row.prompt}\n\n{row.text}\n\n{row.below}")
         return None
@@ -146,7 +146,7 @@ class ContextDelegate(QStyledItemDelegate):
         top = Qt.AlignmentFlag.AlignTop
         number = QRect(room.left(), room.top(), FIGURE - PAD, room.height())
         painter.drawText(
-            number, Qt.AlignmentFlag.AlignRight | top, real_minus(f"{row.context.effect:+.2f}")
+            number, Qt.AlignmentFlag.AlignRight | top, with_minuses(f"{row.context.effect:+.2f}")
         )
         words = room.adjusted(FIGURE, 0, 0, 0)
         painter.setClipRect(words)

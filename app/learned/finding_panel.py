@@ -19,7 +19,7 @@ from core.engine.protocol import Variant
 from core.history import Reached, State
 from core.learned import report
 from core.learned.record import Finding, Learned
-from core.present.numerals import real_minus
+from core.present.numerals import with_minuses
 
 PURPOSE = "learned"
 REST_MS = 150
@@ -94,8 +94,8 @@ class FindingPanel(QFrame):
             return
         finding = self._finding
         self.claim.setText(report.capital(finding.claim))
-        self.status.setText(real_minus(f"{finding.figures}; {report.status(finding)}"))
-        self.figures.setText(real_minus("\n".join(report.details(finding))))
+        self.status.setText(with_minuses(f"{finding.figures}; {report.status(finding)}"))
+        self.figures.setText(with_minuses("\n".join(report.details(finding))))
         self.over.show_finding(found, number)
         rows = [self._row(found, finding, place) for place in range(len(finding.contexts))]
         self.places.show_rows(rows)

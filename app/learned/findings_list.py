@@ -32,13 +32,14 @@ from app.widgets.drawing import said_once
 from app.widgets.layouts import as_tip
 from core.learned import report
 from core.learned.record import Finding, Learned
-from core.present.numerals import real_minus
+from core.present.numerals import with_minuses
 
 Index = QModelIndex | QPersistentModelIndex
 BAR, NARROW_BAR = 168, 96
 """Pixels of a bar, and of one where the list is narrow."""
 NARROW = 460
 PAD = 8
+FLOOR = "The bar is the effect with its 95% interval; the dotted lines are the floor it must pass."
 
 
 class FindingsModel(QAbstractListModel):
@@ -62,10 +63,10 @@ class FindingsModel(QAbstractListModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return finding.claim
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{real_minus(finding.sentence)}, {finding.status}"
+            return f"{with_minuses(finding.sentence)}, {finding.status}"
         if role == Qt.ItemDataRole.ToolTipRole:
-            lines = [finding.sentence, report.status(finding), *report.details(finding)]
-            return as_tip(real_minus("\n".join(lines)))
+            lines = [finding.sentence, report.status(finding), *report.details(finding), FLOOR]
+            return as_tip(with_minuses("\n".join(lines)))
         return None
 
 
@@ -131,7 +132,7 @@ class FindingDelegate(QStyledItemDelegate):
 
 def figures_of(finding: Finding) -> str:
     """Return a finding's figures in a few words."""
-    return real_minus(
+    return with_minuses(
         f"{finding.effect:+.2f} nats · {finding.agreeing} of {finding.responses} responses"
     )
 

@@ -14,7 +14,7 @@ from app.widgets.colour_scale import ColourScale
 from app.widgets.layouts import fill, label
 from core.learned import report
 from core.learned.record import Learned, Recurring, Sampled
-from core.present.numerals import real_minus
+from core.present.numerals import with_minuses
 
 SWAPS = (
     "What the policy writes at the states where the reference would write something else, without "
@@ -108,7 +108,7 @@ def show_unseen(page: TablePage, found: Learned, dark: bool) -> None:
                 it.token,
                 (
                     Cell(report.visible(it.token)),
-                    Cell(real_minus(f"{it.effect:+.2f}"), scale.css(it.effect)),
+                    Cell(with_minuses(f"{it.effect:+.2f}"), scale.css(it.effect)),
                     Cell(f"{it.reference:.2f}"),
                     Cell(f"{it.policy:.2f}"),
                     Cell("first token" if it.first else "anywhere"),
@@ -175,5 +175,5 @@ def _by_opening(samples: Iterable[Sampled]) -> list[tuple[str, list[Sampled]]]:
 def method_html(found: Learned) -> str:
     """Return how a report was measured and what cannot be concluded, as rich text."""
     cannot = "".join(f"<li>{escape(it)}</li>" for it in report.CANNOT)
-    how = "".join(f"<p>{escape(real_minus(it))}</p>" for it in report.how_measured(found))
+    how = "".join(f"<p>{escape(with_minuses(it))}</p>" for it in report.how_measured(found))
     return f"<h3>What cannot be concluded</h3><ul>{cannot}</ul><h3>How it was measured</h3>{how}"

@@ -13,7 +13,7 @@ from app.widgets.drawing import painting, smaller, translucent
 from app.widgets.layouts import as_tip
 from core.learned.record import Learned
 from core.learned.report import appeared
-from core.present.numerals import real_minus
+from core.present.numerals import with_minuses
 
 HIGH = 64
 EDGE = 4.0
@@ -44,11 +44,11 @@ class OverLines(QWidget):
         self._floor = found.method.floor
         sizes = [abs(effect) + 1.96 * error for _, effect, error in self.points]
         self._widest = max([self._floor * 1.2, *sizes])
-        self.said = real_minus(appeared(found, number))
+        self.said = with_minuses(appeared(found, number))
         self.setVisible(len(self.points) > 1)
         lines = [f"step {step}: {effect:+.2f} ± {1.96 * error:.2f}" for step, effect, error in
                  self.points]  # fmt: skip
-        self.setToolTip(as_tip(real_minus("\n".join([self.said, *lines]))))
+        self.setToolTip(as_tip(with_minuses("\n".join([self.said, *lines]))))
         self.setAccessibleName(self.said)
         self.update()
 

@@ -82,8 +82,6 @@ class LearnedView(QWidget):
     """Something went wrong; "": no more."""
     put = Signal(object)
     """A ``State`` that is to stand in the credit view."""
-    found_more = Signal()
-    """There is something new that a session file would keep."""
 
     def __init__(
         self,
@@ -311,7 +309,6 @@ class LearnedView(QWidget):
         self._ticket = None
         assert isinstance(asked, Learn)
         self._show_report(event.found, asked)
-        self.found_more.emit()
 
     def _stopped(self, event: Stopped) -> None:
         self._ticket = None

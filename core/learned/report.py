@@ -455,8 +455,8 @@ def how_measured(found: Learned) -> list[str]:
         f"{'' if how.base else 'not '}known, {base}.",
         f"{how.candidates:,} candidates were weighed. One is shown if its effect less 2.5 standard "
         f"errors passes {how.floor:.2g} nats; the strongest is taken off its tokens before the "
-        f"next is looked for. At a false discovery rate of 5% {how.discovered:,} would pass, which "
-        "decides nothing: a pair always differs everywhere.",
+        f"next is looked for. At a false discovery rate of 5%, {how.discovered:,} would pass, "
+        "which decides nothing: a pair always differs everywhere.",
         f"The noise of one log-ratio in this number format is {noise}. The mean of "
         f"log π_ref − log π over these states is {how.kl:+.3f} nats.",
         "A finding is confirmed if four of five minimal pairs of its own making, five at least, "

@@ -273,6 +273,13 @@ def test_a_file_is_read_and_named(desk, tmp_path):
     desk.engine.submit(Learn(2, data=str(file), amplify=False))
     _, end = to_the_end(desk, 2)
     assert end.found.method.corpus == "rows.jsonl"
+    desk.engine.submit(Learn(3, data=str(file), amplify=False))
+    told, again = to_the_end(desk, 3)
+    assert not told and again.found == end.found  # nothing is looked for twice
+    file.write_text("\n".join(map(json.dumps, rows[:-1])), "utf-8")
+    desk.engine.submit(Learn(4, data=str(file), amplify=False))
+    told, end = to_the_end(desk, 4)
+    assert told and len(end.found.texts) == len(rows) - 1  # but in a file that was written anew
 
 
 # --- what is kept ---------------------------------------------------------------------------------

@@ -24,10 +24,14 @@ class Last:
     shown: Shown = ("", "")
     learning: "Learning | None" = None
     noise: "Measurement | None" = None
+    file: tuple[int, ...] = ()
+    """What tells whether the file is the same still."""
 
     def is_of(self, request: Learn, shown: Shown) -> bool:
         """Return whether a request asks for the same, maybe at more checkpoints."""
         if self.asked is None or self.learning is None or self.shown != shown:
+            return False
+        if self.file != _marks(request):
             return False
         over = request.over_checkpoints
         return replace(self.asked, id=request.id, over_checkpoints=over) == request
@@ -71,9 +75,18 @@ def _begin(session: Session, request: Learn, last: Last) -> None:
     info = info.at(session.shown[0])
     info = replace(info, remarks=(*info.remarks, *notes))
     last.learning = Learning(pair, info, samples, name, amplify=request.amplify)
-    last.asked, last.shown = request, (pair.shown, pair.version)
+    last.asked, last.shown, last.file = request, (pair.shown, pair.version), _marks(request)
     quiet = pair.alone or pair.shown == START  # no noise there, or nothing to find
     last.noise = None if quiet else Measurement(pair)
+
+
+def _marks(request: Learn) -> tuple[int, ...]:
+    """Return what changes when the file of a request is written anew; () where it has none."""
+    try:
+        stat = Path(request.data).stat() if request.data else None
+    except (OSError, ValueError):  # reading it says why
+        return ()
+    return (stat.st_size, stat.st_mtime_ns) if stat is not None else ()
 
 
 def _samples(request: Learn) -> "tuple[list[Sample], str, tuple[str, ...]]":
