@@ -6,6 +6,7 @@ Hidden while a pair is loaded. Knows words and fractions; knows nothing of the e
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
 
+from app import theme
 from app.widgets.layouts import fill
 
 
@@ -55,6 +56,8 @@ class PairBanner(QFrame):
             self.bar.setRange(0, 100)
             self.bar.setValue(round(100 * fraction))
         self._buttons(loading=True)
+        # A bar that knows no share moves all the time: not where nothing is to move.
+        self.bar.setVisible(fraction is not None or theme.motion(1) > 0)
 
     def _buttons(self, loading: bool) -> None:
         self.bar.setVisible(loading)

@@ -45,8 +45,8 @@ policy's, which is reward less KL cost (Eqs. 12, 13), above 1 more reward than t
 for.</p>
 <p><b>The training view</b> draws what a DPO run logged over its steps. That chosen rewards fall
 below 0 is usual after SFT: what the reference itself would write must lose reward on average as
-the policy moves away, E[r] = −β KL(π<sub>ref</sub>‖π) ≤ 0 (Eq. 16). Marks are values on held-out
-pairs; how well they find wrong words says where to stop.</p>
+the policy moves away, E[r] = −β KL(π<sub>ref</sub>&#8239;||&#8239;π) ≤ 0 (Eq. 16). Marks are values
+on held-out pairs; how well they find wrong words says where to stop.</p>
 <p><b>A note on gauge.</b> Two checkpoints fix β log π = Q* − V*, never Q* and V* on their own: a
 whole class of potential-shaped rewards shares one policy (Theorem 1). What is coloured is one
 member of that class, hence "implicit reward", not "the reward". Σr and margins do not depend on

@@ -37,6 +37,7 @@ from app.palette import CommandPalette
 from app.present import Present
 from app.replay.actions import CheckpointActions
 from app.replay.strip import CheckpointStrip
+from app.scoring.actions import ScoringActions
 from app.search.actions import SearchActions
 from app.sessions.sessions import Parts, Sessions
 from app.sessions.shown import Shown
@@ -167,6 +168,10 @@ class MainWindow(QMainWindow):
         self.data = DataActions(
             self.texts, self.credit.page, self.look, settings, notice, self.ask, self.pages
         )
+        self.scoring = ScoringActions(
+            self.client, self.data.open, self.data.show, notice, self.ask, self
+        )
+        self.data.put_above(self.scoring.bar)
         self.editing = Editing(self)
         self.sessions = self._make_sessions()
         self.help = HelpActions(self, notice, notices, self._key_rows)
@@ -197,6 +202,7 @@ class MainWindow(QMainWindow):
             self.checkpoints,
             self.runs,
             self.learned,
+            self.scoring,
             self.data,
             self.look,
             self.present,
@@ -264,6 +270,7 @@ class MainWindow(QMainWindow):
             self.editing.changed,
             self.history.changed,
             self.data.changed,
+            self.scoring.changed,
         ):
             changed.connect(self._refresh_actions)
         view.problem.connect(Topic(self.notice, "score").show_error)
@@ -305,6 +312,7 @@ class MainWindow(QMainWindow):
         self.view.controls.set_beta(self.pair.first_beta())
         self.view.recall_limits(self.pair.limits())
         self.texts.begin()
+        self.setFocus()  # or Qt gives it to the tabs, whose ring is all that is seen first
         self.settings.tell(self._say_setting)
 
     def _recall_place(self) -> None:
@@ -408,6 +416,7 @@ class MainWindow(QMainWindow):
         self.checkpoints.set_pair(info)
         self.learned.set_pair(info)
         self.data.set_pair(info)
+        self.scoring.set_pair(info)
         self.sessions.set_pair(info)
         spec = self.pair.spec
         demo = spec is None or spec.demo

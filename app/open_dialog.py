@@ -114,6 +114,7 @@ class OpenDialog(QDialog):
             QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel
         )
         self._lay_out()
+        self.policy.edit.setFocus()
         self.show_spec(spec)
         self.recent.currentIndexChanged.connect(self._recent_chosen)
         for field in (self.policy, self.run, self.reference, self.base, self.search_base):

@@ -134,6 +134,8 @@ RADIUS, CARD_RADIUS = 5, 8
 CONTROL = ROW - 6
 """Within the frame of a field."""
 ICON = 16
+HAIR, PEN, THICK = 1, 2, 4
+"""Widths of lines in plots: of what helps to read, of what is shown, of what is under the mouse."""
 
 UI_FAMILY, MONO_FAMILY = "Inter", "JetBrains Mono"
 ROOMY_FAMILY = "Roomy"
@@ -256,6 +258,7 @@ def style_sheet(dark: bool) -> str:
         border-radius: {CARD_RADIUS}px; }}
     QLabel#refusal {{ color: {c.text}; background: {c.error}; border-radius: {RADIUS}px;
         padding: 5px; }}
+    QLabel#remark {{ background: {c.warning}; border-radius: {RADIUS}px; padding: 5px; }}
     QFrame#strip {{ background: {c.raised}; border-radius: {CARD_RADIUS}px; }}
     QFrame#strip[kind="error"] {{ background: {c.error}; }}
     QFrame#banner {{ background: {c.info}; border: 1px solid {c.accent};
@@ -310,6 +313,8 @@ def style_sheet(dark: bool) -> str:
         border-radius: 8px; background: {c.surface}; }}
     QCheckBox::indicator:checked, QGroupBox::indicator:checked {{ background: {c.accent};
         border-color: {c.accent}; image: url({tick}); }}
+    QCheckBox::indicator:checked:focus, QGroupBox::indicator:checked:focus {{
+        border: 2px solid {c.text}; width: 12px; height: 12px; }}
     QRadioButton::indicator:checked {{ width: 6px; height: 6px; border: 5px solid {c.accent}; }}
     QCheckBox::indicator:focus, QRadioButton::indicator:focus,
     QCheckBox::indicator:hover, QRadioButton::indicator:hover {{ border-color: {c.accent}; }}
@@ -348,8 +353,10 @@ def style_sheet(dark: bool) -> str:
     QTabBar::tab:hover {{ color: {c.text}; border-bottom-color: {c.line}; }}
     QTabBar::tab:selected {{ color: {c.text}; border-bottom-color: {c.accent}; }}
     QTabBar::tab:disabled {{ color: {c.line}; }}
-    QTabBar::tab:selected:focus {{ background: {c.raised}; }}
+    QTabBar::tab:selected:focus {{ border: 2px solid {c.accent}; border-radius: {RADIUS}px;
+        padding: 3px 8px 4px 8px; }}
     QTabBar#views::tab {{ font-weight: 600; padding: 6px {MARGIN}px 5px {MARGIN}px; }}
+    QTabBar#views::tab:selected:focus {{ padding: 4px {MARGIN - 2}px 5px {MARGIN - 2}px; }}
     QTabWidget::pane {{ border: none; border-top: 1px solid {c.line}; }}
     QTabWidget::tab-bar {{ left: 0px; }}
     QTabBar {{ qproperty-drawBase: 0; }}
@@ -374,8 +381,11 @@ def style_sheet(dark: bool) -> str:
     QHeaderView::down-arrow {{ image: url({look}/down.svg); }}
     QHeaderView::up-arrow, QHeaderView::down-arrow {{ width: 8px; height: 7px;
         subcontrol-origin: border; subcontrol-position: top center; }}
-    QTableView, QTreeView, QListView {{ selection-background-color: {c.chosen};
-        selection-color: {c.text}; gridline-color: {c.line}; }}
+    QTableView, QTreeView, QListView {{ border: 1px solid transparent;
+        selection-background-color: {c.chosen}; selection-color: {c.text};
+        gridline-color: {c.line}; }}
+    QScrollArea:focus, QTableView:focus, QTreeView:focus, QListView:focus, QTextBrowser:focus {{
+        border: 1px solid {c.accent}; border-radius: {RADIUS}px; }}
     QScrollBar {{ background: transparent; border: none; }}
     QScrollBar:vertical {{ width: 12px; }}
     QScrollBar:horizontal {{ height: 12px; }}
@@ -387,6 +397,7 @@ def style_sheet(dark: bool) -> str:
     QSlider::groove:horizontal {{ height: 4px; border-radius: 2px; background: {c.outline}; }}
     QSlider::handle:horizontal {{ width: 14px; margin: -5px 0px; border-radius: 7px;
         background: {c.accent}; }}
+    QSlider::handle:horizontal:focus {{ border: 2px solid {c.text}; width: 10px; }}
     QSlider::handle:horizontal:disabled {{ background: {c.outline}; }}
     QProgressBar {{ background: {c.surface}; border: 1px solid {c.outline}; color: {c.text};
         border-radius: {RADIUS}px; text-align: center; min-height: 16px; }}

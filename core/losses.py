@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserFacingError
+from core.quantities import KL_REVERSE
 
 Array = NDArray[np.float64]
 
-EQ_16 = "E_π_ref[r] = −β KL(π_ref‖π) ≤ 0"
+EQ_16 = f"E_π_ref[r] = −β {KL_REVERSE} ≤ 0"
 F_DIVERGENCES = ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence")
 """The regularisers of DPO, as TRL names them; the first is the usual one."""
 OF_SUMS = f"{EQ_16}, of the sums that are logged; of the means that are trained it says nothing"

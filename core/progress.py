@@ -30,6 +30,16 @@ def calm(report: Report) -> Report:
     return passed_on
 
 
+def part(report: Report, done: int, of: int) -> Report:
+    """Return what reports one of several like pieces of work, of which some are done, as a part of
+    all."""
+
+    def passed_on(what: str, fraction: float | None) -> None:
+        report(what, None if fraction is None else (done + fraction) / of)
+
+    return passed_on
+
+
 def nothing() -> None:
     """Do nothing: nobody wants to know."""
 

@@ -14,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
+KL_FORWARD, KL_REVERSE = "KL(π\u202f||\u202fπ_ref)", "KL(π_ref\u202f||\u202fπ)"
+"""How the two divergences are written: the one sign for the bars has no air in many fonts."""
+
 
 def _float64(values: ArrayLike) -> Array:
     return np.asarray(values, dtype=np.float64)

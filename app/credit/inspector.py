@@ -86,7 +86,7 @@ class Inspector(QFrame):
         self.found_title = QLabel("Found in the vocabulary")
         self._sides: list[QWidget] = []
         self._lay_out()
-        self.setTabOrder(self.unpin_button, self.tabs.tabBar())
+        self.setTabOrder(self.tabs.tabBar(), self.unpin_button)
         self.search.entered.connect(self._take_first)
         self.unpin_button.clicked.connect(self.unpin)
         for table in (self.by_policy, self.by_reference, self.found):
@@ -105,6 +105,8 @@ class Inspector(QFrame):
         fill(QVBoxLayout(known), self.facts, 1, margins=(0, 0, theme.GAP, 0))
         facts = scrolled(known)
         facts.setFixedWidth(FACTS)
+        facts.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # the arrow keys then scroll
+        facts.setAccessibleName("Numbers of the token")
         for ground in (facts.viewport(), known):
             ground.setAutoFillBackground(False)
         sides = QSplitter(Qt.Orientation.Horizontal)

@@ -34,6 +34,9 @@ CRAMPED = 1100
 SMALL, SMALLER = QSize(1100, 560), 0.85
 """A view that is narrower or lower than so many pixels has its texts smaller by this factor, and on
 lower lines."""
+LEAST, WHOLE = 76, 130
+"""Pixels that a response is high at least, and where the view is not small: two lines of the usual
+size."""
 POST = 540
 """Pixels that the post is wide."""
 INSPECTOR, LEAST_INSPECTOR = 340, 170
@@ -73,7 +76,7 @@ class CreditLayout(QWidget):
         self.editors = QSplitter(Qt.Orientation.Vertical)
         self.editors.setChildrenCollapsible(False)
         for panel in self.panels.values():
-            panel.setMinimumHeight(76)
+            panel.setMinimumHeight(WHOLE)
             self.editors.addWidget(panel)
         top = fill(QHBoxLayout(), self.show_prompt, (self.verdict, 1), spacing=theme.GAP)
         top.setAlignment(self.show_prompt, Qt.AlignmentFlag.AlignTop)
@@ -195,11 +198,18 @@ class CreditLayout(QWidget):
             self.editors.setOrientation(wanted)
             self.editors.setSizes([1000, 1000])
 
+    def minimumSizeHint(self) -> QSize:
+        """Return how small the view can be, which is then a small one."""
+        hint = super().minimumSizeHint()
+        return hint if self._small else hint - QSize(0, len(SIDES) * (WHOLE - LEAST))
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         small = self.width() < SMALL.width() or self.height() < SMALL.height()
         if small != self._small:
             self._small = small
+            for panel in self.panels.values():
+                panel.setMinimumHeight(LEAST if small else WHOLE)
             self.verdict.set_narrow(small)
             self.set_text_size(self._points)
         self._place_prompt()

@@ -5,12 +5,11 @@ Knows Prompt and Message; knows nothing of templates (what the models read is gi
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QSize, Signal, Slot
+from PySide6.QtCore import QEvent, QSize, Qt, Signal, Slot
 from PySide6.QtGui import (
     QColor,
     QFont,
     QHelpEvent,
-    QPalette,
     QResizeEvent,
     QTextCharFormat,
     QTextCursor,
@@ -19,7 +18,6 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QFrame,
     QHBoxLayout,
-    QPlainTextEdit,
     QScrollArea,
     QSizePolicy,
     QStackedWidget,
@@ -32,12 +30,12 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.credit.evidence import Found
+from app.credit.reading import Reading
 from app.widgets.layouts import as_tip, fill, label
 from app.widgets.plain_edit import PlainEdit
 from app.widgets.spans import utf16
 from app.widgets.timers import single_shot
 from app.widgets.undo_keys import leaves_to_the_window
-from core.as_read import AsRead
 from core.dependence import Part
 from core.text import Message, Prompt
 
@@ -47,8 +45,6 @@ LEAST_LINES, MOST_LINES, WHOLE_LINES = 2, 12, 60
 to which it is shown whole where there is."""
 INSTRUCTION = 120
 """Letters that a line has at most which says what is to be done with the text below it."""
-KEY = ("template", False), ("prompt", False), ("response", False), ("scored", True)
-"""The words of the key to how the models read the texts, and whether each is underlined."""
 
 
 class TurnEdit(PlainEdit):
@@ -230,10 +226,7 @@ class PromptPanel(QFrame):
             )
         )
         self.system = TurnEdit("system", "What the assistant is told before the conversation")
-        self.raw_text = QPlainTextEdit()
-        self.raw_text.setReadOnly(True)
-        self.raw_text.setAccessibleName("Texts as the models read them")
-        self.raw_text.setPlaceholderText("Appears once a pair is loaded and a response is scored.")
+        self.reading = Reading()
         self._lay_out()
         self._rest = single_shot(self, self.changed, DEBOUNCE_MS)
         self.use_system.toggled.connect(self._system_toggled)
@@ -256,12 +249,12 @@ class PromptPanel(QFrame):
         area.setWidget(inside)
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.viewport().setAutoFillBackground(False)
         inside.setAutoFillBackground(False)
         self.pages = QStackedWidget()
         self.pages.addWidget(area)
-        self.pages.addWidget(self.raw_text)
-        self.raw_text.setFrameShape(QFrame.Shape.NoFrame)
+        self.pages.addWidget(self.reading)
         fill(QVBoxLayout(self), top, (self.pages, 1), margins=(2, 0, 2, 2), spacing=2)
 
     @staticmethod
@@ -332,36 +325,6 @@ class PromptPanel(QFrame):
         """Return whether something has been undone in a turn."""
         return any(turn.document().isRedoAvailable() for turn in (self.system, *self._turns))
 
-    def show_reading(self, read: AsRead | None) -> None:
-        """Show how the models read the texts, token by token, after a key; None: not known."""
-        self.raw_text.clear()
-        if read is None:
-            return
-        cursor = QTextCursor(self.raw_text.document())
-        cursor.beginEditBlock()
-        for word, scored in KEY:
-            cursor.insertText(word, self._look(word, scored))
-            cursor.insertText("   ", QTextCharFormat())
-        said = (f"{it.sentence}\n" for it in read.findings if it.level != "ok")
-        cursor.insertText("\n" + "".join(said) + "\n")
-        for i, (text, role) in enumerate(zip(read.labels, read.roles, strict=True)):
-            scored = read.first <= i < read.stop
-            look = self._look(role, scored)
-            look.setToolTip(f"{role}, {'scored' if scored else 'not scored'} · id {read.ids[i]}")
-            cursor.insertText(text, look)
-            cursor.insertText("\n" if "↵" in text else "\N{THIN SPACE}", QTextCharFormat())
-        cursor.endEditBlock()
-
-    def _look(self, role: str, scored: bool) -> QTextCharFormat:
-        """Return the look of a token: the template faint, the response bold, scored underlined."""
-        look = QTextCharFormat()
-        if role == "template":
-            look.setForeground(self.raw_text.palette().color(QPalette.ColorRole.PlaceholderText))
-        if role == "response":
-            look.setFontWeight(QFont.Weight.Bold)
-        look.setFontUnderline(scored)
-        return look
-
     def show_evidence(self, found: Sequence[Found]) -> None:
         """Underline the sentences that bear on a word; pointing at one says how."""
         colour = QColor(theme.colours(theme.is_dark_palette(self.palette())).evidence)
@@ -387,7 +350,7 @@ class PromptPanel(QFrame):
 
     def set_fonts(self, reading: QFont, fixed: QFont) -> None:
         """Set the fonts of turns and of the texts as the models read them."""
-        self.raw_text.setFont(fixed)
+        self.reading.set_font(fixed)
         for turn in (self.system, *self._turns):
             turn.setFont(reading)
         self._reading = reading

@@ -29,6 +29,7 @@ from app.widgets.layouts import as_tip, fill
 from core.gauge import FLOOR, Gauge, check_state, state_rewards
 from core.present.numerals import percent, plain, signed
 from core.present.token_facts import gauge_facts
+from core.quantities import KL_REVERSE
 from core.scoring import StateActions
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class QPage(QScrollArea):
         found = check_state(actions, beta)
         self.check.setText(
             f"Σ π_ref·exp(r/β) = {plain(found.normaliser, 7)}\n"
-            f"E_ref[r] = {signed(found.expected, 5)} = −β·KL(π_ref‖π) = "
+            f"E_ref[r] = {signed(found.expected, 5)} = −β·{KL_REVERSE} = "
             f"{signed(found.expected_kl, 5)}"
         )
 

@@ -8,9 +8,10 @@ and the view asks.
 from dataclasses import dataclass
 
 import numpy as np
-from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, Qt, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from app import theme
 from app.credit.scoring_progress import ScoringProgress
 from app.theme import SIDE_COLOURS, set_faint
 from app.widgets.clipped import Clipped
@@ -78,8 +79,16 @@ class ResponsePanel(QFrame):
         fill(QVBoxLayout(self), row, (self.editor, 1), margins=(2, 0, 2, 2), spacing=2)
         self._rest = single_shot(self, self._say_changed, DEBOUNCE_MS)
         self.editor.edited.connect(self._edited)
+        self.editor.installEventFilter(self)
         self.set_dark(False)
         self.show_sum(None)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Outline the card while its editor has the focus."""
+        if event.type() in (QEvent.Type.FocusIn, QEvent.Type.FocusOut):
+            here = event.type() == QEvent.Type.FocusIn
+            theme.restyle(self, "active", "true" if here else "false")
+        return super().eventFilter(watched, event)
 
     # --- text and tokens --------------------------------------------------------------------
 

@@ -46,6 +46,9 @@ class VerdictBar(QFrame):
         self.try_it.setObjectName("link")
         self.try_it.setAutoRaise(True)
         self.try_it.setToolTip("Make this edit and see what it does; undo brings the text back")
+        stays = self.try_it.sizePolicy()
+        stays.setRetainSizeWhenHidden(True)  # or all below would jump when it comes
+        self.try_it.setSizePolicy(stays)
         row = fill(QHBoxLayout(), (self.detail, 1), self.try_it, spacing=8)
         fill(QVBoxLayout(self), self.headline, row, margins=(4, 0, 4, 2), spacing=2)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -60,7 +63,8 @@ class VerdictBar(QFrame):
         self.headline.show_words(isolated(found.headline) or WAITS)
         self.headline.setToolTip(as_tip(found.headline))
         self._show_detail(found.detail)
-        self.try_it.setText(isolated(f"{found.edit.invitation} ›") if found.edit else "")
+        invitation = f"{found.edit.invitation} ›" if found.edit else "›"  # which keeps the height
+        self.try_it.setText(isolated(invitation))
         self.try_it.setVisible(found.edit is not None)
         self.set_fresh(fresh)
 

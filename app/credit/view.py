@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QTimer, QVariantAnimation, Signal, Slot
+import numpy as np
+from PySide6.QtCore import QPoint, Qt, QTimer, QVariantAnimation, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
 from app import theme
@@ -28,7 +29,7 @@ from core.engine.protocol import PairInfo, ReadTexts, Scored, Scrub, Side, Texts
 from core.history import Reached
 from core.noise import NOISELESS, NoiseFloor
 from core.present.by_checkpoint import Frame, ScoringsByCheckpoint, Values
-from core.present.columns import NO_BARS, bars
+from core.present.columns import NO_BARS, Bars, bars
 from core.present.credit import IMPLICIT, Credit
 from core.present.measures import REWARD
 from core.present.numerals import signed
@@ -39,6 +40,8 @@ from core.text import Prompt
 from core.trace import mark
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from app.probe.probing import Probing
     from app.widgets.reward_chart import RewardChart
     from app.widgets.token_editor import TokenEditor
@@ -48,6 +51,10 @@ FADE_MS = 150
 """How long the first colours of texts take to come; the desktop may forbid it."""
 MOST_NOTED = 4000
 """Tokens of both responses up to which the worst words are looked for with each key."""
+MOSTLY = 0.75
+"""The share of the chart's columns that stand under words of B at least, if they shall."""
+TRIES = 8
+"""How often it is scrolled towards a token: Qt takes a paragraph that was not shown for a line."""
 CHART_MS = 40
 """How long the chart waits for more to draw, so that colours and keys come first."""
 
@@ -262,7 +269,7 @@ class CreditView(CreditLayout):
         self.answers.forget()
         self.focus_on.clear()
         self._scored_last = None
-        self.prompt.show_reading(None)
+        self.prompt.reading.show_reading(None)
         for panel in self.panels.values():
             panel.forget_tokens()
             panel.show_problem("")
@@ -428,7 +435,7 @@ class CreditView(CreditLayout):
             asked.answered.connect(self._show_reading)
 
     def _show_reading(self, event: TextsRead) -> None:
-        self.prompt.show_reading(event.read)
+        self.prompt.reading.show_reading(event.read)
 
     def show_checkpoint(self, index: int, frame: Frame) -> None:
         """Show what another checkpoint says, which is the policy now; texts and pins stay."""
@@ -594,10 +601,28 @@ class CreditView(CreditLayout):
         self._drawn |= drawn
         for side in changed:
             it = shown.get(side, NO_BARS)
-            self.chart.set_series(
-                side, it.values, it.labels, it.places, it.rows, draw=side == changed[-1]
-            )
+            self.chart.set_series(side, it.values, it.labels, it.places, it.rows, draw=False)
+        self.chart.put_under(self._places_of_b(shown.get("B")), draw=bool(changed))
         self.focus_on.mark_again()
+
+    def _places_of_b(self, shown: Bars | None) -> "NDArray[np.float64] | None":
+        """Return where B's words stand over the chart, as it takes them; None where they are not
+        in one line over it, from left to right, or A has many more."""
+        editor = self.panels["B"].editor
+        lines = editor.document().documentLayout().documentSize().height()
+        beside = self.editors.orientation() == Qt.Orientation.Horizontal
+        if self.chart is None or shown is None or lines > 1 or beside:
+            return None
+        plot = self.chart.plot.viewport()
+        away = editor.viewport().mapTo(self, QPoint()).x() - plot.mapTo(self, QPoint()).x()
+        spans = np.full((self.chart.columns(), 2), np.nan)
+        for token, bar in enumerate(shown.rows.tolist()):
+            for rect in editor.token_rects(token):
+                span, ends = spans[shown.places[bar]], (rect.left(), rect.right() + 1)
+                span[:] = np.fmin(span[0], ends[0] + away), np.fmax(span[1], ends[1] + away)
+        there = spans[~np.isnan(spans[:, 0])]
+        mostly = len(there) > MOSTLY * len(spans)
+        return spans if mostly and (np.diff(there[:, 0]) > 0).all() else None
 
     def _clear_chart(self) -> None:
         self._drawn.clear()
@@ -702,6 +727,9 @@ class CreditView(CreditLayout):
         self.put_chart(self.chart)
         self.chart.hovered.connect(self.focus_on.chart_hovered)
         self.chart.clicked.connect(self.focus_on.chart_clicked)
+        self.chart.resized.connect(self._draw.start)
+        layout = self.panels["B"].editor.document().documentLayout()
+        layout.documentSizeChanged.connect(self._draw.start)
         self.chart.set_theme(self.scale.dark)
         self._show_chart()
         self.q_function.add_choice(self.chart)
@@ -709,6 +737,27 @@ class CreditView(CreditLayout):
     @Slot(str, int, bool)
     def _looked_at(self, side: str, index: int, pinned: bool) -> None:
         self.show_inspector(pinned)
+        if pinned:
+            QTimer.singleShot(0, self._reveal_pinned)  # the inspector has its place then
+
+    @Slot()
+    def _reveal_pinned(self) -> None:
+        """Scroll to the pinned token where it is out of sight, or under the inspector."""
+        if self.focus_on.pinned is None:
+            return
+        side, index = self.focus_on.pinned
+        editor = self.panels[side].editor
+        seen = editor.viewport().rect()
+        if self.inspector.isVisible():
+            below = self.inspector.mapTo(self, QPoint()) - editor.viewport().mapTo(self, QPoint())
+            seen.setBottom(min(seen.bottom(), below.y()))
+        bar, line = editor.verticalScrollBar(), editor.fontMetrics().lineSpacing()
+        above = seen.height() // (2 * line)  # lines that stay above it
+        for _ in range(TRIES):
+            rects = editor.token_rects(index)
+            if not rects or seen.contains(rects[0]):
+                return
+            bar.setValue(bar.value() + rects[0].top() // line - above)
 
     @Slot()
     def _looked_away(self) -> None:

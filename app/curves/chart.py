@@ -20,7 +20,7 @@ from app.curves.lines import CurveLine, DrawnLine, on_axis
 from app.curves.styles import CURVE_STYLES, hue, line_sample, mark
 from app.widgets.drawing import translucent
 from app.widgets.layouts import as_tip, fill
-from app.widgets.plots import dress, prepare
+from app.widgets.plots import dress, pen, prepare
 from core.runs.explain import best_step
 from core.runs.records import HELD_OUT, Series
 
@@ -200,10 +200,10 @@ class Chart(QFrame):
         titles = {"left": self.kind.axis, "bottom": "step"}
         dress(self.plot, titles, QColor(c.card), QColor(c.text), faint)
         self.item.getAxis("left").setGrid(36)
-        self._level.setPen(pg.mkPen(faint, width=1))
-        self.crosshair.setPen(pg.mkPen(faint, width=1, style=Qt.PenStyle.DashLine))
-        self.step_line.setPen(pg.mkPen(c.accent, width=2))
-        self.step_line.setHoverPen(pg.mkPen(c.accent, width=4))
+        self._level.setPen(pen(faint))
+        self.crosshair.setPen(pen(faint, style=Qt.PenStyle.DashLine))
+        self.step_line.setPen(pen(c.accent, theme.PEN))
+        self.step_line.setHoverPen(pen(c.accent, theme.THICK))
         self.show_lines(self.lines, self.log_x)
 
     def _show_key(self) -> None:
@@ -247,7 +247,7 @@ class Chart(QFrame):
             best_line = pg.InfiniteLine(
                 float(place),
                 angle=90,
-                pen=pg.mkPen(colour, width=1, style=Qt.PenStyle.DotLine),
+                pen=pen(colour, style=Qt.PenStyle.DotLine),
                 label=f"best: {best:,}",
                 labelOpts={"position": 0.08 + 0.1 * len(self.best_lines), "color": colour},
             )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.present.table import delimited
+from core.quantities import KL_REVERSE
 from core.runs.explain import margins
 from core.runs.names import evaluation_sets
 from core.runs.records import EVAL, HELD_OUT, KL, RunLog, Series
@@ -70,7 +71,7 @@ CHARTS = (
         (
             Role("chosen", ("rewards/chosen",)),
             Role("rejected", ("rewards/rejected",)),
-            Role("−β KL(π_ref‖π)", (KL,), penalty=True),
+            Role(f"−β {KL_REVERSE}", (KL,), penalty=True),
         ),
         "Σ β (log π − log π_ref) of chosen and rejected responses (Eq. 11), beside what the "
         "reference's own responses lose on average (Eq. 16)",
@@ -109,9 +110,9 @@ CHARTS = (
     ),
     ChartKind(
         "kl",
-        "KL(π_ref‖π)",
+        KL_REVERSE,
         "KL (nats per response)",
-        (Role("KL(π_ref‖π)", (KL,)), Role("“kl”, its direction unsaid", ("kl",))),
+        (Role(KL_REVERSE, (KL,)), Role("“kl”, its direction unsaid", ("kl",))),
         "How far the policy has moved from the reference, summed over a chosen response",
         True,
     ),

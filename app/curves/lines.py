@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QColor, QPen
+from PySide6.QtGui import QColor
 
+from app import theme
 from app.curves.charts import Curve, Floats
 from app.curves.smoothing import thin
 from app.curves.styles import CURVE_STYLES, mark, shade
+from app.widgets.plots import pen
 from core.runs.records import EVAL
 
 MARK_EVERY = 90
@@ -95,10 +97,10 @@ class DrawnLine:
         style = CURVE_STYLES[line.curve.place]
         self._shade = shade(line.hue, style, dark)
         # Mixed, not translucent: blending takes several times as long.
-        self.raw.setPen(QPen(shade(line.hue, replace(style, strength=FAINT), dark), 0))
+        self.raw.setPen(pen(shade(line.hue, replace(style, strength=FAINT), dark)))
         self.marks.setSymbol(mark(style, line.curve.source, line.curve.rank)[0])
         self.marks.setSize(MARK_SIZE)
-        self.marks.setPen(pg.mkPen(self._shade, width=1.5))
+        self.marks.setPen(pen(self._shade, 1.5))
         hollow = line.curve.source.startswith(EVAL)
         self.marks.setBrush(pg.mkBrush(None) if hollow else pg.mkBrush(self._shade))
         self._dress(dense=False)
@@ -156,4 +158,5 @@ class DrawnLine:
         assert self.line is not None
         held_out = bool(self.line.curve.source)
         dash = Qt.PenStyle.SolidLine if dense else CURVE_STYLES[self.line.curve.place].dash
-        self.main.setPen(pg.mkPen(self._shade, width=1 if dense or held_out else 2, style=dash))
+        wide = theme.HAIR if dense or held_out else theme.PEN
+        self.main.setPen(pen(self._shade, wide, dash))

@@ -5,10 +5,17 @@ curves do, never with the step. Knows lines; knows nothing of charts.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
+from PySide6.QtGui import (
+    QColor,
+    QFontMetrics,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -29,6 +36,11 @@ from core.present.table import delimited
 Key = tuple[str, int, str]
 """A curve by its chart's key, its role's place and its source."""
 NAME_WIDTH, VALUE_WIDTH, ALONE_WIDTH = 96, 68, 112
+"""Least pixels of the column of names, and of a run's: of several, and of one alone."""
+HEAD = 28
+"""Pixels of a run's column that its name does not have: its swatch, and the margins."""
+LONGEST = 96
+"""Pixels that a word of a run's name may widen its column to; a longer one is cut."""
 
 
 class Readout(QWidget):
@@ -83,34 +95,35 @@ class Readout(QWidget):
         self.table.setColumnCount(1 + len(runs))
         self.table.setHorizontalHeaderItem(0, QTableWidgetItem())
         self._heads = []
-        wide = VALUE_WIDTH if len(runs) > 1 else ALONE_WIDTH
         for place, (number, name) in enumerate(runs.items(), start=1):
-            room = wide - 26  # the swatch's and the margins'
-            head = QTableWidgetItem(swatch(number, self._dark), in_lines(name, room, self._widths))
+            head = QTableWidgetItem(swatch(number, self._dark), name)
             head.setToolTip(name)
             self.table.setHorizontalHeaderItem(place, head)
             self._heads.append(head)
         header = self.table.horizontalHeader()
         header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setMinimumSectionSize(40)
         for place in range(1, 1 + len(runs)):
             header.setSectionResizeMode(place, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(place, wide)
         self._name_rows()
         self._share_room()
         self.show_step(self._step)
 
-    def _widths(self, text: str) -> int:
-        return self.table.horizontalHeader().fontMetrics().horizontalAdvance(text)
-
     def _share_room(self) -> None:
-        """Give the curves' names all the room there is; where that is too little, one scrolls."""
+        """Let runs have columns for the words of their names, and curves' names all that is left;
+        where that is too little, one scrolls."""
         if not self._rows:
             return
-        header = self.table.horizontalHeader()
-        values = sum(map(header.sectionSize, range(1, header.count())))
-        short = self.table.viewport().width() - values < NAME_WIDTH
+        header, room = self.table.horizontalHeader(), self.table.viewport().width()
+        metrics = header.fontMetrics()
+        least = VALUE_WIDTH if len(self._names) > 1 else ALONE_WIDTH
+        longest = [max(map(metrics.horizontalAdvance, words(it)), default=0) for it in self._names]
+        widths = [max(least, HEAD + min(long, LONGEST)) for long in longest]
+        for place, (head, wide) in enumerate(zip(self._heads, widths, strict=True), start=1):
+            head.setText(in_lines(self._names[place - 1], wide - HEAD, metrics))
+            header.resizeSection(place, wide)
+        short = room - sum(widths) < NAME_WIDTH
         modes = QHeaderView.ResizeMode
         header.setSectionResizeMode(0, modes.Fixed if short else modes.Stretch)
         if short:
@@ -196,19 +209,20 @@ def shown(value: float) -> str:
     return real_minus(text)
 
 
-def in_lines(name: str, room: int, width: Callable[[str], int]) -> str:
-    """Return a name in lines that have room, all of it: where it can, it is divided at a mark."""
-    lines, line = [], ""
-    for part in re.findall(r"[^-_/ .]+[-_/ .]*|[-_/ .]+", name):
-        if line and width(line + part.rstrip()) > room:
-            lines.append(line)
-            line = ""
-        for letter in part:
-            if line and width((line + letter).rstrip()) > room:
-                lines.append(line)
-                line = ""
-            line += letter
-    return "\n".join([*lines, line]).strip()
+def words(name: str) -> list[str]:
+    """Return the parts of a run's name, each with the marks behind it."""
+    return re.findall(r"[^-_/ .]+[-_/ .]*|[-_/ .]+", name)
+
+
+def in_lines(name: str, room: int, metrics: QFontMetrics) -> str:
+    """Return a name in lines of whole words; a word that is wider than the room ends in dots."""
+    lines = [""]
+    for word in words(name):
+        if lines[-1] and metrics.horizontalAdvance((lines[-1] + word).rstrip()) > room:
+            lines.append("")
+        lines[-1] += word
+    cut = (metrics.elidedText(line.strip(), Qt.TextElideMode.ElideRight, room) for line in lines)
+    return "\n".join(cut).strip()
 
 
 def _order(key: Key) -> tuple[str, int]:

@@ -98,8 +98,9 @@ class OpenRunRow(QFrame):
         self.beta.setVisible(log.beta is None)
         self.load.setVisible(bool(log.checkpoints))
         self.load.setAccessibleName(f"Load the checkpoints of {run.name}")
-        self.about.show_words(_about(log))
-        self.about.setToolTip("\n".join([str(run.source), _about(log), *log.remarks]))
+        about = _about(log, log.kind)
+        self.about.show_words(about, _about(log))
+        self.about.setToolTip("\n".join([str(run.source), about, *log.remarks]))
         problems = run.problems()
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         self.trouble.setVisible(bool(problems))
@@ -130,10 +131,12 @@ class OpenRunRow(QFrame):
         super().keyPressEvent(event)
 
 
-def _about(log: RunLog) -> str:
-    beta = f" · β {log.beta:g}" if log.beta is not None else ""
-    saved = f" · {len(log.checkpoints)} checkpoints" if log.checkpoints else ""
-    return f"step {log.last_step:,}{beta} · {log.kind}{saved}"
+def _about(log: RunLog, kind: str = "") -> str:
+    """Return what there is to say of a run in a line, with the kind of its log where that is
+    named."""
+    beta = f"β {log.beta:g}" if log.beta is not None else ""
+    saved = f"{len(log.checkpoints)} checkpoints" if log.checkpoints else ""
+    return " · ".join(filter(None, (f"step {log.last_step:,}", beta, kind, saved)))
 
 
 class RunList(QScrollArea):

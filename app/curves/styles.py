@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, Qt
 from PySide6.QtGui import QColor, QIcon, QPainter, QPen
+from PySide6.QtWidgets import QApplication
 
 from app import theme
 from app.widgets.drawing import draw_picture, mix, translucent
@@ -90,4 +91,6 @@ def swatch(place: int, dark: bool, size: int = 12) -> QIcon:
         painter.setBrush(hue(place, dark))
         painter.drawRoundedRect(0, 0, size, size, 3, 3)
 
-    return QIcon(draw_picture(size, size, 1, draw))
+    application = QApplication.instance()
+    ratio = application.devicePixelRatio() if isinstance(application, QApplication) else 1.0
+    return QIcon(draw_picture(size, size, ratio, draw))

@@ -27,6 +27,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from app import theme
 from app.widgets.colour_scale import ColourScale
 from app.widgets.drawing import pack, painting, picture_of, smaller, translucent
 
@@ -35,7 +36,7 @@ Ints = NDArray[np.int64]
 Cell = tuple[int, int]
 """A checkpoint's row and a token's column; -1 in either place for none."""
 NOWHERE: Cell = (-1, -1)
-TALLEST, LOWEST, USUAL_ROOM = 22, 14, 250
+TALLEST, LOWEST, USUAL_ROOM = theme.ROW, 14, 250
 """Pixels: the most and the least height of a row, and the usual height for a band to fit into."""
 NARROWEST = 12.0
 GAP = 10

@@ -27,6 +27,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app import theme
 from app.credit.layout import SIDES
 from app.credit.view import CreditView
 from app.files import write_picture, write_text
@@ -38,6 +39,7 @@ from app.widgets.legend import ScaleBar
 from app.widgets.timers import single_shot
 from core.engine.protocol import Side
 from core.errors import UserFacingError
+from core.present.columns import bare
 from core.present.measures import rewards
 from core.present.numerals import signed
 from core.present.table import delimited
@@ -51,11 +53,6 @@ ABOUT = (
     "credit view. Hatched rows are not computed yet: Replay, at the window's foot, does it."
 )
 OPEN = "Open a run's checkpoints…"
-CHOSEN = """
-QToolButton { padding: 3px 9px; border: 1px solid palette(mid); border-radius: 4px; }
-QToolButton:checked { background: palette(highlight); color: palette(highlighted-text); }
-QToolButton:focus { border: 1px solid palette(highlight); }
-"""
 HEADER = "response step index token".split()
 ChooseNewFile = Callable[[str, str, str], str]
 
@@ -99,7 +96,6 @@ class HeatPanel(QFrame):
             button.setCheckable(True)
             button.setAccessibleName(f"Heat map of {side}")
             button.setToolTip(f"Show response {side}")
-            button.setStyleSheet(CHOSEN)
             group.addButton(button)
             self.sides[side] = button
         group.buttonClicked.connect(self._side_chosen)
@@ -131,7 +127,8 @@ class HeatPanel(QFrame):
         self._halves.setStretchFactor(0, 1)
         self._halves.setSizes([900, 280])
         filled = QWidget()
-        fill(QVBoxLayout(filled), top, (self._halves, 1), margins=(8, 4, 8, 6), spacing=4)
+        around = theme.GAP, theme.TIGHT, theme.GAP, theme.GAP
+        fill(QVBoxLayout(filled), top, (self._halves, 1), margins=around, spacing=theme.GAP)
         self._empty = QWidget()
         self.why = QLabel()
         self.why.setWordWrap(True)
@@ -234,7 +231,7 @@ class HeatPanel(QFrame):
         measure = view.controls.measure()
         scale = view.scale.scale(measure)
         steps = tuple(checkpoint.step for checkpoint in by_checkpoint.checkpoints)
-        self.map.show_data(HeatData(steps, scoring.labels, values), scale)
+        self.map.show_data(HeatData(steps, tuple(map(bare, scoring.labels)), values), scale)
         pinned = view.focus_on.pinned
         selected = pinned[1] if pinned is not None and pinned[0] == self.side else -1
         self.map.mark(by_checkpoint.shown, selected)
@@ -254,7 +251,8 @@ class HeatPanel(QFrame):
         by_checkpoint = self._view.by_checkpoint
         scoring = by_checkpoint.of(self.side).get(checkpoint)
         self.map.setToolTip("" if token >= 0 else ABOUT)
-        if checkpoint < 0 or token < 0 or not 0 <= token < len(self.map.data.labels):
+        labels = next((it.labels for it in by_checkpoint.of(self.side).values()), ())
+        if checkpoint < 0 or not 0 <= token < len(labels):
             unknown = len(by_checkpoint.checkpoints) - len(by_checkpoint.of(self.side))
             left = f"{unknown} of {len(by_checkpoint.checkpoints)} checkpoints are not computed yet"
             self.readout.setText(
@@ -262,9 +260,7 @@ class HeatPanel(QFrame):
             )
             self.readout.setEnabled(False)
             return
-        text = (
-            f"{self.map.data.labels[token]}   step {by_checkpoint.checkpoints[checkpoint].step}   "
-        )
+        text = f"{labels[token]}   step {by_checkpoint.checkpoints[checkpoint].step}   "
         if scoring is None:
             text += "not computed yet"
         else:

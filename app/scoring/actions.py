@@ -17,7 +17,7 @@ from app.notices import NoticeBar, Topic
 from app.scoring.bar import ScoringBar
 from app.scoring.wanted import Wanted
 from app.words import in_window
-from core.engine.protocol import DataScored, DataStep, Failed, ScoreData, Stopped
+from core.engine.protocol import DataScored, DataStep, Failed, PairInfo, ScoreData, Stopped
 
 if TYPE_CHECKING:
     from app.scoring.dialog import ScoreDialog
@@ -32,7 +32,6 @@ class ScoringActions(QObject):
     def __init__(
         self,
         client: EngineClient,
-        has_pair: Callable[[], bool],
         show_scored: Callable[[Path], None],
         show_bar: Callable[[], None],
         notice: NoticeBar,
@@ -41,7 +40,7 @@ class ScoringActions(QObject):
     ) -> None:
         """``show_scored`` opens a scored file; ``show_bar`` brings the view in which the bar is."""
         super().__init__(parent)
-        self._client, self._has_pair, self._ask = client, has_pair, ask
+        self._client, self._ask = client, ask
         self._show_scored, self._show_bar, self._window = show_scored, show_bar, parent
         self._problems, self._remarks = Topic(notice, "scoring data"), Topic(notice, "data scored")
         self.bar = ScoringBar()
@@ -49,10 +48,11 @@ class ScoringActions(QObject):
         """While it is open."""
         self._typed = Wanted()
         self._under_way: Wanted | None = None
+        self._has_pair = False
         self.bar.stop_wanted.connect(self.stop)
 
     def _can_score(self) -> bool:
-        return self._has_pair() and self._under_way is None
+        return self._has_pair and self._under_way is None
 
     @action(
         Menu.FILE.at(1, 3),
@@ -98,11 +98,12 @@ class ScoringActions(QObject):
         """Stop; what is scored is kept."""
         self._client.cancel(ScoreData)
 
-    def set_pair(self) -> None:
-        """Take note that the pair was let go: nothing is scored with it any more."""
+    def set_pair(self, info: PairInfo | None) -> None:
+        """Take another pair, or none: nothing is scored with the one before any more."""
+        self._has_pair = info is not None and not info.recorded
         if self._under_way is not None:
             self._end()
-            self._remarks.show_remark(_kept("another pair was opened"))
+            self._remarks.show_remark(_kept("its pair was let go"))
 
     def _step(self, step: DataStep) -> None:
         self.bar.tell(step)

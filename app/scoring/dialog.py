@@ -28,7 +28,7 @@ from app.widgets.boxes import ComboBox, SpinBox
 from app.widgets.layouts import fill, label, resize_on_screen, scrolled
 from app.widgets.path_edit import PathEdit
 from app.words import in_window
-from core.dataset.rows import ROLES, Layout, look
+from core.dataset.rows import ROLES, Layout, NotGuessed, check_columns, look
 from core.errors import UserFacingError
 from core.failures import reason
 
@@ -47,9 +47,9 @@ NOWHERE = "Choose a file to write, other than the one that is read."
 class Looker(QObject):
     """Looks at the first rows of a file on a thread; only the newest question is answered."""
 
-    looked = Signal(object)
-    """A Layout, or a sentence on why there is none."""
-    _answered = Signal(int, object)
+    looked = Signal(object, object)
+    """A Layout, or a sentence on why there is none; and the columns that there are."""
+    _answered = Signal(int, object, object)
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
@@ -68,19 +68,28 @@ class Looker(QObject):
 
     def _do(self, number: int, path: Path, named: Mapping[str, str]) -> None:
         found: Layout | str
+        columns: tuple[str, ...] = ()
+        try:
+            check_columns(named)
+        except ValueError as error:
+            refused = f"These columns cannot be named together ({error}): choose others."
+            self._answered.emit(number, refused, columns)
+            return
         try:
             found = look(path, named)
+            columns = found.columns
         except UserFacingError as error:
             found = in_window(str(error))
+            columns = error.columns if isinstance(error, NotGuessed) else ()
         except Exception as error:
             log.exception("a file of rows cannot be looked at")
             found = f"{path} cannot be read ({reason(error)}): the details are in the log."
-        self._answered.emit(number, found)
+        self._answered.emit(number, found, columns)
 
-    @Slot(int, object)
-    def _take(self, number: int, found: object) -> None:
+    @Slot(int, object, object)
+    def _take(self, number: int, found: object, columns: object) -> None:
         if number == self._number:
-            self.looked.emit(found)
+            self.looked.emit(found, columns)
 
 
 class ScoreDialog(QDialog):
@@ -131,7 +140,7 @@ class ScoreDialog(QDialog):
 
     def _lay_out(self) -> None:
         self.setWindowTitle("Score a data set")
-        resize_on_screen(self, 680, 520)
+        resize_on_screen(self, 680, 400)
         self.limit.setRange(0, MOST)
         self.limit.setSpecialValueText("All rows")
         self.limit.setSuffix(" rows")
@@ -204,7 +213,8 @@ class ScoreDialog(QDialog):
         self._layout = ""
         if path := self.data.path():
             name = Path(path).expanduser()
-            self.out.suggest(str(name.with_name(f"{name.name.partition('.')[0]}{ENDING}")))
+            stem = name.name.partition(".")[0] or "rows"
+            self.out.suggest(str(name.parent / f"{stem}{ENDING}"))
             self._rest.start()
         self._refresh()
 
@@ -219,12 +229,13 @@ class ScoreDialog(QDialog):
         if path := self.data.path():
             self._looker.look(Path(path).expanduser(), self._names())
 
-    @Slot(object)
-    def _take(self, found: Layout | str) -> None:
+    @Slot(object, object)
+    def _take(self, found: Layout | str, columns: tuple[str, ...]) -> None:
         self._layout = found
-        if isinstance(found, Layout):
-            for role, box in self.columns.items():
-                _fill(box, found, role)
+        guessed = found.roles if isinstance(found, Layout) else {}
+        for role, box in self.columns.items():
+            if columns:
+                _fill(box, columns, " + ".join(guessed.get(role, ())))
         self._refresh()
 
     @Slot()
@@ -254,12 +265,12 @@ def _whole(path: str) -> str:
     return str(Path(path).expanduser().absolute()) if path else ""
 
 
-def _fill(box: ComboBox, layout: Layout, role: str) -> None:
+def _fill(box: ComboBox, columns: tuple[str, ...], guessed: str) -> None:
     """Show the columns that may be a role's; the first entry leaves it to the guess."""
-    named = layout.named.get(role, "")
-    guessed = " + ".join(layout.roles.get(role, ())) if not named else ""
+    named = box.currentData() or ""
     box.clear()
-    box.addItem(f"as found: {guessed}" if guessed else "as found", "")
-    for name in layout.columns:
+    first = "as found" if named else f"as found: {guessed}" if guessed else "none found"
+    box.addItem(first, "")
+    for name in columns:
         box.addItem(name, name)
-    box.setCurrentIndex(max(box.findData(named), 0) if named else 0)
+    box.setCurrentIndex(max(box.findData(named), 0))

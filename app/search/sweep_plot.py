@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.widgets.plots import pen
 from core.errors import UserFacingError
 from core.sweeps.record import SweepInfo, SweepRow, figures
 
@@ -160,13 +161,13 @@ class Panel(QWidget):
         faint = QColor(c.muted)
         faint.setAlpha(130)
         for axis, name in zip(self._axes, (self._name, "beams"), strict=True):
-            axis.setPen(faint)
+            axis.setPen(pen(faint))
             axis.setTextPen(c.text)
             axis.setLabel(name, color=c.text)
         self._axes[0].setGrid(40)
-        self._level.setPen(pg.mkPen(faint, style=Qt.PenStyle.DashLine))
-        self._bars.setData(pen=pg.mkPen(colour, width=1.5))
-        self._line.setPen(pg.mkPen(colour, width=2))
+        self._level.setPen(pen(faint, style=Qt.PenStyle.DashLine))
+        self._bars.setData(pen=pen(colour, 1.5))
+        self._line.setPen(pen(colour, theme.PEN))
         self._line.setSymbolBrush(colour)
         self._line.setSymbolPen(None)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal, Slot
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.actions.action import Entry, Listing, Menu, action
 from app.ask import AskPath
@@ -20,6 +20,7 @@ from app.notices import NoticeBar, Topic
 from app.pages import Page, Pages
 from app.settings import Settings, is_path
 from app.texts import Texts
+from app.widgets.layouts import fill
 from core.engine.protocol import PairInfo
 from core.errors import UserFacingError
 
@@ -69,6 +70,7 @@ class DataActions(QObject):
         """Of which file and pair it was said that they do not belong together."""
         self.view: DataView | None = None
         """Made when it is first wanted."""
+        self._above: QWidget | None = None
         self.page = Page(
             "show_data",
             "&Data",
@@ -99,7 +101,19 @@ class DataActions(QObject):
         view.recall(self._settings)
         if self._wanted is not None:
             self._read(self._wanted)
-        return view
+        if self._above is None:
+            return view
+        page = QWidget()
+        fill(QVBoxLayout(page), self._above, (view, 1), margins=(0, 0, 0, 0), spacing=0)
+        return page
+
+    def put_above(self, widget: QWidget) -> None:
+        """Let the page have something above the view, which is not made yet."""
+        self._above = widget
+
+    def show(self) -> None:
+        """Bring the page."""
+        self._pages.bring(self.page)
 
     def _focus(self) -> None:
         if self.view is not None:

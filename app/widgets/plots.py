@@ -7,11 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyqtgraph as pg
-from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QToolButton
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QFont, QPen
+from PySide6.QtWidgets import QApplication, QToolButton
+
+from app import theme
 
 TOP = 7
 """Pixels above a plot, for the upper half of the numbers at its upper edge."""
+
+
+def note_font() -> QFont:
+    """Return the font of numbers and names at axes."""
+    font = QFont(QApplication.font())
+    font.setPixelSize(theme.NOTE)
+    return font
 
 
 def prepare(item: Any, axes: Sequence[str]) -> None:
@@ -27,6 +37,18 @@ def prepare(item: Any, axes: Sequence[str]) -> None:
         axis.setStyle(maxTickLevel=0)
 
 
+def pen(
+    colour: QColor | str,
+    width: float = theme.HAIR,
+    style: Qt.PenStyle = Qt.PenStyle.SolidLine,
+) -> QPen:
+    """Return a pen that is as wide on every screen: pyqtgraph's count the screen's own pixels."""
+    application = QApplication.instance()
+    ratio = application.devicePixelRatio() if isinstance(application, QApplication) else 1.0
+    made: QPen = pg.mkPen(colour, width=width * ratio, style=style)
+    return made
+
+
 def dress(
     plot: Any, titles: Mapping[str, str], surface: QColor, text: QColor, faint: QColor
 ) -> None:
@@ -35,7 +57,7 @@ def dress(
     item = plot.getPlotItem()
     for name, title in titles.items():
         axis = item.getAxis(name)
-        axis.setPen(faint)
+        axis.setPen(pen(faint))
         axis.setTextPen(text)
         item.setLabel(name, title, color=text.name())
 
@@ -44,7 +66,7 @@ def dress_note(note: Any, surface: QColor, text: QColor, faint: QColor) -> None:
     """Give a text item a ground and a border, so that it can be read over curves."""
     note.setColor(text)
     note.fill = pg.mkBrush(surface)
-    note.border = pg.mkPen(faint)
+    note.border = pen(faint)
 
 
 def fit_button(fit: Callable[[], object]) -> QToolButton:

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
+from app import theme
 from app.widgets.layouts import as_tip
+from app.widgets.plots import pen
 from app.widgets.token_chart import NOWHERE, TokenChart
 from core.gauge import Gauge
 from core.present.numerals import signed, tiny
@@ -108,12 +110,10 @@ class QChart(TokenChart):
 
     def set_theme(self, dark: bool) -> None:
         """Draw for a dark or a light theme; the lines keep their dashes and hues."""
-        _, faint = self._dress(dark, (self._unit, "token of the response"))
-        self.mark.setPen(pg.mkPen(faint, width=1.5))
+        _, faint = self._dress(dark)
+        self.mark.setPen(pen(faint, 1.5))
         for line in LINES:
-            pen = pg.mkPen(line.colour(dark), width=2, style=line.style)
-            self.lines[line.key].setPen(pen)
-        self._show_axes()
+            self.lines[line.key].setPen(pen(line.colour(dark), theme.PEN, line.style))
         self._describe()
         self._show_mark()
 
@@ -132,8 +132,8 @@ class QChart(TokenChart):
             for line in LINES
         )
         self.key.setText(
-            f"<b>{self._side}</b> &nbsp; {names} &nbsp; raw-logit gauge · largest Bellman "
-            f"residual {tiny(self._gauge.worst_residual)}"
+            f"<b>{self._side}</b> &nbsp; {names} &nbsp; in {self._unit} · raw-logit gauge · "
+            f"largest Bellman residual {tiny(self._gauge.worst_residual)}"
         )
 
     def _lengths(self) -> dict[str, int]:

@@ -1,13 +1,15 @@
 """Draws the chart under the editors: reward of each token or word as bars, their sum as a line.
 
-Bars and sums of both responses share one plot, and a column where they say the same. A sum soon
-outgrows the single rewards, so it is drawn smaller by a round factor, and the right-hand axis
-counts in its units: the zero is one line for both. Importing this module imports pyqtgraph, which
-takes a while; do so after the window is shown. Knows arrays and labels; knows nothing of tokens,
-editors or models.
+Bars and sums of both responses share one plot, and a column where they say the same. Columns stand
+under words that are above the chart, where it is told their places, else beside each other, and are
+named below. A sum soon outgrows the single rewards, so it is drawn smaller by a round factor, and
+the right-hand axis counts in its units: the zero is one line for both. Importing this module
+imports pyqtgraph, which takes a while; do so after the window is shown. Knows arrays and labels;
+knows nothing of tokens, editors or models.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,12 @@ from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QColor, QResizeEvent
 from PySide6.QtWidgets import QLabel, QWidget
 
+from app import theme
 from app.widgets.colour_scale import fit_limit
 from app.widgets.drawing import translucent
-from app.widgets.token_chart import NOWHERE, TokenChart
+from app.widgets.plots import pen
+from app.widgets.token_chart import EDGE, NOWHERE, TokenChart
+from core.present.columns import bare
 from core.present.numerals import signed
 
 SIDES = ("A", "B")
@@ -30,6 +35,12 @@ COLOURS = {
     True: {"A": "#f0a830", "B": "#2fc79b"},
 }
 EMPTY = "The rewards of A and B appear here once they are scored."
+ROOMY = 170
+"""A chart that is less high, in pixels, names a column in one line."""
+BETWEEN = 6.0
+"""Pixels that a column has on either side of its middle where it is under no word."""
+FILLED = 0.8
+"""The share of a column that its bars fill."""
 
 
 class RewardChart(TokenChart):
@@ -43,6 +54,7 @@ class RewardChart(TokenChart):
         self._labels: dict[str, tuple[str, ...]] = dict.fromkeys(SIDES, ())
         self._places: dict[str, NDArray[np.int64]] = {s: np.zeros(0, np.int64) for s in SIDES}
         self._rows = dict(self._places)
+        self._spans: NDArray[np.float64] | None = None
         self._what = "token"
         self._shrink = 1.0
         self._symbol = "Σr"
@@ -60,6 +72,7 @@ class RewardChart(TokenChart):
             self.bars[side] = pg.BarGraphItem(x0=[], y0=[], width=0.4, height=[])
             self.lines[side] = pg.PlotDataItem(connect="finite")
             self.item.addItem(self.bars[side])
+            self.lines[side].setZValue(1)  # over the bars of both
             self.item.addItem(self.lines[side])
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.empty.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
@@ -83,7 +96,7 @@ class RewardChart(TokenChart):
         is a part of. Without them every token has a reward, in a column of its own.
 
         An empty array takes the side away. The view follows unless the user has zoomed. Without
-        ``draw`` nothing is drawn anew until the other side is set.
+        ``draw`` nothing is drawn anew until the other side is set, or columns are put.
 
         Raises:
             ValueError: there are labels, but not one for each reward.
@@ -117,6 +130,22 @@ class RewardChart(TokenChart):
             if not self._zoomed:
                 self.fit()
 
+    def put_under(self, spans: NDArray[np.float64] | None, *, draw: bool = False) -> None:
+        """Put the columns where words are: from left to right edge of each, [columns, 2], in pixels
+        of the plot's viewport, NaN for a column without a word. None: one beside the other.
+
+        ``draw``: also draw anew what was set without being drawn.
+        """
+        if spans is not None:
+            left = self.view.sceneBoundingRect().left()
+            spans = _closed(np.asarray(spans, dtype=np.float64) - left)
+        known, told = (np.zeros(0) if it is None else it for it in (self._spans, spans))
+        moved, self._spans = not np.array_equal(known, told), spans
+        if moved or draw:
+            self._refresh()
+        if moved or (draw and not self._zoomed):
+            self.fit()
+
     def clear(self) -> None:
         """Show that there is nothing to show."""
         for side in SIDES:
@@ -129,11 +158,34 @@ class RewardChart(TokenChart):
         scaled = [np.cumsum(np.nan_to_num(v)) / self._shrink for v in values]
         room = np.divide(self._room, (1.0, 1.0, self._shrink, self._shrink))
         both = np.concatenate([*values, *scaled, room])
-        self._show_range(max(map(self._width, SIDES)), both, room=0.12)
+        self._show_range(self.columns(), both, room=0.12)
+        if self._spans is not None:
+            width = float(self.view.width())
+            self.view.setLimits(xMin=0.0, xMax=width, minXRange=2 * EDGE)
+            self.view.setXRange(0.0, width, padding=0)
+            self._show_mark()
 
-    def _width(self, side: str) -> int:
-        """Return how many columns a side needs."""
-        return int(self._places[side].max(initial=-1)) + 1
+    def columns(self) -> int:
+        """Return how many columns both sides need."""
+        return 1 + max(int(places.max(initial=-1)) for places in self._places.values())
+
+    def _span(self, column: int) -> tuple[float, float]:
+        left, right = self._spans_of(np.array([column]))[0].tolist()
+        return left, right
+
+    def _spans_of(self, columns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return where columns begin and end on the axis, [n, 2]."""
+        if self._spans is None or int(columns.max(initial=0)) >= len(self._spans):
+            return np.stack([columns - 0.5, columns + 0.5], axis=1)
+        return self._spans[columns]
+
+    def _column_at(self, x: float) -> int:
+        if self._spans is None:
+            return super()._column_at(x)
+        inside = (self._spans[:, 0] <= x) & (x < self._spans[:, 1])
+        # What stands between two words lies over both.
+        narrow = np.where(inside, self._spans[:, 1] - self._spans[:, 0], np.inf)
+        return int(narrow.argmin()) if inside.any() else -1
 
     def set_what(self, what: str) -> None:
         """Say what a bar is of: a "token" or a "word"."""
@@ -154,25 +206,21 @@ class RewardChart(TokenChart):
     def set_theme(self, dark: bool) -> None:
         """Draw for a dark or a light theme; A and B keep their hues."""
         word = self._word()
-        titles = (
-            "reward r" if word == "reward" else word,
-            f"running sum {self._symbol}",
-            f"{self._what} of the response",
-        )
-        text, _ = self._dress(dark, titles)
+        text, _ = self._dress(dark)
         for side in SIDES:
             colour = QColor(COLOURS[dark][side])
             self.bars[side].setOpts(brush=colour, pen=None)
             style = Qt.PenStyle.SolidLine if side == "A" else Qt.PenStyle.DashLine
-            self.lines[side].setPen(pg.mkPen(colour, width=2, style=style))
+            self.lines[side].setPen(pen(colour, theme.PEN, style))
         a, b = (COLOURS[dark][side] for side in SIDES)
         self.key.setText(
             f'<b style="color:{a}">■ A</b> {word}, <b style="color:{a}">—</b> its running sum '
             f'&nbsp;&nbsp; <b style="color:{b}">■ B</b> {word}, '
-            f'<b style="color:{b}">- -</b> its running sum &nbsp;&nbsp; in {self._unit}'
+            f'<b style="color:{b}">- -</b> its running sum (right) &nbsp;&nbsp; in {self._unit}'
         )
         self.empty.setStyleSheet(f"color: {text.name()}; background: transparent;")
         self._show_axes()
+        self._name_columns()
         self._show_mark()
 
     def _refresh(self) -> None:
@@ -189,14 +237,16 @@ class RewardChart(TokenChart):
         self.item.getAxis("right").setScale(self._shrink)
         alone = sum(len(v) > 0 for v in values) < 2
         for side, v, total in zip(SIDES, values, sums, strict=True):
-            x = self._places[side].astype(np.float64)
-            width = 0.8 if alone else 0.4
-            left = x - 0.4 if alone or side == "A" else x
+            spans = self._spans_of(self._places[side])
+            middle = spans.mean(axis=1)
+            width = (spans[:, 1] - spans[:, 0]) * (FILLED if alone else FILLED / 2)
+            left = middle - width / 2 if alone else middle - width if side == "A" else middle
             self.bars[side].setOpts(
                 x0=left, y0=np.zeros(len(v)), width=width, height=np.nan_to_num(v)
             )
-            self.lines[side].setData(x, total / self._shrink)
+            self.lines[side].setData(middle, total / self._shrink)
         self._show_axes()
+        self._name_columns()
         self._show_mark()
 
     def _show_axes(self) -> None:
@@ -204,9 +254,26 @@ class RewardChart(TokenChart):
         empty = all(len(self._rewards[side]) == 0 for side in SIDES)
         self.empty.setVisible(empty)
         self._zero.setVisible(not empty)
-        super()._show_axes()
         for name in self.axes:
-            self.item.getAxis(name).setVisible(not empty)  # a new label shows its axis
+            self.item.getAxis(name).setVisible(not empty)
+
+    def _name_columns(self) -> None:
+        """Name the columns by their words, where they are known."""
+        both = all(map(len, self._labels.values()))
+        lines = 2 if both and self.height() >= ROOMY else 1
+        known = any(map(len, self._labels.values()))
+        spans = self._spans_of(np.arange(self.columns() if known else 0))
+        self.names.set_columns(spans, partial(self._name, lines), lines, self._spans is None)
+
+    def _name(self, lines: int, column: int) -> str:
+        """Return what a column is called: A's word and B's where they differ, in two lines, or B's
+        where there is room for one."""
+        words = []
+        for side in SIDES:
+            bar = int(np.searchsorted(self._places[side], column))
+            if bar < len(self._labels[side]) and self._places[side][bar] == column:
+                words.append(bare(self._labels[side][bar]))
+        return "\n".join(list(dict.fromkeys(words))[-lines:])
 
     def _lengths(self) -> dict[str, int]:
         return {side: len(rows) for side, rows in self._rows.items()}
@@ -229,8 +296,8 @@ class RewardChart(TokenChart):
         )
         total = float(np.nansum(rewards[: bar + 1]))
         colour = QColor(COLOURS[self.dark][side])
-        self.mark.setPen(pg.mkPen(translucent(colour, 150), width=1.5))
-        self._dots.setData([column], [total / self._shrink], brush=colour, pen=None)
+        self.mark.setPen(pen(translucent(colour, 150), 1.5))
+        self._dots.setData([self._middle(column)], [total / self._shrink], brush=colour, pen=None)
         label = self._labels[side][bar] if self._labels[side] else f"{self._what} {bar}"
         word = "r" if self._symbol == "Σr" else self._word()
         own = f"{word} {signed(float(rewards[bar]))}"
@@ -244,3 +311,16 @@ class RewardChart(TokenChart):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self.empty.setGeometry(self.plot.rect())
+        self._name_columns()
+
+
+def _closed(spans: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return spans of columns with narrow ones for those that are under no word, around the end of
+    the word before them."""
+    found, none = spans.copy(), np.isnan(spans[:, 0])
+    for first in np.flatnonzero(none & ~np.roll(none, 1)).tolist():
+        count = int((~none[first:]).argmax()) or len(none) - first
+        middle = found[first - 1, 1] if first else BETWEEN * count
+        ends = middle + BETWEEN * (2 * np.arange(count + 1) - count)
+        found[first : first + count] = np.stack([ends[:-1], ends[1:]], axis=1)
+    return found

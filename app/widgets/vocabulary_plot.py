@@ -12,13 +12,14 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import ArrayLike, NDArray
 from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QFocusEvent, QImage, QKeyEvent, QPainter, QPen
+from PySide6.QtGui import QColor, QFocusEvent, QImage, QKeyEvent, QPainter
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from app import theme
 from app.widgets.colour_scale import ColourScale
 from app.widgets.drawing import mix, picture_of, said_once, translucent
 from app.widgets.layouts import as_tip, fill
-from app.widgets.plots import dress, dress_note, fit_button, prepare
+from app.widgets.plots import dress, dress_note, fit_button, pen, prepare
 from core.present.numerals import plain, signed
 
 Floats = NDArray[np.float64]
@@ -249,11 +250,11 @@ class VocabularyPlot(QWidget):
         faint = translucent(text, 120)
         dress(self.plot, {"left": "reward r", "bottom": "log π_ref"}, surface, text, faint)
         dress_note(self.note, surface, text, faint)
-        self._zero.setPen(QPen(faint, 0))
+        self._zero.setPen(pen(faint))
         self.dots.set_ink(mix(surface, text, 0.5))
-        self.here.setPen(pg.mkPen(text, width=2))
+        self.here.setPen(pen(text, theme.PEN))
         self.here.setBrush(None)
-        self._point.setPen(pg.mkPen(text, width=1.5))
+        self._point.setPen(pen(text, 1.5))
         self._point.setBrush(None)
         self._show_ends()
 

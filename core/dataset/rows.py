@@ -156,12 +156,30 @@ def parse_columns(text: str) -> dict[str, str]:
             raise ValueError(f"{role!r} is none of {', '.join(ROLES)}")
         if role in found:
             raise ValueError(f"{role} is named twice")
-        if name in found.values():
-            raise ValueError(f"{name!r} is named for two roles")
         found[role] = name
-    if "response" in found and {"chosen", "rejected"} & found.keys():
-        raise ValueError("response is of single responses, chosen and rejected are of pairs")
+    check_columns(found)
     return found
+
+
+def check_columns(named: Mapping[str, str]) -> None:
+    """Find out whether columns can be named so, by their role.
+
+    Raises:
+        ValueError: one is named for two roles, or those of a pair beside those of no pair.
+    """
+    for role, name in named.items():
+        if any(name == other for one, other in named.items() if one != role):
+            raise ValueError(f"{name!r} is named for two roles")
+    if "response" in named and {"chosen", "rejected"} & named.keys():
+        raise ValueError("response is of single responses, chosen and rejected are of pairs")
+
+
+class NotGuessed(UserFacingError):
+    """No column could be taken for what is needed; ``columns``: those that there are."""
+
+    def __init__(self, sentence: str, columns: tuple[str, ...]) -> None:
+        super().__init__(sentence)
+        self.columns = columns
 
 
 def look(path: Path, named: Mapping[str, str] | None = None) -> Layout:
@@ -172,7 +190,7 @@ def look(path: Path, named: Mapping[str, str] | None = None) -> Layout:
 
     Raises:
         UserFacingError: it cannot be read, is empty, lacks a named column, or none of the first
-            rows can be used; the sentence says why.
+            rows can be used (NotGuessed); the sentence says why.
     """
     named = dict(named or {})
     table = open_table(path, KNOWN | {*RESPONSE} | {fold(name) for name in named.values()})
@@ -218,10 +236,11 @@ def look(path: Path, named: Mapping[str, str] | None = None) -> Layout:
         roles.update((role, _own(role, names, named)) for role, names in found.roles.items())
     if not roles:
         want = "a prompt and a response" if single else "a prompt, a chosen and a rejected response"
-        raise UserFacingError(
+        raise NotGuessed(
             f"None of the first {len(values) or len(faults):,} rows of {path} holds {want} "
             f"({faults[0]}); its columns are {listed(columns) or 'none'}: say which is which with "
-            f"--columns prompt=…,chosen=…,rejected=… or prompt=…,response=…."
+            f"--columns prompt=…,chosen=…,rejected=… or prompt=…,response=….",
+            tuple(columns),
         )
     shown: dict[str, tuple[str, ...]] = {}
     for (role, names), _ in roles.most_common():

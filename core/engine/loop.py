@@ -8,9 +8,10 @@ by a handler or by whoever hears an event, ends the thread.
 A job takes a step whenever nothing more urgent waits, and tells of each. What gives way is
 interrupted when something more urgent comes, and done again afterwards, a job from its last step
 on. A response that takes long to score lets the other go first, and looks too, if they are asked
-for meanwhile; it then goes on with what it had found. After each load the engine asks itself for
-the pair's noise floor, which gives way too, and is not begun before nothing was asked for a moment,
-so that first colours and keys never wait for it.
+for meanwhile; a scrub that takes long lets looks go first; each then goes on with what it had
+found. After each load the engine asks itself for the pair's noise floor, which gives way too, and
+is not begun before nothing was asked for a moment, so that first colours and keys never wait for
+it.
 
 Knows slots and urgencies, and no request but its own; knows nothing of Qt: events go to a callable,
 called on the engine thread. What is done for a request is core.engine.answering's business.
@@ -136,9 +137,9 @@ class Engine:
             return False
         if running.gives_way:
             return self._urgency(request) < running.urgency
-        if not running.is_done_again or request.id in self._later or self._in_vain >= IN_VAIN:
+        if request.urgency not in running.makes_way_for or request.id in self._later:
             return False
-        return request.urgency <= Urgency.LOOK and self._clock() - self._since > LONG
+        return self._in_vain < IN_VAIN and self._clock() - self._since > LONG
 
     def _get_on(self) -> None:
         """Take note that a piece of what runs is done that stays, should it make way."""
@@ -195,7 +196,7 @@ class Engine:
                     self._jobs[urgency] = request
                 elif interrupted:
                     self._waiting[request.slot] = request
-                    if request.is_done_again:
+                    if request.makes_way_for:
                         self._later[request.id] = self._in_vain + 1
                 elif request is self._jobs.get(urgency):
                     del self._jobs[urgency]

@@ -85,9 +85,9 @@ class Request(Generic[Answer]):
     gives_way: ClassVar[bool] = False
     """Whether something more urgent stops it, a job in mid-step; that is then done again."""
 
-    is_done_again: ClassVar[bool] = False
-    """Whether another that is as urgent, or a look, stops it once it takes long; it is then done
-    again, and goes on with what it had found."""
+    makes_way_for: ClassVar[tuple[Urgency, ...]] = ()
+    """What stops it once it takes long, by its urgency; it is then done again, and goes on with
+    what it had found."""
 
     id: int
 
@@ -384,7 +384,7 @@ class Score(Request[Scored]):
     fresh: bool = False
 
     urgency = Urgency.EDIT
-    is_done_again = True
+    makes_way_for = Urgency.EDIT, Urgency.LOOK
 
     @property
     def topic(self) -> str:
@@ -742,6 +742,7 @@ class Scrub(Request[Scrubbed]):
     """One of ``PairInfo.checkpoints``, by its path."""
 
     urgency = Urgency.EDIT
+    makes_way_for = (Urgency.LOOK,)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

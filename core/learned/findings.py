@@ -34,6 +34,8 @@ SHOWN = 12
 """Members, exceptions, family and contexts of a finding that are kept."""
 PROPERTY_FLOOR = 2.0
 """Nats a response between texts that have much and little of a property."""
+SHARE = 1 / 3
+"""Of a finding's effect, below which one of its members is an exception to it."""
 FALSE = 0.05
 """The rate of false discoveries that is reported."""
 
@@ -215,8 +217,9 @@ def _finding(
                 unit = units.every[int(index[rows][0])]
                 contexts = len(np.unique(units.context[index[rows]]))
                 members.append((side, Member(unit.key, float(value[rows].mean()), contexts)))
-    along = [it for side, it in members if it.effect * side * effect > 0]
-    against = [it for side, it in members if it.effect * side * effect <= 0]
+    least = SHARE * effect**2
+    along = [it for side, it in members if it.effect * side * effect >= least]
+    against = [it for side, it in members if it.effect * side * effect < least]
     strongest = np.argsort(-own * np.sign(effect), kind="stable")
     seen: set[int] = set()
     places = []

@@ -86,6 +86,8 @@ class Held:
 
     line: Line
     stores: list[Store]
+    version: "Identity | str" = ""
+    """The checkpoint that the policy's cells are of."""
 
     def bytes(self) -> int:
         """Return the memory held, in bytes."""
@@ -185,7 +187,7 @@ class Pair:
         return self.watch.look(None if isinstance(self.version, str) else self.version)
 
     def _place(self, cancelled: Callable[[], bool]) -> None:
-        """Load the weights of the checkpoint that is shown; the policy's KV becomes stale.
+        """Load the weights of the checkpoint that is shown; KV of another is of no use meanwhile.
 
         Raises:
             UserFacingError, Cancelled: they are not loaded, and will be asked for again.
@@ -194,8 +196,6 @@ class Pair:
         if self.swap is None or isinstance(version, str) or version == self._placed:
             return
         self._placed = ""
-        for held in self._lines.values():
-            held.line.ready[POLICY] = False
         self.swap.place(version, cancelled)
         for lane in self.lanes:
             lane.weights_changed()
@@ -482,6 +482,8 @@ class Pair:
         """Return the line, last used first, in which all states are ready, or None."""
         depths = self.tree.depth[states]
         for name, held in reversed(self._lines.items()):
+            if POLICY in rows and held.version != self._placed:
+                continue
             cells = held.line.cells(states, depths)
             if (cells >= 0).all() and held.line.ready[list(rows)][:, cells].all():
                 self._lines[name] = self._lines.pop(name)
@@ -500,10 +502,13 @@ class Pair:
             raise
 
     def _line(self, name: str) -> Held:
-        """Return a line by name, made if it is new, and note that it is used now."""
+        """Return a line by name, made if it is new, and note that it is used now: of another
+        checkpoint the policy's cells are to be run anew."""
         held = self._lines.pop(name, None)
         if held is None:
             held = Held(Line(rows=3), [lane.store() for lane, _ in self._covering])
+        if held.version != self._placed:
+            held.line.ready[POLICY], held.version = False, self._placed
         self._lines[name] = held
         return held
 
@@ -603,6 +608,8 @@ class Pair:
         trunk_only = any(lane.way is not Way.TREE for lane, _ in self._covering)
         lender, most = None, np.arange(first)
         for other in self._lines.values():
+            if other.version != held.version:
+                continue
             cells = other.line.beginning(path, depths, trunk_only)
             unready = ~other.line.ready[list(rows)][:, cells].all(axis=0)
             cells = cells[: int(unready.argmax())] if unready.any() else cells

@@ -29,6 +29,11 @@ class Bars:
 NO_BARS = Bars(np.zeros(0), (), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
+def bare(label: str) -> str:
+    """Return a label without the mark of the space before it."""
+    return label.strip("·") or label
+
+
 def bars(values: Floats, scoring: Scoring, unit: Unit) -> Bars:
     """Return the bars of a response by its rows' values [n], in columns of its own.
 

@@ -144,7 +144,7 @@ _ALL = (
     Measure(
         key="excess",
         title="Reward less its expectation",
-        quantity="r − β·KL(π‖π_ref)",
+        quantity=f"r − β·{quantities.KL_FORWARD}",
         unit="β·nats",
         equation="β (log π − log π_ref) − E_π[β (log π − log π_ref)]",
         meaning="The implicit reward less what the policy expects of its own tokens there.",
@@ -192,8 +192,8 @@ _ALL = (
     ),
     Measure(
         key="kl",
-        title="KL(π‖π_ref)",
-        quantity="KL(π‖π_ref)",
+        title=quantities.KL_FORWARD,
+        quantity=quantities.KL_FORWARD,
         unit="nats",
         equation="Σ_a π(a|s) (log π(a|s) − log π_ref(a|s))",
         meaning="How far policy and reference differ at the state before the token, over the "

@@ -45,7 +45,7 @@ def node_facts(
         facts += _edge_facts(tree, entry, beta, noise)
     kl = float(tree.column("kl")[entry])
     if np.isfinite(kl):
-        facts.append(Fact("KL(π‖π_ref)", plain(kl, 4), "at this state, in nats"))
+        facts.append(Fact(quantities.KL_FORWARD, plain(kl, 4), "at this state, in nats"))
     visits = int(tree.visits[entry])
     facts.append(Fact("visits", f"{visits:,}", "how often searches have come through"))
     return tuple(facts)

@@ -106,7 +106,9 @@ def _reference_facts(scoring: Scoring, index: int) -> tuple[Fact, ...]:
     if scoring.kl is not None and scoring.kl_reverse is not None:
         kl, reverse = float(scoring.kl[index]), float(scoring.kl_reverse[index])
         meaning = "at the state before the token, in nats, over the whole vocabulary"
-        said.append(Fact("KL(π‖π_ref)", f"{plain(kl, 4)}  ·  reverse {plain(reverse, 4)}", meaning))
+        said.append(
+            Fact(quantities.KL_FORWARD, f"{plain(kl, 4)}  ·  reverse {plain(reverse, 4)}", meaning)
+        )
     return tuple(said)
 
 

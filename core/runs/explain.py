@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.losses import EQ_16
+from core.quantities import KL_REVERSE
 from core.runs.losses import SOURCES, has_reference
 from core.runs.records import EVAL, HELD_OUT, KL, RunLog, Series
 
@@ -49,7 +50,7 @@ ABOVE = (
     "itself would write must lose reward on average, {eq_16} (Eq. 16)."
 )
 DISPLACED = (
-    "What the reference itself would write loses β KL(π_ref‖π) on average (Eq. 16); here the "
+    f"What the reference itself would write loses β {KL_REVERSE} on average (Eq. 16); here the "
     f"chosen responses became far less likely than that: likelihood displacement ({DISPLACEMENT})."
 )
 
@@ -215,7 +216,7 @@ def _displaced(run: RunLog, beta: float | None, source: str) -> Finding | None:
         return None
     text = (
         f"Chosen has fallen to {_signed(chosen.last)} by step {chosen.end:,}, far below "
-        f"−β KL(π_ref‖π) = {_signed(expected)}."
+        f"−β {KL_REVERSE} = {_signed(expected)}."
     )
     return Finding("displaced", text, DISPLACED, f"{CITES_16}; {DISPLACEMENT}", warning=True)
 
@@ -297,7 +298,7 @@ def _beside(run: RunLog, beta: float | None, source: str) -> str:
         return ". β is not known: set it beside the run's name to see −β KL."
     chosen, kl = found
     return (
-        f"; −β KL(π_ref‖π) is {_signed(-beta * kl.last)} at step {kl.end:,}, where chosen is "
+        f"; −β {KL_REVERSE} is {_signed(-beta * kl.last)} at step {kl.end:,}, where chosen is "
         f"{_signed(chosen.last)}."
     )
 

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtCore import QPoint, QPointF, QRect, Qt
 from PySide6.QtGui import QFontInfo
 
 from core.engine.protocol import Inspect
@@ -50,6 +50,90 @@ def test_all_parts_are_seen_without_scrolling(sized, size):
     for panel in view.panels.values():
         assert not panel.editor.verticalScrollBar().maximum()
     assert view.chart.height() >= 80
+
+
+def bars_on_screen(window):
+    """From where to where each column's bars of B are drawn, in pixels of the window."""
+    chart = window.view.chart
+    plot = chart.plot.viewport().mapTo(window, QPoint(0, 0)).x()
+    options = chart.bars["B"].opts
+    ends = []
+    for left, width in zip(options["x0"], options["width"], strict=True):
+        scene = (
+            chart.view.mapViewToScene(QPointF(x, 0.0)).x() for x in (left - width, left + width)
+        )
+        ends.append(tuple(x + plot for x in scene))
+    return ends
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1024, 600)])
+def test_each_bar_stands_under_its_word_of_b(sized, qtbot, size):
+    """And still does when the texts are larger, or the window is of another size."""
+    window = sized(*size)
+    view = window.view
+    editor = view.panels["B"].editor
+
+    def lined_up():
+        away = editor.viewport().mapTo(window, QPoint(0, 0)).x()
+        drawn = bars_on_screen(window)
+        for token, (left, right) in enumerate(drawn):
+            rect = editor.token_rects(token)[0]
+            begin, end = rect.left() + away, rect.right() + 1 + away
+            middle = (left + right) / 2
+            if abs(middle - (begin + end) / 2) > 1.5 or right - left > end - begin + 1:
+                return False
+        return len(drawn) == len(view.panels["B"].scoring)
+
+    qtbot.waitUntil(lined_up, timeout=5000)
+    do(window, "zoom_in")
+    qtbot.waitUntil(lined_up, timeout=5000)
+    window.resize(size[0] + 100, size[1])
+    qtbot.waitUntil(lined_up, timeout=5000)
+
+
+@pytest.mark.parametrize("size", [*ROOMY, (1024, 600)])
+def test_a_token_that_is_pinned_in_the_chart_is_scrolled_to(sized, qtbot, size):
+    """Also where the inspector would cover it."""
+    window = sized(*size)
+    view = window.view
+    text = "\n".join(" ".join(f"word{i}" for i in range(150)) for _ in range(6))
+    view.put_texts(view.prompt.prompt(), text, text)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    for side, index in (("B", 420), ("A", 880), ("B", 3)):
+        view.chart.clicked.emit(side, index)
+        editor = view.panels[side].editor
+
+        def seen(editor=editor, index=index):
+            """All of it is in the editor, and nothing lies over it."""
+            rect = editor.token_rects(index)[0]
+            over = QRect(view.inspector.mapTo(window, QPoint(0, 0)), view.inspector.size())
+            there = rect.translated(editor.viewport().mapTo(window, QPoint(0, 0)))
+            return editor.viewport().rect().contains(rect) and not over.intersects(there)
+
+        qtbot.waitUntil(lambda: view.inspector.isVisible() and seen(), timeout=5000)
+
+
+def test_bars_stand_side_by_side_where_b_has_several_lines(sized, qtbot):
+    window = sized(1024, 600)
+    view = window.view
+    text = view.panels["B"].editor.toPlainText()
+    view.put_texts(view.prompt.prompt(), text, " ".join([text] * 6))
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    qtbot.waitUntil(lambda: list(view.chart.bars["B"].opts["x0"][:3]) == [0.0, 1.0, 2.0])
+
+
+@pytest.mark.parametrize("size", ROOMY)
+def test_responses_of_two_lines_need_no_scrolling(sized, fonts, qtbot, size):
+    window = sized(*size)
+    view = window.view
+    text = "They were offered a job as a manager of analysts for $250K a year and answer by Friday."
+    view.put_texts(view.prompt.prompt(), text, text)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    for panel in view.panels.values():
+        assert panel.editor.document().documentLayout().documentSize().height() == 2
+        assert not panel.editor.verticalScrollBar().maximum()
+    window.resize(1024, 600)  # it can still be made as small as before
+    qtbot.waitUntil(lambda: (window.width(), window.height()) == (1024, 600))
 
 
 @pytest.mark.parametrize("size", ROOMY)

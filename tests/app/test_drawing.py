@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 from PySide6.QtCore import QPointF, QTimer
-from PySide6.QtGui import QColor, QFont
+from PySide6.QtGui import QColor, QFont, QImage, QPainter
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.widgets.clipped import Clipped
 from app.widgets.drawing import draw_picture, mix, pack, picture_of, smaller, translucent
 from app.widgets.layouts import fill, label
+from app.widgets.plots import pen
 from app.widgets.recent_cache import RecentCache
 from app.widgets.timers import single_shot
 
@@ -16,6 +17,21 @@ def test_a_mixed_colour_lies_between_its_parts():
     assert mix(black, white, 0.0) == black and mix(black, white, 1.0) == white
     assert mix(QColor(10, 20, 30), QColor(20, 40, 90), 0.5).getRgb() == (15, 30, 60, 255)
     assert translucent("#102030", 77).getRgb() == (16, 32, 48, 77)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 2.0])
+def test_a_line_of_a_plot_is_as_wide_on_every_screen(qapp, monkeypatch, ratio):
+    """A cosmetic pen counts the pixels of the picture, of which a sharp screen has more."""
+    monkeypatch.setattr(QApplication, "devicePixelRatio", lambda self: ratio)
+    picture = QImage(round(40 * ratio), round(40 * ratio), QImage.Format.Format_RGB32)
+    picture.setDevicePixelRatio(ratio)
+    picture.fill(QColor("white"))
+    with QPainter(picture) as painter:
+        painter.setPen(pen("black", 2))
+        painter.drawLine(0, 20, 40, 20)
+    middle = round(20 * ratio)
+    column = [QColor(picture.pixel(middle, y)) for y in range(picture.height())]
+    assert column.count(QColor("black")) == 2 * ratio
 
 
 def test_a_font_stays_legible(qtbot):

@@ -46,7 +46,7 @@ def test_the_ends_are_labelled(legend):
     legend.set_scale(ColourScale(20.0, "sequential"), negative=True)
     assert legend.bar.ends() == ("0", "", "\u221220")
     assert not legend.swap.isEnabled()
-    legend.set_quantity("KL(π‖π_ref)", "nats")
+    legend.set_quantity("KL(π\u202f||\u202fπ_ref)", "nats")
     assert "KL" in legend.bar.accessibleName() and "nats" in legend.bar.toolTip()
     assert "Neutral at 0" in legend.bar.toolTip()
 

@@ -19,6 +19,7 @@ MENUS = {
         ("Open a &pair…", "Ctrl+O"),
         ("Open training r&un…", "Ctrl+Shift+R"),
         ("Open training &log…", ""),
+        ("Score a data se&t…", ""),
         ("Open sc&ored data…", ""),
         ("Recentl&y scored data", ""),
         ("Open a run's chec&kpoints…", "Ctrl+Shift+O"),
@@ -130,6 +131,8 @@ TIPS = {
     "Open a &pair…": "Choose a policy and its reference",
     "Open training r&un…": "A run's folder, to see its curves in the training view",
     "Open training &log…": "A log of a run, in any usual format",
+    "Score a data se&t…": "Score all rows of a file of pairs or responses under the pair that is "
+    "loaded",
     "Open sc&ored data…": "What score --data has written, as a table of pairs",
     "E&xport scored rows…": "The selected rows, or all that are shown: pairs as JSON Lines, or a "
     "scored Parquet",

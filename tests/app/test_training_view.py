@@ -145,7 +145,7 @@ def test_runs_lie_over_each_other_in_hues_of_their_own(view):
     lines = view.charts.grid.charts["rewards"].lines
     # B's beta is not known: its -beta KL is not drawn.
     assert [(line.run, line.curve.label) for line in lines] == [
-        ("a", "chosen"), ("a", "rejected"), ("a", "−β KL(π_ref‖π)"),
+        ("a", "chosen"), ("a", "rejected"), ("a", "−β KL(π_ref\u202f||\u202fπ)"),
         ("b", "chosen"), ("b", "rejected"),
     ]  # fmt: skip
     chosen, rejected = view.charts.grid.charts["rewards"].drawn[:2]
@@ -170,6 +170,28 @@ def test_a_row_hides_and_removes_its_run(view, qtbot):
     assert not view.session.runs and view.empty.text.isVisible()
     opened(qtbot, view, A)
     assert view.session.runs[0].hue == 0
+
+
+def test_names_of_runs_are_shown_whole_or_end_in_dots(make_view, qtbot, there, fonts):
+    """No word of one breaks; the whole is in the tool tip."""
+    names = ["without-sft", "a_run-with_a-verylongwordthatnobodyhasroomfor"]
+    paths = [Path(f"/runs/{name}") for name in names]
+    for path in paths:
+        there[path] = (made_log(path, path.name),)
+    view = make_view()
+    opened(qtbot, view, *paths)
+    table = view.readout.table
+    heads = [table.horizontalHeaderItem(column) for column in (1, 2)]
+    assert [head.toolTip() for head in heads] == names
+    assert heads[0].text().replace("\n", "") == names[0]
+    assert all(line in ("without-sft", "without-", "sft") for line in heads[0].text().split("\n"))
+    assert heads[1].text().startswith("a_run-") and heads[1].text().endswith("…")
+
+
+def test_what_is_said_of_a_run_in_a_line_leaves_out_its_format_first(view):
+    row = view.runs.list.rows[view.session.runs[0].key]
+    row.about.resize(row.about.fontMetrics().horizontalAdvance("step 200 · β 0.1 · mm"), 20)
+    assert row.about.text() == "step 200 · β 0.1" and "TRL trainer state" in row.about.toolTip()
 
 
 def test_beta_is_asked_for_where_the_log_has_none(view, qtbot):

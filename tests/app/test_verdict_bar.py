@@ -3,6 +3,7 @@
 import pytest
 from PySide6.QtCore import Qt
 
+from app import theme
 from app.credit.verdict_bar import WAITS, VerdictBar
 from core.present.verdict import Edit, Verdict, verdict
 from tests.app.conftest import settled
@@ -39,6 +40,18 @@ def test_it_shows_both_sentences_and_the_edit(bar, qtbot):
     assert asked.args == [EDIT]
     bar.show_verdict(Verdict("No clear preference."), fresh=True)
     assert not bar.try_it.isVisible() and not bar.detail.words
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_it_is_as_high_with_and_without_an_edit(bar, narrow, qapp):
+    """So nothing below it moves when the verdict comes."""
+    theme.apply(qapp, False)
+    bar.set_narrow(narrow)
+    qapp.processEvents()
+    waits = bar.sizeHint().height()
+    bar.show_verdict(SAID, fresh=True)
+    qapp.processEvents()
+    assert bar.sizeHint().height() == waits > 40
 
 
 def test_what_is_of_an_older_text_is_grey(bar):

@@ -159,8 +159,10 @@ def test_the_chart_lines_up_after_an_edit_and_goes_by_the_unit(window, qtbot, un
     sums = [pytest.approx(rewards(it, view.beta()).sum()) for it in (a, b)]
     qtbot.waitUntil(lambda: [bars_of(view.chart, side)[1].sum() for side in "AB"] == sums)
     (x_a, r_a), (x_b, r_b) = (bars_of(view.chart, side) for side in "AB")
+    wide_a, wide_b = (view.chart.bars[side].opts["width"] for side in "AB")
     for back in (1, 2, 3):  # the closing tokens, and the words before them, are the same
-        assert np.floor(x_a[-back] + 0.5) == np.floor(x_b[-back] + 0.5)
+        touch = x_a[-back] + wide_a[-back] / 2
+        assert touch == pytest.approx(x_b[-back] - wide_b[-back] / 2, abs=1e-6)
     for scoring, heights in ((a, r_a), (b, r_b)):
         words = len(scoring.tokens.text.split()) + 1
         if unit == "word":
@@ -168,8 +170,8 @@ def test_the_chart_lines_up_after_an_edit_and_goes_by_the_unit(window, qtbot, un
     viewport, jitter = view.chart.plot.viewport(), itertools.cycle([0, 1])
 
     def points_at_b():
-        x = np.floor(bars_of(view.chart, "B")[0][-2] + 0.5)
-        scene = view.chart.view.mapViewToScene(QPointF(float(x) + 0.2, 0.0))
+        x = bars_of(view.chart, "B")[0][-2]
+        scene = view.chart.view.mapViewToScene(QPointF(float(x), 0.0))
         at = view.chart.plot.mapFromScene(scene)  # pyqtgraph leaves out moves that come too fast
         qtbot.mouseMove(viewport, at + QPoint(0, next(jitter)))
         return view.chart.marked()[0] == "B"
@@ -586,20 +588,24 @@ def test_notes_of_a_pair_are_one_sentence_and_a_button_for_the_others(
 def test_every_token_that_the_models_read_is_shown_with_its_role(window, qtbot):
     prompt = window.view.prompt
     prompt.raw.setChecked(True)
-    qtbot.waitUntil(lambda: "<user>" in prompt.raw_text.toPlainText(), timeout=5000)
-    text = prompt.raw_text.toPlainText()
-    assert "It says a date." in text and "All is well." not in text
-    assert "<end>" in text
-    key = text.partition("\n")[0].split()
-    assert key == ["template", "prompt", "response", "scored"]
-    document = prompt.raw_text.document()
+    qtbot.waitUntil(lambda: "<user>" in prompt.reading.tokens.toPlainText(), timeout=5000)
+    assert "<end>" in prompt.reading.tokens.toPlainText()
+    assert prompt.reading.remarks.isVisible() and prompt.reading.remarks.text() == "It says a date."
+    assert all(
+        it in prompt.reading.key.text() for it in ("template", "prompt", "response", "scored")
+    )
+    document = prompt.reading.tokens.document()
     looks = {name: document.find(name).charFormat() for name in ("<user>", "offered", "<end>", "↵")}
     assert [looks[name].fontUnderline() for name in looks] == [False, True, True, False]
-    assert looks["<user>"].toolTip() == "template, not scored · id 1"
-    assert looks["offered"].toolTip().startswith("response, scored")
+    chosen = theme.colours(False).chosen
+    assert looks["offered"].background().color().name() == chosen
+    assert chosen in prompt.reading.key.text()
+    for name, said in (("<user>", "template, not scored · id 1"), ("offered", "response, scored")):
+        where = document.find(name).selectionStart() + 1
+        assert prompt.reading.tokens.said_of(where).startswith(said)
 
     def faint():
-        return prompt.raw_text.document().find("<user>").charFormat().foreground().color()
+        return prompt.reading.tokens.document().find("<user>").charFormat().foreground().color()
 
     for name in ("dark", "light"):
         do(window, f"theme {name}")

@@ -87,7 +87,7 @@ def test_a_policy_alone(open_window, qtbot):
     assert not inspector.tabs.isTabEnabled(1) and "reference" in inspector.tabs.tabToolTip(1)
     assert not inspector.by_reference.isVisible() and inspector.by_policy.isColumnHidden(3)
     shown = [name.text() for name, _ in inspector.facts.rows if not name.isHidden()]
-    assert "log π" in shown and not {"log π_ref", "reward r", "KL(π‖π_ref)"} & {*shown}
+    assert "log π" in shown and not {"log π_ref", "reward r", "KL(π\u202f||\u202fπ_ref)"} & {*shown}
     assert view.panels["A"].sum.text().startswith("Σ log π = ")
     assert "π_ref: none" in window.status.pair.text()
     view.make_chart()

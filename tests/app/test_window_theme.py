@@ -5,6 +5,7 @@ import pytest
 from PySide6.QtGui import QColor, QPalette
 
 from app import theme
+from app.banner import PairBanner
 from app.widgets.colour_scale import ColourScale, oklab
 from tests.app.conftest import do
 from tests.contrast import contrast
@@ -97,9 +98,17 @@ def test_high_contrast_is_a_theme_of_its_own(open_window):
     assert theme.colours(False) == theme.LIGHT
 
 
-def test_motion_is_the_users_to_forbid(open_window, qapp):
+def test_motion_is_the_users_to_forbid(open_window, qapp, qtbot):
     window = open_window()
     assert theme.motion(0) == 0
+    banner = PairBanner()
+    qtbot.addWidget(banner)
+    banner.show_loading("Importing", None)
+    assert not banner.bar.isHidden()
     do(window, "set_still")
     assert theme.motion(150) == 0
+    banner.show_loading("Importing", None)  # a bar that knows no share moves without end
+    assert banner.bar.isHidden() and banner.text.text() == "Importing …"
+    banner.show_loading("Loading", 0.5)
+    assert not banner.bar.isHidden() and banner.bar.value() == 50
     do(window, "set_still")

@@ -1,14 +1,17 @@
 """Scrubbing and replaying a run: what is shown, what is stopped, what is put off."""
 
+import itertools
 import os
 import shutil
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save, save_file
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from core.checkpoints import watch
 from core.engine.protocol import (
@@ -51,6 +54,7 @@ from core.sweeps.record import SweepSpec
 from tests.core.test_engine import PROMPT, WAIT, Desk, growing
 from tests.tiny import save_model, save_pair, save_run
 
+LONG = "a long text that is scored " * 30
 TEXTS = {"A": "They were offered $53K a year.", "B": "They were offered $250K a year."}
 
 
@@ -74,13 +78,13 @@ def desk(run):
     assert desk.engine.close(WAIT)
 
 
-def alone(run, checkpoint, side):
+def alone(run, checkpoint, side, text=""):
     """What an engine of its own says that sees this checkpoint only."""
     desk = Desk()
     desk.engine.start()
     spec = PairSpec(policy=checkpoint, reference=str(run / "ref"))
     assert isinstance(desk.ask(Load(1, spec)), Loaded)
-    scoring = desk.ask(Score(2, side, PROMPT, text=TEXTS[side])).scoring
+    scoring = desk.ask(Score(2, side, PROMPT, text=text or TEXTS[side])).scoring
     assert desk.engine.close(WAIT)
     return scoring
 
@@ -141,6 +145,97 @@ def test_the_newest_scrub_wins(run):
     assert isinstance(answers[21], Scrubbed) and answers[21].checkpoint == last[21 % 4].path
     assert {type(answer) for answer in answers.values()} == {Stopped, Scrubbed}
     assert waiting.engine.close(WAIT)
+
+
+@pytest.fixture
+def pieces(desk, monkeypatch):
+    """The checkpoint under which each layer runs a piece of a long text; ``at`` is called there."""
+    forward, seen = LlamaDecoderLayer.forward, SimpleNamespace(under=[], at=lambda: None)
+
+    def watched(self, hidden, *args, **more):
+        if hidden.shape[1] > 100:
+            seen.under.append(desk.engine.session.pair.shown)
+            seen.at()
+        return forward(self, hidden, *args, **more)
+
+    monkeypatch.setattr("core.engine.loop.QUIET", 3600.0)
+    monkeypatch.setattr("core.engine.loop.LONG", 0.0)
+    monkeypatch.setattr("core.models.pair.CPU_PATH_TOKENS", 128)
+    monkeypatch.setattr(LlamaDecoderLayer, "forward", watched)
+    return seen
+
+
+def test_a_look_goes_before_what_is_left_of_a_scrub(desk, run, pieces):
+    """It is of the checkpoint that is shown, and what the scrub has read stays."""
+    desk.ask(Score(10, "A", PROMPT, text=LONG))
+    state = StateRef.before(desk.first["B"], 2, PROMPT)
+    before = desk.ask(Inspect(11, state))
+    pieces.under.clear()
+    desk.ask(Scrub(12, desk.paths[2]))
+    undisturbed = len(pieces.under)
+    desk.ask(Scrub(13, desk.paths[-1]))
+    pieces.under.clear()
+
+    def look():
+        if len(pieces.under) == undisturbed - 1:
+            desk.engine.submit(Inspect(15, state))
+
+    pieces.at = look
+    desk.engine.submit(Scrub(14, desk.paths[1]))
+    found = []
+    while len(found) < 2:
+        event = desk.events.get(timeout=WAIT)
+        found += [event] if event.id in (14, 15) and not isinstance(event, Progress) else []
+    seen, scrubbed = found
+    assert isinstance(seen, Inspected) and seen.checkpoint == desk.paths[-1]
+    found, expected = seen.inspection.by_policy, before.inspection.by_policy
+    assert [it.id for it in found] == [it.id for it in expected]
+    logp = pytest.approx([it.logp_policy for it in expected], abs=1e-5)
+    assert [it.logp_policy for it in found] == logp
+    assert isinstance(scrubbed, Scrubbed) and {*pieces.under} == {desk.paths[1]}
+    assert undisturbed < len(pieces.under) <= undisturbed + 2  # the last piece is run twice
+    fresh = alone(run, desk.paths[1], "A", LONG).logp_policy
+    assert scrubbed.scorings["A"].logp_policy == pytest.approx(fresh, abs=1e-5)
+    after = desk.ask(Inspect(16, state))
+    assert after.checkpoint == desk.paths[1]
+    assert abs(after.inspection.by_policy[0].logp_policy - expected[0].logp_policy) > 1e-3
+
+
+def test_looks_without_end_keep_no_scrub_from_its_end(desk, run, pieces):
+    desk.ask(Score(10, "A", PROMPT, text=LONG))
+    state, looks = StateRef.before(desk.first["B"], 2, PROMPT), itertools.count(20)
+    pieces.at = lambda: desk.engine.submit(Inspect(next(looks), state))
+    scrubbed = desk.ask(Scrub(11, desk.paths[1]))
+    pieces.at = lambda: None
+    assert isinstance(scrubbed, Scrubbed) and next(looks) > 25
+    expected = alone(run, desk.paths[1], "A", LONG).logp_policy
+    assert scrubbed.scorings["A"].logp_policy == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_edit_waits_for_a_scrub_and_is_of_its_checkpoint(desk, pieces):
+    desk.ask(Score(10, "A", PROMPT, text=LONG))
+    pieces.under.clear()
+
+    def edit():
+        if len(pieces.under) == 1:
+            desk.engine.submit(Score(12, "B", PROMPT, text=TEXTS["B"] + " Yes."))
+
+    pieces.at = edit
+    assert isinstance(desk.ask(Scrub(11, desk.paths[1])), Scrubbed)
+    assert desk.answer(12).checkpoint == desk.paths[1]
+
+
+def test_a_long_scrub_tells_how_far_it_is_with_both_responses(desk, pieces, monkeypatch):
+    monkeypatch.setattr("core.progress.SOON", 0.0)
+    monkeypatch.setattr("core.progress.BETWEEN", 0.0)
+    desk.ask(Score(10, "A", PROMPT, text=LONG))
+    desk.ask(Score(11, "B", PROMPT, text="another " + LONG))
+    desk.engine.submit(Scrub(12, desk.paths[1]))
+    told = []
+    while isinstance(event := desk.events.get(timeout=WAIT), Progress) or event.id != 12:
+        told += [event.fraction] if event.id == 12 and event.fraction is not None else []
+    assert isinstance(event, Scrubbed)
+    assert len(told) > 8 and told == sorted(told) and told[0] < 0.2 and 0.8 < told[-1] <= 1
 
 
 def test_a_scrub_that_fails_leaves_what_is_shown(desk, tmp_path):

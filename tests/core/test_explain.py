@@ -42,7 +42,10 @@ def test_chosen_that_falls_while_the_margin_grows_is_laid_beside_minus_beta_kl()
     assert cases == ["falls"] and "Eq. 16" in text
     # The curves end at these values; the last tenth's median lies a little before.
     assert "Chosen falls to −1.5" in text or "Chosen falls to −1.6" in text
-    assert "−β KL(π_ref‖π) is −1.4" in text or "−β KL(π_ref‖π) is −1.5" in text
+    assert (
+        "−β KL(π_ref\u202f||\u202fπ) is −1.4" in text
+        or "−β KL(π_ref\u202f||\u202fπ) is −1.5" in text
+    )
     assert not explain(log).warning and explain(log).findings[0].cites.startswith("Eq. 16")
 
 
@@ -52,7 +55,7 @@ def test_the_shown_minus_beta_kl_is_the_median_of_the_last_tenth_times_beta():
     by_hand = -0.25 * sorted(kl.values[-10:])[4:6][0], -0.25 * sorted(kl.values[-10:])[5]
     middle = f"{sum(by_hand) / 2:+.2f}".replace("-", "−")
     # 0.25 times 15 is far more than chosen lost, so nothing but Eq. 16 is said.
-    assert f"−β KL(π_ref‖π) is {middle} at step 500" in said(log)[1]
+    assert f"−β KL(π_ref\u202f||\u202fπ) is {middle} at step 500" in said(log)[1]
 
 
 def test_without_kl_it_says_how_to_measure_it():
@@ -65,7 +68,7 @@ def test_without_kl_it_says_how_to_measure_it():
 def test_without_beta_it_asks_for_it_and_a_given_one_counts():
     log = run(chosen=(0, -1.6), rejected=(0, -5.6), beta=None, **{KL: curve(0, 15)})
     assert "β is not known" in said(log)[1]
-    assert "−β KL(π_ref‖π) is −1.4" in said(log, beta=0.1)[1]
+    assert "−β KL(π_ref\u202f||\u202fπ) is −1.4" in said(log, beta=0.1)[1]
 
 
 def test_chosen_that_stays_above_0():

@@ -62,6 +62,18 @@ def test_spellings_are_one_finding_with_both_sides_and_an_exception():
     assert len(found) <= 3, [it.sentence for it in found]
 
 
+def test_a_member_that_hardly_moves_is_an_exception():
+    still = {"neighbour", "harbour"}
+
+    def effect(piece, *_):
+        return 2.0 * (word(piece) in words.british() and word(piece) not in still)
+
+    found = findings(made(effect=effect, spread=0.05))[0]
+    assert "British spellings" in found.name
+    assert still & {it.name for it in found.exceptions}
+    assert not still & {it.name for it in found.members}
+
+
 def test_two_preferences_the_stronger_first_and_each_once():
     def effect(piece, text, start):
         return 2.5 * piece.strip().isdecimal() - 1.2 * (word(piece) == "!")

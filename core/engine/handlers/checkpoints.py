@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from core.engine.handlers import answers, steps
-from core.engine.handlers.responses import warm
+from core.engine.handlers.responses import told, warm
 from core.engine.protocol import Event, Replay, ReplayDone, Replayed, Request, Scrub, Scrubbed, Side
 from core.engine.session import Session, Shown
 from core.errors import UserFacingError
+from core.progress import Report, calm, part, silent
 
 if TYPE_CHECKING:
     from core.scoring import Scoring
@@ -30,7 +31,8 @@ class Replaying:
 def scrub(session: Session, request: Scrub) -> Scrubbed:
     """Show another checkpoint, once all that the sides hold is scored under it."""
     began = time.perf_counter()
-    scorings, session.shown, anew = _scorings(session, request, request.checkpoint)
+    report = calm(session.reporter(request))
+    scorings, session.shown, anew = _scorings(session, request, request.checkpoint, report)
     for side, scoring in scorings.items():
         session.responses[side] = session.responses[side]._replace(scoring=scoring)
     seconds = time.perf_counter() - began
@@ -65,7 +67,7 @@ def replay(session: Session, request: Replay, again: bool) -> Replayed | ReplayD
 
 
 def _scorings(
-    session: Session, request: Request[Event], checkpoint: str
+    session: Session, request: Request[Event], checkpoint: str, report: Report = silent
 ) -> "tuple[dict[Side, Scoring], Shown, bool]":
     """Score what both sides hold under a checkpoint as it lies on disk now.
 
@@ -78,10 +80,10 @@ def _scorings(
     pair.use(checkpoint)
     shown = pair.shown, pair.version
     session.pair_for(request, shown)
-    scorings = {
-        side: score(pair, response.prompt, response.tokens, session.cancelled, hold=side)
-        for side, response in session.responses.items()
-    }
+    scorings = {}
+    for done, (side, it) in enumerate(session.responses.items()):
+        with told(session, part(report, done, len(session.responses))):
+            scorings[side] = score(pair, it.prompt, it.tokens, session.cancelled, hold=side)
     anew = session.versions.get(checkpoint, pair.version) != pair.version
     session.versions[checkpoint] = pair.version
     return scorings, shown, anew

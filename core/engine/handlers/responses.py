@@ -1,11 +1,14 @@
 """Scoring responses, and keeping those that the two sides hold ready for the next edit."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from core.as_read import as_read
 from core.engine.handlers import answers
 from core.engine.protocol import Event, ReadTexts, Request, Score, Scored, TextsRead
 from core.engine.session import Response, Session
 from core.errors import Cancelled, UserFacingError
-from core.progress import calm, nothing, silent
+from core.progress import Report, calm, nothing, silent
 from core.text import Tokens
 
 
@@ -16,11 +19,8 @@ def score(session: Session, request: Score) -> Scored:
 
     pair = session.pair_for(request)
     tokens = _tokens(session, request)
-    pair.report, pair.got_on = calm(session.reporter(request)), session.got_on
-    try:
+    with told(session, calm(session.reporter(request))):
         scoring = score(pair, request.prompt, tokens, session.cancelled, hold=request.side)
-    finally:
-        pair.report, pair.got_on = silent, nothing
     session.responses[request.side] = Response(request.prompt, tokens, scoring)
     prompt_text = pair.codec.prompt_text(request.prompt)
     return Scored(request.id, request.side, scoring, prompt_text, pair.shown)
@@ -35,6 +35,17 @@ def read_texts(session: Session, request: ReadTexts) -> TextsRead:
     other = session.responses.get("B" if request.side == "A" else "A")
     beside = other.tokens.text if other is not None and other.prompt == held.prompt else None
     return TextsRead(request.id, request.side, as_read(codec, held.prompt, held.tokens, beside))
+
+
+@contextmanager
+def told(session: Session, report: Report) -> Iterator[None]:
+    """Have it told how far a response's numbers are, and that what is done of them stays."""
+    pair = session.pair
+    pair.report, pair.got_on = report, session.got_on
+    try:
+        yield
+    finally:
+        pair.report, pair.got_on = silent, nothing
 
 
 def _tokens(session: Session, request: Score) -> Tokens:
