@@ -39,8 +39,12 @@ TIMES_NOISE = 2.0
 """An effect must be so many times the noise of one log-ratio."""
 TOGETHER = 4
 """Responses to one prompt that one step scores at most."""
-QUICK, SLOW = 0.4, 1.5
-"""Seconds: a quicker step is followed by one of twice as many prompts, a slower one by half."""
+MOST = 8
+"""Prompts whose responses one step scores where nothing comes in between: some forwards are full
+then."""
+QUICK, SLOW = 2.0, 8.0
+"""Seconds: where something may, a quicker step is followed by one of twice as many prompts, a
+slower one by half."""
 SCORED, LOOKED, TESTED = 0.6, 0.65, 0.85
 """The share that is done once all is scored, looked through, tested; the rest is sampling."""
 
@@ -69,8 +73,12 @@ class Learning:
         *,
         amplify: bool = True,
         noise: "NoiseFloor | None" = None,
+        alone: bool = False,
     ) -> None:
-        """Begin with the pair under the checkpoint that it shows; arguments as ``learned``."""
+        """Begin with the pair under the checkpoint that it shows; arguments as ``learned``.
+
+        ``alone``: nothing comes between two steps, so that none need be short.
+        """
         self.found: Learned | None = None
         """All that is known so far; None until the states have been looked through."""
         self.fraction = 0.0
@@ -78,7 +86,7 @@ class Learning:
         self._pair, self._info, self._corpus = pair, info, corpus
         self._own = pair.shown, pair.version
         self._samples = alike(samples)
-        self._scoring = Scoring(self._samples)
+        self._scoring = Scoring(self._samples, most=MOST if alone else 1, adapts=not alone)
         self._states: States | None = None
         self._watched: Watched | None = None
         self._tested = self._sampled = 0
@@ -184,7 +192,7 @@ class Learning:
             if scoring.under[0] != checkpoint.path:
                 self._pair.use(checkpoint.path)
                 under = self._pair.shown, self._pair.version
-                scoring = self._scoring = Scoring(self._samples, under, scoring.most)
+                scoring = self._scoring = scoring.again(under)
             self._pair.use(*scoring.under)
             if not scoring.ended:
                 return min(scoring.step(self._pair, cancelled), 0.99)
@@ -207,13 +215,18 @@ class Scoring:
         samples: Sequence[Sequence[Sample]],
         under: "tuple[str, Identity | str]" = ("", ""),
         most: int = 1,
+        adapts: bool = True,
     ) -> None:
         """Begin with none; ``samples`` as ``alike`` gives them, ``under`` as Pair has it."""
-        self.under, self.most = under, most
+        self.under, self.most, self._adapts = under, most, adapts
         self._samples = samples
         self._done = 0
         self._parts: list[States] = []
         self._skipped: list[str] = []
+
+    def again(self, under: "tuple[str, Identity | str]") -> "Scoring":
+        """Return what scores the same under another checkpoint."""
+        return Scoring(self._samples, under, self.most, self._adapts)
 
     @property
     def ended(self) -> bool:
@@ -237,9 +250,9 @@ class Scoring:
             self._skipped += error.skipped
         self._done += len(part)
         seconds = time.perf_counter() - began
-        if seconds < QUICK:
+        if self._adapts and seconds < QUICK:
             self.most *= 2
-        elif seconds > SLOW:
+        elif self._adapts and seconds > SLOW:
             self.most = max(self.most // 2, 1)
         return self._done / len(self._samples)
 
@@ -292,7 +305,7 @@ def learned(
         UserFacingError: there is no reference, or nothing can be scored.
         Cancelled: soon after ``cancelled()`` turns true.
     """
-    learning = Learning(pair, info, samples, corpus, amplify=amplify, noise=noise)
+    learning = Learning(pair, info, samples, corpus, amplify=amplify, noise=noise, alone=True)
 
     def finish() -> None:
         while not learning.ended:
