@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.learned.bars import Bars
-from app.learned.findings_list import BAR, NARROW, NARROW_BAR, PAD, paint_ground
+from app.learned.findings_list import BAR, LONGEST, NARROW, NARROW_BAR, PAD, paint_ground
 from app.widgets.drawing import said_once
 from app.widgets.layouts import as_tip, fill, label
 from core.learned.compare import Comparison, Row
@@ -61,7 +61,11 @@ class ComparedModel(QAbstractListModel):
             return self.rows[index.row()].finding.claim
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return self.words(index.row())
-        return as_tip(self.words(index.row())) if role == Qt.ItemDataRole.ToolTipRole else None
+        return (
+            as_tip(self.words(index.row())[:LONGEST])
+            if role == Qt.ItemDataRole.ToolTipRole
+            else None
+        )
 
 
 class ComparedDelegate(QStyledItemDelegate):
@@ -107,7 +111,9 @@ class ComparedDelegate(QStyledItemDelegate):
         bold.setBold(True)
         painter.setFont(bold)
         painter.setPen(QColor(colours.text))
-        claim = painter.fontMetrics().elidedText(capital(row.finding.claim), elide, beside.width())
+        claim = painter.fontMetrics().elidedText(
+            capital(row.finding.claim)[:LONGEST], elide, beside.width()
+        )
         painter.drawText(beside, top, claim)
         painter.restore()
 

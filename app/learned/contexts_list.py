@@ -45,8 +45,8 @@ FIGURE = 52
 """Pixels for the effect, before the text."""
 BEFORE = 34
 """Letters that are shown before what was found, at most."""
-SHOWN = 400
-"""Letters of a text that are laid out."""
+SHOWN, TOLD = 400, 2000
+"""Letters of a text that are laid out, and that a tool tip tells."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class ContextRow:
                 f"{self.pair.before or '∅'} → {self.pair.after or '∅'}" if short else "changed"
             )
             said.append(with_minuses(f"{swapped}: Σ differs by {self.pair.change:+.2f}"))
-        return " · ".join([*said, " ".join(self.prompt.split())])
+        return " · ".join([*said, " ".join(self.prompt[:SHOWN].split())])
 
     def spans(self) -> list[tuple[int, int, float]]:
         """Return what is coloured, in letters of the text, each with its value in nats."""
@@ -115,7 +115,8 @@ class ContextsModel(QAbstractListModel):
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return with_minuses(f"{row.context.effect:+.2f} nats, {row.found}, in: {row.text}")
         if role == Qt.ItemDataRole.ToolTipRole:
-            return as_tip(f"{row.prompt}\n\n{row.text}\n\n{row.below}")
+            parts = (it[:TOLD] for it in (row.prompt, row.text, row.below))
+            return as_tip("\n\n".join(parts))
         return None
 
 

@@ -12,6 +12,7 @@ from app import theme
 from app.engine_client import EngineClient
 from app.inspect.variants import VariantsRun
 from app.learned.contexts_list import ContextRow, ContextsList
+from app.learned.findings_list import LONGEST
 from app.learned.over_lines import OverLines
 from app.widgets.layouts import fill, label
 from app.widgets.timers import single_shot
@@ -93,9 +94,10 @@ class FindingPanel(QFrame):
         if found is None or self._finding is None:
             return
         finding = self._finding
-        self.claim.setText(report.capital(finding.claim))
+        self.claim.setText(report.capital(finding.claim)[:LONGEST])
         self.status.setText(with_minuses(f"{finding.figures}; {report.status(finding)}"))
-        self.figures.setText(with_minuses("\n".join(report.details(finding))))
+        lines = (it[:LONGEST] for it in report.details(finding))
+        self.figures.setText(with_minuses("\n".join(lines)))
         self.over.show_finding(found, number)
         rows = [self._row(found, finding, place) for place in range(len(finding.contexts))]
         self.places.show_rows(rows)

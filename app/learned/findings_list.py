@@ -39,6 +39,8 @@ BAR, NARROW_BAR = 168, 96
 """Pixels of a bar, and of one where the list is narrow."""
 NARROW = 460
 PAD = 8
+LONGEST = 500
+"""Letters of a sentence that are shown: what a file says may be of any length."""
 FLOOR = "The bar is the effect with its 95% interval; the dotted lines are the floor it must pass."
 
 
@@ -66,7 +68,7 @@ class FindingsModel(QAbstractListModel):
             return f"{with_minuses(finding.sentence)}, {finding.status}"
         if role == Qt.ItemDataRole.ToolTipRole:
             lines = [finding.sentence, report.status(finding), *report.details(finding), FLOOR]
-            return as_tip(with_minuses("\n".join(lines)))
+            return as_tip(with_minuses("\n".join(it[:LONGEST] for it in lines)))
         return None
 
 

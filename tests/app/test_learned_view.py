@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication
 from app.learned.view import ALONE, NO_PAIR, NOTHING, READY, UNDER_WAY
 from core.engine.protocol import Learn, ScoreVariants
 from core.learned.report import as_json
+from core.recording import RecordedLearning
 from tests.app.conftest import PAIR, do, settled
 from tests.app.fake_engine import INFO, RUN_INFO, FakeEngine
 from tests.core.made_learned import FINDINGS, MARK, PROMPTS, SPELLING, TEXTS, learned
@@ -141,6 +142,7 @@ def test_without_a_pair_or_a_reference_it_says_what_to_do(open_window, engine, q
     window.pair.load(PAIR)
     qtbot.waitUntil(lambda: view.hint.text() == ALONE, timeout=10_000)
     assert not view.start.isEnabled()
+    qtbot.waitUntil(lambda: not window.client.busy(), timeout=10_000)
 
 
 def test_nothing_found_says_what_that_means(view, engine, qtbot):
@@ -282,6 +284,20 @@ def test_what_models_say_is_shown_as_it_is(view, engine, qtbot):
     click(qtbot, view.start)
     qtbot.waitUntil(lambda: view.found is not None, timeout=10_000)
     assert evil in view.amplified.toPlainText() and evil in view.method.toPlainText()
+
+
+def test_what_a_file_says_may_be_of_any_length(view, qtbot):
+    """And is painted all the same, as far as there is room."""
+    long = replace(MARK, name="“" + "no " * 500_000, family=("x" * 1_000_000,))
+    texts = ("word " * 200_000 + "!", *TEXTS[1:])
+    long = replace(long, contexts=(replace(MARK.contexts[0], start=10, stop=900_000),))
+    view.show_again(RecordedLearning(Learn(0), learned([long], texts=texts, over=())))
+    view.grab()
+    model = view.findings.findings
+    assert len(model.data(model.index(0), Qt.ItemDataRole.ToolTipRole)) < 10_000
+    places = view.panel.places.contexts
+    assert len(places.data(places.index(0), Qt.ItemDataRole.ToolTipRole)) < 10_000
+    assert len(view.panel.claim.text()) < 1000
 
 
 def test_the_report_is_saved_and_copied(window, found, tmp_path):
