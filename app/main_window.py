@@ -172,6 +172,7 @@ class MainWindow(QMainWindow):
             self.client, self.data.open, self.data.show, notice, self.ask, self
         )
         self.data.put_above(self.scoring.bar)
+        self.data.score_wanted.connect(self.scoring.score_data_set)
         self.editing = Editing(self)
         self.sessions = self._make_sessions()
         self.help = HelpActions(self, notice, notices, self._key_rows)

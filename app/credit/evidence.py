@@ -143,7 +143,7 @@ def in_short(found: Sequence[Found]) -> str:
     bears: Bearing = found[0].bearing
     these = [it for it in found if it.bearing == bears]
     if len(these) == 1:
-        return f"Without the underlined: {signed(these[0].less, 1)}."
+        return f"Without the underlined sentence: {signed(these[0].less, 1)}."
     verb = WORDS[bears].removesuffix("s") if bears == "for" else "speak against"
     return f"{len(these)} underlined sentences {verb} it."
 

@@ -44,6 +44,8 @@ OTHER_PAIR = (
 class DataActions(QObject):
     """The scored data set of one window."""
 
+    score_wanted = Signal()
+    """A data set is to be scored."""
     changed = Signal()
     """There are other rows, or none any more."""
 
@@ -91,6 +93,7 @@ class DataActions(QObject):
         self.view = view = DataView(explorer)
         view.problem.connect(self._problems.show_error)
         view.open_wanted.connect(self.open_scored)
+        view.score_wanted.connect(self.score_wanted)
         view.pair_wanted.connect(self._show_pair)
         view.export_wanted.connect(self._export)
         view.changed.connect(self.changed)
@@ -215,7 +218,7 @@ class DataActions(QObject):
     @action(
         Menu.EDIT.at(6, 1),
         "Next most &wrong pair",
-        "Alt+Down",
+        "F8",
         "Of the scored data: the pair with the next larger margin",
         enabled=_has_rows,
     )
@@ -226,7 +229,7 @@ class DataActions(QObject):
     @action(
         Menu.EDIT.at(6, 2),
         "Previous most wron&g pair",
-        "Alt+Up",
+        "Shift+F8",
         "Of the scored data: the pair with the next smaller margin",
         enabled=_has_rows,
     )

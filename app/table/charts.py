@@ -131,7 +131,7 @@ class BrushedPlot(QWidget):
 
     def within(self, name: str, values: Array) -> Array:
         """Return values with those beyond the axis at its ends; sets where it ends."""
-        known = values[~np.isnan(values)]
+        known = values[np.isfinite(values)]
         low, high = (0.0, 1.0)
         if len(known):
             low, high = map(float, np.percentile(known, (TAIL, 100 - TAIL)))

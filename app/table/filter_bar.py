@@ -163,10 +163,15 @@ class FilterBar(QWidget):
         self.ready = []
         for place, one in enumerate(questions):
             button = QPushButton(one.title)
-            button.setToolTip(as_tip(f"{one.tip}\nThe filter: {one.filter}"))
+            said = f"{one.tip}.", one.caveat, f"The filter: {one.filter}"
+            button.setToolTip(as_tip("\n".join(filter(None, said))))
             button.clicked.connect(partial(self._choose, one))
             self._row.insertWidget(2 + place, button)
             self.ready.append(button)
+
+    def caveat(self, text: str) -> str:
+        """Return what cannot be concluded of the rows that a filter leaves; "" for nothing."""
+        return next((it.caveat for it in self._before if it.filter == text.strip()), "")
 
     def show_problem(self, sentence: str) -> None:
         """Show why the filter cannot be used; "" for nothing."""

@@ -27,6 +27,9 @@ from core.dataset.look import Group, Look
 from core.dataset.said import BY_MARGIN, Line, lines, share_words
 from core.dataset.table import Column, ScoredTable
 
+MOST_GROUPS = 50
+"""Groups that are shown, the least accurate first: more take the window too long."""
+
 
 class SummaryPanel(QWidget):
     """Figures, one below the other, and a table of groups."""
@@ -43,6 +46,7 @@ class SummaryPanel(QWidget):
         self.note.setWordWrap(True)
         self.lines: dict[str, QLabel] = {}
         """The figures by their names."""
+        self._labels: list[tuple[QLabel, QLabel]] = []
         self._grid = QGridLayout()
         self._grid.setHorizontalSpacing(10)
         self._grid.setVerticalSpacing(3)
@@ -82,42 +86,47 @@ class SummaryPanel(QWidget):
         place = self.by.currentIndex()
         return self._names[place] if 0 <= place < len(self._names) else ""
 
-    def show_look(self, table: ScoredTable, look: Look, localised: Localised | None = None) -> None:
+    def show_look(
+        self, table: ScoredTable, look: Look, localised: Localised | None = None, caveat: str = ""
+    ) -> None:
         """Show the figures of a look; ``localised``: how known errors are found, once known."""
         found, single = look.summary, table.is_single
         what = "responses" if single else "pairs"
         total = f" of {table.count:,}" if found.rows != table.count else ""
         self.count.setText(f"{found.rows:,}{total} {what}")
-        notes = [BY_MARGIN if look.by_margin and not single else "", table.note]
+        notes = [caveat, BY_MARGIN if look.by_margin and not single else "", table.note]
         self.note.setText(" ".join(filter(None, notes)))
         self.note.setVisible(any(notes))
         self._show(lines(table, look, localised))
         self._show_groups(found.groups, look.by_margin)
 
     def _show(self, rows: Sequence[Line]) -> None:
-        """Show lines; labels that are there are used again."""
-        if [line.name for line in rows] != list(self.lines):
-            while (item := self._grid.takeAt(0)) is not None:
-                if (widget := item.widget()) is not None:
-                    widget.hide()
-                    widget.deleteLater()
-            self.lines = {}
-            for place, line in enumerate(rows):
-                value = QLabel()
-                value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-                title = label(line.name, "muted", line.tip)
-                value.setToolTip(as_tip(line.tip))
-                self._grid.addWidget(title, place, 0)
-                self._grid.addWidget(value, place, 1)
+        """Show lines; labels stay where they are, so that none flickers."""
+        while len(self._labels) < len(rows):
+            title, value = label("", "muted"), QLabel()
+            value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            place = len(self._labels)
+            self._grid.addWidget(title, place, 0)
+            self._grid.addWidget(value, place, 1)
+            self._labels.append((title, value))
+        self.lines = {}
+        for place, (title, value) in enumerate(self._labels):
+            there = place < len(rows)
+            title.setVisible(there)
+            value.setVisible(there)
+            if there:
+                line = rows[place]
+                title.setText(line.name)
+                value.setText(line.value)
+                for part in (title, value):
+                    part.setToolTip(as_tip(line.tip))
+                value.setAccessibleName(f"{line.name}: {line.value}")
                 self.lines[line.name] = value
-        for line in rows:
-            self.lines[line.name].setText(line.value)
-            self.lines[line.name].setAccessibleName(f"{line.name}: {line.value}")
 
     def _show_groups(self, groups: Sequence[Group], by_margin: bool) -> None:
         if by_margin:
             groups = sorted(groups, key=lambda it: -it.accuracy.count)
-        self._filters = tuple(it.filter for it in groups)
+        self._filters = tuple(it.filter for it in groups[:MOST_GROUPS])
         self.groups.show_groups(groups, known=not by_margin)
 
     @Slot(int, int)
@@ -150,7 +159,10 @@ class GroupTable(QTableWidget):
     def show_groups(self, groups: Sequence[Group], known: bool) -> None:
         """Show these groups; ``known``: their accuracy says something."""
         self.setVisible(bool(groups))
-        self.setRowCount(len(groups))
+        more, groups = max(0, len(groups) - MOST_GROUPS), groups[:MOST_GROUPS]
+        self.setRowCount(len(groups) + bool(more))
+        if more:
+            self.setItem(len(groups), 0, QTableWidgetItem(f"… {more:,} more groups"))
         for row, group in enumerate(groups):
             cells = (
                 group.label.replace("\n", "↵"),
@@ -164,4 +176,4 @@ class GroupTable(QTableWidget):
                         Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
                     )
                 self.setItem(row, column, item)
-        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + 22 * len(groups) + 4)
+        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + 22 * self.rowCount() + 4)

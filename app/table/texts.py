@@ -10,9 +10,9 @@ from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
-    QPlainTextEdit,
     QPushButton,
     QSplitter,
+    QTextBrowser,
     QTextEdit,
     QVBoxLayout,
     QWidget,
@@ -91,10 +91,10 @@ class PairTexts(QWidget):
             self.fields[name].make_faint(self._same, QColor(theme.colours(self._dark).muted))
 
 
-class _Field(QPlainTextEdit):
+class _Field(QTextBrowser):
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.setReadOnly(True)
+        self.setOpenLinks(False)
         self.setAccessibleName(f"{name} of the row")
         self.setTabChangesFocus(True)
         self.setAcceptDrops(False)

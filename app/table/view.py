@@ -5,15 +5,18 @@ of a chart or another beta is a new question, and its answer is shown by all of 
 module imports pyqtgraph. Knows tables and looks; knows nothing of files, models or the credit view.
 """
 
+from functools import partial
+
 import numpy as np
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal, Slot
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
+from PySide6.QtGui import QContextMenuEvent, QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
     QHBoxLayout,
     QHeaderView,
     QLabel,
+    QMenu,
     QProgressBar,
     QPushButton,
     QSplitter,
@@ -66,6 +69,8 @@ class PairsView(QTableView):
     def __init__(self, model: PairsModel) -> None:
         super().__init__()
         self.pairs = model
+        self.hidden: frozenset[str] = frozenset()
+        """Names of columns that the user has hidden."""
         self.setModel(model)
         self.setAccessibleName("Scored pairs")
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -104,6 +109,33 @@ class PairsView(QTableView):
         else:
             super().keyPressEvent(event)
 
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        menu = self.menu()
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(event.globalPos())
+
+    def menu(self) -> QMenu:
+        """Return what can be done with the selected lines, and which columns are shown."""
+        menu = QMenu(self)
+        menu.addAction("Open in the credit view", self.opened.emit)
+        menu.addAction("Copy the lines", self.copy_lines)
+        columns = menu.addMenu("Columns")
+        for column in self.pairs.columns:
+            shown = columns.addAction(column.title.replace("&", "&&"))
+            shown.setCheckable(True)
+            shown.setChecked(column.name not in self.hidden)
+            shown.toggled.connect(partial(self._show_column, column.name))
+        return menu
+
+    def hide_columns(self) -> None:
+        """Hide the columns that the user has hidden; those of the source may be of another."""
+        for section, column in enumerate(self.pairs.columns):
+            self.setColumnHidden(section, column.name in self.hidden)
+
+    def _show_column(self, name: str, shown: bool) -> None:
+        self.hidden = self.hidden - {name} if shown else self.hidden | {name}
+        self.hide_columns()
+
     def keyboardSearch(self, search: str) -> None:
         """Look for nothing: Qt would go through all rows, and the filter is there for that."""
 
@@ -129,8 +161,9 @@ class EmptyPage(QWidget):
         self.text.setMaximumWidth(560)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.open_button = QPushButton("Open a scored file…")
+        self.score_button = QPushButton("Score a data set…")
         column = fill(QVBoxLayout(), 1, self.text, spacing=8)
-        fill(column, fill(QHBoxLayout(), self.open_button, 1), 2)
+        fill(column, fill(QHBoxLayout(), self.open_button, self.score_button, 1), 2)
         fill(QHBoxLayout(self), 1, (column, 8), 1)
 
 
@@ -139,6 +172,8 @@ class DataView(QWidget):
 
     open_wanted = Signal()
     """Ask for a scored file."""
+    score_wanted = Signal()
+    """Ask for a data set to be scored."""
     pair_wanted = Signal(object)
     """A ReadRow that is to be shown in the credit view."""
     export_wanted = Signal(object)
@@ -247,6 +282,7 @@ class DataView(QWidget):
         self.summary.grouping_changed.connect(self.ask)
         self.summary.group_wanted.connect(self._filter_by)
         self.empty.open_button.clicked.connect(self.open_wanted)
+        self.empty.score_button.clicked.connect(self.score_wanted)
 
     # --- asking -------------------------------------------------------------------------------
 
@@ -343,6 +379,7 @@ class DataView(QWidget):
         for section, column in enumerate(self.model.columns):
             title = metrics.horizontalAdvance(f"{column.title} ▾") + 18
             self.rows.setColumnWidth(section, max(title, WIDTHS.get(column.name, 62)))
+        self.rows.hide_columns()
 
     @Slot(object)
     def _show_look(self, found: Look) -> None:
@@ -359,7 +396,7 @@ class DataView(QWidget):
         self.model.show_rows(found.shown, question.beta, question.by, question.descending)
         self.filter.show_problem("")
         self.filter.show_bands(question.bands, {it.name: it.title for it in table.columns})
-        self.summary.show_look(table, found)
+        self.summary.show_look(table, found, caveat=self.filter.caveat(question.text))
         self._draw()
         place = self.model.place_of(row)
         if len(found.shown):
@@ -367,15 +404,16 @@ class DataView(QWidget):
         else:
             self.texts.show_nothing()
         self._walked = False
-        if table.has_errors:
+        if table.has_errors and not found.by_margin:
             self.explorer.localise(found.shown)
-        self.changed.emit()
+        self._selection_changed()
 
     @Slot(object)
     def _show_localised(self, found: Localised) -> None:
         table, answer = self.explorer.table, self.answer
         if table is not None and answer is not None:
-            self.summary.show_look(table, answer, found)
+            caveat = self.filter.caveat(answer.question.text)
+            self.summary.show_look(table, answer, found, caveat)
 
     @Slot()
     def _draw(self) -> None:

@@ -43,7 +43,8 @@ def is_plain(objective: TrainingLoss) -> bool:
 
 def margin(chosen: Array, rejected: Array, scale: float) -> Array:
     """Return the margin of pairs, m = β (s_chosen − s_rejected), [n] (Eq. 9); ``scale`` is β."""
-    return scale * (chosen - rejected)
+    with np.errstate(invalid="ignore"):  # what is not finite is not known
+        return scale * (chosen - rejected)
 
 
 def preference(margins: Array) -> Array:

@@ -7,14 +7,15 @@ opens like any other. Knows tables; knows nothing of windows.
 
 import json
 import math
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 import numpy as np
 
-from core.dataset.scored import SOURCE, Counts, preference, write
+from core.dataset.scored import SOURCE, Counts, write
 from core.dataset.table import WHOLE, Rows, ScoredTable, as_arrow
 from core.errors import Cancelled, UserFacingError
 from core.failures import in_words, reason
@@ -58,12 +59,33 @@ def export(
             _parquet(table, np.sort(rows), path, report, cancelled)
         else:
             with whole_file(path) as file:
-                for line in _lines(table, rows, beta, report, cancelled):
-                    file.write(line)
+                _json_lines(table, rows, file, path.parent, beta, report, cancelled)
     except OSError as error:
         raise UserFacingError(
             f"{path} cannot be written ({reason(error)}): make room, or choose another folder."
         ) from error
+
+
+def _json_lines(
+    table: ScoredTable,
+    rows: Rows,
+    file: BinaryIO,
+    folder: Path,
+    beta: float | None,
+    report: Report,
+    cancelled: Stop,
+) -> None:
+    """Write rows in their order: each is read in the table's, as its neighbours lie beside it, and
+    waits in a file of its own."""
+    by_place = np.argsort(rows, kind="stable")
+    with tempfile.TemporaryFile(dir=folder) as waiting:
+        ends = [0]
+        for line in _lines(table, rows[by_place], beta, report, cancelled):
+            waiting.write(line)
+            ends.append(ends[-1] + len(line))
+        for number in np.argsort(by_place, kind="stable").tolist():
+            waiting.seek(ends[number])
+            file.write(waiting.read(ends[number + 1] - ends[number]))
 
 
 def _lines(
@@ -80,7 +102,7 @@ def _lines(
         some = rows[first : first + AT_ONCE]
         for place, row in zip(some.tolist(), table.read(some, columns), strict=True):
             said = {name: _known(float(values[place])) for name, values in numbers.items()}
-            line = {**_row(row), "qscope": {"row": row["row"], **said, "beta": beta}}
+            line = {**_row(table, row), "qscope": {"row": row["row"], **said, "beta": beta}}
             yield json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         report(WRITING, min(1.0, (first + AT_ONCE) / len(rows)))
 
@@ -89,9 +111,9 @@ def _sources(table: ScoredTable) -> list[str]:
     return [it.name for it in table.columns if it.name.startswith(SOURCE)]
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
+def _row(table: ScoredTable, row: dict[str, Any]) -> dict[str, Any]:
     """Return a row as a source has it: its pair or response, its id and its other columns."""
-    found = preference(row).row()
+    found = table.preference_of(row).row()
     if row["rejected"] is None:
         del found["rejected"]
         found["response"] = found.pop("chosen")

@@ -2,7 +2,8 @@
 
 ``margin < -2 length_difference > 10 category = code sorry`` keeps the rows of which all of that is
 true. A word alone is looked for in prompt, chosen and rejected, whatever its case, and
-``rejected:sorry`` in one column. ``-`` before a part means "not"; quotes hold words together.
+``rejected:sorry`` in one column. ``-`` before a part means "not"; quotes hold words together,
+and two of them within others are one.
 Numbers are in memory; words are looked for in the file. Knows tables; knows nothing of windows.
 """
 
@@ -33,8 +34,9 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 IN_TEXTS = (*TEXTS, "id", "note")
 """What can be looked into besides the source's columns."""
 PART = re.compile(
-    r'(?P<minus>-)?(?:"(?P<quoted>[^"]*)"|(?P<bare>[^\s"<>=!:]+))'
-    r'(?:\s*(?P<sign><=|>=|!=|==|[<>=:])\s*(?:"(?P<text>[^"]*)"|(?P<value>[^\s"]+))?)?(?=\s|$)'
+    r'(?P<minus>-)?(?:"(?P<quoted>(?:[^"]|"")*)"|(?P<bare>(?:[^\s"<>=!:]|!(?!=))+))'
+    r"(?:\s*(?P<sign><=|>=|!=|==|[<>=:])"
+    r'\s*(?:"(?P<text>(?:[^"]|"")*)"|(?P<value>[^\s"]+))?)?(?=\s|$)'
 )
 LOOKING = "Looking for “{}”"
 REMEMBERED = 8
@@ -231,13 +233,13 @@ def _not_understood(rest: str) -> str:
 
 
 def _term(part: re.Match[str], table: ScoredTable) -> Term:
-    name = part["quoted"] if part["quoted"] is not None else part["bare"]
+    name = part["bare"] if part["quoted"] is None else part["quoted"].replace('""', '"')
     sign = "=" if part["sign"] == "==" else part["sign"]
     if sign is None:
         if not name:
             raise UserFacingError("There is nothing between the quotation marks: write a word.")
         return Find(TEXTS[:2] if table.is_single else TEXTS, name)
-    value = part["text"] if part["text"] is not None else part["value"]
+    value = part["value"] if part["text"] is None else part["text"].replace('""', '"')
     if value is None:
         raise UserFacingError(
             f"After {name} {sign} something is missing: write what to compare with."
@@ -287,8 +289,10 @@ def names(table: ScoredTable) -> dict[str, str]:
 
 
 def written(name: str) -> str:
-    """Return a column's name or a value as a filter writes it: in quotes where it needs them."""
-    return f'"{name}"' if not name or re.search(r'[\s"<>=!:]|^-', name) else name
+    """Return a column's name or a value as a filter writes it: in quotes where it needs them, and
+    of those within it two."""
+    needed = not name or re.search(r'[\s"<>=!:]|^-', name)
+    return '"' + name.replace('"', '""') + '"' if needed else name
 
 
 def _column(name: str, table: ScoredTable) -> str:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.dataset.figures import Share, share
-from core.dataset.scored import preference
 from core.dataset.table import PLACES, WHOLE, Rows, ScoredTable
 from core.errors import Cancelled
 from core.evaluation.localisation import Scored, figures, scored
@@ -82,7 +81,7 @@ def _scored(table: ScoredTable, rows: Rows, report: Report, cancelled: Stop) -> 
             if not inside:
                 continue
             at = places.index(inside[0])
-            pair = preference(row)
+            pair = table.preference_of(row)
             policy, reference = (
                 np.array(row[f"{name}_rejected"], np.float64)[at:]
                 for name in ("policy", "reference")

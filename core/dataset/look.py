@@ -175,8 +175,9 @@ def _mean(values: Array) -> float:
 
 
 def threshold(table: ScoredTable, beta: float | None) -> float:
-    """Return the σ(m) up to which a pair of the file is a likely flip (flip_threshold)."""
-    return flip_threshold(table.values("margin", beta))
+    """Return the σ(m) up to which a pair of the file is a likely flip (flip_threshold), to the
+    three digits that filters have."""
+    return round(flip_threshold(table.values("margin", beta)), 3)
 
 
 def groupings(table: ScoredTable) -> tuple[str, ...]:
@@ -210,7 +211,7 @@ def _cut(
 ) -> tuple[list[tuple[str, str]], "np.ndarray[tuple[int], np.dtype[np.int32]]"]:
     """Return what groups of numbers are called and how a filter asks for them, and each number's
     group, −1 for none: single values where there are few, else parts of about equal size."""
-    known = ~np.isnan(values)
+    known = np.isfinite(values)
     codes = np.full(len(values), -1, np.int32)
     kinds = np.unique(values[known])
     if len(kinds) <= FEW:
@@ -241,6 +242,8 @@ class Ready:
     filter: str
     by: str
     descending: bool
+    caveat: str = ""
+    """What cannot be concluded of the rows."""
 
 
 def ready(table: ScoredTable, beta: float | None) -> Sequence[Ready]:
@@ -262,8 +265,8 @@ def ready(table: ScoredTable, beta: float | None) -> Sequence[Ready]:
                     "Likely flips",
                     f"Pairs that the policy gives the other label with at least the confidence "
                     f"that pairs have in their own on average (σ(m) ≤ {limit:.3f}; confident "
-                    f"learning, arXiv 1911.00068). {FLIPS}",
-                    f"preference <= {limit:.3f}", "margin", False,
+                    f"learning, arXiv 1911.00068)",
+                    f"preference <= {limit:.3f}", "margin", False, FLIPS,
                 )
             )  # fmt: skip
     found.append(

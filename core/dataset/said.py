@@ -51,7 +51,7 @@ def lines(table: ScoredTable, look: Look, localised: Localised | None = None) ->
     return (
         *(of_margins if not look.by_margin else ()),
         *_of_pairs(table, look.summary, symbol, unit),
-        *(_of_errors(localised) if localised is not None else ()),
+        *(_of_errors(localised) if localised is not None and not look.by_margin else ()),
     )
 
 

@@ -63,7 +63,6 @@ class Column:
     tip: str
     kind: Kind = "number"
     digits: int = 0
-    unit: str = ""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -110,33 +109,27 @@ class ScoredTable:
     words: dict[str, Words]
     searched: tuple[str, ...]
     """The source's columns of text, which are only on disk."""
-    beginnings: Mapping[str, "Lines"]
+    beginnings: Mapping[str, Lines]
     """The beginnings of texts, and the ids."""
-    talks: bool
-    """Whether texts are turns of a conversation."""
-    groups: Array
+    groups: NDArray[np.int64]
     """Before which row each of the file's row groups begins, and the count."""
     columns: tuple[Column, ...] = ()
+    is_single: bool = False
+    """Whether no row is a pair."""
+    has_errors: bool = False
+    """Whether it is known of some rows which of their tokens are wrong."""
     found: dict[Any, NDArray[np.bool_]] = field(default_factory=dict)
     """Of words that were looked for: the rows that have them (core.dataset.filters)."""
     _near: dict[tuple[int, tuple[str, ...]], "pa.Table"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.is_single = bool(np.isnan(self.numbers["length_rejected"]).all())
+        errors = self.numbers.get("errors")
+        self.has_errors = errors is not None and bool((errors > 0).any())
         own = _own_columns(self.credit, self.is_single)
         if self.has_errors:
             own = (*own, ERRORS)
         self.columns = (*own, *self._columns_of_source())
-
-    @property
-    def has_errors(self) -> bool:
-        """Whether it is known of some rows which of their tokens are wrong."""
-        found = self.numbers.get("errors")
-        return found is not None and bool((found > 0).any())
-
-    @property
-    def is_single(self) -> bool:
-        """Whether no row is a pair."""
-        return bool(np.isnan(self.numbers["length_rejected"]).all())
 
     def column(self, name: str) -> Column | None:
         """Return a column by its name; None if there is none."""
@@ -206,11 +199,9 @@ class ScoredTable:
         """
         if name in self.words:
             column = self.words[name]
-            rank = np.empty(len(column.kinds) + 1)
-            rank[np.argsort(np.array([*column.kinds, ""], dtype=object)[:-1])] = np.arange(
-                len(column.kinds)
-            )
-            rank[-1] = np.nan  # of the code −1
+            rank = np.full(len(column.kinds) + 1, np.nan)  # the last is of the code −1
+            places = sorted(range(len(column.kinds)), key=column.kinds.__getitem__)
+            rank[places] = np.arange(len(column.kinds))
             keys = rank[column.codes[rows]]
         else:
             keys = self.values(name, beta)[rows]
@@ -265,7 +256,16 @@ class ScoredTable:
             UserFacingError: the file cannot be read any more, or is another one now.
         """
         (found,) = self.read([row])
-        return preference(found), found
+        return self.preference_of(found), found
+
+    def preference_of(self, row: Mapping[str, Any]) -> Preference:
+        """Return the pair of a row that was read.
+
+        Raises:
+            UserFacingError: its texts are damaged.
+        """
+        with in_words("A row of", self.path, "it is damaged, so score the data again"):
+            return preference(row)
 
     def _columns_of_source(self) -> tuple[Column, ...]:
         found = []
@@ -406,7 +406,7 @@ class _Reader:
         of_sides = [f"{kind}_{side}" for kind in ("ids", "log_ratio", "length") for side in SIDES]
         known = ["wrong", PLACES] if places else []
         self.columns = [*plain, *of_sides, *more, *known, *source]
-        self.count, self._talks = 0, False
+        self.count = 0
         self._all_begin: str | None = None
         """What the prompts of the first batch begin with, and so, it may be, do all."""
         self._numbers: dict[str, list[Array]] = {}
@@ -438,7 +438,7 @@ class _Reader:
             self._numbers.setdefault(name, []).append(values)
         self._take_texts(table)
 
-    def table(self, path: Path, about: About, note: str, groups: Array) -> ScoredTable:
+    def table(self, path: Path, about: About, note: str, groups: NDArray[np.int64]) -> ScoredTable:
         """Return what has been gathered."""
         numbers = {name: np.concatenate(parts) for name, parts in self._numbers.items()}
         if not self.count:
@@ -451,7 +451,7 @@ class _Reader:
         }
         return ScoredTable(
             path, about, self.count, self._credit, note, numbers, words, tuple(self._many),
-            self._texts, self._talks, groups,
+            self._texts, groups,
         )  # fmt: skip
 
     def _scores(self, table: "pa.Table", known: Mapping[str, Array]) -> dict[str, Array]:
@@ -490,7 +490,6 @@ class _Reader:
     def _take_texts(self, table: "pa.Table") -> None:
         """Keep how texts begin; of the two sides what follows that which they begin with alike."""
         turns = table.column("turns").to_pylist()
-        self._talks = self._talks or any(turns)
         texts = {name: list(map(readable, table.column(name).to_pylist(), turns)) for name in TEXTS}
         pairs = list(zip(texts["chosen"], texts["rejected"], strict=True))
         starts = [_where_to_begin(one, other) for one, other in pairs]

@@ -102,6 +102,14 @@ def test_an_empty_view_says_how_data_are_scored(window, qtbot):
     assert "Score a data set" in text and "main.py score --data FILE --out scored.parquet" in text
     assert not window.menus.actions["next_wrong"].isEnabled()
     assert not window.menus.actions["export_rows"].isEnabled()
+    asked = []
+    window.data.score_wanted.disconnect()
+    window.data.score_wanted.connect(lambda: asked.append("score"))
+    window.data.view.open_wanted.disconnect()
+    window.data.view.open_wanted.connect(lambda: asked.append("open"))
+    for button in (window.data.view.empty.open_button, window.data.view.empty.score_button):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert asked == ["open", "score"]
 
 
 def test_a_scored_file_is_opened_by_the_menu_and_is_recent(window, made, qtbot):
@@ -109,7 +117,7 @@ def test_a_scored_file_is_opened_by_the_menu_and_is_recent(window, made, qtbot):
     do(window, "open_scored")
     qtbot.waitUntil(lambda: is_quiet(window), timeout=20_000)
     view = window.data.view
-    assert window.pages.currentWidget() is view and shown(view) == list(range(ROWS))
+    assert window.pages.front() == "show_data" and shown(view) == list(range(ROWS))
     assert view.summary.count.text() == f"{ROWS} pairs"
     (entry,) = window.data.recent_listing().entries()
     assert entry.title == made.name and entry.tip == str(made)
@@ -229,6 +237,7 @@ def test_ready_questions_write_their_filter(view, rows, qtbot):
     qtbot.mouseClick(view.filter.ready[1], Qt.MouseButton.LeftButton)
     rest(qtbot, view)
     assert view.filter.text().startswith("preference <= ")
+    assert "may be labelled the wrong way round, but also be hard" in view.summary.note.text()
     assert set(shown(view)) < set(wrong) and len(shown(view)) > 0
 
 
@@ -259,6 +268,18 @@ def test_a_group_is_filtered_by_a_click(view, rows, qtbot):
     rest(qtbot, view)
     assert view.filter.text() == "category = code"
     assert len(shown(view)) == len(mine)
+
+
+def test_of_many_groups_the_least_accurate_are_shown(window, qtbot, tmp_path):
+    rows = [scored(n, rest={"name": f"name {n:03}"}, ratios=(float(n > 4), 0.5)) for n in range(70)]
+    window.data.open(write_table(tmp_path / "s.parquet", [table_of(rows)], about(70)))
+    qtbot.waitUntil(lambda: is_quiet(window), timeout=20_000)
+    groups = window.data.view.summary.groups
+    shown = [groups.item(i, 0).text() for i in range(groups.rowCount())]
+    assert shown[:5] == [f"name {n:03}" for n in range(5)] and len(shown) == 51
+    assert shown[-1] == "… 20 more groups"
+    groups.cellClicked.emit(50, 0)
+    assert window.data.view.filter.text() == ""
 
 
 # --- charts ---
@@ -346,8 +367,9 @@ def test_the_next_most_wrong_comes_by_keyboard(window, view, rows, qtbot):
     order = sorted(range(ROWS), key=lambda i: rows[i]["margin"])
     view.rows.setFocus()
     here = []
-    for key in ("Down", "Down", "Down", "Up"):
-        qtbot.keyClick(view.rows, getattr(Qt.Key, f"Key_{key}"), Qt.KeyboardModifier.AltModifier)
+    none, shift = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
+    for how in (none, none, none, shift):
+        qtbot.keyClick(view.rows, Qt.Key.Key_F8, how)
         here.append(view.current_row())
     assert here == [order[0], order[1], order[2], order[1]]
     rest(qtbot, view)
@@ -368,6 +390,29 @@ def test_a_pair_that_the_credit_view_cannot_show_is_said(window, qtbot, tmp_path
     window.data.view.open_row()
     qtbot.waitUntil(lambda: "part before" in window.notice.message.text(), timeout=5000)
     assert window.pages.front() == "show_data"
+
+
+def test_numbers_that_are_not_finite_and_files_without_rows(window, qtbot, tmp_path):
+    rests = [{"x": float("inf")}, {"x": float("-inf")}, {"x": 1.5}, {"x": None}]
+    rows = [scored(n, rest=rest) for n, rest in enumerate(rests)]
+    path = write_table(tmp_path / "s.parquet", [table_of(rows)], about(4))
+    window.data.open(path)
+    qtbot.waitUntil(lambda: is_quiet(window), timeout=20_000)
+    view = window.data.view
+    for chart in (view.histogram, view.scatter):
+        view.charts.setCurrentWidget(chart)
+        for choice in chart.choices:
+            for place in range(choice.count()):
+                choice.setCurrentIndex(place)
+                choice.activated.emit(place)
+    click_header(qtbot, view, "source.x")
+    assert shown(view) == [1, 2, 0, 3]
+    write_table(path, [table_of([])], about(0))
+    view.answer = None
+    window.data.open(path)
+    qtbot.waitUntil(lambda: is_quiet(window), timeout=20_000)
+    assert shown(view) == [] and not view.export_button.isEnabled()
+    do(window, "next_wrong")
 
 
 def test_single_responses_are_shown_without_what_needs_pairs(window, qtbot, tmp_path):
@@ -424,6 +469,23 @@ def test_lines_are_copied_as_they_are_shown(view, rows, qtbot):
     assert view.export_button.text() == f"Export {ROWS} selected rows…"
     qtbot.keyClicks(view.rows, "/")
     assert QApplication.focusWidget() is view.filter.box and not view.filter.text()
+
+
+def test_columns_are_hidden_and_stay_so(window, view, made, qtbot):
+    def columns():
+        inside = next(it.menu() for it in view.rows.menu().actions() if it.menu() is not None)
+        return {it.text(): it for it in inside.actions()}
+
+    columns()["σ(m)"].setChecked(False)
+    assert view.rows.isColumnHidden(section(view, "preference"))
+    click_header(qtbot, view, "margin")
+    assert view.rows.isColumnHidden(section(view, "preference"))
+    view.answer = None
+    window.data.open(made)
+    qtbot.waitUntil(lambda: is_quiet(window), timeout=20_000)
+    assert view.rows.isColumnHidden(section(view, "preference"))
+    columns()["σ(m)"].setChecked(True)
+    assert not view.rows.isColumnHidden(section(view, "preference"))
 
 
 def test_rooms_are_shared_as_they_were_left(open_window, made, qtbot):

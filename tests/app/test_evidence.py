@@ -56,7 +56,7 @@ def test_the_sentence_that_speaks_against_the_word_is_underlined(judge, qtbot):
     view = window.view
     assert marked(window) == [OFFER]
     assert view.verdict.detail.words.startswith("B loses most at “$250K”")
-    assert view.verdict.detail.words.endswith("Without the underlined: −0.1.")
+    assert view.verdict.detail.words.endswith("Without the underlined sentence: −0.1.")
     assert mark_colour(window) == theme.LIGHT.evidence
     (request,) = asked()
     prompts = [it.prompt.messages[-1].content for it in request.variants]

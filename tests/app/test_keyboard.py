@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from app.curves.chart import Chart
 from tests.app.conftest import settled
+from tests.made_scored import write_scored
 
 STOPS = 100
 SEEN, PIXELS = 40, 20
@@ -118,4 +119,21 @@ def test_it_is_seen_where_the_focus_is_in_the_training_view(open_window, qtbot, 
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     qtbot.keyClick(window, Qt.Key.Key_3, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: window.runs.view is not None and window.runs.view.isVisible())
+    assert without_ring(qtbot, window) == []
+
+
+@pytest.mark.parametrize("theme_name", ["light", "dark"])
+def test_it_is_seen_where_the_focus_is_in_the_data_view(open_window, qtbot, tmp_path, theme_name):
+    window = open_window(theme_name=theme_name)
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    window.data.open(write_scored(tmp_path / "scored.parquet", 40))
+    qtbot.waitUntil(
+        lambda: window.data.view is not None and window.data.view.answer is not None, timeout=20_000
+    )
+    view = window.data.view
+    qtbot.waitUntil(view.explorer.rests, timeout=10_000)
+    assert QApplication.focusWidget() is view.rows
+    reached = stops(qtbot, window)
+    parts = (view.filter.box, view.beta, view.rows, view.export_button, view.summary.by)
+    assert [it for it in parts if it not in reached] == []
     assert without_ring(qtbot, window) == []

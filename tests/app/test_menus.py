@@ -67,8 +67,8 @@ MENUS = {
         ("&Later state", "Alt+PgDown"),
         ("&Name this state…", ""),
         LINE,
-        ("Next most &wrong pair", "Alt+Down"),
-        ("Previous most wron&g pair", "Alt+Up"),
+        ("Next most &wrong pair", "F8"),
+        ("Previous most wron&g pair", "Shift+F8"),
     ],
     "&Search": [
         ("&Grow a tree", "Ctrl+G"),

@@ -298,6 +298,16 @@ def test_damaged_pages_are_refused(tmp_path, made):
         open_scored(tmp_path / "s.parquet")
 
 
+def test_a_row_that_is_no_pair_is_said(tmp_path):
+    rows = table_of([scored(0)]).to_pylist()
+    rows[0]["turns"] = True  # its texts are no JSON
+    damaged = pa.Table.from_pylist(rows, table_of([scored(0)]).schema)
+    table = open_scored(write_table(tmp_path / "s.parquet", [damaged], about(1)))
+    assert table.beginning("chosen", 0) == "c"
+    with pytest.raises(UserFacingError, match="score the data again"):
+        table.pair(0)
+
+
 def test_opening_tells_how_far_it_is_and_stops(made):
     told = []
     open_scored(made, lambda what, fraction: told.append(fraction))

@@ -654,6 +654,8 @@ def second_engine(spec):
 
 def files(folder):
     """Write what may be opened or dropped: texts and others, good and bad, an empty folder."""
+    from tests.made_scored import about, write_scored
+
     folder.mkdir()
     (folder / "text.txt").write_text("A text from a file. 🎉\n", encoding="utf-8")
     (folder / "bad.txt").write_bytes(b"\xff\xfe\x00bad\x80")
@@ -661,6 +663,10 @@ def files(folder):
     (folder / "log.jsonl").write_text('{"step": 1, "loss": 0.7}\n{"step": 2, "loss": 0.6}\n')
     (folder / "folder").mkdir()
     (folder / "no.qscope").write_bytes(b"PK\x05\x06 no session")
+    write_scored(folder / "scored.parquet", 200)
+    write_scored(folder / "other.parquet", 3, said=about(3, None, reference=""))
+    whole = (folder / "scored.parquet").read_bytes()
+    (folder / "cut.parquet").write_bytes(whole[: len(whole) // 2])
 
 
 def attend(monkey):
