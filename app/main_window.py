@@ -27,6 +27,7 @@ from app.engine_client import EngineClient, MakeEngine, real_engine
 from app.help import HelpActions
 from app.history import EditHistory
 from app.launch.launching import Launching
+from app.learned.actions import LearnedActions
 from app.look import Look
 from app.notices import NoticeBar, Notices, Topic
 from app.pages import Pages
@@ -107,7 +108,8 @@ class MainWindow(QMainWindow):
         self.palette_button = IconButton("palette", "All actions", "Find any action (Ctrl+K)")
         self.present_button = IconButton("present", "Present", "Full screen, for a stage (F11)")
         self._make_parts(spec, data_folder, notices, theme_name, examples)
-        for page in (self.credit.page, self.searches.page, self.runs.page, self.data.page):
+        pages = self.credit, self.searches, self.runs, self.learned, self.data
+        for page in (it.page for it in pages):
             self.pages.add(page)
         self._lay_out()
         self.menus = Menus(self.menuBar(), self._declared())
@@ -153,6 +155,16 @@ class MainWindow(QMainWindow):
             self.client, self.view, self.strip, settings, notice, self.ask
         )
         self.runs = RunActions(self.launching, self.look, settings, notice, self.ask, self.pages)
+        self.learned = LearnedActions(
+            self.client,
+            self.texts,
+            self.history,
+            self.credit.page,
+            self.look,
+            notice,
+            self.ask,
+            self.pages,
+        )
         self.data = DataActions(
             self.texts, self.credit.page, self.look, settings, notice, self.ask, self.pages
         )
@@ -170,7 +182,9 @@ class MainWindow(QMainWindow):
     def _make_sessions(self) -> Sessions:
         scrubbing = self.checkpoints.scrubbing
         shown = Shown(self.view, self.searches, scrubbing, self.pages)
-        parts = Parts(self.view, self.texts, self.history, self.searches, self.pair, shown)
+        parts = Parts(
+            self.view, self.texts, self.history, self.searches, self.learned, self.pair, shown
+        )
         return Sessions(self, self.client, parts, self.banner, self.settings, self.notice, self.ask)
 
     def _key_rows(self) -> list[tuple[str, str]]:
@@ -188,6 +202,7 @@ class MainWindow(QMainWindow):
             self.searches,
             self.checkpoints,
             self.runs,
+            self.learned,
             self.scoring,
             self.data,
             self.look,
@@ -400,6 +415,7 @@ class MainWindow(QMainWindow):
         self.view.set_pair(info, self.pair.beta(), self.pair.limits() if info is not None else None)
         self.searches.set_pair(info, self.view.known_beta())
         self.checkpoints.set_pair(info)
+        self.learned.set_pair(info)
         self.data.set_pair(info)
         self.scoring.set_pair(info)
         self.sessions.set_pair(info)

@@ -25,6 +25,8 @@ FIELDS = {
 _OPTION = f"--({'|'.join(FIELDS)})"
 _RULES = (
     (re.compile(r", or keep the others with python main\.py data .* --write \S+(?=\.)"), ""),
+    (re.compile(r"leave --data out for the neutral corpus"), "choose the neutral corpus"),
+    (re.compile(r"name a file with more, or (?=choose)"), "choose a file with more, or "),
     (re.compile(r"\(--against \S+\)"), "at “Compared with”"),
     (re.compile(r"use --anew\b"), "tick “Begin anew”"),
     (re.compile(r"(?:with )?--anew\b"), "with “Begin anew”"),

@@ -26,6 +26,8 @@ from core.engine.protocol import (
     Inspect,
     Inspected,
     InspectStates,
+    Learn,
+    Learnt,
     Loaded,
     NoiseMeasured,
     PairInfo,
@@ -50,6 +52,7 @@ from core.engine.protocol import (
     TextsRead,
     VariantsScored,
 )
+from core.learned.record import Learned
 from core.noise import NoiseFloor
 from core.scoring import KEPT, Alternative, Inspection, Scoring
 from core.search.grown import Growth
@@ -180,6 +183,15 @@ class RecordedSweep:
     ended: bool = False
 
 
+@dataclass(frozen=True)
+class RecordedLearning:
+    """What the pair has learned, as it was found last; ``asked`` is what was asked."""
+
+    asked: Learn
+    found: Learned
+    checkpoint: str = ""
+
+
 class Recording:
     """What the engine has answered of one pair."""
 
@@ -197,6 +209,7 @@ class Recording:
         self.trees: dict[str, Tree] = {}
         """By pane."""
         self.sweep: RecordedSweep | None = None
+        self.learned: RecordedLearning | None = None
         self._held: dict[Side, ResponseKey] = {}
         """What the sides hold."""
         self._size = 0
@@ -209,7 +222,7 @@ class Recording:
 
     def __bool__(self) -> bool:
         """Return whether there are any numbers."""
-        return bool(self.responses or self.states or self.trees or self.sweep)
+        return bool(self.responses or self.states or self.trees or self.sweep or self.learned)
 
     def snapshot(self) -> "Recording":
         """Return the same as it is now, for another thread: what is noted later is not in it."""
@@ -224,6 +237,7 @@ class Recording:
             found.trees[pane] = Tree(tree.checkpoint, grows, dict(tree.steered))
         if self.sweep is not None:
             found.sweep = replace(self.sweep, rows=list(self.sweep.rows))
+        found.learned = self.learned
         found._held, found._size = dict(self._held), self._size
         return found
 
@@ -281,6 +295,9 @@ class Recording:
                     steered[event.node] = request.action
             case Swept() if isinstance(request, Sweep):
                 self._note_sweep(request, event)
+            case Learnt() if isinstance(request, Learn):
+                self.learned = RecordedLearning(request, event.found, event.checkpoint)
+                self.computed = datetime.now(UTC)
             case SweepDone() if self.sweep is not None:
                 self.sweep.ended = True
 

@@ -38,12 +38,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.as_read import AsRead
-from core.engine.protocol import PairInfo, Searched, SteerAction
+from core.engine.protocol import Learn, PairInfo, Searched, SteerAction, Variant
 from core.errors import UserFacingError
+from core.learned.record import Learned, fault
 from core.losses import LOSSES
 from core.noise import NoiseFloor
 from core.recording import (
     Grow,
+    RecordedLearning,
     RecordedSweep,
     Recording,
     ScoredResponse,
@@ -225,6 +227,19 @@ class SweepSaid(msgspec.Struct, frozen=True):
     ended: bool
 
 
+class LearnedSaid(msgspec.Struct, frozen=True):
+    """What the pair has learned (core.learned.record), and what was asked for that: a file, or
+    ``responses`` of the window, or neither."""
+
+    data: str
+    responses: tuple[Variant, ...]
+    most: Count
+    amplify: bool
+    over_checkpoints: bool
+    checkpoint: str
+    found: Learned
+
+
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """All of a recording but its numbers."""
 
@@ -240,6 +255,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     trees: dict[str, TreeSaid] = {}
     """By the pane that showed it."""
     sweep: SweepSaid | None = None
+    learned: LearnedSaid | None = None
 
 
 class Unpacked(NamedTuple):
@@ -293,7 +309,7 @@ class _Lost:
         )
 
 
-_SINGLE = ("pair", "noise floor", "sweep", "date")
+_SINGLE = ("pair", "noise floor", "sweep", "date", "list of findings")
 
 
 class _Packing:
@@ -317,6 +333,10 @@ class _Packing:
             said["noise"] = kept("noise floor", _plain, recording.noise)
         if recording.sweep is not None:
             said["sweep"] = kept("sweep", lambda it: _plain(_sweep_said(it)), recording.sweep)
+        if recording.learned is not None:
+            said["learned"] = kept(
+                "list of findings", lambda it: _plain(_learned_said(it)), recording.learned
+            )
         responses = [it for it in recording.responses.values() if it.scorings]
         said["responses"] = [kept("responses", self._response, it) for it in responses]
         said["states"] = [kept("states", self._state, *it) for it in recording.states.items()]
@@ -475,6 +495,20 @@ def _sweep_said(sweep: RecordedSweep) -> SweepSaid:
     return SweepSaid(_without_risks(sweep.spec), sweep.info, tuple(sweep.rows), sweep.ended)
 
 
+def _learned_said(learned: RecordedLearning) -> LearnedSaid:
+    _check_learned(learned.found)
+    asked = learned.asked
+    return LearnedSaid(
+        asked.data,
+        asked.responses,
+        asked.most,
+        asked.amplify,
+        asked.over_checkpoints,
+        learned.checkpoint,
+        learned.found,
+    )
+
+
 def _without_risks(spec: SweepSpec) -> SweepSpec:
     """Return a sweep whose judge is allowed nothing: no file allows a risk."""
     if spec.judge is None:
@@ -553,6 +587,8 @@ class _Unpacking:
                 found.trees[pane] = tree
         if (plain := self._plain.get("sweep")) is not None:
             found.sweep = kept("sweep", _sweep, plain)
+        if (plain := self._plain.get("learned")) is not None:
+            found.learned = kept("list of findings", _learned, plain)
         return found
 
     def _part(self, name: str, kind: type[Made]) -> Made:
@@ -720,6 +756,13 @@ def _sweep(plain: Any) -> RecordedSweep:
     return RecordedSweep(_without_risks(said.spec), said.info, list(said.rows), said.ended)
 
 
+def _learned(plain: Any) -> RecordedLearning:
+    said = _converted(plain, LearnedSaid)
+    _check_learned(said.found)
+    asked = Learn(0, said.data, said.responses, said.most, said.amplify, said.over_checkpoints)
+    return RecordedLearning(asked, said.found, said.checkpoint)
+
+
 def _noise(plain: Any) -> NoiseFloor:
     noise = _converted(plain, NoiseFloor)
     _require(noise.token >= 0, noise.spread >= 0, noise.bias >= 0, 0 <= noise.tokens < 2**40)
@@ -808,6 +851,13 @@ def _check_actions(columns: Arrays, alone: bool) -> None:
         alone or _is_logp(columns["logp_reference"]),
         alone or _is_rank(columns["rank_reference"]),
     )
+
+
+def _check_learned(found: Learned) -> None:
+    """Check that what findings name is there."""
+    problem = fault(found)
+    if problem:
+        raise ValueError(problem)
 
 
 def _check_tree(tree: Tree) -> None:

@@ -22,6 +22,7 @@ from app.banner import PairBanner
 from app.credit.view import CreditView
 from app.engine_client import EngineClient
 from app.history import EditHistory
+from app.learned.actions import LearnedActions
 from app.notices import Kind, NoticeBar
 from app.pair_loader import PairLoader
 from app.search.actions import SearchActions
@@ -68,6 +69,7 @@ class Parts:
     texts: Texts
     history: EditHistory
     searches: SearchActions
+    learned: LearnedActions
     pair: PairLoader
     shown: Shown
 
@@ -436,6 +438,7 @@ class Sessions(QObject):
         if info.recorded:
             self._show_texts()
             self._parts.searches.show_again(self._opened.recording)
+            self._parts.learned.show_again(self._opened.recording)
             self._parts.shown.show_search(self._opened.record.view)
             self._settle.start()
         elif self._is_its_pair():
@@ -466,6 +469,7 @@ class Sessions(QObject):
         self._quiet = False
         if recorded is not None and not others:
             _carry_over(opened.recording, self._client.recording)
+            parts.learned.show_again(self._client.recording)
         self._check.begin(opened.recording, info, parts.shown.checkpoint())
 
     @Slot()
@@ -590,6 +594,7 @@ def _carry_over(old: Recording, new: Recording) -> None:
     new.trees = {**old.trees, **new.trees}
     new.states = {**old.states, **new.states}
     new.sweep = new.sweep or old.sweep
+    new.learned = new.learned or old.learned
     new.computed = new.computed or old.computed
     asked = dict(new.responses)
     for response in old.responses.values():

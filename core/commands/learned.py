@@ -3,19 +3,23 @@
 Over a neutral corpus that ships with Qscope, or over the responses of --data FILE, every token is
 scored under both models; what the training moved more than it moves any token is a finding, the
 strongest first, each tested on minimal pairs. With --json one object; with --html a page that can
-be sent around. Progress and remarks go to stderr; Ctrl-C ends it.
+be sent around. With --over-checkpoints, of a run: when each finding appeared. With --against what
+this pair has learned that another has not; --saved takes a report that was saved as JSON in place
+of a pair. Progress and remarks go to stderr; Ctrl-C ends it.
 """
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.commands import options
 from core.commands.console import Reporter
 from core.errors import UserFacingError
+from core.learned.record import MOST_RESPONSES
 
-MOST = 2000
-"""Responses of a file that are scored, where the user does not say how many."""
+if TYPE_CHECKING:
+    from core.learned.record import Learned
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--most",
         type=int,
-        default=MOST,
+        default=MOST_RESPONSES,
         metavar="N",
-        help=f"so many responses of the file at most (default: {MOST})",
+        help=f"so many responses of the file at most (default: {MOST_RESPONSES})",
     )
     parser.add_argument(
         "--no-samples", action="store_true", help="sample no responses at λ above 1, which is slow"
@@ -43,6 +47,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="with --run: the checkpoint of this step is the policy",
+    )
+    parser.add_argument(
+        "--over-checkpoints",
+        action="store_true",
+        help="with --run: weigh each finding at every checkpoint, to see when it appeared",
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="JSON",
+        help="compare with a report that was saved as JSON: what was learned here and not there",
+    )
+    parser.add_argument(
+        "--saved",
+        type=Path,
+        metavar="JSON",
+        help="in place of a pair: a report that was saved as JSON, to compare or to make a page of",
     )
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--json", action="store_true", help="print one JSON object")
@@ -58,26 +79,57 @@ def run(arguments: argparse.Namespace) -> int:
         Cancelled: the user has ended it.
     """
     parser: argparse.ArgumentParser = arguments.parser
-    options.require_pair(parser, arguments)
-    if arguments.checkpoint is not None and not arguments.run:
-        parser.error("--checkpoint needs --run")
-    spec = options.pair_spec(parser, arguments)
+    if arguments.saved is None:
+        options.require_pair(parser, arguments)
+    elif arguments.demo or arguments.policy or arguments.run or arguments.data:
+        parser.error("--saved takes the place of a pair and of --data")
+    for name in ("checkpoint", "over_checkpoints"):
+        if getattr(arguments, name) and not arguments.run:
+            parser.error(f"--{name.replace('_', '-')} needs --run")
     if arguments.most < 1:
         raise UserFacingError("--most must be at least 1.")
     if arguments.html is not None and arguments.html.is_dir():
         raise UserFacingError(f"{arguments.html} is a folder: name a file for the page.")
 
+    from core.learned import report, saved
+    from core.learned.compare import compared
+
+    # Read before the models are loaded, so that a slip does not cost the wait for them.
+    other = saved.read(arguments.against) if arguments.against is not None else None
+    found = saved.read(arguments.saved) if arguments.saved is not None else _found(arguments)
+    against = compared(found, other) if other is not None else None
+    if arguments.json:
+        print(report.as_json(found, against).decode("utf-8"))
+        return 0
+    if arguments.html is not None:
+        from core.safe_files import write_whole
+
+        try:
+            write_whole(arguments.html, report.as_page(found, against).encode("utf-8"))
+        except OSError as error:
+            raise UserFacingError(
+                f"{arguments.html} cannot be written ({error.strerror}): name another file."
+            ) from error
+        print(f"The page is {arguments.html}.")
+        return 0
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    print(report.as_text(found, against), end="")
+    return 0
+
+
+def _found(arguments: argparse.Namespace) -> "Learned":
+    """Load the pair and look for what it has learned."""
     from core.learned import corpus
 
+    spec = options.pair_spec(arguments.parser, arguments)
     with Reporter(sys.stderr) as reporter:
-        # Before the models are loaded, so that a slip in the file does not cost the wait for it.
         notes: tuple[str, ...] = ()
         if arguments.data is None:
             samples, name = corpus.neutral(), "the neutral corpus"
         else:
             samples, notes = corpus.read(arguments.data, arguments.most)
             name = arguments.data.name
-        from core.learned import report
         from core.learned.run import learned
         from core.models.load import load_pair
         from core.models.noise import Measurement
@@ -85,6 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
         pair, info = load_pair(spec, reporter.progress)
         for note in (*info.notes, *notes):
             reporter.say(note)
+        checkpoints = info.checkpoints
         if arguments.checkpoint is not None:
             info = options.show(pair, info, arguments.checkpoint)
         noise = None if pair.alone else Measurement(pair).finish()
@@ -96,24 +149,8 @@ def run(arguments: argparse.Namespace) -> int:
             reporter.progress,
             amplify=not arguments.no_samples,
             noise=noise,
+            over=checkpoints if arguments.over_checkpoints else (),
         )
         for skipped in found.method.skipped:
             reporter.say(f"Left out: {skipped}.")
-    if arguments.json:
-        print(report.as_json(found).decode("utf-8"))
-        return 0
-    if arguments.html is not None:
-        from core.safe_files import write_whole
-
-        try:
-            write_whole(arguments.html, report.as_page(found).encode("utf-8"))
-        except OSError as error:
-            raise UserFacingError(
-                f"{arguments.html} cannot be written ({error.strerror}): name another file."
-            ) from error
-        print(f"The page is {arguments.html}.")
-        return 0
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    print(report.as_text(found), end="")
-    return 0
+    return found

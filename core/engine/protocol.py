@@ -15,6 +15,7 @@ from typing import ClassVar, Generic, Literal, Never, TypeVar
 from core import quantities
 from core.as_read import AsRead
 from core.finding import Finding
+from core.learned.record import MOST_RESPONSES, Learned
 from core.losses import UNNAMED, TrainingLoss
 from core.noise import NoiseFloor
 from core.plausibility import Plausibility
@@ -45,8 +46,9 @@ class Urgency(IntEnum):
     SEARCH = 4
     SWEEP = 5
     REPLAY = 6
-    DATA = 7
-    UNASKED = 8
+    LEARN = 7
+    DATA = 8
+    UNASKED = 9
     """Of what the engine asks of itself: not begun before nothing was asked for a moment."""
 
 
@@ -767,6 +769,46 @@ class Replay(Job[Replayed, ReplayDone]):
     checkpoints: tuple[str, ...]
 
     urgency = Urgency.REPLAY
+    gives_way = True
+
+
+# --- what was learned -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LearnStep(JobStep):
+    """A step of it is taken; more follow, then ``Learnt``, ``Stopped`` or ``Failed``."""
+
+    what: str
+    """What is done next, in words."""
+    fraction: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Learnt(Event):
+    """What the pair has learned, as far as the responses show it; ``checkpoint`` as in Scored."""
+
+    found: Learned
+    checkpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Learn(Job[LearnStep, Learnt]):
+    """Look for what the pair has learned, under the checkpoint that is shown when it begins.
+
+    Over ``responses``; where there are none over those of the file ``data``, at most ``most``, and
+    where none is named over the neutral corpus. ``amplify``: responses are sampled at λ above 1
+    too. ``over_checkpoints``: the findings are weighed at each checkpoint of the run. What was
+    found last is not looked for again. All else goes first.
+    """
+
+    data: str = ""
+    responses: tuple[Variant, ...] = ()
+    most: int = MOST_RESPONSES
+    amplify: bool = True
+    over_checkpoints: bool = False
+
+    urgency = Urgency.LEARN
     gives_way = True
 
 

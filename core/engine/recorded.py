@@ -16,6 +16,8 @@ from core.engine.protocol import (
     Inspect,
     Inspected,
     InspectStates,
+    Learn,
+    Learnt,
     Load,
     Loaded,
     NoiseMeasured,
@@ -120,6 +122,8 @@ class RecordedEngine:
                 return self._replay(request)
             case Sweep():
                 return self._sweep(request)
+            case Learn():
+                return self._learn(request)
         return None
 
     def _load(self, request: Load) -> Loaded | None:
@@ -229,6 +233,14 @@ class RecordedEngine:
             fraction = number / len(sweep.rows)
             self._emit(Swept(request.id, sweep.info, row, "recorded", fraction))
         return SweepDone(request.id) if sweep.ended else Stopped(request.id)
+
+    def _learn(self, request: Learn) -> Learnt | None:
+        """Answer what was asked, with more checkpoints than that if they were recorded."""
+        learned = self._recording.learned
+        if learned is None or (request.over_checkpoints and not learned.asked.over_checkpoints):
+            return None
+        asked = replace(learned.asked, id=request.id, over_checkpoints=request.over_checkpoints)
+        return Learnt(request.id, learned.found, learned.checkpoint) if asked == request else None
 
 
 def _ended(grow: Grow, request: Search | Resume) -> Searched | None:

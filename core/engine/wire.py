@@ -22,7 +22,7 @@ from core.search import strategies
 ARRAY = 1
 """MessagePack's number of the extension type that holds an array."""
 NAME = ""
-"""In place of a field's name: the name of the record."""
+"""In place of a field's name: the name of the record, its module's before it."""
 
 
 def encode(message: Request[Event] | Event) -> bytes:
@@ -70,10 +70,10 @@ def _plain(value: Any) -> Any:
         case Mapping():
             return {str(key): _plain(item) for key, item in value.items()}
     kind = type(value)
-    if not dataclasses.is_dataclass(value) or _record(kind.__name__) is not kind:
+    if not dataclasses.is_dataclass(value) or _record(_name(kind)) is not kind:
         raise TypeError(f"{kind.__qualname__} cannot leave this process")
     fields = (field.name for field in dataclasses.fields(value))
-    return {NAME: kind.__name__, **{name: _plain(getattr(value, name)) for name in fields}}
+    return {NAME: _name(kind), **{name: _plain(getattr(value, name)) for name in fields}}
 
 
 def _value(plain: Any) -> Any:
@@ -95,6 +95,10 @@ def _array(code: int, data: memoryview) -> Any:
         raise ValueError(f"extension {code} is not known")
     dtype, shape, content = msgspec.msgpack.decode(data, type=tuple[str, tuple[int, ...], bytes])
     return np.frombuffer(content, np.dtype(dtype)).reshape(shape)
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__name__}"
 
 
 def _record(name: str) -> type | None:
@@ -119,6 +123,6 @@ def _records() -> dict[str, type]:
         # A class with slots is made of one without, which is among the subclasses until it goes.
         left += [it for it in kind.__subclasses__() if "__slots__" in vars(it)]
         left += get_type_hints(kind).values()
-        if found.setdefault(kind.__name__, kind) is not kind:
-            raise TypeError(f"two records are called {kind.__name__}")
+        if found.setdefault(_name(kind), kind) is not kind:
+            raise TypeError(f"two records are called {_name(kind)}")
     return found

@@ -42,8 +42,8 @@ RECURS = 0.2
 TIMES = 3.0
 """So many times as often as in the reference's, one more counted in."""
 MOST = 12
-TOGETHER = 32
-"""Responses that grow in one forward, about."""
+AT_ONCE = 2
+"""Openings whose responses grow in one forward."""
 LINE = "amplified"
 """The pair's line that holds their KV."""
 
@@ -68,8 +68,10 @@ def amplified(
     openings: Sequence[str] = OPENINGS,
     count: int = COUNT,
     tokens: int = TOKENS,
+    first: int = 0,
 ) -> tuple[Sampled, ...]:
-    """Return responses sampled from each opening at each λ.
+    """Return responses sampled from each opening at each λ; ``first`` is the number of the first
+    opening, by which each is sampled alike whenever it is.
 
     Raises:
         Cancelled: soon after ``cancelled()`` turns true.
@@ -78,14 +80,15 @@ def amplified(
     context = [pair.codec.prompt_ids(prompt) for prompt in prompts]
     root = pair.root(max(map(len, context)) + tokens)
     many = count * sum(weight > 1 for weight in WEIGHTS)  # of the reference, as many as are loud
+    each = sum(count if weight else many for weight in WEIGHTS)
     lines: list[_Growing] = []
     for opening, ids in enumerate(context):
         start = int(pair.tree.extend(root, np.array(ids, np.int64))[-1])
         for weight in WEIGHTS:
             for _ in range(count if weight else many):
-                lines.append(_Growing(opening, weight, start, uniform(len(lines))))
-    each = len(lines) // len(openings)
-    together = max(1, TOGETHER // each) * each
+                own_random = uniform(first * each + len(lines))
+                lines.append(_Growing(opening, weight, start, own_random))
+    together = AT_ONCE * each
     for begin in range(0, len(lines), together):
         own = lines[begin : begin + together]
         for step in range(tokens):

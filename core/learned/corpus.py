@@ -72,13 +72,22 @@ def read(path: Path, most: int) -> tuple[list[Sample], tuple[str, ...]]:
             for number, pair in enumerate(read_pairs.pairs, 1)
             for side, text in zip(("chosen", "rejected"), pair.answers, strict=True)
         ][:most]
-    samples = list(_distinct(samples))
-    if len(samples) < FEWEST:
+    return enough(samples, str(path)), notes
+
+
+def enough(samples: Sequence[Sample], what: str) -> list[Sample]:
+    """Return each response once; ``what`` names where they come from.
+
+    Raises:
+        UserFacingError: they are too few to tell anything from.
+    """
+    found = list(_distinct(samples))
+    if len(found) < FEWEST:
         raise UserFacingError(
-            f"{path} has {len(samples)} different responses, and nothing can be told from fewer "
-            f"than {FEWEST}: name a file with more, or leave --data out for the neutral corpus."
+            f"{what} has {len(found)} different responses, and nothing can be told from fewer than "
+            f"{FEWEST}: name a file with more, or leave --data out for the neutral corpus."
         )
-    return samples, notes
+    return found
 
 
 def _singles(path: Path, most: int) -> list[Sample]:

@@ -7,6 +7,10 @@ anything.
 from dataclasses import dataclass
 from typing import Literal
 
+from core.text import Prompt
+
+MOST_RESPONSES = 2000
+"""Responses of a file that are looked through, where the user does not say how many."""
 Status = Literal["confirmed", "seen, not confirmed"]
 
 
@@ -82,6 +86,13 @@ class Finding:
     """The strongest first."""
     pairs: tuple[MinimalPair, ...] = ()
     status: Status = "seen, not confirmed"
+    after: int = 0
+    """How many findings' tokens had been taken off before it was looked for."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Return what it is known by, whatever pair shows it."""
+        return self.kind, self.name, self.other
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -91,10 +102,14 @@ class Finding:
     @property
     def sentence(self) -> str:
         """Return it in words: what the policy does, how much, and how often that was seen."""
+        return f"{self.claim} ({self.figures})"
+
+    @property
+    def figures(self) -> str:
+        """Return how much it is, and how often that was seen."""
         per = {"properties": "a response", "length": "at the end of a sentence"}
         size = per.get(self.kind, "a time")
-        seen = f"{self.agreeing} of {self.responses} responses"
-        return f"{self.claim} ({self.effect:+.2f} nats {size}, {seen})"
+        return f"{self.effect:+.2f} nats {size}, {self.agreeing} of {self.responses} responses"
 
     @property
     def claim(self) -> str:
@@ -166,6 +181,29 @@ class Recurring:
 
 
 @dataclass(frozen=True, slots=True)
+class Weighed:
+    """A candidate that was weighed, before anything was taken off: a finding or not."""
+
+    kind: str
+    name: str
+    other: str
+    effect: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class AtCheckpoint:
+    """The effects that the findings of a run's last checkpoint had at another one, in their order;
+    None where one could not be weighed there."""
+
+    step: int
+    name: str
+    """Of its folder."""
+    effects: tuple[float | None, ...]
+    errors: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """How it was measured."""
 
@@ -203,7 +241,31 @@ class Learned:
     samples: tuple[Sampled, ...]
     recurring: tuple[Recurring, ...]
     method: Method
-    prompts: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
     texts: tuple[str, ...]
     """Of the responses, by whose numbers findings name them."""
     notes: tuple[str, ...] = ()
+    weighed: tuple[Weighed, ...] = ()
+    """All candidates, for another pair to be compared with this one."""
+    over: tuple[AtCheckpoint, ...] = ()
+    """By step; empty where that was not asked."""
+
+
+def fault(found: Learned) -> str:
+    """Return why a record that was read cannot be one, "" if nothing speaks against it: places lie
+    in their texts, and what is weighed at checkpoints is of the findings."""
+    texts = found.texts
+    if len(found.prompts) != len(texts):
+        return "its prompts are not those of its texts"
+    for finding in found.findings:
+        named = {it.response for it in finding.contexts} | {it.response for it in finding.pairs}
+        if not named <= set(range(len(texts))):
+            return "a finding names a text that is not there"
+        for it in finding.contexts:
+            if not 0 <= it.start <= it.stop <= len(texts[it.response]) or it.side not in (-1, 1):
+                return "a finding names a place that is not there"
+        if not (finding.error >= 0 and 0 <= finding.agreeing <= finding.responses):
+            return "a finding has a figure that cannot be"
+    if not all(len(it.effects) == len(it.errors) == len(found.findings) for it in found.over):
+        return "what is weighed at checkpoints is not of its findings"
+    return ""

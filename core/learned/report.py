@@ -7,12 +7,15 @@ system is, bars as SVG. All that comes from models and texts is escaped. Knows r
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from core.learned.compare import ORDER, Comparison, Row
 from core.learned.record import Finding, Learned, MinimalPair
 
 AROUND = 40
 """Letters of a text shown on each side of what was found."""
 MEMBERS = 8
 CONTEXTS = 6
+ERRORS = 2.5
+"""Standard errors that are taken off an effect before it is compared with the floor."""
 CANNOT = (
     "A finding says what goes along with a higher or lower likelihood under the policy than under "
     "the reference. That is a correlation over these texts, not a cause, and likelihood is no "
@@ -28,21 +31,26 @@ CANNOT = (
 )
 
 
-def as_json(found: Learned) -> bytes:
-    """Return everything as a JSON object, with the sentence of each finding."""
+def as_json(found: Learned, against: Comparison | None = None) -> bytes:
+    """Return everything as a JSON object, with the sentence of each finding; ``against``: what it
+    was compared with, under that name."""
     import msgspec
 
     table = msgspec.to_builtins(found)
     for row, finding in zip(table["findings"], found.findings, strict=True):
         row |= {"sentence": finding.sentence, "interval": finding.interval, "moved": finding.moved}
+    if against is not None:
+        table["against"] = msgspec.to_builtins(against)
+        for row, it in zip(table["against"]["rows"], against.rows, strict=True):
+            row |= {"finding": it.finding.sentence, "apart": it.apart}
     return msgspec.json.encode(table)
 
 
 # --- text -----------------------------------------------------------------------------------------
 
 
-def as_text(found: Learned) -> str:
-    """Return the report for a terminal."""
+def as_text(found: Learned, against: Comparison | None = None) -> str:
+    """Return the report for a terminal, and what it was compared with, if it was."""
     lines = [
         f"policy     {found.policy}",
         f"reference  {found.reference}",
@@ -54,6 +62,8 @@ def as_text(found: Learned) -> str:
     for number, finding in enumerate(found.findings, 1):
         lines.append(f"{number:>2}. {finding.sentence}, {status(finding)}")
         lines += [f"      {detail}" for detail in details(finding)]
+        if found.over:
+            lines += [f"      {appeared(found, number - 1)}", f"      {_over(found, number - 1)}"]
     lines += _table(
         "Swaps: what it writes where the reference wrote something else",
         [f"{visible(it.before)} → {visible(it.after)}  {it.rate:.2f}" for it in found.swaps],
@@ -73,6 +83,13 @@ def as_text(found: Learned) -> str:
             for it in found.recurring
         ],
     )
+    if against is not None:
+        lines += ["", f"Compared with {against.there}", *(f"  {it}" for it in against.notes)]
+        for where in ORDER:
+            lines += _table(
+                where.capitalize(),
+                [f"{it.finding.claim}  {it.figures}" for it in against.rows if it.where == where],
+            )
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -116,6 +133,41 @@ def details(finding: Finding) -> Iterable[str]:
         yield "comes along: " + ", ".join(finding.family[:MEMBERS])
 
 
+def appeared(found: Learned, number: int) -> str:
+    """Return when a finding appeared, in a sentence: from which checkpoint on it passed the floor
+    less its errors, as it does at the last one; "" where checkpoints were not asked."""
+    if not found.over:
+        return ""
+    floor, last = found.method.floor, found.findings[number].effect
+    since = None
+    for at in found.over:
+        effect, error = at.effects[number], at.errors[number]
+        passes = (
+            effect is not None
+            and error is not None
+            and effect * last > 0
+            and abs(effect) - ERRORS * error >= floor
+        )
+        since = (at if since is None else since) if passes else None
+    if since is None:
+        return "It passes the floor at no checkpoint for good."
+    if since is found.over[0]:
+        return f"It is there from the first checkpoint on (step {since.step})."
+    return f"It appeared by step {since.step} of {found.over[-1].step}."
+
+
+def _over(found: Learned, number: int) -> str:
+    """Return a finding's effects over the checkpoints, on a line."""
+    each = ((at.step, at.effects[number]) for at in found.over)
+    said = (f"step {step} {'–' if it is None else f'{it + 0.0:+.2f}'}" for step, it in each)
+    return ", ".join(said)
+
+
+def capital(claim: str) -> str:
+    """Return a claim as a sentence begins."""
+    return claim[:1].upper() + claim[1:]
+
+
 def visible(piece: str) -> str:
     """Return a token's text with its white space written out."""
     return piece.replace("\n", "↵").replace("\t", "⇥").replace(" ", "·") or "∅"
@@ -139,10 +191,13 @@ article { background: var(--card); border: 1px solid var(--line); border-radius:
 article h3 { font-size: 1.05rem; margin: 0; }
 .badge { display: inline-block; border: 1px solid currentColor; border-radius: 1rem;
   padding: 0 .6rem; font-size: .8rem; color: var(--quiet); } .sure { color: var(--likes); }
-svg { display: block; width: 100%; height: 34px; margin: .4rem 0; }
+svg { display: block; width: 100%; max-width: 600px; margin: .4rem 0; }
 svg text { fill: var(--quiet); font-size: 11px; } .likes { fill: var(--likes); }
 .avoids { fill: var(--avoids); } .zero { stroke: var(--quiet); }
-.span { stroke: var(--ink); stroke-width: 1.5; }
+.floor { stroke: var(--quiet); stroke-dasharray: 1.5 2.5; }
+.band { opacity: .2; } .path { fill: none; stroke-width: 2; }
+.path.likes { stroke: var(--likes); } .path.avoids { stroke: var(--avoids); }
+.span { stroke: var(--ink); stroke-width: 1.5; fill: none; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; } th { font-weight: 600; color: var(--quiet); } td.n { text-align: right; }
@@ -153,8 +208,8 @@ summary { cursor: pointer; color: var(--quiet); } .flow { overflow-x: auto; }
 """
 
 
-def as_page(found: Learned) -> str:
-    """Return the report as a self-contained HTML page."""
+def as_page(found: Learned, against: Comparison | None = None) -> str:
+    """Return the report as a self-contained HTML page, with what it was compared with, if any."""
     title = f"What {found.policy} learned over {found.reference}"
     widest = max((abs(it.effect) + 1.96 * it.error for it in found.findings), default=1.0)
     parts = [
@@ -170,6 +225,8 @@ def as_page(found: Learned) -> str:
     if not found.findings:
         parts.append(f"<p>No finding passes {found.method.floor:.2g} nats.</p>")
     parts += [_article(number, it, found, widest) for number, it in enumerate(found.findings, 1)]
+    if against is not None:
+        parts.append(_compared(against))
     parts += [_swaps(found), _unseen(found), _amplified(found), _method(found)]
     parts.append("<h2>What cannot be concluded</h2><ul>")
     parts += [f"<li>{escape(line)}</li>" for line in CANNOT]
@@ -181,31 +238,115 @@ def _article(number: int, finding: Finding, found: Learned, widest: float) -> st
     sure = "badge sure" if finding.status == "confirmed" else "badge"
     lines = "".join(f"<li>{escape(line)}</li>" for line in details(finding))
     return (
-        f"<article><h3>{number}. {escape(finding.sentence)}</h3>"
+        f"<article><h3>{number}. {escape(capital(finding.sentence))}</h3>"
         f'<span class="{sure}">{escape(status(finding))}</span>'
-        f'{_bar(finding, widest)}<ul class="quiet">{lines}</ul>'
-        f"{_contexts(finding, found)}{_pairs(finding.pairs)}</article>"
+        f"{_drawn(finding.effect, finding.interval, widest, found.method.floor)}"
+        f'<ul class="quiet">{lines}</ul>'
+        f"{_lines(found, number - 1)}{_contexts(finding, found)}{_pairs(finding.pairs)}</article>"
     )
 
 
-def _bar(finding: Finding, widest: float) -> str:
-    """Return the effect as a bar from 0, with its 95% interval."""
+def _drawn(
+    effect: float,
+    interval: tuple[float, float],
+    widest: float,
+    floor: float | None = None,
+    ends: tuple[str, str] = ("avoids", "prefers"),
+) -> str:
+    """Return an effect as a bar from 0, with its 95% interval and the floor it must pass; ``ends``:
+    what stands below it at the left and at the right."""
     half, middle = 290.0, 300.0
-    low, high = finding.interval
+    low, high = interval
 
     def at(value: float) -> float:
         return middle + half * value / widest
 
-    left, right = sorted((middle, at(finding.effect)))
-    name = "likes" if finding.effect > 0 else "avoids"
-    label = f"{finding.effect:+.2f} nats, 95% interval {low:+.2f} to {high:+.2f}"
+    left, right = sorted((middle, at(effect)))
+    name = "likes" if effect > 0 else "avoids"
+    label = f"{effect:+.2f} nats, 95% interval {low:+.2f} to {high:+.2f}"
+    floors = "".join(
+        f'<line class="floor" x1="{at(it):.1f}" x2="{at(it):.1f}" y1="2" y2="22"/>'
+        for it in ((-floor, floor) if floor is not None else ())
+    )
     return (
-        f'<svg viewBox="0 0 600 34" role="img" aria-label="{escape(label)}">'
-        f'<rect class="{name}" x="{left:.1f}" y="6" width="{right - left:.1f}" height="12" rx="2"/>'
-        f'<line class="span" x1="{at(low):.1f}" x2="{at(high):.1f}" y1="12" y2="12"/>'
+        f'<svg viewBox="0 0 600 34" role="img" aria-label="{escape(label)}">{floors}'
+        f'<rect class="{name}" x="{left:.1f}" y="8" width="{right - left:.1f}" height="8" rx="2"/>'
+        f'<path class="span" d="M{at(low):.1f} 6v12m0 -6H{at(high):.1f}m0 -6v12"/>'
         f'<line class="zero" x1="{middle}" x2="{middle}" y1="2" y2="22"/>'
-        f'<text x="10" y="32">avoids</text><text x="590" y="32" text-anchor="end">prefers</text>'
+        f'<text x="10" y="32">{ends[0]}</text>'
+        f'<text x="590" y="32" text-anchor="end">{ends[1]}</text>'
         "</svg>"
+    )
+
+
+def _lines(found: Learned, number: int) -> str:
+    """Return a finding's effect over the run's checkpoints as a line with its 95% interval."""
+    points = [
+        (at.step, effect, error)
+        for at in found.over
+        if (effect := at.effects[number]) is not None and (error := at.errors[number]) is not None
+    ]
+    if len(points) < 2:
+        return ""
+    floor, first, last = found.method.floor, points[0][0], points[-1][0]
+    widest = max([1.2 * floor, *(abs(effect) + 1.96 * error for _, effect, error in points)])
+
+    def at(step: int, value: float) -> str:
+        return f"{10 + 580 * (step - first) / (last - first):.1f},{30 - 26 * value / widest:.1f}"
+
+    upper = [at(step, effect + 1.96 * error) for step, effect, error in points]
+    lower = [at(step, effect - 1.96 * error) for step, effect, error in points]
+    name = "likes" if points[-1][1] > 0 else "avoids"
+    label = f"{appeared(found, number)} Effects by step: {_over(found, number)}"
+    rows = "".join(
+        f'<line class="{kind}" x1="10" x2="590" y1="{y:.1f}" y2="{y:.1f}"/>'
+        for kind, y in (
+            ("zero", 30.0),
+            ("floor", 30 - 26 * floor / widest),
+            ("floor", 30 + 26 * floor / widest),
+        )
+    )
+    dots = "".join(
+        '<circle class="{}" cx="{}" cy="{}" r="2.6"/>'.format(name, *at(*it[:2]).split(","))
+        for it in points
+    )
+    return (
+        f'<p class="quiet">{escape(appeared(found, number))}</p>'
+        f'<svg class="over" viewBox="0 0 600 72" role="img" aria-label="{escape(label)}">{rows}'
+        f'<polygon class="band {name}" points="{" ".join([*upper, *reversed(lower)])}"/>'
+        f'<polyline class="path {name}" points="{" ".join(at(*it[:2]) for it in points)}"/>{dots}'
+        f'<text x="10" y="70">step {first}</text>'
+        f'<text x="590" y="70" text-anchor="end">step {last}</text></svg>'
+    )
+
+
+def _compared(against: Comparison) -> str:
+    """Return both pairs beside each other, a bar for each."""
+    sides = [side for row in against.rows for side in (row.here, row.there) if side is not None]
+    widest = max((max(map(abs, side.interval)) for side in sides), default=1.0)
+    parts = [
+        f"<h2>Compared with {escape(against.there)}</h2>",
+        *(f"<p>{escape(it)}</p>" for it in against.notes),
+        f"<p>Here is {escape(against.here)}, there {escape(against.there)}. Apart: the 95% "
+        "interval of the difference leaves 0 out.</p>",
+    ]
+    for where in ORDER:
+        rows = [row for row in against.rows if row.where == where]
+        if rows:
+            parts.append(f"<h3>{where.capitalize()}</h3>")
+            parts += [_beside(row, widest) for row in rows]
+    return "\n".join(parts)
+
+
+def _beside(row: Row, widest: float) -> str:
+    bars = "".join(
+        _drawn(side.effect, side.interval, widest, ends=(name, ""))
+        for name, side in (("here", row.here), ("there", row.there))
+        if side is not None
+    )
+    return (
+        f"<article><h3>{escape(capital(row.finding.claim))}</h3>"
+        f'<p class="quiet">{escape(row.figures)}</p>{bars}</article>'
     )
 
 
@@ -298,7 +439,8 @@ def _amplified(found: Learned) -> str:
     )
 
 
-def _method(found: Learned) -> str:
+def how_measured(found: Learned) -> list[str]:
+    """Return how it was measured, in sentences, and what there is to say of the pair."""
     how = found.method
     columns = ", ".join(f"{name} {value:+.3g}" for name, value in how.coefficients.items())
     noise = "not measured" if how.noise is None else f"{how.noise:.2g} nats"
@@ -307,14 +449,14 @@ def _method(found: Learned) -> str:
         if how.base
         else "so what SFT had pushed may look like a preference"
     )
-    lines = [
+    return [
         f"From each token's log π − log π_ref a robust regression takes off what any training does "
         f"({columns}); residuals have a spread of {how.scale:.2f} nats. The base is "
         f"{'' if how.base else 'not '}known, {base}.",
         f"{how.candidates:,} candidates were weighed. One is shown if its effect less 2.5 standard "
         f"errors passes {how.floor:.2g} nats; the strongest is taken off its tokens before the "
-        f"next is looked for. At a false discovery rate of 5% {how.discovered:,} would pass, which "
-        "decides nothing: a pair always differs everywhere.",
+        f"next is looked for. At a false discovery rate of 5%, {how.discovered:,} would pass, "
+        "which decides nothing: a pair always differs everywhere.",
         f"The noise of one log-ratio in this number format is {noise}. The mean of "
         f"log π_ref − log π over these states is {how.kl:+.3f} nats.",
         "A finding is confirmed if four of five minimal pairs of its own making, five at least, "
@@ -322,4 +464,8 @@ def _method(found: Learned) -> str:
         *(f"Left out: {it}." for it in how.skipped[:10]),
         *found.notes,
     ]
+
+
+def _method(found: Learned) -> str:
+    lines = how_measured(found)
     return "<h2>How it was measured</h2>" + "".join(f"<p>{escape(it)}</p>" for it in lines)

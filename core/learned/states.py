@@ -8,8 +8,8 @@ too. Everything is in nats.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +111,16 @@ class States:
         return np.concatenate([[0], np.cumsum(counts)])
 
 
+class NothingScored(UserFacingError):
+    """None of the responses can be scored; ``skipped`` says why."""
+
+    def __init__(self, skipped: tuple[str, ...]) -> None:
+        super().__init__(
+            f"None of the {len(skipped)} responses can be scored ({', '.join(skipped[:1])})."
+        )
+        self.skipped = skipped
+
+
 @dataclass
 class _Gathered:
     """Columns under way, one list of arrays for each, and the sums over the vocabulary."""
@@ -136,7 +146,8 @@ def score_states(
     """Return the states of all texts under both models; responses to one prompt stand together.
 
     Raises:
-        UserFacingError: the policy is alone, no text can be scored, or a model gives NaN.
+        NothingScored: no text can be scored.
+        UserFacingError: the policy is alone, or a model gives NaN.
         Cancelled: soon after ``cancelled()`` turns true.
     """
     if pair.alone:
@@ -161,9 +172,7 @@ def score_states(
         pair.trim()
     pair.release(LINE)
     if not kept:
-        raise UserFacingError(
-            f"None of the {len(samples)} responses can be scored ({skipped[0] if skipped else ''})."
-        )
+        raise NothingScored(tuple(skipped))
     return _states(pair, kept, found, base, tuple(skipped))
 
 
@@ -347,3 +356,36 @@ def _vectors(pair: "Pair", tokens: Ints) -> Floats32:
         return np.zeros((len(tokens), 0), np.float32)
     with torch.inference_mode():
         return np.asarray(weight[torch.from_numpy(tokens).to(weight.device)].float().cpu().numpy())
+
+
+def joined(parts: Sequence[States], skipped: tuple[str, ...] = ()) -> States:
+    """Return the states of parts of a corpus as those of one, the parts in their order.
+
+    Args:
+        skipped: what was skipped besides.
+    """
+    first = parts[0]
+
+    def column(name: str) -> Any:
+        return np.concatenate([getattr(it, name) for it in parts])
+
+    def total(name: str) -> Any:
+        each = [getattr(it.vocabulary, name) for it in parts]
+        return None if each[0] is None else np.sum(each, axis=0)
+
+    offsets = np.cumsum([0, *(len(it.texts) for it in parts[:-1])])
+    vector_of, where = np.unique(column("vector_of"), return_index=True)
+    taken = ("prompts", "texts", "response", "logp_base", "vocabulary", "pieces", "vector_of")
+    columns = [it.name for it in fields(States) if it.name not in (*taken, "vectors", "skipped")]
+    return States(
+        prompts=tuple(prompt for it in parts for prompt in it.prompts),
+        texts=tuple(text for it in parts for text in it.texts),
+        response=np.concatenate([it.response + n for it, n in zip(parts, offsets, strict=True)]),
+        logp_base=None if first.logp_base is None else column("logp_base"),
+        vocabulary=Vocabulary(*(total(it.name) for it in fields(Vocabulary))),
+        pieces=first.pieces,
+        vector_of=vector_of,
+        vectors=column("vectors")[where],
+        skipped=(*(text for it in parts for text in it.skipped), *skipped),
+        **{name: column(name) for name in columns},
+    )

@@ -3,14 +3,23 @@
 Knows numbers and the noise floor; knows nothing of widgets.
 """
 
+import re
+
 import numpy as np
 
 from core.noise import NoiseFloor
+
+_NEGATIVE = re.compile(r"(?<![\w-])-(?=\d)")
 
 
 def real_minus(text: str) -> str:
     """Return a number's text with a minus sign in place of a hyphen."""
     return text.replace("-", "\u2212")
+
+
+def with_minuses(text: str) -> str:
+    """Return a text with a real minus before each of its negative numbers; other hyphens stay."""
+    return _NEGATIVE.sub("\u2212", text)
 
 
 def as_number(text: str) -> float | str:

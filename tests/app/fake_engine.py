@@ -24,6 +24,9 @@ from core.engine.protocol import (
     InspectStates,
     Job,
     LabelsListed,
+    Learn,
+    LearnStep,
+    Learnt,
     ListLabels,
     Load,
     Loaded,
@@ -62,6 +65,7 @@ from core.scoring import Alternative, Inspection, Scoring, StateActions
 from core.text import Prompt, Tokens
 from tests.app.fake_search import START as FIRST
 from tests.app.fake_search import Grower, Words, inspection_of
+from tests.core.made_learned import learned
 
 CLOSING = 0
 VARIANTS_A_STEP = 4
@@ -226,6 +230,8 @@ class FakeEngine:
     lost = False
     fail_search = ""
     fail_scrub = ""
+    fail_learn = ""
+    learned = learned()
     info = INFO
     last: "FakeEngine"
 
@@ -381,6 +387,8 @@ class FakeEngine:
                 return Scrubbed(request.id, self._shown, self._scorings(self._shown), 0.012)
             case Replay():
                 return self._replay(request)
+            case Learn():
+                return self._learn(request)
 
     def _score_variants(self, request):
         """One event for every few variants; a newer request of the same purpose overtakes it."""
@@ -424,6 +432,17 @@ class FakeEngine:
             fraction = number / len(request.checkpoints)
             self.emit(Replayed(request.id, checkpoint, self._scorings(checkpoint), fraction))
         return ReplayDone(request.id)
+
+    def _learn(self, request):
+        """Four steps, and what some pair has learned; over checkpoints if that was asked."""
+        if self.fail_learn:
+            return Failed(request.id, self.fail_learn)
+        for number in range(4):
+            if not self._may_step(request):
+                return Stopped(request.id)
+            self.emit(LearnStep(request.id, f"Step {number + 1}", (number + 1) / 4))
+        found = replace(self.learned, over=self.learned.over * request.over_checkpoints)
+        return Learnt(request.id, found, self._asked())
 
     def _search(self, request):
         if self.fail_search:

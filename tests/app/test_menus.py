@@ -89,11 +89,14 @@ MENUS = {
         ("&Last checkpoint", "Alt+End"),
         LINE,
         ("&Replay all checkpoints", ""),
+        LINE,
+        ("&What did it learn?", ""),
     ],
     "&View": [
         ("&Credit", "Ctrl+1"),
         ("S&earch", "Ctrl+2"),
         ("&Training", "Ctrl+3"),
+        ("Lea&rned", "Ctrl+4"),
         ("&Data", "Ctrl+5"),
         LINE,
         ("A &beside B", "Ctrl+L"),
@@ -185,6 +188,9 @@ TIPS = {
     "&Credit": "Prompt, two responses and their credit",
     "S&earch": "The tree of responses that searches grow",
     "&Training": "Runs over steps, and what they mean",
+    "Lea&rned": "What the pair has learned, over many responses",
+    "&What did it learn?": "Look through many responses for what the training made likelier "
+    "or less likely",
     "&Data": "A scored data set: sort, filter, charts and figures",
     "A &beside B": "Or one below the other",
     "&Token boundaries": "Ticks between tokens",
@@ -270,16 +276,13 @@ def test_one_theme_is_chosen(window):
 
 def test_the_tabs_and_the_tool_bar(window):
     tabs = window.pages.tabs
-    assert [tabs.tabText(i) for i in range(tabs.count())] == [
-        "Credit",
-        "Search",
-        "Training",
-        "Data",
-    ]
+    titles = ["Credit", "Search", "Training", "Learned", "Data"]
+    assert [tabs.tabText(i) for i in range(tabs.count())] == titles
     assert [tabs.tabToolTip(i) for i in range(tabs.count())] == [
         "The credit view (Ctrl+1)",
         "The search view (Ctrl+2)",
         "The training view (Ctrl+3)",
+        "The learned view (Ctrl+4)",
         "The data view (Ctrl+5)",
     ]
     offered = [one.text() for one in window.chip.menu().actions()]

@@ -1,11 +1,17 @@
 """The window on the real engine and a tiny random pair: from keys to colours."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from PySide6.QtCore import Qt
 
 from app.engine_client import real_engine
-from core.engine.protocol import Load, PairSpec
-from tests.app.conftest import settled
+from core.engine.protocol import Learn, Load, PairSpec
+from core.learned.record import Context, Finding, MinimalPair
+from core.recording import RecordedLearning
+from tests.app.conftest import do, settled
 from tests.tiny import save_pair
 
 WAIT = 60_000
@@ -109,3 +115,48 @@ def test_closing_while_the_real_engine_loads(open_window, qtbot, spec):
     window = open_window(spec=spec, engine=real_engine)
     qtbot.waitUntil(lambda: window.client.busy(Load), timeout=WAIT)
     window.close()
+
+
+def test_what_it_learned_is_looked_for_between_edits(window, qtbot, tmp_path):
+    """The tiny pair has learned nothing that was planted; what counts is that all of it is run,
+    that an edit meanwhile is scored first, and that a place opens with its own numbers."""
+    rows = [
+        {"prompt": f"Who is {i % 8}?", "response": f"Poster {i} was offered a job at Labs{end}"}
+        for i in range(16)
+        for end in "!."
+    ]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    window.ask.file = lambda title, kinds: str(file)
+    do(window, "show_learned")
+    view = window.learned.view
+    view.samples.setChecked(False)
+    qtbot.keyClick(view.source, Qt.Key.Key_End)
+    assert view.source.currentText() == "rows.jsonl"
+    qtbot.mouseClick(view.start, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: view.bar.value() > 0, timeout=WAIT)
+    panel = window.view.panels["A"]
+    panel.editor.insertPlainText("So ")
+    qtbot.waitUntil(
+        lambda: panel.scoring is not None and panel.scoring.tokens.text.startswith("So "),
+        timeout=WAIT,
+    )
+    assert view.running or view.found is not None
+    qtbot.waitUntil(lambda: view.found is not None, timeout=WAIT)
+    found = view.found
+    assert found.method.corpus == "rows.jsonl" and len(found.texts) == len(rows)
+    assert len(set(found.prompts)) == 8
+    made = Finding(
+        kind="mark", name="“!”", other="", effect=1.0, error=0.1, count=4, over="contexts",
+        responses=4, agreeing=4, listed=False,
+        contexts=(Context(0, len(found.texts[0]) - 1, len(found.texts[0]), 1.0),),
+        pairs=(MinimalPair(0, "!", ".", found.texts[0][:-1] + ".", 0.5),),
+    )  # fmt: skip
+    view.show_again(RecordedLearning(Learn(1), replace(found, findings=(made,))))
+    places = view.panel.places.contexts
+    qtbot.waitUntil(lambda: places.rows[0].scoring is not None, timeout=WAIT)
+    view.panel.open_counterfactual()
+    qtbot.waitUntil(lambda: settled(window), timeout=WAIT)
+    a, b = (window.view.panels[side].scoring for side in "AB")
+    assert a.tokens.text == found.texts[0] and b.tokens.text.endswith(".")
+    np.testing.assert_allclose(a.logp_policy, places.rows[0].scoring.logp_policy, atol=1e-5)

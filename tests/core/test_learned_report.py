@@ -19,6 +19,7 @@ from core.learned.record import (
     Unseen,
 )
 from core.learned.report import as_json, as_page, as_text
+from core.text import Prompt
 
 EVIL = "<script>alert('x')</script>&\"\x1b[2J"
 
@@ -39,7 +40,7 @@ def learned():
         policy=EVIL, reference=EVIL, findings=(finding,), swaps=(Swap(EVIL, " b", 0.6, 3.0, 12),),
         unseen=(Unseen(EVIL, 1.4, 0.1, 0.4, True, 9),),
         samples=(Sampled(EVIL, 4.0, EVIL, False),), recurring=(Recurring(EVIL, 9, 0, 12),),
-        method=method, prompts=(EVIL,), texts=(f"Well {EVIL} then",), notes=(EVIL,),
+        method=method, prompts=(Prompt.of(EVIL),), texts=(f"Well {EVIL} then",), notes=(EVIL,),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from app.credit.examples import FIG_1, read_examples
 from core.present.measures import deltas
-from core.present.numerals import percent, signed
+from core.present.numerals import percent, signed, with_minuses
 from core.present.pair import pair_numbers, split, split_shown
 from core.present.units import groups, roll_up, strongest
 from core.text import align
@@ -97,3 +97,10 @@ def test_examples_are_read(tmp_path):
     path.write_text("[1, 2")
     assert read_examples(path) == (FIG_1,)
     assert read_examples(tmp_path / "none.json") == (FIG_1,)
+
+
+def test_numbers_get_a_real_minus_and_words_keep_their_hyphens():
+    text = "part-time -0.50, log-ratio at well-2-do: -3 of (-1), 1e-06"
+    assert with_minuses(text) == (
+        "part-time \u22120.50, log-ratio at well-2-do: \u22123 of (\u22121), 1e-06"
+    )

@@ -11,6 +11,8 @@ from core.as_read import AsRead
 from core.engine.protocol import (
     EVENTS,
     REQUESTS,
+    DataScored,
+    DataStep,
     Examine,
     Examined,
     Failed,
@@ -20,6 +22,9 @@ from core.engine.protocol import (
     Inspected,
     InspectStates,
     LabelsListed,
+    Learn,
+    LearnStep,
+    Learnt,
     ListLabels,
     Load,
     Loaded,
@@ -37,6 +42,7 @@ from core.engine.protocol import (
     Score,
     ScoreAgain,
     Scored,
+    ScoreData,
     ScoreVariants,
     Scrub,
     Scrubbed,
@@ -76,6 +82,7 @@ from core.search.strategies.mcts import TreeSearch
 from core.search.strategies.sampling import Sampling
 from core.sweeps.record import Answer, JudgeSpec, SweepInfo, SweepRow, SweepSpec, Verdict
 from core.text import Message, Prompt, Tokens
+from tests.core.made_learned import learned
 
 PROMPT = Prompt(
     (Message("system", "Be brief."), Message("user", "Zoë?\n", '{"name": "Z"}')), '{"tools": []}'
@@ -171,6 +178,12 @@ EXAMPLES = (
     Replay(8, ("/run/checkpoint-10", START)),
     Sweep(9, SweepSpec(JudgeSpec("model", "/judge"), (1, 2), 5, "/p", "chosen", 1.5, 8, 0.5)),
     Sweep(9, SweepSpec(None)),
+    Learn(10, "a.jsonl", (Variant(PROMPT, "x"),), 50, False, True),
+    LearnStep(10, "Scoring the responses", 0.5),
+    Learnt(10, learned(), START),
+    ScoreData(11, "a.jsonl", "a.parquet", (("prompt", "question"),), 50, True),
+    DataStep(11, 50, 20, 1, None),
+    DataScored(11, "a.parquet", 50, 1, ("All is well.",)),
     Progress(1, "Loading", None),
     Progress(1, "Loading", 0.5),
     Memory(1, 2**40, 5, 6, 7),
@@ -281,10 +294,10 @@ def test_what_lives_in_this_process_cannot_leave_it():
         b"",
         b"\xc1",
         encode(Unload(1))[:-1],
-        msgspec.msgpack.encode({"": "Engine"}),
-        msgspec.msgpack.encode({"": "Unload", "id": 1, "more": 2}),
-        msgspec.msgpack.encode({"": "Beam", "width": 1}),
-        msgspec.msgpack.encode({"": "Unload"}),
+        msgspec.msgpack.encode({"": "core.engine.loop.Engine"}),
+        msgspec.msgpack.encode({"": "core.engine.protocol.Unload", "id": 1, "more": 2}),
+        msgspec.msgpack.encode({"": "core.search.strategies.beam.Beam", "width": 1}),
+        msgspec.msgpack.encode({"": "core.engine.protocol.Unload"}),
         msgspec.msgpack.encode(5),
         msgspec.msgpack.encode(msgspec.msgpack.Ext(9, b"")),
     ],

@@ -1,0 +1,1 @@
+"""What the pair has learned: the view of it, over many responses."""
