@@ -58,8 +58,11 @@ def test_text_and_page_with_samples(folder, tmp_path, capsys):
 def test_a_run_and_one_of_its_checkpoints(tmp_path, folder, capsys):
     _, run = save_run(tmp_path)
     data = ["--data", str(folder / "rows.jsonl"), "--no-samples", "--json"]
-    assert main.main(["learned", "--run", str(run), *data]) == 0
+    assert main.main(["learned", "--run", str(run), "--over-checkpoints", *data]) == 0
     last = json.loads(capsys.readouterr().out)
+    assert [it["step"] for it in last["over"]] == [0, 10, 20, 30]
+    effects = [it["effect"] for it in last["findings"]]
+    assert last["over"][-1]["effects"] == pytest.approx(effects)
     assert last["method"]["base"], "the base below the adapters is known"
     assert main.main(["learned", "--run", str(run), "--checkpoint", "10", *data]) == 0
     first = json.loads(capsys.readouterr().out)
