@@ -44,11 +44,12 @@ def swaps(
         losers, gainers = np.flatnonzero(loss > SMALL), np.flatnonzero(gain > SMALL)
         # What they lose to tokens outside is none of these tokens' gain.
         share = loss[losers] / max(total, float(loss.sum()))
+        gains = [(int(tokens[j]), float(gain[j])) for j in gainers]
         for i, part in zip(losers.tolist(), share.tolist(), strict=True):
-            for j in gainers.tolist():
-                key = int(tokens[i]), int(tokens[j])
-                flow[key] += part * gain[j]
-                squares[key] += (part * gain[j]) ** 2
+            for token, more in gains:
+                key = int(tokens[i]), token
+                flow[key] += part * more
+                squares[key] += (part * more) ** 2
     sums = states.vocabulary
     found = []
     for (before, after), forth in flow.items():

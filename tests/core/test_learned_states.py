@@ -132,6 +132,9 @@ def test_swaps_are_the_flows_between_the_likeliest_tokens(pair):
         if alike[it.before] == alike[it.after] == 1
     ]
     assert len(found) >= 5
+    assert {type(it) for swap in found for it in (swap.rate, swap.flow)} == {float}, (
+        "JSON has these"
+    )
     pieces = {text: i for i, text in enumerate(states.pieces)}
     for swap in found:
         a, b = pieces[swap.before], pieces[swap.after]
