@@ -95,8 +95,6 @@ class BrushedPlot(QWidget):
             head.addWidget(choice, 1)
         head.addStretch(1)
         fill(QVBoxLayout(self), head, (self.plot, 1), margins=(0, 0, 0, 0), spacing=0)
-        self.box.brushed.connect(self._brush)
-        self.box.clicked.connect(self._click)
 
     def offer(self, columns: Sequence[Column], chosen: Sequence[str]) -> None:
         """Offer columns of numbers; ``chosen``: one for each box."""
@@ -149,18 +147,14 @@ class BrushedPlot(QWidget):
         self.bands_chosen.emit(())
         self.columns_chosen.emit()
 
-    def _brush(self, over: QRectF, ended: bool) -> None:
-        raise NotImplementedError
-
-    def _click(self, place: Any) -> None:
-        raise NotImplementedError
-
 
 class Histogram(BrushedPlot):
     """How often values of a column lie where."""
 
     def __init__(self) -> None:
         super().__init__("Histogram", ("",))
+        self.box.brushed.connect(self._brush)
+        self.box.clicked.connect(self._click)
         self.bars = pg.BarGraphItem(x0=[0], x1=[0], height=[0])
         self.stretch = pg.LinearRegionItem(movable=False)
         self.stretch.hide()
@@ -244,6 +238,8 @@ class Scatter(BrushedPlot):
 
     def __init__(self) -> None:
         super().__init__("Scatter", ("", "over"))
+        self.box.brushed.connect(self._brush)
+        self.box.clicked.connect(self._click)
         self.points = pg.ScatterPlotItem(size=5, pxMode=True)
         self.fields = pg.ImageItem()
         self.zero = pg.InfiniteLine(0, angle=0)

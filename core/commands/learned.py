@@ -83,9 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
         options.require_pair(parser, arguments)
     elif arguments.demo or arguments.policy or arguments.run or arguments.data:
         parser.error("--saved takes the place of a pair and of --data")
-    for name in ("checkpoint", "over_checkpoints"):
-        if getattr(arguments, name) and not arguments.run:
-            parser.error(f"--{name.replace('_', '-')} needs --run")
+    if arguments.checkpoint is not None and not arguments.run:
+        parser.error("--checkpoint needs --run")
+    if arguments.over_checkpoints and not arguments.run:
+        parser.error("--over-checkpoints needs --run")
     if arguments.most < 1:
         raise UserFacingError("--most must be at least 1.")
     if arguments.html is not None and arguments.html.is_dir():
