@@ -12,10 +12,8 @@ from PySide6.QtCore import (
     QSize,
     Qt,
 )
-from PySide6.QtGui import QColor, QFont, QKeyEvent, QKeySequence, QPainter
+from PySide6.QtGui import QColor, QFont, QPainter
 from PySide6.QtWidgets import (
-    QApplication,
-    QListView,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QVBoxLayout,
@@ -27,6 +25,7 @@ from app.learned.bars import Bars
 from app.learned.findings_list import BAR, LONGEST, NARROW, NARROW_BAR, PAD, paint_ground
 from app.widgets.drawing import said_once
 from app.widgets.layouts import as_tip, fill, label
+from app.widgets.painted_list import PaintedList
 from core.learned.compare import Comparison, Row
 from core.learned.report import capital
 from core.present.numerals import with_minuses
@@ -118,25 +117,14 @@ class ComparedDelegate(QStyledItemDelegate):
         painter.restore()
 
 
-class ComparedList(QListView):
+class ComparedList(PaintedList):
     """The rows, which are only read and copied."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.compared = ComparedModel()
-        self.delegate = ComparedDelegate(self)
-        self.setModel(self.compared)
-        self.setItemDelegate(self.delegate)
-        self.setAccessibleName("Findings of both pairs")
-        self.setMouseTracking(True)
-        self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
-        self.setFrameShape(QListView.Shape.NoFrame)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.matches(QKeySequence.StandardKey.Copy) and self.currentIndex().isValid():
-            QApplication.clipboard().setText(self.compared.words(self.currentIndex().row()))
-        else:
-            super().keyPressEvent(event)
+        self.delegate = ComparedDelegate()
+        name = "Findings of both pairs"
+        super().__init__(self.compared, self.delegate, name, self.compared.words)
 
 
 class ComparedPage(QWidget):

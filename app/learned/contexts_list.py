@@ -18,12 +18,9 @@ from PySide6.QtCore import (
     QRectF,
     QSize,
     Qt,
-    Signal,
 )
-from PySide6.QtGui import QColor, QFont, QKeyEvent, QKeySequence, QPainter, QTextLayout
+from PySide6.QtGui import QColor, QFont, QPainter, QTextLayout
 from PySide6.QtWidgets import (
-    QApplication,
-    QListView,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QWidget,
@@ -34,6 +31,7 @@ from app.learned.findings_list import paint_ground
 from app.widgets.colour_scale import ColourScale, fit_limit
 from app.widgets.drawing import said_once
 from app.widgets.layouts import as_tip
+from app.widgets.painted_list import PaintedList
 from app.widgets.spans import utf16_offsets
 from core.learned.record import Context, MinimalPair
 from core.present.numerals import with_minuses
@@ -198,24 +196,17 @@ class ContextDelegate(QStyledItemDelegate):
             painter.fillRect(line_below, QColor(theme.colours(self.scale.dark).accent))
 
 
-class ContextsList(QListView):
+class ContextsList(PaintedList):
     """The places, of which one is chosen."""
 
-    chosen = Signal(int)
-    taken = Signal()
-    """The user pressed Enter, or clicked twice."""
-
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
         self.contexts = ContextsModel()
-        self._delegate = ContextDelegate(self)
-        self.setModel(self.contexts)
-        self.setItemDelegate(self._delegate)
-        self.setAccessibleName("Where it was found")
-        self.setMouseTracking(True)
-        self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
-        self.setFrameShape(QListView.Shape.NoFrame)
-        self.doubleClicked.connect(self.taken)
+        self._delegate = ContextDelegate()
+        name = "Where it was found"
+        super().__init__(self.contexts, self._delegate, name, self._text_of, parent)
+
+    def _text_of(self, place: int) -> str:
+        return self.contexts.rows[place].text
 
     def show_rows(self, rows: Sequence[ContextRow]) -> None:
         """Show other places, the first one chosen."""
@@ -241,22 +232,6 @@ class ContextsList(QListView):
         limit = fit_limit(np.array(values)) if values else 1.0
         self._delegate.scale = ColourScale(limit, dark=self._delegate.scale.dark)
         self.viewport().update()
-
-    def current(self) -> int:
-        """Return the number of the chosen place, −1 for none."""
-        return self.currentIndex().row()
-
-    def currentChanged(self, current: Index, previous: Index) -> None:
-        super().currentChanged(current, previous)
-        self.chosen.emit(current.row())
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.current() >= 0:
-            self.taken.emit()
-        elif event.matches(QKeySequence.StandardKey.Copy) and self.current() >= 0:
-            QApplication.clipboard().setText(self.contexts.rows[self.current()].text)
-        else:
-            super().keyPressEvent(event)
 
     def set_dark(self, dark: bool) -> None:
         """Draw for a dark or a light theme."""

@@ -14,12 +14,9 @@ from PySide6.QtCore import (
     QRectF,
     QSize,
     Qt,
-    Signal,
 )
-from PySide6.QtGui import QColor, QFont, QKeyEvent, QKeySequence, QPainter
+from PySide6.QtGui import QColor, QFont, QPainter
 from PySide6.QtWidgets import (
-    QApplication,
-    QListView,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -30,6 +27,7 @@ from app import theme
 from app.learned.bars import Bars
 from app.widgets.drawing import said_once
 from app.widgets.layouts import as_tip
+from app.widgets.painted_list import PaintedList
 from core.learned import report
 from core.learned.record import Finding, Learned
 from core.present.numerals import with_minuses
@@ -154,25 +152,18 @@ def paint_ground(painter: QPainter, option: QStyleOptionViewItem, dark: bool) ->
         painter.drawRect(rect.adjusted(0, 0, -1, -1))
 
 
-class FindingsList(QListView):
+class FindingsList(PaintedList):
     """The findings, of which one is chosen."""
 
-    chosen = Signal(int)
-    """Another finding is current; −1 for none."""
-    taken = Signal()
-    """The user pressed Enter, or clicked twice."""
-
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
         self.findings = FindingsModel()
-        self._delegate = FindingDelegate(self)
-        self.setModel(self.findings)
-        self.setItemDelegate(self._delegate)
-        self.setAccessibleName("Findings, the strongest first")
-        self.setMouseTracking(True)
-        self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
-        self.setFrameShape(QListView.Shape.NoFrame)
-        self.doubleClicked.connect(self.taken)
+        self._delegate = FindingDelegate()
+        name = "Findings, the strongest first"
+        super().__init__(self.findings, self._delegate, name, self._words_of, parent)
+
+    def _words_of(self, number: int) -> str:
+        finding = self.findings.findings[number]
+        return f"{finding.sentence}, {report.status(finding)}"
 
     def show_report(self, found: Learned | None) -> None:
         """Show the findings of a report, the first one chosen; None for no report."""
@@ -185,23 +176,6 @@ class FindingsList(QListView):
             self.setCurrentIndex(self.findings.index(0))
         else:
             self.chosen.emit(-1)
-
-    def current(self) -> int:
-        """Return the number of the chosen finding, −1 for none."""
-        return self.currentIndex().row()
-
-    def currentChanged(self, current: Index, previous: Index) -> None:
-        super().currentChanged(current, previous)
-        self.chosen.emit(current.row())
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.current() >= 0:
-            self.taken.emit()
-        elif event.matches(QKeySequence.StandardKey.Copy) and self.current() >= 0:
-            finding = self.findings.findings[self.current()]
-            QApplication.clipboard().setText(f"{finding.sentence}, {report.status(finding)}")
-        else:
-            super().keyPressEvent(event)
 
     def set_dark(self, dark: bool) -> None:
         """Draw for a dark or a light theme."""
