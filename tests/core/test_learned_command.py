@@ -94,3 +94,10 @@ def test_wrong_usage(capsys):
 
 def test_the_command_is_light():
     assert brought_along("import core.commands.learned, core.learned.report", MODELS) == ""
+
+
+@pytest.mark.parametrize("option", [("--checkpoint", "0"), ("--over-checkpoints",)])
+def test_what_is_of_a_run_needs_one(option, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main.main(["learned", "--policy", "p", "--reference", "r", *option])
+    assert ended.value.code == 2 and f"{option[0]} needs --run" in capsys.readouterr().err
