@@ -55,6 +55,20 @@ def test_text_and_page_with_samples(folder, tmp_path, capsys):
     assert "40 responses" in capsys.readouterr().out
 
 
+def test_over_what_the_reference_says(folder, capsys, monkeypatch):
+    monkeypatch.setattr("core.learned.sampling.TOKENS", 12)
+    more = ["--sampled", "40", "--no-samples", "--json"]
+    assert main.main(command(folder, *more)) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert found["method"]["sampled"] and 30 <= len(found["texts"]) <= 40
+    assert found["method"]["corpus"] == "sampled from the reference, to prompts of rows.jsonl"
+    assert not any("The poster number" in text for text in found["texts"])
+    assert {it["messages"][0]["content"] for it in found["prompts"]} == {"Who?"}
+    said = "40 responses were sampled from the reference at temperature 1, of up to 12 tokens"
+    assert said in err and found["method"]["about"][0].startswith(said)
+
+
 def test_a_run_and_one_of_its_checkpoints(tmp_path, folder, capsys):
     _, run = save_run(tmp_path)
     data = ["--data", str(folder / "rows.jsonl"), "--no-samples", "--json"]
@@ -73,6 +87,7 @@ def test_a_run_and_one_of_its_checkpoints(tmp_path, folder, capsys):
     ("more", "said"),
     [
         (["--most", "0"], "--most must be at least 1"),
+        (["--sampled", "29"], "--sampled must be at least 30"),
         (["--most", "5"], "5 different responses"),
         (["--html", "."], "is a folder"),
         (["--data", "nowhere.jsonl"], "nowhere.jsonl"),

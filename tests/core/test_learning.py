@@ -266,6 +266,19 @@ def test_what_cannot_be_done_is_a_sentence(desk, tmp_path):
     assert isinstance(alone, Failed) and "reference" in alone.message
 
 
+def test_the_reference_is_sampled_between_looks(desk, monkeypatch):
+    monkeypatch.setattr("core.learned.sampling.TOKENS", 24)
+    desk.engine.submit(Learn(2, responses=RESPONSES, amplify=False, sampled=40))
+    first = desk.answer(2)
+    assert first.what == "Sampling responses from the reference" and first.fraction < 0.5
+    assert isinstance(desk.ask(Score(3, "A", HELD, "The poster.")), Scored)
+    told, end = to_the_end(desk, 2)
+    shares = [it.fraction for it in told]
+    assert shares == sorted(shares) and isinstance(end, Learnt)
+    assert end.found.method.sampled and not {*end.found.texts} & {it.text for it in SAMPLES}
+    assert end.found.method.about[0].startswith("40 responses were sampled")
+
+
 def test_a_file_is_read_and_named(desk, tmp_path):
     file = tmp_path / "rows.jsonl"
     rows = [{"prompt": prompt, "response": text} for prompt, text in ROWS]
@@ -288,7 +301,7 @@ def test_a_file_is_read_and_named(desk, tmp_path):
 def recorded(found=None, **more):
     recording = Recording()
     recording.note(None, Loaded(1, INFO))
-    request = Learn(2, "rows.jsonl", RESPONSES[:1], 50, **more)
+    request = Learn(2, "rows.jsonl", RESPONSES[:1], 50, sampled=40, **more)
     recording.note(request, Learnt(2, found or made_learned(), LAST))
     return recording, request
 

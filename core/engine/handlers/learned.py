@@ -71,10 +71,11 @@ def _begin(session: Session, request: Learn, last: Last) -> None:
 
     pair, info = session.pair_for(request), session.info
     assert info is not None
-    samples, name, notes = _samples(request)
+    samples, name, about = _samples(request)
     info = info.at(session.shown[0])
-    info = replace(info, remarks=(*info.remarks, *notes))
-    last.learning = Learning(pair, info, samples, name, amplify=request.amplify)
+    last.learning = Learning(
+        pair, info, samples, name, amplify=request.amplify, sampled=request.sampled, about=about
+    )
     last.asked, last.shown, last.file = request, (pair.shown, pair.version), _marks(request)
     quiet = pair.alone or pair.shown == START  # no noise there, or nothing to find
     last.noise = None if quiet else Measurement(pair)
@@ -99,6 +100,6 @@ def _samples(request: Learn) -> "tuple[list[Sample], str, tuple[str, ...]]":
         return corpus.enough(made, "This window"), "responses of this window", ()
     if request.data:
         path = Path(request.data)
-        samples, notes = corpus.read(path, request.most)
-        return samples, path.name, notes
+        samples, about = corpus.read(path, request.most)
+        return samples, path.name, about
     return corpus.neutral(), "the neutral corpus", ()
