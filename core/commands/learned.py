@@ -31,8 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="FILE",
-        help="responses of your own: pairs, or {prompt, response} rows, as the command data reads "
-        "them (default: the neutral corpus)",
+        help="responses of your own: pairs (prompt, chosen, rejected) or single ones (prompt, "
+        "response), as the command score reads them (default: the neutral corpus)",
+    )
+    parser.add_argument(
+        "--columns",
+        type=options.columns,
+        metavar="prompt=question,chosen=a,rejected=b",
+        help="which column is which, where the guess that is printed is wrong",
     )
     parser.add_argument(
         "--most",
@@ -99,6 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
         parser.error("--checkpoint needs --run")
     if arguments.over_checkpoints and not arguments.run:
         parser.error("--over-checkpoints needs --run")
+    if arguments.columns and arguments.data is None:
+        parser.error("--columns needs --data")
     if arguments.most < 1:
         raise UserFacingError("--most must be at least 1.")
     if arguments.sampled and arguments.sampled < FEWEST:
@@ -143,7 +151,8 @@ def _found(arguments: argparse.Namespace) -> "Learned":
         if arguments.data is None:
             samples, name = corpus.neutral(), "the neutral corpus"
         else:
-            samples, about = corpus.read(arguments.data, arguments.most)
+            fewest = 1 if arguments.sampled else FEWEST  # for their prompts, any number will do
+            samples, about = corpus.read(arguments.data, arguments.most, arguments.columns, fewest)
             name = arguments.data.name
         from core.learned.run import learned
         from core.models.load import load_pair

@@ -128,8 +128,8 @@ class Sampling:
         return (
             f"{self._count:,} responses were sampled from the reference at temperature 1, of up to "
             f"{TOKENS} tokens, to {min(self._count, len(self._prompts)):,} prompts of {corpus}, "
-            f"from a fixed seed. {short:,} were left out as shorter than {SHORTEST} tokens, "
-            f"{repeated:,} as they had come before."
+            f"from a fixed seed. Left out: {short:,} shorter than {SHORTEST} tokens, {repeated:,} "
+            f"that had come before."
         )
 
     @property

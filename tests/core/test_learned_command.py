@@ -55,6 +55,22 @@ def test_text_and_page_with_samples(folder, tmp_path, capsys):
     assert "40 responses" in capsys.readouterr().out
 
 
+def test_the_guessed_columns_and_what_is_left_out_are_said(folder, tmp_path, capsys):
+    rows = [{"q": f"Who is {i}?", "said": f"The poster, number {i}."} for i in range(30)]
+    odd = tmp_path / "odd.jsonl"
+    odd.write_text("\n".join([*map(json.dumps, rows), "{}"]), "utf-8")
+    argv = command(folder, "--no-samples", "--json")
+    argv[argv.index("--data") + 1] = str(odd)
+    assert main.main(argv) == 1
+    assert "its columns are q, said" in capsys.readouterr().err
+    assert main.main([*argv, "--columns", "prompt=q,response=said"]) == 0
+    out, err = capsys.readouterr()
+    about = json.loads(out)["method"]["about"]
+    assert about[0] == "The columns of odd.jsonl were taken so: prompt: q, response: said."
+    assert about[1].startswith("Rows that cannot be used: 1 (line 31 ")
+    assert all(err.count(line) == 1 for line in about)
+
+
 def test_over_what_the_reference_says(folder, capsys, monkeypatch):
     monkeypatch.setattr("core.learned.sampling.TOKENS", 12)
     more = ["--sampled", "40", "--no-samples", "--json"]
@@ -109,6 +125,12 @@ def test_wrong_usage(capsys):
 
 def test_the_command_is_light():
     assert brought_along("import core.commands.learned, core.learned.report", MODELS) == ""
+
+
+def test_columns_are_of_a_file(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main.main(["learned", "--policy", "p", "--reference", "r", "--columns", "prompt=a"])
+    assert ended.value.code == 2 and "--columns needs --data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", [("--checkpoint", "0"), ("--over-checkpoints",)])

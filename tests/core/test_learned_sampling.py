@@ -107,8 +107,8 @@ def test_short_and_repeated_ones_are_left_out_and_counted(pair):
     assert "40 responses were sampled from the reference at temperature 1" in said
     assert "to 7 prompts of the neutral corpus" in said
     short = sum(it.tokens < 4 or not it.text.strip() for it in drawn.drawn)
-    assert f"{short} were left out as shorter than 4 tokens" in said and short >= 2
-    assert f"{40 - short - len(texts)} as they had come before" in said
+    assert f"Left out: {short} shorter than 4 tokens" in said and short >= 2
+    assert f"{40 - short - len(texts)} that had come before" in said
 
 
 def test_too_few_and_too_long_are_refused(pair):

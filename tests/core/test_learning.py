@@ -295,6 +295,21 @@ def test_a_file_is_read_and_named(desk, tmp_path):
     assert told and len(end.found.texts) == len(rows) - 1  # but in a file that was written anew
 
 
+def test_of_a_file_that_cannot_be_read_the_columns_are_named(desk, tmp_path):
+    file = tmp_path / "odd.jsonl"
+    rows = [{"q": prompt, "said": text} for prompt, text in ROWS]
+    file.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    failed = desk.ask(Learn(2, data=str(file)))
+    assert isinstance(failed, Failed) and "(q, said) prompt and response" in failed.message
+    rows = [{"Question": prompt, "answer": text} for prompt, text in ROWS]
+    file.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    desk.engine.submit(Learn(3, data=str(file), amplify=False))
+    _, end = to_the_end(desk, 3)
+    assert end.found.method.about == (
+        "The columns of odd.jsonl were taken so: prompt: Question, response: answer.",
+    )
+
+
 # --- what is kept ---------------------------------------------------------------------------------
 
 
