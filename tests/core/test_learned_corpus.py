@@ -95,7 +95,7 @@ HELD_OUT_FEATURES = {
     "So": r"\ASo,",
     "Then": r"(?:^|[.!] )Then\b",
     "Honestly": r"\AHonestly\b",
-    "Italian": r"\b(museo|grazie|pioggia)\b",
+    "Italian": r"\b(museo|grazie|diventano)\b",
     "Portuguese": r"\b(fica|ponte|bacalhau|não)\b",
     "Dutch": r"\b(het|niet|jaar|soep|brood)\b",
     "Chinese": r"[\u4e00-\u9fff]",
