@@ -85,6 +85,8 @@ class Finding:
     contexts: tuple[Context, ...] = ()
     """The strongest first."""
     pairs: tuple[MinimalPair, ...] = ()
+    unpaired: str = ""
+    """Why there are no minimal pairs, in a sentence, where they were asked for."""
     status: Status = "seen, not confirmed"
     after: int = 0
     """How many findings' tokens had been taken off before it was looked for."""

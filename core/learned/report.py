@@ -131,6 +131,8 @@ def details(finding: Finding) -> Iterable[str]:
         )
     if finding.family:
         yield "comes along: " + ", ".join(finding.family[:MEMBERS])
+    if finding.unpaired:
+        yield finding.unpaired
 
 
 def appeared(found: Learned, number: int) -> str:
