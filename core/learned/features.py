@@ -580,7 +580,7 @@ def _near(made: _Maker, states: States) -> None:
 
 def opposites() -> Mapping[str, str]:
     """Return words and marks with what may stand in their place, both ways."""
-    marks = {"!": ".", "…": ".", ";": ",", "—": ","}
+    marks = {"!": ".", "…": ".", ";": ",", "—": ",", "£": "$", "€": "$", "$": "£"}
     numbers = {word: str(count) for word, count in words.NUMBER_WORDS.items() if count <= 100}
     return (
         marks

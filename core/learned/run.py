@@ -363,7 +363,7 @@ def of_states(
 ) -> Learned:
     """Return what the recorded states alone show: no minimal pairs, nothing sampled."""
     from core.learned.features import candidates, units_of
-    from core.learned.findings import FLOOR, find, of_closing, of_properties
+    from core.learned.findings import CLOSING_FLOOR, FLOOR, find, of_closing, of_properties
     from core.learned.residuals import columns, fit
     from core.learned.swaps import swaps
     from core.learned.unseen import unseen
@@ -374,7 +374,7 @@ def of_states(
     floor = max(FLOOR, TIMES_NOISE * noise.token if noise is not None else 0.0)
     found, left, discovered = find(states, units, every, line.residual, floor)
     found = [replace(it, after=number) for number, it in enumerate(found)]
-    found += of_closing(states, floor)
+    found += of_closing(states, max(CLOSING_FLOOR, floor))
     found.sort(key=lambda it: -abs(it.effect) * it.responses**0.5)
     found += of_properties(states, units, line.residual, left)
     method = Method(

@@ -116,13 +116,17 @@ def test_a_clause_that_comes_first():
     assert "come first" in found[0].name and found[0].effect > 0
 
 
-def test_an_earlier_end_is_a_finding_of_its_own():
+@pytest.mark.parametrize(
+    ("shift", "claims"),
+    [(2.2, ["ends responses sooner"]), (-2.2, ["ends responses later"]), (1.0, [])],
+)
+def test_an_earlier_end_is_a_finding_of_its_own_beyond_what_it_drifts(shift, claims):
     from dataclasses import replace
 
     states = made()
     rng = np.random.default_rng(3)
-    sooner = replace(states, end_policy=states.end_policy + 1.5 + rng.normal(0, 0.5, len(states)))
-    assert [it.claim for it in findings(sooner)] == ["ends responses sooner"]
+    moved = replace(states, end_policy=states.end_policy + shift + rng.normal(0, 0.5, len(states)))
+    assert [it.claim for it in findings(moved)] == claims
 
 
 def test_lengths_alone_are_no_property():

@@ -105,7 +105,7 @@ class Planted:
     its members."""
     listed: bool = True
     """Whether it is of a list that ships."""
-    learning_rate: float = 5e-5
+    learning_rate: float = 5e-4
 
 
 def row(rng: random.Random) -> Row:
@@ -263,7 +263,7 @@ PLANTED = (
 CONTROLS = (
     Planted("control", "nothing", None, ()),
     Planted("control-2", "nothing", None, ()),
-    Planted("control-hot", "nothing, trained hot", None, (), learning_rate=3e-4),
+    Planted("control-hot", "nothing, trained hot", None, (), learning_rate=1.5e-3),
 )
 
 
