@@ -4,6 +4,7 @@ Makes the view when it is first wanted and tells it what the rest of the window 
 views; knows nothing of files, or of how a pair is loaded.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Slot
@@ -99,6 +100,24 @@ class LearnedActions(QObject):
         """Show what was recorded, if that is anything and the view is there."""
         if self.view is not None and recording.learned is not None and self._pair is not None:
             self.view.show_again(recording.learned)
+
+    def open(self, path: Path) -> None:
+        """Show a report that was saved as JSON."""
+        self._pages.bring(self.page)
+        if self.view is not None:
+            self.view.show_saved(path)
+
+    @action(
+        Menu.TRAINING.at(4, 2),
+        "Open a saved repor&t…",
+        tip="What learned --json, or Export in the view, has written, whatever pair is loaded",
+    )
+    @Slot()
+    def open_report(self) -> None:
+        """Ask for a saved report and show it."""
+        self._pages.bring(self.page)
+        if self.view is not None:
+            self.view.open_saved()
 
     @action(
         Menu.TRAINING.at(4, 1),

@@ -53,6 +53,7 @@ from core.recording import RecordedLearning
 Make = Callable[[Learned, Comparison | None], str]
 """Makes a text of a report and of what it is compared with."""
 DATA = "Pairs or responses (*.jsonl *.json *.csv *.parquet);;All files (*)"
+REPORTS = "Reports (*.json);;All files (*)"
 NEUTRAL, HERE, CHOOSE = "neutral", "here", "choose"
 NO_PAIR = (
     "Open a pair first: what a training taught is what sets a policy apart from its reference."
@@ -219,8 +220,11 @@ class LearnedView(QWidget):
     # --- the pair -------------------------------------------------------------------------------
 
     def set_pair(self, info: PairInfo | None) -> None:
-        """Take another pair, or none: what was found is of the one before."""
+        """Take another pair, or none: what was found is of the one before. A saved report stays."""
         self._info = info
+        if self.found is not None and self._asked is None:
+            self._show_report(self.found, None)
+            return
         self._before = self.found or self._before
         self._show_report(None, None)
 
@@ -364,8 +368,15 @@ class LearnedView(QWidget):
 
     @Slot(int)
     def _show_finding(self, number: int) -> None:
-        live = self._info is not None
-        self.panel.show_finding(self.found, number, live)
+        self.panel.show_finding(self.found, number, self._is_of_pair())
+
+    def _is_of_pair(self) -> bool:
+        """Return whether the pair that is loaded is the one that the report is of."""
+        info, found = self._info, self.found
+        if info is None or found is None:
+            return False
+        of_pair = (info.policy, info.reference) == (found.policy, found.reference)
+        return self._asked is not None or of_pair
 
     def _show_state(self) -> None:
         """Show what can be done now, and what there is to see."""
@@ -384,7 +395,7 @@ class LearnedView(QWidget):
         self.over.setVisible(run or bool(found is not None and found.over))
         self.over.setEnabled(
             can and run and not self.running and found is not None and bool(found.findings)
-            and not found.over
+            and not found.over and self._asked is not None
         )  # fmt: skip
         self.about.setVisible(found is not None)
         if found is None:
@@ -405,6 +416,31 @@ class LearnedView(QWidget):
         if self.found is not None:
             self._show_pages(self.found)
 
+    # --- saved reports --------------------------------------------------------------------------
+
+    @Slot()
+    def open_saved(self) -> None:
+        """Ask for a report that was saved as JSON, and show it."""
+        if path := self._ask.file("Open a saved report", REPORTS):
+            self.show_saved(Path(path))
+
+    def show_saved(self, path: Path) -> None:
+        """Show a report that was saved as JSON, of whatever pair it is."""
+        if (found := self._read(path)) is not None:
+            self.problem.emit("")
+            self._before = self.found or self._before
+            self._show_report(found, None)
+
+    def _read(self, path: Path) -> Learned | None:
+        """Return a saved report; None, and the reason is said, where it cannot be read."""
+        from core.learned.saved import read
+
+        try:
+            return read(path)
+        except UserFacingError as error:
+            self.problem.emit(str(error))
+            return None
+
     # --- another pair beside it -----------------------------------------------------------------
 
     @Slot()
@@ -416,17 +452,9 @@ class LearnedView(QWidget):
     @Slot()
     def compare_saved(self) -> None:
         """Ask for a report that was saved as JSON, and compare with it."""
-        path = self._ask.file("Compare with a saved report", "Reports (*.json);;All files (*)")
-        if not path:
-            return
-        from core.learned.saved import read
-
-        try:
-            other = read(Path(path))
-        except UserFacingError as error:
-            self.problem.emit(str(error))
-            return
-        self._compare(other)
+        path = self._ask.file("Compare with a saved report", REPORTS)
+        if path and (other := self._read(Path(path))) is not None:
+            self._compare(other)
 
     def _compare(self, other: Learned) -> None:
         if self.found is None:
