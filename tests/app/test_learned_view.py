@@ -115,11 +115,30 @@ def test_a_file_is_chosen_and_remembered_and_none_leaves_what_was_chosen(window,
 
 def test_what_was_scored_here_is_what_the_history_has(window, view, qtbot):
     view.source.setFocus()
-    qtbot.keyClick(view.source, Qt.Key.Key_Down)
+    for _ in range(2):
+        qtbot.keyClick(view.source, Qt.Key.Key_Down)
+    assert view.source.currentText() == "Responses scored here"
     click(qtbot, view.start)
     qtbot.waitUntil(lambda: view.found is not None, timeout=10_000)
     prompt, a, b = shown(window)
     assert [(it.prompt, it.text) for it in asked()[-1].responses] == [(prompt, a), (prompt, b)]
+
+
+def test_what_the_reference_says_is_sampled_and_chosen_again(view, qtbot):
+    view.source.setFocus()
+    qtbot.keyClick(view.source, Qt.Key.Key_Down)
+    assert view.source.currentText() == "What the reference says"
+    click(qtbot, view.start)
+    qtbot.waitUntil(lambda: view.found is not None, timeout=10_000)
+    it = asked()[-1]
+    assert (it.sampled, it.data, it.responses) == (200, "", ())
+    click(qtbot, view.over)
+    qtbot.waitUntil(lambda: len(asked()) == 2 and not view.running, timeout=10_000)
+    assert asked()[-1] == replace(it, id=asked()[-1].id, over_checkpoints=True)
+    view.show_again(RecordedLearning(Learn(0), learned()))
+    assert view.source.currentText() == "Neutral corpus"
+    view.show_again(RecordedLearning(it, learned()))
+    assert view.source.currentText() == "What the reference says"
 
 
 def test_a_refusal_is_one_sentence_and_goes_with_the_next(window, view, engine, qtbot):

@@ -1,15 +1,19 @@
 """The neutral and the held-out corpus: what they promise, of words of their own; a user's file."""
 
+import csv
 import json
 import re
 from collections import Counter
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from core.errors import UserFacingError
 from core.learned import corpus, words
 from core.preferences import load_preferences
+from core.text import Prompt
 from tests.neutral.made import as_lines, runs
 from tests.neutral.made import corpus as made
 from tests.neutral.made import words as words_of
@@ -222,27 +226,104 @@ def test_samples_of_the_neutral_corpus():
     assert asked(samples[3]) == rows[3]["prompt"]
 
 
-def test_single_responses_and_both_sides_of_pairs_are_read(tmp_path):
-    singles = tmp_path / "singles.jsonl"
-    lines = [json.dumps({"prompt": f"Q {i}", "response": f"A {i}"}) for i in range(40)]
-    singles.write_text("\n".join([*lines, lines[0]]), "utf-8")
-    samples, notes = corpus.read(singles, 1000)
-    assert [it.text for it in samples] == [f"A {i}" for i in range(40)] and not notes
-    assert len(corpus.read(singles, 35)[0]) == 35
+def write(path, rows):
+    """Rows in the format that a file's name says."""
+    if path.suffix == ".jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows), "utf-8")
+    elif path.suffix == ".csv":
+        with path.open("w", encoding="utf-8", newline="") as file:
+            made = csv.DictWriter(file, rows[0])
+            made.writeheader()
+            made.writerows(rows)
+    else:
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
 
-    pairs = tmp_path / "pairs.jsonl"
-    sides = [{"prompt": f"Q {i}", "chosen": f"A {i}", "rejected": f"B {i}"} for i in range(20)]
-    pairs.write_text("\n".join(map(json.dumps, sides)), "utf-8")
-    samples, _ = corpus.read(pairs, 1000)
-    assert {it.text for it in samples} == {
-        side for pair in load_preferences(pairs) for side in (pair.chosen, pair.rejected)
-    }
+
+SINGLES = [{"Question": f"Q {i}", "answer": f"A {i}"} for i in range(40)]
+PAIRS = [{"prompt": f"Q {i}", "chosen": f"A {i}", "rejected": f"B {i}"} for i in range(20)]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.parquet"])
+def test_single_responses_are_read_and_the_guess_is_said(tmp_path, name):
+    path = write(tmp_path / name, [*SINGLES, SINGLES[0]])
+    samples, about = corpus.read(path, 1000)
+    assert [(it.prompt, it.text) for it in samples] == [
+        (Prompt.of(row["Question"]), row["answer"]) for row in SINGLES
+    ]
+    assert about == (f"The columns of {name} were taken so: prompt: Question, response: answer.",)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.parquet"])
+def test_both_sides_of_pairs_are_read(tmp_path, name):
+    path = write(tmp_path / name, PAIRS)
+    samples, about = corpus.read(path, 1000)
+    assert [it.text for it in samples] == [
+        side for pair in load_preferences(path) for side in (pair.chosen, pair.rejected)
+    ]
+    assert samples[1].place.endswith(", rejected")
+    assert "prompt: prompt, chosen: chosen, rejected: rejected" in about[0]
+
+
+def test_of_too_many_the_first_are_taken_and_that_is_said(tmp_path):
+    path = write(tmp_path / "a.jsonl", SINGLES)
+    samples, about = corpus.read(path, 35)
+    assert [it.text for it in samples] == [row["answer"] for row in SINGLES[:35]]
+    assert about[-1] == "No more than the first 35 responses were read."
+    assert len(corpus.read(write(tmp_path / "b.jsonl", PAIRS), 35)[0]) == 35
+
+
+def test_columns_are_named_in_place_of_the_guess(tmp_path):
+    rows = [{"q": f"Q {i}", "good": f"A {i}", "answer": "no"} for i in range(40)]
+    path = write(tmp_path / "a.jsonl", rows)
+    with pytest.raises(UserFacingError, match="--columns"):
+        corpus.read(path, 1000)
+    samples, about = corpus.read(path, 1000, {"prompt": "q", "response": "good"})
+    assert [it.text for it in samples] == [row["good"] for row in rows]
+    assert "prompt: q, response: good" in about[0]
+
+
+def test_rows_that_cannot_be_used_are_counted_and_named(tmp_path):
+    call = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f"}}]}
+    faulty = [
+        {"prompt": "Q"},
+        {"prompt": "Q", "response": 7},
+        {"prompt": [{"role": "user", "content": "Q"}], "response": [call]},
+        {"response": "A"},
+    ]
+    rows = [{"prompt": f"Q {i}", "response": f"A {i}"} for i in range(40)]
+    path = write(tmp_path / "a.jsonl", [*rows[:10], *faulty, *rows[10:]])
+    samples, about = corpus.read(path, 1000)
+    assert [it.text for it in samples] == [row["response"] for row in rows]
+    assert about[1].startswith("Rows that cannot be used: 4 (line 11 has no response; line 12 ")
+    assert "line 13 calls tools or shows its reasoning; …)." in about[1]
+    few = write(tmp_path / "b.jsonl", [*rows[:10], *faulty])
+    with pytest.raises(UserFacingError, match=r"has 10 different responses \(rows that cannot be"):
+        corpus.read(few, 1000)
+    assert len(corpus.read(few, 1000, fewest=1)[0]) == 10
+
+
+def test_turns_before_a_response_are_of_its_prompt(tmp_path):
+    def turns(*texts):
+        roles = "user", "assistant"
+        return [{"role": roles[i % 2], "content": text} for i, text in enumerate(texts)]
+
+    rows = [
+        {"chosen": turns("Q", "A", f"Why {i}?", f"So {i}."), "rejected": turns("Q", f"No {i}.")}
+        for i in range(20)
+    ]
+    samples, _ = corpus.read(write(tmp_path / "a.jsonl", rows), 1000)
+    one, two = samples[:2]
+    assert [it.content for it in one.prompt.messages] == ["Q", "A", "Why 0?"]
+    assert (one.text, two.text, two.prompt) == ("So 0.", "No 0.", Prompt.of("Q"))
 
 
 def test_too_few_responses_are_refused(tmp_path):
     few = tmp_path / "few.jsonl"
     few.write_text(json.dumps({"prompt": "Q", "response": "A"}), "utf-8")
-    with pytest.raises(UserFacingError, match="1 different responses"):
+    with pytest.raises(UserFacingError, match="1 different responses, and nothing"):
         corpus.read(few, 100)
     with pytest.raises(UserFacingError, match=r"none\.jsonl"):
         corpus.read(tmp_path / "none.jsonl", 100)
