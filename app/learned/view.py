@@ -6,6 +6,7 @@ Knows the engine's client and reports; knows nothing of the window.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal, Slot
@@ -48,6 +49,7 @@ from core.engine.protocol import Failed, Learn, LearnStep, Learnt, PairInfo, Sto
 from core.errors import UserFacingError
 from core.learned import report
 from core.learned.compare import Comparison
+from core.learned.examples import Example, examples
 from core.learned.record import SAMPLED, Learned
 from core.recording import RecordedLearning
 
@@ -75,6 +77,7 @@ NOTHING = (
     "No finding passes the floor. That does not show that nothing was learned: only effects of a "
     "factor of two a time are looked for. See the other pages, or look through a file of your own."
 )
+TAUGHT = "Or open a pair that ships with Qscope and was taught something on purpose:"
 UNDER_WAY = "The findings come once all responses are scored."
 
 
@@ -85,6 +88,8 @@ class LearnedView(QWidget):
     """Something went wrong; "": no more."""
     put = Signal(object)
     """A ``State`` that is to stand in the credit view."""
+    pair_wanted = Signal(object)
+    """The ``PairSpec`` of a pair that is to be opened."""
 
     def __init__(
         self,
@@ -125,6 +130,8 @@ class LearnedView(QWidget):
         self.compared = ComparedPage()
         self.tabs = QTabWidget()
         self.hint = label("", "muted")
+        self.of_examples = label(TAUGHT, "muted")
+        self.examples = [QPushButton(it.says) for it in examples()]
         self.stack = QStackedWidget()
         self.split = QSplitter(Qt.Orientation.Horizontal)
         self._dress()
@@ -178,6 +185,8 @@ class LearnedView(QWidget):
             words.setMargin(theme.MARGIN)
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.hint.setMaximumWidth(640)
+        self.of_examples.setVisible(bool(self.examples))
+        self.of_examples.setAlignment(Qt.AlignmentFlag.AlignCenter)
 
     def _lay_out(self) -> None:
         over = label("Over", "muted")
@@ -203,7 +212,8 @@ class LearnedView(QWidget):
             self.tabs.addTab(page, title)
         empty = QWidget()
         across = fill(QHBoxLayout(), 1, (self.hint, 4), 1)
-        fill(QVBoxLayout(empty), 1, across, 2)
+        taught = fill(QHBoxLayout(), 1, *self.examples, 1, spacing=theme.GAP)
+        fill(QVBoxLayout(empty), 1, across, self.of_examples, taught, 2)
         self.stack.addWidget(empty)
         self.stack.addWidget(self.tabs)
         fill(
@@ -212,6 +222,9 @@ class LearnedView(QWidget):
         )  # fmt: skip
 
     def _connect(self) -> None:
+        for button, it in zip(self.examples, examples(), strict=True):
+            button.setToolTip(f"Open the pair “{it.name}”, and what was found of it")
+            button.clicked.connect(partial(self._open_example, it))
         self.source.activated.connect(self._source_chosen)
         self.start.clicked.connect(self.look)
         self.over.clicked.connect(self.look_over)
@@ -445,6 +458,10 @@ class LearnedView(QWidget):
         except UserFacingError as error:
             self.problem.emit(str(error))
             return None
+
+    def _open_example(self, it: Example, checked: bool = False) -> None:
+        self.pair_wanted.emit(it.spec)
+        self.show_saved(it.report)
 
     # --- another pair beside it -----------------------------------------------------------------
 

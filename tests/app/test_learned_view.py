@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication
 from app.learned.view import ALONE, NO_PAIR, NOTHING, READY, UNDER_WAY
 from app.start import LearnedPhotographer
 from core.engine.protocol import Learn, ScoreVariants
+from core.learned.examples import Example
 from core.learned.report import as_json
 from core.recording import RecordedLearning
 from tests.app.conftest import PAIR, do, settled
@@ -193,6 +194,23 @@ def saved(tmp_path):
         return path
 
     return save
+
+
+def test_a_click_opens_an_example_and_what_was_found_of_it(
+    open_window, engine, saved, monkeypatch, qtbot
+):
+    example = Example("spelling", "British spellings", PAIR, saved())
+    monkeypatch.setattr("app.learned.view.examples", lambda: (example,))
+    window = open_window(spec=None, engine=engine)
+    do(window, "show_learned")
+    view = window.learned.view
+    qtbot.waitUntil(view.isVisible)
+    (button,) = view.examples
+    assert button.isVisible() and button.text() == "British spellings"
+    click(qtbot, button)
+    assert view.found == learned()
+    qtbot.waitUntil(lambda: settled(window) and view.start.isEnabled(), timeout=10_000)
+    assert window.pair.spec == PAIR and view.found == learned()
 
 
 def test_a_saved_report_is_shown_without_a_pair_and_stays_with_another(
