@@ -26,5 +26,7 @@ def look(spec: PairSpec, own: Path, other: Path | None = None) -> None:
 
         found = over(corpus.neutral(), "the neutral corpus")
         if other is not None:
-            other.write_bytes(report.as_json(over(held_out(), "the held-out corpus")))
+            # Where nothing was found there is nothing to judge.
+            held = over(held_out(), "the held-out corpus") if found.findings else found
+            other.write_bytes(report.as_json(held))
     own.write_bytes(report.as_json(found))
