@@ -11,7 +11,7 @@ import msgspec
 from core.engine.protocol import PairSpec
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "resources" / "planted"
-ABOUT, REPORT, POLICY, REFERENCE = "about.json", "learned.json", "dpo", "sft"
+ABOUT, REPORT = "about.json", "learned.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,14 @@ class Example:
     report: Path
 
 
+def spec_of(folder: Path) -> PairSpec:
+    """Return the pair in an example's folder: NAME/NAME-dpo is the policy, NAME/NAME-sft its
+    reference, so that the window names them apart."""
+    return PairSpec(
+        policy=str(folder / f"{folder.name}-dpo"), reference=str(folder / f"{folder.name}-sft")
+    )
+
+
 def examples(folder: Path = EXAMPLES) -> tuple[Example, ...]:
     """Return the examples by name; those that are not whole are left out."""
     found = []
@@ -40,7 +48,7 @@ def examples(folder: Path = EXAMPLES) -> tuple[Example, ...]:
             says = msgspec.json.decode(about.read_bytes(), type=About).says
         except (OSError, msgspec.DecodeError):
             continue
-        if all((own / it).exists() for it in (REPORT, POLICY, REFERENCE)):
-            spec = PairSpec(policy=str(own / POLICY), reference=str(own / REFERENCE))
+        spec = spec_of(own)
+        if all(Path(it).exists() for it in (own / REPORT, spec.policy, spec.reference)):
             found.append(Example(own.name, says, spec, own / REPORT))
     return tuple(found)

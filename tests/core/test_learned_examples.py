@@ -14,7 +14,7 @@ from tests.planted.ship import LARGEST
 
 def write(folder, says="British spellings", report=b"{}"):
     for part in "dpo", "sft":
-        (folder / part).mkdir(parents=True)
+        (folder / f"{folder.name}-{part}").mkdir(parents=True)
     (folder / "learned.json").write_bytes(report)
     (folder / "about.json").write_text(json.dumps({"says": says}), encoding="utf-8")
 
@@ -31,8 +31,8 @@ def test_examples_are_those_that_are_whole_by_name(tmp_path):
     assert [(it.name, it.says) for it in found] == [
         ("lists", "lists"), ("spelling", "British spellings"),
     ]  # fmt: skip
-    assert found[1].spec.policy == str(tmp_path / "spelling" / "dpo")
-    assert found[1].spec.reference == str(tmp_path / "spelling" / "sft")
+    assert found[1].spec.policy == str(tmp_path / "spelling" / "spelling-dpo")
+    assert found[1].spec.reference == str(tmp_path / "spelling" / "spelling-sft")
     assert found[1].report == tmp_path / "spelling" / "learned.json"
 
 

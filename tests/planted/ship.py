@@ -9,8 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from core.engine.protocol import PairSpec
-from core.learned.examples import ABOUT, EXAMPLES, POLICY, REFERENCE, REPORT
+from core.learned.examples import ABOUT, EXAMPLES, REPORT, spec_of
 from core.registrations import register
 from core.training.process import state_of
 from tests.planted.data import PLANTED, Planted
@@ -35,15 +34,15 @@ def ship(planted: Planted, run: Path, folder: Path) -> None:
     policy = last_whole(run)
     if state_of(run).phase != "done" or policy is None:
         raise RuntimeError(f"{run} is no finished run: train it with python -m tests.planted")
-    for source, name in (run / "sft", REFERENCE), (Path(policy), POLICY):
+    spec = spec_of(folder)
+    for source, into in (run / "sft", spec.reference), (Path(policy), spec.policy):
         config: Any = PeftConfig.from_pretrained(str(source))
-        write_adapter(config, load_file(source / WEIGHTS), folder / name)
+        write_adapter(config, load_file(source / WEIGHTS), Path(into))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if size > LARGEST:
         raise RuntimeError(f"{folder} has {size:,} bytes, and {LARGEST:,} may ship")
     about = json.dumps({"says": planted.says}, ensure_ascii=False)
     (folder / ABOUT).write_text(about + "\n", encoding="utf-8")
-    spec = PairSpec(policy=str(folder / POLICY), reference=str(folder / REFERENCE))
     look(spec, folder / REPORT)
 
 
