@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from core.learned.report import as_json
+from tests.core.made_learned import learned
 from tests.made_scored import write_scored
 from tests.tiny import save_pair
 
@@ -50,6 +52,17 @@ def test_a_picture_is_made(tmp_path, pair, view):
     data = target.read_bytes()
     assert data.startswith(PNG)
     assert (int.from_bytes(data[16:20]), int.from_bytes(data[20:24])) == (900, 600)
+
+
+def test_a_picture_of_a_saved_report_is_made_or_refused(tmp_path, pair):
+    target, report = tmp_path / "picture.png", tmp_path / "report.json"
+    report.write_bytes(as_json(learned()))
+    options = ("--policy", pair[0], "--reference", pair[1], "--view", "learned")
+    options = (*options, "--screenshot", target, "--learned")
+    done = run(tmp_path, "main.py", *options, report)
+    assert (done.returncode, done.stderr.decode()) == (0, "") and target.read_bytes()[:8] == PNG
+    done = run(tmp_path, "main.py", *options, target)
+    assert done.returncode == 1 and b"no report of what a pair has learned" in done.stderr
 
 
 def test_no_picture_of_a_pair_that_is_not_there(tmp_path):

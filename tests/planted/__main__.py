@@ -7,20 +7,14 @@ an earlier call is not made again. With names only those: python -m tests.plante
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
-from core.commands.console import Reporter
 from core.engine.protocol import PairSpec
-from core.learned import corpus, report, saved
-from core.learned.record import Learned
-from core.learned.run import learned
-from core.models.load import load_pair
-from core.models.noise import Measurement
+from core.learned import report, saved
 from core.registrations import register
 from tests.planted.data import CONTROLS, PLANTED, Planted
-from tests.planted.held_out import held_out
 from tests.planted.judge import HEAD, Verdict, judged, summary
+from tests.planted.look import look
 from tests.planted.train import train
 
 
@@ -28,25 +22,11 @@ def judge(planted: Planted, out: Path) -> Verdict:
     """Return what was found of a training, trained and looked through if it was not yet."""
     own, other = out / f"{planted.name}.json", out / f"{planted.name}-held-out.json"
     if not (own.exists() and other.exists()):
-        _look(PairSpec(run=str(train(planted, out))), own, other)
+        look(PairSpec(run=str(train(planted, out))), own, other)
     found = saved.read(own)
+    own.with_suffix(".html").write_text(report.as_page(found), encoding="utf-8")
     print(report.as_text(found))
     return judged(planted, found, saved.read(other))
-
-
-def _look(spec: PairSpec, own: Path, other: Path) -> None:
-    """Write what ``learned`` finds of a pair over the neutral corpus and over the held-out one."""
-    with Reporter(sys.stderr) as reporter:
-        pair, info = load_pair(spec, reporter.progress)
-        noise = Measurement(pair).finish()
-
-        def over(samples: list[corpus.Sample], name: str) -> Learned:
-            return learned(pair, info, samples, name, reporter.progress, amplify=False, noise=noise)
-
-        found = over(corpus.neutral(), "the neutral corpus")
-        other.write_bytes(report.as_json(over(held_out(), "the held-out corpus")))
-    own.write_bytes(report.as_json(found))
-    own.with_suffix(".html").write_text(report.as_page(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
