@@ -67,15 +67,15 @@ class Depends(QObject):
         self.run.ended.connect(self._ended)
         page.wanted.connect(self.measure)
         page.map.hovered.connect(self.point)
-        page.findings.cancelled.connect(self.stop)
-        page.findings.shown.connect(self._page_shown)
+        page.cancelled.connect(self.stop)
+        page.shown.connect(self._page_shown)
         client.pair_let_go.connect(self.forget)
 
     @Slot()
     def measure(self) -> None:
         """Leave out each part of the prompt, as they are chosen."""
         self.stop()
-        subject = self._subjects.of(self._page.chosen_side())
+        subject = self._subjects.of(self._page.side.currentData())
         by: By = self._page.by.currentData()
         found = parts(subject.prompt, by) if subject is not None else ()
         self._asked = None
@@ -127,11 +127,11 @@ class Depends(QObject):
         if not page.isVisible():
             return
         if self.run.running:
-            page.findings.run(len(self.run.scorings), self.run.count, "Parts left out")
+            page.run(len(self.run.scorings), self.run.count, "Parts left out")
         else:
-            page.findings.rest()
+            page.rest()
         if asked is None:
-            page.findings.say(self._said, filled=False)
+            page.say(self._said, filled=False)
             page.map.show_data(EMPTY, self.scale())
             return
         numbers = self._subjects.numbers
@@ -144,7 +144,7 @@ class Depends(QObject):
         names = tuple(_quoted(it.text, SHORTEST) for it in asked.parts)
         page.map.show_data(HeatData(names, labels, self.changes), self.scale())
         said = f"{MEANING.format(side=asked.subject.side)} {self._said}".rstrip()
-        page.findings.say(said if self._stands() else CHANGED, filled=True)
+        page.say(said if self._stands() else CHANGED, filled=True)
 
     def scale(self) -> ColourScale:
         """Return the scale of the changes: up to the largest of them."""

@@ -16,7 +16,7 @@ from app.probe.edits_page import EditsPage
 from app.probe.effects_table import TAKE, Row
 from app.probe.instead import PutIn
 from app.probe.subject import CHANGED, Subject, Subjects, context
-from core.engine.protocol import Failed, Inspect, Inspected, StateRef, Variant
+from core.engine.protocol import Failed, Inspect, Inspected, Side, StateRef, Variant
 from core.present.effects import effect, flips
 from core.scoring import Scoring
 from core.substitution import Idea, by_size, promising, put, site_of_rows
@@ -82,8 +82,8 @@ class Edits(QObject):
         self.run.ended.connect(self._chunk_ended)
         page.wanted.connect(self.find)
         page.table.taken.connect(self.take)
-        page.findings.cancelled.connect(self.stop)
-        page.findings.shown.connect(self.show)
+        page.cancelled.connect(self.stop)
+        page.shown.connect(self.show)
         client.pair_let_go.connect(self.forget)
 
     # --- the hunt -----------------------------------------------------------------------------
@@ -93,7 +93,7 @@ class Edits(QObject):
         """Begin to look for what is chosen."""
         self.stop()
         page, numbers = self._page, self._subjects.numbers
-        side = page.chosen_side()
+        side: Side = page.side.currentData()
         subject = self._subjects.of(side)
         flip = page.goal.currentData() == "flip"
         before = self._subjects.margin(subject) if subject is not None else None
@@ -207,12 +207,12 @@ class Edits(QObject):
         if self.running:
             self._show_progress()
         else:
-            page.findings.rest()
+            page.rest()
         if hunt is None:
-            page.findings.say(self._said, filled=False)
+            page.say(self._said, filled=False)
             return
         rows = self.rows()
-        page.findings.say(self._words(hunt, rows, stale), bool(rows))
+        page.say(self._words(hunt, rows, stale), bool(rows))
         page.table.show_rows(rows, self._subjects.numbers.reward_scale(), stale)
 
     @Slot()
@@ -220,7 +220,7 @@ class Edits(QObject):
         hunt = self._hunt
         if hunt is not None and self.running:
             done = hunt.tried + (len(self.run.scorings) if self.run.running else 0)
-            self._page.findings.run(done, hunt.budget, "Edits scored")
+            self._page.run(done, hunt.budget, "Edits scored")
 
     def _words(self, hunt: Hunt, rows: list[Row], stale: bool) -> str:
         """Return what was found, and of what text it is, in a few sentences."""

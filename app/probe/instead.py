@@ -79,8 +79,8 @@ class Instead(QObject):
         self.run.ended.connect(self._ended)
         page.wanted.connect(self.score)
         page.table.taken.connect(self.take)
-        page.findings.cancelled.connect(self.stop)
-        page.findings.shown.connect(self.show)
+        page.cancelled.connect(self.stop)
+        page.shown.connect(self.show)
         client.pair_let_go.connect(self.forget)
 
     # --- asking -------------------------------------------------------------------------------
@@ -223,16 +223,16 @@ class Instead(QObject):
         if not page.isVisible():
             return
         if self._inspecting:
-            page.findings.run(0, 0, "Asking both models what could stand there")
+            page.run(0, 0, "Asking both models what could stand there")
         elif self.run.running:
-            page.findings.run(len(self.run.scorings), self.run.count, "Scored")
+            page.run(len(self.run.scorings), self.run.count, "Scored")
         else:
-            page.findings.rest()
+            page.rest()
         if asked is None:
-            page.findings.say(self._said, filled=False)
+            page.say(self._said, filled=False)
             return
         said = f"In place of “{asked.text}” in {asked.subject.side}. "
-        page.findings.say(said + (CHANGED if stale else self._said), filled=True)
+        page.say(said + (CHANGED if stale else self._said), filled=True)
         scale = self._subjects.numbers.reward_scale()
         page.table.show_rows(self.rows(), scale, stale)
 

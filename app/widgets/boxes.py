@@ -6,6 +6,9 @@ scrolls a form must not choose anything by the way. Every box of Qscope is one o
 (tests/app/test_wheel.py). Knows nothing of what is chosen.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QSlider, QSpinBox, QWidget
@@ -26,6 +29,21 @@ class ComboBox(QComboBox):
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         event.ignore()
+
+
+def choice(name: str, offered: Iterable[tuple[Any, ...]], tip: str = "") -> ComboBox:
+    """Return a box to choose from; ``name`` is what screen readers call it.
+
+    ``offered``: of each line its value, its words and, if it has one, its own tip.
+    """
+    box = ComboBox()
+    box.setAccessibleName(name)
+    box.setToolTip(tip)
+    for row, (value, words, *tips) in enumerate(offered):
+        box.addItem(words, value)
+        for own in tips:
+            box.setItemData(row, own, Qt.ItemDataRole.ToolTipRole)
+    return box
 
 
 class SpinBox(QSpinBox):

@@ -100,17 +100,15 @@ def test_words_and_turns_are_parts_too_and_one_part_alone_is_refused(window, pag
     assert len(window.view.probing.depends.changes) == 10
     page.by.setCurrentIndex(page.by.findData("turn"))
     qtbot.mouseClick(page.start, Qt.MouseButton.LeftButton)
-    assert "only one such part" in page.findings.about.text()
+    assert "only one such part" in page.about.text()
 
 
 def test_it_shows_progress_and_escape_cancels(window, page, qtbot, monkeypatch):
     FakeEngine.last.gated = (ScoreVariants,)
     qtbot.mouseClick(page.start, Qt.MouseButton.LeftButton)
-    assert page.findings.progress.isVisible() and page.findings.bar.maximum() == 2
+    assert page.progress.isVisible() and page.bar.maximum() == 2
     qtbot.keyClick(window.view.panels["B"].editor, Qt.Key.Key_Escape)
-    assert (
-        not page.findings.progress.isVisible() and "Cancelled: 0 of 2" in page.findings.about.text()
-    )
+    assert not page.progress.isVisible() and "Cancelled: 0 of 2" in page.about.text()
     FakeEngine.last.allow()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
 

@@ -22,7 +22,7 @@ def find(window, page, qtbot, side="B", goal="raise", budget=300):
     do(window, "find_edits")
     page.goal.setCurrentIndex(page.goal.findData(goal))
     page.budget.setValue(budget)
-    assert page.chosen_side() == side
+    assert page.side.currentData() == side
     qtbot.waitUntil(lambda: page.start.height() > 0)
     qtbot.mouseClick(page.start, Qt.MouseButton.LeftButton)
 
@@ -54,20 +54,18 @@ def test_the_edit_that_raises_the_sum_most_is_that_of_trying_all(window, page, q
     assert rows[0].text == best and rows[0].effect.total == pytest.approx(most)
     assert all(row.effect.total > 0 for row in rows)
     assert len(rows) == sum(value > 0 for value, _ in every)
-    assert (
-        "every token was tried" in page.findings.about.text() and best in page.findings.about.text()
-    )
+    assert "every token was tried" in page.about.text() and best in page.about.text()
     click(qtbot, page.table, best)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     panel = window.view.panels["B"]
     assert total(panel.scoring) - total(before) == pytest.approx(most)
     assert page.isVisible() and [row.text for row in page.table.rows() if row.current] == [best]
-    said = page.findings.about.text()
+    said = page.about.text()
     assert f"“{best}” is in place. All rows are edits of B as it was before" in said
     do(window, "undo")
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert panel.scoring.tokens.ids == before.tokens.ids
-    assert "is in place" not in page.findings.about.text()
+    assert "is in place" not in page.about.text()
 
 
 def test_flips_follow_the_other_response(window, page, qtbot):
@@ -96,7 +94,7 @@ def test_the_largest_rewards_come_first_and_the_budget_is_kept(window, page, qtb
             own = variant.ids
             differ = [i for i, id in enumerate(scoring.tokens.ids) if own[i] != id]
             assert differ == [place]
-    assert "6 edits were scored, the budget is spent" in page.findings.about.text()
+    assert "6 edits were scored, the budget is spent" in page.about.text()
 
 
 def test_edits_that_flip_the_margin_are_marked(window, page, qtbot):
@@ -107,7 +105,7 @@ def test_edits_that_flip_the_margin_are_marked(window, page, qtbot):
     qtbot.waitUntil(lambda: not view.probing.edits.running, timeout=20_000)
     rows = page.table.rows()
     assert rows and all(row.flips == (row.effect.margin * margin < 0) for row in rows)
-    assert any(row.flips for row in rows) and "flip" in page.findings.about.text()
+    assert any(row.flips for row in rows) and "flip" in page.about.text()
     assert all(row.effect.total > 0 for row in rows)  # the worse one is to gain
 
 
@@ -117,10 +115,10 @@ def test_it_shows_progress_and_escape_keeps_what_was_found(window, page, qtbot, 
     FakeEngine.last.gated = (ScoreVariants,)
     qtbot.mouseClick(page.start, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: window.view.probing.edits.run.running, timeout=10_000)
-    assert page.findings.progress.isVisible() and page.findings.bar.maximum() == 300
+    assert page.progress.isVisible() and page.bar.maximum() == 300
     assert not page.start.isEnabled()
     qtbot.keyClick(window.view.panels["B"].editor, Qt.Key.Key_Escape)
-    assert not page.findings.progress.isVisible() and page.start.isEnabled()
-    assert "Cancelled" in page.findings.about.text() and page.isVisible()
+    assert not page.progress.isVisible() and page.start.isEnabled()
+    assert "Cancelled" in page.about.text() and page.isVisible()
     FakeEngine.last.allow()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)

@@ -59,7 +59,7 @@ def test_a_key_scores_what_could_stand_at_the_pinned_token_in_one_batch(window, 
     assert len(request.variants) == 6 == len(page.table.rows()) - 1  # and as it was
     likely = {"·forty", "·seventy", "·a", "·management"}
     assert set(texts(page)) == {"$250K", "$53K", "(left out)"} | likely
-    assert "In place of “$250K” in B" in page.findings.about.text()
+    assert "In place of “$250K” in B" in page.about.text()
     rows = page.table.rows()
     assert [row.effect.total for row in rows] == sorted(
         (row.effect.total for row in rows), reverse=True
@@ -114,7 +114,7 @@ def test_texts_of_ones_own_replace_the_word_or_the_selection(window, page, qtbot
     do(window, "score_instead")
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert page.place.currentText() == "the selection"
-    assert "In place of “job for” in B" in page.findings.about.text()
+    assert "In place of “job for” in B" in page.about.text()
     assert {"job for", "post at", "job, for", "(left out)"} <= set(texts(page))
     click(qtbot, page.table, "post at")
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
@@ -154,13 +154,11 @@ def test_it_shows_progress_and_escape_cancels(window, page, qtbot, monkeypatch):
     view = window.view
     view.focus_on.pin("B", 6)
     do(window, "score_instead")
-    qtbot.waitUntil(
-        lambda: page.findings.progress.isVisible() and page.findings.bar.maximum() == 15
-    )
+    qtbot.waitUntil(lambda: page.progress.isVisible() and page.bar.maximum() == 15)
     assert not page.start.isEnabled()
     qtbot.keyClick(view.panels["B"].editor, Qt.Key.Key_Escape)
-    assert not page.findings.progress.isVisible() and page.start.isEnabled()
-    assert "Cancelled" in page.findings.about.text()
+    assert not page.progress.isVisible() and page.start.isEnabled()
+    assert "Cancelled" in page.about.text()
     assert view.focus_on.pinned == ("B", 6)  # the first Esc cancels, the second unpins
     FakeEngine.last.allow()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
@@ -175,13 +173,13 @@ def test_what_was_found_is_stale_once_the_text_is_another(window, page, qtbot):
     qtbot.keyClicks(panel.editor, "So ")
     text = panel.text()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    assert "has changed since" in page.findings.about.text()
+    assert "has changed since" in page.about.text()
     click(qtbot, page.table, "·forty")
     assert panel.text() == text  # nothing is put into a text that it was not scored for
     panel.editor.setFocus()
     do(window, "undo")
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
-    assert "has changed since" not in page.findings.about.text()
+    assert "has changed since" not in page.about.text()
 
 
 def test_another_beta_asks_nothing_and_the_table_is_copied(window, page, qtbot):
@@ -202,12 +200,12 @@ def test_what_runs_stops_once_its_text_is_another(window, page, qtbot, monkeypat
     view = window.view
     view.focus_on.pin("B", 6)
     do(window, "score_instead")
-    qtbot.waitUntil(page.findings.progress.isVisible)
+    qtbot.waitUntil(page.progress.isVisible)
     panel = view.panels["B"]
     panel.editor.setFocus()
     qtbot.keyClicks(panel.editor, "So ")
-    assert not page.findings.progress.isVisible() and page.start.isEnabled()
-    assert "has changed since" in page.findings.about.text()
+    assert not page.progress.isVisible() and page.start.isEnabled()
+    assert "has changed since" in page.about.text()
     FakeEngine.last.allow()
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
 
@@ -242,11 +240,11 @@ def test_the_pages_are_made_when_the_inspector_first_opens(window):
 
 def test_without_a_place_it_says_what_to_do(window, page, qtbot):
     do(window, "score_instead")
-    assert not page.isVisible() or "Pin a token" in page.findings.about.text()
+    assert not page.isVisible() or "Pin a token" in page.about.text()
     assert not asked_here()
     window.view.focus_on.pin("B", len(window.view.panels["B"].scoring.tokens))
     do(window, "score_instead")
-    assert "Only what the response itself says" in page.findings.about.text()
+    assert "Only what the response itself says" in page.about.text()
 
 
 def test_fifty_of_each_model_in_a_long_response_of_a_real_pair(open_window, qtbot, tmp_path):
@@ -268,15 +266,15 @@ def test_fifty_of_each_model_in_a_long_response_of_a_real_pair(open_window, qtbo
     shown = []
 
     def cancel_at_once():
-        shown.append((page.findings.progress.isVisible(), page.findings.bar.value()))
-        qtbot.mouseClick(page.findings.cancel, Qt.MouseButton.LeftButton)
+        shown.append((page.progress.isVisible(), page.bar.value()))
+        qtbot.mouseClick(page.cancel, Qt.MouseButton.LeftButton)
 
     run.stepped.connect(cancel_at_once)
     do(window, "score_instead")
     qtbot.waitUntil(lambda: bool(shown) and not window.client.busy(), timeout=60_000)
     ((visible, done),) = shown
     assert visible and 0 < done == len(run.scorings) < run.count
-    assert not run.running and "Cancelled" in page.findings.about.text()
+    assert not run.running and "Cancelled" in page.about.text()
     assert len(page.table.rows()) == 1 + done
     run.stepped.disconnect(cancel_at_once)
     seen = []

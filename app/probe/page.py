@@ -1,27 +1,48 @@
-"""What a page of probing shows below its choices: how far it is, a sentence, and what was found.
+"""A page of probing: what is chosen, how far what was begun is, and what was found.
 
-A hint stands there before anything was found. Knows a widget for what is found and the button that
-begins; knows nothing of what is probed.
+A hint stands there before anything was found. Knows widgets to choose with and one for what is
+found; knows nothing of what is probed.
 """
+
+from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.widgets.layouts import fill, label
 
 
-class Findings(QWidget):
-    """Progress with Cancel, a sentence, and what was found or a hint."""
+class ProbePage(QWidget):
+    """Choices and the button that begins; progress with Cancel, a sentence, what was found or a
+    hint."""
 
+    wanted = Signal()
+    """Begin, with what is chosen."""
     cancelled = Signal()
     shown = Signal(bool)
     """The page has come to the front, or gone from there: meanwhile it showed nothing new."""
 
-    def __init__(self, found: QWidget, start: QPushButton, hint: str) -> None:
-        """``start``: the button that begins, which waits while something runs."""
+    def __init__(
+        self,
+        title: str,
+        choices: Sequence[QWidget],
+        start: QPushButton,
+        found: QWidget,
+        hint: str,
+        *more: QWidget,
+    ) -> None:
+        """``title``: what stands before the choices; ``start``: waits while something runs;
+        ``more``: what stands below the choices, a row each."""
         super().__init__()
-        self._found, self._start = found, start
+        self.start, self._found = start, found
         self.bar = QProgressBar()
         self.bar.setAccessibleName("Progress")
         self.cancel = QPushButton("Cancel")
@@ -33,8 +54,12 @@ class Findings(QWidget):
             words.setTextFormat(Qt.TextFormat.PlainText)
             words.setWordWrap(True)
             words.setAlignment(Qt.AlignmentFlag.AlignTop)
+        before = QLabel(title)
+        before.setBuddy(choices[0])
+        row = fill(QHBoxLayout(), before, *choices, 1, start, spacing=6)
         parts = self.progress, self.about, (found, 1), (self.hint, 1)
-        fill(QVBoxLayout(self), *parts, margins=(0, 0, 0, 0), spacing=4)
+        fill(QVBoxLayout(self), row, *more, *parts, margins=(0, 6, 0, 0), spacing=4)
+        start.clicked.connect(self.wanted)
         self.cancel.clicked.connect(self.cancelled)
         self.rest()
         self.say("", filled=False)
@@ -45,12 +70,12 @@ class Findings(QWidget):
         self.bar.setValue(done)
         self.bar.setFormat(f"{what}: {done} of {count}" if count else what)
         self.progress.show()
-        self._start.setEnabled(False)
+        self.start.setEnabled(False)
 
     def rest(self) -> None:
         """Show that nothing runs."""
         self.progress.hide()
-        self._start.setEnabled(True)
+        self.start.setEnabled(True)
 
     def say(self, words: str, filled: bool) -> None:
         """Say what was found, or why nothing; ``filled``: whether there is something to show."""
