@@ -10,7 +10,7 @@ from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from app.widgets.beta_box import ABOUT, BetaBox
-from app.widgets.boxes import ComboBox
+from app.widgets.boxes import choice
 from app.widgets.layouts import as_tip, fill
 from app.widgets.legend import Legend
 from core.losses import UNNAMED, TrainingLoss
@@ -42,25 +42,20 @@ class Controls(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.colour_by = ComboBox()
-        for measure in MEASURES.values():
-            self.colour_by.addItem(measure.title, measure.key)
+        self.colour_by = choice("Colour by", ((it.key, it.title) for it in MEASURES.values()))
         # The list opens as wide as its titles are; the box may be narrower.
         self.colour_by.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.colour_by.setMinimumContentsLength(14)
         self._objective = UNNAMED
-        self.colour_by.setAccessibleName("Colour by")
-        self.units = ComboBox()
-        for unit in UNITS:
-            self.units.addItem(UNIT_NAMES[unit], unit)
-        self.units.setAccessibleName("Units")
-        self.units.setToolTip(
+        self.units = choice(
+            "Units",
+            ((unit, UNIT_NAMES[unit]) for unit in UNITS),
             as_tip(
                 "Colour each token by itself, each word by its strongest token, or each sentence "
                 "or line by the sum over it"
-            )
+            ),
         )
         self.beta = BetaBox()
         self.beta.setMaximumWidth(88)

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.replay.checkpoint_slider import CheckpointSlider
-from app.widgets.boxes import ComboBox
+from app.widgets.boxes import choice
 from app.widgets.icons import IconButton
 from app.widgets.layouts import fill
 
@@ -61,11 +61,11 @@ class CheckpointStrip(QFrame):
         self.label = QLabel()
         self.label.setTextFormat(Qt.TextFormat.RichText)
         self.label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
-        self.speed = ComboBox()
-        self.speed.setAccessibleName("Speed of playing")
-        self.speed.setToolTip("How many checkpoints a second; it waits for those not known yet")
-        for speed in SPEEDS:
-            self.speed.addItem(f"{speed} a second", speed)
+        self.speed = choice(
+            "Speed of playing",
+            ((speed, f"{speed} a second") for speed in SPEEDS),
+            "How many checkpoints a second; it waits for those not known yet",
+        )
         self.speed.setCurrentIndex(SPEEDS.index(USUAL_SPEED))
         self.replay = QToolButton()
         self.replay.setFocusPolicy(Qt.FocusPolicy.StrongFocus)

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.widgets.boxes import ComboBox, Slider
+from app.widgets.boxes import Slider, choice
 from app.widgets.layouts import as_tip
 from app.widgets.settings_form import SettingsForm, fraction
 from core.search.spec import WEIGHT, Objective, SearchSpec, Strategy, problems
@@ -49,14 +49,9 @@ class SearchForm(QScrollArea):
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.strategy = ComboBox()
-        self.strategy.setAccessibleName("Strategy")
         self._strategies = strategies()
-        for name, kind in self._strategies.items():
-            self.strategy.addItem(kind.title, name)
-            self.strategy.setItemData(
-                self.strategy.count() - 1, kind.meaning, Qt.ItemDataRole.ToolTipRole
-            )
+        offered = ((name, it.title, it.meaning) for name, it in self._strategies.items())
+        self.strategy = choice("Strategy", offered)
         self.meaning = QLabel()
         self.dial = Slider(Qt.Orientation.Horizontal)
         self.weight = fraction(WEIGHT)

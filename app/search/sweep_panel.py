@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, Qt, Slot
+from PySide6.QtCore import QEvent, Slot
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
@@ -28,7 +28,7 @@ from app.engine_client import EngineClient
 from app.files import write_text
 from app.notices import NoticeBar
 from app.search.sweep_plot import SweepPlot, save
-from app.widgets.boxes import ComboBox
+from app.widgets.boxes import choice
 from app.widgets.path_edit import PathEdit
 from app.widgets.settings_form import SettingsForm, whole
 from app.widgets.timers import single_shot
@@ -336,12 +336,7 @@ class SweepPanel(QDialog):
 
 def _choice(name: str, offered: Sequence[tuple[str, str, str]]) -> QComboBox:
     """Return a box to choose from; of each: what is chosen, its words, its tip."""
-    box = ComboBox()
-    box.setAccessibleName(name)
-    for row, (chosen, words, tip) in enumerate(offered):
-        box.addItem(words[0].upper() + words[1:], chosen)
-        box.setItemData(row, tip, Qt.ItemDataRole.ToolTipRole)
-    return box
+    return choice(name, [(it, words[0].upper() + words[1:], tip) for it, words, tip in offered])
 
 
 def _choose(box: QComboBox, chosen: str) -> None:

@@ -16,7 +16,7 @@ from app.search.canvas import TreeCanvas
 from app.search.compare import Overlay, differences, same_start
 from app.search.minimap import Minimap
 from app.search.pane import SearchPane
-from app.widgets.boxes import ComboBox
+from app.widgets.boxes import choice
 from app.widgets.colour_scale import ColourScale
 from core.engine.protocol import PairInfo
 from core.noise import NoiseFloor
@@ -24,9 +24,9 @@ from core.noise import NoiseFloor
 Arrangement = Literal["one", "beside", "over"]
 ONE, BESIDE, OVER = "one", "beside", "over"
 ARRANGEMENTS = (
-    ("One tree", ONE, "One tree in the whole room"),
-    ("Two, side by side", BESIDE, "Two strategies or two λ on one prompt"),
-    ("Two, overlaid", OVER, "Both trees drawn as one, differences marked"),
+    (ONE, "One tree", "One tree in the whole room"),
+    (BESIDE, "Two, side by side", "Two strategies or two λ on one prompt"),
+    (OVER, "Two, overlaid", "Both trees drawn as one, differences marked"),
 )
 COMPARE_MS = 250
 ELSEWHERE = (
@@ -61,7 +61,8 @@ class Trees(QSplitter):
         self.over = TreeCanvas("Both search trees, overlaid")
         self._over_map = Minimap(self.over)
         self._overlay = Overlay(self.over.picture)
-        self.mode = ComboBox()
+        tip = "Compare two strategies, or two λ, on one prompt"
+        self.mode = choice("One tree or two", ARRANGEMENTS, tip)
         self.fit_button, self.follow_button = QToolButton(), QToolButton()
         self._compare_soon = QTimer(self)
         self._compare_soon.setSingleShot(True)
@@ -76,11 +77,6 @@ class Trees(QSplitter):
         self.follow_button.setText("Follow")
         self.follow_button.setCheckable(True)
         self.follow_button.setToolTip("Follow the best hypothesis while it grows (F)")
-        self.mode.setAccessibleName("One tree or two")
-        for place, (title, name, tip) in enumerate(ARRANGEMENTS):
-            self.mode.addItem(title, name)
-            self.mode.setItemData(place, tip, Qt.ItemDataRole.ToolTipRole)
-        self.mode.setToolTip("Compare two strategies, or two λ, on one prompt")
         self._over_card = QFrame()
         self._over_card.setObjectName("card")
         inside = QVBoxLayout(self._over_card)
