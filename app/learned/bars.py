@@ -5,16 +5,24 @@ Knows numbers and colours; knows nothing of findings.
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QLineF, QRectF, Qt
+from PySide6.QtCore import QLineF, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
 from app import theme
 from app.widgets.colour_scale import ColourScale
 
+BAR, NARROW_BAR = 168, 96
+"""Pixels of a bar beside words, and of one where a row is narrow."""
+NARROW = 460
 HIGH = 7.0
 """Pixels of a bar."""
 CAP = 4.0
 """Pixels of the ends of an interval, above and below its line."""
+
+
+def bar_width(row: QRect) -> int:
+    """Return how many pixels of a row its bars have, at the right."""
+    return BAR if row.width() >= NARROW else NARROW_BAR
 
 
 @dataclass(frozen=True)

@@ -3,128 +3,61 @@
 Knows a comparison; knows nothing of files or of the engine.
 """
 
-from PySide6.QtCore import (
-    QAbstractListModel,
-    QModelIndex,
-    QPersistentModelIndex,
-    QRect,
-    QRectF,
-    QSize,
-    Qt,
-)
-from PySide6.QtGui import QColor, QFont, QPainter
-from PySide6.QtWidgets import (
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QVBoxLayout,
-    QWidget,
-)
+from collections.abc import Sequence
+
+from PySide6.QtCore import QRect, QRectF
+from PySide6.QtGui import QPainter
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app import theme
-from app.learned.bars import Bars
-from app.learned.findings_list import BAR, LONGEST, NARROW, NARROW_BAR, PAD, paint_ground
-from app.widgets.drawing import said_once
-from app.widgets.layouts import as_tip, fill, label
-from app.widgets.painted_list import PaintedList
+from app.learned.bars import Bars, bar_width
+from app.learned.findings_list import BOTTOM, LONGEST, PAD, TOP
+from app.widgets.drawing import bold, write
+from app.widgets.layouts import fill, label
+from app.widgets.painted_list import PaintedList, Told
 from core.learned.compare import Comparison, Row
 from core.learned.report import capital
 from core.present.numerals import with_minuses
 
-Index = QModelIndex | QPersistentModelIndex
 WHERE = {"only here": "Only here", "both": "In both", "only there": "Only there"}
 
 
-class ComparedModel(QAbstractListModel):
-    """The rows of a comparison."""
+class ComparedList(PaintedList):
+    """The rows of a comparison, which are only read and copied."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.rows: tuple[Row, ...] = ()
+        super().__init__("Findings of both pairs", self._told, self._draw)
+        self._axis = 1.0, 0.7
+        """The most nats of either sign, and the floor."""
 
-    def show(self, rows: tuple[Row, ...]) -> None:
-        """Show other rows."""
-        self.beginResetModel()
-        self.rows = rows
-        self.endResetModel()
+    def _told(self, number: int) -> Told:
+        row: Row = self.rows[number]
+        words = with_minuses(f"{WHERE[row.where]}: {row.finding.claim}; {row.figures}")
+        return Told(row.finding.claim, words, words[:LONGEST], words)
 
-    def words(self, row: int) -> str:
-        """Return all that a row says."""
-        it = self.rows[row]
-        return with_minuses(f"{WHERE[it.where]}: {it.finding.claim}; {it.figures}")
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 -- as Qt has it
-        return 0 if parent.isValid() else len(self.rows)
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self.rows[index.row()].finding.claim
-        if role == Qt.ItemDataRole.AccessibleTextRole:
-            return self.words(index.row())
-        return (
-            as_tip(self.words(index.row())[:LONGEST])
-            if role == Qt.ItemDataRole.ToolTipRole
-            else None
-        )
-
-
-class ComparedDelegate(QStyledItemDelegate):
-    """Paints a row: where it is found, the claim, both effects, the upper bar that of this pair."""
-
-    bars = Bars(1.0, 0.7, False)
-
-    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        return QSize(200, 2 * option.fontMetrics.height() + 2 * PAD + 3)
-
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        with said_once():
-            self._paint(painter, option, index)
-
-    def _paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        model = index.model()
-        assert isinstance(model, ComparedModel)
-        row = model.rows[index.row()]
-        paint_ground(painter, option, self.bars.dark)
-        colours = theme.colours(self.bars.dark)
-        room: QRect = option.rect.adjusted(PAD, PAD, -PAD, -PAD)
-        wide = BAR if room.width() >= NARROW else NARROW_BAR
-        high = room.height() / 2
+    def _draw(self, painter: QPainter, rect: QRect, number: int) -> None:
+        """Paint where it is found, the claim, both effects, the upper bar that of this pair."""
+        row: Row = self.rows[number]
+        colours = theme.colours(self.dark)
+        room = rect.adjusted(PAD, PAD, -PAD, -PAD)
+        wide, high = bar_width(room), room.height() / 2
         for place, side in enumerate((row.here, row.there)):
             if side is not None:
-                place_of = QRectF(room.right() - wide, room.top() + place * high, wide, high)
-                self.bars.paint(painter, place_of, side.effect, *side.interval)
+                bar = QRectF(room.right() - wide, room.top() + place * high, wide, high)
+                Bars(*self._axis, self.dark).paint(painter, bar, side.effect, *side.interval)
         words = room.adjusted(0, 0, -wide - PAD, 0)
-        painter.save()
-        plain: QFont = option.font
-        painter.setFont(plain)
-        painter.setPen(QColor(colours.muted))
-        where = f"{WHERE[row.where]}   "
-        top = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop
-        painter.drawText(words, top, where)
+        write(painter, words, TOP, WHERE[row.where], colours.muted)
         column = max(map(painter.fontMetrics().horizontalAdvance, WHERE.values())) + 2 * PAD
         beside = words.adjusted(column, 0, 0, 0)
-        elide = Qt.TextElideMode.ElideRight
-        figures = painter.fontMetrics().elidedText(with_minuses(row.figures), elide, beside.width())
-        bottom = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom
-        painter.drawText(beside, bottom, figures)
-        bold = QFont(plain)
-        bold.setBold(True)
-        painter.setFont(bold)
-        painter.setPen(QColor(colours.text))
-        claim = painter.fontMetrics().elidedText(
-            capital(row.finding.claim)[:LONGEST], elide, beside.width()
-        )
-        painter.drawText(beside, top, claim)
-        painter.restore()
+        write(painter, beside, BOTTOM, with_minuses(row.figures), colours.muted)
+        painter.setFont(bold(painter.font()))
+        write(painter, beside, TOP, capital(row.finding.claim)[:LONGEST], colours.text)
 
-
-class ComparedList(PaintedList):
-    """The rows, which are only read and copied."""
-
-    def __init__(self) -> None:
-        self.compared = ComparedModel()
-        self.delegate = ComparedDelegate()
-        name = "Findings of both pairs"
-        super().__init__(self.compared, self.delegate, name, self.compared.words)
+    def show_findings(self, rows: Sequence[Row], floor: float) -> None:
+        """Show other rows; ``floor``: what the findings of this pair must pass."""
+        sides = [side for row in rows for side in (row.here, row.there) if side]
+        self._axis = max([floor, *(max(map(abs, side.interval)) for side in sides)]), floor
+        self.show_rows(rows)
 
 
 class ComparedPage(QWidget):
@@ -132,7 +65,6 @@ class ComparedPage(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._dark = False
         self.comparison: Comparison | None = None
         self.about = label("", "muted")
         self.about.setWordWrap(True)
@@ -146,14 +78,8 @@ class ComparedPage(QWidget):
         both = f"Here: {comparison.here} (upper bars). There: {comparison.there} (lower bars)."
         nothing = () if comparison.rows else ("Neither has a finding.",)
         self.about.setText(" ".join((both, *comparison.notes, *nothing)))
-        sides = [side for row in comparison.rows for side in (row.here, row.there) if side]
-        widest = max([floor, *(max(map(abs, side.interval)) for side in sides)])
-        self.list.delegate.bars = Bars(widest, floor, self._dark)
-        self.list.compared.show(comparison.rows)
+        self.list.show_findings(comparison.rows, floor)
 
     def set_dark(self, dark: bool) -> None:
         """Draw for a dark or a light theme."""
-        self._dark = dark
-        bars = self.list.delegate.bars
-        self.list.delegate.bars = Bars(bars.widest, bars.floor, dark)
-        self.list.viewport().update()
+        self.list.set_dark(dark)

@@ -5,43 +5,29 @@ of its effect. Below stands the prompt, and what a minimal pair has put in its p
 spans and colours; asks for nothing.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from PySide6.QtCore import (
-    QAbstractListModel,
-    QModelIndex,
-    QPersistentModelIndex,
-    QPointF,
-    QRect,
-    QRectF,
-    QSize,
-    Qt,
-)
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QTextLayout, QTextOption
-from PySide6.QtWidgets import (
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QWidget,
-)
+from PySide6.QtCore import QPointF, QRect, QRectF, Qt
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QTextLayout, QTextOption
+from PySide6.QtWidgets import QWidget
 
 from app import theme
-from app.learned.findings_list import paint_ground
+from app.learned.findings_list import BOTTOM
 from app.widgets.colour_scale import ColourScale, fit_limit
-from app.widgets.drawing import said_once
-from app.widgets.layouts import as_tip
-from app.widgets.painted_list import PaintedList
+from app.widgets.drawing import write
+from app.widgets.painted_list import PaintedList, Told
 from app.widgets.spans import utf16_offsets
 from core.learned.record import Context, MinimalPair
 from core.present.numerals import with_minuses
 from core.scoring import Scoring
 from core.text import shared_prefix
 
-Index = QModelIndex | QPersistentModelIndex
 PAD = 7
 FIGURE = 52
 """Pixels for the effect, before the text."""
+RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop
 ONE_LINE = QTextOption()
 ONE_LINE.setWrapMode(QTextOption.WrapMode.NoWrap)
 BEFORE = 34
@@ -122,81 +108,59 @@ def _seen_from(text: str, first: int, metrics: QFontMetrics, width: int) -> Seen
     return Seen(said, first, first + max(same - len(lead), 0), len(lead))
 
 
-class ContextsModel(QAbstractListModel):
-    """The places of one finding."""
+class ContextsList(PaintedList):
+    """The places, of which one is chosen."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[ContextRow] = []
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Where it was found", self._told, self._draw, parent)
+        self._scale = ColourScale()
 
-    def show(self, rows: Sequence[ContextRow]) -> None:
-        """Show other places."""
-        self.beginResetModel()
-        self.rows = list(rows)
-        self.endResetModel()
+    def _told(self, number: int) -> Told:
+        row: ContextRow = self.rows[number]
+        read = with_minuses(f"{row.context.effect:+.2f} nats, {row.found}, in: {row.text}")
+        tip = "\n\n".join(it[:TOLD] for it in (row.prompt, row.text, row.below))
+        return Told(row.text, read, tip, row.text)
 
-    def put(self, row: int, shown: ContextRow) -> None:
-        """Show one place otherwise."""
-        self.rows[row] = shown
-        self.dataChanged.emit(self.index(row), self.index(row))
+    def show_rows(self, rows: Iterable[ContextRow]) -> None:
+        """Show other places, the first one chosen."""
+        super().show_rows(rows)
+        self._fit()
+        self.choose_first()
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 -- as Qt has it
-        return 0 if parent.isValid() else len(self.rows)
+    def show_scorings(self, scorings: Sequence[Scoring | None]) -> None:
+        """Colour the tokens of the first places, as far as these are known."""
+        for number, scoring in enumerate(scorings):
+            if scoring is not None and self.rows[number].scoring is None:
+                self.rows[number] = replace(self.rows[number], scoring=scoring)
+        self._fit()
 
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        row = self.rows[index.row()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return row.text
-        if role == Qt.ItemDataRole.AccessibleTextRole:
-            return with_minuses(f"{row.context.effect:+.2f} nats, {row.found}, in: {row.text}")
-        if role == Qt.ItemDataRole.ToolTipRole:
-            parts = (it[:TOLD] for it in (row.prompt, row.text, row.below))
-            return as_tip("\n\n".join(parts))
-        return None
+    def set_dark(self, dark: bool) -> None:
+        super().set_dark(dark)
+        self._fit()
 
+    def _fit(self) -> None:
+        """Fit the colours to all that is shown."""
+        values = [value for row in self.rows for _, _, value in row.spans()]
+        limit = fit_limit(np.array(values)) if values else 1.0
+        self._scale = ColourScale(limit, dark=self.dark)
+        self.viewport().update()
 
-class ContextDelegate(QStyledItemDelegate):
-    """Paints one place: its effect, the text with its tokens coloured, and a line below."""
-
-    scale = ColourScale()
-
-    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        line = option.fontMetrics.height()
-        return QSize(200, 2 * line + 2 * PAD + 5)
-
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        with said_once():
-            self._paint(painter, option, index)
-
-    def _paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        model = index.model()
-        assert isinstance(model, ContextsModel)
-        row = model.rows[index.row()]
-        colours = theme.colours(self.scale.dark)
-        paint_ground(painter, option, self.scale.dark)
-        room: QRect = option.rect.adjusted(PAD, PAD, -PAD, -PAD)
-        font: QFont = option.font
-        painter.save()
-        painter.setFont(font)
-        painter.setPen(QColor(colours.muted))
-        top = Qt.AlignmentFlag.AlignTop
-        number = QRect(room.left(), room.top(), FIGURE - PAD, room.height())
-        painter.drawText(
-            number, Qt.AlignmentFlag.AlignRight | top, with_minuses(f"{row.context.effect:+.2f}")
-        )
+    def _draw(self, painter: QPainter, rect: QRect, number: int) -> None:
+        """Paint a place: its effect, the text with its tokens coloured, and a line below."""
+        row: ContextRow = self.rows[number]
+        muted = theme.colours(self.dark).muted
+        room = rect.adjusted(PAD, PAD, -PAD, -PAD)
         words = room.adjusted(FIGURE, 0, 0, 0)
+        figure = QRect(room.left(), room.top(), FIGURE - PAD, room.height())
+        painter.setPen(QColor(muted))
+        painter.drawText(figure, RIGHT, with_minuses(f"{row.context.effect:+.2f}"))
         painter.setClipRect(words)
-        self._paint_text(painter, words, row, font)
-        painter.setPen(QColor(colours.muted))
-        painter.setFont(font)
-        below = painter.fontMetrics().elidedText(
-            row.below, Qt.TextElideMode.ElideRight, words.width()
-        )
-        painter.drawText(words, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom, below)
-        painter.restore()
+        self._paint_text(painter, words, row)
+        write(painter, words, BOTTOM, row.below, muted)
 
-    def _paint_text(self, painter: QPainter, room: QRect, row: ContextRow, font: QFont) -> None:
+    def _paint_text(self, painter: QPainter, room: QRect, row: ContextRow) -> None:
         """Paint the text around what was found on one line, its tokens coloured behind it."""
+        font = painter.font()
         seen = seen_part(row, QFontMetrics(font), room.width())
         offsets = utf16_offsets(seen.said)
         layout = QTextLayout(seen.said, font)
@@ -222,53 +186,10 @@ class ContextDelegate(QStyledItemDelegate):
         for start, stop, value in row.spans():
             tile = box(start, stop)
             if tile is not None:
-                painter.fillRect(tile.adjusted(0, 0, -1, 0), QColor(self.scale.css(value)))
-        painter.setPen(QColor(*self.scale.text))
+                painter.fillRect(tile.adjusted(0, 0, -1, 0), QColor(self._scale.css(value)))
+        painter.setPen(QColor(*self._scale.text))
         layout.draw(painter, QPointF(room.left(), room.top()))
         found = box(row.context.start, row.context.stop)
         if found is not None:
             line_below = QRectF(found.left(), found.bottom() + 1, max(found.width(), 4), 2)
-            painter.fillRect(line_below, QColor(theme.colours(self.scale.dark).accent))
-
-
-class ContextsList(PaintedList):
-    """The places, of which one is chosen."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        self.contexts = ContextsModel()
-        self._delegate = ContextDelegate()
-        name = "Where it was found"
-        super().__init__(self.contexts, self._delegate, name, self._text_of, parent)
-
-    def _text_of(self, place: int) -> str:
-        return self.contexts.rows[place].text
-
-    def show_rows(self, rows: Sequence[ContextRow]) -> None:
-        """Show other places, the first one chosen."""
-        self.contexts.show(rows)
-        self._fit()
-        if rows:
-            self.setCurrentIndex(self.contexts.index(0))
-        else:
-            self.chosen.emit(-1)
-
-    def show_scorings(self, scorings: Sequence[Scoring | None]) -> None:
-        """Colour the tokens of the first places, as far as these are known."""
-        for number, scoring in enumerate(scorings):
-            row = self.contexts.rows[number]
-            if scoring is not None and row.scoring is None:
-                shown = ContextRow(row.context, row.prompt, row.text, row.pair, scoring)
-                self.contexts.put(number, shown)
-        self._fit()
-
-    def _fit(self) -> None:
-        """Fit the colours to all that is shown."""
-        values = [value for row in self.contexts.rows for _, _, value in row.spans()]
-        limit = fit_limit(np.array(values)) if values else 1.0
-        self._delegate.scale = ColourScale(limit, dark=self._delegate.scale.dark)
-        self.viewport().update()
-
-    def set_dark(self, dark: bool) -> None:
-        """Draw for a dark or a light theme."""
-        self._delegate.scale = ColourScale(self._delegate.scale.limit, dark=dark)
-        self.viewport().update()
+            painter.fillRect(line_below, QColor(theme.colours(self.dark).accent))

@@ -138,7 +138,7 @@ class FindingPanel(QFrame):
     @Slot(int)
     def _show_buttons(self, place: int) -> None:
         self.open.setEnabled(place >= 0)
-        pair = self.places.contexts.rows[place].pair if place >= 0 else None
+        pair = self.places.rows[place].pair if place >= 0 else None
         self.counterfactual.setEnabled(pair is not None)
         self.counterfactual.setToolTip(
             NO_PAIR
@@ -162,7 +162,7 @@ class FindingPanel(QFrame):
 
     def _chosen(self) -> ContextRow | None:
         place = self.places.current()
-        return self.places.contexts.rows[place] if place >= 0 else None
+        return self.places.rows[place] if place >= 0 else None
 
     def _put(self, row: ContextRow, other: str) -> None:
         assert self._report is not None

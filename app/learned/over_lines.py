@@ -3,13 +3,13 @@
 Knows a report; knows nothing of where it comes from.
 """
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app import theme
 from app.widgets.colour_scale import ColourScale
-from app.widgets.drawing import painting, smaller, translucent
+from app.widgets.drawing import painting, smaller, translucent, write
 from app.widgets.layouts import as_tip
 from core.learned.record import Learned
 from core.learned.report import appeared
@@ -63,13 +63,8 @@ class OverLines(QWidget):
             painter.setRenderHint(painter.RenderHint.Antialiasing)
             painter.setFont(smaller(self.font(), 1))
             words = painter.fontMetrics().height()
-            painter.setPen(QColor(colours.muted))
-            painter.drawText(
-                QRectF(0, 0, self.width(), words),
-                painter.fontMetrics().elidedText(
-                    self.said, Qt.TextElideMode.ElideRight, self.width()
-                ),
-            )
+            above = QRect(0, 0, self.width(), words)
+            write(painter, above, Qt.AlignmentFlag.AlignLeft, self.said, colours.muted)
             room = QRectF(EDGE, words + 2, self.width() - 2 * EDGE, self.height() - 2 * words - 4)
             steps = [step for step, _, _ in self.points]
             span = max(steps[-1] - steps[0], 1) if steps else 1

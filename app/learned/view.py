@@ -364,7 +364,7 @@ class LearnedView(QWidget):
         self.found, self._asked = found, asked
         self.findings.show_report(found)
         if same and before > 0:
-            self.findings.setCurrentIndex(self.findings.findings.index(before))
+            self.findings.choose(before)
         if found is not None:
             self._show_pages(found)
         self._show_state()

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QRect, Qt, QTimer
 from PySide6.QtGui import QColor, QFont, QImage, QPaintDevice, QPainter, QPixmap
 
 Pixels = NDArray[np.uint32]
@@ -54,6 +54,23 @@ def translucent(colour: QColor | str, alpha: int) -> QColor:
     """Return a colour with an alpha of 0..255."""
     made = QColor(colour)
     made.setAlpha(alpha)
+    return made
+
+
+def write(painter: QPainter, room: QRect, place: Qt.AlignmentFlag, words: str, colour: str) -> int:
+    """Write one line somewhere in a room, with dots where it is too long for that; return how many
+    pixels wide it is."""
+    metrics = painter.fontMetrics()
+    shown = metrics.elidedText(words, Qt.TextElideMode.ElideRight, max(room.width(), 0))
+    painter.setPen(QColor(colour))
+    painter.drawText(room, place, shown)
+    return metrics.horizontalAdvance(shown)
+
+
+def bold(font: QFont) -> QFont:
+    """Return a font that is bold."""
+    made = QFont(font)
+    made.setBold(True)
     return made
 
 

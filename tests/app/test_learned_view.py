@@ -72,7 +72,7 @@ def test_one_click_looks_and_lists_the_findings_in_their_order(view, qtbot):
     assert view.hint.text() == UNDER_WAY and not view.start.isEnabled()
     FakeEngine.last.allow()
     qtbot.waitUntil(lambda: view.found is not None, timeout=10_000)
-    model = view.findings.findings
+    model = view.findings.model()
     assert [model.data(model.index(row)) for row in range(model.rowCount())] == [
         it.claim for it in FINDINGS
     ]
@@ -228,7 +228,7 @@ def test_a_saved_report_is_shown_without_a_pair_and_stays_with_another(
     assert view.found == learned()
     # The pair is another one, so its numbers are not those of the report's places.
     assert not asked(ScoreVariants) and not view.over.isEnabled()
-    assert view.panel.places.contexts.rows[0].scoring is None
+    assert view.panel.places.rows[0].scoring is None
     click(qtbot, view.start)
     qtbot.waitUntil(lambda: len(asked()) == 1 and not view.running, timeout=10_000)
     assert view.found.policy == learned().policy and view.found.over == ()
@@ -236,7 +236,7 @@ def test_a_saved_report_is_shown_without_a_pair_and_stays_with_another(
 
 def test_places_of_a_saved_report_of_the_same_pair_are_coloured(window, saved, qtbot):
     window.learned.open(saved(policy=RUN_INFO.policy, reference=RUN_INFO.reference))
-    rows = window.learned.view.panel.places.contexts.rows
+    rows = window.learned.view.panel.places.rows
     qtbot.waitUntil(lambda: all(it.scoring is not None for it in rows), timeout=10_000)
     assert len(asked(ScoreVariants)[-1].variants) == len(SPELLING.contexts)
 
@@ -256,7 +256,7 @@ def test_a_picture_without_a_report_has_what_the_pair_has_learned(window, qtbot)
     assert not photographer.problem and asked()[-1].data == ""
     view = window.learned.view
     assert view.isVisible() and view.found == replace(learned(), over=())
-    assert all(it.scoring is not None for it in view.panel.places.contexts.rows)
+    assert all(it.scoring is not None for it in view.panel.places.rows)
 
 
 # --- one finding ----------------------------------------------------------------------------------
@@ -264,18 +264,18 @@ def test_a_picture_without_a_report_has_what_the_pair_has_learned(window, qtbot)
 
 def test_keys_go_through_findings_and_their_places_are_coloured(found, qtbot):
     assert found.panel.claim.text().lower() == SPELLING.claim.lower()
-    rows = found.panel.places.contexts.rows
+    rows = found.panel.places.rows
     assert [it.found for it in rows] == ["harbor", "labor", "colour", "favor"]
     qtbot.keyClick(found.findings, Qt.Key.Key_Down)
     assert found.panel.claim.text() == "Avoids “!”"
     assert "3 of 3 minimal pairs" in found.panel.status.text()
     qtbot.waitUntil(
-        lambda: all(it.scoring is not None for it in found.panel.places.contexts.rows),
+        lambda: all(it.scoring is not None for it in found.panel.places.rows),
         timeout=10_000,
     )
     wanted = [TEXTS[it.response] for it in MARK.contexts]
     assert [it.text for it in asked(ScoreVariants)[-1].variants] == wanted
-    row = found.panel.places.contexts.rows[0]
+    row = found.panel.places.rows[0]
     tokens = row.scoring.tokens
     values = (row.scoring.logp_policy - row.scoring.logp_reference).tolist()
     assert row.spans() == [*zip(tokens.starts, tokens.ends, values, strict=False)]
@@ -293,7 +293,7 @@ def test_members_exceptions_and_both_sides_are_told(found):
 def test_a_double_click_opens_the_response_as_a_in_one_step_of_undo(window, found, qtbot):
     before = shown(window)
     places = found.panel.places
-    centre = places.visualRect(places.contexts.index(1)).center()
+    centre = places.visualRect(places.model().index(1)).center()
     qtbot.mouseClick(places.viewport(), Qt.MouseButton.LeftButton, pos=centre)
     qtbot.mouseDClick(places.viewport(), Qt.MouseButton.LeftButton, pos=centre)
     assert shown(window) == (PROMPTS[3], TEXTS[3], "")
@@ -392,9 +392,9 @@ def test_what_a_file_says_may_be_of_any_length(view, qtbot):
     long = replace(long, contexts=(replace(MARK.contexts[0], start=10, stop=900_000),))
     view.show_again(RecordedLearning(Learn(0), learned([long], texts=texts, over=())))
     view.grab()
-    model = view.findings.findings
+    model = view.findings.model()
     assert len(model.data(model.index(0), Qt.ItemDataRole.ToolTipRole)) < 10_000
-    places = view.panel.places.contexts
+    places = view.panel.places.model()
     assert len(places.data(places.index(0), Qt.ItemDataRole.ToolTipRole)) < 10_000
     assert len(view.panel.claim.text()) < 1000
 
@@ -418,8 +418,8 @@ def test_the_report_is_saved_and_copied(window, found, tmp_path):
 
 
 def compared(view):
-    model = view.compared.list.compared
-    return [model.words(row) for row in range(model.rowCount())]
+    model, said = view.compared.list.model(), Qt.ItemDataRole.AccessibleTextRole
+    return [model.data(model.index(row), said) for row in range(model.rowCount())]
 
 
 def test_a_saved_report_is_compared_with_and_goes_into_what_is_saved(window, found, tmp_path):
@@ -471,7 +471,7 @@ def test_it_goes_round_with_a_session_without_the_pair(window, found, open_windo
     qtbot.waitUntil(lambda: bool(found.found.over), timeout=10_000)
     qtbot.keyClick(found.findings, Qt.Key.Key_Down)
     qtbot.waitUntil(
-        lambda: all(it.scoring is not None for it in found.panel.places.contexts.rows),
+        lambda: all(it.scoring is not None for it in found.panel.places.rows),
         timeout=10_000,
     )
     file = tmp_path / "a.qscope"
@@ -489,7 +489,7 @@ def test_it_goes_round_with_a_session_without_the_pair(window, found, open_windo
     assert other.client.recording.learned.found == learned()
     qtbot.keyClick(view.findings, Qt.Key.Key_Down)
     qtbot.waitUntil(
-        lambda: all(it.scoring is not None for it in view.panel.places.contexts.rows),
+        lambda: all(it.scoring is not None for it in view.panel.places.rows),
         timeout=10_000,
     )
     view.panel.open_counterfactual()
