@@ -10,6 +10,8 @@ from pathlib import Path
 
 DEEPSPEED = re.compile(r"global_step\d+|(?:bf16_)?zero_pp_rank_\d+.*|mp_rank_\d+_model_states\.pt")
 FSDP = re.compile(r"pytorch_model_fsdp_\d+")
+Form = Callable[[Path, list[str]], str]
+"""Says of a path and the names of files in it what they are and what to do; "" if not this."""
 COPY = "and copy config.json and the tokenizer's files there from the model it was trained from"
 
 
@@ -42,37 +44,6 @@ def _fsdp(path: Path, names: list[str]) -> str:
             f"{path} holds only FSDP's shards of a model: gather them with 'accelerate "
             f"merge-weights {root / shards} OUTPUT' {COPY}."
         )
-    if _first(names, r".*\.distcp"):
-        return (
-            f"{path} holds only the shards of a distributed checkpoint: gather them with 'python "
-            f"-m torch.distributed.checkpoint.format_utils dcp_to_torch {path} OUTPUT.pt', load "
-            f"that into the model it was trained from, and save it with save_pretrained."
-        )
-    if whole := _first(names, r"pytorch_model_fsdp\.bin"):
-        return (
-            f"{path} has FSDP's state of the whole model as {whole}: rename it to "
-            f"pytorch_model.bin, {COPY}."
-        )
-    return ""
-
-
-def _verl(path: Path, names: list[str]) -> str:
-    if _first(names, r"model_world_size_\d+_rank_\d+\.pt"):
-        return (
-            f"{path} holds only verl's shards of a model: gather them with 'python -m "
-            f"verl.model_merger merge --backend fsdp --local_dir {path} --target_dir OUTPUT'."
-        )
-    return ""
-
-
-def _megatron(path: Path, names: list[str]) -> str:
-    if _first(
-        names, r"latest_checkpointed_iteration\.txt|iter_\d{7}|model_optim_rng\.pt|mp_rank_\d+"
-    ):
-        return (
-            f"{path} is a checkpoint of Megatron-LM: convert it to transformers with Megatron's "
-            f"tools/checkpoint/convert.py (--saver hf) or Megatron Bridge's export_ckpt."
-        )
     return ""
 
 
@@ -93,39 +64,6 @@ def _consolidated(path: Path, names: list[str]) -> str:
             f"convert_{'mistral' if name.endswith('safetensors') else 'llama'}_weights_to_hf.py, "
             f"or download the version for transformers."
         )
-    if name := _first(names, r"(hf_model|ft-model|meta_model|torchtune_model)[-_]\d+.*\.(pt|bin)"):
-        return (
-            f"{path} holds weights as torchtune saves them ({name}): save with torchtune's "
-            f"FullModelHFCheckpointer and safe_serialization=True, {COPY}."
-        )
-    return ""
-
-
-def _mlx(path: Path, names: list[str]) -> str:
-    if name := _first(names, r"(\d+_)?adapters\.(safetensors|npz)|weights(\.\d+)?\.npz"):
-        return (
-            f"{path} holds weights for MLX ({name}): join them into a model of transformers with "
-            f"'mlx_lm.fuse --dequantize' and choose the folder that it writes."
-        )
-    return ""
-
-
-def _other_framework(path: Path, names: list[str]) -> str:
-    if name := _first(names, r"tf_model\.h5|flax_model\.msgpack|.*\.(onnx|tflite|engine|pte)|"
-                             r"openvino_model\.(xml|bin)"):  # fmt: skip
-        return (
-            f"{path} holds a model for another library than PyTorch ({name}): choose the folder "
-            f"of its safetensors weights."
-        )
-    return ""
-
-
-def _trainer_only(path: Path, names: list[str]) -> str:
-    if name := _first(names, r"optimizer\.(pt|bin)|trainer_state\.json"):
-        return (
-            f"{path} holds what a trainer needs to go on ({name}) but no weights of the model: "
-            f"choose another checkpoint of the run, or let the trainer save its model there."
-        )
     return ""
 
 
@@ -133,15 +71,61 @@ def _first(names: list[str], form: str) -> str:
     return next((name for name in names if re.fullmatch(form, name)), "")
 
 
-FORMS: tuple[Callable[[Path, list[str]], str], ...] = (
+def _by_name(form: str, sentence: str) -> Form:
+    """Return a form that one name alone tells; the sentence may have its path and that name."""
+
+    def said(path: Path, names: list[str]) -> str:
+        name = _first(names, form)
+        return sentence.format(path=path, name=name, copy=COPY) if name else ""
+
+    return said
+
+
+FORMS: tuple[Form, ...] = (
     _deepspeed,
     _fsdp,
-    _verl,
-    _megatron,
+    _by_name(
+        r".*\.distcp",
+        "{path} holds only the shards of a distributed checkpoint: gather them with 'python -m "
+        "torch.distributed.checkpoint.format_utils dcp_to_torch {path} OUTPUT.pt', load that into "
+        "the model it was trained from, and save it with save_pretrained.",
+    ),
+    _by_name(
+        r"pytorch_model_fsdp\.bin",
+        "{path} has FSDP's state of the whole model as {name}: rename it to pytorch_model.bin, "
+        "{copy}.",
+    ),
+    _by_name(
+        r"model_world_size_\d+_rank_\d+\.pt",
+        "{path} holds only verl's shards of a model: gather them with 'python -m "
+        "verl.model_merger merge --backend fsdp --local_dir {path} --target_dir OUTPUT'.",
+    ),
+    _by_name(
+        r"latest_checkpointed_iteration\.txt|iter_\d{7}|model_optim_rng\.pt|mp_rank_\d+",
+        "{path} is a checkpoint of Megatron-LM: convert it to transformers with Megatron's "
+        "tools/checkpoint/convert.py (--saver hf) or Megatron Bridge's export_ckpt.",
+    ),
     _nemo,
     _consolidated,
-    _mlx,
-    _other_framework,
-    _trainer_only,
+    _by_name(
+        r"(hf_model|ft-model|meta_model|torchtune_model)[-_]\d+.*\.(pt|bin)",
+        "{path} holds weights as torchtune saves them ({name}): save with torchtune's "
+        "FullModelHFCheckpointer and safe_serialization=True, {copy}.",
+    ),
+    _by_name(
+        r"(\d+_)?adapters\.(safetensors|npz)|weights(\.\d+)?\.npz",
+        "{path} holds weights for MLX ({name}): join them into a model of transformers with "
+        "'mlx_lm.fuse --dequantize' and choose the folder that it writes.",
+    ),
+    _by_name(
+        r"tf_model\.h5|flax_model\.msgpack|.*\.(onnx|tflite|engine|pte)|openvino_model\.(xml|bin)",
+        "{path} holds a model for another library than PyTorch ({name}): choose the folder of its "
+        "safetensors weights.",
+    ),
+    _by_name(
+        r"optimizer\.(pt|bin)|trainer_state\.json",
+        "{path} holds what a trainer needs to go on ({name}) but no weights of the model: choose "
+        "another checkpoint of the run, or let the trainer save its model there.",
+    ),
 )
 """The forms, those with shards before what may lie beside them."""
