@@ -168,7 +168,8 @@ def paint(
         _bars(fill, picture, ink, entries, rects, high)
         cache.pixels.put(painter)
     else:
-        _boxes(fill, painter, picture, ink, entries, rects, high)
+        _boxes(fill, picture, ink, entries, rects)
+        _marks(fill, painter, picture, ink, entries, rects, high)
     if high >= READABLE:
         _letters(painter, size, picture, view, ink, cache, entries)
     return len(entries)
@@ -252,15 +253,7 @@ def _grown(rects: Floats, by: float) -> Floats:
     return grown
 
 
-def _boxes(
-    fill: Fill,
-    painter: QPainter,
-    picture: Picture,
-    ink: TreeInk,
-    entries: Ints,
-    rects: Floats,
-    high: float,
-) -> None:
+def _boxes(fill: Fill, picture: Picture, ink: TreeInk, entries: Ints, rects: Floats) -> None:
     """Draw boxes with an outline around each token or folded run, dashed where it was pruned: how
     strong a colour is says how large a reward is, and nothing else."""
     pruned = picture.pruned[entries]
@@ -272,7 +265,6 @@ def _boxes(
     found = np.isin(entries, list(picture.found))
     fill(_grown(rects[found], 3), [QColor(FOUND[ink.scale.dark])])
     fill(rects, ink.fills, picture.classes[entries])
-    _marks(fill, painter, picture, ink, entries, rects, high)
 
 
 def _marks(
