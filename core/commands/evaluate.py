@@ -84,7 +84,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pairs < 2:
         raise UserFacingError("--pairs must be at least 2.")
     from core.checkpoints.runs import run_checkpoints, with_start
-    from core.engine.protocol import PairSpec
     from core.quantities import reward_unit
     from core.runs.records import EVALUATION
 
@@ -97,19 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         if checkpoints:
             reporter.say(cost(checkpoints, len(pairs)))
-        spec = PairSpec(
-            run=str(arguments.run),
-            reference=str(arguments.reference or ""),
-            base=str(arguments.base or ""),
-            beta=arguments.beta,
-            plain=arguments.plain,
-            trainer=arguments.trainer,
-            device=arguments.device,
-            dtype=arguments.dtype,
-            allow_pickle=arguments.allow_pickle,
-            allow_remote_code=arguments.trust_remote_code,
-        )
-        models, info = load_pair(spec, reporter.progress)
+        models, info = load_pair(options.run_spec(arguments), reporter.progress)
         if not info.reference:
             raise UserFacingError(
                 f"The checkpoints in {arguments.run} are whole models, and nothing there says what "

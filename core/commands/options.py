@@ -6,6 +6,7 @@ Imports nothing heavy: the command line must answer at once.
 import argparse
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,17 +179,24 @@ def pair_spec(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
         parser.error("--policy and --run exclude each other")
     if own and not (arguments.policy or arguments.run):
         parser.error(f"--{own[0]} needs --policy or --run")
+    return replace(
+        run_spec(arguments),
+        demo=not own,
+        policy=str(arguments.policy or ""),
+        search_base=str(arguments.search_base or ""),
+        loss=arguments.loss,
+    )
+
+
+def run_spec(arguments: argparse.Namespace) -> "PairSpec":
+    """Return the pair of the run that the options name, and how it is loaded."""
     from core.engine.protocol import PairSpec
 
     return PairSpec(
-        demo=not own,
-        policy=str(arguments.policy or ""),
+        run=str(arguments.run or ""),
         reference=str(arguments.reference or ""),
         base=str(arguments.base or ""),
-        run=str(arguments.run or ""),
-        search_base=str(arguments.search_base or ""),
         beta=arguments.beta,
-        loss=arguments.loss,
         device=arguments.device,
         dtype=arguments.dtype,
         allow_pickle=arguments.allow_pickle,

@@ -10,6 +10,7 @@ from threading import Thread
 import pytest
 from huggingface_hub import constants
 
+import main
 from core.checkpoints.describe import describe
 from core.checkpoints.hub import Hub, NotDownloaded
 from core.errors import Cancelled, UserFacingError
@@ -265,3 +266,15 @@ def test_the_reference_in_an_adapters_folder_comes_with_it(tmp_path: Path, hub: 
     found = place("org/dpo")
     assert describe(found / "ref").kind == "adapter"
     assert not (found / "checkpoint-10").exists()
+
+
+def test_train_evaluate_downloads_the_reference_only_when_told_to(
+    tmp_path: Path, hub: FakeHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.models["org/sft"] = save_model(tmp_path / "it", seed=1)
+    save_model(tmp_path / "run" / "checkpoint-5", seed=2)
+    pair = {"prompt": "Post.", "chosen": "They got $53K.", "rejected": "They got $250K."}
+    (tmp_path / "pairs.jsonl").write_text((json.dumps(pair) + "\n") * 3)
+    asked = ["train", "evaluate", "run", "--reference", "org/sft", "--data", "pairs.jsonl"]
+    assert main.main(asked) == 1 and "--download" in capsys.readouterr().err
+    assert main.main([*asked, "--download"]) == 0
