@@ -4,6 +4,7 @@ Makes the view when it is first wanted and tells it what the rest of the window 
 views; knows nothing of files, or of how a pair is loaded.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from app.look import Look
 from app.notices import NoticeBar, Topic
 from app.pages import Page, Pages
 from app.texts import Texts
-from core.engine.protocol import PairInfo, Variant
+from core.engine.protocol import PairInfo, PairSpec, Variant
 from core.history import State
 from core.recording import Recording
 
@@ -39,12 +40,13 @@ class LearnedActions(QObject):
         notice: NoticeBar,
         ask: AskPath,
         pages: Pages,
+        load: Callable[[PairSpec], None],
     ) -> None:
-        """``credit``: the page in which responses are shown."""
+        """``credit``: the page in which responses are shown; ``load``: opens a pair."""
         super().__init__(pages)
         self._client, self._texts, self._history = client, texts, history
         self._credit, self._look = credit, look
-        self._ask, self._pages = ask, pages
+        self._ask, self._pages, self._load = ask, pages, load
         self._topic = Topic(notice, "learned")
         self._pair: PairInfo | None = None
         self.view: LearnedView | None = None
@@ -64,6 +66,7 @@ class LearnedActions(QObject):
         self.view = view = LearnedView(self._client, self._ask, self._responses)
         view.problem.connect(self._topic.show_error)
         view.put.connect(self._put)
+        view.pair_wanted.connect(self._load)
         self._look.dark_changed.connect(view.set_dark)
         view.set_dark(self._look.dark)
         view.set_pair(self._pair)

@@ -136,6 +136,19 @@ class _Gathered:
         return np.concatenate(self.columns[name])
 
 
+def require_reference(pair: "Pair") -> None:
+    """Find out whether a pair has a reference.
+
+    Raises:
+        UserFacingError: it has none.
+    """
+    if pair.alone:
+        raise UserFacingError(
+            "What a training taught is what sets the policy apart from its reference, and there is "
+            "none: name it with --reference DIR."
+        )
+
+
 def score_states(
     pair: "Pair",
     samples: Sequence[Sample],
@@ -150,11 +163,7 @@ def score_states(
         UserFacingError: the policy is alone, or a model gives NaN.
         Cancelled: soon after ``cancelled()`` turns true.
     """
-    if pair.alone:
-        raise UserFacingError(
-            "What a training taught is what sets the policy apart from its reference, and there is "
-            "none: name it with --reference DIR."
-        )
+    require_reference(pair)
     base = with_base and pair.lanes[-1].has_base
     found, done = _Gathered(), 0
     skipped: list[str] = []

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication
 from app.learned.view import ALONE, NO_PAIR, NOTHING, READY, UNDER_WAY
 from app.start import LearnedPhotographer
 from core.engine.protocol import Learn, ScoreVariants
+from core.learned.examples import Example
 from core.learned.report import as_json
 from core.recording import RecordedLearning
 from tests.app.conftest import PAIR, do, settled
@@ -115,11 +116,30 @@ def test_a_file_is_chosen_and_remembered_and_none_leaves_what_was_chosen(window,
 
 def test_what_was_scored_here_is_what_the_history_has(window, view, qtbot):
     view.source.setFocus()
-    qtbot.keyClick(view.source, Qt.Key.Key_Down)
+    for _ in range(2):
+        qtbot.keyClick(view.source, Qt.Key.Key_Down)
+    assert view.source.currentText() == "Responses scored here"
     click(qtbot, view.start)
     qtbot.waitUntil(lambda: view.found is not None, timeout=10_000)
     prompt, a, b = shown(window)
     assert [(it.prompt, it.text) for it in asked()[-1].responses] == [(prompt, a), (prompt, b)]
+
+
+def test_what_the_reference_says_is_sampled_and_chosen_again(view, qtbot):
+    view.source.setFocus()
+    qtbot.keyClick(view.source, Qt.Key.Key_Down)
+    assert view.source.currentText() == "What the reference says"
+    click(qtbot, view.start)
+    qtbot.waitUntil(lambda: view.found is not None, timeout=10_000)
+    it = asked()[-1]
+    assert (it.sampled, it.data, it.responses) == (200, "", ())
+    click(qtbot, view.over)
+    qtbot.waitUntil(lambda: len(asked()) == 2 and not view.running, timeout=10_000)
+    assert asked()[-1] == replace(it, id=asked()[-1].id, over_checkpoints=True)
+    view.show_again(RecordedLearning(Learn(0), learned()))
+    assert view.source.currentText() == "Neutral corpus"
+    view.show_again(RecordedLearning(it, learned()))
+    assert view.source.currentText() == "What the reference says"
 
 
 def test_a_refusal_is_one_sentence_and_goes_with_the_next(window, view, engine, qtbot):
@@ -174,6 +194,23 @@ def saved(tmp_path):
         return path
 
     return save
+
+
+def test_a_click_opens_an_example_and_what_was_found_of_it(
+    open_window, engine, saved, monkeypatch, qtbot
+):
+    example = Example("spelling", "British spellings", PAIR, saved())
+    monkeypatch.setattr("app.learned.view.examples", lambda: (example,))
+    window = open_window(spec=None, engine=engine)
+    do(window, "show_learned")
+    view = window.learned.view
+    qtbot.waitUntil(view.isVisible)
+    (button,) = view.examples
+    assert button.isVisible() and button.text() == "British spellings"
+    click(qtbot, button)
+    assert view.found == learned()
+    qtbot.waitUntil(lambda: settled(window) and view.start.isEnabled(), timeout=10_000)
+    assert window.pair.spec == PAIR and view.found == learned()
 
 
 def test_a_saved_report_is_shown_without_a_pair_and_stays_with_another(
