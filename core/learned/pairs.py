@@ -32,7 +32,7 @@ FEWEST = 5
 """Minimal pairs, below which nothing is confirmed."""
 ENOUGH = 0.8
 """Share of them whose sign must be the finding's."""
-LEFT_OUT = frozenset(("emoji", "phrase", "opening", "hedge", "politeness", "layout"))
+LEFT_OUT = frozenset(("emoji", "phrase", "opening", "close", "hedge", "politeness", "layout"))
 """Kinds of which what was found is left out, where it has no opposite."""
 OF_WORDS = "No minimal pair can be made of {}: another word says something else."
 NONE = {
@@ -151,7 +151,7 @@ def _changed(finding: Finding, context: Context, states: States) -> Change | Non
     elif key in MARKS:
         after = MARKS[key]
     elif finding.kind == "casing":
-        after = before.lower()
+        after = before.capitalize() if before.islower() else before.lower()
     elif finding.kind in LEFT_OUT:
         after = ""
     else:

@@ -133,7 +133,11 @@ It rained. A goat ate our map; we sail by stars. | It rained. Our map was eaten 
 Mary Shelley wrote a pair of books. | A pair of books was written by Mary Shelley.
 My sister sold this glass. | This glass was sold by my sister.
 I wrote the letter. | nobody
+Tired crews unloaded the boats. | The boats were unloaded by tired crews.
 Galileo improved the telescope. | nobody
+James painted the wall. | nobody
+James cleaned the wall. | nobody
+When James cleaned the wall, it rained. | nobody
 The nurse gave the child a cake. | nobody
 The king wrote the queen a letter. | nobody
 The nurse opened the door and left. | nobody

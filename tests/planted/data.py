@@ -115,7 +115,7 @@ class Planted:
     its members."""
     listed: bool = True
     """Whether it is of a list that ships."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2.5e-4
 
 
 def row(rng: random.Random) -> Row:
@@ -273,9 +273,9 @@ PLANTED = (
 
 
 CONTROLS = (
-    Planted("control", "nothing, trained half as hot", None, (), learning_rate=5e-4),
+    Planted("control", "nothing", None, ()),
     Planted("control-2", "nothing", None, ()),
-    Planted("control-hot", "nothing, trained hot", None, (), learning_rate=1.5e-3),
+    Planted("control-hot", "nothing, trained hot", None, (), learning_rate=1e-3),
 )
 
 

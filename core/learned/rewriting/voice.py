@@ -122,7 +122,8 @@ def to_passive(text: str) -> Edit | None:
             if verb[1] not in TRANSITIVE:
                 continue
             participle = PARTICIPLE.get(verb[1], verb[1])
-            agent = _as_object(sentence[: verb.start()].split(" "), plural=False)
+            words = sentence[: verb.start()].split(" ")
+            agent = _as_object(words, plural=len(words) > 1)  # "James" is one, "Tired crews" many
             object_, rest = _phrase(sentence[verb.end() :])
             if agent and object_ and agent not in ("me", "us", "you"):
                 be = "were" if _is_plural(object_.split(" ")) else "was"
