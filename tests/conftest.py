@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 from weakref import WeakSet
 
@@ -64,6 +64,17 @@ def _no_leaked_threads() -> Iterator[None]:
 
 def _uses_qt(item: pytest.Item | None) -> bool:
     return "qtbot" in getattr(item, "fixturenames", ())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """Collect what windows have left before a test that has no ``Collector`` starts an engine."""
+    result = yield
+    if _uses_qt(item) and not _uses_qt(nextitem):
+        gc.collect()
+    return result
 
 
 @pytest.fixture(autouse=True)
