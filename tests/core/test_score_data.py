@@ -457,7 +457,7 @@ def parts_in(folder):
 
 
 def test_ctrl_c_says_how_to_go_on(adapters, tmp_path):
-    path = write(tmp_path / "d.jsonl", made(400))
+    path = write(tmp_path / "d.jsonl", made(4000))  # not to end before it is stopped
     out = tmp_path / "out.parquet"
     process = started(options(adapters, "--data", path, "--out", out))
     while not parts_in(tmp_path / "out.parquet.parts") and process.poll() is None:
