@@ -235,6 +235,8 @@ class Method:
     """Where the responses come from, in sentences."""
     sampled: bool = False
     """Whether the reference itself has said them."""
+    divergence: float | None = None
+    """What KL(π_ref ‖ π) is at least, a state, in nats; None in older reports."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -454,6 +454,10 @@ def how_measured(found: Learned) -> list[str]:
     kl = f"The mean of log π_ref − log π over these states is {how.kl:+.3f} nats"
     if how.sampled:
         kl += ", which estimates KL(π_ref ‖ π) a token, as the reference has said them"
+    if how.divergence is not None:
+        kl += (
+            f"; by the likeliest tokens KL(π_ref ‖ π) is {how.divergence:.3f} nats a state at least"
+        )
     return [
         *how.about,
         f"From each token's log π − log π_ref a robust regression takes off what any training does "

@@ -365,6 +365,7 @@ def of_states(
     from core.learned.features import candidates, units_of
     from core.learned.findings import CLOSING_FLOOR, FLOOR, find, of_closing, of_properties
     from core.learned.residuals import columns, fit
+    from core.learned.states import divergence
     from core.learned.swaps import swaps
     from core.learned.unseen import unseen
 
@@ -385,6 +386,7 @@ def of_states(
         noise=noise.token if noise is not None else None,
         scale=line.scale,
         kl=float(-np.mean(states.ratio)),
+        divergence=divergence(states),
         coefficients=dict(line.coefficients),
         base="log π_ref − log π_base" in line.coefficients,
         candidates=len(every),

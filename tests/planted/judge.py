@@ -51,8 +51,8 @@ class Verdict:
     places: tuple[int | None, ...]
     """The rank, from 1, of the first finding that tells of each planted preference."""
     findings: tuple[Judged, ...]
-    kl: float
-    """Mean of log π_ref − log π over the states of the corpus, in nats."""
+    divergence: float
+    """What KL(π_ref ‖ π) is at least, a state of the corpus, in nats."""
 
     @property
     def found(self) -> bool:
@@ -86,7 +86,7 @@ class Verdict:
                 str(len(self.bycatch)),
                 str(len(self.of("false"))),
                 str(len(self.of("untested"))),
-                f"{self.kl:+.3f}",
+                f"{self.divergence:.3f}",
                 f"{'yes' if self.found else 'no'} |",
             )
         )
@@ -94,7 +94,7 @@ class Verdict:
 
 HEAD = (
     "| training | planted | rank | from | findings | by-catch | false | untested "
-    "| mean log π_ref − log π | found |\n|---|---|---|---|---|---|---|---|---|---|"
+    "| KL a state ≥ | found |\n|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -111,7 +111,7 @@ def judged(planted: Planted, learned: Learned, held_out: Learned) -> Verdict:
         next((rank for rank, it in enumerate(findings, 1) if number in it.planted), None)
         for number in range(len(planted.wanted))
     )
-    return Verdict(planted, places, findings, learned.method.kl)
+    return Verdict(planted, places, findings, learned.method.divergence or 0.0)
 
 
 def _judged(planted: Planted, finding: Finding, again: float | None) -> Judged:
