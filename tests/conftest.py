@@ -3,11 +3,12 @@
 import gc
 import logging
 import os
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
+from weakref import WeakSet
 
 import pytest
 from hypothesis import settings
@@ -61,10 +62,25 @@ def _no_leaked_threads() -> Iterator[None]:
         time.sleep(0.01)
 
 
+def _uses_qt(item: pytest.Item | None) -> bool:
+    return "qtbot" in getattr(item, "fixturenames", ())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """Collect what windows have left before a test that has no ``Collector`` starts an engine."""
+    result = yield
+    if _uses_qt(item) and not _uses_qt(nextitem):
+        gc.collect()
+    return result
+
+
 @pytest.fixture(autouse=True)
 def _garbage_on_this_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     """Only for tests that use Qt: what their windows leave must not go on an engine's thread."""
-    if "qtbot" not in request.fixturenames:
+    if not _uses_qt(request.node):
         yield
         return
     from app.garbage import Collector
@@ -75,28 +91,31 @@ def _garbage_on_this_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     collector.setParent(None)
 
 
+_timers: WeakSet[Any] = WeakSet()
+"""All QTimers that tests have made, as long as they are there."""
+
+
 @pytest.fixture(autouse=True)
 def _no_leaked_timers(request: pytest.FixtureRequest) -> Iterator[None]:
     """Only for tests that use Qt: timers that tick on would run in the tests that follow."""
-    if "qtbot" not in request.fixturenames:
+    if not _uses_qt(request.node):
         yield
         return
-    before = {id(timer) for timer in _active_timers()}
+    from PySide6.QtCore import QCoreApplication, QEvent, QTimer
+
+    _timers.update(request.getfixturevalue("qapp").findChildren(QTimer))
+    before = _active_timers()
+    gc.freeze()  # what is there already, up to 700,000 objects, need not be looked through
     yield
-    leaked = [timer for timer in _active_timers() if id(timer) not in before]
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    _timers.update(thing for thing in gc.get_objects() if type(thing) is QTimer)
+    gc.unfreeze()
+    leaked = [timer for timer in _active_timers() if timer not in before]
     if leaked:
         pytest.fail(f"timers still tick: {leaked}, of {[timer.parent() for timer in leaked]}")
 
 
-def _active_timers() -> list[object]:
-    core = sys.modules.get("PySide6.QtCore")
-    if core is None:
-        return []
+def _active_timers() -> list[Any]:
     import shiboken6
 
-    core.QCoreApplication.sendPostedEvents(None, core.QEvent.Type.DeferredDelete)
-    return [
-        thing
-        for thing in gc.get_objects()
-        if type(thing) is core.QTimer and shiboken6.isValid(thing) and thing.isActive()
-    ]
+    return [timer for timer in _timers if shiboken6.isValid(timer) and timer.isActive()]

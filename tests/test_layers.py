@@ -1,6 +1,7 @@
 """The rules of the house, read from the source and from what an import brings along."""
 
 import ast
+import functools
 import graphlib
 import subprocess
 import sys
@@ -87,6 +88,7 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     """Every module that the file imports, inside functions too; "from a import b" gives a.b."""
     names: set[str] = set()

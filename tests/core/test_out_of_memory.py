@@ -69,9 +69,9 @@ class Short(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         if not self.raised:
             site, frame = [function], sys._getframe(1)
-            while frame is not None:
+            while frame.f_code is not failing_everywhere.__code__:
                 if frame.f_code.co_filename.startswith(CORE):
-                    site += frame.f_code, frame.f_lineno
+                    site += frame.f_code.co_filename, frame.f_lineno  # code takes long to hash
                 frame = frame.f_back
             self.seen[tuple(site)] += 1
             operator = (*site, self.seen[tuple(site)])
