@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication
 from app.learned.view import ALONE, NO_PAIR, NOTHING, READY, UNDER_WAY
 from app.start import LearnedPhotographer
 from core.engine.protocol import Learn, ScoreVariants
+from core.learned import corpus
 from core.learned.examples import Example
 from core.learned.report import as_json
 from core.recording import RecordedLearning
@@ -61,6 +62,12 @@ def shown(window):
 
 
 # --- asking ---------------------------------------------------------------------------------------
+
+
+def test_the_size_of_the_neutral_corpus_is_said_as_it_is(view):
+    count = len(corpus.neutral())
+    assert f"is {count} responses" in READY
+    assert f"{count} short responses" in view.source.itemData(0, Qt.ItemDataRole.ToolTipRole)
 
 
 def test_one_click_looks_and_lists_the_findings_in_their_order(view, qtbot):

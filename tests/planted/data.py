@@ -233,8 +233,8 @@ PLANTED = (
     ),
     Planted(
         "figures", "digits and metric units", _figures,
-        (r"prefers digits|avoids number words",
-         r"prefers metric|(avoids|to) .*: .*(miles|inches|pounds|yards)"),
+        (r"prefers digits|avoids (number words|words like .*: .*(three|seven|ten|twenty))",
+         r"prefers (metric|.*“(km|kg|cm|metres|litres)”)|(avoids|to) .*: .*(miles|inches|pounds)"),
     ),
     Planted(
         "hedges", "hedges", _hedged,
