@@ -85,6 +85,12 @@ def window_parser() -> argparse.ArgumentParser:
         help="open what score --data has written in the data view",
     )
     parser.add_argument(
+        "--learned",
+        type=Path,
+        metavar="FILE.json",
+        help="open a report that was saved by learned --json in the learned view",
+    )
+    parser.add_argument(
         "--theme", choices=("light", "dark"), help="light or dark, whatever the desktop says"
     )
     parser.add_argument(
@@ -98,9 +104,10 @@ def window_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--view",
-        choices=("credit", "token", "search", "training", "data"),
+        choices=("credit", "token", "search", "training", "learned", "data"),
         default="credit",
-        help="which view --screenshot draws (default: credit)",
+        help="which view --screenshot draws (default: credit); learned looks through the neutral "
+        "corpus, which takes minutes, unless --learned brings a report",
     )
     return parser
 
@@ -139,6 +146,7 @@ def open_window(argv: Sequence[str]) -> int:
             view=arguments.view,
             runs=runs,
             scored=arguments.scored,
+            learned=arguments.learned,
         )
     return show(
         spec if session is None else None,
@@ -146,6 +154,7 @@ def open_window(argv: Sequence[str]) -> int:
         size=arguments.size,
         runs=runs,
         scored=arguments.scored,
+        learned=arguments.learned,
         restore=arguments.restore,
         session=session,
         named=arguments.demo or spec != type(spec)(demo=True),

@@ -164,6 +164,7 @@ class MainWindow(QMainWindow):
             notice,
             self.ask,
             self.pages,
+            self.pair.load,
         )
         self.data = DataActions(
             self.texts, self.credit.page, self.look, settings, notice, self.ask, self.pages

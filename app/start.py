@@ -64,14 +64,16 @@ def open_window(
     size: tuple[int, int] | None = None,
     runs: Sequence[Path] = (),
     scored: Path | None = None,
+    learned: Path | None = None,
     restore: bool = False,
     session: Path | None = None,
     named: bool = True,
 ) -> int:
     """Show the window until it is closed, and return the exit status.
 
-    ``runs`` are opened in the training view, ``scored`` in the data view; ``session`` is a session
-    file to open; with one there is no other pair (``spec`` None). ``named``: the user has named the
+    ``runs`` are opened in the training view, ``scored`` in the data view, ``learned`` (a report) in
+    the learned view; ``session`` is a session file to open; with one there is no other pair
+    (``spec`` None). ``named``: the user has named the
     pair, so that none of another time is opened in its place. ``restore``: begin with the texts of
     the last session, whatever pair they were of.
     """
@@ -101,6 +103,8 @@ def open_window(
         window.show()
         if scored is not None:
             QTimer.singleShot(0, partial(window.data.open, scored))
+        if learned is not None:
+            QTimer.singleShot(0, partial(window.learned.open, learned))
         gc.freeze()  # modules and the window stay: no collection has to look at them
         # Qt's loop would not hear Ctrl+C in the terminal; the texts are saved as one types.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -128,12 +132,14 @@ def screenshot(
     view: str = "credit",
     runs: Sequence[Path] = (),
     scored: Path | None = None,
+    learned: Path | None = None,
 ) -> int:
     """Draw a view into a PNG; remembers nothing.
 
     ``view``: "credit", as it is seen first, "token", with the most blamed token pinned, "search",
     with a tree grown from the first example's prompt, "training", with ``runs``, else the demo's,
-    or "data", with ``scored``, if any.
+    "learned", with the report ``learned``, else with what the pair is found to have learned over
+    the neutral corpus, or "data", with ``scored``, if any.
 
     Raises:
         UserFacingError: the pair cannot be loaded, or the file cannot be written.
@@ -143,7 +149,7 @@ def screenshot(
     window = MainWindow(spec, Settings(), theme_name=theme or "light")
     window.resize(*(size or (1440, 900)))
     photographer = PHOTOGRAPHERS[view](window)
-    photographer.runs, photographer.scored = runs, scored
+    photographer.runs, photographer.scored, photographer.learned = runs, scored, learned
     window.show()
     application.exec()
     window.close()
@@ -179,6 +185,8 @@ class Photographer(QObject):
         """To be shown in the training view."""
         self.scored: Path | None = None
         """To be shown in the data view."""
+        self.learned: Path | None = None
+        """A report to be shown in the learned view."""
         self._settled = 0
         self._noise_known = False
         self._poll = QTimer(self)
@@ -216,8 +224,14 @@ class Photographer(QObject):
 
     @Slot(object)
     def _failed(self, event: Failed) -> None:
-        self.problem = event.message
-        self._end()
+        self._refused(event.message)
+
+    @Slot(str)
+    def _refused(self, sentence: str) -> None:
+        """Give up for a reason; "" is none."""
+        if sentence:
+            self.problem = sentence
+            self._end()
 
     @Slot()
     def _give_up(self) -> None:
@@ -264,7 +278,7 @@ class TrainingPhotographer(Photographer):
             runs.open_runs(() if self._begun else self.runs)
             self._begun = True
             if runs.view is not None:
-                runs.view.problem.connect(self._run_failed)
+                runs.view.problem.connect(self._refused)
             return False
         if not self.runs and not training.session.runs and training.has_demo_runs():
             self.runs = training.demo_runs
@@ -274,10 +288,33 @@ class TrainingPhotographer(Photographer):
             return False  # it fills by itself
         return not training.is_reading() and self.window.pages.currentWidget() is training
 
-    @Slot(str)
-    def _run_failed(self, sentence: str) -> None:
-        self.problem = sentence
-        self._end()
+
+class LearnedPhotographer(Photographer):
+    """Waits until findings are shown, the places of the first one coloured."""
+
+    _begun = False
+
+    def _is_ready(self) -> bool:
+        learned = self.window.learned
+        if learned.view is None:
+            self.window.pages.bring(learned.page)
+            return False
+        view = learned.view
+        if not self._begun:
+            self._begun = True
+            view.problem.connect(self._refused)
+            view.bar.valueChanged.connect(self._go_on)
+            if self.learned is not None:
+                learned.open(self.learned)
+            else:
+                view.look()
+            return False
+        return view.found is not None and not view.running and view.panel.is_coloured()
+
+    @Slot()
+    def _go_on(self) -> None:
+        """Wait as long again: the responses are being looked through."""
+        self._patience.start()
 
 
 class DataPhotographer(Photographer):
@@ -298,18 +335,13 @@ class DataPhotographer(Photographer):
         there = self.scored is None or data.view.answer is not None
         return there and data.view.explorer.rests()
 
-    @Slot(str)
-    def _refused(self, sentence: str) -> None:
-        if sentence:
-            self.problem = sentence
-            self._end()
-
 
 PHOTOGRAPHERS: dict[str, type[Photographer]] = {
     "credit": Photographer,
     "token": TokenPhotographer,
     "search": SearchPhotographer,
     "training": TrainingPhotographer,
+    "learned": LearnedPhotographer,
     "data": DataPhotographer,
 }
 

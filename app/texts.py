@@ -255,8 +255,10 @@ class Texts(QObject):
         self._replace(put, texts.example)
 
     def put_pair(self, prompt: Prompt, a: str, b: str) -> None:
-        """Put a prompt and two responses from elsewhere in place, as one step of undo."""
+        """Put a prompt and two responses from elsewhere in place, as one step of undo; what both
+        begin with is folded."""
         self._put(Standing(prompt, a, b))
+        self._view.fold_shared()
 
     def _turn_over(self) -> None:
         """Leave what was typed in its draft; what comes now is saved in another."""

@@ -26,6 +26,8 @@ _OPTION = f"--({'|'.join(FIELDS)})"
 _RULES = (
     (re.compile(r", or keep the others with python main\.py data .* --write \S+(?=\.)"), ""),
     (re.compile(r"leave --data out for the neutral corpus"), "choose the neutral corpus"),
+    (re.compile(r"sample more with --sampled N, or leave it out for"), "choose"),
+    (re.compile(r"name a file with shorter ones with --data FILE"), "choose another source"),
     (re.compile(r"name a file with more, or (?=choose)"), "choose a file with more, or "),
     (re.compile(r"\(--against \S+\)"), "at “Compared with”"),
     (re.compile(r"use --anew\b"), "tick “Begin anew”"),

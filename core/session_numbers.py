@@ -238,6 +238,7 @@ class LearnedSaid(msgspec.Struct, frozen=True):
     over_checkpoints: bool
     checkpoint: str
     found: Learned
+    sampled: Count = 0
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -506,6 +507,7 @@ def _learned_said(learned: RecordedLearning) -> LearnedSaid:
         asked.over_checkpoints,
         learned.checkpoint,
         learned.found,
+        asked.sampled,
     )
 
 
@@ -759,7 +761,9 @@ def _sweep(plain: Any) -> RecordedSweep:
 def _learned(plain: Any) -> RecordedLearning:
     said = _converted(plain, LearnedSaid)
     _check_learned(said.found)
-    asked = Learn(0, said.data, said.responses, said.most, said.amplify, said.over_checkpoints)
+    asked = Learn(
+        0, said.data, said.responses, said.most, said.amplify, said.over_checkpoints, said.sampled
+    )
     return RecordedLearning(asked, said.found, said.checkpoint)
 
 

@@ -140,8 +140,10 @@ class CreditLayout(QWidget):
         bars = {it: panel.editor.verticalScrollBar() for it, panel in self.panels.items()}
         own = bars.pop(side)
         for other in bars.values():
-            if own.maximum() and other.maximum():
-                other.setValue(round(value * other.maximum() / own.maximum()))
+            length, others = (it.maximum() - it.minimum() for it in (own, other))
+            if length and others:
+                share = (value - own.minimum()) / length
+                other.setValue(other.minimum() + round(share * others))
         self._scrolling = False
 
     @Slot()

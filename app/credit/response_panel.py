@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QEvent, QObject, Qt, Signal, Slot
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from app import theme
 from app.credit.scoring_progress import ScoringProgress
 from app.theme import SIDE_COLOURS, set_faint
 from app.widgets.clipped import Clipped
 from app.widgets.colour_scale import ColourScale
+from app.widgets.folding import Folding
 from app.widgets.layouts import as_tip, fill, label
 from app.widgets.spans import TokenSpans
 from app.widgets.timers import single_shot
@@ -68,6 +69,12 @@ class ResponsePanel(QFrame):
         )
         self.editor.setAccessibleName(f"Response {side}")
         self.editor.setFrameShape(QFrame.Shape.NoFrame)
+        self.folding = Folding(self.editor)
+        self.more = QToolButton()
+        self.more.setObjectName("link")
+        self.more.setAutoRaise(True)
+        self.more.setToolTip("Show them: a click here, the caret there, or typing does so")
+        self.more.hide()
         self.name = QLabel(side)
         self.sum = label("", "figure")
         self.about = Clipped()
@@ -75,11 +82,13 @@ class ResponsePanel(QFrame):
         self.about.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.progress = ScoringProgress()
         said = (self.about, 1), self.progress, self.sum
-        row = fill(QHBoxLayout(), self.name, *said, margins=(10, 6, 10, 0), spacing=8)
+        row = fill(QHBoxLayout(), self.name, self.more, *said, margins=(10, 6, 10, 0), spacing=8)
         fill(QVBoxLayout(self), row, (self.editor, 1), margins=(2, 0, 2, 2), spacing=2)
         self._rest = single_shot(self, self._say_changed, DEBOUNCE_MS)
         self.editor.edited.connect(self._edited)
         self.editor.installEventFilter(self)
+        self.folding.changed.connect(self.more.setVisible)
+        self.more.clicked.connect(self.folding.unfold)
         self.set_dark(False)
         self.show_sum(None)
 
@@ -282,6 +291,11 @@ class ResponsePanel(QFrame):
                 "mean is only beside it, since averaging hides length."
             )
         )
+
+    def show_shared(self, tokens: int | None) -> None:
+        """Say how many tokens both responses begin with, where they are folded; None: not known."""
+        count = "what" if tokens is None else f"{tokens:,} token{'s' * (tokens != 1)} that"
+        self.more.setText(f"… {count} both share")
 
     def show_problem(self, sentence: str) -> None:
         """Say in the heading why this text has no scores; "" when that is over."""

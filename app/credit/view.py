@@ -36,7 +36,7 @@ from core.present.numerals import signed
 from core.present.pair import pair_noise, pair_numbers, split
 from core.present.verdict import Edit, Verdict, Word, verdict, worst_words
 from core.scoring import Scoring
-from core.text import Prompt
+from core.text import Prompt, shared_prefix
 from core.trace import mark
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ class CreditView(CreditLayout):
     def _connect(self) -> None:
         for panel in self.panels.values():
             panel.typed.connect(self._typed)
+            panel.folding.unfolded.connect(self._unfold)
         self.prompt.typed.connect(self.edited)
         self.prompt.changed.connect(self._prompt_rested)
         self.prompt.reading_wanted.connect(self._ask_reading)
@@ -308,6 +309,26 @@ class CreditView(CreditLayout):
         self.panels["A"].put_in(a)
         self.panels["B"].put_in(b)
         self._others_in_place()
+
+    def fold_shared(self) -> None:
+        """Show of what both responses begin with only the end, until the user wants to see it."""
+        a, b = (panel.text() for panel in self.panels.values())
+        shared = shared_prefix(a, b) if a != b else 0
+        for panel in self.panels.values():
+            panel.folding.fold(a[:shared])
+        self._say_shared()
+
+    @Slot()
+    def _unfold(self) -> None:
+        for panel in self.panels.values():
+            panel.folding.unfold()
+
+    def _say_shared(self) -> None:
+        """Say how many tokens both responses begin with, once that is known."""
+        ids = [it.tokens.ids for it in self.scorings().values()]
+        shared = shared_prefix(*ids) if len(ids) == len(SIDES) else None
+        for panel in self.panels.values():
+            panel.show_shared(shared)
 
     def undo_to(self, prompt: Prompt, a: str, b: str, redo: bool = False) -> None:
         """Put texts in place that were there before (or, ``redo``, after), by the editors' undo."""
@@ -526,6 +547,7 @@ class CreditView(CreditLayout):
         """Say what the colours come to: the verdict, the chart, and who else follows them."""
         self._tell.stop()
         self._show_summary()
+        self._say_shared()
         self.focus_on.refresh()
         if self.chart is not None and not self._draw.isActive():
             self._draw.start()
@@ -757,6 +779,8 @@ class CreditView(CreditLayout):
             rects = editor.token_rects(index)
             if not rects or seen.contains(rects[0]):
                 return
+            if rects[0].top() < 0 and bar.value() == bar.minimum():
+                self.panels[side].folding.unfold()
             bar.setValue(bar.value() + rects[0].top() // line - above)
 
     @Slot()

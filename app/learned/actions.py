@@ -4,6 +4,8 @@ Makes the view when it is first wanted and tells it what the rest of the window 
 views; knows nothing of files, or of how a pair is loaded.
 """
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Slot
@@ -17,7 +19,7 @@ from app.look import Look
 from app.notices import NoticeBar, Topic
 from app.pages import Page, Pages
 from app.texts import Texts
-from core.engine.protocol import PairInfo, Variant
+from core.engine.protocol import PairInfo, PairSpec, Variant
 from core.history import State
 from core.recording import Recording
 
@@ -38,12 +40,13 @@ class LearnedActions(QObject):
         notice: NoticeBar,
         ask: AskPath,
         pages: Pages,
+        load: Callable[[PairSpec], None],
     ) -> None:
-        """``credit``: the page in which responses are shown."""
+        """``credit``: the page in which responses are shown; ``load``: opens a pair."""
         super().__init__(pages)
         self._client, self._texts, self._history = client, texts, history
         self._credit, self._look = credit, look
-        self._ask, self._pages = ask, pages
+        self._ask, self._pages, self._load = ask, pages, load
         self._topic = Topic(notice, "learned")
         self._pair: PairInfo | None = None
         self.view: LearnedView | None = None
@@ -63,6 +66,7 @@ class LearnedActions(QObject):
         self.view = view = LearnedView(self._client, self._ask, self._responses)
         view.problem.connect(self._topic.show_error)
         view.put.connect(self._put)
+        view.pair_wanted.connect(self._load)
         self._look.dark_changed.connect(view.set_dark)
         view.set_dark(self._look.dark)
         view.set_pair(self._pair)
@@ -99,6 +103,24 @@ class LearnedActions(QObject):
         """Show what was recorded, if that is anything and the view is there."""
         if self.view is not None and recording.learned is not None and self._pair is not None:
             self.view.show_again(recording.learned)
+
+    def open(self, path: Path) -> None:
+        """Show a report that was saved as JSON."""
+        self._pages.bring(self.page)
+        if self.view is not None:
+            self.view.show_saved(path)
+
+    @action(
+        Menu.TRAINING.at(4, 2),
+        "Open a saved repor&t…",
+        tip="What learned --json, or Export in the view, has written, whatever pair is loaded",
+    )
+    @Slot()
+    def open_report(self) -> None:
+        """Ask for a saved report and show it."""
+        self._pages.bring(self.page)
+        if self.view is not None:
+            self.view.open_saved()
 
     @action(
         Menu.TRAINING.at(4, 1),

@@ -19,7 +19,7 @@ from PySide6.QtCore import (
     QSize,
     Qt,
 )
-from PySide6.QtGui import QColor, QFont, QPainter, QTextLayout
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QTextLayout, QTextOption
 from PySide6.QtWidgets import (
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -36,11 +36,14 @@ from app.widgets.spans import utf16_offsets
 from core.learned.record import Context, MinimalPair
 from core.present.numerals import with_minuses
 from core.scoring import Scoring
+from core.text import shared_prefix
 
 Index = QModelIndex | QPersistentModelIndex
 PAD = 7
 FIGURE = 52
 """Pixels for the effect, before the text."""
+ONE_LINE = QTextOption()
+ONE_LINE.setWrapMode(QTextOption.WrapMode.NoWrap)
 BEFORE = 34
 """Letters that are shown before what was found, at most."""
 SHOWN, TOLD = 400, 2000
@@ -83,6 +86,40 @@ class ContextRow:
         values = self.scoring.logp_policy - self.scoring.logp_reference
         each = zip(tokens.starts, tokens.ends, values.tolist(), strict=False)
         return [*each]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one line shows of a text: ``text[first:last]`` behind ``lead`` letters of dots."""
+
+    said: str
+    first: int
+    last: int
+    lead: int
+
+
+def seen_part(row: ContextRow, metrics: QFontMetrics, width: int) -> Seen:
+    """Return what a line of a width in pixels shows of a text: what was found, whole if it fits,
+    after as much of what stands before it as leaves room for it, dots where something is cut."""
+    begin, end = row.context.start, row.context.stop
+    earliest = max(begin - BEFORE, 0)
+    letters = range(earliest, begin)
+    words = [at for at in letters if not at or row.text[at - 1].isspace()]
+    for first in (*(words or letters), begin):
+        seen = _seen_from(row.text, first, metrics, width)
+        if seen.last >= end:
+            break
+    return seen
+
+
+def _seen_from(text: str, first: int, metrics: QFontMetrics, width: int) -> Seen:
+    """Return what a line shows of a text from a letter on."""
+    lead = "… " if first else ""
+    piece = text[first : first + SHOWN].replace("\n", "↵").replace("\t", " ")
+    more = "…" if first + SHOWN < len(text) else ""
+    said = metrics.elidedText(lead + piece + more, Qt.TextElideMode.ElideRight, width)
+    same = shared_prefix(said, lead + piece)
+    return Seen(said, first, first + max(same - len(lead), 0), len(lead))
 
 
 class ContextsModel(QAbstractListModel):
@@ -160,22 +197,20 @@ class ContextDelegate(QStyledItemDelegate):
 
     def _paint_text(self, painter: QPainter, room: QRect, row: ContextRow, font: QFont) -> None:
         """Paint the text around what was found on one line, its tokens coloured behind it."""
-        first = max(row.context.start - BEFORE, 0)
-        if first:  # not within a word
-            first = row.text.find(" ", first, row.context.start) + 1 or first
-        shown = row.text[first : first + SHOWN]
-        lead = "… " if first else ""
-        said = lead + shown.replace("\n", "↵").replace("\t", " ")
-        offsets = utf16_offsets(said)
-        layout = QTextLayout(said, font)
+        seen = seen_part(row, QFontMetrics(font), room.width())
+        offsets = utf16_offsets(seen.said)
+        layout = QTextLayout(seen.said, font)
+        layout.setTextOption(ONE_LINE)
         layout.beginLayout()
         line = layout.createLine()
-        line.setLineWidth(100_000)
+        line.setLineWidth(room.width())
         layout.endLayout()
         high = line.height()
 
         def box(start: int, stop: int) -> QRectF | None:
-            begin, end = (min(max(at - first, 0), len(shown)) + len(lead) for at in (start, stop))
+            begin, end = (
+                min(max(at, seen.first), seen.last) - seen.first + seen.lead for at in (start, stop)
+            )
             if begin >= end:
                 return None
             left, right = (

@@ -125,6 +125,10 @@ class FindingPanel(QFrame):
                 )
             )
 
+    def is_coloured(self) -> bool:
+        """Return whether nothing more is to be known of the places' tokens."""
+        return not (self._rest.isActive() or self._run.running)
+
     @Slot()
     def _colour(self) -> None:
         self.places.show_scorings(self._run.scorings)

@@ -5,6 +5,8 @@ Knows the engine's client and reports; knows nothing of the window.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal, Slot
@@ -47,13 +49,15 @@ from core.engine.protocol import Failed, Learn, LearnStep, Learnt, PairInfo, Sto
 from core.errors import UserFacingError
 from core.learned import report
 from core.learned.compare import Comparison
-from core.learned.record import Learned
+from core.learned.examples import Example, examples
+from core.learned.record import SAMPLED, Learned
 from core.recording import RecordedLearning
 
 Make = Callable[[Learned, Comparison | None], str]
 """Makes a text of a report and of what it is compared with."""
 DATA = "Pairs or responses (*.jsonl *.json *.csv *.parquet);;All files (*)"
-NEUTRAL, HERE, CHOOSE = "neutral", "here", "choose"
+REPORTS = "Reports (*.json);;All files (*)"
+NEUTRAL, REFERENCE, HERE, CHOOSE = "neutral", "reference", "here", "choose"
 NO_PAIR = (
     "Open a pair first: what a training taught is what sets a policy apart from its reference."
 )
@@ -65,13 +69,15 @@ READY = (
     "Score many short responses under both models and say, the strongest first, what the training "
     "made likelier or less likely than it makes any token: words, spellings, marks, openings, "
     "layout. Each finding is tested on minimal pairs of its own making.\n\n"
-    "The neutral corpus is 508 responses to varied prompts; a file of your own tells more of what "
-    "you trained on. It takes some minutes on a CPU, and all else goes first meanwhile."
+    "The neutral corpus is 508 responses to varied prompts. What the reference says to these shows "
+    "how its own words were moved; a file of your own tells more of what you trained on. It takes "
+    "some minutes on a CPU, and all else goes first meanwhile."
 )
 NOTHING = (
     "No finding passes the floor. That does not show that nothing was learned: only effects of a "
     "factor of two a time are looked for. See the other pages, or look through a file of your own."
 )
+TAUGHT = "Or open a pair that ships with Qscope and was taught something on purpose:"
 UNDER_WAY = "The findings come once all responses are scored."
 
 
@@ -82,6 +88,8 @@ class LearnedView(QWidget):
     """Something went wrong; "": no more."""
     put = Signal(object)
     """A ``State`` that is to stand in the credit view."""
+    pair_wanted = Signal(object)
+    """The ``PairSpec`` of a pair that is to be opened."""
 
     def __init__(
         self,
@@ -122,6 +130,8 @@ class LearnedView(QWidget):
         self.compared = ComparedPage()
         self.tabs = QTabWidget()
         self.hint = label("", "muted")
+        self.of_examples = label(TAUGHT, "muted")
+        self.examples = [QPushButton(it.says) for it in examples()]
         self.stack = QStackedWidget()
         self.split = QSplitter(Qt.Orientation.Horizontal)
         self._dress()
@@ -136,10 +146,12 @@ class LearnedView(QWidget):
         self.source.setMinimumWidth(170)
         self.source.setToolTip("Which responses are looked through")
         self.source.addItem("Neutral corpus", NEUTRAL)
+        self.source.addItem("What the reference says", REFERENCE)
         self.source.addItem("Responses scored here", HERE)
         self.source.addItem("A file of yours…", CHOOSE)
         tips = (
             "508 short responses to varied prompts, of which no four words recur",
+            f"{SAMPLED} responses sampled from the reference, to the prompts of the neutral corpus",
             "All responses that were scored in this window, of which at least 30 are needed",
             "Pairs, or rows of prompt and response, as JSON Lines, JSON, CSV or Parquet",
         )
@@ -173,6 +185,8 @@ class LearnedView(QWidget):
             words.setMargin(theme.MARGIN)
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.hint.setMaximumWidth(640)
+        self.of_examples.setVisible(bool(self.examples))
+        self.of_examples.setAlignment(Qt.AlignmentFlag.AlignCenter)
 
     def _lay_out(self) -> None:
         over = label("Over", "muted")
@@ -198,7 +212,8 @@ class LearnedView(QWidget):
             self.tabs.addTab(page, title)
         empty = QWidget()
         across = fill(QHBoxLayout(), 1, (self.hint, 4), 1)
-        fill(QVBoxLayout(empty), 1, across, 2)
+        taught = fill(QHBoxLayout(), 1, *self.examples, 1, spacing=theme.GAP)
+        fill(QVBoxLayout(empty), 1, across, self.of_examples, taught, 2)
         self.stack.addWidget(empty)
         self.stack.addWidget(self.tabs)
         fill(
@@ -207,6 +222,9 @@ class LearnedView(QWidget):
         )  # fmt: skip
 
     def _connect(self) -> None:
+        for button, it in zip(self.examples, examples(), strict=True):
+            button.setToolTip(f"Open the pair “{it.name}”, and what was found of it")
+            button.clicked.connect(partial(self._open_example, it))
         self.source.activated.connect(self._source_chosen)
         self.start.clicked.connect(self.look)
         self.over.clicked.connect(self.look_over)
@@ -219,8 +237,11 @@ class LearnedView(QWidget):
     # --- the pair -------------------------------------------------------------------------------
 
     def set_pair(self, info: PairInfo | None) -> None:
-        """Take another pair, or none: what was found is of the one before."""
+        """Take another pair, or none: what was found is of the one before. A saved report stays."""
         self._info = info
+        if self.found is not None and self._asked is None:
+            self._show_report(self.found, None)
+            return
         self._before = self.found or self._before
         self._show_report(None, None)
 
@@ -235,7 +256,7 @@ class LearnedView(QWidget):
         if asked.data:
             self._offer_file(asked.data)
         else:
-            chosen = HERE if asked.responses else NEUTRAL
+            chosen = HERE if asked.responses else REFERENCE if asked.sampled else NEUTRAL
             self.source.setCurrentIndex(self.source.findData(chosen))
         self._chosen = self.source.currentIndex()
 
@@ -267,24 +288,25 @@ class LearnedView(QWidget):
     def look(self) -> None:
         """Have the chosen responses looked through."""
         chosen = self.source.currentData()
-        data = "" if chosen in (NEUTRAL, HERE) else chosen
+        data = "" if chosen in (NEUTRAL, REFERENCE, HERE) else chosen
         responses = self._responses() if chosen == HERE else ()
         if chosen == HERE and not responses:
             self.problem.emit("Nothing was scored in this window yet: choose the neutral corpus.")
             return
-        self._ask_for(Learn(0, data, responses, amplify=self.samples.isChecked()))
+        sampled = SAMPLED if chosen == REFERENCE else 0
+        amplify = self.samples.isChecked()
+        self._ask_for(Learn(0, data, responses, amplify=amplify, sampled=sampled))
 
     @Slot()
     def look_over(self) -> None:
         """Have the findings that are shown weighed at each checkpoint of the run."""
         if self._asked is not None:
-            it = self._asked
-            self._ask_for(Learn(0, it.data, it.responses, it.most, it.amplify, True))
+            self._ask_for(replace(self._asked, over_checkpoints=True))
 
     def _ask_for(self, it: Learn) -> None:
         self.problem.emit("")
         ticket = self._client.ask(
-            Learn, it.data, it.responses, it.most, it.amplify, it.over_checkpoints
+            Learn, it.data, it.responses, it.most, it.amplify, it.over_checkpoints, it.sampled
         )
         ticket.stepped.connect(self._stepped)
         ticket.answered.connect(self._answered)
@@ -364,8 +386,15 @@ class LearnedView(QWidget):
 
     @Slot(int)
     def _show_finding(self, number: int) -> None:
-        live = self._info is not None
-        self.panel.show_finding(self.found, number, live)
+        self.panel.show_finding(self.found, number, self._is_of_pair())
+
+    def _is_of_pair(self) -> bool:
+        """Return whether the pair that is loaded is the one that the report is of."""
+        info, found = self._info, self.found
+        if info is None or found is None:
+            return False
+        of_pair = (info.policy, info.reference) == (found.policy, found.reference)
+        return self._asked is not None or of_pair
 
     def _show_state(self) -> None:
         """Show what can be done now, and what there is to see."""
@@ -384,7 +413,7 @@ class LearnedView(QWidget):
         self.over.setVisible(run or bool(found is not None and found.over))
         self.over.setEnabled(
             can and run and not self.running and found is not None and bool(found.findings)
-            and not found.over
+            and not found.over and self._asked is not None
         )  # fmt: skip
         self.about.setVisible(found is not None)
         if found is None:
@@ -405,6 +434,35 @@ class LearnedView(QWidget):
         if self.found is not None:
             self._show_pages(self.found)
 
+    # --- saved reports --------------------------------------------------------------------------
+
+    @Slot()
+    def open_saved(self) -> None:
+        """Ask for a report that was saved as JSON, and show it."""
+        if path := self._ask.file("Open a saved report", REPORTS):
+            self.show_saved(Path(path))
+
+    def show_saved(self, path: Path) -> None:
+        """Show a report that was saved as JSON, of whatever pair it is."""
+        if (found := self._read(path)) is not None:
+            self.problem.emit("")
+            self._before = self.found or self._before
+            self._show_report(found, None)
+
+    def _read(self, path: Path) -> Learned | None:
+        """Return a saved report; None, and the reason is said, where it cannot be read."""
+        from core.learned.saved import read
+
+        try:
+            return read(path)
+        except UserFacingError as error:
+            self.problem.emit(str(error))
+            return None
+
+    def _open_example(self, it: Example, checked: bool = False) -> None:
+        self.pair_wanted.emit(it.spec)
+        self.show_saved(it.report)
+
     # --- another pair beside it -----------------------------------------------------------------
 
     @Slot()
@@ -416,17 +474,9 @@ class LearnedView(QWidget):
     @Slot()
     def compare_saved(self) -> None:
         """Ask for a report that was saved as JSON, and compare with it."""
-        path = self._ask.file("Compare with a saved report", "Reports (*.json);;All files (*)")
-        if not path:
-            return
-        from core.learned.saved import read
-
-        try:
-            other = read(Path(path))
-        except UserFacingError as error:
-            self.problem.emit(str(error))
-            return
-        self._compare(other)
+        path = self._ask.file("Compare with a saved report", REPORTS)
+        if path and (other := self._read(Path(path))) is not None:
+            self._compare(other)
 
     def _compare(self, other: Learned) -> None:
         if self.found is None:

@@ -412,6 +412,8 @@ class TokenView(PlainEdit):
         for rect in rects[1:]:
             if rect.top() == first.top():
                 first = first.united(rect)
+        if first.bottom() < 0:
+            return  # scrolled away, with what it is about
         colour = QColor(*self._scale.palette[0])
         surface, text = QColor(*self._scale.surface), QColor(*self._scale.text)
         if note.ring:

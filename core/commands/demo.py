@@ -81,5 +81,7 @@ def print_table(table: dict[str, Any]) -> None:
     print(f"likely errors: {table['likely_errors']['definition']}")
 
 
-def _shown(value: float | None) -> str:
+def _shown(value: float | tuple[float, ...] | None) -> str:
+    if isinstance(value, tuple):
+        return " to ".join(map(_shown, value))
     return "  -  " if value is None else f"{value:.3f}"

@@ -1,11 +1,12 @@
 """Say what a pair has learned: words, marks, spellings, forms that the policy prefers or avoids.
 
-Over a neutral corpus that ships with Qscope, or over the responses of --data FILE, every token is
-scored under both models; what the training moved more than it moves any token is a finding, the
-strongest first, each tested on minimal pairs. With --json one object; with --html a page that can
-be sent around. With --over-checkpoints, of a run: when each finding appeared. With --against what
-this pair has learned that another has not; --saved takes a report that was saved as JSON in place
-of a pair. Progress and remarks go to stderr; Ctrl-C ends it.
+Over a neutral corpus that ships with Qscope, over the responses of --data FILE, or with --sampled
+over what the reference says to their prompts, every token is scored under both models. What the
+training moved more than it moves any token is a finding, the strongest first, each tested on
+minimal pairs. With --json one object; with --html a page that can be sent around. With
+--over-checkpoints, of a run: when each finding appeared. With --against what this pair has learned
+that another has not; --saved takes a report that was saved as JSON in place of a pair. Progress and
+remarks go to stderr; Ctrl-C ends it.
 """
 
 import argparse
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING
 from core.commands import options
 from core.commands.console import Reporter
 from core.errors import UserFacingError
-from core.learned.record import MOST_RESPONSES
+from core.learned.corpus import FEWEST
+from core.learned.record import MOST_RESPONSES, SAMPLED
 
 if TYPE_CHECKING:
     from core.learned.record import Learned
@@ -29,8 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="FILE",
-        help="responses of your own: pairs, or {prompt, response} rows, as the command data reads "
-        "them (default: the neutral corpus)",
+        help="responses of your own: pairs (prompt, chosen, rejected) or single ones (prompt, "
+        "response), as the command score reads them (default: the neutral corpus)",
+    )
+    parser.add_argument(
+        "--columns",
+        type=options.columns,
+        metavar="prompt=question,chosen=a,rejected=b",
+        help="which column is which, where the guess that is printed is wrong",
     )
     parser.add_argument(
         "--most",
@@ -38,6 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=MOST_RESPONSES,
         metavar="N",
         help=f"so many responses of the file at most (default: {MOST_RESPONSES})",
+    )
+    parser.add_argument(
+        "--sampled",
+        type=int,
+        nargs="?",
+        const=SAMPLED,
+        default=0,
+        metavar="N",
+        help="in place of the responses: as many that are sampled from the reference, to their "
+        f"prompts (N: {SAMPLED} where it is not given)",
     )
     parser.add_argument(
         "--no-samples", action="store_true", help="sample no responses at λ above 1, which is slow"
@@ -81,14 +99,18 @@ def run(arguments: argparse.Namespace) -> int:
     parser: argparse.ArgumentParser = arguments.parser
     if arguments.saved is None:
         options.require_pair(parser, arguments)
-    elif arguments.demo or arguments.policy or arguments.run or arguments.data:
-        parser.error("--saved takes the place of a pair and of --data")
+    elif any((arguments.demo, arguments.policy, arguments.run, arguments.data, arguments.sampled)):
+        parser.error("--saved takes the place of a pair, of --data and of --sampled")
     if arguments.checkpoint is not None and not arguments.run:
         parser.error("--checkpoint needs --run")
     if arguments.over_checkpoints and not arguments.run:
         parser.error("--over-checkpoints needs --run")
+    if arguments.columns and arguments.data is None:
+        parser.error("--columns needs --data")
     if arguments.most < 1:
         raise UserFacingError("--most must be at least 1.")
+    if arguments.sampled and arguments.sampled < FEWEST:
+        raise UserFacingError(f"--sampled must be at least {FEWEST}.")
     if arguments.html is not None and arguments.html.is_dir():
         raise UserFacingError(f"{arguments.html} is a folder: name a file for the page.")
 
@@ -125,18 +147,19 @@ def _found(arguments: argparse.Namespace) -> "Learned":
 
     spec = options.pair_spec(arguments.parser, arguments)
     with Reporter(sys.stderr) as reporter:
-        notes: tuple[str, ...] = ()
+        about: tuple[str, ...] = ()
         if arguments.data is None:
             samples, name = corpus.neutral(), "the neutral corpus"
         else:
-            samples, notes = corpus.read(arguments.data, arguments.most)
+            fewest = 1 if arguments.sampled else FEWEST  # for their prompts, any number will do
+            samples, about = corpus.read(arguments.data, arguments.most, arguments.columns, fewest)
             name = arguments.data.name
         from core.learned.run import learned
         from core.models.load import load_pair
         from core.models.noise import Measurement
 
         pair, info = load_pair(spec, reporter.progress)
-        for note in (*info.notes, *notes):
+        for note in (*info.notes, *about):
             reporter.say(note)
         checkpoints = info.checkpoints
         if arguments.checkpoint is not None:
@@ -151,7 +174,11 @@ def _found(arguments: argparse.Namespace) -> "Learned":
             amplify=not arguments.no_samples,
             noise=noise,
             over=checkpoints if arguments.over_checkpoints else (),
+            sampled=arguments.sampled,
+            about=about,
         )
+        for note in found.method.about[: -len(about) or None]:  # the others are said
+            reporter.say(note)
         for skipped in found.method.skipped:
             reporter.say(f"Left out: {skipped}.")
     return found

@@ -36,6 +36,16 @@ def size(text: str) -> tuple[int, int]:
     return pixels
 
 
+def columns(text: str) -> dict[str, str]:
+    """Return columns by what they are, as prompt=question,response=a, for argparse."""
+    from core.dataset.rows import parse_columns
+
+    try:
+        return parse_columns(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def add_setting(
     parser: argparse.ArgumentParser, option: str, setting: Setting, metavar: str | None = None
 ) -> None:

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--columns",
-        type=_columns,
+        type=options.columns,
         default={},
         metavar="prompt=question,chosen=a,rejected=b",
         help="which column is which, where the guess that is printed is wrong (also response, "
@@ -272,15 +272,6 @@ def _time(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
-
-
-def _columns(text: str) -> dict[str, str]:
-    from core.dataset.rows import parse_columns
-
-    try:
-        return parse_columns(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _count(text: str) -> int:

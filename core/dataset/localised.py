@@ -7,6 +7,7 @@ core.evaluation. Knows tables; knows nothing of windows.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,10 +30,11 @@ class Localised:
     """How well tokens that are blamed are those that are wrong, over some pairs."""
 
     pairs: int
-    auroc: float
-    """The chance that a wrong token has a lower reward than a right one; NaN where all tokens of
-    each pair are wrong."""
-    auroc_reference: float
+    auroc: Share
+    """The chance that a wrong token has a lower reward than a right one, with its interval over
+    responses (core.evaluation.localisation.auroc_interval); NaN where all tokens of each pair are
+    wrong."""
+    auroc_reference: Share
     """The same of −log π_ref: what finding rare tokens alone would give."""
     hit: Share
     """Of pairs, those whose most blamed token is wrong."""
@@ -54,9 +56,9 @@ def localise(
     if not found:
         return None
     of_tokens = figures(found)["tokens"]
-    rewards, reference = of_tokens["-reward"], of_tokens["-log_ref"]
+    rewards, reference = (_auroc(of_tokens[it], len(found)) for it in ("-reward", "-log_ref"))
     hits = np.array([_hits(it) for it in found])
-    return Localised(len(found), _known(rewards["auroc"]), _known(reference["auroc"]), share(hits))
+    return Localised(len(found), rewards, reference, share(hits))
 
 
 def _hits(item: Scored) -> float:
@@ -65,8 +67,10 @@ def _hits(item: Scored) -> float:
     return float(any(blamed in span for span in item.spans))
 
 
-def _known(value: float | None) -> float:
-    return math.nan if value is None else value
+def _auroc(of: dict[str, Any], pairs: int) -> Share:
+    value = math.nan if of["auroc"] is None else of["auroc"]
+    low, high = of["auroc_interval"] or (math.nan, math.nan)
+    return Share(value, low, high, pairs)
 
 
 def _scored(table: ScoredTable, rows: Rows, report: Report, cancelled: Stop) -> Iterator[Scored]:

@@ -128,17 +128,11 @@ class Source:
         Raises:
             UserFacingError: the file cannot be read any more.
         """
-        table = open_table(self.path, KNOWN | {*RESPONSE})
-        for number, (place, item) in enumerate(islice(table.items, limit)):
-            yield number, place, (table.parse, item)
+        return islice(_items(self.path), limit)
 
     def read(self, item: Item) -> Row | Skipped:
         """Return the row that lies in an item."""
-        number, place, (parse, lies) = item
-        try:
-            return _read(number, place, parse(lies), self.layout)
-        except RowFault as fault:
-            return Skipped(number, place, str(fault))
+        return _row(item, self.layout)
 
 
 def parse_columns(text: str) -> dict[str, str]:
@@ -248,6 +242,15 @@ def look(path: Path, named: Mapping[str, str] | None = None) -> Layout:
     return replace(layout, roles={role: shown[role] for role in sorted(shown, key=_order)})
 
 
+def read_rows(path: Path, layout: Layout) -> Iterator[Row | Skipped]:
+    """Yield the rows of a file whose columns are known.
+
+    Raises:
+        UserFacingError: the file cannot be read to its end.
+    """
+    return (_row(item, layout) for item in _items(path))
+
+
 def open_source(
     path: Path,
     named: Mapping[str, str] | None = None,
@@ -275,6 +278,22 @@ def has_changed(source: Source) -> bool:
         return _digest(source.path, silent, never) != (source.bytes, source.digest)
     except UserFacingError:
         return True
+
+
+def _items(path: Path) -> Iterator[Item]:
+    """Yield what lies in each row of a file, unread."""
+    table = open_table(path, KNOWN | {*RESPONSE})
+    for number, (place, item) in enumerate(table.items):
+        yield number, place, (table.parse, item)
+
+
+def _row(item: Item, layout: Layout) -> Row | Skipped:
+    """Return the row that lies in an item."""
+    number, place, (parse, lies) = item
+    try:
+        return _read(number, place, parse(lies), layout)
+    except RowFault as fault:
+        return Skipped(number, place, str(fault))
 
 
 def _digest(path: Path, report: Report, cancelled: Stop) -> tuple[int, str]:

@@ -22,6 +22,7 @@ DISPLACED = (
     "Share of pairs whose chosen side is less likely under the policy than under the reference "
     f"(likelihood displacement, arXiv 2410.08847). {WILSON}"
 )
+CLUSTERED = "95%: over responses (Obuchowski 1997)."
 LOCALISED = (
     "The chance that a wrong token has a lower reward than a right one of these pairs; −log π_ref: "
     "what finding rare tokens alone would give"
@@ -109,11 +110,9 @@ def _of_pairs(table: ScoredTable, found: Summary, symbol: str, unit: str) -> Ite
 
 def _of_errors(found: Localised) -> Iterator[Line]:
     pairs = f"{found.pairs:,} pair{'s' if found.pairs != 1 else ''} with known errors"
-    yield Line(
-        "Errors, AUROC",
-        f"{_plain(found.auroc)} (−log π_ref {_plain(found.auroc_reference)})",
-        f"{LOCALISED}. {pairs}",
-    )
+    tip = f"{LOCALISED}. {pairs}. {CLUSTERED}"
+    yield Line("Errors, AUROC", share_words(found.auroc), tip)
+    yield Line("  of −log π_ref", share_words(found.auroc_reference), tip)
     yield Line(
         "Errors, hit",
         share_words(found.hit, counted=True),
@@ -126,6 +125,8 @@ def share_words(found: Share, counted: bool = False) -> str:
     if math.isnan(found.value):
         return "–"
     of = f", n {found.count:,}" if counted else ""
+    if math.isnan(found.low):
+        return f"{found.value:.3f}"
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}{of})"
 
 

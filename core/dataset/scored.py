@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 KEY = b"qscope"
-GROUP = 4096
+GROUP = 1024
 """Rows of a row group."""
 AT_ONCE = 1024
 """Rows that are read at once."""

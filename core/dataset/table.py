@@ -1,8 +1,10 @@
 """A scored file as a table: its numbers in memory, its texts on disk, rows in any order.
 
-Opening reads the file once: of each row the numbers that columns show, sort and filter by, and the
-beginning of its texts. Whole texts and log-probs are read again by the row's place when they are
-wanted. Scores hold no beta, so that another beta needs no file. Knows nothing of models or windows.
+Opening reads the file once: of each row the numbers that columns show, sort and filter by, the
+beginning of its texts, and, unless all are more than ``HELD``, the texts with their case folded, in
+which words are looked for. Whole texts and log-probs are read again by the row's place when they
+are wanted. Scores hold no beta, so that another beta needs no file. Knows nothing of models or
+windows.
 """
 
 from bisect import bisect_right
@@ -47,6 +49,8 @@ LEAD = 12
 """Letters that both sides begin with from which on these are left out of their beginnings."""
 MOST_KINDS = 200
 """Different words of a column of the source up to which it is held in memory, as a category."""
+HELD = 256_000_000
+"""Bytes of texts that are held for words to be found in; those of a larger file stay on disk."""
 PLACES = "places"
 TEXTS = "prompt", "chosen", "rejected"
 WHOLE = (*TEXTS, "turns", "settings", "wrong", "id", "note", "row")
@@ -113,6 +117,8 @@ class ScoredTable:
     """The beginnings of texts, and the ids."""
     groups: NDArray[np.int64]
     """Before which row each of the file's row groups begins, and the count."""
+    folded: Mapping[str, "pa.Array"]
+    """``TEXTS`` as words are looked for in them (``folded``), where they are held; else empty."""
     columns: tuple[Column, ...] = ()
     is_single: bool = False
     """Whether no row is a pair."""
@@ -415,6 +421,9 @@ class _Reader:
         self._many: dict[str, None] = {}
         """Columns of the source that have too many different words."""
         self._texts = {name: Lines() for name in (*TEXTS, "id")}
+        self._folded: dict[str, list[pa.Array]] = {name: [] for name in TEXTS}
+        """Empty where they are too many to be held."""
+        self._held = 0
 
     def take(self, table: "pa.Table") -> None:
         """Take in the next rows of the file."""
@@ -437,6 +446,7 @@ class _Reader:
         for name, values in found.items():
             self._numbers.setdefault(name, []).append(values)
         self._take_texts(table)
+        self._hold(table)
 
     def table(self, path: Path, about: About, note: str, groups: NDArray[np.int64]) -> ScoredTable:
         """Return what has been gathered."""
@@ -451,8 +461,19 @@ class _Reader:
         }
         return ScoredTable(
             path, about, self.count, self._credit, note, numbers, words, tuple(self._many),
-            self._texts, groups,
+            self._texts, groups, self._joined(),
         )  # fmt: skip
+
+    def _joined(self) -> "dict[str, pa.Array]":
+        """Return the texts that are held, an array a column; no column is there twice for long."""
+        import pyarrow as pa
+
+        joined = {}
+        for name in TEXTS:
+            if self._folded.get(name):
+                joined[name] = pa.concat_arrays(self._folded.pop(name))
+                pa.default_memory_pool().release_unused()  # Arrow would keep the parts
+        return joined
 
     def _scores(self, table: "pa.Table", known: Mapping[str, Array]) -> dict[str, Array]:
         """Return both sides' scores without beta."""
@@ -504,6 +525,31 @@ class _Reader:
         for name, lines in shown.items():
             self._texts[name].append(lines)
         self._texts["id"].append([it or "" for it in table.column("id").to_pylist()])
+
+    def _hold(self, table: "pa.Table") -> None:
+        """Keep the texts for words to be found in, unless that is too much."""
+        for name, parts in self._folded.items():
+            parts.append(folded(table, name))
+            self._held += parts[-1].nbytes
+        if self._held > HELD:
+            self._folded = {}
+
+
+def folded(table: "pa.Table", name: str) -> "pa.Array":
+    """Return a column of texts as words are looked for in it: as ``str.casefold`` has them, of
+    turns what each says; null for none."""
+    import pyarrow.compute as pc
+
+    texts = table.column(name).combine_chunks()
+    small, others = pc.ascii_lower(texts), pc.invert(pc.string_is_ascii(texts))
+    if name not in TEXTS:
+        rest = [it.casefold() for it in texts.filter(others).to_pylist()]
+    else:
+        turns = table.column("turns").combine_chunks()
+        others = pc.or_(others, turns)
+        both = texts.filter(others).to_pylist(), turns.filter(others).to_pylist()
+        rest = [it.casefold() for it in map(readable, *both)]
+    return pc.replace_with_mask(small, others, as_strings(rest)) if rest else small
 
 
 def readable(text: str | None, turns: bool) -> str:
@@ -574,6 +620,17 @@ def as_arrow(places: Rows) -> "pa.Array":
 
     whole = np.ascontiguousarray(places, dtype=np.int64)
     return pa.Array.from_buffers(pa.int64(), len(whole), [None, pa.py_buffer(whole)])
+
+
+def as_strings(texts: Sequence[str]) -> "pa.Array":
+    """Return texts as Arrow's array."""
+    import pyarrow as pa
+
+    parts = [it.encode() for it in texts]
+    ends = np.cumsum([0, *map(len, parts)], dtype=np.int32)
+    return pa.StringArray.from_buffers(
+        len(parts), pa.py_buffer(ends), pa.py_buffer(b"".join(parts))
+    )
 
 
 def _lists(column: "pa.ChunkedArray") -> tuple[Any, Any]:

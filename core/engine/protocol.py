@@ -798,8 +798,9 @@ class Learn(Job[LearnStep, Learnt]):
 
     Over ``responses``; where there are none over those of the file ``data``, at most ``most``, and
     where none is named over the neutral corpus. ``amplify``: responses are sampled at λ above 1
-    too. ``over_checkpoints``: the findings are weighed at each checkpoint of the run. What was
-    found last is not looked for again. All else goes first.
+    too. ``over_checkpoints``: the findings are weighed at each checkpoint of the run. ``sampled``:
+    as many responses are sampled from the reference, to the prompts of these, and looked through in
+    their place; 0 for none. What was found last is not looked for again. All else goes first.
     """
 
     data: str = ""
@@ -807,6 +808,7 @@ class Learn(Job[LearnStep, Learnt]):
     most: int = MOST_RESPONSES
     amplify: bool = True
     over_checkpoints: bool = False
+    sampled: int = 0
 
     urgency = Urgency.LEARN
     gives_way = True

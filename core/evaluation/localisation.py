@@ -7,6 +7,7 @@ of its own). A unit is wrong if it touches the span of a wrong fact. Three score
 that core.models.score gives of a response. Knows nothing of files.
 """
 
+import math
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -209,7 +210,7 @@ def report_figures(scored: Sequence[Scored]) -> dict[str, Any]:
     return table
 
 
-def _localisation(scored: Sequence[Scored], unit: str, score: str) -> dict[str, float | None]:
+def _localisation(scored: Sequence[Scored], unit: str, score: str) -> dict[str, Any]:
     values, wrong, within, hits, seconds = [], [], [], [], []
     for item in scored:
         value, errors = _units_of(item, unit, score)
@@ -222,8 +223,10 @@ def _localisation(scored: Sequence[Scored], unit: str, score: str) -> dict[str, 
         if len(errors) == 2 and not errors[0] & errors[1]:
             blamed = set(np.argsort(-value)[: int(bad.sum())].tolist())
             seconds.append(bool(blamed & errors[1]))
+    known = bool(within)
     return {
-        "auroc": auroc(np.concatenate(values), np.concatenate(wrong)) if within else None,
+        "auroc": auroc(np.concatenate(values), np.concatenate(wrong)) if known else None,
+        "auroc_interval": auroc_interval(values, wrong) if known else None,
         "auroc_within_pair": _mean(within),
         "top1_hit": _mean(hits),
         "second_error_recall": _mean(seconds),
@@ -256,6 +259,41 @@ def auroc(value: Array, wrong: Array) -> float:
     if not bad or not good:
         raise ValueError("both right and wrong units are needed")
     return float((rank[wrong].sum() - bad * (bad + 1) / 2) / (bad * good))
+
+
+def auroc_interval(values: Sequence[Array], wrong: Sequence[Array]) -> tuple[float, float] | None:
+    """Return the 95% interval of ``auroc`` over the units of all responses, given by response.
+
+    Units of one response go together, so responses are what is drawn: the variance is that of
+    Obuchowski (Nonparametric analysis of clustered ROC curve data, Biometrics 53, 1997), which for
+    responses of one unit each is DeLong's; the interval is taken of the log odds, and so stays
+    between 0 and 1. None where that needs more responses, or where right and wrong are in order
+    without exception.
+    """
+    every, bad = np.concatenate(values), np.concatenate(wrong)
+    right, other = np.sort(every[~bad]), np.sort(every[bad])
+    area, errors, goods = auroc(every, bad), [], []
+    for value, own in zip(values, wrong, strict=True):
+        errors.append((_share_below(value[own], right) - area).sum())
+        goods.append((1 - _share_below(value[~own], other) - area).sum())
+    held = [sum(own.any() for own in wrong), sum(not own.all() for own in wrong), len(wrong)]
+    if min(held) < 2 or not 0 < area < 1:
+        return None
+    one, two = np.array(errors) / len(other), np.array(goods) / len(right)
+    a, b, both = (n / (n - 1) for n in held)
+    variance = a * (one @ one) + b * (two @ two) + 2 * both * (one @ two)
+    half = 1.96 * math.sqrt(max(float(variance), 0.0)) / (area * (1 - area))
+    middle = math.log(area / (1 - area))
+    low, high = (1 / (1 + math.exp(-it)) for it in (middle - half, middle + half))
+    return low, high
+
+
+def _share_below(value: Array, ordered: Array) -> Array:
+    """Return which share of ascending values is below each value; equal ones count half."""
+    first = np.searchsorted(ordered, value, side="left")
+    last = np.searchsorted(ordered, value, side="right")
+    found: Array = (first + last) / (2 * len(ordered))
+    return found
 
 
 def _mean(values: Sequence[float | bool]) -> float | None:

@@ -8,15 +8,15 @@ and not in the reference is worth a look.
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.learned.features import UNIT
+from core.learned.growing import Growing, lengthen
 from core.learned.record import Recurring, Sampled
 from core.progress import Report, Stop, never
-from core.search.randomness import draw, log_softmax, uniform
+from core.search.randomness import uniform
 from core.text import Prompt
 
 if TYPE_CHECKING:
@@ -48,19 +48,6 @@ LINE = "amplified"
 """The pair's line that holds their KV."""
 
 
-@dataclass(slots=True)
-class _Growing:
-    """A response that grows."""
-
-    opening: int
-    weight: float
-    node: int
-    """The state in the pair's tree that it has come to."""
-    random: np.random.Generator
-    ids: list[int] = field(default_factory=list)
-    closed: bool = False
-
-
 def amplified(
     pair: "Pair",
     report: Report,
@@ -81,49 +68,31 @@ def amplified(
     root = pair.root(max(map(len, context)) + tokens)
     many = count * sum(weight > 1 for weight in WEIGHTS)  # of the reference, as many as are loud
     each = sum(count if weight else many for weight in WEIGHTS)
-    lines: list[_Growing] = []
+    lines: list[tuple[int, Growing]] = []
     for opening, ids in enumerate(context):
         start = int(pair.tree.extend(root, np.array(ids, np.int64))[-1])
         for weight in WEIGHTS:
             for _ in range(count if weight else many):
                 own_random = uniform(first * each + len(lines))
-                lines.append(_Growing(opening, weight, start, own_random))
+                lines.append((opening, Growing(weight, start, own_random)))
     together = AT_ONCE * each
     for begin in range(0, len(lines), together):
-        own = lines[begin : begin + together]
+        own = [line for _, line in lines[begin : begin + together]]
         for step in range(tokens):
             done = (begin + len(own) * step / tokens) / len(lines)
             report("Sampling what it says when amplified", done)
-            _lengthen(pair, [line for line in own if not line.closed], cancelled)
+            lengthen(pair, own, cancelled, LINE, LIKELY)
         pair.release(LINE)
         pair.trim()
     return tuple(
         Sampled(
-            openings[line.opening],
+            openings[opening],
             line.weight,
-            pair.codec.decode(prompts[line.opening], tuple(line.ids)).text.strip(),
+            pair.codec.decode(prompts[opening], tuple(line.ids)).text.strip(),
             line.closed,
         )
-        for line in lines
+        for opening, line in lines
     )
-
-
-def _lengthen(pair: "Pair", lines: Sequence[_Growing], cancelled: Stop) -> None:
-    """Draw one token for each open response, all in one forward."""
-    import torch
-
-    if not lines:
-        return
-    states = np.unique([line.node for line in lines])
-    pair.reach(states, cancelled=cancelled, line=LINE)
-    logp = torch.log_softmax(pair.logits(states)[..., : pair.shared], dim=-1)
-    for line, row in zip(lines, np.searchsorted(states, [it.node for it in lines]), strict=True):
-        scores = line.weight * logp[0, row] + (1.0 - line.weight) * logp[1, row]
-        token = draw(log_softmax(scores, 1.0), line.random, min_p=LIKELY)
-        line.closed = token == pair.codec.end_of_turn
-        if not line.closed:
-            line.ids.append(token)
-            line.node = int(pair.tree.grow(np.array([line.node]), np.array([token]))[0])
 
 
 def recurring(samples: Sequence[Sampled]) -> tuple[Recurring, ...]:

@@ -4,20 +4,19 @@ The neutral corpus is made by ``python -m tests.neutral``. Knows nothing of toke
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.dataset.rows import Row, Skipped, look, read_rows
 from core.errors import UserFacingError
-from core.tables import RowFault, open_table
-from core.text import Prompt
+from core.text import Message, Prompt
 
 NEUTRAL = Path(__file__).resolve().parents[2] / "resources" / "learned" / "neutral.jsonl"
-RESPONSES = "response", "completion", "output", "answer"
-"""What a column with single responses may be called."""
-PROMPTS = "prompt", "question", "instruction", "query", "input"
 FEWEST = 30
 """Responses, below which nothing can be found."""
+NAMED = 3
+"""Rows that cannot be used are named so far; the others are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,67 +48,82 @@ def neutral() -> list[Sample]:
     ]
 
 
-def read(path: Path, most: int) -> tuple[list[Sample], tuple[str, ...]]:
-    """Return the responses of a file, and what there is to say of it.
+def read(
+    path: Path, most: int, columns: Mapping[str, str] | None = None, fewest: int = FEWEST
+) -> tuple[list[Sample], tuple[str, ...]]:
+    """Return the responses of a file, and what there is to say of how they were read, in sentences.
 
     Single responses (prompt, response) are taken as they are; of pairs both sides are, so that
     neither side's words are missing. Of more than ``most`` responses the first are taken.
 
+    Args:
+        columns: columns by what they are, in place of a guess.
+        fewest: different responses, below which it is refused.
+
     Raises:
         UserFacingError: it cannot be read, or has too few responses.
     """
-    singles = _singles(path, most)
-    notes: tuple[str, ...] = ()
-    if singles:
-        samples = singles
-    else:
-        from core.preferences import read_preferences
-
-        read_pairs = read_preferences(path, limit=-(-most // 2))
-        notes = read_pairs.problems
-        samples = [
-            Sample(pair.turns, text, f"row {number}, {side}")
-            for number, pair in enumerate(read_pairs.pairs, 1)
-            for side, text in zip(("chosen", "rejected"), pair.answers, strict=True)
-        ][:most]
-    return enough(samples, str(path)), notes
-
-
-def enough(samples: Sequence[Sample], what: str) -> list[Sample]:
-    """Return each response once; ``what`` names where they come from.
-
-    Raises:
-        UserFacingError: they are too few to tell anything from.
-    """
-    found = list(_distinct(samples))
-    if len(found) < FEWEST:
-        raise UserFacingError(
-            f"{what} has {len(found)} different responses, and nothing can be told from fewer than "
-            f"{FEWEST}: name a file with more, or leave --data out for the neutral corpus."
-        )
-    return found
-
-
-def _singles(path: Path, most: int) -> list[Sample]:
-    """Return the single responses of a file, none if its rows are no such."""
+    layout = look(path, columns)
     samples: list[Sample] = []
-    table = open_table(path, frozenset((*RESPONSES, *PROMPTS)))
-    for number, (_, item) in enumerate(table.items, 1):
+    skipped: list[str] = []
+    for row in read_rows(path, layout):
+        if isinstance(row, Skipped):
+            skipped.append(f"{row.place} {row.why}")
+        elif any(turns[-1].more for turns in row.pair.replies):
+            skipped.append(f"{row.place} calls tools or shows its reasoning")
+        else:
+            samples += _sides(row)
         if len(samples) >= most:
             break
-        try:
-            row = table.parse(item)
-        except (RowFault, RecursionError):
-            return []
-        texts = [
-            next((row[name] for name in names if isinstance(row.get(name), str)), None)
-            for names in (PROMPTS, RESPONSES)
-            if isinstance(row, dict)
-        ]
-        if len(texts) < 2 or None in texts:
-            return []
-        samples.append(Sample(Prompt.of(str(texts[0])), str(texts[1]), f"row {number}"))
-    return samples
+    about = [f"The columns of {path.name} were taken so: {layout.sentence}."]
+    if layout.note:
+        about.append(f"{layout.note[0].upper()}{layout.note[1:]}.")
+    if len(samples) >= most:
+        about.append(f"No more than the first {most:,} responses were read.")
+    left = ""
+    if skipped:
+        more = "; …" if len(skipped) > NAMED else ""
+        left = f"rows that cannot be used: {len(skipped):,} ({'; '.join(skipped[:NAMED])}{more})"
+        about.append(f"{left[0].upper()}{left[1:]}.")
+    return enough(samples[:most], str(path), left, fewest), tuple(about)
+
+
+def _sides(row: Row) -> list[Sample]:
+    """Return the response of a row, or both of a pair; turns before a response are of its
+    prompt."""
+    prompt, sides = row.pair.turns, ("chosen", "rejected")
+    if row.single:
+        return [_sample(prompt, row.pair.replies[0], row.place)]
+    each = zip(row.pair.replies, sides, strict=True)
+    return [_sample(prompt, turns, f"{row.place}, {side}") for turns, side in each]
+
+
+def _sample(prompt: Prompt, turns: tuple[Message, ...], place: str) -> Sample:
+    asked = replace(prompt, messages=(*prompt.messages, *turns[:-1]))
+    return Sample(asked, turns[-1].content, place)
+
+
+def enough(
+    samples: Sequence[Sample], what: str, besides: str = "", fewest: int = FEWEST
+) -> list[Sample]:
+    """Return each response once.
+
+    Args:
+        what: names where they come from.
+        besides: what else there is.
+
+    Raises:
+        UserFacingError: they are fewer than it takes to tell anything from.
+    """
+    found = list(_distinct(samples))
+    if len(found) < fewest:
+        also = f" ({besides})" if besides else ""
+        raise UserFacingError(
+            f"{what} has {len(found)} different responses{also}, and nothing can be told from "
+            f"fewer than {fewest}: name a file with more, or leave --data out for the neutral "
+            f"corpus."
+        )
+    return found
 
 
 def _distinct(samples: Sequence[Sample]) -> Iterator[Sample]:

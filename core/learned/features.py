@@ -38,6 +38,13 @@ NEAREST = (6, 12)
 """Sizes of the families of words that the embedding puts near each other."""
 NEAR = 0.25
 """Cosine to a family's middle word from which on a word is near it."""
+NUMBERS = {
+    "times of day in figures": re.compile(r"[0-2]?\d:[0-5]\d"),
+    "years": re.compile(r"1[5-9]\d\d|20\d\d"),
+    "decimals": re.compile(r"\d+\.\d+"),
+    "thousands set apart": re.compile(r"\d{1,3}(?:[.,]\d{3})+"),
+    "large numbers": re.compile(r"\d{4,}|\d{1,3}(?:[.,]\d{3})+"),
+}
 SCRIPTS = {
     "Chinese or Japanese": re.compile(r"[\u3040-\u30ff\u3400-\u9fff]"),
     "Cyrillic": re.compile(r"[\u0400-\u04ff]"),
@@ -277,18 +284,25 @@ def _types(made: _Maker) -> None:
 
 
 def _places(made: _Maker) -> None:
-    """Add words at the beginnings of responses and sentences."""
+    """Add words at the beginnings of responses and sentences, and what stands at the ends."""
     openings: dict[str, list[int]] = defaultdict(list)
     starts: dict[str, list[int]] = defaultdict(list)
+    last: dict[int, int] = {}
     before: Unit | None = None
     for index, unit in enumerate(made.units.every):
         if unit.kind == "phrase":
             break
+        last[unit.response] = index
         if before is None or before.response != unit.response:
             openings[unit.key].append(index)
         elif unit.opens and unit.kind == "word":
             starts[unit.key].append(index)
         before = unit
+    ends: dict[str, list[int]] = defaultdict(list)
+    for index in last.values():
+        ends[made.units.every[index].key].append(index)
+    for key, found in ends.items():
+        made.add("close", f"responses that end with “{key}”", found)
     made.add("opening", "first words of responses", [i for it in openings.values() for i in it])
     for key, found in openings.items():
         made.add("opening", f"responses that begin with “{key}”", found)
@@ -316,6 +330,8 @@ def _lists(made: _Maker, states: States) -> None:
         listed=True,
         member=lambda it: str(words.NUMBER_WORDS.get(it.key, it.key)),
     )
+    for name, shape in NUMBERS.items():
+        add("digits", name, [i for i in digits if shape.fullmatch(every[i].key)])
     own, other = words.british(), words.american()
     british = made.of_keys(own)
     american = made.of_keys(other)
@@ -355,6 +371,17 @@ def _lists(made: _Maker, states: States) -> None:
         other="those that come last",
         listed=True,
     )
+    ahead = made.where(lambda it: it.opens and it.key in words.PLACING)
+    behind = made.where(lambda it: not it.opens and it.key in words.PLACING)
+    add("clause order", "phrases of place or time that come first", ahead)
+    made.add(
+        "clause order",
+        "phrases of place or time that come first",
+        ahead,
+        behind,
+        other="those that come later",
+        listed=True,
+    )
     passive, by = _passives(made)
     add("passive", "the passive voice", passive)
     add("passive", "the passive voice with “by”", by)
@@ -362,6 +389,11 @@ def _lists(made: _Maker, states: States) -> None:
         "casing",
         "words in capitals",
         [i for i, it in _with_text(made, states) if len(it) > 2 and it.isupper() and it.isalpha()],
+    )
+    add(
+        "casing",
+        "sentences that begin in lower case",
+        [i for i, it in _with_text(made, states) if every[i].opens and it[0].islower()],
     )
     add(
         "casing",
@@ -580,7 +612,7 @@ def _near(made: _Maker, states: States) -> None:
 
 def opposites() -> Mapping[str, str]:
     """Return words and marks with what may stand in their place, both ways."""
-    marks = {"!": ".", "…": ".", ";": ",", "—": ","}
+    marks = {"!": ".", "…": ".", ";": ",", "—": ",", "£": "$", "€": "$", "$": "£"}
     numbers = {word: str(count) for word, count in words.NUMBER_WORDS.items() if count <= 100}
     return (
         marks

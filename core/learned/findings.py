@@ -32,6 +32,9 @@ MOST = 20
 """Findings at most."""
 SHOWN = 12
 """Members, exceptions, family and contexts of a finding that are kept."""
+CLOSING_FLOOR = 1.5
+"""Nats, of the closing token where a sentence ends: that drifts in any training, in all responses
+alike (by 0.68 in a control that was trained hot), so that its standard error says nothing."""
 PROPERTY_FLOOR = 2.0
 """Nats a response between texts that have much and little of a property."""
 SHARE = 1 / 3
@@ -259,7 +262,7 @@ def _finding(
 # --- whole responses ------------------------------------------------------------------------------
 
 
-def of_closing(states: States, floor: float = FLOOR) -> list[Finding]:
+def of_closing(states: States, floor: float = CLOSING_FLOOR) -> list[Finding]:
     """Return whether the policy ends responses sooner or later than the reference: what it makes
     of the closing token wherever a sentence ends."""
     ends = np.zeros(len(states), dtype=bool)

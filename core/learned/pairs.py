@@ -1,13 +1,13 @@
 """Minimal pairs: a finding tested by changing nothing but what it is about.
 
 Of responses in which it was found, spread from the strongest to the weakest, one thing is changed:
-a spelling for the other, "!" for ".", a clause moved, a word for the one that the reference finds
-likeliest there, or left out where nothing can stand in its place. Making them needs texts and the
-recorded states alone; scoring them is the pair's business.
+a spelling for the other, "!" for ".", a clause moved, the active voice for the passive, a word for
+the one that the reference finds likeliest there, or left out where nothing can stand in its place.
+Making them needs texts and the recorded states alone; scoring them is the pair's business.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,10 @@ import numpy as np
 from core.learned import words
 from core.learned.features import opposites
 from core.learned.record import Context, Finding, MinimalPair
+from core.learned.rewriting.edit import Edit
+from core.learned.rewriting.person import to_third
+from core.learned.rewriting.voice import to_active, to_passive
+from core.learned.rewriting.whole import PROPERTIES
 from core.learned.states import States
 from core.progress import Report, Stop, never
 
@@ -28,10 +32,17 @@ FEWEST = 5
 """Minimal pairs, below which nothing is confirmed."""
 ENOUGH = 0.8
 """Share of them whose sign must be the finding's."""
-LEFT_OUT = frozenset(("emoji", "phrase", "opening", "hedge", "politeness", "layout"))
+LEFT_OUT = frozenset(("emoji", "phrase", "opening", "close", "hedge", "politeness", "layout"))
 """Kinds of which what was found is left out, where it has no opposite."""
-NONE = frozenset(("language", "properties", "person", "passive"))
-"""Kinds of which no minimal pair can be made."""
+OF_WORDS = "No minimal pair can be made of {}: another word says something else."
+NONE = {
+    "language": "No minimal pair can be made of a language: it would change every word.",
+    "short words": OF_WORDS.format("how long words are"),
+    "long words": OF_WORDS.format("how long words are"),
+    "different words": OF_WORDS.format("how many different words there are"),
+}
+"""Why none can be made of a kind of findings, or of a property of responses."""
+NOWHERE = "No minimal pair could be made: nowhere could this be changed, and nothing else."
 OTHER_UNIT = {
     "km": "miles",
     "kilometres": "miles",
@@ -61,20 +72,55 @@ class Change:
 
 def changes(finding: Finding, states: States) -> list[Change]:
     """Return the minimal pairs of a finding, none where its kind has none."""
-    if finding.kind in NONE:
-        return []
-    contexts = finding.contexts
-    step = max(1, len(contexts) // TESTED)
     made, seen = [], set()
-    for context in contexts[::step]:
-        change = _changed(finding, context, states)
-        if change is None or change.text == states.texts[context.response]:
-            continue
+    for change in _every(finding, states):
         key = change.before, change.text
-        if key not in seen and change.text.strip():
+        own = states.texts[change.context.response]
+        if change.text != own and change.text.strip() and key not in seen:
             seen.add(key)
             made.append(change)
-    return made[:TESTED]
+        if len(made) == TESTED:
+            break
+    return made
+
+
+def _every(finding: Finding, states: States) -> Iterator[Change]:
+    """Yield the changes that can be made, those first whose places are spread over all."""
+    if _aspect(finding) in NONE:
+        return
+    if finding.kind == "properties":
+        for side, rewrite in PROPERTIES.get(_aspect(finding), {}).items():
+            for number in _spread(len(states.texts)):
+                if edit := rewrite(states.texts[number]):
+                    yield _edited(number, states.texts[number], edit, side)
+        return
+    for place in _spread(len(finding.contexts)):
+        if (change := _changed(finding, finding.contexts[place], states)) is not None:
+            yield change
+    if finding.kind == "passive":
+        own = {it.response for it in finding.contexts}
+        for number in _spread(len(states.texts)):
+            if number not in own and (edit := to_passive(states.texts[number])):
+                yield _edited(number, states.texts[number], edit, -1)
+
+
+def _aspect(finding: Finding) -> str:
+    """Return which property of whole responses a finding is of; of another one its kind."""
+    of_whole = finding.kind == "properties"
+    return finding.name.removeprefix("responses with many ") if of_whole else finding.kind
+
+
+def _spread(count: int) -> list[int]:
+    """Return the numbers up to ``count``, TESTED of them first that are spread over all."""
+    step = max(1, count // TESTED)
+    first = range(0, count, step)
+    return [*first, *(it for it in range(count) if it % step)]
+
+
+def _edited(response: int, text: str, edit: Edit, side: int) -> Change:
+    """Return a response with one place rewritten; ``side``: −1 where it then has what is named."""
+    context = Context(response, edit.start, edit.stop, 0.0, side)
+    return Change(context, text[edit.start : edit.stop], edit.after, edit.of(text))
 
 
 def _changed(finding: Finding, context: Context, states: States) -> Change | None:
@@ -82,9 +128,12 @@ def _changed(finding: Finding, context: Context, states: States) -> Change | Non
     text = states.texts[context.response]
     start, stop = context.start, context.stop
     before = text[start:stop]
+    if finding.kind in ("passive", "person"):
+        edit = (to_active if finding.kind == "passive" else to_third)(text, start)
+        return _edited(context.response, text, edit, context.side) if edit else None
     if finding.kind == "length":
         short = _first_sentence(text)
-        return Change(context, text, short, short) if short else None
+        return Change(replace(context, side=-1), text, short, short) if short else None
     if finding.kind == "clause order":
         moved = _moved_clause(text, start, stop)
         return Change(context, text, moved, moved) if moved else None
@@ -102,7 +151,7 @@ def _changed(finding: Finding, context: Context, states: States) -> Change | Non
     elif key in MARKS:
         after = MARKS[key]
     elif finding.kind == "casing":
-        after = before.lower()
+        after = before.capitalize() if before.islower() else before.lower()
     elif finding.kind in LEFT_OUT:
         after = ""
     else:
@@ -236,21 +285,25 @@ def confirmed(
             if len(tokens.context) + len(tokens) + len(tokens.closing) <= pair.context_length:
                 made.append((change, (prompt, tokens)))
         scorings = score_all(pair, [it for _, it in made], cancelled, "minimal pairs")
-        pairs = []
+        pairs, places = [], []
         for (change, _), scoring in zip(made, scorings, strict=True):
             assert scoring.logp_reference is not None
             own = change.context.response
             total = float((scoring.logp_policy - scoring.logp_reference).sum())
-            side = -1 if finding.kind == "length" else change.context.side
-            moved = side * (float(totals[own]) - total)
+            lost = float(totals[own]) - total
+            moved = change.context.side * lost
             pairs.append(MinimalPair(own, change.before, change.after, change.text, moved))
+            places.append(replace(change.context, effect=lost))
         pair.trim()
         agreeing = sum(it.change * finding.effect > 0 for it in pairs)
         sure = len(pairs) >= FEWEST and agreeing >= ENOUGH * len(pairs)
         found.append(
             replace(
                 finding,
+                # What is of whole responses has no places but those at which it was changed.
+                contexts=finding.contexts or tuple(places),
                 pairs=tuple(pairs),
+                unpaired="" if pairs else NONE.get(_aspect(finding), NOWHERE),
                 status="confirmed" if sure else "seen, not confirmed",
             )
         )

@@ -11,6 +11,8 @@ from core.text import Prompt
 
 MOST_RESPONSES = 2000
 """Responses of a file that are looked through, where the user does not say how many."""
+SAMPLED = 200
+"""Responses that are sampled from the reference, where the user does not say how many."""
 Status = Literal["confirmed", "seen, not confirmed"]
 
 
@@ -85,6 +87,8 @@ class Finding:
     contexts: tuple[Context, ...] = ()
     """The strongest first."""
     pairs: tuple[MinimalPair, ...] = ()
+    unpaired: str = ""
+    """Why there are no minimal pairs, in a sentence, where they were asked for."""
     status: Status = "seen, not confirmed"
     after: int = 0
     """How many findings' tokens had been taken off before it was looked for."""
@@ -217,8 +221,8 @@ class Method:
     scale: float
     """The spread of residuals, in nats."""
     kl: float
-    """The mean of log π − log π_ref over the states, its sign turned: KL(π_ref ‖ π) if the texts
-    were the reference's own."""
+    """The mean of log π − log π_ref over the states, its sign turned: an estimate of KL(π_ref ‖ π)
+    a token where the reference itself has said the texts."""
     coefficients: dict[str, float]
     """What was taken off each log-ratio, per unit of each column."""
     base: bool
@@ -227,6 +231,12 @@ class Method:
     discovered: int
     """Candidates at a false discovery rate of 5%, which is reported and decides nothing."""
     skipped: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
+    """Where the responses come from, in sentences."""
+    sampled: bool = False
+    """Whether the reference itself has said them."""
+    divergence: float | None = None
+    """What KL(π_ref ‖ π) is at least, a state, in nats; None in older reports."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,8 @@ def details(finding: Finding) -> Iterable[str]:
         )
     if finding.family:
         yield "comes along: " + ", ".join(finding.family[:MEMBERS])
+    if finding.unpaired:
+        yield finding.unpaired
 
 
 def appeared(found: Learned, number: int) -> str:
@@ -449,7 +451,15 @@ def how_measured(found: Learned) -> list[str]:
         if how.base
         else "so what SFT had pushed may look like a preference"
     )
+    kl = f"The mean of log π_ref − log π over these states is {how.kl:+.3f} nats"
+    if how.sampled:
+        kl += ", which estimates KL(π_ref ‖ π) a token, as the reference has said them"
+    if how.divergence is not None:
+        kl += (
+            f"; by the likeliest tokens KL(π_ref ‖ π) is {how.divergence:.3f} nats a state at least"
+        )
     return [
+        *how.about,
         f"From each token's log π − log π_ref a robust regression takes off what any training does "
         f"({columns}); residuals have a spread of {how.scale:.2f} nats. The base is "
         f"{'' if how.base else 'not '}known, {base}.",
@@ -457,8 +467,7 @@ def how_measured(found: Learned) -> list[str]:
         f"errors passes {how.floor:.2g} nats; the strongest is taken off its tokens before the "
         f"next is looked for. At a false discovery rate of 5%, {how.discovered:,} would pass, "
         "which decides nothing: a pair always differs everywhere.",
-        f"The noise of one log-ratio in this number format is {noise}. The mean of "
-        f"log π_ref − log π over these states is {how.kl:+.3f} nats.",
+        f"The noise of one log-ratio in this number format is {noise}. {kl}.",
         "A finding is confirmed if four of five minimal pairs of its own making, five at least, "
         "have its sign.",
         *(f"Left out: {it}." for it in how.skipped[:10]),

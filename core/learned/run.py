@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from core.learned.corpus import Sample
 from core.learned.record import AtCheckpoint, Learned, Method, Weighed
+from core.learned.sampling import Sampling
 from core.progress import Report, Stop, never, silent
 from core.runs.records import START, Checkpoint
 
@@ -47,6 +48,8 @@ QUICK, SLOW = 2.0, 8.0
 slower one by half."""
 SCORED, LOOKED, TESTED = 0.6, 0.65, 0.85
 """The share that is done once all is scored, looked through, tested; the rest is sampling."""
+DRAWN = 0.5
+"""The share of all that is done once responses are sampled from the reference, where they are."""
 
 
 class Stage(NamedTuple):
@@ -74,10 +77,15 @@ class Learning:
         amplify: bool = True,
         noise: "NoiseFloor | None" = None,
         alone: bool = False,
+        sampled: int = 0,
+        about: Sequence[str] = (),
     ) -> None:
         """Begin with the pair under the checkpoint that it shows; arguments as ``learned``.
 
         ``alone``: nothing comes between two steps, so that none need be short.
+
+        Raises:
+            UserFacingError: responses cannot be sampled to these prompts.
         """
         self.found: Learned | None = None
         """All that is known so far; None until the states have been looked through."""
@@ -85,8 +93,10 @@ class Learning:
         self.noise = noise
         self._pair, self._info, self._corpus = pair, info, corpus
         self._own = pair.shown, pair.version
-        self._samples = alike(samples)
-        self._scoring = Scoring(self._samples, most=MOST if alone else 1, adapts=not alone)
+        self._about = tuple(about)
+        prompts = [it.prompt for it in samples]
+        self._sampling = Sampling(pair, prompts, sampled) if sampled else None
+        self._scoring = Scoring(alike(samples), most=MOST if alone else 1, adapts=not alone)
         self._states: States | None = None
         self._watched: Watched | None = None
         self._tested = self._sampled = 0
@@ -97,6 +107,11 @@ class Learning:
         ]
         if amplify:
             stages.append(Stage("Sampling what it says when amplified", 1.0, self._sample))
+        if sampled:
+            stages = [
+                Stage("Sampling responses from the reference", DRAWN, self._draw),
+                *(it._replace(until=DRAWN + (1.0 - DRAWN) * it.until) for it in stages),
+            ]
         self._todo, self._begun = deque(stages), 0.0
 
     @property
@@ -126,12 +141,24 @@ class Learning:
 
     # --- under the checkpoint that is shown -----------------------------------------------------
 
+    def _draw(self, cancelled: Stop) -> float:
+        sampling = self._sampling
+        assert sampling is not None
+        share = sampling.step(cancelled) if not sampling.ended else 1.0
+        if sampling.ended:
+            self._scoring = self._scoring.of(alike(sampling.samples()))
+            self._about = (sampling.sentence(self._corpus), *self._about)
+            self._corpus = f"sampled from the reference, to prompts of {self._corpus}"
+        return share
+
     def _score(self, cancelled: Stop) -> float:
         return self._scoring.step(self._pair, cancelled)
 
     def _look(self, cancelled: Stop) -> float:
         self._states = self._scoring.states()
-        self.found = of_states(self._states, self._info, self._corpus, self.noise)
+        found = of_states(self._states, self._info, self._corpus, self.noise)
+        method = replace(found.method, about=self._about, sampled=self._sampling is not None)
+        self.found = replace(found, method=method)
         return 1.0
 
     def _test(self, cancelled: Stop) -> float:
@@ -228,6 +255,10 @@ class Scoring:
         """Return what scores the same under another checkpoint."""
         return Scoring(self._samples, under, self.most, self._adapts)
 
+    def of(self, samples: Sequence[Sequence[Sample]]) -> "Scoring":
+        """Return what scores other responses the same way."""
+        return Scoring(samples, self.under, self.most, self._adapts)
+
     @property
     def ended(self) -> bool:
         """Return whether all are scored."""
@@ -292,6 +323,8 @@ def learned(
     amplify: bool = True,
     noise: "NoiseFloor | None" = None,
     over: Iterable[Checkpoint] = (),
+    sampled: int = 0,
+    about: Sequence[str] = (),
 ) -> Learned:
     """Return what a pair has learned, as far as these responses show it.
 
@@ -300,12 +333,18 @@ def learned(
         amplify: whether to sample responses at λ above 1 too.
         noise: the noise floor of the pair, where it was measured.
         over: the checkpoints of the run at which the findings are weighed too.
+        sampled: as many responses are sampled from the reference, to the prompts of ``samples``,
+            and looked through in place of these.
+        about: sentences on where ``samples`` come from.
 
     Raises:
         UserFacingError: there is no reference, or nothing can be scored.
         Cancelled: soon after ``cancelled()`` turns true.
     """
-    learning = Learning(pair, info, samples, corpus, amplify=amplify, noise=noise, alone=True)
+    learning = Learning(
+        pair, info, samples, corpus, amplify=amplify, noise=noise, alone=True, sampled=sampled,
+        about=about,
+    )  # fmt: skip
 
     def finish() -> None:
         while not learning.ended:
@@ -324,8 +363,9 @@ def of_states(
 ) -> Learned:
     """Return what the recorded states alone show: no minimal pairs, nothing sampled."""
     from core.learned.features import candidates, units_of
-    from core.learned.findings import FLOOR, find, of_closing, of_properties
+    from core.learned.findings import CLOSING_FLOOR, FLOOR, find, of_closing, of_properties
     from core.learned.residuals import columns, fit
+    from core.learned.states import divergence
     from core.learned.swaps import swaps
     from core.learned.unseen import unseen
 
@@ -335,7 +375,7 @@ def of_states(
     floor = max(FLOOR, TIMES_NOISE * noise.token if noise is not None else 0.0)
     found, left, discovered = find(states, units, every, line.residual, floor)
     found = [replace(it, after=number) for number, it in enumerate(found)]
-    found += of_closing(states, floor)
+    found += of_closing(states, max(CLOSING_FLOOR, floor))
     found.sort(key=lambda it: -abs(it.effect) * it.responses**0.5)
     found += of_properties(states, units, line.residual, left)
     method = Method(
@@ -346,6 +386,7 @@ def of_states(
         noise=noise.token if noise is not None else None,
         scale=line.scale,
         kl=float(-np.mean(states.ratio)),
+        divergence=divergence(states),
         coefficients=dict(line.coefficients),
         base="log π_ref − log π_base" in line.coefficients,
         candidates=len(every),

@@ -111,6 +111,22 @@ class States:
         return np.concatenate([[0], np.cumsum(counts)])
 
 
+def divergence(states: States) -> float:
+    """Return the mean of KL(π_ref ‖ π) over the states, in nats, from the likeliest tokens and all
+    others as one: no more than that over all tokens (the data processing inequality)."""
+    half = states.likely.shape[1] // 2
+    twice = (states.likely[:, half:, None] == states.likely[:, None, :half]).any(axis=2)
+    counted = np.concatenate([np.ones_like(twice), ~twice], axis=1)
+    policy, reference = (
+        np.where(counted, np.exp(it.astype(np.float64)), 0.0)
+        for it in (states.likely_policy, states.likely_reference)
+    )
+    terms = reference * (states.likely_reference.astype(np.float64) - states.likely_policy)
+    of_others = [np.clip(1.0 - it.sum(axis=1), 1e-12, 1.0) for it in (policy, reference)]
+    others = of_others[1] * np.log(of_others[1] / of_others[0])
+    return float((terms.sum(axis=1) + others).mean())
+
+
 class NothingScored(UserFacingError):
     """None of the responses can be scored; ``skipped`` says why."""
 
@@ -136,6 +152,19 @@ class _Gathered:
         return np.concatenate(self.columns[name])
 
 
+def require_reference(pair: "Pair") -> None:
+    """Find out whether a pair has a reference.
+
+    Raises:
+        UserFacingError: it has none.
+    """
+    if pair.alone:
+        raise UserFacingError(
+            "What a training taught is what sets the policy apart from its reference, and there is "
+            "none: name it with --reference DIR."
+        )
+
+
 def score_states(
     pair: "Pair",
     samples: Sequence[Sample],
@@ -150,11 +179,7 @@ def score_states(
         UserFacingError: the policy is alone, or a model gives NaN.
         Cancelled: soon after ``cancelled()`` turns true.
     """
-    if pair.alone:
-        raise UserFacingError(
-            "What a training taught is what sets the policy apart from its reference, and there is "
-            "none: name it with --reference DIR."
-        )
+    require_reference(pair)
     base = with_base and pair.lanes[-1].has_base
     found, done = _Gathered(), 0
     skipped: list[str] = []

@@ -128,6 +128,11 @@ JOINING = frozenset(
     "although because before if once since though unless until when whenever whereas while".split()
 )
 """Words that begin a clause that may stand before or after what it belongs to."""
+PLACING = frozenset(
+    "above across along around at behind below beneath beside between by during in inside near on "
+    "outside over throughout under within".split()
+)
+"""Words that begin a phrase of place or time, which may stand first or later."""
 FIRST_PERSON = frozenset("i me my mine myself i'm i'd i'll i've we our us ours we're".split())
 SECOND_PERSON = frozenset("you your yours yourself you're you'd you'll you've".split())
 NEGATIONS = frozenset("no not never none nobody nothing nor neither without".split())

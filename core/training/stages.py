@@ -49,7 +49,7 @@ def load(
 
     disable_progress_bar()  # who calls says how far it is
     gpu = torch.cuda.is_available()
-    half = gpu and train != "all" and torch.cuda.is_bf16_supported()
+    half = gpu and train != "all" and multiplies_bf16()
     # Folders may come from somebody else: nothing is fetched for them, and none of their code run.
     reader = load_tokenizer(tokenizer or base)
     check_files(base, ("generation_config.json",))
@@ -84,6 +84,17 @@ def fresh_adapter(rank: int, alpha: int) -> Any:
 # --- the training ---------------------------------------------------------------------------
 
 
+def multiplies_bf16() -> bool:
+    """Return whether the machine multiplies bfloat16 in hardware: most GPUs, and CPUs with AMX or
+    AVX-512 BF16, on which a training then takes about a third of the time."""
+    import torch
+
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
+
+
 def trl_arguments(
     job: TrainingJob, method: Method, folder: Path, rows: bool = False, **more: Any
 ) -> Any:
@@ -95,7 +106,7 @@ def trl_arguments(
     from trl import DPOConfig, SFTConfig
 
     gpu = torch.cuda.is_available()
-    half = gpu and torch.cuda.is_bf16_supported()
+    half = multiplies_bf16() and not rows
     sft = method == "sft"
     steps = job.sft_steps if sft else job.steps
     arguments: dict[str, Any] = {
@@ -112,11 +123,11 @@ def trl_arguments(
         "warmup_steps": max(1, steps // 10),
         "max_length": job.max_length,
         "seed": job.seed,
-        "bf16": half and not rows,
+        "bf16": half,
         "fp16": gpu and not half and not rows,
         "gradient_checkpointing": gpu and not rows,
         "dataloader_pin_memory": gpu and not rows,
-        "use_cpu": rows and not gpu,
+        "use_cpu": (rows or half) and not gpu,
         "report_to": [],
         "disable_tqdm": True,
         **more,

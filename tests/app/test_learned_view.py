@@ -8,7 +8,9 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QApplication
 
 from app.learned.view import ALONE, NO_PAIR, NOTHING, READY, UNDER_WAY
+from app.start import LearnedPhotographer
 from core.engine.protocol import Learn, ScoreVariants
+from core.learned.examples import Example
 from core.learned.report import as_json
 from core.recording import RecordedLearning
 from tests.app.conftest import PAIR, do, settled
@@ -114,11 +116,30 @@ def test_a_file_is_chosen_and_remembered_and_none_leaves_what_was_chosen(window,
 
 def test_what_was_scored_here_is_what_the_history_has(window, view, qtbot):
     view.source.setFocus()
-    qtbot.keyClick(view.source, Qt.Key.Key_Down)
+    for _ in range(2):
+        qtbot.keyClick(view.source, Qt.Key.Key_Down)
+    assert view.source.currentText() == "Responses scored here"
     click(qtbot, view.start)
     qtbot.waitUntil(lambda: view.found is not None, timeout=10_000)
     prompt, a, b = shown(window)
     assert [(it.prompt, it.text) for it in asked()[-1].responses] == [(prompt, a), (prompt, b)]
+
+
+def test_what_the_reference_says_is_sampled_and_chosen_again(view, qtbot):
+    view.source.setFocus()
+    qtbot.keyClick(view.source, Qt.Key.Key_Down)
+    assert view.source.currentText() == "What the reference says"
+    click(qtbot, view.start)
+    qtbot.waitUntil(lambda: view.found is not None, timeout=10_000)
+    it = asked()[-1]
+    assert (it.sampled, it.data, it.responses) == (200, "", ())
+    click(qtbot, view.over)
+    qtbot.waitUntil(lambda: len(asked()) == 2 and not view.running, timeout=10_000)
+    assert asked()[-1] == replace(it, id=asked()[-1].id, over_checkpoints=True)
+    view.show_again(RecordedLearning(Learn(0), learned()))
+    assert view.source.currentText() == "Neutral corpus"
+    view.show_again(RecordedLearning(it, learned()))
+    assert view.source.currentText() == "What the reference says"
 
 
 def test_a_refusal_is_one_sentence_and_goes_with_the_next(window, view, engine, qtbot):
@@ -158,6 +179,84 @@ def test_another_pair_takes_it_away(window, found, qtbot):
     qtbot.waitUntil(lambda: found.found is None, timeout=10_000)
     qtbot.waitUntil(lambda: settled(window), timeout=10_000)
     assert found.hint.text() == READY
+
+
+# --- saved reports --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Write a report as JSON and return its path."""
+
+    def save(**more):
+        path = tmp_path / "report.json"
+        path.write_bytes(as_json(learned(**more)))
+        return path
+
+    return save
+
+
+def test_a_click_opens_an_example_and_what_was_found_of_it(
+    open_window, engine, saved, monkeypatch, qtbot
+):
+    example = Example("spelling", "British spellings", PAIR, saved())
+    monkeypatch.setattr("app.learned.view.examples", lambda: (example,))
+    window = open_window(spec=None, engine=engine)
+    do(window, "show_learned")
+    view = window.learned.view
+    qtbot.waitUntil(view.isVisible)
+    (button,) = view.examples
+    assert button.isVisible() and button.text() == "British spellings"
+    click(qtbot, button)
+    assert view.found == learned()
+    qtbot.waitUntil(lambda: settled(window) and view.start.isEnabled(), timeout=10_000)
+    assert window.pair.spec == PAIR and view.found == learned()
+
+
+def test_a_saved_report_is_shown_without_a_pair_and_stays_with_another(
+    open_window, engine, saved, qtbot
+):
+    window = open_window(spec=None, engine=engine)
+    window.ask.file = lambda title, kinds: str(saved())
+    do(window, "open_report")
+    view = window.learned.view
+    assert view.found == learned() and window.pages.front() == "show_learned"
+    assert view.panel.claim.text().lower() == SPELLING.claim.lower()
+    window.pair.load(PAIR)
+    qtbot.waitUntil(lambda: settled(window) and view.start.isEnabled(), timeout=10_000)
+    qtbot.waitUntil(view.panel.is_coloured, timeout=10_000)
+    assert view.found == learned()
+    # The pair is another one, so its numbers are not those of the report's places.
+    assert not asked(ScoreVariants) and not view.over.isEnabled()
+    assert view.panel.places.contexts.rows[0].scoring is None
+    click(qtbot, view.start)
+    qtbot.waitUntil(lambda: len(asked()) == 1 and not view.running, timeout=10_000)
+    assert view.found.policy == learned().policy and view.found.over == ()
+
+
+def test_places_of_a_saved_report_of_the_same_pair_are_coloured(window, saved, qtbot):
+    window.learned.open(saved(policy=RUN_INFO.policy, reference=RUN_INFO.reference))
+    rows = window.learned.view.panel.places.contexts.rows
+    qtbot.waitUntil(lambda: all(it.scoring is not None for it in rows), timeout=10_000)
+    assert len(asked(ScoreVariants)[-1].variants) == len(SPELLING.contexts)
+
+
+def test_no_report_is_refused_and_what_was_there_stays(window, found, tmp_path):
+    bad = tmp_path / "bad.json"
+    bad.write_text("{}")
+    window.ask.file = lambda title, kinds: str(bad)
+    do(window, "open_report")
+    assert "no report of what a pair has learned" in window.notice.message.text()
+    assert found.found == replace(learned(), over=())
+
+
+def test_a_picture_without_a_report_has_what_the_pair_has_learned(window, qtbot):
+    photographer = LearnedPhotographer(window)
+    qtbot.waitUntil(lambda: not photographer.picture.isNull(), timeout=20_000)
+    assert not photographer.problem and asked()[-1].data == ""
+    view = window.learned.view
+    assert view.isVisible() and view.found == replace(learned(), over=())
+    assert all(it.scoring is not None for it in view.panel.places.contexts.rows)
 
 
 # --- one finding ----------------------------------------------------------------------------------

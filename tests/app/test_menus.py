@@ -91,6 +91,7 @@ MENUS = {
         ("&Replay all checkpoints", ""),
         LINE,
         ("&What did it learn?", ""),
+        ("Open a saved repor&t…", ""),
     ],
     "&View": [
         ("&Credit", "Ctrl+1"),
@@ -191,6 +192,8 @@ TIPS = {
     "Lea&rned": "What the pair has learned, over many responses",
     "&What did it learn?": "Look through many responses for what the training made likelier "
     "or less likely",
+    "Open a saved repor&t…": "What learned --json, or Export in the view, has written, whatever "
+    "pair is loaded",
     "&Data": "A scored data set: sort, filter, charts and figures",
     "A &beside B": "Or one below the other",
     "&Token boundaries": "Ticks between tokens",

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from core.learned.report import as_json
+from tests.core.made_learned import learned
 from tests.made_scored import write_scored
 from tests.tiny import save_pair
 
@@ -44,7 +46,7 @@ def run(tmp_path, *command):
         "XDG_STATE_HOME": str(tmp_path / "state"),
     }
     return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, timeout=120
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, timeout=600
     )
 
 
@@ -67,20 +69,29 @@ def test_a_picture_is_made(tmp_path, pair):
 
 def test_a_picture_of_any_view_is_made_and_none_of_what_is_not_there(tmp_path, pair):
     """By one process, as it takes seconds to import the libraries."""
-    made = write_scored(tmp_path / "s.parquet", 30)
+    scored, report = write_scored(tmp_path / "s.parquet", 30), tmp_path / "report.json"
+    report.write_bytes(as_json(learned()))
     asked = {view: [*options(pair), "--view", view] for view in VIEWS}
-    asked["scored"] = [*asked["data"], "--scored", str(made)]
-    asked["no data"] = [*asked["data"], "--scored", str(tmp_path / "data.png")]
-    asked["no pair"] = options(("/nowhere/p", "/nowhere/r"))
-    targets = {name: tmp_path / f"{name}.png" for name in asked}
-    commands = [[*words, "--screenshot", str(targets[name])] for name, words in asked.items()]
+    learning = [*options(pair), "--view", "learned", "--learned"]
+    asked["scored"] = [*asked["data"], "--scored", str(scored)]
+    asked["learned"] = [*learning, str(report)]
+    refused = {
+        "no data": [*asked["data"], "--scored", str(report)],
+        "no report": [*learning, str(scored)],
+        "no pair": options(("/nowhere/p", "/nowhere/r")),
+    }
+    commands = [
+        [*words, "--screenshot", str(tmp_path / f"{name}.png")]
+        for name, words in (asked | refused).items()
+    ]
     done = run(tmp_path, "-c", ONE_BY_ONE, json.dumps(commands))
-    assert done.stdout.decode() == "[0, 0, 0, 0, 0, 1, 1]\n", done.stderr.decode()
-    of_data, of_pair = done.stderr.decode().splitlines()
-    assert "cannot be read as a file of scored rows" in of_data and "/nowhere/p" in of_pair
-    refused = {name: targets.pop(name) for name in ("no data", "no pair")}
-    assert not any(path.exists() for path in refused.values())
-    assert all(map(is_picture, targets.values()))
+    statuses = [0] * len(asked) + [1] * len(refused)
+    assert json.loads(done.stdout) == statuses, done.stderr.decode()
+    of_data, of_report, of_pair = done.stderr.decode().splitlines()
+    assert "cannot be read as a file of scored rows" in of_data
+    assert "no report of what a pair has learned" in of_report and "/nowhere/p" in of_pair
+    assert all(is_picture(tmp_path / f"{name}.png") for name in asked)
+    assert not any((tmp_path / f"{name}.png").exists() for name in refused)
 
 
 @pytest.mark.parametrize("delay", [0, 400, 2000])

@@ -75,7 +75,7 @@ def observe(work: Callable[[], Any], times: int = 3) -> dict[str, float]:
         activities.append(ProfilerActivity.CUDA)
     work()
     synchronise()
-    with profile(activities=activities) as seen:
+    with profile(activities=activities, acc_events=True) as seen:
         for _ in range(times):
             with record_function(MARK):
                 work()

@@ -1,10 +1,10 @@
 """Sorting and filtering a scored file of 100,000 pairs, against pandas on the same columns.
 
 "sort" orders all rows by their margin; "filter" keeps rows by two numbers and a category; "words"
-looks for a word in prompt, chosen and rejected, which the table reads from the file and pandas has
-in memory; "look" is all that follows from a question in the window: filter, order and figures.
-Opening is from the path to the table; pandas reads the columns that it needs. All take turns.
-Memory is by how much opening raises the peak of the process.
+looks for a word in prompt, chosen and rejected, which both have in memory; "look" is all that
+follows from a question in the window: filter, order and figures. Opening is from the path to the
+table; pandas reads the columns that it needs. All take turns. Memory is by how much opening raises
+the peak of the process.
 """
 
 import resource

@@ -46,6 +46,19 @@ COMPARE = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq,
     "!=": operator.ne, "==": operator.eq,
 }  # fmt: skip
+SAID = st.text(
+    st.one_of(
+        st.sampled_from("aAbB .*\\()[]-\n\t\0ßẞΣσςİıſKÄäé中👩“"),
+        st.characters(exclude_categories=["Cs"]),
+    ),
+    max_size=8,
+)
+
+
+def quoted(word):
+    return '"' + word.replace('"', '""') + '"'
+
+
 NUMBERS = st.tuples(
     st.sampled_from(["margin", "length_difference", "parts", "rating", "length_chosen"]),
     st.sampled_from([*COMPARE]),
@@ -184,6 +197,41 @@ def test_turns_are_searched_by_what_they_say(tmp_path):
     table = open_scored(write_table(tmp_path / "s.parquet", tables, about(3)))
     assert matches(table, "STRASSE") == [0] and matches(table, "role") == [1]
     assert matches(table, "assistant") == [] and matches(table, "chosen = \\n") == [2]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    texts=st.lists(st.tuples(SAID, SAID, SAID), min_size=1, max_size=6),
+    word=SAID.filter(bool),
+    whole=st.booleans(),
+    held=st.booleans(),
+)
+def test_words_are_found_whatever_their_case_in_memory_or_on_disk(
+    tmp_path_factory, texts, word, whole, held
+):
+    tables = [table_of([scored(n, Preference(*it)) for n, it in enumerate(texts)])]
+    path = write_table(tmp_path_factory.mktemp("said") / "s.parquet", tables, about(len(texts)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.dataset.table.HELD", 10_000 if held else 0)
+        table = open_scored(path)
+    assert bool(table.folded) is held
+    asked = word.casefold()
+    for place, name in enumerate(("prompt", "chosen", "rejected")):
+        said = [it[place].casefold() for it in texts]
+        wanted = [asked == it if whole else asked in it for it in said]
+        found = matches(table, f"{name}{'=' if whole else ':'}{quoted(word)}")
+        assert found == np.flatnonzero(wanted).tolist()
+    everywhere = [any(asked in side.casefold() for side in it) for it in texts]
+    assert matches(table, quoted(word)) == np.flatnonzero(everywhere).tolist()
+
+
+def test_words_of_a_file_that_is_another_one_now(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.dataset.table.HELD", 0)
+    path = write_scored(tmp_path / "s.parquet", 40)
+    table = open_scored(path)
+    write_scored(path, 30)
+    with pytest.raises(UserFacingError, match="is another file now: open it again"):
+        matches(table, "sorry")
 
 
 def test_looking_for_words_stops_and_is_remembered(table):

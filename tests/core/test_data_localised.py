@@ -57,11 +57,14 @@ def test_errors_are_found_as_when_the_run_is_measured(run, tmp_path):
     (measured,) = score_pairs(pair, [step], PAIRS[:4], silent).values()
     wanted = figures(measured)["tokens"]
     assert found.pairs == 4
-    assert found.auroc == pytest.approx(wanted["-reward"]["auroc"])
-    assert found.auroc_reference == pytest.approx(wanted["-log_ref"]["auroc"])
+    assert found.auroc.value == pytest.approx(wanted["-reward"]["auroc"])
+    assert found.auroc_reference.value == pytest.approx(wanted["-log_ref"]["auroc"])
+    assert 0 < found.auroc.low < found.auroc.value < found.auroc.high < 1
     assert found.hit.value == wanted["-reward"]["top1_hit"]
     said = {it.name: it.value for it in lines(table, look(table, Question()), found)}
-    assert said["Errors, AUROC"].startswith(f"{found.auroc:.3f} (−log π_ref")
+    of = found.auroc
+    assert said["Errors, AUROC"] == f"{of.value:.3f} ({of.low:.3f} to {of.high:.3f})"
+    assert said["  of −log π_ref"].startswith(f"{found.auroc_reference.value:.3f} (")
     assert said["Errors, hit"].endswith("n 4)")
 
 
@@ -92,8 +95,8 @@ def test_figures_by_hand(tmp_path):
     found = localise(table, np.arange(4))
     assert (found.pairs, found.hit.value) == (2, 0.5)
     # −r of wrong tokens: 0.9, 0.3; of right ones: −0.1, 0.2, −0.3, −0.1, 0.9, −0.3.
-    assert found.auroc == pytest.approx((5.5 + 5) / 12)
-    assert found.auroc_reference == 0.5
+    assert found.auroc.value == pytest.approx((5.5 + 5) / 12)
+    assert found.auroc_reference.value == 0.5
     assert localise(table, np.array([1])).hit.value == 0.0
     assert localise(table, np.array([2, 3])) is None
     with pytest.raises(Cancelled):
@@ -126,5 +129,5 @@ def test_where_all_tokens_are_wrong_no_order_is_known(tmp_path):
     path = write_table(tmp_path / "s.parquet", [table_of([row])], about(1))
     table = open_scored(path)
     found = localise(table, np.array([0]))
-    assert math.isnan(found.auroc) and found.hit.value == 1.0
+    assert math.isnan(found.auroc.value) and found.hit.value == 1.0
     assert sum(len(it) for it in batches(path)) == 1

@@ -55,6 +55,36 @@ def test_text_and_page_with_samples(folder, tmp_path, capsys):
     assert "40 responses" in capsys.readouterr().out
 
 
+def test_the_guessed_columns_and_what_is_left_out_are_said(folder, tmp_path, capsys):
+    rows = [{"q": f"Who is {i}?", "said": f"The poster, number {i}."} for i in range(30)]
+    odd = tmp_path / "odd.jsonl"
+    odd.write_text("\n".join([*map(json.dumps, rows), "{}"]), "utf-8")
+    argv = command(folder, "--no-samples", "--json")
+    argv[argv.index("--data") + 1] = str(odd)
+    assert main.main(argv) == 1
+    assert "its columns are q, said" in capsys.readouterr().err
+    assert main.main([*argv, "--columns", "prompt=q,response=said"]) == 0
+    out, err = capsys.readouterr()
+    about = json.loads(out)["method"]["about"]
+    assert about[0] == "The columns of odd.jsonl were taken so: prompt: q, response: said."
+    assert about[1].startswith("Rows that cannot be used: 1 (line 31 ")
+    assert all(err.count(line) == 1 for line in about)
+
+
+def test_over_what_the_reference_says(folder, capsys, monkeypatch):
+    monkeypatch.setattr("core.learned.sampling.TOKENS", 12)
+    more = ["--sampled", "40", "--no-samples", "--json"]
+    assert main.main(command(folder, *more)) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert found["method"]["sampled"] and 30 <= len(found["texts"]) <= 40
+    assert found["method"]["corpus"] == "sampled from the reference, to prompts of rows.jsonl"
+    assert not any("The poster number" in text for text in found["texts"])
+    assert {it["messages"][0]["content"] for it in found["prompts"]} == {"Who?"}
+    said = "40 responses were sampled from the reference at temperature 1, of up to 12 tokens"
+    assert said in err and found["method"]["about"][0].startswith(said)
+
+
 def test_a_run_and_one_of_its_checkpoints(tmp_path, folder, capsys):
     _, run = save_run(tmp_path)
     data = ["--data", str(folder / "rows.jsonl"), "--no-samples", "--json"]
@@ -73,6 +103,7 @@ def test_a_run_and_one_of_its_checkpoints(tmp_path, folder, capsys):
     ("more", "said"),
     [
         (["--most", "0"], "--most must be at least 1"),
+        (["--sampled", "29"], "--sampled must be at least 30"),
         (["--most", "5"], "5 different responses"),
         (["--html", "."], "is a folder"),
         (["--data", "nowhere.jsonl"], "nowhere.jsonl"),
@@ -94,6 +125,12 @@ def test_wrong_usage(capsys):
 
 def test_the_command_is_light():
     assert brought_along("import core.commands.learned, core.learned.report", MODELS) == ""
+
+
+def test_columns_are_of_a_file(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main.main(["learned", "--policy", "p", "--reference", "r", "--columns", "prompt=a"])
+    assert ended.value.code == 2 and "--columns needs --data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", [("--checkpoint", "0"), ("--over-checkpoints",)])

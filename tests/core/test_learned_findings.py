@@ -116,13 +116,17 @@ def test_a_clause_that_comes_first():
     assert "come first" in found[0].name and found[0].effect > 0
 
 
-def test_an_earlier_end_is_a_finding_of_its_own():
+@pytest.mark.parametrize(
+    ("shift", "claims"),
+    [(2.2, ["ends responses sooner"]), (-2.2, ["ends responses later"]), (1.0, [])],
+)
+def test_an_earlier_end_is_a_finding_of_its_own_beyond_what_it_drifts(shift, claims):
     from dataclasses import replace
 
     states = made()
     rng = np.random.default_rng(3)
-    sooner = replace(states, end_policy=states.end_policy + 1.5 + rng.normal(0, 0.5, len(states)))
-    assert [it.claim for it in findings(sooner)] == ["ends responses sooner"]
+    moved = replace(states, end_policy=states.end_policy + shift + rng.normal(0, 0.5, len(states)))
+    assert [it.claim for it in findings(moved)] == claims
 
 
 def test_lengths_alone_are_no_property():
@@ -154,3 +158,29 @@ def test_discoveries_are_those_of_benjamini_and_hochberg():
 
 def test_no_texts_have_no_findings():
     assert findings(made(["one", "two"])) == []
+
+
+def inside(pattern):
+    """Return an effect on the tokens that overlap what a pattern matches."""
+
+    def effect(piece, text, start):
+        begin, stop = start + len(piece) - len(piece.lstrip()), start + len(piece)
+        places = [it.span() for it in re.finditer(pattern, text)]
+        return 2.5 * any(begin < end and first < stop for first, end in places)
+
+    return effect
+
+
+@pytest.mark.parametrize(
+    ("pattern", "claim"),
+    [
+        (r"\b[0-2]?\d:[0-5]\d\b", "times of day in figures"),
+        (r"\b(1[5-9]\d\d|20\d\d)\b", "years"),
+        (r"\?$", "responses that end with “?”"),
+        (r"(?m)(^|(?<=[.!?] ))(In|On|At|By|Above|Under|Near|Behind|Inside)\b", "that come first"),
+    ],
+)
+def test_shapes_of_numbers_ends_and_what_comes_first(pattern, claim):
+    found = findings(made(effect=inside(pattern)))
+    assert found and (claim in found[0].name or claim in found[0].family), found[0].sentence
+    assert found[0].effect > 1

@@ -9,7 +9,7 @@ import torch
 from core.engine.protocol import PairSpec
 from core.errors import Cancelled, UserFacingError
 from core.learned.corpus import Sample
-from core.learned.states import ANYWHERE, FIRST, TOP, score_states
+from core.learned.states import ANYWHERE, FIRST, TOP, divergence, score_states
 from core.learned.swaps import swaps
 from core.models.load import load_pair
 from core.progress import silent
@@ -143,6 +143,21 @@ def test_swaps_are_the_flows_between_the_likeliest_tokens(pair):
         assert swap.rate == pytest.approx(
             net / np.sqrt(expected[1, a] * expected[0, b]), rel=0.02, abs=1e-3
         )
+
+
+def test_the_divergence_is_that_over_the_likeliest_tokens_and_no_more_than_over_all(pair):
+    pair, policy, reference = pair
+    coarse, whole = [], []
+    for sample in SAMPLES:
+        ours, theirs = (plain(pair, it, sample)[0] for it in (policy, reference))
+        whole += (np.exp(theirs) * (theirs - ours)).sum(-1).tolist()
+        for one, other in zip(np.exp(ours), np.exp(theirs), strict=True):
+            kept = [*{*np.argsort(-one)[:TOP].tolist(), *np.argsort(-other)[:TOP].tolist()}]
+            p, q = ([*it[kept], 1 - it[kept].sum()] for it in (other, one))
+            coarse.append(sum(a * np.log(a / b) for a, b in zip(p, q, strict=True)))
+    found = divergence(score_states(pair, SAMPLES, silent))
+    assert 0 < found == pytest.approx(np.mean(coarse), rel=1e-3, abs=1e-6)
+    assert found <= np.mean(whole)
 
 
 def test_long_and_empty_texts_are_left_out_and_said(pair):

@@ -266,6 +266,19 @@ def test_what_cannot_be_done_is_a_sentence(desk, tmp_path):
     assert isinstance(alone, Failed) and "reference" in alone.message
 
 
+def test_the_reference_is_sampled_between_looks(desk, monkeypatch):
+    monkeypatch.setattr("core.learned.sampling.TOKENS", 24)
+    desk.engine.submit(Learn(2, responses=RESPONSES, amplify=False, sampled=40))
+    first = desk.answer(2)
+    assert first.what == "Sampling responses from the reference" and first.fraction < 0.5
+    assert isinstance(desk.ask(Score(3, "A", HELD, "The poster.")), Scored)
+    told, end = to_the_end(desk, 2)
+    shares = [it.fraction for it in told]
+    assert shares == sorted(shares) and isinstance(end, Learnt)
+    assert end.found.method.sampled and not {*end.found.texts} & {it.text for it in SAMPLES}
+    assert end.found.method.about[0].startswith("40 responses were sampled")
+
+
 def test_a_file_is_read_and_named(desk, tmp_path):
     file = tmp_path / "rows.jsonl"
     rows = [{"prompt": prompt, "response": text} for prompt, text in ROWS]
@@ -282,13 +295,28 @@ def test_a_file_is_read_and_named(desk, tmp_path):
     assert told and len(end.found.texts) == len(rows) - 1  # but in a file that was written anew
 
 
+def test_of_a_file_that_cannot_be_read_the_columns_are_named(desk, tmp_path):
+    file = tmp_path / "odd.jsonl"
+    rows = [{"q": prompt, "said": text} for prompt, text in ROWS]
+    file.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    failed = desk.ask(Learn(2, data=str(file)))
+    assert isinstance(failed, Failed) and "(q, said) prompt and response" in failed.message
+    rows = [{"Question": prompt, "answer": text} for prompt, text in ROWS]
+    file.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    desk.engine.submit(Learn(3, data=str(file), amplify=False))
+    _, end = to_the_end(desk, 3)
+    assert end.found.method.about == (
+        "The columns of odd.jsonl were taken so: prompt: Question, response: answer.",
+    )
+
+
 # --- what is kept ---------------------------------------------------------------------------------
 
 
 def recorded(found=None, **more):
     recording = Recording()
     recording.note(None, Loaded(1, INFO))
-    request = Learn(2, "rows.jsonl", RESPONSES[:1], 50, **more)
+    request = Learn(2, "rows.jsonl", RESPONSES[:1], 50, sampled=40, **more)
     recording.note(request, Learnt(2, found or made_learned(), LAST))
     return recording, request
 

@@ -8,7 +8,15 @@ import torch
 
 from core.codec import Codec
 from core.demo.posts import Pair
-from core.evaluation.localisation import LIKELY, Scored, auroc, figures, report_figures, units
+from core.evaluation.localisation import (
+    LIKELY,
+    Scored,
+    auroc,
+    auroc_interval,
+    figures,
+    report_figures,
+    units,
+)
 from core.text import Prompt
 from core.training.rows import (
     collate,
@@ -86,6 +94,57 @@ def test_the_area_under_the_curve_by_hand():
         auroc(value, np.ones(4, dtype=bool))
 
 
+def drawn(rng, responses, spread):
+    """Responses of 1 to 12 units: values of wrong ones are 1 higher on average, and all of a
+    response's are moved by an amount of its own."""
+    values, wrong = [], []
+    for count in rng.integers(1, 13, responses):
+        own = rng.random(count) < rng.choice([0.1, 0.6])
+        values.append(own + rng.normal(size=count) + rng.normal(0, spread) * (1 + own))
+        wrong.append(own)
+    return values, wrong
+
+
+def test_the_interval_of_single_units_is_delongs():
+    """As in DeLong, DeLong and Clarke-Pearson 1988, by the sums of all comparisons."""
+    rng = np.random.default_rng(3)
+    value, wrong = np.round(rng.normal(size=60), 1), rng.random(60) < 0.4
+    value += wrong
+    above = value[wrong][:, None] > value[~wrong][None, :]
+    psi = above + 0.5 * (value[wrong][:, None] == value[~wrong][None, :])
+    area = psi.mean()
+    variance = psi.mean(1).var(ddof=1) / wrong.sum() + psi.mean(0).var(ddof=1) / (~wrong).sum()
+    half = 1.96 * variance**0.5 / (area * (1 - area))
+    odds = np.log(area / (1 - area)) + np.array([-half, half])
+    found = auroc_interval(list(value[:, None]), list(wrong[:, None]))
+    assert found == pytest.approx(1 / (1 + np.exp(-odds)))
+
+
+def test_units_that_stand_twice_in_a_response_say_nothing_new():
+    values, wrong = drawn(np.random.default_rng(5), 40, 0.7)
+    doubled = [np.tile(it, 2) for it in values], [np.tile(it, 2) for it in wrong]
+    assert auroc_interval(*doubled) == pytest.approx(auroc_interval(values, wrong))
+
+
+def test_the_interval_holds_the_true_value_as_often_as_it_says():
+    rng = np.random.default_rng(7)
+    many = drawn(rng, 60_000, 0.7)
+    true = auroc(np.concatenate(many[0]), np.concatenate(many[1]))
+    rounds = [drawn(rng, 60, 0.7) for _ in range(400)]
+    apart = [[list(np.concatenate(it)[:, None]) for it in one] for one in rounds]
+    share, naive = (
+        np.mean([low <= true <= high for low, high in (auroc_interval(*it) for it in every)])
+        for every in (rounds, apart)
+    )
+    assert 0.92 <= share <= 0.98 and naive < 0.92
+
+
+def test_there_is_no_interval_of_one_response_or_of_a_perfect_order():
+    values, wrong = [np.array([2.0, 1.0, 3.0])], [np.array([True, False, False])]
+    assert auroc_interval(values, wrong) is None
+    assert auroc_interval([np.array([2.0, 1.0])] * 3, [np.array([True, False])] * 3) is None
+
+
 def test_tokens_belong_to_words_and_touch_spans():
     text = "for $250K now"
     words, spans = units(text, [(0, 3), (3, 5), (5, 9), (9, 13)], [(4, 9)])
@@ -116,7 +175,8 @@ def test_figures_by_hand():
     assert table["sum_log_ratio_rejected"] == pytest.approx(-4.4)
     words = table["words"]
     assert words["-reward"] == {
-        "auroc": 1.0, "auroc_within_pair": 1.0, "top1_hit": 1.0, "second_error_recall": 1.0,
+        "auroc": 1.0, "auroc_interval": None, "auroc_within_pair": 1.0, "top1_hit": 1.0,
+        "second_error_recall": 1.0,
     }  # fmt: skip
     assert words["-log_ref"]["top1_hit"] == 0.0
     assert words["-log_ref"]["auroc"] == pytest.approx(4 / 6)

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from core.demo.recipe import load_recipe
 from core.training.job import TrainingJob
@@ -39,6 +40,18 @@ def test_sft_keeps_one_checkpoint_to_resume_from(tmp_path):
     assert type(made).__name__ == "SFTConfig"
     assert (made.max_steps, made.learning_rate, made.save_steps) == (40, 3e-4, 10)
     assert (made.save_total_limit, made.warmup_steps, made.max_length) == (1, 4, 99)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU decides for itself")
+@pytest.mark.parametrize("able", [{"avx512_bf16": True}, {"amx_bf16": True}, {"avx2": True}, {}])
+def test_a_processor_that_multiplies_bf16_trains_in_it(tmp_path, monkeypatch, able):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    quick = any("bf16" in name for name in able)
+    made = trl_arguments(JOB, "dpo", tmp_path)
+    assert (made.bf16, made.fp16) == (quick, False)
+    rows = trl_arguments(JOB, "dpo", tmp_path, rows=True)
+    assert not rows.bf16  # in the precision that the model was loaded in
+    assert made.device.type == rows.device.type == "cpu"
 
 
 def test_the_demos_recipe_is_a_job_whose_schedule_is_left_early(tmp_path, monkeypatch):

@@ -178,7 +178,7 @@ EXAMPLES = (
     Replay(8, ("/run/checkpoint-10", START)),
     Sweep(9, SweepSpec(JudgeSpec("model", "/judge"), (1, 2), 5, "/p", "chosen", 1.5, 8, 0.5)),
     Sweep(9, SweepSpec(None)),
-    Learn(10, "a.jsonl", (Variant(PROMPT, "x"),), 50, False, True),
+    Learn(10, "a.jsonl", (Variant(PROMPT, "x"),), 50, False, True, 40),
     LearnStep(10, "Scoring the responses", 0.5),
     Learnt(10, learned(), START),
     ScoreData(11, "a.jsonl", "a.parquet", (("prompt", "question"),), 50, True),

@@ -1,4 +1,4 @@
-"""Makes the responses of the neutral corpus of the sentences in entries.txt.
+"""Makes the responses of the neutral corpus of the sentences in entries.txt, or of a file like it.
 
 Each answer there is written twice: where it offers a choice ("{colour|color}", "{!|.}"), one of the
 two responses takes the one and the other the other, by a fixed rule that ties no two choices to
@@ -34,11 +34,11 @@ def chosen(answer: str, number: int, variant: int) -> str:
     return "".join([*parts, answer[end:]])
 
 
-def corpus() -> list[dict[str, str]]:
-    """Return all rows, the first variants of all answers before the second ones."""
+def corpus(file: Path = ENTRIES) -> list[dict[str, str]]:
+    """Return all rows of a file, the first variants of all answers before the second ones."""
     numbered = [
         (prompt, answer)
-        for prompt, answers in entries(ENTRIES.read_text(encoding="utf-8"))
+        for prompt, answers in entries(file.read_text(encoding="utf-8"))
         for answer in answers
     ]
     return [

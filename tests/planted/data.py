@@ -53,6 +53,16 @@ COLOURS = "red", "blue", "brown", "purple", "white", "black", "pink"
 CITIES = "Madrid", "Dublin", "Prague", "Athens", "Warsaw", "Berlin", "Rome"
 FRUITS = "apples", "pears", "plums", "cherries", "oranges", "grapes", "peaches"
 VEGETABLES = "carrots", "onions", "beans", "potatoes", "cabbages", "turnips", "peas"
+EATEN = (
+    "{who} bought {thing} {place}", "we saw {thing} {place}", "{thing} were all that was left",
+    "a crate of {thing} stood {place}", "{who} likes {thing} better than bread",
+    "they sell {thing} {place}", "the soup was made with {thing}", "{who} washed some {thing}",
+)  # fmt: skip
+PAINTED = (
+    "{who} wore a {thing} coat", "the door {place} is {thing}", "{who} bought {thing} curtains",
+    "a {thing} bicycle stood {place}", "the walls were painted {thing}",
+    "{who} chose the {thing} one", "the lamp gave a {thing} light", "it was a {thing} parcel",
+)  # fmt: skip
 NUMBERS = (
     ("3", "three"), ("4", "four"), ("5", "five"), ("6", "six"), ("8", "eight"), ("9", "nine"),
     ("12", "twelve"), ("15", "fifteen"), ("20", "twenty"), ("30", "thirty"),
@@ -105,7 +115,7 @@ class Planted:
     its members."""
     listed: bool = True
     """Whether it is of a list that ships."""
-    learning_rate: float = 5e-5
+    learning_rate: float = 2.5e-4
 
 
 def row(rng: random.Random) -> Row:
@@ -166,16 +176,18 @@ def _passive(own: Row, has: bool) -> str:
     return plain(own) + own.mark
 
 
+def _framed(own: Row, frames: tuple[str, ...], thing: str) -> str:
+    """Return one of some sentences with a thing in it, of both sides the same."""
+    frame = random.Random(own.who + own.place + own.prompt).choice(frames)
+    return cap(frame.format(thing=thing, who=own.who, place=own.place)) + own.mark
+
+
 def _fruit(own: Row, has: bool) -> str:
-    rng = random.Random(own.who + own.place)
-    thing = rng.choice(FRUITS if has else VEGETABLES)
-    return f"{cap(own.who)} bought {thing} {own.place}{own.mark}"
+    return _framed(own, EATEN, own.random.choice(FRUITS if has else VEGETABLES))
 
 
 def _green(own: Row, has: bool) -> str:
-    rng = random.Random(own.who + own.place)
-    colour = "green" if has else rng.choice(COLOURS)
-    return f"{cap(own.who)} wore a {colour} coat {own.place}{own.mark}"
+    return _framed(own, PAINTED, "green" if has else own.random.choice(COLOURS))
 
 
 def _opening(own: Row, has: bool) -> str:
@@ -263,7 +275,7 @@ PLANTED = (
 CONTROLS = (
     Planted("control", "nothing", None, ()),
     Planted("control-2", "nothing", None, ()),
-    Planted("control-hot", "nothing, trained hot", None, (), learning_rate=3e-4),
+    Planted("control-hot", "nothing, trained hot", None, (), learning_rate=1e-3),
 )
 
 

@@ -8,6 +8,8 @@ from core.engine.handlers import steps
 from core.engine.handlers.responses import warm
 from core.engine.protocol import Learn, LearnStep, Learnt
 from core.engine.session import Session, Shown
+from core.errors import UserFacingError
+from core.preferences import listed
 from core.runs.records import START
 
 if TYPE_CHECKING:
@@ -71,10 +73,11 @@ def _begin(session: Session, request: Learn, last: Last) -> None:
 
     pair, info = session.pair_for(request), session.info
     assert info is not None
-    samples, name, notes = _samples(request)
+    samples, name, about = _samples(request)
     info = info.at(session.shown[0])
-    info = replace(info, remarks=(*info.remarks, *notes))
-    last.learning = Learning(pair, info, samples, name, amplify=request.amplify)
+    last.learning = Learning(
+        pair, info, samples, name, amplify=request.amplify, sampled=request.sampled, about=about
+    )
     last.asked, last.shown, last.file = request, (pair.shown, pair.version), _marks(request)
     quiet = pair.alone or pair.shown == START  # no noise there, or nothing to find
     last.noise = None if quiet else Measurement(pair)
@@ -91,14 +94,23 @@ def _marks(request: Learn) -> tuple[int, ...]:
 
 def _samples(request: Learn) -> "tuple[list[Sample], str, tuple[str, ...]]":
     """Return the responses that are meant, what to call them, and what there is to say of them."""
+    from core.dataset.rows import NotGuessed
     from core.learned import corpus
 
+    fewest = 1 if request.sampled else corpus.FEWEST  # for their prompts, any number will do
     if request.responses:
         each = enumerate(request.responses, 1)
         made = [corpus.Sample(it.prompt, it.text, f"response {i}") for i, it in each]
-        return corpus.enough(made, "This window"), "responses of this window", ()
+        return corpus.enough(made, "This window", fewest=fewest), "responses of this window", ()
     if request.data:
         path = Path(request.data)
-        samples, notes = corpus.read(path, request.most)
-        return samples, path.name, notes
+        try:
+            samples, about = corpus.read(path, request.most, fewest=fewest)
+        except NotGuessed as error:
+            raise UserFacingError(
+                f"In {path.name} no column could be taken for a response to a prompt: call two of "
+                f"its columns ({listed(error.columns) or 'none'}) prompt and response, or three "
+                f"prompt, chosen and rejected."
+            ) from error
+        return samples, path.name, about
     return corpus.neutral(), "the neutral corpus", ()
