@@ -69,7 +69,7 @@ READY = (
     "Score many short responses under both models and say, the strongest first, what the training "
     "made likelier or less likely than it makes any token: words, spellings, marks, openings, "
     "layout. Each finding is tested on minimal pairs of its own making.\n\n"
-    "The neutral corpus is 508 responses to varied prompts. What the reference says to these shows "
+    "The neutral corpus is 568 responses to varied prompts. What the reference says to these shows "
     "how its own words were moved; a file of your own tells more of what you trained on. It takes "
     "some minutes on a CPU, and all else goes first meanwhile."
 )
@@ -150,7 +150,7 @@ class LearnedView(QWidget):
         self.source.addItem("Responses scored here", HERE)
         self.source.addItem("A file of yours…", CHOOSE)
         tips = (
-            "508 short responses to varied prompts, of which no four words recur",
+            "568 short responses to varied prompts, of which no four words recur",
             f"{SAMPLED} responses sampled from the reference, to the prompts of the neutral corpus",
             "All responses that were scored in this window, of which at least 30 are needed",
             "Pairs, or rows of prompt and response, as JSON Lines, JSON, CSV or Parquet",

@@ -106,6 +106,10 @@ def test_typing_there_unfolds_and_elsewhere_does_not(editor, qtbot):
     assert editor.folding.folded and editor.verticalScrollBar().minimum() > 0
     editor.set_text_keeping_undo("Not " + editor.text())
     assert not editor.folding.folded
+    show(editor, A, len(SHARED))  # the caret is at the beginning, as in a text just put there
+    assert editor.folding.folded
+    qtbot.keyClicks(editor, "So t")
+    assert not editor.folding.folded and editor.text() == "So t" + A
 
 
 def test_a_note_above_what_is_folded_goes_with_it(editor):
