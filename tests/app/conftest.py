@@ -2,7 +2,7 @@
 
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QFontDatabase
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QFontDatabase, QPalette
 from PySide6.QtWidgets import QApplication
 
 from app import theme
@@ -25,6 +25,14 @@ def _own_folders(tmp_path, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def _undressed(qapp, monkeypatch):
+    """Whatever was shown before; a window is made in half the time where no sheet is on yet."""
+    monkeypatch.setattr(theme, "_contrast", False)
+    qapp.setStyleSheet("")
+    qapp.setPalette(QPalette())
+
+
+@pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
     """Nothing rests or moves for looks' sake."""
     monkeypatch.setattr(evidence, "REST_MS", 1)
@@ -42,7 +50,7 @@ def fonts(qapp):
 
 
 @pytest.fixture
-def open_window(qtbot, qapp, tmp_path):
+def open_window(qtbot, tmp_path):
     """Makes windows that are shown; all are closed at the end."""
     made = []
 
@@ -64,7 +72,6 @@ def open_window(qtbot, qapp, tmp_path):
     yield make
     for window in made:
         window.close()
-    theme.apply(qapp, False)
 
 
 @pytest.fixture

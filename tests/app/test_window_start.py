@@ -1,5 +1,6 @@
 """main.py opens the window and makes pictures, in processes of their own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,13 @@ from tests.made_scored import write_scored
 from tests.tiny import save_pair
 
 ROOT = Path(__file__).parents[2]
+VIEWS = "token", "search", "training", "data"
 PNG = b"\x89PNG\r\n\x1a\n"
+ONE_BY_ONE = """
+import json, sys
+import main
+print([main.main(command) for command in json.loads(sys.argv[1])])
+"""
 CLOSE_SOON = """
 import sys
 from PySide6.QtCore import QTimer
@@ -39,39 +46,52 @@ def run(tmp_path, *command):
         "XDG_STATE_HOME": str(tmp_path / "state"),
     }
     return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, timeout=120
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, timeout=600
     )
 
 
-@pytest.mark.parametrize("view", ["credit", "token", "search", "training", "data"])
-def test_a_picture_is_made(tmp_path, pair, view):
+def options(pair):
+    return ["--policy", pair[0], "--reference", pair[1], "--theme", "dark", "--size", "900x600"]
+
+
+def is_picture(path):
+    data = path.read_bytes()
+    size = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    return data.startswith(PNG) and size == (900, 600)
+
+
+def test_a_picture_is_made(tmp_path, pair):
     target = tmp_path / "new" / "picture.png"
-    options = ("--policy", pair[0], "--reference", pair[1], "--theme", "dark", "--size", "900x600")
-    done = run(tmp_path, "main.py", *options, "--view", view, "--screenshot", str(target))
+    done = run(tmp_path, "main.py", *options(pair), "--screenshot", str(target))
     assert (done.returncode, done.stderr.decode()) == (0, "")
-    data = target.read_bytes()
-    assert data.startswith(PNG)
-    assert (int.from_bytes(data[16:20]), int.from_bytes(data[20:24])) == (900, 600)
+    assert is_picture(target)
 
 
-def test_a_picture_of_a_saved_report_is_made_or_refused(tmp_path, pair):
-    target, report = tmp_path / "picture.png", tmp_path / "report.json"
+def test_a_picture_of_any_view_is_made_and_none_of_what_is_not_there(tmp_path, pair):
+    """By one process, as it takes seconds to import the libraries."""
+    scored, report = write_scored(tmp_path / "s.parquet", 30), tmp_path / "report.json"
     report.write_bytes(as_json(learned()))
-    options = ("--policy", pair[0], "--reference", pair[1], "--view", "learned")
-    options = (*options, "--screenshot", target, "--learned")
-    done = run(tmp_path, "main.py", *options, report)
-    assert (done.returncode, done.stderr.decode()) == (0, "") and target.read_bytes()[:8] == PNG
-    done = run(tmp_path, "main.py", *options, target)
-    assert done.returncode == 1 and b"no report of what a pair has learned" in done.stderr
-
-
-def test_no_picture_of_a_pair_that_is_not_there(tmp_path):
-    options = ("--policy", "/nowhere/p", "--reference", "/nowhere/r")
-    done = run(tmp_path, "main.py", *options, "--screenshot", str(tmp_path / "p.png"))
-    assert done.returncode == 1
-    error = done.stderr.decode()
-    assert "/nowhere/p" in error and "Traceback" not in error
-    assert not (tmp_path / "p.png").exists()
+    asked = {view: [*options(pair), "--view", view] for view in VIEWS}
+    learning = [*options(pair), "--view", "learned", "--learned"]
+    asked["scored"] = [*asked["data"], "--scored", str(scored)]
+    asked["learned"] = [*learning, str(report)]
+    refused = {
+        "no data": [*asked["data"], "--scored", str(report)],
+        "no report": [*learning, str(scored)],
+        "no pair": options(("/nowhere/p", "/nowhere/r")),
+    }
+    commands = [
+        [*words, "--screenshot", str(tmp_path / f"{name}.png")]
+        for name, words in (asked | refused).items()
+    ]
+    done = run(tmp_path, "-c", ONE_BY_ONE, json.dumps(commands))
+    statuses = [0] * len(asked) + [1] * len(refused)
+    assert json.loads(done.stdout) == statuses, done.stderr.decode()
+    of_data, of_report, of_pair = done.stderr.decode().splitlines()
+    assert "cannot be read as a file of scored rows" in of_data
+    assert "no report of what a pair has learned" in of_report and "/nowhere/p" in of_pair
+    assert all(is_picture(tmp_path / f"{name}.png") for name in asked)
+    assert not any((tmp_path / f"{name}.png").exists() for name in refused)
 
 
 @pytest.mark.parametrize("delay", [0, 400, 2000])
@@ -79,21 +99,3 @@ def test_closing_at_any_moment_exits_cleanly(tmp_path, pair, delay):
     done = run(tmp_path, "-c", CLOSE_SOON.format(delay=delay), *pair)
     assert done.returncode == 0, done.stderr.decode()
     assert b"Traceback" not in done.stderr
-
-
-def test_a_picture_of_scored_data_is_made_or_refused(tmp_path, pair):
-    target, made = tmp_path / "picture.png", write_scored(tmp_path / "s.parquet", 30)
-    options = (
-        "--policy",
-        pair[0],
-        "--reference",
-        pair[1],
-        "--view",
-        "data",
-        "--screenshot",
-        target,
-    )
-    done = run(tmp_path, "main.py", *options, "--scored", made)
-    assert (done.returncode, done.stderr.decode()) == (0, "") and target.read_bytes()[:8] == PNG
-    done = run(tmp_path, "main.py", *options, "--scored", target)
-    assert done.returncode == 1 and b"cannot be read as a file of scored rows" in done.stderr
