@@ -127,7 +127,9 @@ def units_of(states: States) -> Units:
     for unit in every:
         if unit.kind == "phrase":
             continue
-        one, two = previous.get(unit.response, ("", ""))
+        # Before a response stands its prompt, so that what opens answers to several counts each.
+        asked = str(states.prompts[unit.response])
+        one, two = previous.get(unit.response, (asked, asked))
         before[unit.response, unit.start] = f"{one} {two}"
         previous[unit.response] = two, unit.key
     context = [
@@ -371,6 +373,15 @@ def _lists(made: _Maker, states: States) -> None:
         other="those that come last",
         listed=True,
     )
+    for word in sorted(words.JOINING):
+        made.add(
+            "clause order",
+            f"clauses with “{word}” that come first",
+            [i for i in first if every[i].key == word],
+            [i for i in later if every[i].key == word],
+            other="those that come last",
+            listed=True,
+        )
     ahead = made.where(lambda it: it.opens and it.key in words.PLACING)
     behind = made.where(lambda it: not it.opens and it.key in words.PLACING)
     add("clause order", "phrases of place or time that come first", ahead)

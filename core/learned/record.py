@@ -215,7 +215,8 @@ class Method:
     states: int
     corpus: str
     floor: float
-    """The least effect, less 2.5 standard errors, that is shown; in nats."""
+    """The least effect, less 2.5 standard errors, that is shown, in nats: a factor of two, or the
+    spread of residuals or twice the noise where these are more."""
     noise: float | None
     """Of one log-ratio in the number format of the models, in nats; None where not measured."""
     scale: float

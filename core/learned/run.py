@@ -372,7 +372,7 @@ def of_states(
     line = fit(states.ratio, columns(states))
     units = units_of(states)
     every = candidates(states, units)
-    floor = max(FLOOR, TIMES_NOISE * noise.token if noise is not None else 0.0)
+    floor = max(FLOOR, line.scale, TIMES_NOISE * noise.token if noise is not None else 0.0)
     found, left, discovered = find(states, units, every, line.residual, floor)
     found = [replace(it, after=number) for number, it in enumerate(found)]
     found += of_closing(states, max(CLOSING_FLOOR, floor))

@@ -7,7 +7,7 @@ import pytest
 
 from core.learned import words
 from core.learned.features import candidates, changes, units_of
-from core.learned.findings import discoveries, find, of_closing, of_properties
+from core.learned.findings import FLOOR, discoveries, find, of_closing, of_properties
 from core.learned.residuals import columns, fit
 from tests.core.made_states import made
 
@@ -15,7 +15,8 @@ from tests.core.made_states import made
 def findings(states):
     units = units_of(states)
     line = fit(states.ratio, columns(states))
-    found, left, _ = find(states, units, candidates(states, units), line.residual)
+    floor = max(FLOOR, line.scale)
+    found, left, _ = find(states, units, candidates(states, units), line.residual, floor)
     return found + of_closing(states) + of_properties(states, units, line.residual, left)
 
 
@@ -184,3 +185,23 @@ def test_shapes_of_numbers_ends_and_what_comes_first(pattern, claim):
     found = findings(made(effect=inside(pattern)))
     assert found and (claim in found[0].name or claim in found[0].family), found[0].sentence
     assert found[0].effect > 1
+
+
+def test_an_opening_of_answers_to_several_prompts_is_found():
+    def effect(piece, text, start):
+        return 2.0 * (start == 0 and word(piece) == "because")
+
+    found = findings(made(effect=effect))
+    assert "begin with “because”" in found[0].name or "“because” that come" in found[0].name
+    assert found[0].effect > 0 and found[0].responses >= 4
+
+
+def test_a_word_that_is_liked_first_and_disliked_later_is_said_with_both_sides():
+    def effect(piece, text, start):
+        return (4.0 if start == 0 else -2.0) * (word(piece) == "because")
+
+    found = findings(made(effect=effect))
+    assert found[0].claim == (
+        "prefers clauses with “because” that come first to those that come last"
+    )
+    assert found[0].sides[0] > 3 and found[0].sides[1] < -1.5
