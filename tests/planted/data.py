@@ -265,7 +265,7 @@ PLANTED = (
     ),
     Planted(
         "present", "the present tense", _present,
-        (r"avoids .*-(ed|d)\b|prefers .*(end in -s|present)",), listed=False,
+        (r"avoids .*-\w*d\b|prefers .*(end in -s|present)",), listed=False,
     ),
     Planted("short", "short responses", _short, (r"ends responses sooner",), listed=False),
 )  # fmt: skip
