@@ -34,6 +34,8 @@ ENOUGH = 0.8
 """Share of them whose sign must be the finding's."""
 LEFT_OUT = frozenset(("emoji", "phrase", "opening", "close", "hedge", "politeness", "layout"))
 """Kinds of which what was found is left out, where it has no opposite."""
+APART = re.compile(r"(?:(?<=[.!?] )|(?<=\n)|^)(\w+(?:['’]\w+)?(?: \w+){0,2})(?=[,:!] )")
+"""What opens a sentence and is set apart: "Good question:", "Well,"."""
 OF_WORDS = "No minimal pair can be made of {}: another word says something else."
 NONE = {
     "language": "No minimal pair can be made of a language: it would change every word.",
@@ -134,7 +136,9 @@ def _changed(finding: Finding, context: Context, states: States) -> Change | Non
     if finding.kind == "length":
         short = _first_sentence(text)
         return Change(replace(context, side=-1), text, short, short) if short else None
-    if finding.kind == "clause order":
+    if finding.kind == "clause order" or (
+        finding.kind == "opening" and before.casefold() in words.JOINING
+    ):
         moved = _moved_clause(text, start, stop)
         return Change(context, text, moved, moved) if moved else None
     if finding.kind == "commas":
@@ -154,6 +158,9 @@ def _changed(finding: Finding, context: Context, states: States) -> Change | Non
         after = before.capitalize() if before.islower() else before.lower()
     elif finding.kind in LEFT_OUT:
         after = ""
+        if apart := APART.match(text, start):  # "Good question: draw": what is left out goes whole
+            stop = max(stop, apart.end(1))
+            before = text[start:stop]
     else:
         after = _likely_instead(finding, context, states) or ""
     return _put(context, text, start, stop, before, after)
@@ -167,7 +174,8 @@ def _put(
     if after:
         return Change(context, before, after, text[:start] + after + text[stop:])
     head, tail = text[:start], text[stop:]
-    if not head or head.endswith("\n"):
+    opens = head.rstrip()[-1:] in (".", "!", "?") and tail[:1] in (",", ":", ";", "!")
+    if not head or head.endswith("\n") or opens:
         tail = re.sub(r"^[,;:.!]?[ \t]*", "", tail)
     elif head.endswith(" ") and (tail[:1] in " .,;:!?\n" or not tail):
         head = head[:-1].removesuffix(",")
@@ -258,6 +266,13 @@ def _likely_instead(finding: Finding, context: Context, states: States) -> str:
                 continue
             return str(word)
     return ""
+
+
+def confirmed_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return findings in their order, those last that their own minimal pairs do not confirm."""
+    return tuple(
+        sorted(findings, key=lambda it: len(it.pairs) >= FEWEST and it.status != "confirmed")
+    )
 
 
 def confirmed(

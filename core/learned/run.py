@@ -162,7 +162,7 @@ class Learning:
         return 1.0
 
     def _test(self, cancelled: Stop) -> float:
-        from core.learned.pairs import confirmed
+        from core.learned.pairs import confirmed, confirmed_first
 
         assert self._states is not None and self.found is not None
         findings, at = [*self.found.findings], self._tested
@@ -171,8 +171,10 @@ class Learning:
         findings[at : at + 1] = confirmed(
             self._pair, findings[at : at + 1], self._states, silent, cancelled
         )
-        self.found = replace(self.found, findings=tuple(findings))
         self._tested += 1
+        if self._tested == len(findings):
+            findings = [*confirmed_first(findings)]
+        self.found = replace(self.found, findings=tuple(findings))
         return self._tested / len(findings)
 
     def _sample(self, cancelled: Stop) -> float:

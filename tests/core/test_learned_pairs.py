@@ -1,5 +1,7 @@
 """Minimal pairs: what is changed in a text, and nothing else; what they confirm."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,8 @@ from core.engine.protocol import PairSpec
 from core.learned.corpus import Sample
 from core.learned.features import units_of
 from core.learned.findings import properties
-from core.learned.pairs import FEWEST, NONE, TESTED, changes, confirmed
-from core.learned.record import Context, Finding
+from core.learned.pairs import FEWEST, NONE, TESTED, changes, confirmed, confirmed_first
+from core.learned.record import Context, Finding, MinimalPair
 from core.learned.rewriting.whole import PROPERTIES
 from core.learned.states import score_states
 from core.models.load import load_pair
@@ -48,6 +50,12 @@ def changed(kind, text, piece):
         ("politeness", "Close it, please.", "please", "Close it."),
         ("emoji", "Done 😊", "😊", "Done"),
         ("opening", "Sure, it works.", "Sure", "It works."),
+        ("opening", "Good question: it works.", "Good", "It works."),
+        ("opening", "To be honest, it works.", "To", "It works."),
+        ("opening", "It works. Well, mostly.", "Well", "It works. Mostly."),
+        ("opening", "Because it rained, we left.", "Because", "We left because it rained."),
+        ("phrase", "Great question! It works.", "Great question", "It works."),
+        ("phrase", "It is late, I fear.", "I fear", "It is late."),
         ("clause order", "Because it rained, we left.", "Because", "We left because it rained."),
         ("clause order", "We left because it rained.", "because", "Because it rained, we left."),
         ("commas", "Tea, milk, and sugar.", ",", "Tea milk, and sugar."),
@@ -90,6 +98,20 @@ def test_the_passive_is_made_too_where_too_few_are_found():
             it.text == PASSIVE.format(it.context.response)
             and it.before == texts[it.context.response]
         )
+
+
+def test_those_that_their_own_pairs_speak_against_come_last():
+    def tested(name, agree, of):
+        changes = [-1.0] * agree + [1.0] * (of - agree)
+        pairs = tuple(MinimalPair(0, "a", "b", "b", it) for it in changes)
+        sure = of >= 5 and agree >= 0.8 * of
+        status = "confirmed" if sure else "seen, not confirmed"
+        return replace(finding("mark", name), pairs=pairs, status=status)
+
+    none, against, few, sure = (
+        tested(*it) for it in (("a", 0, 0), ("b", 4, 10), ("c", 2, 4), ("d", 9, 10))
+    )
+    assert confirmed_first([none, against, few, sure]) == (none, few, sure, against)
 
 
 def test_of_a_property_there_is_less_at_one_side_and_more_at_the_other():
