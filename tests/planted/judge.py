@@ -117,13 +117,19 @@ def judged(planted: Planted, learned: Learned, held_out: Learned) -> Verdict:
 def _judged(planted: Planted, finding: Finding, again: float | None) -> Judged:
     text = described(finding)
     tells = tuple(i for i, pattern in enumerate(planted.wanted) if re.search(pattern, text))
-    tests = []
-    if len(finding.pairs) >= FEWEST:
-        tests.append(finding.status == "confirmed")
-    if again is not None:
-        tests.append(again * finding.effect > 0 and abs(again) >= HOLDS)
-    fate: Fate = "untested" if not tests else "holds" if all(tests) else "false"
+    tests = _by_pairs(finding), _held(finding, again)
+    fate: Fate = "false" if False in tests else "holds" if True in tests else "untested"
     return Judged(finding, tells, again, fate)
+
+
+def _by_pairs(finding: Finding) -> bool | None:
+    """Return whether a finding's minimal pairs confirm it; None where they are too few."""
+    return finding.status == "confirmed" if len(finding.pairs) >= FEWEST else None
+
+
+def _held(finding: Finding, again: float | None) -> bool | None:
+    """Return whether a finding holds on the held-out corpus; None where that has too little."""
+    return None if again is None else again * finding.effect > 0 and abs(again) >= HOLDS
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
@@ -133,14 +139,19 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     first = [place is not None and place <= FIRST for it in pairs for place in it.places]
     fates = Counter(it.fate for verdict in pairs for it in verdict.findings)
     total = sum(fates.values())
+    every = [it for verdict in pairs for it in verdict.findings]
+    by_pairs = sum(_by_pairs(it.finding) is False for it in every)
+    by_texts = sum(_held(it.finding, it.held_out) is False for it in every)
+    held = sum(it.held_out is not None for it in every)
     lines = [
         f"Trainings all of whose planted preferences are among the first {FIRST} findings: "
         f"{sum(it.found for it in pairs)} of {len(pairs)}; preferences {sum(first)} of "
         f"{len(first)}.",
-        f"Of {total} findings {fates['false']} fail on minimal pairs or on the held-out corpus"
+        f"Of {total} findings {fates['false']} are false"
         + (f" ({fates['false'] / total:.0%})" if total else "")
-        + f", {sum(len(it.bycatch) for it in pairs)} are by-catch, {fates['untested']} could not "
-        f"be tested.",
+        + f": {by_pairs} fail on minimal pairs (and are marked so), {by_texts} of {held} on the "
+        f"held-out corpus; {sum(len(it.bycatch) for it in pairs)} are by-catch, "
+        f"{fates['untested']} could not be tested.",
         f"Findings of {len(controls)} controls: {sum(len(it.findings) for it in controls)}.",
     ]
     for verdict in verdicts:

@@ -75,7 +75,8 @@ def test_the_summary_counts_preferences_false_ones_and_controls():
     assert quiet.found and not loud.found
     text = summary([good, bad, quiet, loud])
     assert "1 of 2; preferences 2 of 4" in text
-    assert "Of 3 findings 1 fail" in text and "(33%)" in text
+    assert "Of 3 findings 1 are false (33%): 1 fail on minimal pairs" in text
+    assert "0 of 1 on the held-out corpus" in text
     assert "Findings of 2 controls: 1." in text
     assert "- figures, false: prefers emoji +2.00 (held out –, minimal pairs 0/10)" in text
     columns = {line.count("|") for line in [*HEAD.splitlines(), good.line(), quiet.line()]}
