@@ -6,11 +6,13 @@ changes nothing. Nothing is printed that a terminal obeys.
 """
 
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self, TextIO, cast
 
 from core.errors import UserFacingError
@@ -101,7 +103,8 @@ def say(sentence: str) -> None:
 
 
 class Reporter:
-    """Tells how far a command is. Use as a context: leaving it clears the line."""
+    """Tells how far a command is, and whether Ctrl-C was pressed. Use as a context: leaving it
+    clears the line."""
 
     def __init__(self, stream: TextIO | None) -> None:
         """Report on a stream; None, as where stderr is closed, takes nothing."""
@@ -109,8 +112,13 @@ class Reporter:
         self._terminal = stream is not None and stream.isatty()
         self._what = ""
         self._shown = time.monotonic()
+        self._pressed = self._listens = False
 
     def __enter__(self) -> Self:
+        ours = threading.current_thread() is threading.main_thread()
+        if ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._press)
+            self._listens = True
         return self
 
     def __exit__(
@@ -119,7 +127,19 @@ class Reporter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._listens:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._listens = False
         self.clear()
+
+    def _press(self, number: int, frame: FrameType | None) -> None:
+        self._pressed = True
+        raise KeyboardInterrupt
+
+    def interrupted(self) -> bool:
+        """Return whether Ctrl-C was pressed: for work that asks whether to stop, since Python drops
+        a KeyboardInterrupt that comes while an object ends or garbage is collected."""
+        return self._pressed
 
     def progress(self, what: str, fraction: float | None) -> None:
         """Show a stage and the share of it that is done (None: not known)."""

@@ -171,6 +171,7 @@ def _found(arguments: argparse.Namespace) -> "Learned":
             samples,
             name,
             reporter.progress,
+            reporter.interrupted,
             amplify=not arguments.no_samples,
             noise=noise,
             over=checkpoints if arguments.over_checkpoints else (),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.commands import options
 from core.commands.console import Reporter
-from core.errors import UserFacingError
+from core.errors import Cancelled, UserFacingError
 
 if TYPE_CHECKING:
     from core.dataset.score import Progress, Share
@@ -101,7 +101,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     with Reporter(sys.stderr if not rank else None) as reporter:
         try:
             return score(arguments, spec, out, Share(shard, shards, rank, ranks), reporter)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Cancelled):
             kept = f"what was scored is kept in {out}.parts: " if parts_of(out).exists() else ""
             reporter.say(f"Stopped; {kept}the same command goes on from here.")
             return INTERRUPTED
@@ -147,6 +147,7 @@ def score(
         anew=arguments.anew,
         floor=floor,
         told=lambda progress: reporter.count(as_line(progress)),
+        cancelled=reporter.interrupted,
     )
     reporter.clear()
     if about is not None:

@@ -153,7 +153,7 @@ def test_what_it_learned_is_looked_for_between_edits(window, qtbot, tmp_path):
         pairs=(MinimalPair(0, "!", ".", found.texts[0][:-1] + ".", 0.5),),
     )  # fmt: skip
     view.show_again(RecordedLearning(Learn(1), replace(found, findings=(made,))))
-    places = view.panel.places.contexts
+    places = view.panel.places
     qtbot.waitUntil(lambda: places.rows[0].scoring is not None, timeout=WAIT)
     view.panel.open_counterfactual()
     qtbot.waitUntil(lambda: settled(window), timeout=WAIT)
