@@ -128,7 +128,8 @@ def test_an_hour_of_probing_opens_without_the_pair_and_with_it(open_window, qtbo
     qtbot.waitUntil(lambda: view.inspector.inspection() is not None, timeout=PATIENCE)
     rest(window, qtbot)
     before = shown(window)
-    assert len(before["history"]) >= 4 and before["tree"]["nodes"] > 8
+    # At first, typed (one burst where that is quick), another word.
+    assert len(before["history"]) >= 3 and before["tree"]["nodes"] > 8
     path = tmp_path / "an hour.qscope"
     window.ask.new_file = lambda title, name, filters: str(path)
     window.menus.actions["save"].trigger()
