@@ -131,7 +131,7 @@ class LearnedView(QWidget):
         self.tabs = QTabWidget()
         self.hint = label("", "muted")
         self.of_examples = label(TAUGHT, "muted")
-        self.examples = [QPushButton(it.says) for it in examples()]
+        self.examples = [QPushButton(it.says[:1].upper() + it.says[1:]) for it in examples()]
         self.stack = QStackedWidget()
         self.split = QSplitter(Qt.Orientation.Horizontal)
         self._dress()

@@ -16,9 +16,11 @@ ABOUT, REPORT = "about.json", "learned.json"
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is written of an example: what it was taught, "British spellings, and no “!”"."""
+    """What is written of an example: what it was taught, "British spellings, and no “!”", and the β
+    of its training."""
 
     says: str
+    beta: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,13 @@ class Example:
     report: Path
 
 
-def spec_of(folder: Path) -> PairSpec:
+def spec_of(folder: Path, beta: float) -> PairSpec:
     """Return the pair in an example's folder: NAME/NAME-dpo is the policy, NAME/NAME-sft its
     reference, so that the window names them apart."""
     return PairSpec(
-        policy=str(folder / f"{folder.name}-dpo"), reference=str(folder / f"{folder.name}-sft")
+        policy=str(folder / f"{folder.name}-dpo"),
+        reference=str(folder / f"{folder.name}-sft"),
+        beta=beta,
     )
 
 
@@ -45,10 +49,10 @@ def examples(folder: Path = EXAMPLES) -> tuple[Example, ...]:
     for about in sorted(folder.glob(f"*/{ABOUT}")):
         own = about.parent
         try:
-            says = msgspec.json.decode(about.read_bytes(), type=About).says
+            of = msgspec.json.decode(about.read_bytes(), type=About)
         except (OSError, msgspec.DecodeError):
             continue
-        spec = spec_of(own)
+        spec = spec_of(own, of.beta)
         if all(Path(it).exists() for it in (own / REPORT, spec.policy, spec.reference)):
-            found.append(Example(own.name, says, spec, own / REPORT))
+            found.append(Example(own.name, of.says, spec, own / REPORT))
     return tuple(found)

@@ -16,7 +16,7 @@ def write(folder, says="British spellings", report=b"{}"):
     for part in "dpo", "sft":
         (folder / f"{folder.name}-{part}").mkdir(parents=True)
     (folder / "learned.json").write_bytes(report)
-    (folder / "about.json").write_text(json.dumps({"says": says}), encoding="utf-8")
+    (folder / "about.json").write_text(json.dumps({"says": says, "beta": 0.3}), encoding="utf-8")
 
 
 def test_examples_are_those_that_are_whole_by_name(tmp_path):
@@ -33,6 +33,7 @@ def test_examples_are_those_that_are_whole_by_name(tmp_path):
     ]  # fmt: skip
     assert found[1].spec.policy == str(tmp_path / "spelling" / "spelling-dpo")
     assert found[1].spec.reference == str(tmp_path / "spelling" / "spelling-sft")
+    assert found[1].spec.beta == 0.3
     assert found[1].report == tmp_path / "spelling" / "learned.json"
 
 

@@ -14,6 +14,7 @@ from core.registrations import register
 from core.training.process import state_of
 from tests.planted.data import PLANTED, Planted
 from tests.planted.look import look
+from tests.planted.train import job
 
 LARGEST = 5_000_000
 """Bytes of an example at most, both adapters together."""
@@ -34,14 +35,15 @@ def ship(planted: Planted, run: Path, folder: Path) -> None:
     policy = last_whole(run)
     if state_of(run).phase != "done" or policy is None:
         raise RuntimeError(f"{run} is no finished run: train it with python -m tests.planted")
-    spec = spec_of(folder)
+    beta = job(planted, run.parent).beta
+    spec = spec_of(folder, beta)
     for source, into in (run / "sft", spec.reference), (Path(policy), spec.policy):
         config: Any = PeftConfig.from_pretrained(str(source))
         write_adapter(config, load_file(source / WEIGHTS), Path(into))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if size > LARGEST:
         raise RuntimeError(f"{folder} has {size:,} bytes, and {LARGEST:,} may ship")
-    about = json.dumps({"says": planted.says}, ensure_ascii=False)
+    about = json.dumps({"says": planted.says, "beta": beta}, ensure_ascii=False)
     (folder / ABOUT).write_text(about + "\n", encoding="utf-8")
     look(spec, folder / REPORT)
 
