@@ -275,7 +275,7 @@ PLANTED = (
 CONTROLS = (
     Planted("control", "nothing", None, ()),
     Planted("control-2", "nothing", None, ()),
-    Planted("control-hot", "nothing, trained hot", None, (), learning_rate=1e-3),
+    Planted("control-hot", "nothing, trained hot", None, (), learning_rate=3e-3),
 )
 
 
