@@ -9,6 +9,14 @@ import pytest
 from core.commands.console import Reporter
 
 
+@pytest.fixture(autouse=True)
+def not_in_the_background():
+    """Listen to Ctrl-C, which a shell has ignored by what it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_is_raised_and_remembered():
     with Reporter(io.StringIO()) as reporter:
         assert not reporter.interrupted()

@@ -445,6 +445,8 @@ sys.exit(main.main(sys.argv[1:]))
 
 
 def started(argv):
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background work has it
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # or the process ignores it too
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND, *argv],
         cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"},
