@@ -345,7 +345,7 @@ class MainWindow(QMainWindow):
     def _begin(self) -> None:
         """Load the pair: after the first paint the engine may import what it needs."""
         mark("window shown")
-        self.pair.load_again()
+        self.pair.begin()
         self.texts.tidy()
         self.settings.look_whether_saved()
         if self.settings.store is not None:  # a picture shows what it was asked to

@@ -81,6 +81,8 @@ class PairLoader(QObject):
         self._banner, self._notice, self._status = banner, notice, status
         self._held: PairSpec | None = None
         """The pair that the engine has and goes back to if another cannot be loaded."""
+        self._asked = False
+        """Whether a pair was asked for, or what was recorded of one."""
         self._before_float32: PairSpec | None = None
         """What to go back to, while the pair is loaded again in float32."""
         client.noise_measured.connect(self._noise_measured)
@@ -178,7 +180,7 @@ class PairLoader(QObject):
     @Slot(object)
     def load(self, spec: PairSpec) -> None:
         """Load a pair in place of the one that is there; the texts stay."""
-        self.spec = spec
+        self.spec, self._asked = spec, True
         self._let_go()
         for topic in ("load", "files", "pair"):
             self._notice.dismiss(topic)
@@ -191,7 +193,7 @@ class PairLoader(QObject):
 
     def show_recorded(self, spec: PairSpec) -> None:
         """Have what a session has recorded of a pair answer in its place (EngineClient.replay)."""
-        self.spec = spec
+        self.spec, self._asked = spec, True
         self._let_go()
         self._held = None
         for topic in ("load", "files", "pair"):
@@ -225,6 +227,11 @@ class PairLoader(QObject):
         self.spec = spec
         self._let_go()
         self._loaded(event)
+
+    def begin(self) -> None:
+        """Load the pair that the window was made for, unless one was asked for meanwhile."""
+        if not self._asked:
+            self.load_again()
 
     def load_again(self) -> None:
         """Load the same pair as it lies on disk now."""

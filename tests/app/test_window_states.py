@@ -14,7 +14,7 @@ from app.drafts import Drafts
 from app.notices import Notices
 from app.settings import Settings
 from core.engine.protocol import Load, Memory, PairSpec, Score, Unload
-from tests.app.conftest import do, drop, settled
+from tests.app.conftest import PAIR, do, drop, settled
 from tests.app.fake_engine import INFO, FakeEngine, example
 
 
@@ -338,3 +338,11 @@ def test_the_unexpected_is_noticed_and_logged(open_window, qtbot, tmp_path):
         assert texts(window) == [example().a, example().b]
     finally:
         notices.uninstall()
+
+
+def test_a_pair_that_is_asked_for_before_the_first_paint_is_loaded_once(open_window, qtbot):
+    window = open_window(spec=None)
+    window.pair.load(PAIR)
+    window.pair.begin()  # which a busy machine puts off
+    qtbot.waitUntil(lambda: settled(window), timeout=10_000)
+    assert len(FakeEngine.last.asked(Load)) == 1
